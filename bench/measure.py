@@ -1,0 +1,60 @@
+"""Interleaved timing: candidates take turns, so that a noisy machine hits all alike."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Run = Callable[[], object]
+# Thread pools keep spinning for a while after their work (OpenBLAS about 20 ms); the next candidate waits that out.
+SETTLE = 0.03  # seconds
+MIN_ROUNDS = 3
+
+
+@dataclass
+class Case:
+    """One thing to measure, and who does it.
+
+    A candidate is a function without arguments that prepares (imports, builds, compiles) and returns the timed `Run`;
+    an ImportError from it means that the peer is not installed.
+    """
+
+    name: str
+    calls: int  # steps, predictions or products that one run does
+    candidates: Mapping[str, Callable[[], Run]]
+    flops: float = 0  # of one call, where GFLOP/s are reported; else 0
+
+
+def measure(
+    case: Case, rounds: int, seconds: float, skipped: Callable[[str, str], None]
+) -> dict[str, dict[str, Any]]:
+    """Median, minimum and all times of every candidate, in seconds per call.
+
+    After `seconds` no round is begun, except for the first MIN_ROUNDS.
+    """
+    runs: dict[str, Run] = {}
+    for name, prepare in case.candidates.items():
+        try:
+            runs[name] = prepare()
+        except ImportError as error:
+            skipped(name, str(error))
+    for run in runs.values():  # warm-up: caches, thread pools, just-in-time compilers
+        run()
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    names = list(runs)
+    begin = time.perf_counter()
+    for r in range(rounds):
+        if r >= MIN_ROUNDS and time.perf_counter() - begin > seconds:
+            break
+        first = r % max(1, len(names))
+        for name in names[first:] + names[:first]:
+            time.sleep(SETTLE)
+            start = time.perf_counter()
+            runs[name]()
+            times[name].append((time.perf_counter() - start) / case.calls)
+    return {
+        name: {"median": statistics.median(t), "minimum": min(t), "times": t} for name, t in times.items()
+    }

@@ -1,0 +1,66 @@
+"""Products C (M,N) = A (M,K) B (K,N), operands as given: row-major float32 (bf16 where named)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from measure import Case, Run
+from nets import PRODUCTS
+
+WORK = 2e8  # FLOPs of one run, so that it lasts milliseconds
+MOST_CALLS = 20_000
+
+
+def cases(threads: int, names: list[str] | None = None) -> Iterator[Case]:
+    """A case per size; nncore's entry computes on the calling thread, so it appears for one thread only."""
+    for m, k, n in PRODUCTS:
+        flops = 2.0 * m * k * n
+        calls = int(max(1, min(MOST_CALLS, WORK / flops)))
+        rng = np.random.default_rng(0)
+        a = rng.standard_normal((m, k), dtype=np.float32)
+        b = rng.standard_normal((k, n), dtype=np.float32)
+        one = {
+            "NumPy": lambda a=a, b=b: numpy_product(a, b),
+            "PyTorch": lambda a=a, b=b: torch_product(a, b, threads),
+            "PyTorch bf16": lambda a=a, b=b: torch_product(a, b, threads, bf16=True),
+            "nncore": lambda a=a, b=b: nncore_product(a, b, threads),
+        }
+        repeated = {
+            name: (lambda prepare=prepare, calls=calls: repeat(prepare(), calls)) for name, prepare in one.items()
+        }
+        yield Case(f"{m}, {k}, {n}", calls, repeated, flops)
+
+
+def repeat(call: Callable[[], object], calls: int) -> Run:
+    def run() -> None:
+        for _ in range(calls):
+            call()
+
+    return run
+
+
+def numpy_product(a: np.ndarray, b: np.ndarray) -> Run:
+    out = np.empty((len(a), b.shape[1]), np.float32)
+    return lambda: np.dot(a, b, out=out)
+
+
+def torch_product(a: np.ndarray, b: np.ndarray, threads: int, bf16: bool = False) -> Run:
+    import torch
+
+    torch.set_num_threads(threads)
+    dtype = torch.bfloat16 if bf16 else torch.float32
+    x, w = torch.from_numpy(a).to(dtype), torch.from_numpy(b).to(dtype)
+    out = torch.empty((len(a), b.shape[1]), dtype=dtype)
+    return lambda: torch.mm(x, w, out=out)
+
+
+def nncore_product(a: np.ndarray, b: np.ndarray, threads: int) -> Run:
+    if threads > 1:
+        raise ImportError("nncore's stand-alone product runs on the calling thread")
+    from nncore._kernels.dense import gemm
+    from nncore.runtime import kernels
+
+    table, out = kernels("float32"), np.empty((len(a), b.shape[1]), np.float32)
+    (m, k), n = a.shape, b.shape[1]
+    return lambda: gemm(table, a, b, out, m, n, k)

@@ -1,0 +1,75 @@
+"""nncore: neural networks on CPUs, at the speed of the CPU.
+
+>>> import nncore as nn
+>>> model = nn.Model([nn.Dense(128, activation="relu"), nn.Dense(10, activation="softmax")], seed=0)
+>>> model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+"""
+
+from nncore import callbacks, datasets, initializers, layers, losses, metrics, optimizers, regularizers
+from nncore._version import __version__
+from nncore.callbacks import Callback
+from nncore.data import to_categorical
+from nncore.errors import DivergedError, FormatError
+from nncore.graph import Input
+from nncore.layers import (
+    Activation,
+    Add,
+    Concatenate,
+    Dense,
+    Dropout,
+    Flatten,
+    Layer,
+    Multiply,
+    Rescaling,
+    Reshape,
+)
+from nncore.model import Model, Sequential, load_model
+from nncore.optimizers import SGD, Adam, AdamW, RMSprop
+from nncore.runtime import (
+    available_isas,
+    get_num_threads,
+    isa,
+    set_num_threads,
+    set_random_seed,
+    show_config,
+)
+
+__all__ = [
+    "SGD",
+    "Activation",
+    "Adam",
+    "AdamW",
+    "Add",
+    "Callback",
+    "Concatenate",
+    "Dense",
+    "DivergedError",
+    "Dropout",
+    "Flatten",
+    "FormatError",
+    "Input",
+    "Layer",
+    "Model",
+    "Multiply",
+    "RMSprop",
+    "Rescaling",
+    "Reshape",
+    "Sequential",
+    "__version__",
+    "available_isas",
+    "callbacks",
+    "datasets",
+    "get_num_threads",
+    "initializers",
+    "isa",
+    "layers",
+    "load_model",
+    "losses",
+    "metrics",
+    "optimizers",
+    "regularizers",
+    "set_num_threads",
+    "set_random_seed",
+    "show_config",
+    "to_categorical",
+]

@@ -1,0 +1,181 @@
+"""The three products of a dense layer, shared out to the team by blocks of the result.
+
+Every element of a result is accumulated in an order given by the sizes alone (contract.h), so the blocks may
+depend on the number of threads, and are taken by whichever thread is free.
+"""
+
+from libc.stdint cimport int64_t
+from libc.stdlib cimport free
+from libc.string cimport memset
+
+from nncore._kernels.table cimport (
+    NN_ACTIVATION_linear, Table, View, aligned, nn_at, nn_claim, nn_gemm, nn_index, nn_op, nn_run, nn_table, nn_tiles, view,
+)
+from nncore._kernels.table import ACTIVATIONS
+
+cdef enum:
+    BLOCKS_PER_THREAD = 4   # enough that a thread whose core is busy elsewhere holds the others up little
+    BLOCK_FLOPS = 200_000   # about 2 µs: below this, claiming and packing cost more than they share
+
+
+cdef struct Grid:
+    nn_index row_block, rows, col_block, cols   # elements per block, and how many blocks
+
+
+cdef inline nn_index up(nn_index n, nn_index d) noexcept nogil:
+    return (n + d - 1) // d
+
+
+cdef Grid grid(const nn_table *table, const nn_gemm *g, int64_t threads) noexcept nogil:
+    """Cut the result (M,N) into about `wanted` blocks of whole tiles, reading as little of A and B as possible.
+
+    r blocks of rows read B r times, c blocks of columns read A c times; r N + c M is least for the best pair.
+    """
+    cdef nn_index wanted = min(BLOCKS_PER_THREAD * threads, 2 * g.M * g.N * g.K // BLOCK_FLOPS)
+    cdef nn_index r, c, best_r = 1, best_c = 1, cost, least = -1
+    cdef nn_index row_tiles = up(g.M, table.mr), col_tiles = up(g.N, table.nr)
+    cdef Grid cut
+    if threads > 1 and wanted > 1:
+        for r in range(1, min(wanted, row_tiles) + 1):
+            c = min(up(wanted, r), col_tiles)
+            cost = r * g.N + c * g.M
+            if r * c * 2 > wanted and (least < 0 or cost < least):
+                least, best_r, best_c = cost, r, c
+        if least < 0:
+            best_r, best_c = min(wanted, row_tiles), col_tiles
+    cut.row_block = max(1, up(row_tiles, best_r)) * table.mr
+    cut.col_block = max(1, up(col_tiles, best_c)) * table.nr
+    cut.rows = up(g.M, cut.row_block)
+    cut.cols = up(g.N, cut.col_block)
+    return cut
+
+
+cdef void product_block(const nn_table *table, const nn_gemm *whole, const Grid *cut, nn_index block) noexcept nogil:
+    """Compute one block of a product."""
+    cdef nn_gemm g = whole[0]
+    cdef nn_index size = table.itemsize
+    cdef nn_index i = block // cut.cols * cut.row_block, j = block % cut.cols * cut.col_block
+    g.M = min(cut.row_block, whole.M - i)
+    g.N = min(cut.col_block, whole.N - j)
+    g.A = <const char *> whole.A + i * whole.a_row * size
+    g.B = <const char *> whole.B + j * whole.b_col * size
+    g.C = <char *> whole.C + (i * whole.ldc + j) * size
+    if whole.bias != NULL:
+        g.bias = <const char *> whole.bias + j * size
+    if whole.Z != NULL:
+        g.Z = <char *> whole.Z + (i * whole.ldz + j) * size
+    if whole.kept != NULL:
+        g.kept = <const char *> whole.kept + (i * whole.ldkept + j) * size
+    table.gemm(&g)
+
+
+cdef void product(nn_gemm *g, nn_run *run, int64_t index, int thread) noexcept nogil:
+    """This thread's blocks of a product."""
+    cdef Grid cut
+    cdef nn_index blocks, block
+    g.scratch = run.scratch + thread * run.scratch_bytes
+    if run.threads == 1:
+        run.table.gemm(g)
+        return
+    cut = grid(run.table, g, run.threads)
+    blocks = cut.rows * cut.cols
+    block = nn_claim(&run.tiles[index])
+    while block < blocks:
+        product_block(run.table, g, &cut, block)
+        block = nn_claim(&run.tiles[index])
+
+
+cdef void dense_forward(const nn_op *op, nn_run *run, int64_t index, int thread) noexcept nogil:
+    """Y = f(X W + b); Z = X W + b is kept where the derivative of f needs it."""
+    cdef nn_gemm g
+    memset(&g, 0, sizeof(g))
+    g.M, g.N, g.K = run.samples * op.factor, op.n, op.k
+    g.A, g.a_row, g.a_col = nn_at(run, op, 0), op.k, 1
+    g.B, g.b_row, g.b_col = nn_at(run, op, 1), op.n, 1
+    g.bias = nn_at(run, op, 2)
+    g.C, g.ldc = nn_at(run, op, 3), op.n
+    g.Z, g.ldz = nn_at(run, op, 4), op.n
+    g.activation, g.alpha = <int> op.variant, op.param[0]
+    product(&g, run, index, thread)
+
+
+cdef void dense_backward_input(const nn_op *op, nn_run *run, int64_t index, int thread) noexcept nogil:
+    """dX = (dY Wᵀ) ⊙ f′(kept), f being the activation that made X."""
+    cdef nn_gemm g
+    memset(&g, 0, sizeof(g))
+    g.M, g.N, g.K = run.samples * op.factor, op.k, op.n
+    g.A, g.a_row, g.a_col = nn_at(run, op, 0), op.n, 1
+    g.B, g.b_row, g.b_col = nn_at(run, op, 1), 1, op.n
+    g.kept, g.ldkept = nn_at(run, op, 2), op.k
+    g.C, g.ldc = nn_at(run, op, 3), op.k
+    g.activation, g.alpha = <int> op.variant, op.param[0]
+    product(&g, run, index, thread)
+
+
+cdef void dense_backward_weights(const nn_op *op, nn_run *run, int64_t index, int thread) noexcept nogil:
+    """dW = Xᵀ dY and db = Σ_rows dY; flags the step where one of them is not finite."""
+    cdef nn_gemm g
+    cdef nn_index rows = run.samples * op.factor
+    cdef void *db = nn_at(run, op, 3)
+    memset(&g, 0, sizeof(g))
+    g.M, g.N, g.K = op.k, op.n, rows
+    g.A, g.a_row, g.a_col = nn_at(run, op, 0), 1, op.k
+    g.B, g.b_row, g.b_col = nn_at(run, op, 1), op.n, 1
+    g.C, g.ldc = nn_at(run, op, 2), op.n
+    g.nonfinite = &run.nonfinite
+    if db != NULL and thread == 0:
+        run.table.column_sums(rows, op.n, g.B, op.n, db, &run.nonfinite)
+    product(&g, run, index, thread)
+
+
+def gemm(Table table, a, b, out, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, *, bint a_transposed=False,
+         bint b_transposed=False, bias=None, str activation="linear", double alpha=0.0, z=None, kept=None,
+         Py_ssize_t ldc=-1):
+    """Compute one block C (M,N) = f(bias + A B) or (A B) ⊙ f′(kept), on the calling thread.
+
+    Parameters
+    ----------
+    table : Table
+    a : array of M K elements
+        (M,K) row-major, or (K,M) with `a_transposed`.
+    b : array of K N elements
+        (K,N) row-major, or (N,K) with `b_transposed`.
+    out : array
+        Receives C, rows `ldc` elements apart (default N).
+    bias, z, kept : array, optional
+        (N), (M,N) and (M,N), as in contract.h.
+
+    Returns
+    -------
+    bool
+        Whether every element of C is finite.
+    """
+    cdef nn_gemm g
+    cdef View va = view(a, table), vb = view(b, table), vc = view(out, table, True), vbias, vz, vkept
+    cdef int nonfinite = 0
+    memset(&g, 0, sizeof(g))
+    ldc = N if ldc < 0 else ldc
+    if min(M, N, K) < 0 or va.size < M * K or vb.size < K * N or (M and vc.size < (M - 1) * ldc + N):
+        raise ValueError(f"a, b, out: too small for M, N, K = {M}, {N}, {K}")
+    g.M, g.N, g.K = M, N, K
+    g.A, g.a_row, g.a_col = va.data, 1 if a_transposed else K, M if a_transposed else 1
+    g.B, g.b_row, g.b_col = vb.data, 1 if b_transposed else N, K if b_transposed else 1
+    g.C, g.ldc = vc.data, ldc
+    g.activation, g.alpha = ACTIVATIONS[activation], alpha
+    if bias is not None:
+        vbias = view(bias, table)
+        g.bias = vbias.data
+    if z is not None:
+        vz = view(z, table, True)
+        g.Z, g.ldz = vz.data, N
+    if kept is not None:
+        vkept = view(kept, table)
+        g.kept, g.ldkept = vkept.data, N
+    g.nonfinite = &nonfinite
+    g.scratch = aligned(table.c.gemm_scratch)
+    try:
+        with nogil:
+            table.c.gemm(&g)
+    finally:
+        free(g.scratch)
+    return not nonfinite

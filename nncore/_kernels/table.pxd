@@ -1,0 +1,206 @@
+# The C contract as Cython sees it; contract.h and program.h hold the meanings.
+from libc.stdint cimport int32_t, int64_t, uint64_t
+
+
+cdef extern from "contract.h" nogil:
+    ctypedef Py_ssize_t nn_index
+    enum:
+        NN_ACTIVATIONS
+        NN_LOSSES
+        NN_METRICS
+        NN_OPTIMIZERS
+        NN_SOURCES
+        NN_FUNCTIONS
+        NN_ACTIVATION_linear
+
+    ctypedef struct nn_gemm:
+        nn_index M, N, K
+        const void *A
+        nn_index a_row, a_col
+        const void *B
+        nn_index b_row, b_col
+        void *C
+        nn_index ldc
+        const void *bias
+        int activation
+        double alpha
+        void *Z
+        nn_index ldz
+        const void *kept
+        nn_index ldkept
+        int *nonfinite
+        void *scratch
+
+    ctypedef struct nn_loss:
+        nn_index rows, n
+        const void *p
+        const void *target
+        const void *weight
+        double scale
+        double param
+        void *grad
+        void *prob
+
+    ctypedef struct nn_rule:
+        double learning_rate, weight_decay, grad_scale, clip_value, momentum, beta_1, beta_2, rho, epsilon
+        double nesterov, centered, step
+
+    ctypedef void (*nn_activate)(nn_index, nn_index, const void *, nn_index, void *, nn_index, double) noexcept nogil
+    ctypedef void (*nn_activate_backward)(nn_index, nn_index, const void *, nn_index, const void *, nn_index,
+                                          void *, nn_index, double) noexcept nogil
+    ctypedef void (*nn_update)(nn_index, void *, const void *, void **, const nn_rule *) noexcept nogil
+    ctypedef nn_index (*nn_gather)(nn_index, nn_index, const void *, nn_index, const int64_t *, void *) noexcept nogil
+    ctypedef nn_index (*nn_gather_labels)(nn_index, nn_index, const void *, nn_index, const int64_t *, int64_t,
+                                          int32_t *) noexcept nogil
+    ctypedef double (*nn_rowwise)(const nn_loss *) noexcept nogil
+    ctypedef void (*nn_function)(nn_index, const void *, void *) noexcept nogil
+
+    ctypedef struct nn_table:
+        const char *isa
+        nn_index itemsize, lanes, mr, nr
+        size_t gemm_scratch
+        void (*gemm)(const nn_gemm *) noexcept nogil
+        nn_activate *activate
+        nn_activate_backward *activate_backward
+        void (*softmax)(nn_index, nn_index, const void *, void *) noexcept nogil
+        void (*softmax_backward)(nn_index, nn_index, const void *, const void *, void *) noexcept nogil
+        void (*add)(nn_index, const void *, const void *, void *) noexcept nogil
+        void (*multiply)(nn_index, const void *, const void *, void *) noexcept nogil
+        void (*rescale)(nn_index, double, double, const void *, void *) noexcept nogil
+        void (*dropout)(nn_index, uint64_t, const uint64_t *, double, const void *, void *) noexcept nogil
+        void (*column_sums)(nn_index, nn_index, const void *, nn_index, void *, int *) noexcept nogil
+        double (*sum_squares)(nn_index, const void *) noexcept nogil
+        double (*regularize)(nn_index, double, double, const void *, void *) noexcept nogil
+        nn_rowwise *loss
+        nn_rowwise *metric
+        nn_update *update
+        nn_gather *gather
+        nn_gather_labels *gather_labels
+        nn_function *function
+
+    int nn_tables_available()
+    const nn_table *nn_table_at(int level, int bits)
+    const char *const *nn_activation_names
+    const char *const *nn_activation_kept
+    const char *const *nn_loss_names
+    const char *const *nn_loss_targets
+    const char *const *nn_metric_names
+    const char *const *nn_metric_targets
+    const char *const *nn_optimizer_names
+    const char *const *nn_source_names
+    const char *const *nn_function_names
+    const char *const *nn_operation_names
+    const char *const *nn_buffer_names
+
+
+cdef extern from "program.h" nogil:
+    enum:
+        NN_OPERATIONS
+        NN_BUFFERS
+        NN_OPERANDS
+        NN_BATCH_SOURCES
+        NN_CHUNK_ROWS
+        NN_OP_gather
+        NN_OP_dense_forward
+        NN_OP_dense_backward_input
+        NN_OP_dense_backward_weights
+        NN_OP_activate
+        NN_OP_activate_backward
+        NN_OP_softmax
+        NN_OP_softmax_backward
+        NN_OP_dropout
+        NN_OP_rescale
+        NN_OP_add
+        NN_OP_multiply
+        NN_OP_copy
+        NN_OP_loss
+        NN_OP_metric
+        NN_OP_penalty
+        NN_OP_norms
+        NN_OP_update
+        NN_BUFFER_input
+        NN_BUFFER_target
+        NN_BUFFER_weight
+        NN_BUFFER_workspace
+        NN_BUFFER_output
+
+    ctypedef struct nn_operand:
+        int64_t buffer, offset
+
+    ctypedef struct nn_op:
+        int64_t kind, variant, barrier, slot, factor, n, k, ld, cost
+        double *param
+        nn_operand *arg
+
+    ctypedef struct nn_source:
+        const char *data
+        int64_t stride, type, n, classes, in_place
+        void *copy
+
+    ctypedef struct nn_chunk:
+        int64_t offset, n, group
+        double l1, l2, decay
+
+    ctypedef struct nn_run:
+        const nn_table *table
+        const nn_op *ops
+        char **base
+        nn_source *source
+        const int64_t *order
+        int64_t row, samples, threads
+        nn_tiles *tiles
+        char *scratch
+        int64_t scratch_bytes
+        uint64_t seed
+        int64_t *step
+        const nn_chunk *chunks
+        int64_t n_chunks, n_groups
+        double *norms
+        double clipnorm
+        nn_rule *rule
+        double *partial
+        int64_t n_sums, max_partials
+        double *sums
+        int nonfinite
+        int64_t bad_row, bad_source
+
+    void *nn_at(const nn_run *, const nn_op *, int)
+
+
+cdef extern from "team.h" nogil:
+    ctypedef struct nn_team:
+        int threads
+        int leaving
+
+    ctypedef struct nn_tiles:
+        pass
+
+    void nn_team_reset(nn_team *, int threads)
+    void nn_team_open(nn_team *)
+    void nn_team_await_open(nn_team *, long stage)
+    void nn_team_arrive(nn_team *)
+    void nn_team_close(nn_team *)
+    long nn_claim(nn_tiles *)
+    void nn_tiles_reset(nn_tiles *)
+    double nn_seconds()
+    int nn_region_threads()
+    const char *nn_openmp_runtime()
+
+
+# A share does one thread's part of an operation: it claims tiles until none is left.
+ctypedef void (*share)(const nn_op *op, nn_run *run, int64_t index, int thread) noexcept nogil
+
+
+cdef class Table:
+    cdef const nn_table *c
+
+
+cdef class View:
+    cdef Py_buffer buffer
+    cdef bint held
+    cdef char *data
+    cdef readonly Py_ssize_t size, itemsize
+
+
+cdef View view(object array, Table table=*, bint writable=*)
+cdef void *aligned(size_t size) except NULL

@@ -1,0 +1,132 @@
+"""The tables of kernels, one per instruction set and type; the only module that links the C library.
+
+The other modules reach kernels through the pointers of a table, and ids through the names listed here.
+"""
+
+from cpython.buffer cimport PyBUF_ANY_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memset
+
+
+cdef extern from "random.h" nogil:
+    void nn_permutation(const uint64_t *key, int64_t n, int64_t *out)
+
+
+cdef extern from "stdlib.h" nogil:
+    int posix_memalign(void **out, size_t alignment, size_t size)
+
+
+cdef list names(const char *const *c_names):
+    cdef list found = []
+    cdef int i = 0
+    while c_names[i] != NULL:
+        found.append(c_names[i].decode())
+        i += 1
+    return found
+
+
+cdef dict ids(const char *const *c_names):
+    return {name: i for i, name in enumerate(names(c_names))}
+
+
+ACTIVATIONS = ids(nn_activation_names)
+ACTIVATION_KEPT = dict(zip(names(nn_activation_names), names(nn_activation_kept)))
+LOSSES = ids(nn_loss_names)
+LOSS_TARGETS = dict(zip(names(nn_loss_names), names(nn_loss_targets)))
+METRICS = ids(nn_metric_names)
+METRIC_TARGETS = dict(zip(names(nn_metric_names), names(nn_metric_targets)))
+OPTIMIZERS = ids(nn_optimizer_names)
+SOURCES = ids(nn_source_names)
+FUNCTIONS = ids(nn_function_names)
+OPERATIONS = ids(nn_operation_names)
+BUFFERS = ids(nn_buffer_names)
+CHUNK_ROWS = NN_CHUNK_ROWS
+OPERANDS = NN_OPERANDS
+OPERATION_BYTES = sizeof(nn_op)
+CHUNK_BYTES = sizeof(nn_chunk)
+RULE_BYTES = sizeof(nn_rule)
+
+
+def available():
+    """Names of the instruction sets that this build holds and this CPU runs, weakest first."""
+    return [nn_table_at(level, 32).isa.decode() for level in range(nn_tables_available())]
+
+
+cdef class Table:
+    """The kernels of one instruction set for one type.
+
+    Parameters
+    ----------
+    isa : str
+        One of `available()`.
+    dtype : {"float32", "float64"}
+    """
+
+    def __cinit__(self, str isa, str dtype):
+        self.c = nn_table_at(available().index(isa), {"float32": 32, "float64": 64}[dtype])
+
+    @property
+    def isa(self):
+        return self.c.isa.decode()
+
+    @property
+    def dtype(self):
+        return "float32" if self.c.itemsize == 4 else "float64"
+
+    @property
+    def lanes(self):
+        return self.c.lanes
+
+    @property
+    def tile(self):
+        """Rows and columns of the product's tile."""
+        return self.c.mr, self.c.nr
+
+    def __reduce__(self):
+        return Table, (self.isa, self.dtype)
+
+
+cdef class View:
+    """A contiguous array's memory, held while this object lives."""
+
+    def __cinit__(self):
+        self.held = False
+
+    def __dealloc__(self):
+        if self.held:
+            PyBuffer_Release(&self.buffer)
+
+
+cdef View view(object array, Table table=None, bint writable=False):
+    """Hold `array`, of the table's type if one is given; contiguous, and writable where asked."""
+    cdef View v = View.__new__(View)
+    PyObject_GetBuffer(array, &v.buffer, PyBUF_ANY_CONTIGUOUS | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0))
+    v.held = True
+    v.data = <char *> v.buffer.buf
+    v.itemsize = v.buffer.itemsize
+    v.size = v.buffer.len // v.itemsize if v.itemsize else 0
+    if table is not None and v.buffer.format[0] != (c'f' if table.c.itemsize == 4 else c'd'):
+        raise TypeError(f"expected an array of {table.dtype}, got format {v.buffer.format.decode()!r}")
+    return v
+
+
+cdef void *aligned(size_t size) except NULL:
+    """Zeroed memory on a cache line's boundary."""
+    cdef void *p = NULL
+    cdef size_t whole = max(<size_t> 64, (size + 63) // 64 * 64)
+    if whole < size or posix_memalign(&p, 64, whole):
+        raise MemoryError(f"cannot allocate {size} bytes for a run")
+    memset(p, 0, whole)
+    return p
+
+
+def permutation(uint64_t seed, uint64_t stream, out):
+    """Fill the int64 array `out` with a shuffle of 0 … n−1, the same for the same (seed, stream)."""
+    cdef View v = view(out, None, True)
+    cdef uint64_t[2] key
+    if v.itemsize != 8:
+        raise TypeError("out: expected an array of int64")
+    key[0] = seed
+    key[1] = stream
+    with nogil:
+        nn_permutation(key, v.size, <int64_t *> v.data)

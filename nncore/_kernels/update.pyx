@@ -1,0 +1,115 @@
+"""Regularizers, norms and updates of the parameters, shared out to the team by chunks.
+
+The chunks are given by the layout of the parameters alone; every sum over chunks goes in their order.
+"""
+
+from libc.math cimport sqrt
+from libc.stdint cimport int64_t
+from libc.string cimport memset
+
+from nncore._kernels.elementwise cimport Span, take
+from nncore._kernels.table cimport (
+    Table, View, nn_at, nn_chunk, nn_index, nn_op, nn_rule, nn_run, view,
+)
+from nncore._kernels.table import OPTIMIZERS
+
+
+cdef inline char *part(const nn_run *run, const nn_op *op, int i, int64_t offset) noexcept nogil:
+    cdef char *base = <char *> nn_at(run, op, i)
+    return base + offset * run.table.itemsize if base != NULL else NULL
+
+
+cdef void penalty(const nn_op *op, nn_run *run, int64_t index, int thread) noexcept nogil:
+    """Penalties of chunks; their gradients are added to dW where it is given."""
+    cdef Span s
+    cdef const nn_chunk *c
+    cdef int64_t i
+    s.count = 0
+    while take(run, index, run.n_chunks, 1, &s):
+        for i in range(s.first, s.first + s.count):
+            c = &run.chunks[i]
+            run.partial[op.slot * run.max_partials + i] = run.table.regularize(
+                c.n, c.l1, c.l2, part(run, op, 0, c.offset), part(run, op, 1, c.offset)) if c.l1 or c.l2 else 0
+
+
+cdef void norms(const nn_op *op, nn_run *run, int64_t index, int thread) noexcept nogil:
+    """Σ g² of each chunk."""
+    cdef Span s
+    cdef int64_t i
+    s.count = 0
+    while take(run, index, run.n_chunks, 1, &s):
+        for i in range(s.first, s.first + s.count):
+            run.norms[i] = run.table.sum_squares(run.chunks[i].n, part(run, op, 0, run.chunks[i].offset))
+
+
+cdef double norm_scale(const nn_run *run, int64_t group) noexcept nogil:
+    """What brings the norm of a group's gradient down to clipnorm."""
+    cdef double total = 0
+    cdef int64_t i
+    for i in range(run.n_chunks):
+        if run.chunks[i].group == group:
+            total += run.norms[i]
+    return run.clipnorm / sqrt(total) if sqrt(total) > run.clipnorm else 1
+
+
+cdef void update(const nn_op *op, nn_run *run, int64_t index, int thread) noexcept nogil:
+    """Apply the rule to the claimed chunks."""
+    cdef Span s
+    cdef const nn_chunk *c
+    cdef nn_rule rule = run.rule[0]
+    cdef void *slot[3]
+    cdef int64_t i, k, group = -1
+    s.count = 0
+    while take(run, index, run.n_chunks, 1, &s):
+        for i in range(s.first, s.first + s.count):
+            c = &run.chunks[i]
+            if run.clipnorm and c.group != group:
+                group = c.group
+                rule.grad_scale = norm_scale(run, group)
+            rule.weight_decay = run.rule.weight_decay * c.decay
+            for k in range(3):
+                slot[k] = part(run, op, 2 + k, c.offset)
+            run.table.update[op.variant](c.n, part(run, op, 0, c.offset), part(run, op, 1, c.offset), slot, &rule)
+
+
+def apply_update(Table table, str name, w, g, slots, rule):
+    """Update `w` in place by the rule `name`; `rule` is a float64 array of the fields of nn_rule."""
+    cdef View vw = view(w, table, True), vg = view(g, table), vr = view(rule), v
+    cdef void *slot[3]
+    cdef int which = OPTIMIZERS[name], k
+    cdef list held = []
+    if vr.buffer.len != sizeof(nn_rule):
+        raise ValueError("rule: expected one float64 per field of nn_rule")
+    memset(slot, 0, sizeof(slot))
+    for k in range(len(slots)):
+        if slots[k] is not None:
+            v = view(slots[k], table, True)
+            held.append(v)
+            slot[k] = v.data
+    with nogil:
+        table.c.update[which](vw.size, vw.data, vg.data, slot, <const nn_rule *> vr.data)
+
+
+def apply_column_sums(Table table, x, out, Py_ssize_t rows, Py_ssize_t cols):
+    """out (cols) = column sums of x (rows,cols); returns whether all are finite."""
+    cdef View vx = view(x, table), vo = view(out, table, True)
+    cdef int nonfinite = 0
+    with nogil:
+        table.c.column_sums(rows, cols, vx.data, cols, vo.data, &nonfinite)
+    return not nonfinite
+
+
+def apply_sum_squares(Table table, x):
+    """Σ x², in float64."""
+    cdef View vx = view(x, table)
+    return table.c.sum_squares(vx.size, vx.data)
+
+
+def apply_regularize(Table table, double l1, double l2, w, g=None):
+    """g += l1 sign(w) + 2 l2 w in place; returns l1 Σ|w| + l2 Σ w²."""
+    cdef View vw = view(w, table), vg
+    cdef void *gradient = NULL
+    if g is not None:
+        vg = view(g, table, True)
+        gradient = vg.data
+    return table.c.regularize(vw.size, l1, l2, vw.data, gradient)

@@ -1,0 +1,222 @@
+"""Activation functions: which kernel a layer ends with, and its parameter.
+
+An activation computes nothing here. It names an entry of the ACTIVATION list of ``src_c/kernels.def`` (or
+"softmax", which works on rows and is a kernel of its own), so that the compiler of programs can join it to
+the product that feeds it. Z are the inputs and Y = f(Z) the outputs, of any shape and of the model's dtype.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+from nncore.registry import Configurable, Registry
+
+
+class Activation(Configurable):
+    """Base of the activation functions; objects are immutable and equal where class and arguments are.
+
+    Attributes
+    ----------
+    kernel : str
+        Name in the ACTIVATION list of ``kernels.def``, or "softmax". Unless a class says otherwise, the name
+        under which it is registered.
+    alpha : float
+        Slope or scale that the kernel takes, dimensionless; 0.0 where it takes none.
+    """
+
+    @property
+    def kernel(self) -> str:
+        """Name of the kernel."""
+        return self.registry.name_of(self)
+
+    @property
+    def alpha(self) -> float:
+        """The kernel's slope or scale."""
+        return 0.0
+
+
+ACTIVATIONS: Registry[Activation] = Registry("activation")
+
+
+def get(identifier: Any, argument: str = "activation") -> Activation:
+    """Turn a name, configuration, class or object into an `Activation`.
+
+    Parameters
+    ----------
+    identifier : str, dict, type, Activation or None
+        None stands for `Linear`.
+    argument : str
+        The user's argument, for error messages.
+
+    Raises
+    ------
+    ValueError
+        The name is unknown, or the configuration has unknown keys.
+    TypeError
+        `identifier` is none of these.
+    """
+    return ACTIVATIONS.get("linear" if identifier is None else identifier, argument, Activation)
+
+
+def _check_slope(argument: str, value: Any) -> None:
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not (number and 0 <= value < math.inf):
+        raise (ValueError if number else TypeError)(
+            f"{argument}: expected a finite number ≥ 0, got {value!r}; the derivative is computed from the outputs, "
+            "whose sign must be that of the inputs"
+        )
+
+
+@ACTIVATIONS.register()
+@dataclass(frozen=True)
+class Linear(Activation):
+    """f(z) = z."""
+
+
+@ACTIVATIONS.register()
+@dataclass(frozen=True)
+class Relu(Activation):
+    """f(z) = max(z, 0), with f′(0) = 0."""
+
+
+@ACTIVATIONS.register()
+@dataclass(frozen=True)
+class LeakyRelu(Activation):
+    """f(z) = z for z > 0, else negative_slope z.
+
+    Parameters
+    ----------
+    negative_slope : float, default 0.2
+        Slope below zero, ≥ 0. PyTorch's default is 0.01.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `negative_slope` is no number, or not finite, or negative.
+
+    References
+    ----------
+    A. L. Maas, A. Y. Hannun, A. Y. Ng: Rectifier nonlinearities improve neural network acoustic models, ICML 2013.
+    """
+
+    negative_slope: float = 0.2
+
+    def __post_init__(self) -> None:
+        _check_slope("negative_slope", self.negative_slope)
+
+    @property
+    def alpha(self) -> float:
+        """`negative_slope`, under the kernel's name for it."""
+        return float(self.negative_slope)
+
+
+@ACTIVATIONS.register()
+@dataclass(frozen=True)
+class Elu(Activation):
+    """f(z) = z for z > 0, else alpha (eᶻ − 1).
+
+    Parameters
+    ----------
+    alpha : float, default 1.0
+        Minus the limit for z → −∞, ≥ 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `alpha` is no number, or not finite, or negative.
+
+    References
+    ----------
+    D.-A. Clevert, T. Unterthiner, S. Hochreiter: Fast and accurate deep network learning by exponential linear
+    units, ICLR 2016, arXiv:1511.07289.
+    """
+
+    alpha: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_slope("alpha", self.alpha)
+
+
+@ACTIVATIONS.register()
+@dataclass(frozen=True)
+class Selu(Activation):
+    """f(z) = λ z for z > 0, else λ α (eᶻ − 1), with λ ≈ 1.0507 and α ≈ 1.6733.
+
+    Keeps mean 0 and variance 1 from layer to layer if the kernels are initialized by "lecun_normal".
+
+    References
+    ----------
+    G. Klambauer et al.: Self-normalizing neural networks, NeurIPS 2017, arXiv:1706.02515.
+    """
+
+
+@ACTIVATIONS.register()
+@dataclass(frozen=True)
+class Sigmoid(Activation):
+    """f(z) = 1 / (1 + e⁻ᶻ), in [0, 1]."""
+
+
+@ACTIVATIONS.register()
+@dataclass(frozen=True)
+class Tanh(Activation):
+    """f(z) = tanh z, in [−1, 1]."""
+
+
+@ACTIVATIONS.register()
+@dataclass(frozen=True)
+class Softplus(Activation):
+    """f(z) = log(1 + eᶻ), which never overflows: max(z, 0) + log1p(e^−|z|)."""
+
+
+@ACTIVATIONS.register()
+@dataclass(frozen=True)
+class Gelu(Activation):
+    """f(z) = z Φ(z), Φ being the distribution function of the standard normal distribution.
+
+    Parameters
+    ----------
+    approximate : bool, default False
+        True: f(z) = ½ z (1 + tanh(√(2/π) (z + 0.044715 z³))).
+
+    Raises
+    ------
+    TypeError
+        `approximate` is no bool (PyTorch's "tanh" is True here).
+
+    References
+    ----------
+    D. Hendrycks, K. Gimpel: Gaussian error linear units, arXiv:1606.08415.
+    """
+
+    approximate: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.approximate, bool):
+            raise TypeError(
+                f"approximate: expected True or False, got {self.approximate!r}; True is the approximation by tanh"
+            )
+
+    @property
+    def kernel(self) -> str:
+        """Name of the exact kernel, or of the approximate one."""
+        return "gelu_tanh" if self.approximate else "gelu"
+
+
+@ACTIVATIONS.register("swish")
+@dataclass(frozen=True)
+class Silu(Activation):
+    """f(z) = z / (1 + e⁻ᶻ), also called swish.
+
+    References
+    ----------
+    P. Ramachandran, B. Zoph, Q. V. Le: Searching for activation functions, arXiv:1710.05941.
+    """
+
+
+@ACTIVATIONS.register()
+@dataclass(frozen=True)
+class Softmax(Activation):
+    """f(z)ⱼ = e^(zⱼ − max z) / Σₖ e^(zₖ − max z) along the last axis: outputs ≥ 0 that sum to one in every row."""

@@ -1,0 +1,26 @@
+"""Callbacks: what is to happen between the steps of a fit; Keras 3's names, arguments and meanings.
+
+`base` holds the hooks and the list that calls them; each other module one family. A callback's `get_state` and
+`set_state` hold everything that an exact resume needs.
+"""
+
+from __future__ import annotations
+
+from nncore.callbacks.backup import BackupAndRestore
+from nncore.callbacks.base import Callback, CallbackList, LambdaCallback
+from nncore.callbacks.checkpoint import ModelCheckpoint
+from nncore.callbacks.logs import CSVLogger, History, ProgressBar
+from nncore.callbacks.stopping import EarlyStopping, TerminateOnNaN
+
+__all__ = [
+    "BackupAndRestore",
+    "CSVLogger",
+    "Callback",
+    "CallbackList",
+    "EarlyStopping",
+    "History",
+    "LambdaCallback",
+    "ModelCheckpoint",
+    "ProgressBar",
+    "TerminateOnNaN",
+]

@@ -1,0 +1,323 @@
+"""The hooks, and the list that calls them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, Literal
+
+Phase = Literal["train", "test", "predict"]
+
+BATCH_HOOKS: dict[Phase, tuple[str, ...]] = {
+    "train": ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end"),
+    "test": ("on_test_batch_begin", "on_test_batch_end"),
+    "predict": ("on_predict_batch_begin", "on_predict_batch_end"),
+}
+
+
+class Callback:
+    """Base of the callbacks: override the hooks you need.
+
+    `epoch` and `batch` count from 0; `logs` is a dict of the averages so far, the same for all callbacks, which may
+    add to it. Batch hooks make the engine return to Python after each step: override them only if you need them.
+
+    Attributes
+    ----------
+    model : Model
+        The model that runs; None before.
+    params : dict
+        ``epochs``, ``steps`` (batches per epoch), ``samples`` (per epoch), ``verbose``, ``metrics`` (the names that
+        `logs` will hold).
+    """
+
+    model: Any = None
+    comes_last: ClassVar[bool] = False  # in a CallbackList: what saves the others' states does
+    params: dict[str, Any] = {}  # noqa: RUF012 (replaced, never changed)
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        """Receive the facts of the run."""
+        self.params = params
+
+    def set_model(self, model: Any) -> None:
+        """Receive the model."""
+        self.model = model
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Begin `fit`."""
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """End `fit` without an exception; `logs` is that of the last epoch."""
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Begin an epoch; not called for one that a resume continues in the middle."""
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """End an epoch, validation included, whose results have the prefix ``val_``."""
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Begin a training step."""
+        self.on_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """End a training step; `logs` averages over the epoch so far."""
+        self.on_batch_end(batch, logs)
+
+    def on_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Begin a training step: an older name of `on_train_batch_begin`."""
+
+    def on_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """End a training step: an older name of `on_train_batch_end`."""
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Begin `evaluate` or a validation."""
+
+    def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
+        """End `evaluate` or a validation."""
+
+    def on_test_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Begin a batch of `evaluate` or of a validation."""
+
+    def on_test_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """End a batch of `evaluate` or of a validation."""
+
+    def on_predict_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Begin `predict`."""
+
+    def on_predict_end(self, logs: dict[str, Any] | None = None) -> None:
+        """End `predict`."""
+
+    def on_predict_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Begin a batch of `predict`."""
+
+    def on_predict_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """End a batch of `predict`."""
+
+    # ---- beyond Keras
+
+    def on_tick(self, samples_done: int, logs: dict[str, Any] | None = None) -> None:
+        """See how far the epoch is: called by the clock, about every 50 ms, at no cost per step."""
+
+    def on_diverged(self, epoch: int, batch: int) -> bool:
+        """Decide about a step whose loss or gradient was not finite, and which therefore was not applied.
+
+        Returns
+        -------
+        bool
+            True lets `fit` end normally; if no callback does, it raises DivergedError.
+        """
+        return False
+
+    def on_close(self) -> None:
+        """Release what is open: called last, also after an exception or Ctrl-C."""
+
+    def get_state(self) -> dict[str, Any]:
+        """Return everything that an exact resume needs: JSON values, arrays, and dicts and lists of them."""
+        return {}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Continue from what `get_state` returned; called after `on_train_begin`."""
+        if state:
+            raise ValueError(f"state: {type(self).__name__} has get_state but not set_state; define both")
+
+    def wants(self, phase: Phase) -> bool:
+        """Whether a batch hook of this phase does anything."""
+        return any(overrides(self, hook) for hook in BATCH_HOOKS[phase])
+
+
+def overrides(callback: Callback, name: str) -> bool:
+    """Whether a class or an object replaces a method of `Callback`."""
+    return getattr(getattr(callback, name), "__func__", None) is not getattr(Callback, name)
+
+
+class LambdaCallback(Callback):
+    """Functions as hooks.
+
+    Parameters
+    ----------
+    on_epoch_begin, on_epoch_end : callable, optional
+        Called with ``(epoch, logs)``.
+    on_train_begin, on_train_end : callable, optional
+        Called with ``(logs)``.
+    on_train_batch_begin, on_train_batch_end : callable, optional
+        Called with ``(batch, logs)``.
+    **kwargs : callable
+        Other hooks by name: ``on_test_end``.
+
+    Raises
+    ------
+    TypeError
+        A name is no hook, or a value is not callable.
+    """
+
+    def __init__(
+        self,
+        on_epoch_begin: Callable[..., Any] | None = None,
+        on_epoch_end: Callable[..., Any] | None = None,
+        on_train_begin: Callable[..., Any] | None = None,
+        on_train_end: Callable[..., Any] | None = None,
+        on_train_batch_begin: Callable[..., Any] | None = None,
+        on_train_batch_end: Callable[..., Any] | None = None,
+        **kwargs: Callable[..., Any] | None,
+    ) -> None:
+        given = kwargs | {
+            "on_epoch_begin": on_epoch_begin,
+            "on_epoch_end": on_epoch_end,
+            "on_train_begin": on_train_begin,
+            "on_train_end": on_train_end,
+            "on_train_batch_begin": on_train_batch_begin,
+            "on_train_batch_end": on_train_batch_end,
+        }
+        for name, function in given.items():
+            if not name.startswith("on_") or not hasattr(Callback, name):
+                hooks = ", ".join(hook for hook in vars(Callback) if hook.startswith("on_"))
+                raise TypeError(f"{name}: expected the name of a hook; the hooks are {hooks}")
+            if function is not None:
+                if not callable(function):
+                    raise TypeError(f"{name}: expected a function, got {function!r}")
+                setattr(self, name, function)
+
+
+Hook = Callable[..., None]
+
+
+def _simple(name: str) -> Hook:
+    """Forward a hook that has but `logs`, a dict of which all callbacks see the same object."""
+
+    def forward(self: CallbackList, logs: dict[str, Any] | None = None) -> None:
+        logs = {} if logs is None else logs
+        for callback in self.callbacks:
+            getattr(callback, name)(logs)
+
+    return forward
+
+
+def _numbered(name: str) -> Hook:
+    """Forward a hook that has a number (epoch, batch, samples) and `logs`."""
+
+    def forward(self: CallbackList, number: int, logs: dict[str, Any] | None = None) -> None:
+        logs = {} if logs is None else logs
+        for callback in self.callbacks:
+            getattr(callback, name)(number, logs)
+
+    return forward
+
+
+class CallbackList:
+    """Callbacks that are called as one, in the order: the user's, history, backup.
+
+    So the history has what the user's callbacks add to the logs, and the backup, in whatever place the user put it,
+    saves the state that all others have after the same event.
+
+    Parameters
+    ----------
+    callbacks : Callback or nested lists of them, optional
+        The user's.
+    model : Model, optional
+        Given to all callbacks.
+    history : History, optional
+        The one that `fit` returns.
+
+    Attributes
+    ----------
+    callbacks : list of Callback
+
+    Raises
+    ------
+    TypeError
+        Something is not a callback.
+    """
+
+    def __init__(self, callbacks: Any = None, model: Any = None, history: Callback | None = None) -> None:
+        found = list(_flatten(callbacks))
+        if history is not None and history not in found:
+            found.append(history)
+        self.callbacks = sorted(found, key=lambda callback: callback.comes_last)
+        if model is not None:
+            self.set_model(model)
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        """Give `params` to every callback."""
+        for callback in self.callbacks:
+            callback.set_params(params)
+
+    def set_model(self, model: Any) -> None:
+        """Give the model to every callback."""
+        for callback in self.callbacks:
+            callback.set_model(model)
+
+    @property
+    def wants_batches(self) -> bool:
+        """Whether any callback must be called at each training step."""
+        return any(callback.wants("train") for callback in self.callbacks)
+
+    @property
+    def wants_test_batches(self) -> bool:
+        """Whether any callback must be called at each batch of an evaluation."""
+        return any(callback.wants("test") for callback in self.callbacks)
+
+    @property
+    def wants_predict_batches(self) -> bool:
+        """Whether any callback must be called at each batch of a prediction."""
+        return any(callback.wants("predict") for callback in self.callbacks)
+
+    on_train_begin = _simple("on_train_begin")
+    on_train_end = _simple("on_train_end")
+    on_epoch_begin = _numbered("on_epoch_begin")
+    on_epoch_end = _numbered("on_epoch_end")
+    on_train_batch_begin = _numbered("on_train_batch_begin")
+    on_train_batch_end = _numbered("on_train_batch_end")
+    on_test_begin = _simple("on_test_begin")
+    on_test_end = _simple("on_test_end")
+    on_test_batch_begin = _numbered("on_test_batch_begin")
+    on_test_batch_end = _numbered("on_test_batch_end")
+    on_predict_begin = _simple("on_predict_begin")
+    on_predict_end = _simple("on_predict_end")
+    on_predict_batch_begin = _numbered("on_predict_batch_begin")
+    on_predict_batch_end = _numbered("on_predict_batch_end")
+    on_tick = _numbered("on_tick")
+
+    def on_close(self) -> None:
+        """Call it of every callback."""
+        for callback in self.callbacks:
+            callback.on_close()
+
+    def on_diverged(self, epoch: int, batch: int) -> bool:
+        """Ask every callback; True if any lets `fit` end normally."""
+        answers = [callback.on_diverged(epoch, batch) for callback in self.callbacks]  # all are asked
+        return any(answers)
+
+    def get_state(self) -> dict[str, Any]:
+        """The states of the callbacks that have one."""
+        return {"callbacks": [{"class": type(c).__name__, "state": c.get_state()} for c in self._stateful()]}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Give every callback its state back.
+
+        Raises
+        ------
+        ValueError
+            The state is that of other callbacks.
+        """
+        saved, here = [s["class"] for s in state["callbacks"]], [type(c).__name__ for c in self._stateful()]
+        if saved != here:
+            raise ValueError(
+                f"callbacks: expected those with which the backup was written, {saved}, got {here}; "
+                "pass the same ones in the same order, or delete the backup to begin anew"
+            )
+        for callback, one in zip(self._stateful(), state["callbacks"], strict=True):
+            callback.set_state(one["state"])
+
+    def _stateful(self) -> list[Callback]:
+        return [callback for callback in self.callbacks if overrides(callback, "get_state")]
+
+
+def _flatten(callbacks: Any) -> Iterator[Callback]:
+    if callbacks is None:
+        return
+    if isinstance(callbacks, Callback):
+        yield callbacks
+    elif isinstance(callbacks, (list, tuple, set)):
+        for callback in callbacks:
+            yield from _flatten(callback)
+    else:
+        hint = f"; did you mean {callbacks.__name__}(…)?" if isinstance(callbacks, type) else ""
+        raise TypeError(f"callbacks: expected objects of nncore.callbacks.Callback, got {callbacks!r}{hint}")

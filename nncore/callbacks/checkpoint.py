@@ -1,0 +1,140 @@
+"""Saving the model every so often."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from nncore.callbacks.base import Callback, Phase
+from nncore.callbacks.monitor import MonitorCallback
+
+
+class Periodic(Callback):
+    """Base of the callbacks that save after epochs or batches: calls `save`.
+
+    Parameters
+    ----------
+    save_freq : "epoch" or int, default "epoch"
+        After each epoch, or after every so many batches, counted over epochs.
+    """
+
+    def __init__(self, save_freq: str | int = "epoch") -> None:
+        whole = isinstance(save_freq, int) and not isinstance(save_freq, bool) and save_freq > 0
+        if save_freq != "epoch" and not whole:
+            raise ValueError(f"save_freq: expected 'epoch' or a positive number of batches, got {save_freq!r}")
+        self.save_freq = save_freq
+        self.epoch, self.batches = 0, 0
+
+    def save(self, epoch: int, batch: int | None, logs: dict[str, Any]) -> None:
+        """Save after this epoch, or after this batch of it."""
+        raise NotImplementedError
+
+    def wants(self, phase: Phase) -> bool:
+        """Batches count only if `save_freq` is in batches."""
+        idle = self.save_freq == "epoch" and type(self).on_train_batch_end is Periodic.on_train_batch_end
+        return super().wants(phase) and not (phase == "train" and idle)
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Remember the epoch."""
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Count, and maybe save."""
+        if isinstance(self.save_freq, int):
+            self.batches = (self.batches + 1) % self.save_freq
+            if self.batches == 0:
+                self.save(self.epoch, batch, logs or {})
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Save, unless batches are counted."""
+        if self.save_freq == "epoch":
+            self.save(epoch, None, logs or {})
+
+    def get_state(self) -> dict[str, Any]:
+        """Epoch and batches since the last save."""
+        return {"epoch": self.epoch, "batches": self.batches}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Continue from `get_state`."""
+        vars(self).update(state)
+
+
+class ModelCheckpoint(Periodic, MonitorCallback):
+    """Save the model after epochs or batches, each time or only when it is better than ever.
+
+    Parameters
+    ----------
+    filepath : str or PathLike
+        The file; may hold ``{epoch}`` and ``{batch}``, counted from 1, and names of the logs with a format:
+        ``"model-{epoch:02d}-{val_loss:.2f}.safetensors"``. Missing directories are made.
+    monitor : str, default "val_loss"
+        What decides which model is the best. Without it there is a warning, and every model is saved.
+    verbose : {0, 1}, default 0
+        Whether to say what is saved and why.
+    save_best_only : bool, default False
+        Whether to save only what improves on the best so far, also that of earlier fits with this object.
+    save_weights_only : bool, default False
+        Whether to call `model.save_weights` instead of `model.save`.
+    mode : {"auto", "min", "max"}, default "auto"
+        Whether less or more is better; "auto" judges by the name.
+    save_freq : "epoch" or int, default "epoch"
+        After each epoch, or after every so many batches, counted over epochs.
+    initial_value_threshold : float, optional
+        What the first model must surpass, with `save_best_only`.
+
+    Raises
+    ------
+    ValueError
+        A name in `filepath` is not in the logs (when saving).
+    """
+
+    def __init__(
+        self,
+        filepath: str | os.PathLike[str],
+        monitor: str = "val_loss",
+        verbose: int = 0,
+        save_best_only: bool = False,
+        save_weights_only: bool = False,
+        mode: str = "auto",
+        save_freq: str | int = "epoch",
+        initial_value_threshold: float | None = None,
+    ) -> None:
+        Periodic.__init__(self, save_freq)
+        # What is not compared needs no direction.
+        MonitorCallback.__init__(self, monitor, mode if save_best_only or mode != "auto" else "min")
+        self.filepath, self.verbose = os.fspath(filepath), verbose
+        self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
+        self.best = initial_value_threshold
+
+    def save(self, epoch: int, batch: int | None, logs: dict[str, Any]) -> None:
+        """Save the model, if it is to be saved."""
+        path = self.path(epoch, batch, logs)
+        reason = ""
+        if self.save_best_only and (value := self.current(logs)) is not None:
+            best = "None" if self.best is None else f"{self.best:.5f}"
+            if not self.better(value, self.best):
+                self.say(f"Epoch {epoch + 1}: {self.monitor} did not improve from {best}")
+                return
+            reason = f"{self.monitor} improved from {best} to {value:.5f}, "
+            self.best = value
+        self.say(f"Epoch {epoch + 1}: {reason}saving model to {path}")
+        if directory := os.path.dirname(path):
+            os.makedirs(directory, exist_ok=True)
+        (self.model.save_weights if self.save_weights_only else self.model.save)(path)
+
+    def say(self, text: str) -> None:
+        """Print, if asked to."""
+        if self.verbose:
+            print(text)
+
+    def path(self, epoch: int, batch: int | None, logs: dict[str, Any]) -> str:
+        """The file's name for this occasion."""
+        known = dict(logs) | {"epoch": epoch + 1} | ({} if batch is None else {"batch": batch + 1})
+        try:
+            return self.filepath.format(**known)
+        except (KeyError, IndexError) as error:
+            raise ValueError(f"filepath: {self.filepath!r} names {error}, known are {', '.join(known)}") from None
+
+    def get_state(self) -> dict[str, Any]:
+        """The best value, and what is counted."""
+        return Periodic.get_state(self) | {"best": self.best, "warned": self.warned}

@@ -1,0 +1,74 @@
+"""Watching one number of the logs and telling better from worse."""
+
+from __future__ import annotations
+
+import math
+import re
+import warnings
+from typing import Any
+
+from nncore.callbacks.base import Callback
+
+# Parts of names of which less or more is better.
+LOWER = re.compile(r"error|crossentropy|divergence|hinge|poisson|perplexity|logcosh|false_|(^|_)r?(mse|mae|mape|msle)$")
+HIGHER = re.compile(r"acc|auc|precision|recall|score|f1|fbeta|(^|_)r2|iou|similarity|sensitivity|specificity|true_")
+
+
+class MonitorCallback(Callback):
+    """Base of the callbacks that watch a quantity.
+
+    Parameters
+    ----------
+    monitor : str, default "val_loss"
+        Its name in the logs.
+    mode : {"auto", "min", "max"}, default "auto"
+        Whether less or more is better; "auto" judges by the name.
+    min_delta : float, default 0
+        The least change that counts.
+
+    Attributes
+    ----------
+    best : float or None
+        The best value so far. NaN is never better than anything, not even than nothing.
+
+    Raises
+    ------
+    ValueError
+        `mode` is unknown, or "auto" and the name does not tell. (Keras takes an unknown mode for "auto".)
+    """
+
+    def __init__(self, monitor: str = "val_loss", mode: str = "auto", min_delta: float = 0) -> None:
+        if mode not in ("auto", "min", "max"):
+            raise ValueError(f"mode: expected 'auto', 'min' or 'max', got {mode!r}")
+        if mode == "auto":
+            lower = monitor.endswith("loss") or bool(LOWER.search(monitor))
+            higher = not monitor.endswith("loss") and bool(HIGHER.search(monitor))
+            if lower == higher:
+                raise ValueError(
+                    f"mode: {monitor!r} does not tell whether less or more of it is better; pass 'min' or 'max'"
+                )
+            mode = "min" if lower else "max"
+        self.monitor, self.mode, self.min_delta = monitor, mode, abs(min_delta)
+        self.best: float | None = None
+        self.warned = False
+
+    def current(self, logs: dict[str, Any] | None) -> float | None:
+        """The monitored value; without it a warning, once, and None."""
+        logs = logs or {}
+        if self.monitor in logs:
+            return float(logs[self.monitor])
+        if not self.warned:
+            self.warned = True
+            known = ", ".join(logs) or "nothing"
+            hint = "; pass validation_data or validation_split to fit" if self.monitor.startswith("val_") else ""
+            warnings.warn(
+                f"monitor: {type(self).__name__} expected {self.monitor!r} in the logs, which have {known}{hint}",
+                stacklevel=2,
+            )
+        return None
+
+    def better(self, value: float, than: float | None) -> bool:
+        """Whether `value` improves on `than` by more than `min_delta`; anything but NaN improves on None."""
+        if math.isnan(value) or than is None:
+            return not math.isnan(value)
+        return value + self.min_delta < than if self.mode == "min" else value - self.min_delta > than

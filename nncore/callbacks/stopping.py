@@ -1,0 +1,119 @@
+"""Ending a fit early: no more improvement, or numbers that are not finite."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nncore.callbacks.base import Callback
+from nncore.callbacks.monitor import MonitorCallback
+
+
+class EarlyStopping(MonitorCallback):
+    """Stop when the monitored quantity has stopped improving.
+
+    Parameters
+    ----------
+    monitor : str, default "val_loss"
+        Its name in the logs. Without it there is a warning, and training goes on.
+    min_delta : float, default 0
+        The least change that counts as an improvement.
+    patience : int, default 0
+        Epochs without improvement after which training stops.
+    verbose : {0, 1}, default 0
+        Whether to say so.
+    mode : {"auto", "min", "max"}, default "auto"
+        Whether less or more is better; "auto" judges by the name.
+    baseline : float, optional
+        Stop as well if this is not surpassed within `patience` epochs.
+    restore_best_weights : bool, default False
+        Whether the model gets, at the end of training however it ends, the weights of the best epoch.
+    start_from_epoch : int, default 0
+        Epochs at the start that do not count.
+
+    Attributes
+    ----------
+    best : float or None
+        The best value; NaN never is.
+    best_epoch : int
+        Its epoch, counted from 0.
+    stopped_epoch : int
+        The epoch after which training stopped, counted from 0; 0 if it did not.
+
+    References
+    ----------
+    L. Prechelt, "Early Stopping — But When?", in Neural Networks: Tricks of the Trade, Springer 1998.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        min_delta: float = 0,
+        patience: int = 0,
+        verbose: int = 0,
+        mode: str = "auto",
+        baseline: float | None = None,
+        restore_best_weights: bool = False,
+        start_from_epoch: int = 0,
+    ) -> None:
+        super().__init__(monitor, mode, min_delta)
+        self.patience, self.verbose, self.baseline = patience, verbose, baseline
+        self.restore_best_weights, self.start_from_epoch = restore_best_weights, start_from_epoch
+        self.on_train_begin()
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Forget an earlier fit."""
+        self.best = None
+        self.wait = self.best_epoch = self.stopped_epoch = 0
+        self.best_weights: list[npt.NDArray[Any]] | None = None
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Compare, remember, count, and maybe stop."""
+        value = self.current(logs)
+        if value is None or epoch < self.start_from_epoch:
+            return
+        self.wait += 1
+        if self.better(value, self.best):
+            self.best, self.best_epoch = value, epoch
+            if self.restore_best_weights:
+                self.best_weights = [np.array(w) for w in self.model.get_weights()]
+            if self.baseline is None or self.better(value, self.baseline):
+                self.wait = 0
+            return
+        if self.wait >= self.patience and epoch > 0:
+            self.stopped_epoch = epoch
+            self.model.stop_training = True
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Restore the best weights, if asked to."""
+        if self.verbose and self.stopped_epoch:
+            print(f"Epoch {self.stopped_epoch + 1}: early stopping")
+        if self.best_weights is not None:
+            if self.verbose:
+                print(f"Restoring model weights from the end of the best epoch: {self.best_epoch + 1}.")
+            self.model.set_weights(self.best_weights)
+
+    def get_state(self) -> dict[str, Any]:
+        """All that was remembered and counted."""
+        names = ("best", "wait", "best_epoch", "stopped_epoch", "best_weights", "warned")
+        return {name: getattr(self, name) for name in names}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Continue from `get_state`."""
+        vars(self).update(state)
+
+
+class TerminateOnNaN(Callback):
+    """End `fit` normally, instead of by DivergedError, at a loss or gradient that is not finite.
+
+    The step is not applied: the model keeps the last finite weights. (Keras notices after the update, and only at the
+    loss.)
+    """
+
+    def on_diverged(self, epoch: int, batch: int) -> bool:
+        """Say so and stop."""
+        print(f"Batch {batch}: Invalid loss, terminating training")
+        self.model.stop_training = True
+        return True

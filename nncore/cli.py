@@ -1,0 +1,179 @@
+"""The command `nncore`: `train` learns the handwritten digits, `info` shows the build and the machine."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+import nncore as nn
+
+CLASSES = 10
+INK = " .:-=+*#%"  # a pixel's value, halved: 0 (paper) to 8 (ink)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        What follows the command's name; by default ``sys.argv[1:]``.
+
+    Returns
+    -------
+    int
+        The exit status: 0, 1 where a reader of the output went away or a file could not be written, 130 after Ctrl-C.
+    """
+    options = parser().parse_args(arguments)
+    try:
+        if options.command == "info":
+            nn.show_config()
+        else:
+            train(options)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("\nnncore: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at exit
+        return 1
+    except OSError as error:
+        print(f"nncore: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the commands and their options."""
+    top = argparse.ArgumentParser(prog="nncore", description="Neural networks on CPUs, at the speed of the CPU.")
+    top.add_argument("--version", action="version", version=f"nncore {nn.__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="command")
+    commands.add_parser("info", help="show versions, instruction sets and threads")
+    add = commands.add_parser(
+        "train",
+        help="train a network on the bundled handwritten digits",
+        description="Train a network with two hidden layers on handwritten digits, save, load and try it.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    ).add_argument
+    add("--epochs", type=positive, default=60, metavar="N", help="passes over the training images")
+    add("--batch-size", type=positive, default=32, metavar="N", help="images per step of the optimizer")
+    add("--seed", type=natural, default=0, metavar="N", help="gives initial weights, order of images and dropout")
+    add("--threads", type=positive, default=None, metavar="N", help="threads; None: as many as there are cores to use")
+    add("--output", type=writable, default="digits.safetensors", metavar="FILE", help="where the checkpoint goes")
+    add("--quiet", action="store_true", help="print the accuracy and nothing else")
+    return top
+
+
+def positive(text: str) -> int:
+    """Parse an integer above 0."""
+    return at_least(1, text)
+
+
+def natural(text: str) -> int:
+    """Parse an integer from 0 up."""
+    return at_least(0, text)
+
+
+def at_least(least: int, text: str) -> int:
+    """Parse an integer, at least `least`."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = least - 1
+    if number < least:
+        raise argparse.ArgumentTypeError(f"expected an integer of at least {least}, got {text!r}")
+    return number
+
+
+def writable(text: str) -> Path:
+    """Parse the path of a file to write, before an hour of training finds that it cannot be."""
+    path = Path(text)
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise argparse.ArgumentTypeError(f"expected a file in a directory that can be written to, got {text!r}")
+    return path
+
+
+def train(options: argparse.Namespace) -> None:
+    """Train on the digits, report on the held-out ones, save, load and show."""
+    (x_train, y_train), (x_test, y_test) = nn.datasets.load_digits()
+    model = digits_model(options.seed, options.threads)
+    if not options.quiet:
+        print(f"{len(x_train)} images to learn from, {len(x_test)} held out; 8x8 pixels, digits 0 to 9\n")
+        model.build(x_train.shape[1:])
+        model.summary()
+        print(flush=True)
+    model.fit(
+        x_train,
+        y_train,
+        batch_size=options.batch_size,
+        epochs=options.epochs,
+        validation_split=0.1,
+        verbose=0 if options.quiet else "auto",
+    )
+    if not options.quiet:
+        print()
+    probabilities = model.predict(x_test)
+    labels = probabilities.argmax(axis=1)
+    right = int(np.count_nonzero(labels == y_test))
+
+    model.save(options.output)
+    again = nn.load_model(options.output).predict(x_test)
+    if again.tobytes() != probabilities.tobytes():
+        raise AssertionError(f"{options.output}: the loaded network predicts other bits than the one saved")
+
+    print(f"Accuracy on held-out digits: {right / len(y_test):.2%} ({right} of {len(y_test)})")
+    if not options.quiet:
+        print(f"\n{per_digit(y_test, labels)}\n")
+        print(f"Saved to {options.output} and loaded again: the same predictions, bit for bit.\n")
+        print(gallery(x_test, y_test, probabilities))
+
+
+def digits_model(seed: int, threads: int | None) -> nn.Model:
+    """Compile the network: 64 pixels, two hidden layers, 10 probabilities."""
+    model = nn.Model(
+        [
+            nn.Rescaling(1 / 16),
+            nn.Flatten(),
+            nn.Dense(256, activation="relu"),
+            nn.Dropout(0.5),
+            nn.Dense(128, activation="relu"),
+            nn.Dropout(0.5),
+            nn.Dense(CLASSES, activation="softmax"),
+        ],
+        seed=seed,
+        n_threads=threads,
+    )
+    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def per_digit(truth: NDArray[np.int64], said: NDArray[np.int64]) -> str:
+    """Tabulate precision (of those called d, how many are) and recall (of those that are d, how many are called so)."""
+    lines = ["digit  precision  recall  images"]
+    for digit in range(CLASSES):
+        called, real = said == digit, truth == digit
+        hits = np.count_nonzero(called & real)
+        precision, recall = (f"{hits / n:.1%}" if (n := np.count_nonzero(of)) else "-" for of in (called, real))
+        lines.append(f"{digit:>5}  {precision:>9}  {recall:>6}  {np.count_nonzero(real):>6}")
+    return "\n".join(lines)
+
+
+def gallery(x: NDArray[np.uint8], y: NDArray[np.int64], probabilities: NDArray[np.floating]) -> str:
+    """Draw the first 2, 5 and 8, and the digit that the network is least sure of, with what it says of each."""
+    best = probabilities.max(axis=1)
+    shown = [*(int(np.flatnonzero(y == digit)[0]) for digit in (2, 5, 8)), int(best.argmin())]
+    width = 2 * x.shape[2]
+    captions = [f"says {probabilities[i].argmax()} ({best[i]:.1%})" for i in shown]
+    rows = [[f"a {y[i]}" for i in shown], *zip(*(drawing(x[i]) for i in shown), strict=True), captions]
+    return "\n".join("   ".join(f"{cell:<{width}}" for cell in row).rstrip() for row in rows)
+
+
+def drawing(image: NDArray[np.uint8]) -> list[str]:
+    """Draw an image in characters, two per pixel, since characters are twice as high as wide."""
+    return ["".join(2 * INK[value // 2] for value in row) for row in image]

@@ -1,0 +1,198 @@
+"""From a graph and what `compile` was told to programs: one for prediction, one for evaluation, one for training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from nncore import losses, metrics, optimizers
+from nncore._kernels.table import ACTIVATIONS
+from nncore.graph import Symbol, topological
+from nncore.layers.base import Layer
+from nncore.program import Builder, Program, Tensor
+from nncore.registry import serialize, snake_case
+from nncore.state import State
+
+PRECISIONS = ("highest", "high", "medium")
+
+
+class Graph:
+    """The symbols of a model in order, its layers by name, and its parameters.
+
+    Parameters
+    ----------
+    inputs, outputs : Symbol
+        Of the model.
+    dtype : str
+        Of its parameters.
+    """
+
+    def __init__(self, inputs: Symbol, outputs: Symbol, dtype: str) -> None:
+        self.inputs, self.outputs = inputs, outputs
+        self.symbols = topological(outputs)
+        strangers = [s for s in self.symbols if s.layer is None and s is not inputs]
+        if strangers or inputs not in self.symbols:
+            raise ValueError("inputs, outputs: expected outputs that depend on this Input and on no other")
+        self.layers: list[Layer] = [s.layer for s in self.symbols if s.layer is not None]
+        taken = [layer for layer in self.layers if layer.state is not None]
+        if taken:
+            raise ValueError(f"layer {taken[0].name}: belongs to another model already; make a new layer")
+        name_layers(self.layers)
+        for symbol in self.symbols:
+            if symbol.layer is not None:
+                symbol.layer.parameters = []
+                symbol.layer.build(*(s.shape for s in symbol.inputs))
+        self.state = State([p for layer in self.layers for p in layer.parameters], dtype)
+        for layer in self.layers:
+            layer.state = self.state
+
+    def emit(self, b: Builder) -> Tensor:
+        """Emit all layers; the output."""
+        tensors = {id(self.inputs): b.input(self.inputs.shape)}
+        for symbol in self.symbols:
+            if symbol.layer is not None:
+                made = symbol.layer.emit(b, *(tensors[id(s)] for s in symbol.inputs))
+                tensors[id(symbol)] = made
+        return tensors[id(self.outputs)]
+
+
+def name_layers(layers: Sequence[Layer]) -> None:
+    """Name the nameless after their class, numbered from the second on; ValueError where a name comes twice."""
+    taken = [layer.name for layer in layers if layer.name is not None]
+    twice = {name for name in taken if taken.count(name) > 1}
+    if twice:
+        raise ValueError(f"name: expected a name of its own for each layer, got {sorted(twice)} more than once")
+    counts: dict[str, int] = {}
+    for layer in layers:
+        while layer.name is None:
+            base = snake_case(type(layer).__name__)
+            number = counts.get(base, 0)
+            counts[base] = number + 1
+            name = f"{base}_{number}" if number else base
+            if name not in taken:
+                layer.name = name
+
+
+@dataclass
+class Objective:
+    """What `compile` was told.
+
+    Attributes
+    ----------
+    optimizer : Optimizer
+    loss : Loss or None
+    metrics, weighted_metrics : list of Metric
+        The latter weighted by `sample_weight`.
+    matmul_precision : {"highest", "high", "medium"}
+    """
+
+    optimizer: optimizers.Optimizer
+    loss: losses.Loss | None
+    metrics: list[metrics.Metric] = field(default_factory=list)
+    weighted_metrics: list[metrics.Metric] = field(default_factory=list)
+    matmul_precision: str = "highest"
+
+    @classmethod
+    def of(cls, optimizer: Any, loss: Any, plain: Any, weighted: Any, matmul_precision: Any) -> Objective:
+        """Turn the arguments of `compile` into objects."""
+        if matmul_precision not in PRECISIONS:
+            raise ValueError(f"matmul_precision: expected one of {', '.join(PRECISIONS)}, got {matmul_precision!r}")
+        return cls(
+            optimizers.get(optimizer, "optimizer"),
+            losses.get(loss, "loss"),
+            metric_list(plain, "metrics"),
+            metric_list(weighted, "weighted_metrics"),
+            matmul_precision,
+        )
+
+    def config(self) -> dict[str, Any]:
+        """As JSON, for a checkpoint; `of(**config)` is its inverse."""
+        return {
+            "optimizer": serialize(self.optimizer),
+            "loss": serialize(self.loss) if self.loss else None,
+            "plain": [serialize(m) for m in self.metrics],
+            "weighted": [serialize(m) for m in self.weighted_metrics],
+            "matmul_precision": self.matmul_precision,
+        }
+
+
+def metric_list(given: Any, argument: str) -> list[metrics.Metric]:
+    """One metric or a list of them as a list."""
+    items = [] if given is None else list(given) if isinstance(given, (list, tuple)) else [given]
+    return [metrics.get(item, argument) for item in items]
+
+
+def last_activation(b: Builder, y: Tensor) -> str:
+    """Name of the activation that makes the output `y`."""
+    maker = next((op for op in reversed(b.forward) if any(w is y for w in op.writes())), None)
+    if maker is not None and maker.kind == "softmax":
+        return "softmax"
+    if maker is not None and maker.kind == "activate":
+        return next(name for name, number in ACTIVATIONS.items() if number == maker.variant)
+    return "linear"
+
+
+def own_output(b: Builder, y: Tensor) -> Tensor:
+    """`y`, or a copy of it if it is the input itself."""
+    return y if y.root.buffer == "workspace" else b.identity(y)
+
+
+def prediction(graph: Graph, max_samples: int) -> Program:
+    """The program of `predict`."""
+    b = Builder(graph.state.dtype.itemsize)
+    y = own_output(b, graph.emit(b))
+    y.root.buffer = "output"
+    return b.finish(y, max_samples, graph.state.values.nbytes)
+
+
+def step(graph: Graph, goal: Objective, *, training: bool, weighted: bool, max_samples: int) -> Program:
+    """The program of a training step, or of the evaluation of a batch.
+
+    Raises
+    ------
+    ValueError
+        The loss or a metric does not fit the last layer.
+    """
+    assert goal.loss is not None
+    state = graph.state
+    b = Builder(state.dtype.itemsize, training)
+    y = own_output(b, graph.emit(b))
+    activation = last_activation(b, y)
+    plan = goal.loss.plan(activation)
+    labels = goal.loss.target == "labels"
+    target = b.target(y.shape[:-1] if labels else y.shape, labels)
+    weight = b.weight() if weighted else None
+    plans = [(m, None) for m in goal.metrics] + [(m, weight) for m in goal.weighted_metrics]
+    planned = [(m, m.plan(goal.loss, y.shape[-1], plan.fused, activation), w) for m, w in plans]
+    p = b.detach_last(y) if plan.fused else y
+    shown = plan.fused and any(how.reads == "outputs" for _, how, _ in planned)
+    b.loss(plan.kernel, p, target, weight, y if shown else None, goal.loss.param)
+    for (metric, how, w), name in zip(planned, metric_names(goal), strict=True):
+        b.metric(name, how.kernel, p if how.reads == "logits" else y, target, w, how.param)
+    if any(q.regularizer and q.trainable for q in state.parameters):
+        b.penalty()
+    if training:
+        b.optimize(goal.optimizer.kernel, bool(goal.optimizer.clipnorm or goal.optimizer.global_clipnorm))
+    return b.finish(y, max_samples, state.values.nbytes)
+
+
+def metric_names(goal: Objective) -> list[str]:
+    """Names in logs: a weighted metric whose plain form is asked for too is called weighted_…."""
+    plain = [m.name for m in goal.metrics]
+    return plain + [f"weighted_{m.name}" if m.name in plain else m.name for m in goal.weighted_metrics]
+
+
+def logs_of(program: Program, sums: np.ndarray[Any, Any]) -> dict[str, float]:
+    """Loss (with penalties) and metrics from the sums of a pass."""
+    logs: dict[str, float] = {}
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = sums[:, 0] / sums[:, 1]
+    for i, entry in enumerate(program.sums):
+        if entry.kind == "penalty":
+            logs["loss"] += float(means[i])
+        else:
+            logs[entry.name] = float(means[i])
+    return logs

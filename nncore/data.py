@@ -1,0 +1,284 @@
+"""Data sets as the engine reads them: rows of any dtype and layout, never copied as a whole.
+
+A `Source` describes one array (x, y or sample weights) by address, row stride and element type. What the engine
+cannot read itself (strided rows, float16, big-endian numbers) is converted batch by batch here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from nncore._kernels.table import SOURCES
+from nncore.graph import Shape
+from nncore.state import Array
+
+SCAN_ELEMENTS = 1 << 20  # how much of a data set a check looks at, at a time
+
+
+def as_array(data: Any, argument: str) -> Array:
+    """`data` as an array of numbers, without copying one that is an array.
+
+    Raises
+    ------
+    ValueError, TypeError
+        It is no rectangular array of real numbers.
+    """
+    if data is None:
+        raise TypeError(f"{argument}: expected an array, got None")
+    try:
+        array = np.asarray(data)
+    except ValueError as error:
+        raise ValueError(f"{argument}: expected a rectangular array of numbers, got rows that differ: {error}") from None
+    if array.dtype.kind == "O":
+        try:
+            array = array.astype(np.float64)
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"{argument}: expected numbers, got an array of Python objects. Convert it: np.asarray({argument}, float)"
+            ) from None
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{argument}: expected real numbers, got dtype {array.dtype}. Encode it as numbers first")
+    return array
+
+
+class Source:
+    """One array of a data set.
+
+    Parameters
+    ----------
+    array : ndarray
+        (rows, …): checked already.
+    argument : str
+        What the user calls it, for errors.
+    dtype : dtype
+        The model's.
+    classes : int, default 0
+        Above 0: labels, integers in [0, classes).
+    """
+
+    def __init__(self, array: Array, argument: str, dtype: np.dtype[Any], classes: int = 0) -> None:
+        self.array, self.argument, self.dtype, self.classes = array, argument, dtype, classes
+        self.rows = len(array)
+        self.n = int(np.prod(array.shape[1:], dtype=np.int64))
+        inner = array[:1]
+        rows_whole = bool(inner.flags.c_contiguous)
+        plain = array.view(np.uint8) if array.dtype == np.bool_ and rows_whole else array
+        name = plain.dtype.name if plain.dtype.isnative else ""
+        self.type = SOURCES.get(name, -1) if rows_whole else -1
+        self.direct = self.type >= 0
+        self.stride = array.strides[0]
+        self.address = array.__array_interface__["data"][0]
+        self.in_place = (
+            self.direct
+            and not classes
+            and array.dtype == dtype
+            and bool(array.flags.aligned)
+            and (self.rows < 2 or self.stride == self.n * dtype.itemsize)
+        )
+
+    def attach(self, run: Any, which: int, shuffled: bool) -> None:
+        """Make this source `which` of a run (0: x, 1: y, 2: weight)."""
+        run.source(
+            which, self.array, address=self.address if self.direct else 0, stride=self.stride, type=max(self.type, 0),
+            n=self.n, classes=self.classes, in_place=self.in_place and not shuffled,
+        )  # fmt: skip
+
+    def fill(self, run: Any, which: int, rows: Array | slice) -> None:
+        """Convert rows that the engine cannot read itself into its batch."""
+        if self.direct:
+            return
+        batch = self.convert(rows)
+        np.frombuffer(run.staging(which), batch.dtype)[: batch.size] = batch.reshape(-1)
+
+    def convert(self, rows: Array | slice) -> Array:
+        """The given rows in the model's dtype (labels as int32), C-contiguous; a ValueError names a bad value."""
+        taken = np.ascontiguousarray(self.array[rows])
+        numbers = np.arange(self.rows)[rows] if isinstance(rows, slice) else rows
+        if self.classes:
+            flat = taken.reshape(len(taken), self.n)
+            bad = ~((flat >= 0) & (flat < self.classes) & (flat == np.floor(flat)))
+            if bad.any():
+                raise self.bad_row(int(numbers[np.nonzero(bad)[0][0]]))
+            return taken.astype(np.int32)
+        with np.errstate(over="ignore"):
+            converted = taken.astype(self.dtype)
+        bad = np.isinf(converted.reshape(len(taken), self.n)) & np.isfinite(taken.reshape(len(taken), self.n))
+        if bad.any():
+            raise self.bad_row(int(numbers[np.nonzero(bad)[0][0]]))
+        return converted
+
+    def bad_row(self, row: int) -> ValueError:
+        """The error for a row that cannot be converted."""
+        values = np.asarray(self.array[row], dtype=np.float64).reshape(-1)
+        if self.classes:
+            wrong = ~((values >= 0) & (values < self.classes) & (values == np.floor(values)))
+            value = self.array[row].reshape(-1)[int(np.argmax(wrong))]
+            return ValueError(
+                f"{self.argument}: expected whole labels from 0 to {self.classes - 1} (the last layer has {self.classes} "
+                f"units), got {value} in row {row}. Renumber the labels, or widen the last layer"
+            )
+        with np.errstate(over="ignore"):
+            wrong = np.isfinite(values) & np.isinf(values.astype(self.dtype))
+        return ValueError(
+            f"{self.argument}: expected values that {self.dtype} can hold, got {values[int(np.argmax(wrong))]!r} in "
+            f'row {row}. Scale the data, or make the model with dtype="float64"'
+        )
+
+    def nonfinite(self, rows: Array) -> str | None:
+        """Words for the first NaN or infinity among the rows, or None."""
+        batch = np.asarray(self.array[rows])
+        if batch.dtype.kind != "f":
+            return None
+        bad = ~np.isfinite(batch.reshape(len(batch), -1)).all(axis=1)
+        if not bad.any():
+            return None
+        row = int(rows[int(np.argmax(bad))])
+        values = np.asarray(self.array[row], dtype=np.float64).reshape(-1)
+        return f"row {row} of {self.argument} holds {values[int(np.argmax(~np.isfinite(values)))]}"
+
+    def check_labels(self) -> None:
+        """Look at all labels once, in pieces."""
+        for start in range(0, self.rows, SCAN_ELEMENTS):
+            piece = self.array[start : start + SCAN_ELEMENTS]
+            if piece.size and (
+                not (piece.min() >= 0 and piece.max() < self.classes)
+                or (piece.dtype.kind == "f" and not bool((piece == np.floor(piece)).all()))
+            ):
+                self.convert(slice(start, start + SCAN_ELEMENTS))
+
+
+def inputs(x: Any, shape: Shape, dtype: np.dtype[Any], argument: str = "x") -> Source:
+    """x as a source of rows of `shape`."""
+    array = as_array(x, argument)
+    if array.shape[1:] != shape and shape == (1,) and array.ndim == 1:
+        array = array.reshape(-1, 1)
+    if array.ndim == 0 or array.shape[1:] != shape:
+        expected = f"(n, {', '.join(map(str, shape))})"
+        hint = ""
+        if array.shape == shape:
+            hint = f". For a single sample give {argument}[None]"
+        elif array.ndim > 1 and int(np.prod(array.shape[1:])) == int(np.prod(shape)):
+            hint = f". The elements fit: reshape {argument}, or start the model with Flatten or Reshape"
+        raise ValueError(f"{argument}: expected shape {expected}, got {array.shape}{hint}")
+    return Source(array, argument, dtype)
+
+
+def targets(y: Any, rows: int, outputs: Shape, labels: bool, dtype: np.dtype[Any], argument: str = "y") -> Source:
+    """y as a source of labels or values for outputs of shape `outputs`."""
+    array = as_array(y, argument)
+    shape = outputs[:-1] if labels else outputs
+    if array.ndim and len(array) == rows and array.shape[1:] != shape:
+        if array.shape[1:] == (*shape, 1):
+            array = array.reshape(rows, *shape)  # labels as a column
+        elif (*array.shape[1:], 1) == shape:
+            array = array.reshape(rows, *shape)  # one output, as a vector
+    if array.ndim == 0 or len(array) != rows or array.shape[1:] != shape:
+        expected = ", ".join(map(str, (rows, *shape)))
+        remedy = ""
+        if labels and array.shape[1:] == outputs:
+            remedy = '. One-hot targets go with loss="categorical_crossentropy"'
+        elif not labels and array.ndim == 1 and len(outputs) == 1 and len(array) == rows:
+            remedy = '. Integer labels go with loss="sparse_categorical_crossentropy", or use nncore.to_categorical'
+        raise ValueError(f"{argument}: expected shape ({expected}{',' if not shape else ''}), got {array.shape}{remedy}")
+    source = Source(array, argument, dtype, outputs[-1] if labels else 0)
+    if labels:
+        source.check_labels()
+    return source
+
+
+def weights(
+    sample_weight: Any, class_weight: Mapping[int, float] | None, y: Source, dtype: np.dtype[Any]
+) -> Source | None:
+    """Sample and class weights as one source, or None where there are none."""
+    if sample_weight is None and class_weight is None:
+        return None
+    total = np.ones(y.rows, dtype)
+    if sample_weight is not None:
+        array = as_array(sample_weight, "sample_weight")
+        if array.shape not in ((y.rows,), (y.rows, 1)):
+            raise ValueError(f"sample_weight: expected shape ({y.rows},), one weight per sample, got {array.shape}")
+        total *= array.reshape(-1).astype(dtype)
+    if class_weight is not None:
+        total *= per_class(class_weight, y).astype(dtype)
+    if not (np.isfinite(total).all() and (total >= 0).all()):
+        raise ValueError("sample_weight, class_weight: expected finite numbers of 0 or more")
+    return Source(total, "sample_weight", dtype)
+
+
+def per_class(class_weight: Mapping[int, float], y: Source) -> Array:
+    """The weight of each row's class; 1 for classes that `class_weight` does not name."""
+    if not isinstance(class_weight, Mapping):
+        raise TypeError(f"class_weight: expected a dict from class to weight, got {type(class_weight).__name__}")
+    labels = np.asarray(y.array)
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        labels = labels.argmax(axis=1)
+    if labels.size != y.rows:
+        raise ValueError(f"class_weight: expected one class per sample, got targets of shape {labels.shape}")
+    labels = labels.reshape(-1)
+    result = np.ones(y.rows)
+    for label, weight in class_weight.items():
+        result[labels == label] = weight
+    return result
+
+
+def to_categorical(y: Any, num_classes: int | None = None) -> Array:
+    """Integer labels as one-hot rows.
+
+    Parameters
+    ----------
+    y : array_like of int
+        Labels from 0 on, of any shape; a last axis of 1 is dropped.
+    num_classes : int, optional
+        Number of columns; default ``max(y) + 1``.
+
+    Returns
+    -------
+    ndarray of float32
+        Shape ``y.shape + (num_classes,)``.
+
+    Raises
+    ------
+    ValueError
+        A label is no whole number in [0, num_classes).
+    """
+    labels = as_array(y, "y")
+    if labels.ndim > 1 and labels.shape[-1] == 1:
+        labels = labels[..., 0]
+    if labels.size and not (labels.min() >= 0 and bool((labels == np.floor(labels)).all())):
+        raise ValueError("y: expected whole labels of 0 or more")
+    whole = labels.astype(np.int64)
+    classes = int(whole.max(initial=-1)) + 1 if num_classes is None else int(num_classes)
+    if whole.size and int(whole.max()) >= classes:
+        raise ValueError(f"num_classes: expected more than the largest label {int(whole.max())}, got {classes}")
+    return (whole[..., None] == np.arange(classes)).astype(np.float32)
+
+
+def split(
+    x: Any, y: Any, sample_weight: Any, validation_split: Any, validation_data: Any
+) -> tuple[Any, Any, Any, tuple[Any, ...] | None]:
+    """x, y and weights to train on, and what is held out: the last rows, or the data given."""
+    if isinstance(validation_split, bool) or not isinstance(validation_split, (int, float)) or not 0 <= validation_split < 1:
+        raise ValueError(f"validation_split: expected a number in [0, 1), got {validation_split!r}")
+    if validation_data is not None:
+        if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+            raise ValueError("validation_data: expected (x, y) or (x, y, sample_weight)")
+        return x, y, sample_weight, tuple(validation_data)
+    if not validation_split:
+        return x, y, sample_weight, None
+    x, y = as_array(x, "x"), as_array(y, "y")
+    if not x.ndim or not y.ndim or len(x) != len(y):
+        raise ValueError(f"y: expected as many rows as x, {x.shape[:1]}, got shape {y.shape}")
+    cut = int(len(x) * (1 - validation_split))
+    if not 0 < cut < len(x):
+        raise ValueError(f"validation_split: expected at least one row on each side, got {cut} of {len(x)} to train on")
+    held_out: tuple[Any, ...] = (x[cut:], y[cut:])
+    if sample_weight is not None:
+        sample_weight = as_array(sample_weight, "sample_weight")
+        if sample_weight.shape[:1] != (len(x),):
+            raise ValueError(f"sample_weight: expected shape ({len(x)},), one weight per sample, got {sample_weight.shape}")
+        held_out = (*held_out, sample_weight[cut:])
+        sample_weight = sample_weight[:cut]
+    return x[:cut], y[:cut], sample_weight, held_out

@@ -1,0 +1,165 @@
+"""Documents: strict JSON, what may be spent on it, and richer values translated into it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from nncore.errors import FormatError
+from nncore.files.layout import DEPTH_LIMIT, DICT_COST, ITEM_COST, LIST_COST, REMEDY, Array, short
+
+
+def encode(value: Any, tensors: dict[str, Array] | None = None, name: str = "") -> Any:
+    """Turn nested dicts and lists into strict JSON.
+
+    Floats that are not finite become ``{"$float": "nan"}``, NumPy scalars Python's numbers, tuples lists. Arrays go
+    to `tensors` and leave ``{"$tensor": name}``.
+
+    Parameters
+    ----------
+    value
+        None, bool, int, float, str, arrays, NumPy scalars, and lists, tuples and dicts (with string keys) of them.
+    tensors : dict, optional
+        Receives the arrays, named by their path: ``callbacks/0/best_weights/3``.
+    name : str
+        The path of `value`.
+
+    Raises
+    ------
+    TypeError
+        A value is of another type, or there is an array and no `tensors`.
+    ValueError
+        A key starts with "$", or `tensors` already has an array's name.
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else {"$float": repr(float(value))}
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise TypeError(f"{name or 'document'}: expected string keys, got {key!r}")
+            if key.startswith("$"):
+                raise ValueError(f"{name or 'document'}: the key {key!r} must not start with '$'; rename it")
+        return {key: encode(item, tensors, f"{name}/{key}" if name else key) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [encode(item, tensors, f"{name}/{i}" if name else str(i)) for i, item in enumerate(value)]
+    if isinstance(value, np.ndarray) and tensors is not None:
+        if name in tensors:
+            raise ValueError(f"{name}: expected a name of its own for the array, but it is taken")
+        tensors[name] = value
+        return {"$tensor": name}
+    raise TypeError(f"{name or 'document'}: expected JSON values or arrays, got {type(value).__name__}")
+
+
+def decode(value: Any, tensors: Mapping[str, Array] | None = None) -> Any:
+    """Undo `encode`: floats that are not finite and the arrays of `tensors` return to their places.
+
+    Raises
+    ------
+    FormatError
+        A key starts with "$" but is not one of `encode`'s, or an array is missing.
+    """
+    if isinstance(value, list):
+        return [decode(item, tensors) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if not any(key.startswith("$") for key in value):
+        return {key: decode(item, tensors) for key, item in value.items()}
+    match value:
+        case {"$float": "nan" | "inf" | "-inf" as text, **rest} if not rest:
+            return float(text)
+        case {"$tensor": str(name), **rest} if not rest and tensors is not None and name in tensors:
+            return tensors[name]
+    raise FormatError(f"document: expected a float or a tensor that exists, found {short(str(value))}. {REMEDY}")
+
+
+def require_json(value: Any, where: str) -> None:
+    """Raise unless `value` is strict JSON; json.dumps alone would turn keys into strings in silence."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise TypeError(f"{where}: expected string keys, got {key!r}")
+            require_json(item, f"{where}[{key!r}]")
+    elif isinstance(value, (list, tuple)):
+        for i, item in enumerate(value):
+            require_json(item, f"{where}[{i}]")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{where}: expected a finite number, got {value}; pass the document through encode")
+    elif not (value is None or isinstance(value, (str, int, float))):
+        raise TypeError(f"{where}: expected a JSON value, got {type(value).__name__}; pass the document through encode")
+
+
+def parse_document(text: str, limit: int) -> dict[str, Any]:
+    """Return the document of a file, or raise FormatError; `limit` is for `check_cost`."""
+    check_cost(text, limit)
+    document = parse_object(text, "document")
+    if "\\ud" in text.lower():
+        try:
+            json.dumps(document, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise FormatError(f"document: found a string that is not valid Unicode. {REMEDY}") from None
+    return document
+
+
+def parse_object(text: str, what: str) -> dict[str, Any]:
+    """Strict JSON, for text whose depth and size are bounded already."""
+    try:
+        value = JSON.decode(text)
+    except ValueError as error:
+        raise FormatError(f"{what}: expected strict JSON: {error}. {REMEDY}") from None
+    if not isinstance(value, dict):
+        raise FormatError(f"{what}: expected a JSON object, found {type(value).__name__}. {REMEDY}")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a name occurs twice in one object")
+    return members
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"found the constant {constant}")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {short(text)} overflows")
+    return value
+
+
+JSON = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite)
+
+
+def check_cost(text: str, limit: int) -> None:
+    """Raise FormatError if JSON text nests too deep or would become more than `limit` bytes of objects."""
+    if not text.isascii():
+        raise FormatError(f"document: expected ASCII, found other characters. {REMEDY}")
+    # Without escapes, every quote opens or closes a string.
+    bare = text.replace("\\\\", "").replace('\\"', "")
+    depth, cost, quoted = 0, len(text), np.False_
+    for start in range(0, len(bare), 1 << 14):
+        part = np.frombuffer(bare[start : start + (1 << 14)].encode(), np.uint8)
+        inside = np.logical_xor.accumulate(part == ord('"')) ^ quoted
+        quoted = inside[-1]
+        dicts, lists = ((part == ord(c)) & ~inside for c in "{[")
+        closed = ((part == ord("}")) | (part == ord("]"))) & ~inside
+        items = ((part == ord(",")) | (part == ord(":"))) & ~inside
+        depths = depth + np.cumsum((dicts | lists).astype(np.int8) - closed.astype(np.int8), dtype=np.int32)
+        depth = int(depths[-1])
+        cost += DICT_COST * int(dicts.sum()) + LIST_COST * int(lists.sum()) + ITEM_COST * int(items.sum())
+        if depths.max() > DEPTH_LIMIT:
+            raise FormatError(f"document: expected at most {DEPTH_LIMIT} nested objects and lists, found more.")
+        if cost > limit:
+            raise FormatError(
+                f"document: expected values worth at most {limit} bytes in a file of this size, found more."
+            )

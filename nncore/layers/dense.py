@@ -1,0 +1,85 @@
+"""The fully connected layer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nncore import activations, initializers, regularizers
+from nncore.graph import Shape
+from nncore.layers.base import LAYERS, Layer
+
+if TYPE_CHECKING:
+    from nncore.program import Builder, Tensor
+
+
+def check_units(units: Any) -> int:
+    """`units` as a positive int."""
+    if isinstance(units, bool) or not hasattr(units, "__index__") or int(units) < 1:
+        raise ValueError(f"units: expected a positive whole number of neurons, got {units!r}")
+    return int(units)
+
+
+@LAYERS.register()
+class Dense(Layer):
+    """A layer of neurons, each connected to every input: Y = f(X W + b).
+
+    Shapes: X (B, …, I), W (I, O), b (O,), Y (B, …, O); the layer acts on the last axis.
+
+    Parameters
+    ----------
+    units : int
+        Number of neurons, O.
+    activation : str, Activation or None, default None
+        f; None is the identity.
+    use_bias : bool, default True
+        Whether there is a b.
+    kernel_initializer : str or Initializer, default "glorot_uniform"
+        For W. (PyTorch's default is uniform in ±1/√I, scikit-learn's Glorot's with a factor that depends on f.)
+    bias_initializer : str or Initializer, default "zeros"
+    kernel_regularizer, bias_regularizer : str, Regularizer or None, default None
+        Penalties on W and b that are added to the loss.
+    name : str, optional
+    trainable : bool, default True
+
+    Raises
+    ------
+    ValueError
+        `units` is not a positive whole number, or a name is unknown.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        name: str | None = None,
+        trainable: bool = True,
+    ) -> None:
+        super().__init__(name, trainable)
+        self.units = check_units(units)
+        self.activation = activations.get(activation, "activation")
+        self.use_bias = bool(use_bias)
+        self.kernel_initializer = initializers.get(kernel_initializer, "kernel_initializer")
+        self.bias_initializer = initializers.get(bias_initializer, "bias_initializer")
+        self.kernel_regularizer = regularizers.get(kernel_regularizer, "kernel_regularizer")
+        self.bias_regularizer = regularizers.get(bias_regularizer, "bias_regularizer")
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """(…, I) → (…, O)."""
+        return (*shapes[0][:-1], self.units)
+
+    def build(self, *shapes: Shape) -> None:
+        """Declare W (I, O) and b (O,)."""
+        kernel = (shapes[0][-1], self.units)
+        self.kernel = self.add_parameter("kernel", kernel, self.kernel_initializer, self.kernel_regularizer)
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_parameter("bias", (self.units,), self.bias_initializer, self.bias_regularizer)
+
+    def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
+        """Y = f(X W + b)."""
+        return b.activate(b.dense(inputs[0], self.kernel, self.bias), self.activation)

@@ -1,0 +1,44 @@
+"""Dropout."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nncore.layers.base import LAYERS, Layer
+
+if TYPE_CHECKING:
+    from nncore.program import Builder, Tensor
+
+
+@LAYERS.register()
+class Dropout(Layer):
+    """In training, set each input to 0 with probability `rate` and scale the others by 1 / (1 − rate).
+
+    The mask is a function of the model's seed, the layer, the training step and the element's position in the
+    batch, so it depends on no thread count, and is computed again rather than kept for the backward pass.
+
+    Parameters
+    ----------
+    rate : float
+        Fraction to drop, in [0, 1).
+    name : str, optional
+
+    Raises
+    ------
+    ValueError
+        `rate` is outside [0, 1).
+
+    References
+    ----------
+    N. Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from Overfitting", JMLR 15 (2014).
+    """
+
+    def __init__(self, rate: float, name: str | None = None) -> None:
+        super().__init__(name)
+        if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < 1:
+            raise ValueError(f"rate: expected a number in [0, 1), the fraction to drop, got {rate!r}")
+        self.rate = float(rate)
+
+    def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
+        """Y = X ⊙ mask / (1 − rate) in training, X otherwise."""
+        return b.dropout(inputs[0], self.rate)

@@ -1,0 +1,222 @@
+"""Metrics: what is reported beside the loss, averaged over the samples of an epoch.
+
+A metric computes nothing here. A kernel gives one value per sample; the weighted metrics divide
+Σᵢ wᵢ valueᵢ by Σᵢ wᵢ, as Keras does. Accuracies lie in [0, 1].
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from numbers import Real
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+
+from nncore.registry import Configurable, Registry, snake_case
+
+if TYPE_CHECKING:
+    from nncore.losses import Loss
+
+
+class MetricPlan(NamedTuple):
+    """What the compiler of programs emits for a metric.
+
+    Attributes
+    ----------
+    kernel : str
+        Name in the METRIC list of ``kernels.def``.
+    param : float
+        The kernel's parameter: the threshold of binary accuracy, else 0.0.
+    reads : {"logits", "outputs"}
+        The inputs or the outputs of the model's last activation.
+    """
+
+    kernel: str
+    param: float
+    reads: Literal["logits", "outputs"]
+
+
+@dataclass(frozen=True)
+class Metric(Configurable):
+    """Base of the metrics; objects are immutable and equal where class and arguments are.
+
+    Parameters
+    ----------
+    name : str, optional
+        Name in logs and in `History`; default: the class's name in snake case, or what the user wrote
+        where the metric was given as a string ("mse").
+
+    Attributes
+    ----------
+    target : {"values", "labels"}
+        What it is compared with: (B, n) reals, or (B,) integers in [0, n).
+    ranks : bool
+        Only the order of a row's predictions matters, so that logits serve as well as probabilities.
+
+    Raises
+    ------
+    TypeError
+        `name` is neither None nor a string with characters.
+    """
+
+    name: Any = None
+
+    target: ClassVar[Literal["values", "labels"]] = "values"
+    ranks: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if self.name is None:
+            object.__setattr__(self, "name", snake_case(type(self).__name__))
+        if not isinstance(self.name, str) or not self.name:
+            raise TypeError(f"name: expected a string with characters, or None for the default, got {self.name!r}")
+
+    def plan(self, loss: Loss | None, outputs: int, fused: bool, activation: str) -> MetricPlan:
+        """Say how the metric is computed.
+
+        Parameters
+        ----------
+        loss : Loss or None
+            The model's loss, which settles what the targets are; None: the metric's own.
+        outputs : int
+            Outputs per sample, n.
+        fused : bool
+            The loss reads the logits, so that they are at hand.
+        activation : str
+            Kernel of the model's last activation.
+
+        Raises
+        ------
+        ValueError
+            The metric does not fit the loss's targets or the number of outputs.
+        """
+        kernel = self.registry.name_of(self)
+        if loss is not None and loss.target != self.target:
+            wanted, given = (
+                ("integer labels", "a row of values per sample")
+                if self.target == "labels"
+                else ("a row of values per sample", "integer labels")
+            )
+            own = f', or "{loss.accuracy}"' if loss.accuracy else ""
+            raise ValueError(
+                f"metrics: {kernel} expects {wanted} as targets, but the loss {loss.registry.name_of(loss)} is given "
+                f'{given}. Use "accuracy", which follows the loss{own}'
+            )
+        return MetricPlan(kernel, 0.0, "logits" if fused and self.ranks else "outputs")
+
+
+METRICS: Registry[Metric] = Registry("metric")
+
+
+def get(identifier: Any, argument: str = "metrics") -> Metric:
+    """Turn a name, configuration, class or object into a `Metric`, called what the user wrote.
+
+    Parameters
+    ----------
+    identifier : str, dict, type or Metric
+        What the user gave.
+    argument : str
+        The user's argument, for error messages.
+
+    Raises
+    ------
+    ValueError
+        The name is unknown, or the configuration has unknown keys.
+    TypeError
+        `identifier` is none of these.
+    """
+    if isinstance(identifier, str):
+        return METRICS.find(identifier, argument)(name=identifier)
+    return METRICS.get(identifier, argument, Metric)
+
+
+@METRICS.register("acc")
+@dataclass(frozen=True)
+class Accuracy(Metric):
+    """Share of right answers, in the form that suits the loss, as Keras's name "accuracy" does.
+
+    - integer labels: `SparseCategoricalAccuracy`;
+    - a binary crossentropy, or a single output: `BinaryAccuracy` with the threshold 0.5;
+    - else: `CategoricalAccuracy`.
+
+    Keras decides by shapes alone, so that it takes `CategoricalAccuracy` with a binary crossentropy over several
+    outputs; and its class of this name, unlike the string, compares predictions and targets for equality.
+    """
+
+    def plan(self, loss: Loss | None, outputs: int, fused: bool, activation: str) -> MetricPlan:
+        """See `Metric.plan`."""
+        if loss is not None and loss.target == "labels":
+            kind = "sparse_categorical_accuracy"
+        elif outputs == 1:
+            kind = "binary_accuracy"
+        else:
+            kind = (loss and loss.accuracy) or "categorical_accuracy"
+        return METRICS.classes[kind]().plan(loss, outputs, fused, activation)
+
+
+@METRICS.register()
+@dataclass(frozen=True)
+class BinaryAccuracy(Metric):
+    """1/n Σⱼ [(pⱼ > threshold) = tⱼ] for targets 0 and 1.
+
+    Parameters
+    ----------
+    name : str, optional
+        Name in logs.
+    threshold : float, default 0.5
+        A probability, in (0, 1). Where the predictions are logits z, because the loss is fused with a sigmoid or
+        is a binary crossentropy with ``from_logits=True``, the comparison is z > log(threshold / (1 − threshold)),
+        that is z > 0 by default. (In the latter case Keras compares z with the probability itself.)
+
+    Raises
+    ------
+    TypeError, ValueError
+        `threshold` is no number, or not between 0 and 1.
+    """
+
+    threshold: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        number = isinstance(self.threshold, Real) and not isinstance(self.threshold, bool)
+        if not (number and 0 < self.threshold < 1):
+            raise (ValueError if number else TypeError)(
+                f"threshold: expected a number between 0 and 1, got {self.threshold!r}; "
+                "it is a probability, also where the model gives logits"
+            )
+
+    def plan(self, loss: Loss | None, outputs: int, fused: bool, activation: str) -> MetricPlan:
+        """See `Metric.plan`."""
+        kernel, _, _ = super().plan(loss, outputs, fused, activation)
+        through = fused and activation == "sigmoid"
+        t = float(self.threshold)
+        if through or (loss is not None and loss.accuracy == kernel and loss.from_logits):
+            t = math.log(t / (1 - t))
+        return MetricPlan(kernel, t, "logits" if through else "outputs")
+
+
+@METRICS.register()
+@dataclass(frozen=True)
+class CategoricalAccuracy(Metric):
+    """[argmaxⱼ pⱼ = argmaxⱼ tⱼ] for one-hot targets; of equal values the first counts."""
+
+    ranks = True
+
+
+@METRICS.register()
+@dataclass(frozen=True)
+class SparseCategoricalAccuracy(Metric):
+    """[argmaxⱼ pⱼ = c] for the integer label c; of equal values the first counts."""
+
+    target = "labels"
+    ranks = True
+
+
+@METRICS.register("mse")
+@dataclass(frozen=True)
+class MeanSquaredError(Metric):
+    """1/n Σⱼ (pⱼ − tⱼ)²."""
+
+
+@METRICS.register("mae")
+@dataclass(frozen=True)
+class MeanAbsoluteError(Metric):
+    """1/n Σⱼ |pⱼ − tⱼ|."""

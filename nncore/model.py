@@ -1,0 +1,555 @@
+"""The model: what users hold. It checks arguments, and leaves the work to compiling, running, training, checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nncore import checkpoint, data, files, progress, runtime, training
+from nncore._kernels import engine
+from nncore.compiling import Graph, Objective
+from nncore.errors import DivergedError
+from nncore.graph import Input, Symbol, check_shape
+from nncore.layers.base import Layer, assign
+from nncore.running import EVALUATION_ROWS, Predictor, Stepper
+from nncore.state import Array
+from nncore.summary import summary
+
+WEIGHTS_STREAM = 2**64 - 1  # keeps the initial weights' random numbers apart from shuffles and dropout
+
+
+def check_count(value: Any, argument: str, least: int = 1) -> int:
+    """`value` as a whole number of at least `least`."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value.__index__()) < least:
+        raise ValueError(f"{argument}: expected a whole number of at least {least}, got {value!r}")
+    return int(value)
+
+
+class Model:
+    """A neural network: layers of neurons joined by weighted connections.
+
+    ``Model([layer, …])`` is a stack; ``Model(inputs, outputs)`` a graph of symbols from `Input` and called layers.
+
+    Parameters
+    ----------
+    layers : list of Layer
+        From input to output; an `Input` may come first. Otherwise the first `build`, `fit` or `predict` settles shapes.
+    inputs, outputs : Symbol
+        The graph's ends.
+    name : str, optional
+    seed : int, optional
+        What every random choice derives from: initial weights, shuffles, dropout. None draws one; see `seed`.
+    n_threads : int, optional
+        Most threads to use; default `get_num_threads()`. Results have the same bits for any number.
+    dtype : {"float32", "float64"}
+        Of weights and arithmetic.
+
+    Attributes
+    ----------
+    layers : list of Layer
+    optimizer : Optimizer
+        What `compile` was given; its `learning_rate` may be set at any time.
+    history : History or None
+        Of the last fit.
+    stop_training : bool
+        Set it in a callback to end a fit.
+    seed : int
+    """
+
+    def __init__(
+        self,
+        layers: Any = None,
+        outputs: Symbol | None = None,
+        *,
+        inputs: Symbol | None = None,
+        name: str | None = None,
+        seed: int | None = None,
+        n_threads: int | None = None,
+        dtype: str = "float32",
+    ) -> None:
+        if dtype not in ("float32", "float64"):
+            raise ValueError(f'dtype: expected "float32" or "float64", got {dtype!r}')
+        self.name = name or "model"
+        self.dtype = dtype
+        self.n_threads = None if n_threads is None else runtime.check_threads(n_threads, "n_threads")
+        self.counters = np.zeros(2, np.int64)  # training steps, passes over data
+        self.objective: Objective | None = None
+        self.history: Any = None
+        self.fit_state: training.Fit | None = None
+        self.stop_training = False
+        self.graph: Graph | None = None
+        self.reseed(runtime.next_seed() if seed is None else runtime.check_seed(seed, "seed"))
+        self._reset()
+        inputs = layers if inputs is None else inputs
+        self.is_stack = outputs is None
+        self._stack: list[Layer] = []
+        self._input: Symbol | None = None
+        if outputs is not None:
+            if not isinstance(inputs, Symbol) or not isinstance(outputs, Symbol):
+                raise TypeError("inputs, outputs: expected one Input and one output symbol, got others (lists of several "
+                                "are not supported)")  # fmt: skip
+            self._adopt(Graph(inputs, outputs, dtype))
+        else:
+            for layer in self._as_list(layers):
+                self._append(layer)
+            if self._input is not None and self._stack:
+                self.build(self._input.shape)
+
+    @staticmethod
+    def _as_list(layers: Any) -> list[Any]:
+        if layers is None:
+            return []
+        if not isinstance(layers, (list, tuple)):
+            raise TypeError(f"layers: expected a list of layers, or inputs and outputs, got {type(layers).__name__}")
+        return list(layers)
+
+    def _append(self, layer: Any) -> None:
+        if isinstance(layer, Symbol) and layer.layer is None and not self._stack and self._input is None:
+            self._input = layer
+            return
+        if not isinstance(layer, Layer):
+            raise TypeError(f"layers: expected Layer objects, got {layer!r}. For example nncore.Dense(10)")
+        if layer.takes_many:
+            raise ValueError(f"layers: {type(layer).__name__} joins several inputs; use Model(inputs, outputs)")
+        if any(layer is other for other in self._stack) or layer.state is not None:
+            raise ValueError(f"layers: {type(layer).__name__} {layer.name or ''} is in a model already; make a new layer")
+        self._stack.append(layer)
+
+    def reseed(self, seed: int) -> None:
+        """Let later random choices derive from `seed`; weights stay."""
+        self.seed = seed
+        self._reset()
+
+    def _reset(self) -> None:
+        """Forget compiled programs."""
+        self._predictor: Predictor | None = None
+        self._steppers: dict[bool, Stepper] = {}
+
+    def _adopt(self, graph: Graph) -> None:
+        self.graph = graph
+        graph.state.initialize(np.random.Generator(np.random.Philox(key=np.array([self.seed, WEIGHTS_STREAM], np.uint64))))
+        self._reset()
+        if self.objective:
+            self._prepare(self.objective)
+
+    # -- structure -------------------------------------------------------------------------------------------------
+
+    @property
+    def layers(self) -> list[Layer]:
+        """Layers in the order in which they compute."""
+        return list(self._stack) if self.is_stack or self.graph is None else list(self.graph.layers)
+
+    @property
+    def built(self) -> bool:
+        """Whether shapes and weights are settled."""
+        return self.graph is not None
+
+    @property
+    def input_shape(self) -> tuple[int | None, ...] | None:
+        """Shape of x, the batch as None; None before `build`."""
+        return (None, *self.graph.inputs.shape) if self.graph else None
+
+    @property
+    def output_shape(self) -> tuple[int | None, ...] | None:
+        """Shape of predictions, the batch as None; None before `build`."""
+        return (None, *self.graph.outputs.shape) if self.graph else None
+
+    def build(self, input_shape: Any) -> None:
+        """Settle shapes and draw the initial weights.
+
+        Parameters
+        ----------
+        input_shape : int or tuple
+            784, (784,) or (None, 784).
+        """
+        shape = check_shape(input_shape, "input_shape")
+        if self.graph is not None:
+            if shape != self.graph.inputs.shape:
+                raise ValueError(f"input_shape: the model is built for {self.graph.inputs.shape}, got {shape}. Make a new model")
+            return
+        if not self._stack:
+            raise ValueError("layers: expected at least one layer, got none. Give Model a list, or call add")
+        first = symbol = Input(shape)
+        try:
+            for layer in self._stack:
+                symbol = layer(symbol)
+        except Exception:
+            for layer in self._stack:
+                layer.input_shapes = None
+            raise
+        self._adopt(Graph(first, symbol, self.dtype))
+
+    def _built(self, x: Any = None) -> Graph:
+        """The graph; built from the shape of `x` if need be."""
+        if self.graph is None:
+            if x is None:
+                raise ValueError("the model has no shapes yet: call build(input_shape), fit or predict first")
+            self.build(np.shape(x)[1:] or (1,))
+        assert self.graph is not None
+        return self.graph
+
+    @property
+    def state(self) -> Any:
+        """Parameters and their layout."""
+        return self._built().state
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """The layer of this name or index."""
+        if (name is None) == (index is None):
+            raise ValueError("name, index: expected one of them")
+        if index is not None:
+            return self.layers[index]
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise ValueError(f"name: expected one of {[layer.name for layer in self.layers]}, got {name!r}")
+
+    def count_params(self) -> int:
+        """Number of weights and biases."""
+        return sum(p.size for p in self.state.parameters)
+
+    def summary(self, print_fn: Any = print) -> None:
+        """Print the layers, their output shapes and numbers of parameters."""
+        print_fn(summary(self))
+
+    def get_weights(self) -> list[Array]:
+        """Copies of all arrays in Keras's order: per layer kernel (in, out), bias (out,)."""
+        return [self.state.view(p).copy() for p in self.state.parameters]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Replace all arrays, in the order and shapes of `get_weights`."""
+        assign(self.state, self.state.parameters, weights, "weights")
+
+    # -- training --------------------------------------------------------------------------------------------------
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        matmul_precision: str = "highest",
+    ) -> None:
+        """Say how to train.
+
+        Parameters
+        ----------
+        optimizer : str or Optimizer, default "rmsprop"
+        loss : str, Loss or None
+            None: the model can only predict.
+        metrics, weighted_metrics : list of (str or Metric), optional
+            Shown beside the loss; the latter take account of `sample_weight`.
+        matmul_precision : {"highest", "high", "medium"}
+            A floor on the accuracy of products: the dtype's own, about 16 bits, or bfloat16 inputs. This version
+            computes all three as "highest".
+
+        Raises
+        ------
+        ValueError
+            A name is unknown, or the loss does not fit the last layer (at once if the model is built).
+        """
+        goal = Objective.of(optimizer, loss, metrics, weighted_metrics, matmul_precision)
+        if self.graph:
+            self._prepare(goal)
+        self.objective = goal
+
+    def _prepare(self, goal: Objective) -> None:
+        """Check that the objective fits the graph, and make the optimizer's state."""
+        assert self.graph is not None
+        self._steppers = {}
+        if goal.loss is not None:
+            Stepper(self.graph, goal, training=False, weighted=False, max_samples=1, threads=1)
+        state = self.graph.state
+        self.slots: dict[str, Array] = {name: state.like() for name in goal.optimizer.slots if name}
+
+    @property
+    def optimizer(self) -> Any:
+        """What `compile` was given."""
+        return self._compiled().optimizer
+
+    def _compiled(self, need_loss: bool = False) -> Objective:
+        if self.objective is None or (need_loss and self.objective.loss is None):
+            raise ValueError('the model is not compiled with a loss: call compile(optimizer="adam", loss=…) first')
+        return self.objective
+
+    def threads(self) -> int:
+        """Most threads to use."""
+        return self.n_threads or runtime.get_num_threads()
+
+    def stepper(self, train: bool, weighted: bool, batch: int) -> Stepper:
+        """A program of steps with its memory; the last one is kept."""
+        known = self._steppers.get(train)
+        if known is None or not known.fits(weighted, batch, self.threads()):
+            goal = self._compiled(need_loss=True)
+            slots = [self.slots[name] if name else None for name in goal.optimizer.slots]
+            known = Stepper(
+                self._built(), goal, training=train, weighted=weighted, max_samples=batch, threads=self.threads(),
+                slots=slots, seed=self.seed, steps=self.counters,
+            )  # fmt: skip
+            self._steppers[train] = known
+        return known
+
+    def _sources(
+        self, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None, prefix: str = ""
+    ) -> tuple[data.Source, data.Source, data.Source | None]:
+        """x, y and weights, checked."""
+        x = data.as_array(x, f"{prefix}x")
+        graph = self._built(x)
+        goal = self._compiled(need_loss=True)
+        assert goal.loss is not None
+        xs = data.inputs(x, graph.inputs.shape, graph.state.dtype, f"{prefix}x")
+        if not xs.rows:
+            raise ValueError(f"{prefix}x: expected at least one row, got shape {np.shape(x)}")
+        labels = goal.loss.target == "labels"
+        ys = data.targets(y, xs.rows, graph.outputs.shape, labels, graph.state.dtype, f"{prefix}y")
+        return xs, ys, data.weights(sample_weight, class_weight, ys, graph.state.dtype)
+
+    def fit(
+        self,
+        x: Any,
+        y: Any = None,
+        batch_size: int | None = 32,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: Any = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int = 1,
+    ) -> Any:
+        """Train for a number of epochs.
+
+        Parameters
+        ----------
+        x : array_like, shape (n, …)
+            Inputs, of any dtype and layout; never copied as a whole.
+        y : array_like
+            Integer labels (n,) for sparse losses, else values of the output's shape.
+        batch_size : int, default 32
+            Samples per step; the last batch may be smaller. (scikit-learn: min(200, n).)
+        epochs : int, default 1
+            Number of the last epoch, counted from `initial_epoch`.
+        verbose : {"auto", 0, 1, 2}
+            Silent, a progress bar, or a line per epoch; "auto" is 1 on a terminal, else 2.
+        callbacks : list of Callback, optional
+        validation_split : float in [0, 1)
+            Fraction of the rows, the last ones before shuffling, that are kept for validation.
+        validation_data : tuple (x, y) or (x, y, sample_weight), optional
+        shuffle : bool, default True
+            Whether each epoch draws a new order of the rows.
+        class_weight : dict of int to float, optional
+        sample_weight : array_like, shape (n,), optional
+            The loss is Σ wᵢ ℓᵢ / n.
+        initial_epoch : int, default 0
+        steps_per_epoch : int, optional
+            Batches per epoch; default one pass over the data. A pass that an epoch leaves unfinished goes on in the next.
+        validation_batch_size : int, optional
+            Accepted for Keras's sake; results do not depend on it.
+        validation_freq : int, default 1
+            Validate every so many epochs.
+
+        Returns
+        -------
+        History
+            `history` maps names to a value per epoch: those of the training pass itself, and `val_…`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            An argument is wrong, or the data hold what the model cannot take.
+        DivergedError
+            A loss or gradient became infinite or NaN; the weights are the last finite ones.
+        """
+        if self.fit_state is not None:
+            raise RuntimeError("fit: this model is being fitted already; wait for it, or fit a copy")
+        plan = training.Plan(
+            epochs=check_count(epochs, "epochs", 0),
+            batch_size=check_count(32 if batch_size is None else batch_size, "batch_size"),
+            shuffle=bool(shuffle),
+            initial_epoch=check_count(initial_epoch, "initial_epoch", 0),
+            steps_per_epoch=None if steps_per_epoch is None else check_count(steps_per_epoch, "steps_per_epoch"),
+            validation_freq=check_count(validation_freq, "validation_freq"),
+            verbose=verbose,
+        )
+        if validation_batch_size is not None:
+            check_count(validation_batch_size, "validation_batch_size")
+        x, y, sample_weight, held_out = data.split(x, y, sample_weight, validation_split, validation_data)
+        sources = self._sources(x, y, sample_weight, class_weight)
+        validation = None if held_out is None else self._sources(*held_out, prefix="validation ")
+        plan.batch_size = min(plan.batch_size, sources[0].rows)
+        return training.Fit(self, plan, sources, validation, callbacks).run()
+
+    def train_on_batch(self, x: Any, y: Any, sample_weight: Any = None) -> Any:
+        """Do one step with all rows of x; returns the loss, or the list of loss and metrics if there are metrics."""
+        sources = self._sources(x, y, sample_weight)
+        stepper = self.stepper(True, sources[2] is not None, sources[0].rows)
+        stepper.attach(*sources, shuffled=False)
+        stepper.sums[:] = 0
+        stepper.begin(None)
+        try:
+            if stepper.whole_step() == engine.DIVERGED:
+                raise DivergedError("train_on_batch: a loss or gradient is not finite; the step was not applied", 0, 0)
+            return listed(stepper.logs())
+        finally:
+            stepper.release()
+
+    # -- evaluation and prediction ---------------------------------------------------------------------------------
+
+    def evaluate(
+        self,
+        x: Any,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        sample_weight: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Loss and metrics on data, without training.
+
+        Parameters
+        ----------
+        x, y, sample_weight : array_like
+            As in `fit`.
+        batch_size : int, optional
+            Accepted for Keras's sake; results do not depend on it.
+        verbose : {"auto", 0, 1, 2}
+        return_dict : bool, default False
+
+        Returns
+        -------
+        float, list of float, or dict
+            The loss; with metrics, the list of loss and metrics; with `return_dict` all by name.
+        """
+        if batch_size is not None:
+            check_count(batch_size, "batch_size")
+        sources = self._sources(x, y, sample_weight)
+        shown = progress.make(verbose, None, sources[0].rows)
+        stepper = self.stepper(False, sources[2] is not None, EVALUATION_ROWS)
+        stepper.attach(*sources, shuffled=False)
+        try:
+            logs = stepper.whole_pass(lambda: shown.update(stepper.run.row, stepper.logs()))
+            shown.end_epoch(logs)
+        finally:
+            shown.close()
+            stepper.release()
+        return logs if return_dict else listed(logs)
+
+    def test_on_batch(self, x: Any, y: Any, sample_weight: Any = None) -> Any:
+        """`evaluate` on one batch, silently."""
+        return self.evaluate(x, y, verbose=0, sample_weight=sample_weight)
+
+    def predict(self, x: Any, batch_size: int | None = None, verbose: Any = 0) -> Array:
+        """The outputs for all rows of x.
+
+        Parameters
+        ----------
+        x : array_like, shape (n, …)
+        batch_size : int, optional
+            Accepted for Keras's sake: each row has the same bits in whatever batch it comes.
+        verbose : {"auto", 0, 1, 2}, default 0
+            A prediction is one uninterrupted call, so there is only its last line.
+
+        Returns
+        -------
+        ndarray, shape (n, …) of the model's dtype
+        """
+        if batch_size is not None:
+            check_count(batch_size, "batch_size")
+        out = self(x)
+        if verbose:
+            progress.make(verbose, None, len(out)).end_epoch({})
+        return out
+
+    def predict_on_batch(self, x: Any) -> Array:
+        """`predict` on one batch."""
+        return self(x)
+
+    def __call__(self, x: Any) -> Array:
+        """`predict` with the least overhead."""
+        x = data.as_array(x, "x")
+        graph = self._built(x)
+        predictor = self._predictor
+        if predictor is None:
+            predictor = self._predictor = Predictor(graph)
+        return predictor.predict(data.inputs(x, graph.inputs.shape, graph.state.dtype), self.threads())
+
+    # -- files and copies ------------------------------------------------------------------------------------------
+
+    def save(self, path: Any) -> None:
+        """Write the model with its optimizer's state to one safetensors file, atomically; see `load_model`."""
+        self._built()
+        checkpoint.write(path, self)
+
+    def save_weights(self, path: Any) -> None:
+        """Write the weights alone to a safetensors file, atomically."""
+        self._built()
+        checkpoint.save_weights(path, self)
+
+    def load_weights(self, path: Any) -> None:
+        """Read weights from a file of `save_weights` or `save` into this built model."""
+        self._built()
+        checkpoint.load_weights(path, self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        tensors, document = checkpoint.capture(self)
+        return {"tensors": {k: v.copy() for k, v in tensors.items()}, "document": document, "n_threads": self.n_threads}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(checkpoint.revive(state["tensors"], state["document"], {}).__dict__)
+        self.n_threads = state["n_threads"]
+
+
+class Sequential(Model):
+    """A stack of layers; `Model([...])` under Keras's other name, with `add` and `pop`."""
+
+    def add(self, layer: Any) -> None:
+        """Put a layer on top; before the model is built."""
+        self._change("add")
+        self._append(layer)
+        if self._input is not None and self._stack and layer is self._input:
+            return
+
+    def pop(self) -> Layer:
+        """Take the topmost layer off and return it; before the model is built."""
+        self._change("pop")
+        if not self._stack:
+            raise ValueError("pop: expected a model with layers, got an empty one")
+        return self._stack.pop()
+
+    def _change(self, what: str) -> None:
+        if self.graph is not None:
+            raise ValueError(f"{what}: the model is built, its layers are settled. Make a new model from new layers")
+
+
+def listed(logs: dict[str, float]) -> float | list[float]:
+    """The loss alone, or the list of loss and metrics."""
+    values = list(logs.values())
+    return values[0] if len(values) == 1 else values
+
+
+def load_model(path: Any, custom_objects: Any = None) -> Model:
+    """Read a model that `Model.save` wrote: architecture, weights, compilation, optimizer's state, counters.
+
+    Nothing in the file is executed; layers come from a fixed registry, and `custom_objects`.
+
+    Parameters
+    ----------
+    path : str or path-like
+    custom_objects : dict of str to class, optional
+        Layers of your own, by the names under which they were saved.
+
+    Raises
+    ------
+    FormatError
+        The file is truncated, damaged, of another version, or not ours.
+    FileNotFoundError
+        There is no such file.
+    """
+    return checkpoint.load(path, custom_objects)

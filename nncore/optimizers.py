@@ -1,0 +1,438 @@
+"""Optimizers: which update rule moves the weights, and its hyper-parameters.
+
+An optimizer computes nothing here. It names an entry of the OPTIMIZER list of ``src_c/kernels.def`` and holds
+`rule`, the kernel's `nn_rule`, which the engine reads by address at every step; so a new learning rate takes
+effect at the next one. In the formulas W are weights, g their gradient, t the step (1 at the first), η the
+learning rate; state starts at 0. Before its rule every optimizer applies, in this order:
+
+1. clipping: `clipnorm` scales each gradient tensor to this Euclidean norm if it is longer, `global_clipnorm` all
+   of them together, `clipvalue` limits each element to ±clipvalue; at most one of the three;
+2. weight decay, decoupled from the gradient as in [1]_: W ← W − η weight_decay W. PyTorch's SGD, Adam and
+   RMSprop add weight_decay W to g instead.
+
+References
+----------
+.. [1] I. Loshchilov, F. Hutter: Decoupled weight decay regularization, ICLR 2019, arXiv:1711.05101.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from numbers import Real
+from typing import Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from nncore.registry import Configurable, Registry
+
+RULE_FIELDS = (
+    "learning_rate", "weight_decay", "grad_scale", "clip_value", "momentum", "beta_1", "beta_2", "rho", "epsilon",
+    "nesterov", "centered", "step",
+)  # fmt: skip
+_LEARNING_RATE, _STEP = RULE_FIELDS.index("learning_rate"), RULE_FIELDS.index("step")
+
+Slots = tuple[str | None, str | None, str | None]
+V = TypeVar("V")
+
+
+class Fixed(Generic[V]):
+    """An attribute that is set once, by the constructor: a later change would never reach the kernel."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, optimizer: Optimizer | None, owner: type | None = None) -> V:
+        if optimizer is None:
+            raise AttributeError(f"{self.name} belongs to an optimizer, not to its class")
+        value: V = optimizer.__dict__[self.name]
+        return value
+
+    def __set__(self, optimizer: Optimizer, value: V) -> None:
+        if self.name in optimizer.__dict__:
+            raise AttributeError(
+                f"{self.name}: fixed when the optimizer is made, cannot become {value!r}; compile with a new optimizer "
+                "(only learning_rate can change)"
+            )
+        optimizer.__dict__[self.name] = value
+
+
+def _number(argument: str, value: Any, low: float = 0.0, high: float = math.inf, ends: str = "[)") -> float:
+    """`value` as a float, if it is a number between `low` and `high`; `ends` says which of these it may be."""
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if number and (low < value < high or (value == low and ends[0] == "[") or (value == high and ends[1] == "]")):
+        return float(value)
+    remedy = "choose one inside" if number else "pass a Python or NumPy number"
+    raise (ValueError if number else TypeError)(
+        f"{argument}: expected a number in {ends[0]}{low:g}, {high:g}{ends[1]}, got {value!r}; {remedy}"
+    )
+
+
+def _flag(argument: str, value: Any) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{argument}: expected True or False, got {value!r}")
+    return bool(value)
+
+
+class Optimizer(Configurable):
+    """Base of the optimizers. Two are equal if their classes and configurations are, whatever steps they have made.
+
+    Parameters
+    ----------
+    learning_rate : float
+        η ≥ 0, dimensionless; can be set at any time, also during a fit.
+    weight_decay : float, optional
+        Decoupled decay, ≥ 0; None: 0.
+    clipnorm, clipvalue, global_clipnorm : float, optional
+        Limits > 0 of each gradient's norm, of each element, and of the norm of all gradients together.
+    name : str, optional
+        Default: the name under which the class is registered.
+
+    Attributes
+    ----------
+    kernel : str
+        Name in the OPTIMIZER list of ``kernels.def``.
+    slots : tuple of 3 (str or None)
+        The state arrays, each shaped as the weights, in the kernel's order; None: not needed.
+    rule : ndarray (12,), float64
+        The kernel's parameters, in the order of `RULE_FIELDS`. Never replaced while the optimizer lives.
+    excluded_from_weight_decay : tuple of str
+        What `exclude_from_weight_decay` was given.
+
+    Raises
+    ------
+    ValueError
+        A number is outside its interval, or more than one kind of clipping is asked for.
+    TypeError
+        An argument is no number.
+    """
+
+    kernel: ClassVar[str]
+    weight_decay = Fixed[float]()
+    clipnorm = Fixed[float | None]()
+    clipvalue = Fixed[float | None]()
+    global_clipnorm = Fixed[float | None]()
+    rule = Fixed[npt.NDArray[np.float64]]()
+
+    def __init__(
+        self,
+        learning_rate: float,
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        name: str | None = None,
+    ) -> None:
+        clips = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
+        if len(given := [clip for clip, limit in clips.items() if limit is not None]) > 1:
+            raise ValueError(f"{', '.join(given)}: expected at most one kind of clipping, got {len(given)}; choose one")
+        for clip, limit in clips.items():
+            setattr(self, clip, None if limit is None else _number(clip, limit, ends="()"))
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"name: expected a string or None, got {name!r}")
+        self.name = name or self.registry.name_of(self)
+        self.weight_decay = _number("weight_decay", 0.0 if weight_decay is None else weight_decay)
+        self.excluded_from_weight_decay: tuple[str, ...] = ()
+        # A subclass sets its own hyper-parameters before it comes here.
+        values = {"grad_scale": 1.0, "clip_value": math.inf if self.clipvalue is None else self.clipvalue}
+        self.rule = np.array([values.get(f, self.__dict__.get(f, 0.0)) for f in RULE_FIELDS], np.float64)
+        self.learning_rate = learning_rate
+
+    @property
+    def slots(self) -> Slots:
+        """Names of the state arrays, in the kernel's order."""
+        raise NotImplementedError(f"{type(self).__name__} must define slots")
+
+    @property
+    def learning_rate(self) -> float:
+        """η, a finite number ≥ 0; what is set here takes effect at the next step."""
+        return float(self.rule[_LEARNING_RATE])
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self.rule[_LEARNING_RATE] = _number("learning_rate", value)
+
+    @property
+    def iterations(self) -> int:
+        """The number of updates made so far."""
+        return int(self.rule[_STEP])
+
+    @iterations.setter
+    def iterations(self, value: int) -> None:
+        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+        if not (whole and 0 <= value < 2**53):
+            raise (ValueError if whole else TypeError)(f"iterations: expected an int in [0, 2**53), got {value!r}")
+        self.rule[_STEP] = value
+
+    def exclude_from_weight_decay(self, var_names: Iterable[str]) -> None:
+        """Spare the weights whose names contain one of these strings from decay; replaces an earlier choice.
+
+        Call it before the model's first `fit`.
+
+        Parameters
+        ----------
+        var_names : iterable of str
+            Parts of names, such as ``["bias"]``; unlike Keras's, they are plain strings, not regular expressions.
+
+        Raises
+        ------
+        TypeError
+            `var_names` is a bare string, or holds something else than strings.
+        ValueError
+            One is empty, and so part of every name.
+        """
+        names = () if isinstance(var_names, str) else tuple(var_names)
+        if isinstance(var_names, str) or not all(isinstance(name, str) for name in names):
+            raise TypeError(f'var_names: expected a list of strings, got {var_names!r}; for one name write ["bias"]')
+        if "" in names:
+            raise ValueError(f"var_names: expected parts of names, got {list(names)}; '' is part of every name")
+        self.excluded_from_weight_decay = names
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments, and the exclusions from weight decay where there are any."""
+        config = super().get_config()
+        if self.excluded_from_weight_decay:
+            config["exclude_from_weight_decay"] = list(self.excluded_from_weight_decay)
+        return config
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Any:
+        """Build the optimizer that `get_config` described, at step 0; unknown keys are a ValueError."""
+        arguments = dict(config)
+        excluded = arguments.pop("exclude_from_weight_decay", ())
+        optimizer = super().from_config(arguments)
+        optimizer.exclude_from_weight_decay(excluded)
+        return optimizer
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self) or not isinstance(other, Optimizer):
+            return NotImplemented
+        return self.get_config() == other.get_config()
+
+    __hash__ = None  # type: ignore[assignment]  # the learning rate can change
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
+        return f"{type(self).__name__}({arguments})"
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Also copy.copy comes here: two optimizers must never share the memory that an engine reads.
+        self.__dict__.update(state, rule=np.array(state["rule"]))
+
+
+OPTIMIZERS: Registry[Optimizer] = Registry("optimizer")
+
+
+def get(identifier: Any, argument: str = "optimizer") -> Optimizer:
+    """Turn a name, configuration, class or object into an `Optimizer`.
+
+    Parameters
+    ----------
+    identifier : str, dict, type or Optimizer
+        What the user gave.
+    argument : str
+        The user's argument, for error messages.
+
+    Raises
+    ------
+    ValueError
+        The name is unknown, or the configuration has unknown keys.
+    TypeError
+        `identifier` is none of these.
+    """
+    return OPTIMIZERS.get(identifier, argument, Optimizer)
+
+
+@OPTIMIZERS.register()
+class SGD(Optimizer):
+    """Stochastic gradient descent, with momentum if asked for.
+
+    W ← W − η g without momentum; else v ← momentum v − η g and W ← W + v; with `nesterov` W ← W + momentum v − η g.
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.01
+        PyTorch's default is 0.001, scikit-learn's (solver "sgd") 0.001.
+    momentum : float, default 0.0
+        In [0, 1]. PyTorch's default is 0 too, scikit-learn's 0.9 with Nesterov's form. PyTorch keeps v without the
+        factor −η, which differs when the learning rate changes.
+    nesterov : bool, default False
+        Look ahead along v; with momentum 0 it changes nothing.
+    weight_decay, clipnorm, clipvalue, global_clipnorm, name
+        See `Optimizer`.
+
+    References
+    ----------
+    I. Sutskever et al.: On the importance of initialization and momentum in deep learning, ICML 2013.
+    """
+
+    kernel: ClassVar[str] = "sgd"
+    momentum = Fixed[float]()
+    nesterov = Fixed[bool]()
+
+    def __init__(
+        self,
+        learning_rate: float = 0.01,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.momentum = _number("momentum", momentum, 0, 1, "[]")
+        self.nesterov = _flag("nesterov", nesterov)
+        super().__init__(learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name)
+
+    @property
+    def slots(self) -> Slots:
+        """See `Optimizer`."""
+        return "momentum" if self.momentum else None, None, None
+
+
+@OPTIMIZERS.register()
+class Adam(Optimizer):
+    """Adaptive moments.
+
+    m ← β₁ m + (1 − β₁) g,  v ← β₂ v + (1 − β₂) g²,  W ← W − η √(1 − β₂ᵗ) / (1 − β₁ᵗ) · m / (√v + ε).
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.001
+    beta_1, beta_2 : float, default 0.9, 0.999
+        Decay of the two moments, in [0, 1).
+    epsilon : float, default 1e-7
+        ≥ 0. It stands beside √v before the correction of its bias (the paper's ε̂); in PyTorch and scikit-learn, where
+        it is 1e-8, beside the corrected √(v / (1 − β₂ᵗ)).
+    weight_decay, clipnorm, clipvalue, global_clipnorm, name
+        See `Optimizer`. PyTorch's Adam adds weight_decay W to g; here it is decoupled, as in `AdamW`.
+
+    References
+    ----------
+    D. P. Kingma, J. Ba: Adam: a method for stochastic optimization, ICLR 2015, arXiv:1412.6980, section 2
+    (the more efficient order of computation).
+    """
+
+    kernel: ClassVar[str] = "adam"
+    beta_1 = Fixed[float]()
+    beta_2 = Fixed[float]()
+    epsilon = Fixed[float]()
+
+    def __init__(
+        self,
+        learning_rate: float = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.beta_1 = _number("beta_1", beta_1, 0, 1)
+        self.beta_2 = _number("beta_2", beta_2, 0, 1)
+        self.epsilon = _number("epsilon", epsilon)
+        super().__init__(learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name)
+
+    @property
+    def slots(self) -> Slots:
+        """See `Optimizer`."""
+        return "m", "v", None
+
+
+@OPTIMIZERS.register("AdamW", name="adamw")
+class AdamW(Adam):
+    """`Adam` with a default for the decoupled weight decay: W ← W − η weight_decay W, then Adam's rule.
+
+    Parameters
+    ----------
+    learning_rate, beta_1, beta_2, epsilon
+        As for `Adam`.
+    weight_decay : float, default 0.004
+        ≥ 0; PyTorch's default is 0.01.
+    clipnorm, clipvalue, global_clipnorm, name
+        See `Optimizer`.
+
+    References
+    ----------
+    I. Loshchilov, F. Hutter: Decoupled weight decay regularization, ICLR 2019, arXiv:1711.05101, algorithm 2.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        weight_decay: float | None = 0.004,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(
+            learning_rate, beta_1, beta_2, epsilon, weight_decay, clipnorm, clipvalue, global_clipnorm, name
+        )
+
+
+@OPTIMIZERS.register("RMSprop", name="rmsprop")
+class RMSprop(Optimizer):
+    """Gradients divided by a running root of their mean square.
+
+    v ← ρ v + (1 − ρ) g²,  d = g / √(v + ε),  W ← W − η d.
+    With `centered`, ḡ ← ρ ḡ + (1 − ρ) g and d = g / √(max(v − ḡ², 0) + ε).
+    With `momentum`, b ← momentum b + η d and W ← W − b.
+
+    Parameters
+    ----------
+    learning_rate : float, default 0.001
+        PyTorch's default is 0.01.
+    rho : float, default 0.9
+        Decay of the running means, in [0, 1); PyTorch calls it alpha, with the default 0.99.
+    momentum : float, default 0.0
+        In [0, 1]. PyTorch keeps b without the factor η.
+    epsilon : float, default 1e-7
+        ≥ 0, inside the root; in PyTorch, where it is 1e-8, outside: √v + ε.
+    centered : bool, default False
+        Divide by an estimate of the standard deviation.
+    weight_decay, clipnorm, clipvalue, global_clipnorm, name
+        See `Optimizer`.
+
+    References
+    ----------
+    T. Tieleman, G. Hinton: Neural networks for machine learning, lecture 6.5, Coursera 2012.
+    A. Graves: Generating sequences with recurrent neural networks, arXiv:1308.0850, equations 38–45 (centered).
+    """
+
+    kernel: ClassVar[str] = "rmsprop"
+    rho = Fixed[float]()
+    momentum = Fixed[float]()
+    epsilon = Fixed[float]()
+    centered = Fixed[bool]()
+
+    def __init__(
+        self,
+        learning_rate: float = 0.001,
+        rho: float = 0.9,
+        momentum: float = 0.0,
+        epsilon: float = 1e-7,
+        centered: bool = False,
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.rho = _number("rho", rho, 0, 1)
+        self.momentum = _number("momentum", momentum, 0, 1, "[]")
+        self.epsilon = _number("epsilon", epsilon)
+        self.centered = _flag("centered", centered)
+        super().__init__(learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name)
+
+    @property
+    def slots(self) -> Slots:
+        """See `Optimizer`."""
+        return "velocity", "momentum" if self.momentum else None, "average_gradient" if self.centered else None

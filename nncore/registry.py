@@ -1,0 +1,156 @@
+"""Objects by name: strings, configurations and classes that stand for layers, losses, optimizers and their like.
+
+Everything that a user may name by a string, and everything that is written to a file, derives from
+`Configurable` and is registered in one `Registry` per kind. Files name classes only by these registered
+names, so loading one can never import or call anything else.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Generic, TypeVar
+
+
+def snake_case(name: str) -> str:
+    """`GlorotUniform` → `glorot_uniform`; a name that is snake case already stays."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+def unknown(argument: str, kind: str, given: object, known: list[str]) -> ValueError:
+    """The error for a name that nobody registered, with the known ones and the nearest."""
+    near = difflib.get_close_matches(str(given), known, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return ValueError(f"{argument}: expected a known {kind}, got {given!r}.{hint} Known: {', '.join(known)}")
+
+
+class Configurable:
+    """An object described by the arguments of its constructor, kept as attributes of the same names."""
+
+    registry: ClassVar[Registry[Any]]
+    name: Any
+
+    @classmethod
+    def config_names(cls) -> list[str]:
+        """The constructor's arguments, in order."""
+        kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        return [p.name for p in inspect.signature(cls).parameters.values() if p.kind in kinds]
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments as values that JSON can hold."""
+        return {name: to_json(getattr(self, name)) for name in self.config_names()}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Any:
+        """Build the object that `get_config` described; unknown keys are a ValueError."""
+        strange = sorted(set(config) - set(cls.config_names()))
+        if strange:
+            raise ValueError(f"config of {cls.__name__}: unknown keys {strange}; known: {cls.config_names()}")
+        return cls(**config)
+
+
+T = TypeVar("T", bound=Configurable)
+
+
+class Registry(Generic[T]):
+    """The known classes of one kind, by snake-case name and aliases.
+
+    Parameters
+    ----------
+    kind : str
+        What the classes are, for error messages: "optimizer".
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.classes: dict[str, type[T]] = {}  # canonical names only
+        self.aliases: dict[str, str] = {}
+
+    def register(self, *aliases: str, name: str | None = None) -> Callable[[type[T]], type[T]]:
+        """Class decorator: known from now on as `name` (default: the class's name in snake case) and `aliases`."""
+
+        def add(cls: type[T]) -> type[T]:
+            key = name or snake_case(cls.__name__)
+            self.classes[key] = cls
+            self.aliases.update(dict.fromkeys(aliases, key))
+            cls.registry = self
+            return cls
+
+        return add
+
+    def names(self) -> list[str]:
+        """All canonical names, sorted."""
+        return sorted(self.classes)
+
+    def find(self, name: str, argument: str) -> type[T]:
+        """The class called `name` (snake case, class name or alias), or a ValueError that lists the known ones."""
+        for key in (name, snake_case(name)):
+            key = self.aliases.get(key, key)
+            if key in self.classes:
+                return self.classes[key]
+        raise unknown(argument, self.kind, name, self.names())
+
+    def name_of(self, obj: T) -> str:
+        """The canonical name of an object's class."""
+        for key, cls in self.classes.items():
+            if cls is type(obj):
+                return key
+        raise ValueError(
+            f"{type(obj).__name__} is not a registered {self.kind}; known: {', '.join(self.names())}"
+        )
+
+    def get(self, identifier: Any, argument: str, base: type[T]) -> T:
+        """Turn what a user gave into an object.
+
+        Parameters
+        ----------
+        identifier : str, dict, type or instance of `base`
+            A name, what `serialize` returned, a class (called without arguments), or the object itself.
+        argument : str
+            The user's argument, for error messages.
+        base : type
+            What the result must be an instance of.
+
+        Raises
+        ------
+        ValueError
+            The name is unknown, or the configuration has unknown keys.
+        TypeError
+            `identifier` is none of these.
+        """
+        if isinstance(identifier, base):
+            return identifier
+        if isinstance(identifier, str):
+            return self.find(identifier, argument)()
+        if isinstance(identifier, type) and issubclass(identifier, base):
+            return identifier()
+        if isinstance(identifier, Mapping):
+            if set(identifier) != {"class", "config"}:
+                raise ValueError(f"{argument}: expected the keys 'class' and 'config', got {sorted(identifier)}")
+            return self.find(identifier["class"], argument).from_config(identifier["config"])
+        raise TypeError(
+            f"{argument}: expected the name of a {self.kind}, or one of its objects, got {identifier!r}. "
+            f"Known names: {', '.join(self.names())}"
+        )
+
+
+def serialize(obj: Configurable) -> dict[str, Any]:
+    """Describe a registered object: ``{"class": name, "config": {…}}``."""
+    return {"class": obj.registry.name_of(obj), "config": obj.get_config()}
+
+
+def to_json(value: Any) -> Any:
+    """A constructor's argument as JSON: objects by `serialize`, tuples as lists, NumPy scalars as Python's."""
+    if isinstance(value, Configurable):
+        return serialize(value)
+    if isinstance(value, (list, tuple)):
+        return [to_json(v) for v in value]
+    if isinstance(value, dict):
+        return {str(k): to_json(v) for k, v in value.items()}
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+        return value.item()
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return value

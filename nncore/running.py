@@ -1,0 +1,195 @@
+"""Programs with their memory: prediction in tiles of rows, and passes over a data set in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from nncore import runtime
+from nncore._kernels import engine
+from nncore._kernels.table import BUFFERS
+from nncore.compiling import Graph, Objective, logs_of, prediction, step
+from nncore.data import Source
+from nncore.state import Array
+
+#: Work that is worth a second thread: about 15 µs on one. Each stage of a step costs a team about 0.5 µs.
+PARALLEL_FLOPS = 1_500_000
+UPDATE_FLOPS = 20  # per parameter, of an optimizer's step
+TILE_ROWS = 128  # of a prediction, through all layers while they are in cache
+EVALUATION_ROWS = 256  # per batch; has no influence on the result
+SLICE_SECONDS = 0.05  # between two returns to Python, for signals and the progress bar
+
+
+def team(cost: float, threads: int) -> int:
+    """How many threads work of `cost` FLOPs is worth."""
+    return threads if cost >= PARALLEL_FLOPS else 1
+
+
+class Predictor:
+    """Predicts with one program in as many workspaces as there are callers at once.
+
+    Parameters
+    ----------
+    graph : Graph
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.program = prediction(graph, TILE_ROWS)
+        self.dtype = graph.state.dtype
+        self.idle: dict[int, list[Any]] = {}  # runs by their number of threads
+
+    def take(self, threads: int) -> Any:
+        """A run that nobody uses; give it back to `idle`."""
+        try:
+            return self.idle.setdefault(threads, []).pop()
+        except IndexError:
+            run = engine.Run(
+                runtime.kernels(self.dtype.name), self.program.ops, update_at=len(self.program.ops),
+                workspace=self.program.workspace, max_samples=TILE_ROWS, threads=threads,
+                n_out=self.program.output.size, tiled=True,
+            )  # fmt: skip
+            run.bind(BUFFERS["parameters"], self.graph.state.values)
+            return run
+
+    def predict(self, x: Source, threads: int) -> Array:
+        """The outputs for all rows of `x`."""
+        out = np.empty((x.rows, *self.program.output.shape), self.dtype)
+        if not x.rows:
+            return out
+        threads = team(self.program.cost * x.rows, threads)
+        run = self.take(threads)
+        slab = x.rows if x.direct else 32 * TILE_ROWS
+        try:
+            for start in range(0, x.rows, slab):
+                rows = min(slab, x.rows - start)
+                part = x if x.direct else Source(x.convert(slice(start, start + rows)), x.argument, self.dtype)
+                part.attach(run, 0, shuffled=False)
+                run.bind(BUFFERS["output"], out[start : start + rows])
+                run.begin(rows, TILE_ROWS)
+                tile = min(TILE_ROWS, max(16, -(-rows // (4 * threads))))
+                reason = engine.TIME
+                while reason == engine.TIME:
+                    reason = run.predict(tile, SLICE_SECONDS)
+                if reason == engine.BAD_DATA:
+                    raise part.bad_row(run.bad[1])
+        finally:
+            run.bind(BUFFERS["output"], None)
+            run.forget()
+            self.idle[threads].append(run)
+        return out
+
+
+class Stepper:
+    """A program of steps with its memory, for passes over data sets: training, or evaluation.
+
+    Parameters
+    ----------
+    graph : Graph
+    goal : Objective
+    training, weighted : bool
+        See `compiling.step`.
+    max_samples, threads : int
+        Largest batch; most threads.
+    slots : list of (ndarray or None)
+        State of the optimizer, laid out as the parameters.
+    seed : int
+        Of the model.
+    steps : ndarray of int64, shape (1,)
+        Counts training steps over all fits.
+    """
+
+    def __init__(
+        self, graph: Graph, goal: Objective, *, training: bool, weighted: bool, max_samples: int, threads: int,
+        slots: list[Array | None] | None = None, seed: int = 0, steps: Array | None = None,
+    ) -> None:  # fmt: skip
+        self.program = step(graph, goal, training=training, weighted=weighted, max_samples=max_samples)
+        state, optimizer = graph.state, goal.optimizer
+        self.training, self.weighted, self.max_samples, self.asked = training, weighted, max_samples, threads
+        self.threads = team(self.program.cost * max_samples + UPDATE_FLOPS * state.size * training, threads)
+        chunks = state.chunks(optimizer.clipnorm is not None, optimizer.excluded_from_weight_decay)
+        self.run = engine.Run(
+            runtime.kernels(state.dtype.name), self.program.ops, update_at=self.program.update_at,
+            workspace=self.program.workspace, max_samples=max_samples, threads=self.threads,
+            n_sums=len(self.program.sums), chunks=chunks,
+        )  # fmt: skip
+        self.sums = np.zeros((len(self.program.sums), 2))
+        self.run.bind_sums(self.sums)
+        self.run.bind(BUFFERS["parameters"], state.values)
+        self.sources: tuple[Source | None, ...] = (None, None, None)
+        if training:
+            self.gradients = state.like()
+            self.run.bind(BUFFERS["gradients"], self.gradients)
+            for i, slot in enumerate(slots or []):
+                self.run.bind(BUFFERS[f"slot_{i}"], slot)
+            self.run.bind_random(seed, steps)
+            self.run.bind_rule(optimizer.rule, optimizer.clipnorm or optimizer.global_clipnorm or 0.0)
+
+    def fits(self, weighted: bool, batch: int, threads: int) -> bool:
+        """Whether this can be used for such a pass."""
+        return self.weighted == weighted and self.max_samples == batch and self.asked == threads
+
+    def attach(self, x: Source, y: Source, w: Source | None, shuffled: bool) -> None:
+        """Use these data from now on."""
+        self.sources = (x, y, w)
+        for i, source in enumerate(self.sources):
+            if source is not None:
+                source.attach(self.run, i, shuffled)
+
+    def begin(self, order: Array | None, row: int = 0, batch: int | None = None) -> None:
+        """Start a pass at `row`, in the given order of rows."""
+        x = self.sources[0]
+        assert x is not None
+        self.order, self.batch = order, batch or self.max_samples
+        self.run.begin(x.rows, self.batch, order, row)
+
+    def batch_rows(self) -> Array:
+        """Row numbers of the batch at hand."""
+        x = self.sources[0]
+        assert x is not None
+        stop = min(self.run.row + self.batch, x.rows)
+        return np.arange(self.run.row, stop) if self.order is None else self.order[self.run.row : stop]
+
+    def advance(self, steps: int = -1, seconds: float = SLICE_SECONDS) -> int:
+        """Run on, converting what the engine cannot; returns END, STEPS, TIME or DIVERGED."""
+        while True:
+            reason: int = self.run.run(steps, seconds)
+            if reason == engine.BAD_DATA:
+                which, row = self.run.bad
+                source = self.sources[which]
+                assert source is not None
+                self.run.abandon()
+                raise source.bad_row(row)
+            if reason != engine.NEED_DATA:
+                return reason
+            rows = self.batch_rows()
+            for i, source in enumerate(self.sources):
+                if source is not None:
+                    source.fill(self.run, i, rows)
+            self.run.data_ready()
+
+    def logs(self) -> dict[str, float]:
+        """Loss and metrics of the pass so far."""
+        return logs_of(self.program, self.sums)
+
+    def whole_pass(self, report: Callable[[], None] = lambda: None) -> dict[str, float]:
+        """Run a pass from the start to its end, reporting by the clock."""
+        self.sums[:] = 0
+        self.begin(None)
+        while self.advance() != engine.END:
+            report()
+        return self.logs()
+
+    def whole_step(self) -> int:
+        """Run one step to its end; returns STEPS, END or DIVERGED."""
+        reason = engine.TIME
+        while reason == engine.TIME:
+            reason = self.advance(1)
+        return reason
+
+    def release(self) -> None:
+        """Let go of the data."""
+        self.sources = (None, None, None)
+        self.run.forget()

@@ -1,0 +1,140 @@
+"""The process's settings: instruction set, threads, seed."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import secrets
+from pathlib import Path
+
+import numpy as np
+
+from nncore._kernels import engine, table
+from nncore._version import __version__
+
+
+def chosen_isa() -> str:
+    """The instruction set that `NNCORE_ISA` asks for, else the strongest."""
+    available = table.available()
+    wanted = os.environ.get("NNCORE_ISA", "")
+    if not wanted:
+        return available[-1]
+    if wanted not in available:
+        raise ValueError(
+            f"NNCORE_ISA: expected one that this build and CPU have, got {wanted!r}. Available: {', '.join(available)}"
+        )
+    return wanted
+
+
+_isa = chosen_isa()
+_tables = {dtype: table.Table(_isa, dtype) for dtype in ("float32", "float64")}
+_threads: int | None = None
+_seed: int | None = None
+
+
+def isa() -> str:
+    """Name of the instruction set in use; chosen once, at import, and lowered by the variable ``NNCORE_ISA``."""
+    return _isa
+
+
+def available_isas() -> list[str]:
+    """Names of the instruction sets that this build holds and this CPU runs, weakest first."""
+    return table.available()
+
+
+def kernels(dtype: str) -> table.Table:
+    """The table of kernels in use for "float32" or "float64"."""
+    return _tables[dtype]
+
+
+def quota() -> float:
+    """CPUs that the control group of this process may use; infinity where nothing limits it."""
+    try:
+        limit, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return math.inf if limit == "max" else int(limit) / int(period)
+    except (OSError, ValueError):
+        pass
+    try:
+        limit = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us").read_text()
+        period = Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us").read_text()
+        return math.inf if int(limit) <= 0 else int(limit) / int(period)
+    except (OSError, ValueError):
+        return math.inf
+
+
+def default_threads() -> int:
+    """CPUs of the process's affinity, its control group's quota or OMP_NUM_THREADS, whichever is least; at least 1."""
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limits = [float(affinity), quota()]
+    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if first.isdigit() and int(first) > 0:
+        limits.append(float(first))
+    return max(1, int(min(limits)))
+
+
+def check_threads(n: object, argument: str) -> int:
+    """`n` as a number of threads."""
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or not 1 <= n <= 1024:
+        raise ValueError(f"{argument}: expected a whole number from 1 to 1024, got {n!r}")
+    return int(n)
+
+
+def get_num_threads() -> int:
+    """Most threads that a fit or predict uses, for models that set no `n_threads` of their own."""
+    return _threads if _threads is not None else default_threads()
+
+
+def set_num_threads(n: int | None) -> None:
+    """Set the most threads that a fit or predict uses.
+
+    Parameters
+    ----------
+    n : int or None
+        None returns to the default: the least of the process's CPU affinity, its control group's CPU quota, and
+        ``OMP_NUM_THREADS`` if set. Results have the same bits for any number.
+    """
+    global _threads
+    _threads = None if n is None else check_threads(n, "n")
+
+
+def check_seed(seed: object, argument: str) -> int:
+    """`seed` as an int of 64 bits."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= int(seed) < 2**64:
+        raise ValueError(f"{argument}: expected a whole number from 0 to 2**64 - 1, got {seed!r}")
+    return int(seed)
+
+
+def set_random_seed(seed: int) -> None:
+    """Make models built from now on with ``seed=None`` draw their seeds from `seed`, one after another."""
+    global _seed
+    _seed = check_seed(seed, "seed")
+
+
+def next_seed() -> int:
+    """A seed for a model that was given none."""
+    global _seed
+    if _seed is None:
+        return secrets.randbits(63)
+    drawn = int(np.random.Generator(np.random.Philox(key=_seed)).integers(2**63))
+    _seed = (_seed + 1) % 2**64
+    return drawn
+
+
+def config() -> dict[str, str]:
+    """What `show_config` prints, by name."""
+    return {
+        "nncore": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "machine": platform.machine(),
+        "isa": f"{isa()} (available: {', '.join(available_isas())})",
+        "threads": str(get_num_threads()),
+        "openmp": engine.openmp_runtime(),
+    }
+
+
+def show_config() -> None:
+    """Print versions, instruction set, threads and the OpenMP runtime in use."""
+    for name, value in config().items():
+        print(f"{name:>8}: {value}")

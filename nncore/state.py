@@ -1,0 +1,128 @@
+"""Parameters of a model: one flat buffer, and the table of what lies where in it.
+
+Gradients and each slot of an optimizer are arrays of the same layout, so the optimizer is one pass, a norm one
+reduction, and a checkpoint one copy. Each parameter starts on a cache line; the padding stays zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from nncore.graph import Shape
+    from nncore.initializers import Initializer
+    from nncore.regularizers import Regularizer
+
+Array = np.ndarray[Any, Any]
+
+ALIGNMENT = 64  # bytes
+CHUNK_ELEMENTS = 16384  # of one step of the update: part of the bits of norms and penalties
+
+#: struct nn_chunk of program.h
+CHUNK = np.dtype([("offset", "i8"), ("n", "i8"), ("group", "i8"), ("l1", "f8"), ("l2", "f8"), ("decay", "f8")])
+
+
+@dataclass(eq=False)
+class Parameter:
+    """One array that a layer learns.
+
+    Attributes
+    ----------
+    path : str
+        ``layer/kernel``: its name in files.
+    shape : tuple of int
+        Kernels are (in, out).
+    offset : int
+        First element in the flat buffer.
+    """
+
+    path: str
+    shape: Shape
+    initializer: Initializer
+    regularizer: Regularizer | None = None
+    trainable: bool = True
+    offset: int = -1
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def end(self) -> int:
+        """One past its last element in the flat buffer."""
+        return self.offset + self.size
+
+
+def aligned_zeros(n: int, dtype: Any) -> Array:
+    """A zeroed vector that starts on a cache line."""
+    itemsize = np.dtype(dtype).itemsize
+    raw = np.zeros(n * itemsize + ALIGNMENT, dtype=np.uint8)
+    skip = -raw.ctypes.data % ALIGNMENT
+    return raw[skip : skip + n * itemsize].view(dtype)
+
+
+class State:
+    """The values of a model's parameters.
+
+    Parameters
+    ----------
+    parameters : list of Parameter
+        Get their offsets here.
+    dtype : {"float32", "float64"}
+    """
+
+    def __init__(self, parameters: list[Parameter], dtype: str) -> None:
+        self.parameters = parameters
+        self.dtype = np.dtype(dtype)
+        step = ALIGNMENT // self.dtype.itemsize
+        self.size = 0
+        for p in parameters:
+            p.offset = self.size
+            self.size += -(-p.size // step) * step
+        self.values = aligned_zeros(self.size, dtype)
+
+    def initialize(self, rng: np.random.Generator) -> None:
+        """Draw all initial values, in the order of the parameters."""
+        for p in self.parameters:
+            self.view(p)[...] = p.initializer(p.shape, self.dtype, rng)
+
+    def view(self, p: Parameter, flat: Array | None = None) -> Array:
+        """The elements of `p`, in its shape, within `flat` (default: the values)."""
+        return (self.values if flat is None else flat)[p.offset : p.end].reshape(p.shape)
+
+    def like(self) -> Array:
+        """A zeroed array of the same layout: gradients, or a slot of an optimizer."""
+        return aligned_zeros(self.size, self.dtype)
+
+    def chunks(self, per_parameter_norm: bool, excluded: tuple[str, ...] = ()) -> Array:
+        """The table of runs of trainable parameters that share their settings, for the update.
+
+        Parameters
+        ----------
+        per_parameter_norm : bool
+            Each parameter is a group of its own for the clipping of norms.
+        excluded : tuple of str
+            Parameters whose path contains one of these take no weight decay.
+        """
+        runs: list[list[Any]] = []  # [offset, end, group, l1, l2, decay]
+        for i, p in enumerate(self.parameters):
+            if not p.trainable or not p.size:
+                continue
+            r = p.regularizer
+            settings = [i if per_parameter_norm else 0, r.l1 if r else 0.0, r.l2 if r else 0.0]
+            settings.append(0.0 if any(name in p.path for name in excluded) else 1.0)
+            gap = runs and any(runs[-1][1] <= q.offset < p.offset and q.size for q in self.parameters)
+            if runs and runs[-1][2:] == settings and not gap:
+                runs[-1][1] = p.end
+            else:
+                runs.append([p.offset, p.end, *settings])
+        pieces = [
+            (start, min(CHUNK_ELEMENTS, end - start), *settings)
+            for offset, end, *settings in runs
+            for start in range(offset, end, CHUNK_ELEMENTS)
+        ]
+        return np.array(pieces, dtype=CHUNK)

@@ -1,0 +1,28 @@
+"""The table that `Model.summary` prints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nncore.model import Model
+
+
+def summary(model: Model) -> str:
+    """Layers, output shapes and numbers of parameters as text."""
+    if model.graph is None:
+        raise ValueError("summary: the model has no shapes yet: call build(input_shape), fit or predict first")
+    rows = [("Layer", "Output shape", "Parameters")]
+    for symbol in model.graph.symbols:
+        shape = str((None, *symbol.shape))
+        if symbol.layer is None:
+            rows.append(("input", shape, "0"))
+        else:
+            label = f"{symbol.layer.name} ({type(symbol.layer).__name__})"
+            rows.append((label, shape, f"{symbol.layer.count_params():,}"))
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    lines = [f"{row[0]:{widths[0]}}  {row[1]:{widths[1]}}  {row[2]:>{widths[2]}}" for row in rows]
+    lines.insert(1, "─" * len(lines[0]))
+    total, learned = model.count_params(), sum(p.size for p in model.graph.state.parameters if p.trainable)
+    lines.append(f"Total: {total:,} parameters ({total * model.graph.state.dtype.itemsize:,} bytes), {learned:,} trainable")
+    return "\n".join(lines)

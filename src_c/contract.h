@@ -1,0 +1,146 @@
+/* contract.h: what every kernel computes, and the table of kernels that each instruction set fills.
+ *
+ * Arrays are `void *` to elements of the table's type (`itemsize` bytes: float or double), so one table
+ * type serves both. Matrices are row-major; `ld…` is the distance between rows, in elements. A kernel
+ * computes one block on one thread: it never allocates, starts a thread or fails; what it requires is
+ * asserted. Any size may be 0. IN arrays may be unaligned and read-only; outputs alias inputs only where
+ * a line says so. "order" is the order of accumulation: always a function of the sizes named, never of the
+ * block that a thread was given, so results have the same bits however the work is divided.
+ */
+#ifndef NNCORE_CONTRACT_H
+#define NNCORE_CONTRACT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef ptrdiff_t nn_index;
+
+enum {
+#define ACTIVATION(name, kept) NN_ACTIVATION_##name,
+#include "kernels.def"
+    NN_ACTIVATIONS
+};
+enum {
+#define LOSS(name, target) NN_LOSS_##name,
+#include "kernels.def"
+    NN_LOSSES
+};
+enum {
+#define METRIC(name, target) NN_METRIC_##name,
+#include "kernels.def"
+    NN_METRICS
+};
+enum {
+#define OPTIMIZER(name) NN_OPTIMIZER_##name,
+#include "kernels.def"
+    NN_OPTIMIZERS
+};
+enum {
+#define SOURCE(name, type) NN_SOURCE_##name,
+#include "kernels.def"
+    NN_SOURCES
+};
+enum {
+#define FUNCTION(name) NN_FUNCTION_##name,
+#include "kernels.def"
+    NN_FUNCTIONS
+};
+
+/* A block of a product:  C (M,N) = f( bias + Σ_k A(i,k) B(k,j) ),  order: given by K and N alone.
+ * A(i,k) = A[i a_row + k a_col], B(k,j) = B[k b_row + j b_col]; of each pair one stride is 1 (X or Xᵀ, W or Wᵀ).
+ * Forward: bias, then Z receives the sum where it is not NULL, then C the activation of the sum.
+ * Backward: C = Σ ⊙ f′(kept), where `kept` (M,N) is not NULL. Never both. K = 0 gives the sum 0. */
+typedef struct nn_gemm {
+    nn_index M, N, K;
+    const void *A; nn_index a_row, a_col;
+    const void *B; nn_index b_row, b_col;
+    void *C; nn_index ldc;
+    const void *bias;                 /* (N) or NULL */
+    int activation; double alpha;     /* NN_ACTIVATION_linear: none; alpha: its slope or scale */
+    void *Z; nn_index ldz;            /* (M,N) or NULL */
+    const void *kept; nn_index ldkept;
+    int *nonfinite;                   /* set to 1 if an element of C is inf or nan; NULL: not looked at */
+    void *scratch;                    /* table->gemm_scratch bytes, 64-byte aligned, private to the caller */
+} nn_gemm;
+
+/* A loss over rows i: grad = weight_i scale ∂loss_i/∂p. */
+typedef struct nn_loss {
+    nn_index rows, n;       /* n: outputs per row */
+    const void *p;          /* (rows,n) predictions, or logits for …_logits */
+    const void *target;     /* (rows,n) reals, or (rows) int32 labels in [0,n) */
+    const void *weight;     /* (rows) reals or NULL: 1 */
+    double scale;           /* 1 / samples of the batch */
+    double param;           /* huber: delta */
+    void *grad;             /* (rows,n) or NULL; may be p */
+    void *prob;             /* …_logits: softmax or sigmoid of p, (rows,n), or NULL; may be p, not grad */
+} nn_loss;
+
+typedef double (*nn_rowwise)(const nn_loss *args);
+
+/* What an update rule needs beside its arrays; g stands for grad_scale × gradient, clipped to ±clip_value. */
+typedef struct nn_rule {
+    double learning_rate;
+    double weight_decay;    /* decoupled: W ← W − learning_rate weight_decay W, before the rule */
+    double grad_scale;      /* from clipnorm and global_clipnorm; else 1 */
+    double clip_value;      /* +inf: none */
+    double momentum;        /* sgd, rmsprop */
+    double beta_1, beta_2;  /* adam */
+    double rho;             /* rmsprop */
+    double epsilon;
+    double nesterov, centered; /* 0 or 1 */
+    double step;            /* 1 at the first update */
+} nn_rule;
+
+typedef struct nn_table {
+    const char *isa;
+    nn_index itemsize, lanes, mr, nr; /* bytes of a real, reals of a vector, tile of the product */
+    size_t gemm_scratch;              /* bytes */
+
+    void (*gemm)(const nn_gemm *block);
+
+    /* elementwise on (rows,cols); y may be z; dz may be dy or kept */
+    void (*activate[NN_ACTIVATIONS])(nn_index rows, nn_index cols, const void *z, nn_index ldz,
+                                     void *y, nn_index ldy, double alpha);                    /* y = f(z) */
+    void (*activate_backward[NN_ACTIVATIONS])(nn_index rows, nn_index cols, const void *kept, nn_index ldkept,
+                                              const void *dy, nn_index lddy, void *dz, nn_index lddz,
+                                              double alpha);                                  /* dz = dy ⊙ f′ */
+    void (*softmax)(nn_index rows, nn_index n, const void *z, void *y);                       /* rowwise; y may be z */
+    void (*softmax_backward)(nn_index rows, nn_index n, const void *y, const void *dy, void *dz); /* dz = y ⊙ (dy − Σ dy y) */
+
+    /* elementwise on n reals; y may be any input */
+    void (*add)(nn_index n, const void *a, const void *b, void *y);                           /* y = a + b */
+    void (*multiply)(nn_index n, const void *a, const void *b, void *y);                      /* y = a ⊙ b */
+    void (*rescale)(nn_index n, double scale, double offset, const void *x, void *y);         /* y = scale x + offset */
+    void (*dropout)(nn_index n, uint64_t first, const uint64_t key[2], double rate,
+                    const void *x, void *y);      /* y_i = x_i [u(first+i) ≥ rate] / (1 − rate); u: see random.h */
+
+    /* reductions */
+    void (*column_sums)(nn_index rows, nn_index cols, const void *x, nn_index ldx, void *y, int *nonfinite); /* y_j = Σ_i x_ij, order: rows */
+    double (*sum_squares)(nn_index n, const void *x);                                         /* order: n */
+    double (*regularize)(nn_index n, double l1, double l2, const void *w, void *g);           /* g += l1 sign(w) + 2 l2 w (g may be NULL); returns l1 Σ|w| + l2 Σ w² */
+
+    nn_rowwise loss[NN_LOSSES];     /* returns Σ_i weight_i loss_i, in float64, order: rows */
+    nn_rowwise metric[NN_METRICS];  /* returns Σ_i weight_i metric_i; param: threshold of binary_accuracy */
+    void (*update[NN_OPTIMIZERS])(nn_index n, void *w, const void *g, void *const slot[3], const nn_rule *rule);
+
+    /* y (rows,n) = rows of a data set, converted: row r is at x + index[r] stride bytes (index NULL: r), its elements
+     * contiguous but perhaps misaligned. Returns the first r with a finite element that overflows, else −1. */
+    nn_index (*gather[NN_SOURCES])(nn_index rows, nn_index n, const void *x, nn_index stride, const int64_t *index, void *y);
+    /* The same to int32 labels; returns the first r with an element that is not an integer in [0,classes), else −1. */
+    nn_index (*gather_labels[NN_SOURCES])(nn_index rows, nn_index n, const void *x, nn_index stride, const int64_t *index,
+                                          int64_t classes, int32_t *y);
+
+    void (*function[NN_FUNCTIONS])(nn_index n, const void *x, void *y); /* y = f(x); y may be x */
+} nn_table;
+
+/* dispatch.c: the tables this build holds and this CPU and OS can run, weakest first. `bits` is 32 or 64. */
+int nn_tables_available(void);                      /* how many instruction sets */
+const nn_table *nn_table_at(int level, int bits);   /* level 0 … available−1 */
+
+/* Names in id order, each list ended by NULL. */
+extern const char *const nn_activation_names[], *const nn_loss_names[], *const nn_metric_names[],
+    *const nn_optimizer_names[], *const nn_source_names[], *const nn_function_names[], *const nn_operation_names[],
+    *const nn_buffer_names[];
+extern const char *const nn_activation_kept[], *const nn_loss_targets[], *const nn_metric_targets[];
+
+#endif

@@ -1,0 +1,105 @@
+/* dispatch.c: which compiled tables this CPU and its OS can run, weakest first.
+ *
+ * CPUID says what the CPU has, XGETBV what the OS saves at a context switch; both must agree.
+ * To add an instruction set: its EXTERN line, its probe and its entry in `levels`.
+ */
+#include "contract.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+static unsigned os_saves(void) {
+    unsigned a, b, c, d;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE)) return 0;
+    __asm__ volatile("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
+    return a;
+}
+
+static int has_avx2(void) {
+    unsigned a, b, c, d;
+    if ((os_saves() & 0x6) != 0x6) return 0; /* xmm, ymm */
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_FMA)) return 0;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_AVX2);
+}
+
+static int has_avx512(void) {
+    unsigned a, b, c, d;
+    const unsigned need = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
+    if ((os_saves() & 0xe6) != 0xe6) return 0; /* xmm, ymm, mask registers, zmm */
+    return has_avx2() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & need) == need;
+}
+#endif
+
+static int always(void) { return 1; }
+
+#define EXTERN(isa) extern const nn_table nn_table_##isa##_32, nn_table_##isa##_64;
+EXTERN(portable)
+#if defined(__x86_64__)
+EXTERN(avx2)
+EXTERN(avx512)
+#endif
+
+static const struct level {
+    int (*runs)(void);
+    const nn_table *f32, *f64;
+} levels[] = {
+    {always, &nn_table_portable_32, &nn_table_portable_64},
+#if defined(__x86_64__)
+    {has_avx2, &nn_table_avx2_32, &nn_table_avx2_64},
+    {has_avx512, &nn_table_avx512_32, &nn_table_avx512_64},
+#endif
+};
+
+int nn_tables_available(void) {
+    const int count = sizeof levels / sizeof *levels;
+    int n = 0;
+    while (n < count && levels[n].runs()) n++; /* each level implies the ones before it */
+    return n;
+}
+
+const nn_table *nn_table_at(int level, int bits) { return bits == 32 ? levels[level].f32 : levels[level].f64; }
+
+#define ACTIVATION(name, kept) #name,
+const char *const nn_activation_names[] = {
+#include "kernels.def"
+    NULL};
+#define ACTIVATION(name, kept) #kept,
+const char *const nn_activation_kept[] = {
+#include "kernels.def"
+    NULL};
+#define LOSS(name, target) #name,
+const char *const nn_loss_names[] = {
+#include "kernels.def"
+    NULL};
+#define LOSS(name, target) #target,
+const char *const nn_loss_targets[] = {
+#include "kernels.def"
+    NULL};
+#define METRIC(name, target) #name,
+const char *const nn_metric_names[] = {
+#include "kernels.def"
+    NULL};
+#define METRIC(name, target) #target,
+const char *const nn_metric_targets[] = {
+#include "kernels.def"
+    NULL};
+#define OPTIMIZER(name) #name,
+const char *const nn_optimizer_names[] = {
+#include "kernels.def"
+    NULL};
+#define SOURCE(name, type) #name,
+const char *const nn_source_names[] = {
+#include "kernels.def"
+    NULL};
+#define FUNCTION(name) #name,
+const char *const nn_function_names[] = {
+#include "kernels.def"
+    NULL};
+#define OPERATION(name) #name,
+const char *const nn_operation_names[] = {
+#include "kernels.def"
+    NULL};
+#define BUFFER(name) #name,
+const char *const nn_buffer_names[] = {
+#include "kernels.def"
+    NULL};

@@ -1,0 +1,37 @@
+/* avx2.c: 32-byte vectors, AVX2 and FMA. */
+#include <immintrin.h>
+#define ISA avx2
+#define VECTOR_BYTES 32
+#define MR 6 /* 6 × 2 accumulators + 2 of B + 1 of A fit 16 registers */
+#include "../template/vector.h"
+
+typedef vi vmask;
+
+#if NN_REAL_BITS == 32
+INLINE vmask mask_first(nn_index n) { return (integer)n > (vi){0, 1, 2, 3, 4, 5, 6, 7}; }
+INLINE vf load_mask(const real *p, vmask m) { return _mm256_maskload_ps(p, (__m256i)m); }
+INLINE void store_mask(real *p, vmask m, vf v) { _mm256_maskstore_ps(p, (__m256i)m, v); }
+INLINE vf vmax(vf a, vf b) { return _mm256_max_ps(a, b); }
+INLINE vf vmin(vf a, vf b) { return _mm256_min_ps(a, b); }
+INLINE vf vsqrt(vf a) { return _mm256_sqrt_ps(a); }
+INLINE vf zip_lo(vf a, vf b) { return _mm256_unpacklo_ps(a, b); }
+INLINE vf zip_hi(vf a, vf b) { return _mm256_unpackhi_ps(a, b); }
+INLINE vf load_blocks(const real *p, nn_index step) {
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), _mm_loadu_ps(p + step), 1);
+}
+#else
+INLINE vmask mask_first(nn_index n) { return (integer)n > (vi){0, 1, 2, 3}; }
+INLINE vf load_mask(const real *p, vmask m) { return _mm256_maskload_pd(p, (__m256i)m); }
+INLINE void store_mask(real *p, vmask m, vf v) { _mm256_maskstore_pd(p, (__m256i)m, v); }
+INLINE vf vmax(vf a, vf b) { return _mm256_max_pd(a, b); }
+INLINE vf vmin(vf a, vf b) { return _mm256_min_pd(a, b); }
+INLINE vf vsqrt(vf a) { return _mm256_sqrt_pd(a); }
+INLINE vf zip_lo(vf a, vf b) { return _mm256_unpacklo_pd(a, b); }
+INLINE vf zip_hi(vf a, vf b) { return _mm256_unpackhi_pd(a, b); }
+INLINE vf load_blocks(const real *p, nn_index step) {
+    return _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(p)), _mm_loadu_pd(p + step), 1);
+}
+#endif
+INLINE v64 vmul_even(v64 a, uint32_t b) { return (v64)_mm256_mul_epu32((__m256i)a, _mm256_set1_epi32((int)b)); }
+
+#include "../template/table.h"

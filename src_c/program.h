@@ -1,0 +1,91 @@
+/* program.h: a compiled program and one run of it, as the engine and the shares see them.
+ *
+ * A program is a flat array of operations. It is immutable, and shared by all its runs; a run owns the
+ * memory of one batch. Operands are (buffer, byte offset), so a program holds no address.
+ */
+#ifndef NNCORE_PROGRAM_H
+#define NNCORE_PROGRAM_H
+
+#include "contract.h"
+#include "team.h"
+
+enum {
+#define OPERATION(name) NN_OP_##name,
+#include "kernels.def"
+    NN_OPERATIONS
+};
+enum {
+#define BUFFER(name) NN_BUFFER_##name,
+#include "kernels.def"
+    NN_BUFFERS
+};
+
+enum { NN_OPERANDS = 5, NN_BATCH_SOURCES = 3 };
+enum { NN_CHUNK_ROWS = 32 }; /* rows whose losses are summed before the sums are: part of the bits of a result */
+
+typedef struct nn_operand {
+    int64_t buffer, offset; /* bytes */
+} nn_operand;
+
+/* One operation; Python writes it as a row of an array (program.OPERATION). */
+typedef struct nn_op {
+    int64_t kind, variant;  /* NN_OP_…; which activation, loss, metric or source */
+    int64_t barrier;        /* 1: the team meets before it */
+    int64_t slot;           /* loss, metric, penalty: index of the sum; dropout: id of the layer */
+    int64_t factor;         /* its rows per sample */
+    int64_t n, k, ld;       /* columns, depth, row distance */
+    int64_t cost;           /* FLOPs per sample, to decide on threads and looks at the clock */
+    double param[2];        /* alpha; loss param; rate; scale and offset */
+    nn_operand arg[NN_OPERANDS];
+} nn_op;
+
+/* Where the batches of a pass come from. */
+typedef struct nn_source {
+    const char *data;       /* NULL: absent, or the caller fills the batch itself */
+    int64_t stride;         /* bytes between rows */
+    int64_t type;           /* NN_SOURCE_… */
+    int64_t n;              /* elements per row */
+    int64_t classes;        /* > 0: int32 labels in [0,classes) */
+    int64_t in_place;       /* 1: rows can be read where they are */
+    void *copy;             /* where gather puts a batch otherwise */
+} nn_source;
+
+/* A run of parameters with the same settings; boundaries depend on the layout alone. */
+typedef struct nn_chunk {
+    int64_t offset, n;      /* elements */
+    int64_t group;          /* whose norm clips it */
+    double l1, l2, decay;   /* decay: 1, or 0 where weight decay is excluded */
+} nn_chunk;
+
+typedef struct nn_run {
+    const nn_table *table;
+    const nn_op *ops;
+    char *base[NN_BUFFERS];
+    nn_source source[NN_BATCH_SOURCES]; /* x, y, sample weight */
+    const int64_t *order;   /* row numbers of the pass, or NULL: 0, 1, 2, … */
+    int64_t row, samples;   /* where this batch begins in the pass, and its size */
+    int64_t threads;
+    nn_tiles *tiles;        /* one per operation */
+    char *scratch;          /* threads × scratch_bytes */
+    int64_t scratch_bytes;
+    uint64_t seed;
+    int64_t *step;          /* training steps so far, over all fits: dropout's counter */
+    const nn_chunk *chunks;
+    int64_t n_chunks, n_groups;
+    double *norms;          /* Σ g² per chunk */
+    double clipnorm;        /* 0: none */
+    nn_rule *rule;
+    double *partial;        /* (n_sums, max_partials): sums over chunks of rows, this step */
+    int64_t n_sums, max_partials;
+    double *sums;           /* (n_sums, 2): value and weight, over the steps of the pass so far */
+    int nonfinite;          /* this step met an inf or nan */
+    int64_t bad_row, bad_source; /* this step met a row that cannot be converted; −1: none */
+} nn_run;
+
+/* Shares call this to find their operand. */
+static inline void *nn_at(const nn_run *run, const nn_op *op, int i) {
+    char *base = run->base[op->arg[i].buffer];
+    return base ? base + op->arg[i].offset : (void *)0;
+}
+
+#endif

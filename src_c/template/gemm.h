@@ -1,0 +1,198 @@
+/* gemm.h: C (M,N) = f( bias + A (M,K) B (K,N) ), the products of dense layers, on one thread.
+ *
+ * Five loops around the micro-kernel of tile.h, after Van Zee and van de Geijn, "BLIS: A Framework for Rapidly
+ * Instantiating BLAS Functionality", ACM TOMS 41 (2015). A and B are read in place unless a packed copy pays.
+ * The activation, or its derivative, is applied to a part of C as soon as its sums are complete, while it is in cache.
+ *
+ * Order: K is cut into blocks of block_k(K). An element is the sum, in order, of one chain of multiply-adds per
+ * block, k ascending; the first chain starts at the bias, the others at 0. No choice made below changes that.
+ */
+#include "tile.h"
+#include "pack.h"
+
+/* Block sizes in reals. A micro-panel of B, KC × NR, shares L1 with rows of A passing by; where a row of B lasts long
+ * enough for L2 to deliver the next (avx512), it may be larger, and C is read and written less often. */
+#define KC ((nn_index)(VECTOR_BYTES == 64 ? 2048 : 1024) / (nn_index)sizeof(real))
+#define MC ((nn_index)126) /* a multiple of every MR */
+#define NC ((1 << 20) / (KC * (nn_index)sizeof(real)) / NR * NR)
+_Static_assert(MC % MR == 0, "panels of A fill its packed block");
+
+#define B_PACKED (KC * NC)
+#define A_PACKED (MC * (KC + LANES))
+#define NARROW (LANES / 2)        /* columns of C, at most, that are computed as rows of Cᵀ */
+#define NARROW_ROWS ((nn_index)128) /* rows of C at a time */
+#define NARROW_C (NARROW_ROWS * (NARROW + NR))
+#define GEMM_SCRATCH ((size_t)(B_PACKED + A_PACKED + NARROW_C) * sizeof(real))
+
+/* When a packed copy pays: at these strides in bytes, if at least so many rows or columns use it again. A tile of
+ * avx512 takes 28 cycles or more per k, long enough to fetch lines from L2 wherever they lie; one of avx2 takes 6.
+ * avx512, 256×784×512, B in place or packed: 97, 95 % of peak; 1000³: 77, 87 %; 64×1024×1024: 83, 66 %.
+ * avx2, 128×128×128: 94, 94 %; 512³: 69, 87 %. avx2, A = Xᵀ, 128³: 86, 88 %; 512³: 71, 88 %; 64×64×64: 88, 83 %. */
+#if VECTOR_BYTES == 64
+#define PACK_B_STRIDE 3072
+#define PACK_B_ROWS 192
+#define PACK_A_STRIDE PTRDIFF_MAX
+#else
+#define PACK_B_STRIDE 1024
+#define PACK_B_ROWS 64
+#define PACK_A_STRIDE 1024 /* of Xᵀ */
+#endif
+#define PACK_A_COLUMNS (4 * NR)
+#define FINISH_BYTES 16384 /* half of L1 */
+
+typedef void (*activate_kernel)(nn_index, nn_index, const void *, nn_index, void *, nn_index, double);
+typedef void (*activate_backward_kernel)(nn_index, nn_index, const void *, nn_index, const void *, nn_index, void *, nn_index, double);
+static const activate_kernel gemm_activate[] = {
+#define ACTIVATION(name, kept) activate_##name,
+#include "../kernels.def"
+};
+static const activate_backward_kernel gemm_activate_backward[] = {
+#define ACTIVATION(name, kept) activate_backward_##name,
+#include "../kernels.def"
+};
+
+INLINE nn_index least(nn_index a, nn_index b) { return a < b ? a : b; }
+INLINE nn_index share(nn_index n, nn_index parts) { return (n + parts - 1) / parts; }
+
+/* The depth of the blocks of K: at most KC, as even as multiples of 16 can be. */
+INLINE nn_index block_k(nn_index K) {
+    return K <= KC ? K : share(share(K, share(K, KC)), 16) * 16;
+}
+
+/* inf and nan times 0 are nan, and no later term hides a nan. */
+static int has_nonfinite(nn_index rows, nn_index cols, const real *x, nn_index ldx) {
+    const vmask tail = mask_first(cols % LANES);
+    vf sum = {0};
+    for (nn_index i = 0; i < rows; i++, x += ldx) {
+        nn_index j = 0;
+        for (; j + LANES <= cols; j += LANES) sum += vload(x + j) * (real)0;
+        if (j < cols) sum += load_mask(x + j, tail) * (real)0;
+    }
+    int found = 0;
+    for (int l = 0; l < LANES; l++) found |= sum[l] != 0;
+    return found;
+}
+
+/* What follows the sums of rows × cols elements at (i,j), which lie in Z, or else in C. */
+static void finish_sums(const nn_gemm *g, nn_index i, nn_index j, nn_index rows, nn_index cols) {
+    real *C = (real *)g->C + i * g->ldc + j;
+    if (g->kept)
+        gemm_activate_backward[g->activation](rows, cols, (const real *)g->kept + i * g->ldkept + j, g->ldkept,
+                                              C, g->ldc, C, g->ldc, g->alpha);
+    else if (g->Z)
+        gemm_activate[g->activation](rows, cols, (const real *)g->Z + i * g->ldz + j, g->ldz, C, g->ldc, g->alpha);
+    else if (g->activation != NN_ACTIVATION_linear)
+        gemm_activate[g->activation](rows, cols, C, g->ldc, C, g->ldc, g->alpha);
+    if (g->nonfinite && has_nonfinite(rows, cols, C, g->ldc)) *g->nonfinite = 1;
+}
+
+/* Row i of the product starts at bias + i ldbias. */
+static void multiply(const nn_gemm *g, nn_index ldbias) {
+    const nn_index M = g->M, N = g->N, K = g->K, size = sizeof(real);
+    const int a_transposed = g->a_col != 1, b_transposed = g->b_col != 1 && N > 1; /* A = Xᵀ, B = Wᵀ */
+    const nn_index lda = a_transposed ? g->a_col : g->a_row, ldb = b_transposed ? g->b_col : g->b_row;
+    assert(a_transposed ? g->a_row == 1 : 1);
+    assert(b_transposed ? g->b_row == 1 : 1);
+
+    const int pack_b = b_transposed || (M >= PACK_B_ROWS && ldb * size >= PACK_B_STRIDE);
+    /* Rows whose addresses agree modulo 4096 share one set of L1, which holds 8 */
+    const int a_conflicts = MR > 8 && (lda * size + 8) % 4096 <= 16;
+    const int pack_a = N >= PACK_A_COLUMNS && (a_transposed ? lda * size >= PACK_A_STRIDE : a_conflicts);
+    const int in_tile = g->activation == NN_ACTIVATION_relu && !g->kept && !g->Z && !g->nonfinite;
+    const int finish = !in_tile && (g->activation != NN_ACTIVATION_linear || g->kept || g->Z || g->nonfinite);
+
+    real *const sums = g->Z ? g->Z : g->C;
+    const nn_index ldsums = g->Z ? g->ldz : g->ldc;
+    real *const B_packed = g->scratch, *const A_packed = B_packed + B_PACKED;
+    const nn_index nc = pack_b ? NC : N, kc = block_k(K), mc = share(share(M, share(M, MC)), MR) * MR;
+    tile t = {.ldc = ldsums, .ldbias = ldbias};
+
+    for (nn_index jc = 0; jc < N; jc += nc) { /* LOOP 5 cuts N, so that packed B fits its buffer */
+        const nn_index cols = least(nc, N - jc);
+        nn_index kb = 0;
+        do { /* LOOP 4 cuts K, in the order of the sums; once if K = 0 */
+            t.K = least(kc, K - kb);
+            t.add = kb > 0;
+            const int last = kb + t.K == K;
+            t.relu = in_tile && last;
+            const real *B = (const real *)g->B + kb * g->b_row + jc * g->b_col;
+            if (pack_b) pack_B(t.K, cols, B, ldb, b_transposed, B_packed), B = B_packed;
+            t.ldb = pack_b ? NR : ldb;
+            const nn_index b_step = pack_b ? t.K : 1; /* columns j … j + NR of B start at B + j b_step */
+
+            for (nn_index ic = 0; ic < M; ic += mc) { /* LOOP 3 cuts M, so that A stays in L2 */
+                const nn_index rows = least(mc, M - ic);
+                const nn_index panels = share(rows, MR), m0 = rows / panels, longer = rows % panels; /* of m0 + 1 rows, first */
+                const real *A = (const real *)g->A + ic * g->a_row + kb * g->a_col;
+                t.lda = lda;
+                nn_index a_step = a_transposed ? 1 : lda; /* between rows */
+                if (pack_a && a_transposed) {
+                    const real *x = A;
+                    for (nn_index p = 0; p < panels; x += m0 + (p < longer), p++)
+                        copy_block(t.K, m0 + (p < longer), x, lda, A_packed + p * t.K * MR, MR);
+                    t.lda = MR;
+                } else if (pack_a) {
+                    copy_block(rows, t.K, A, lda, A_packed, KC + LANES);
+                    t.lda = a_step = KC + LANES;
+                }
+                if (pack_a) A = A_packed;
+
+                nn_index done = 0, n;
+                for (nn_index j = 0; j < cols; j += n) { /* LOOP 2 cuts columns to the width of a tile */
+                    const int width = tile_width(rows, cols - j, pack_b);
+                    const tile_kernel *kernels = tile_kernels[a_transposed][width];
+                    t.n = n = least(cols - j, tile_columns(width, rows));
+                    t.B = B + j * b_step;
+                    t.bias = kb == 0 && g->bias ? (const real *)g->bias + ic * ldbias + jc + j : NULL;
+                    t.C = sums + ic * ldsums + jc + j;
+                    t.A = A;
+                    for (nn_index p = 0; p < panels; p++) { /* LOOP 1 cuts rows to the height of a tile */
+                        const nn_index m = m0 + (p < longer);
+                        kernels[m - 1](&t);
+                        t.A += pack_a && a_transposed ? t.K * MR : m * a_step;
+                        t.C += m * ldsums;
+                        if (t.bias) t.bias += m * ldbias;
+                    }
+                    if (finish && last && (j + n == cols || rows * (j + n - done) * size >= FINISH_BYTES)) {
+                        finish_sums(g, ic, jc + done, rows, j + n - done);
+                        done = j + n;
+                    }
+                }
+            }
+            kb += t.K;
+        } while (kb < K);
+    }
+}
+
+/* N ≤ NARROW columns would leave most lanes idle: Cᵀ = Bᵀ Aᵀ, the same multiply-adds, has rows of C in the lanes. */
+static void multiply_narrow(const nn_gemm *g) {
+    real *const Ct = (real *)g->scratch + B_PACKED + A_PACKED, *const C = Ct + NARROW_ROWS * NARROW; /* (N,rows), (rows,NR) */
+    real *const sums = g->Z ? g->Z : g->C;
+    const nn_index ldsums = g->Z ? g->ldz : g->ldc;
+    const vmask columns = mask_first(g->N);
+    for (nn_index i = 0; i < g->M; i += NARROW_ROWS) {
+        const nn_index rows = least(NARROW_ROWS, g->M - i);
+        for (nn_index j = 0; j < g->N; j++) {
+            const vf bias = g->bias ? vset(((const real *)g->bias)[j]) : (vf){0};
+            for (nn_index r = 0; r < rows; r += LANES) vstore(Ct + j * NARROW_ROWS + r, bias);
+        }
+        const nn_gemm transposed = {
+            .M = g->N, .N = rows, .K = g->K,
+            .A = g->B, .a_row = g->b_col, .a_col = g->b_row,
+            .B = (const real *)g->A + i * g->a_row, .b_row = g->a_col, .b_col = g->a_row,
+            .C = Ct, .ldc = NARROW_ROWS, .bias = Ct, .scratch = g->scratch,
+        };
+        multiply(&transposed, NARROW_ROWS);
+        transpose_strip(g->N, rows, Ct, NARROW_ROWS, C, NR);
+        for (nn_index r = 0; r < rows; r++) store_mask(sums + (i + r) * ldsums, columns, vload(C + r * NR));
+        finish_sums(g, i, 0, rows, g->N);
+    }
+}
+
+static void gemm(const nn_gemm *g) {
+    if (g->M <= 0 || g->N <= 0) return;
+    if (g->N <= NARROW && g->M >= LANES)
+        multiply_narrow(g);
+    else
+        multiply(g, 0);
+}

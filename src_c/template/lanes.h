@@ -1,0 +1,90 @@
+/* lanes.h: what the row kernels need beside plain vector arithmetic: ragged ends of rows, sums and maxima
+ * across the lanes of a vector, and sums in float64.
+ *
+ * `left` is the number of elements from here to the end of a row: where it is a constant ≥ LANES, a ragged
+ * access costs nothing. The tree of `across_sum` and the folds below depend on LANES alone.
+ */
+#ifndef NNCORE_LANES_H
+#define NNCORE_LANES_H
+
+typedef double vd __attribute__((vector_size(VECTOR_BYTES)));
+
+INLINE vi lane_numbers(void) { /* 0, 1, 2, … : folds to a constant */
+    vi v = {0};
+    for (nn_index i = 0; i < LANES; i++) v[i] = (integer)i;
+    return v;
+}
+
+INLINE vf load_some(const real *p, nn_index left) { /* 0 beyond the end */
+    return left >= LANES ? vload(p) : load_mask(p, mask_first(left));
+}
+
+INLINE vf keep_some(vf v, nn_index left, vf beyond) {
+    return left >= LANES ? v : vselect((integer)left > lane_numbers(), v, beyond);
+}
+
+INLINE void store_some(real *p, nn_index left, vf v) {
+    if (left >= LANES)
+        vstore(p, v);
+    else
+        store_mask(p, mask_first(left), v);
+}
+
+INLINE vf rotate(vf v, nn_index by) {
+#if defined(__clang__)
+    vf r;
+    for (nn_index i = 0; i < LANES; i++) r[i] = v[(i + by) % LANES];
+    return r;
+#else
+    return __builtin_shuffle(v, (lane_numbers() + (integer)by) & (integer)(LANES - 1));
+#endif
+}
+
+/* In every lane the sum, resp. the maximum of all. */
+INLINE vf across_sum(vf v) {
+#pragma GCC unroll 4
+    for (nn_index half = LANES / 2; half; half /= 2) v += rotate(v, half);
+    return v;
+}
+
+INLINE vf across_max(vf v) {
+#pragma GCC unroll 4
+    for (nn_index half = LANES / 2; half; half /= 2) v = vmax(v, rotate(v, half));
+    return v;
+}
+
+/* Sums in float64: each lane of v, resp. its square, is widened and added to one lane of the result. */
+#if NN_REAL_BITS == 32
+typedef real vf_half __attribute__((vector_size(VECTOR_BYTES / 2)));
+INLINE vd widen(vf v, int upper) {
+    const union { vf all; vf_half half[2]; } u = {v};
+    return __builtin_convertvector(u.half[upper], vd);
+}
+INLINE vd fold(vf v) { return widen(v, 0) + widen(v, 1); }
+INLINE vd fold_squares(vf v) {
+    const vd a = widen(v, 0), b = widen(v, 1);
+    return a * a + b * b;
+}
+#else
+INLINE vd fold(vf v) { return v; }
+INLINE vd fold_squares(vf v) { return v * v; }
+#endif
+
+INLINE double across_total(vd v) {
+    double s = v[0];
+    for (size_t i = 1; i < VECTOR_BYTES / sizeof(double); i++) s += v[i];
+    return s;
+}
+
+INLINE int any_nonfinite(nn_index n, const real *x) {
+    vi bad = {0};
+    nn_index i = 0;
+    for (; i + LANES <= n; i += LANES) bad |= vload(x + i) - vload(x + i) != 0; /* inf − inf and nan are nan */
+    const vf tail = load_some(x + i, n - i);
+    bad |= tail - tail != 0;
+    integer any = 0;
+    for (nn_index k = 0; k < LANES; k++) any |= bad[k];
+    return any != 0;
+}
+
+#endif

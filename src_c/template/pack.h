@@ -1,0 +1,76 @@
+/* pack.h: copies of blocks of matrices, laid out for the micro-kernels of gemm.h.
+ *
+ * copy_block       Y (rows, cols) = X (rows, cols): a block with a kinder row stride, and nothing beyond its last column.
+ * transpose_strip  Y (cols, n) = X (n, cols)ᵀ for n ≤ NR: one micro-panel of B from the rows of W, where B = Wᵀ.
+ * Lanes of Y between n and the next whole vector are zero.
+ */
+
+INLINE void copy_block(nn_index rows, nn_index cols, const real *x, nn_index ldx, real *y, nn_index ldy) {
+    const vmask tail = mask_first(cols % LANES);
+    for (nn_index i = 0; i < rows; i++, x += ldx, y += ldy) {
+        nn_index j = 0;
+        for (; j + LANES <= cols; j += LANES) {
+            __builtin_prefetch(x + AHEAD * ldx + j);
+            vstore(y + j, vload(x + j));
+        }
+        if (j < cols) vstore(y + j, load_mask(x + j, tail));
+    }
+}
+
+#define BLOCK ((int)(16 / sizeof(real))) /* reals of the 16-byte blocks that zip_lo and zip_hi work in */
+
+/* y (BLOCK, LANES) = x (LANES, BLOCK)ᵀ. Vector r holds rows r, r + BLOCK, r + 2 BLOCK, …, one per 16-byte block;
+ * log2 BLOCK perfect shuffles transpose all its blocks at once. */
+INLINE void transpose_blocks(const real *x, nn_index ldx, real *y, nn_index ldy) {
+    vf v[BLOCK], w[BLOCK];
+#pragma GCC unroll 4
+    for (int r = 0; r < BLOCK; r++) v[r] = load_blocks(x + r * ldx, BLOCK * ldx);
+#pragma GCC unroll 2
+    for (int round = 1; round < BLOCK; round *= 2) {
+#pragma GCC unroll 2
+        for (int r = 0; r < BLOCK / 2; r++) {
+            w[2 * r] = zip_lo(v[r], v[r + BLOCK / 2]);
+            w[2 * r + 1] = zip_hi(v[r], v[r + BLOCK / 2]);
+        }
+#pragma GCC unroll 4
+        for (int r = 0; r < BLOCK; r++) v[r] = w[r];
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < BLOCK; r++) vstore(y + r * ldy, v[r]);
+}
+
+INLINE void transpose_strip(nn_index n, nn_index cols, const real *x, nn_index ldx, real *y, nn_index ldy) {
+    real edge[LANES * LANES] __attribute__((aligned(64))); /* a block with missing rows or columns, made whole with zeros */
+    for (nn_index j = 0; j < n; j += LANES, x += LANES * ldx, y += LANES) {
+        const nn_index rows = n - j < LANES ? n - j : LANES;
+        for (nn_index k = 0; k < cols; k += LANES) {
+            const real *block = x + k;
+            nn_index ld = ldx, depth = LANES;
+            if (rows < LANES || cols - k < LANES) {
+                memset(edge, 0, sizeof edge);
+                depth = cols - k < LANES ? cols - k : LANES;
+                copy_block(rows, depth, block, ldx, edge, LANES);
+                block = edge;
+                ld = LANES;
+            }
+            for (nn_index d = 0; d + BLOCK <= depth; d += BLOCK) transpose_blocks(block + d, ld, y + (k + d) * ldy, ldy);
+            if (depth % BLOCK) {
+                real last[BLOCK * LANES] __attribute__((aligned(64)));
+                const nn_index d = depth - depth % BLOCK;
+                transpose_blocks(block + d, ld, last, LANES);
+                for (nn_index r = 0; r < depth % BLOCK; r++) vstore(y + (k + d + r) * ldy, vload(last + r * LANES));
+            }
+        }
+    }
+}
+
+/* Y = micro-panels (K, NR), one after the other, of B (K, cols), which lies at B[k ldb + j] or, transposed, B[j ldb + k]. */
+static void pack_B(nn_index K, nn_index cols, const real *B, nn_index ldb, int transposed, real *y) {
+    for (nn_index j = 0; j < cols; j += NR, y += K * NR) {
+        const nn_index n = cols - j < NR ? cols - j : NR;
+        if (transposed)
+            transpose_strip(n, K, B + j * ldb, ldb, y, NR);
+        else
+            copy_block(K, n, B + j, ldb, y, NR);
+    }
+}

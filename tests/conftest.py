@@ -1,0 +1,33 @@
+"""What every test relies on: the installed nncore, never the unbuilt source tree; and `import reference`."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+
+# `python -m pytest` puts the current directory first on sys.path, where a checkout would shadow the installed package.
+if sys.path[0] in ("", str(TESTS.parent)):
+    del sys.path[0]
+sys.path.append(str(TESTS))  # for `import reference`
+
+if importlib.util.find_spec("nncore") is None:
+    raise pytest.UsageError(f"nncore is not installed for {sys.executable}: run `pip install '.[test]'` first")
+
+import nncore  # noqa: E402
+
+
+def pytest_report_header() -> str:
+    return f"nncore {nncore.__version__}: {nncore.isa()}, from {Path(nncore.__file__).parent}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs PyTorch where it is not installed."""
+    if importlib.util.find_spec("torch") is None:
+        for item in items:
+            if item.get_closest_marker("torch"):
+                item.add_marker(pytest.mark.skip(reason="PyTorch is not installed"))

@@ -1,0 +1,414 @@
+"""The reference of the whole test suite: plain float64 NumPy, one formula per function.
+
+Nothing here imports nncore. Names are those of ``src_c/kernels.def``, meanings those of ``src_c/contract.h``
+and Keras 3; ``test_reference.py`` checks this file by central differences, published vectors and values
+worked out by hand. B: batch, I: inputs, O: outputs of a layer; n: outputs per row of a loss.
+"""
+# mypy: disable-error-code="no-any-return"
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+Function = Callable[[Array], Array]
+
+erf: Function = np.vectorize(math.erf, otypes=[np.float64])
+erfc: Function = np.vectorize(math.erfc, otypes=[np.float64])
+
+SELU_ALPHA = 1.6732632423543772
+SELU_SCALE = 1.0507009873554805
+PROBABILITY_MIN = 1e-7  # Keras's epsilon: probabilities are clipped to [1e-7, 1 − 1e-7]
+
+
+def float64(x: ArrayLike) -> Array:
+    return np.asarray(x, dtype=np.float64)
+
+
+# --- activations: f(z) and f′(z); at a kink the derivative is that of the left side ------------------------
+
+
+def sigmoid(z: ArrayLike) -> Array:
+    """1 / (1 + e⁻ᶻ)."""
+    e = np.exp(-np.abs(float64(z)))
+    return np.where(float64(z) < 0, e, 1.0) / (1 + e)
+
+
+def softplus(z: ArrayLike) -> Array:
+    """log(1 + eᶻ)."""
+    z = float64(z)
+    return np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
+
+
+def normal_cdf(z: Array) -> Array:
+    """Φ(z)."""
+    return erfc(-z / math.sqrt(2)) / 2
+
+
+def normal_pdf(z: Array) -> Array:
+    """φ(z)."""
+    return np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+
+
+def sigmoid_prime(z: Array) -> Array:
+    return sigmoid(z) * sigmoid(-z)
+
+
+def tanh_prime(z: Array) -> Array:
+    return 4 * sigmoid_prime(2 * z)  # 1 − tanh² without its cancellation
+
+
+def elu(z: Array, alpha: float) -> Array:
+    return np.where(z > 0, z, alpha * np.expm1(np.minimum(z, 0)))
+
+
+def elu_prime(z: Array, alpha: float) -> Array:
+    return np.where(z > 0, 1.0, alpha * np.exp(np.minimum(z, 0)))
+
+
+# gelu's tanh approximation is z σ(2u), u = √(2/π) (z + 0.044715 z³)
+def gelu_tanh_argument(z: Array) -> Array:
+    return 2 * math.sqrt(2 / math.pi) * (z + 0.044715 * z**3)
+
+
+def gelu_tanh_prime(z: Array) -> Array:
+    u = gelu_tanh_argument(z)
+    return sigmoid(u) + z * sigmoid_prime(u) * 2 * math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * z**2)
+
+
+Activation = Callable[[Array, float], Array]
+ACTIVATIONS: dict[str, tuple[Activation, Activation]] = {  # name: f(z, alpha), f′(z, alpha)
+    "linear": (lambda z, alpha: z, lambda z, alpha: np.ones_like(z)),
+    "relu": (lambda z, alpha: np.maximum(z, 0), lambda z, alpha: np.where(z > 0, 1.0, 0.0)),
+    "leaky_relu": (lambda z, alpha: np.where(z > 0, z, alpha * z), lambda z, alpha: np.where(z > 0, 1.0, alpha)),
+    "elu": (elu, elu_prime),
+    "selu": (
+        lambda z, alpha: SELU_SCALE * elu(z, SELU_ALPHA),
+        lambda z, alpha: SELU_SCALE * elu_prime(z, SELU_ALPHA),
+    ),
+    "sigmoid": (lambda z, alpha: sigmoid(z), lambda z, alpha: sigmoid_prime(z)),
+    "tanh": (lambda z, alpha: np.tanh(z), lambda z, alpha: tanh_prime(z)),
+    "softplus": (lambda z, alpha: softplus(z), lambda z, alpha: sigmoid(z)),
+    "gelu": (lambda z, alpha: z * normal_cdf(z), lambda z, alpha: normal_cdf(z) + z * normal_pdf(z)),
+    "gelu_tanh": (lambda z, alpha: z * sigmoid(gelu_tanh_argument(z)), lambda z, alpha: gelu_tanh_prime(z)),
+    "silu": (lambda z, alpha: z * sigmoid(z), lambda z, alpha: sigmoid(z) + z * sigmoid_prime(z)),
+}
+
+FUNCTIONS: dict[str, Function] = {
+    "exp": np.exp,
+    "log": np.log,
+    "tanh": np.tanh,
+    "erf": erf,
+    "log1p": np.log1p,
+    "expm1": np.expm1,
+    "sigmoid": sigmoid,
+}
+
+
+def activate(name: str, z: ArrayLike, alpha: float = 1.0) -> Array:
+    """f(z); `alpha` is the slope of leaky_relu and the scale of elu."""
+    return ACTIVATIONS[name][0](float64(z), alpha)
+
+
+def activate_prime(name: str, z: ArrayLike, alpha: float = 1.0) -> Array:
+    """f′(z)."""
+    return ACTIVATIONS[name][1](float64(z), alpha)
+
+
+def log_softmax(z: ArrayLike) -> Array:
+    """z − log Σ eᶻ, rowwise."""
+    z = float64(z)
+    z = z - z.max(axis=-1, keepdims=True)
+    return z - np.log(np.exp(z).sum(axis=-1, keepdims=True))
+
+
+def softmax(z: ArrayLike) -> Array:
+    """eᶻ / Σ eᶻ, rowwise."""
+    return np.exp(log_softmax(z))
+
+
+def softmax_backward(y: ArrayLike, dy: ArrayLike) -> Array:
+    """dz = y ⊙ (dy − Σ dy y): the Jacobian-vector product of y = softmax(z)."""
+    y, dy = float64(y), float64(dy)
+    return y * (dy - (dy * y).sum(axis=-1, keepdims=True))
+
+
+# --- losses: value per row (B,) and its gradient (B,n) ----------------------------------------------------------
+
+
+def huber(p: Array, t: Array, delta: float) -> Array:
+    e = np.abs(p - t)
+    return np.where(e <= delta, e**2 / 2, delta * e - delta**2 / 2).mean(axis=1)
+
+
+def clip_probability(p: Array) -> Array:
+    return np.clip(p, PROBABILITY_MIN, 1 - PROBABILITY_MIN)
+
+
+def binary_crossentropy(p: Array, t: Array, param: float) -> Array:
+    q = clip_probability(p)
+    return -(t * np.log(q) + (1 - t) * np.log1p(-q)).mean(axis=1)
+
+
+def binary_crossentropy_prime(p: Array, t: Array, param: float) -> Array:
+    """(q − t) / (q (1 − q) n) at the clipped q, and 0 where p lies outside the clipping range."""
+    q = clip_probability(p)
+    return np.where(p == q, (q - t) / (q * (1 - q)), 0.0) / p.shape[1]
+
+
+def binary_crossentropy_logits(z: Array, t: Array, param: float) -> Array:
+    return (softplus(z) - t * z).mean(axis=1)
+
+
+def one_hot(labels: ArrayLike, n: int) -> Array:
+    return np.eye(n)[np.asarray(labels, dtype=np.int64)]
+
+
+def crossentropy_logits(z: Array, t: Array, param: float) -> Array:
+    return -np.multiply(t, log_softmax(z), out=np.zeros_like(z), where=t != 0).sum(axis=1)  # 0 log 0 is 0
+
+
+def crossentropy_logits_prime(z: Array, t: Array, param: float) -> Array:
+    return softmax(z) * t.sum(axis=1, keepdims=True) - t
+
+
+LossFunction = Callable[[Array, Array, float], Array]
+LOSSES: dict[str, tuple[LossFunction, LossFunction]] = {  # name: per-row value, gradient; of (p, target, param)
+    "mean_squared_error": (
+        lambda p, t, param: ((p - t) ** 2).mean(axis=1),
+        lambda p, t, param: 2 * (p - t) / p.shape[1],
+    ),
+    "mean_absolute_error": (
+        lambda p, t, param: np.abs(p - t).mean(axis=1),
+        lambda p, t, param: np.sign(p - t) / p.shape[1],
+    ),
+    "huber": (huber, lambda p, t, delta: np.clip(p - t, -delta, delta) / p.shape[1]),
+    "binary_crossentropy": (binary_crossentropy, binary_crossentropy_prime),
+    "binary_crossentropy_logits": (
+        binary_crossentropy_logits,
+        lambda z, t, param: (sigmoid(z) - t) / z.shape[1],
+    ),
+    "categorical_crossentropy_logits": (crossentropy_logits, crossentropy_logits_prime),
+    "sparse_categorical_crossentropy_logits": (
+        lambda z, labels, param: crossentropy_logits(z, one_hot(labels, z.shape[1]), param),
+        lambda z, labels, param: crossentropy_logits_prime(z, one_hot(labels, z.shape[1]), param),
+    ),
+}
+
+
+def loss(
+    name: str,
+    p: ArrayLike,
+    target: ArrayLike,
+    weight: ArrayLike | None = None,
+    scale: float = 1.0,
+    param: float = 1.0,
+) -> tuple[float, Array]:
+    """Σᵢ weightᵢ lossᵢ, and the gradient weightᵢ scale ∂lossᵢ/∂p of shape (B,n)."""
+    p, target = float64(p), float64(target)
+    w = np.ones(len(p)) if weight is None else float64(weight)
+    value, gradient = LOSSES[name]
+    return float(w @ value(p, target, param)), (w * scale)[:, None] * gradient(p, target, param)
+
+
+METRICS: dict[str, LossFunction] = {  # name: per-row value of (p, target, param)
+    "binary_accuracy": lambda p, t, threshold: ((p > threshold) == t).mean(axis=1),
+    "categorical_accuracy": lambda p, t, param: float64(p.argmax(axis=1) == t.argmax(axis=1)),
+    "sparse_categorical_accuracy": lambda p, labels, param: float64(p.argmax(axis=1) == labels),
+    "mean_squared_error": LOSSES["mean_squared_error"][0],
+    "mean_absolute_error": LOSSES["mean_absolute_error"][0],
+}
+
+
+def metric(name: str, p: ArrayLike, target: ArrayLike, weight: ArrayLike | None = None, param: float = 0.5) -> float:
+    """Σᵢ weightᵢ metricᵢ; `param` is the threshold of binary_accuracy."""
+    p, target = float64(p), float64(target)
+    w = np.ones(len(p)) if weight is None else float64(weight)
+    return float(w @ METRICS[name](p, target, param))
+
+
+# --- optimizers ---------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Rule:
+    """The hyper-parameters of an update, named as in `nn_rule`."""
+
+    learning_rate: float = 0.01
+    weight_decay: float = 0.0
+    grad_scale: float = 1.0
+    clip_value: float = math.inf
+    momentum: float = 0.0
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    rho: float = 0.9
+    epsilon: float = 1e-7
+    nesterov: bool = False
+    centered: bool = False
+
+
+def sgd(w: Array, g: Array, slot: Sequence[Array], r: Rule, step: int) -> Array:
+    """slot: m. m ← μ m − η g;  w += m, or with Nesterov's momentum w += μ m − η g."""
+    (m, *_) = slot
+    m[...] = r.momentum * m - r.learning_rate * g
+    return w + (r.momentum * m - r.learning_rate * g if r.nesterov else m)
+
+
+def adam(w: Array, g: Array, slot: Sequence[Array], r: Rule, step: int) -> Array:
+    """slot: m, v. w −= α m / (√v + ε),  α = η √(1 − β₂ᵗ) / (1 − β₁ᵗ)."""
+    (m, v, *_) = slot
+    m[...] = r.beta_1 * m + (1 - r.beta_1) * g
+    v[...] = r.beta_2 * v + (1 - r.beta_2) * g**2
+    alpha = r.learning_rate * math.sqrt(1 - r.beta_2**step) / (1 - r.beta_1**step)
+    return w - alpha * m / (np.sqrt(v) + r.epsilon)
+
+
+def rmsprop(w: Array, g: Array, slot: Sequence[Array], r: Rule, step: int) -> Array:
+    """slot: v, m, a. w −= m,  m ← μ m + η g / √(v − a² + ε), where a (the mean gradient) is 0 unless centered."""
+    v, m, a = slot
+    v[...] = r.rho * v + (1 - r.rho) * g**2
+    if r.centered:
+        a[...] = r.rho * a + (1 - r.rho) * g
+    m[...] = r.momentum * m + r.learning_rate * g / np.sqrt(v - a**2 + r.epsilon)
+    return w - m
+
+
+OPTIMIZERS = {"sgd": sgd, "adam": adam, "rmsprop": rmsprop}
+
+
+def update(name: str, w: ArrayLike, g: ArrayLike, slot: Sequence[Array], rule: Rule, step: int) -> Array:
+    """The new w; `slot` is changed in place. Gradient scaling and clipping, then weight decay, then the rule."""
+    g = np.clip(rule.grad_scale * float64(g), -rule.clip_value, rule.clip_value)
+    w = float64(w) * (1 - rule.learning_rate * rule.weight_decay)
+    return OPTIMIZERS[name](w, g, slot, rule, step)
+
+
+def norm_scale(gradients: Sequence[Array], clip_norm: float) -> float:
+    """The factor that brings the joint norm of `gradients` down to `clip_norm`; 1 where it is not above."""
+    norm = math.sqrt(math.fsum(float((float64(g) ** 2).sum()) for g in gradients))
+    return clip_norm / norm if norm > clip_norm else 1.0
+
+
+def regularize(w: ArrayLike, l1: float, l2: float) -> tuple[float, Array]:
+    """l1 Σ|w| + l2 Σw², and its gradient."""
+    w = float64(w)
+    return float(l1 * np.abs(w).sum() + l2 * (w**2).sum()), l1 * np.sign(w) + 2 * l2 * w
+
+
+# --- random numbers -----------------------------------------------------------------------------------------
+
+MASK32 = 0xFFFFFFFF
+
+
+def philox4x32_10(counter: Sequence[int], key: Sequence[int]) -> tuple[int, int, int, int]:
+    """Ten rounds of Philox-4x32 (Salmon et al., SC 2011) in Python integers."""
+    c0, c1, c2, c3 = counter
+    k0, k1 = key
+    for _ in range(10):
+        p0, p1 = 0xD2511F53 * c0, 0xCD9E8D57 * c2
+        c0, c1, c2, c3 = (p1 >> 32) ^ c1 ^ k0, p1 & MASK32, (p0 >> 32) ^ c3 ^ k1, p0 & MASK32
+        k0, k1 = (k0 + 0x9E3779B9) & MASK32, (k1 + 0xBB67AE85) & MASK32
+    return c0, c1, c2, c3
+
+
+def uniform(position: int, key: Sequence[int]) -> float:
+    """u in [0,1) of one element; 64 elements share 16 counters, so that a vector of counters gives 4 vectors of u."""
+    block, e = divmod(position, 64)
+    count = 16 * block + e % 16
+    counter = (count & MASK32, count >> 32, key[1] & MASK32, key[1] >> 32)
+    return (philox4x32_10(counter, (key[0] & MASK32, key[0] >> 32))[e // 16] >> 8) * 2.0**-24
+
+
+def dropout_mask(n: int, first: int, key: Sequence[int], rate: float) -> Array:
+    """Factors of elements first … first+n−1: 0 with probability `rate`, else 1 / (1 − rate)."""
+    return float64([(uniform(first + i, key) >= rate) / (1 - rate) for i in range(n)])
+
+
+# --- networks -----------------------------------------------------------------------------------------------
+
+
+def dense(x: ArrayLike, w: ArrayLike, b: ArrayLike | None = None) -> Array:
+    """Z (B,O) = X (B,I) W (I,O) + b."""
+    z = float64(x) @ float64(w)
+    return z if b is None else z + float64(b)
+
+
+def dense_backward(x: ArrayLike, w: ArrayLike, dz: ArrayLike) -> tuple[Array, Array, Array]:
+    """dX = dZ Wᵀ,  dW = Xᵀ dZ,  db = Σ dZ over the batch."""
+    x, w, dz = float64(x), float64(w), float64(dz)
+    return dz @ w.T, x.T @ dz, dz.sum(axis=0)
+
+
+@dataclass
+class MLP:
+    """A stack of dense layers with everything spelled out, for comparisons of whole trainings.
+
+    A loss named …_logits is computed on the last layer's Z, whatever `output` is; `output` is what `predict` applies.
+    """
+
+    weights: list[Array]  # W, b, W, b, …; Keras's order
+    hidden: str = "relu"
+    output: str = "softmax"  # an activation's name, or softmax
+    loss: str = "sparse_categorical_crossentropy_logits"
+    optimizer: str = "sgd"
+    rule: Rule = field(default_factory=Rule)
+    l2: float = 0.0  # of the kernels
+    alpha: float = 1.0
+    param: float = 1.0
+    clipnorm: float = math.inf  # per tensor
+    global_clipnorm: float = math.inf
+    steps: int = 0
+
+    def __post_init__(self) -> None:
+        self.weights = [float64(w).copy() for w in self.weights]
+        self.slots = [[np.zeros_like(w) for _ in range(3)] for w in self.weights]
+
+    def forward(self, x: ArrayLike) -> tuple[list[Array], list[Array]]:
+        """Inputs X and sums Z of every layer."""
+        xs, zs = [float64(x)], list[Array]()
+        for w, b in zip(self.weights[::2], self.weights[1::2], strict=True):
+            zs.append(dense(xs[-1], w, b))
+            xs.append(activate(self.hidden, zs[-1], self.alpha))
+        return xs[:-1], zs
+
+    def activated(self, z: Array) -> Array:
+        return softmax(z) if self.output == "softmax" else activate(self.output, z, self.alpha)
+
+    def predict(self, x: ArrayLike) -> Array:
+        return self.activated(self.forward(x)[1][-1])
+
+    def gradients(self, x: ArrayLike, target: ArrayLike, weight: ArrayLike | None = None) -> tuple[float, list[Array]]:
+        """The loss of a batch, averaged over its rows, with regularizers; and its gradient by every weight."""
+        xs, zs = self.forward(x)
+        scale, z = 1 / len(zs[-1]), zs[-1]
+        if self.loss.endswith("_logits"):
+            total, dz = loss(self.loss, z, target, weight, scale, self.param)
+        else:
+            y = self.activated(z)
+            total, dy = loss(self.loss, y, target, weight, scale, self.param)
+            softmaxed = self.output == "softmax"
+            dz = softmax_backward(y, dy) if softmaxed else dy * activate_prime(self.output, z, self.alpha)
+        value, grads = total * scale, list[Array]()
+        for layer in reversed(range(len(zs))):
+            w = self.weights[2 * layer]
+            dx, dw, db = dense_backward(xs[layer], w, dz)
+            penalty, dpenalty = regularize(w, 0.0, self.l2)
+            value, grads = value + penalty, [dw + dpenalty, db, *grads]
+            if layer:
+                dz = dx * activate_prime(self.hidden, zs[layer - 1], self.alpha)
+        return value, grads
+
+    def step(self, x: ArrayLike, target: ArrayLike, weight: ArrayLike | None = None) -> float:
+        """One update from one batch; returns the loss before it."""
+        value, grads = self.gradients(x, target, weight)
+        self.steps += 1
+        together = norm_scale(grads, self.global_clipnorm)
+        for i, g in enumerate(grads):
+            g = together * norm_scale([g], self.clipnorm) * g
+            self.weights[i] = update(self.optimizer, self.weights[i], g, self.slots[i], self.rule, self.steps)
+        return value

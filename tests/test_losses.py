@@ -1,0 +1,137 @@
+"""Names, plans and errors of the losses; their numbers are tested with the kernels."""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+import re
+from pathlib import Path
+
+import pytest
+
+from nncore.losses import (
+    LOSSES,
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    Huber,
+    LossPlan,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    SparseCategoricalCrossentropy,
+    get,
+)
+from nncore.registry import serialize
+
+KERNELS_DEF = Path(__file__).parents[1] / "src_c" / "kernels.def"
+DEFINED = dict(re.findall(r"^LOSS\((\w+), (\w+)\)", KERNELS_DEF.read_text(encoding="utf-8"), re.MULTILINE))
+ACTIVATIONS = re.findall(r"^ACTIVATION\((\w+), \w+\)", KERNELS_DEF.read_text(encoding="utf-8"), re.MULTILINE)
+NO_PROBABILITIES = [name for name in ACTIVATIONS if name != "sigmoid"]
+CROSSENTROPIES = [BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy]
+VARIANTS = [
+    *(LOSSES.classes[name]() for name in LOSSES.names()),
+    Huber(0.5),
+    *(cls(from_logits=True) for cls in CROSSENTROPIES),
+]
+
+
+def plan_or_none(loss, activation):
+    try:
+        return loss.plan(activation)
+    except ValueError:
+        return None
+
+
+def test_plans_reach_every_kernel_with_its_kind_of_target():
+    reached = {
+        (plan.kernel, loss.target.upper())
+        for loss in VARIANTS
+        for activation in [*ACTIVATIONS, "softmax"]
+        if (plan := plan_or_none(loss, activation))
+    }
+    assert len(DEFINED) >= 7
+    assert reached == set(DEFINED.items())
+
+
+def test_names():
+    assert LOSSES.names() == [
+        "binary_crossentropy", "categorical_crossentropy", "huber", "mean_absolute_error", "mean_squared_error",
+        "sparse_categorical_crossentropy",
+    ]  # fmt: skip
+    assert get("mse") == get("MSE") == get("MeanSquaredError") == MeanSquaredError()
+    assert get("mae") == MeanAbsoluteError()
+    assert get("bce") == BinaryCrossentropy()
+    assert get(SparseCategoricalCrossentropy) == SparseCategoricalCrossentropy(from_logits=False)
+    assert get(None) is None
+
+
+@pytest.mark.parametrize("activation", [*ACTIVATIONS, "softmax"])
+@pytest.mark.parametrize("loss", [MeanSquaredError(), MeanAbsoluteError(), Huber()], ids=repr)
+def test_errors_of_values_take_any_activation(loss, activation):
+    assert loss.plan(activation) == LossPlan(LOSSES.name_of(loss), fused=False)
+
+
+@pytest.mark.parametrize("name", ["categorical_crossentropy", "sparse_categorical_crossentropy"])
+def test_plans_of_categorical_crossentropies(name):
+    probabilities, logits = LOSSES.classes[name](), LOSSES.classes[name](from_logits=True)
+    assert probabilities.plan("softmax") == (f"{name}_logits", True)
+    for activation in NO_PROBABILITIES:
+        assert logits.plan(activation) == (f"{name}_logits", False)
+    for activation in ACTIVATIONS:  # the units of a sigmoid do not sum to one
+        with pytest.raises(ValueError, match=f'{name} .*{activation}.*activation="softmax".*from_logits=True'):
+            probabilities.plan(activation)
+    for activation in ("softmax", "sigmoid"):
+        with pytest.raises(ValueError, match=f'{activation}.*activation=None.*activation="softmax".*from_logits=False'):
+            logits.plan(activation)
+
+
+def test_plans_of_binary_crossentropy():
+    probabilities, logits = BinaryCrossentropy(), BinaryCrossentropy(from_logits=True)
+    assert probabilities.plan("sigmoid") == ("binary_crossentropy_logits", True)
+    assert probabilities.plan("softmax") == ("binary_crossentropy", False)
+    for activation in NO_PROBABILITIES:
+        assert logits.plan(activation) == ("binary_crossentropy_logits", False)
+        with pytest.raises(ValueError, match=f'{activation}.*activation="sigmoid".*from_logits=True'):
+            probabilities.plan(activation)
+    for activation in ("softmax", "sigmoid"):
+        with pytest.raises(ValueError, match=f'{activation}.*activation=None.*activation="sigmoid".*from_logits=False'):
+            logits.plan(activation)
+
+
+def test_attributes():
+    assert [loss.target for loss in (MeanSquaredError(), SparseCategoricalCrossentropy())] == ["values", "labels"]
+    assert (Huber().param, Huber(2).param, MeanSquaredError().param) == (1.0, 2.0, 0.0)
+    assert BinaryCrossentropy(from_logits=True).from_logits
+    assert not MeanSquaredError().from_logits
+
+
+@pytest.mark.parametrize("loss", VARIANTS, ids=repr)
+def test_copies_are_equal_and_others_are_not(loss):
+    for twin in (get(serialize(loss)), pickle.loads(pickle.dumps(loss)), copy.deepcopy(loss)):
+        assert twin == loss
+        assert (twin.param, twin.from_logits) == (loss.param, loss.from_logits)
+    assert [other for other in VARIANTS if other == loss] == [loss]
+
+
+@pytest.mark.parametrize(
+    ("delta", "error"),
+    [(0.0, ValueError), (-1, ValueError), (math.inf, ValueError), (math.nan, ValueError), ("1", TypeError)],
+)
+def test_bad_delta(delta, error):
+    with pytest.raises(error, match=f"^delta: expected a finite number > 0, got {delta!r}"):
+        Huber(delta)
+
+
+@pytest.mark.parametrize("cls", CROSSENTROPIES)
+def test_bad_from_logits(cls):
+    with pytest.raises(TypeError, match=r"^from_logits: expected True or False, got 1"):
+        cls(from_logits=1)
+
+
+def test_unknown_names():
+    with pytest.raises(ValueError, match=r"loss: expected a known loss, got 'huberr'\. Did you mean 'huber'"):
+        get("huberr")
+    with pytest.raises(TypeError, match="loss: expected the name of a loss"):
+        get(lambda t, p: 0)
+    with pytest.raises(ValueError, match="label_smoothing"):
+        get({"class": "binary_crossentropy", "config": {"label_smoothing": 0.1}})

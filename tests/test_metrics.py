@@ -1,0 +1,154 @@
+"""Names, plans and errors of the metrics; their numbers are tested with the kernels."""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nncore import losses
+from nncore.metrics import (
+    METRICS,
+    Accuracy,
+    BinaryAccuracy,
+    CategoricalAccuracy,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    SparseCategoricalAccuracy,
+    get,
+)
+from nncore.registry import serialize
+
+KERNELS_DEF = Path(__file__).parents[1] / "src_c" / "kernels.def"
+MSE, BINARY, BINARY_LOGITS = losses.MeanSquaredError(), losses.BinaryCrossentropy(), losses.BinaryCrossentropy(True)
+CATEGORICAL, CATEGORICAL_LOGITS = losses.CategoricalCrossentropy(), losses.CategoricalCrossentropy(True)
+SPARSE, SPARSE_LOGITS = losses.SparseCategoricalCrossentropy(), losses.SparseCategoricalCrossentropy(True)
+VARIANTS = [*(METRICS.classes[name]() for name in METRICS.names()), BinaryAccuracy(threshold=0.25), Accuracy("acc")]
+
+
+def planned(metric, loss, outputs, activation):
+    """The metric's plan where the loss decides whether it is fused, as the compiler of programs asks for it."""
+    return tuple(metric.plan(loss, outputs, loss is not None and loss.plan(activation).fused, activation))
+
+
+def test_kernels_and_targets_of_the_classes_are_those_of_the_definition_file():
+    defined = re.findall(r"^METRIC\((\w+), (\w+)\)", KERNELS_DEF.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(defined) >= 5
+    plain = [metric for metric in VARIANTS if not isinstance(metric, Accuracy)]
+    assert {(m.plan(None, 3, False, "linear").kernel, m.target.upper()) for m in plain} == set(defined)
+
+
+@pytest.mark.parametrize(
+    ("given", "cls", "name"),
+    [
+        ("accuracy", Accuracy, "accuracy"),
+        ("acc", Accuracy, "acc"),
+        ("mse", MeanSquaredError, "mse"),
+        ("mean_absolute_error", MeanAbsoluteError, "mean_absolute_error"),
+        ("mae", MeanAbsoluteError, "mae"),
+        (MeanSquaredError, MeanSquaredError, "mean_squared_error"),
+        (BinaryAccuracy(), BinaryAccuracy, "binary_accuracy"),
+        (BinaryAccuracy(name=None), BinaryAccuracy, "binary_accuracy"),
+        (SparseCategoricalAccuracy("top"), SparseCategoricalAccuracy, "top"),
+        ({"class": "categorical_accuracy", "config": {}}, CategoricalAccuracy, "categorical_accuracy"),
+    ],
+)
+def test_the_name_is_what_the_user_wrote(given, cls, name):
+    metric = get(given)
+    assert (type(metric), metric.name) == (cls, name)
+
+
+@pytest.mark.parametrize(
+    ("loss", "outputs", "activation", "plan"),
+    [
+        (SPARSE, 10, "softmax", ("sparse_categorical_accuracy", 0.0, "logits")),
+        (SPARSE_LOGITS, 10, "linear", ("sparse_categorical_accuracy", 0.0, "outputs")),
+        (CATEGORICAL, 10, "softmax", ("categorical_accuracy", 0.0, "logits")),
+        (CATEGORICAL_LOGITS, 10, "linear", ("categorical_accuracy", 0.0, "outputs")),
+        (BINARY, 1, "sigmoid", ("binary_accuracy", 0.0, "logits")),
+        (BINARY, 5, "sigmoid", ("binary_accuracy", 0.0, "logits")),
+        (BINARY, 5, "softmax", ("binary_accuracy", 0.5, "outputs")),
+        (BINARY_LOGITS, 1, "linear", ("binary_accuracy", 0.0, "outputs")),
+        (BINARY_LOGITS, 5, "linear", ("binary_accuracy", 0.0, "outputs")),
+        (MSE, 1, "sigmoid", ("binary_accuracy", 0.5, "outputs")),
+        (MSE, 1, "linear", ("binary_accuracy", 0.5, "outputs")),
+        (MSE, 5, "softmax", ("categorical_accuracy", 0.0, "outputs")),
+        (None, 1, "sigmoid", ("binary_accuracy", 0.5, "outputs")),
+        (None, 5, "softmax", ("categorical_accuracy", 0.0, "outputs")),
+    ],
+)
+def test_accuracy_follows_the_loss(loss, outputs, activation, plan):
+    assert planned(Accuracy(), loss, outputs, activation) == plan
+    assert planned(get("acc"), loss, outputs, activation) == plan
+
+
+@pytest.mark.parametrize("threshold", [0.1, 0.5, 0.9, np.float32(0.25)])
+def test_a_threshold_on_logits_separates_as_it_does_on_probabilities(threshold):
+    metric = BinaryAccuracy(threshold=threshold)
+    assert planned(metric, MSE, 1, "sigmoid") == ("binary_accuracy", threshold, "outputs")
+    assert planned(metric, BINARY, 3, "softmax") == ("binary_accuracy", threshold, "outputs")
+    assert planned(metric, CATEGORICAL, 3, "softmax") == ("binary_accuracy", threshold, "outputs")
+    for loss, activation, reads in [(BINARY, "sigmoid", "logits"), (BINARY_LOGITS, "linear", "outputs")]:
+        kernel, logit, read = planned(metric, loss, 1, activation)
+        assert (kernel, read) == ("binary_accuracy", reads)
+        assert 1 / (1 + math.exp(-logit)) == pytest.approx(threshold, rel=1e-15)
+
+
+def test_rankings_are_read_from_logits_only_where_they_are_at_hand():
+    assert planned(CategoricalAccuracy(), BINARY, 5, "sigmoid") == ("categorical_accuracy", 0.0, "logits")
+    assert planned(CategoricalAccuracy(), MSE, 5, "softmax") == ("categorical_accuracy", 0.0, "outputs")
+    assert planned(SparseCategoricalAccuracy(), SPARSE, 5, "softmax") == ("sparse_categorical_accuracy", 0.0, "logits")
+
+
+@pytest.mark.parametrize("cls", [MeanSquaredError, MeanAbsoluteError])
+@pytest.mark.parametrize(("loss", "activation"), [(MSE, "linear"), (CATEGORICAL, "softmax"), (BINARY, "sigmoid")])
+def test_errors_of_values_read_outputs(cls, loss, activation):
+    assert planned(cls(), loss, 5, activation) == (METRICS.name_of(cls()), 0.0, "outputs")
+
+
+@pytest.mark.parametrize(
+    ("metric", "loss", "activation", "remedy"),
+    [
+        (SparseCategoricalAccuracy(), CATEGORICAL, "softmax", "categorical_accuracy"),
+        (SparseCategoricalAccuracy(), BINARY, "sigmoid", "binary_accuracy"),
+        (SparseCategoricalAccuracy(), MSE, "linear", "accuracy"),
+        (CategoricalAccuracy(), SPARSE, "softmax", "sparse_categorical_accuracy"),
+        (BinaryAccuracy(), SPARSE, "softmax", "sparse_categorical_accuracy"),
+        (MeanSquaredError(), SPARSE, "softmax", "sparse_categorical_accuracy"),
+    ],
+)
+def test_a_metric_must_fit_the_targets(metric, loss, activation, remedy):
+    with pytest.raises(ValueError, match=f"^metrics: {METRICS.name_of(metric)} expects .* targets.*{remedy}"):
+        planned(metric, loss, 10, activation)
+
+
+@pytest.mark.parametrize("metric", VARIANTS, ids=repr)
+def test_copies_are_equal_and_others_are_not(metric):
+    for twin in (get(serialize(metric)), pickle.loads(pickle.dumps(metric)), copy.deepcopy(metric)):
+        assert twin == metric
+        assert twin.name == metric.name
+    assert [other for other in VARIANTS if other == metric] == [metric]
+
+
+@pytest.mark.parametrize(
+    ("threshold", "error"),
+    [(0.0, ValueError), (1, ValueError), (math.nan, ValueError), ("0.5", TypeError), (None, TypeError)],
+)
+def test_bad_threshold(threshold, error):
+    with pytest.raises(error, match=f"^threshold: expected a number between 0 and 1, got {threshold!r}"):
+        BinaryAccuracy(threshold=threshold)
+
+
+def test_bad_names():
+    for name in ("", 3):
+        with pytest.raises(TypeError, match=r"^name: expected a string"):
+            Accuracy(name)
+    with pytest.raises(ValueError, match=r"metrics: expected a known metric, got 'acuracy'\. Did you mean 'accuracy'"):
+        get("acuracy")
+    with pytest.raises(TypeError, match="metrics"):
+        get(None)
