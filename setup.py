@@ -35,7 +35,7 @@ REAL_BITS = (32, 64)
 # -march=native (the wheel must run elsewhere) or LTO (it would carry one ISA's instructions into another's code).
 C_FLAGS = ["-std=gnu11", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fno-lto"]
 C_FLAGS += ["-fvisibility=hidden"]
-C_WARNINGS = ["-Wall", "-Wextra"]
+C_WARNINGS = ["-Wall", "-Wextra", "-Werror=implicit-function-declaration", "-Werror=incompatible-pointer-types"]
 CYTHON_WARNINGS = ["-Wno-unused-function", "-Wno-unused-parameter", "-Wno-missing-field-initializers"]
 
 HEADERS = sorted(str(p) for pattern in ("*.h", "*.def", "template/*.h") for p in Path("src_c").glob(pattern))

@@ -7,7 +7,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -53,11 +53,12 @@ Pair = Callable[..., None]
 
 
 @pytest.fixture
-def pair(benchmark: Any, request: pytest.FixtureRequest, threads: int) -> Iterator[Pair]:
+def pair(benchmark: Any, request: pytest.FixtureRequest, threads: int) -> Pair:
     """`pair(ours, numpys, calls=1, flops=0)`: time two functions in turns.
 
-    `calls` is what one call of either does (steps of an epoch, say); times are reported per unit of it. pytest-benchmark
-    itself times rounds of ours, each after a round of NumPy's, so its own table shows rounds, not calls.
+    `calls` is what one call of either does (steps of an epoch, say); times are reported per unit of it.
+    pytest-benchmark itself times rounds of ours, each after a round of NumPy's; its own table, which pytest.ini
+    turns off, is of rounds.
     """
 
     def run(ours: Callable[[], object], numpys: Callable[[], object], calls: int = 1, flops: float = 0) -> None:
@@ -92,7 +93,7 @@ def pair(benchmark: Any, request: pytest.FixtureRequest, threads: int) -> Iterat
             {"group": benchmark.group or request.module.__name__, "name": name, "flops": flops, "times": times}
         )
 
-    yield run
+    return run
 
 
 def repeats(f: Callable[[], object]) -> int:
@@ -118,7 +119,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         return
     about = machine.describe(config.getoption("threads"))
     parts = ["# nncore beside NumPy", "", "Made by `pytest bench`; see bench/README.md.", ""]
-    parts += [f"{about['threads']} thread(s).", "", machine_text(about)]
+    parts += [f"{about['threads']} thread(s).", "", report.machine(about)]
     for group in dict.fromkeys(case["group"] for case in cases):
         parts += ["", f"### {group}", "", ratio_table([case for case in cases if case["group"] == group])]
     text = "\n".join(parts) + "\n"
@@ -127,9 +128,6 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "numpy.md").write_text(text, encoding="utf-8")
     (folder / "numpy.json").write_text(json.dumps({"machine": about, "cases": cases}, indent=1), encoding="utf-8")
-
-
-machine_text = report.machine
 
 
 def ratio_table(cases: list[dict[str, Any]]) -> str:

@@ -28,9 +28,7 @@ class Case:
     flops: float = 0  # of one call, where GFLOP/s are reported; else 0
 
 
-def measure(
-    case: Case, rounds: int, seconds: float, skipped: Callable[[str, str], None]
-) -> dict[str, dict[str, Any]]:
+def measure(case: Case, rounds: int, seconds: float, skipped: Callable[[str, str], None]) -> dict[str, dict[str, Any]]:
     """Median, minimum and all times of every candidate, in seconds per call.
 
     After `seconds` no round is begun, except for the first MIN_ROUNDS.
@@ -55,6 +53,4 @@ def measure(
             start = time.perf_counter()
             runs[name]()
             times[name].append((time.perf_counter() - start) / case.calls)
-    return {
-        name: {"median": statistics.median(t), "minimum": min(t), "times": t} for name, t in times.items()
-    }
+    return {name: {"median": statistics.median(t), "minimum": min(t), "times": t} for name, t in times.items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from nets import Net
 from numpy.typing import NDArray
@@ -28,7 +30,7 @@ class NumpyNet:
         self.Y = [np.empty((batch, n), np.float32) for n in net.widths]  # Y[0] is the gathered input
         self.Y_T = [y.T for y in self.Y]
         self.dY = [np.empty_like(y) for y in self.Y]
-        self.mask = [np.empty(y.shape, np.float32 if y.size < SMALL else np.bool_) for y in self.Y]
+        self.mask: list[NDArray[Any]] = [np.empty(y.shape, np.float32 if y.size < SMALL else np.bool_) for y in self.Y]
         self.labels = np.empty(batch, np.int64)
         self.hot = np.empty(batch, np.int64)  # positions of the labels in the flat last Y
         self.row_start = np.arange(batch) * net.widths[-1]

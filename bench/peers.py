@@ -52,7 +52,8 @@ def measure_here(options: argparse.Namespace) -> dict[str, Any]:
             skipped.append(note)
             print(f"  skipped {note}", flush=True)
 
-    about, sections = machine.describe(threads), {}
+    about = machine.describe(threads)
+    sections: dict[str, list[Any]] = {}
     for name in options.sections:
         sections[name] = []
         for case in importlib.import_module(name).cases(threads, options.nets):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,20 +24,20 @@ def cases(threads: int, names: list[str] | None = None) -> Iterator[Case]:
 
 
 def candidates(net: Net, threads: int, rows: int, calls: int) -> dict[str, Callable[[], Run]]:
-    makers: dict[str, Callable[[Any], Predict]] = {
-        "NumPy": lambda x: numpy_predict(net),
-        "scikit-learn": lambda x: sklearn_predict(net),
-        "PyTorch": lambda x: torch_predict(net, threads, x),
-        "JAX": lambda x: jax_predict(net),
-        "ONNX Runtime": lambda x: onnx_predict(net, threads),
+    x = np.random.default_rng(1).random((rows, net.widths[0]), dtype=np.float32)
+    makers: dict[str, Callable[[], Predict]] = {
+        "NumPy": partial(numpy_predict, net),
+        "scikit-learn": partial(sklearn_predict, net),
+        "PyTorch": partial(torch_predict, net, threads, x),
+        "JAX": partial(jax_predict, net),
+        "ONNX Runtime": partial(onnx_predict, net, threads),
     }
     for precision in nncore_precisions():
         name = "nncore" if precision == "highest" else f"nncore {precision}"
-        makers[name] = lambda x, precision=precision: nncore_predict(net, threads, rows, precision)
-    x = np.random.default_rng(1).random((rows, net.widths[0]), dtype=np.float32)
+        makers[name] = partial(nncore_predict, net, threads, rows, precision)
 
-    def prepare(maker: Callable[[Any], Predict]) -> Run:
-        predict = maker(x)
+    def prepare(maker: Callable[[], Predict]) -> Run:
+        predict = maker()
 
         def run() -> None:
             for _ in range(calls):
@@ -44,7 +45,7 @@ def candidates(net: Net, threads: int, rows: int, calls: int) -> dict[str, Calla
 
         return run
 
-    return {name: lambda maker=maker: prepare(maker) for name, maker in makers.items()}
+    return {name: partial(prepare, maker) for name, maker in makers.items()}
 
 
 def numpy_predict(net: Net) -> Predict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 from measure import Case, Run
@@ -21,18 +22,18 @@ def cases(threads: int, names: list[str] | None = None) -> Iterator[Case]:
         a = rng.standard_normal((m, k), dtype=np.float32)
         b = rng.standard_normal((k, n), dtype=np.float32)
         one = {
-            "NumPy": lambda a=a, b=b: numpy_product(a, b),
-            "PyTorch": lambda a=a, b=b: torch_product(a, b, threads),
-            "PyTorch bf16": lambda a=a, b=b: torch_product(a, b, threads, bf16=True),
-            "nncore": lambda a=a, b=b: nncore_product(a, b, threads),
+            "NumPy": partial(numpy_product, a, b),
+            "PyTorch": partial(torch_product, a, b, threads),
+            "PyTorch bf16": partial(torch_product, a, b, threads, bf16=True),
+            "nncore": partial(nncore_product, a, b, threads),
         }
-        repeated = {
-            name: (lambda prepare=prepare, calls=calls: repeat(prepare(), calls)) for name, prepare in one.items()
-        }
+        repeated = {name: partial(repeat, prepare, calls) for name, prepare in one.items()}
         yield Case(f"{m}, {k}, {n}", calls, repeated, flops)
 
 
-def repeat(call: Callable[[], object], calls: int) -> Run:
+def repeat(prepare: Callable[[], Run], calls: int) -> Run:
+    call = prepare()
+
     def run() -> None:
         for _ in range(calls):
             call()
@@ -59,8 +60,9 @@ def nncore_product(a: np.ndarray, b: np.ndarray, threads: int) -> Run:
     if threads > 1:
         raise ImportError("nncore's stand-alone product runs on the calling thread")
     from nncore._kernels.dense import gemm
-    from nncore.runtime import kernels
 
-    table, out = kernels("float32"), np.empty((len(a), b.shape[1]), np.float32)
+    import nncore.runtime
+
+    table, out = nncore.runtime.kernels("float32"), np.empty((len(a), b.shape[1]), np.float32)
     (m, k), n = a.shape, b.shape[1]
     return lambda: gemm(table, a, b, out, m, n, k)

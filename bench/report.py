@@ -30,6 +30,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def number(x: float) -> str:
     """Three digits that count."""
+    if x < 0.1:
+        return f"{x:.2g}"
     return f"{x:.{max(0, 2 - len(str(int(x))) + 1)}f}" if x < 100 else f"{x:.0f}"
 
 

@@ -18,6 +18,10 @@ def one_thread(threads: int) -> None:
         pytest.skip("the stand-alone product runs on the calling thread")
 
 
+def by(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
+
+
 def operands(m: int, k: int, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((m, k), dtype=np.float32), rng.standard_normal((k, n), dtype=np.float32)
@@ -25,7 +29,7 @@ def operands(m: int, k: int, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
 
 
 @pytest.mark.benchmark(group="products")
-@pytest.mark.parametrize("shape", PRODUCTS, ids=lambda s: "×".join(map(str, s)))
+@pytest.mark.parametrize("shape", PRODUCTS, ids=by)
 def test_product(pair: Any, shape: tuple[int, int, int]) -> None:
     """C (M,N) = A (M,K) B (K,N)."""
     (m, k, n), (a, b, out) = shape, operands(*shape)
@@ -35,7 +39,7 @@ def test_product(pair: Any, shape: tuple[int, int, int]) -> None:
 
 @pytest.mark.benchmark(group="products of backpropagation")
 @pytest.mark.parametrize("which", ["dW", "dX"])
-@pytest.mark.parametrize("shape", [(32, 784, 128), (256, 784, 512), (256, 512, 10)], ids=lambda s: "×".join(map(str, s)))
+@pytest.mark.parametrize("shape", [(32, 784, 128), (256, 784, 512), (256, 512, 10)], ids=by)
 def test_backward(pair: Any, shape: tuple[int, int, int], which: str) -> None:
     """dW (I,O) = Xᵀ dY and dX (B,I) = dY Wᵀ of a layer given as B, I, O."""
     batch, i, o = shape

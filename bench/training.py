@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from measure import Case, Run
@@ -15,15 +16,15 @@ def cases(threads: int, names: list[str] | None = None) -> Iterator[Case]:
         if names and net.name not in names:
             continue
         candidates: dict[str, Callable[[], Run]] = {
-            "NumPy": lambda net=net: numpy_run(net),
-            "scikit-learn": lambda net=net: sklearn_run(net),
-            "PyTorch": lambda net=net: torch_run(net, threads),
-            "PyTorch bf16": lambda net=net: torch_run(net, threads, bf16=True),
-            "JAX": lambda net=net: jax_run(net),
+            "NumPy": partial(numpy_run, net),
+            "scikit-learn": partial(sklearn_run, net),
+            "PyTorch": partial(torch_run, net, threads),
+            "PyTorch bf16": partial(torch_run, net, threads, bf16=True),
+            "JAX": partial(jax_run, net),
         }
         for precision in nncore_precisions():
             name = "nncore" if precision == "highest" else f"nncore {precision}"
-            candidates[name] = lambda net=net, precision=precision: nncore_run(net, threads, precision)
+            candidates[name] = partial(nncore_run, net, threads, precision)
         yield Case(net.label, net.steps, candidates)
 
 
@@ -61,12 +62,11 @@ def torch_model(net: Net) -> Any:
     layers: list[Any] = []
     for i, o in net.layers:
         layers += [torch.nn.Linear(i, o), torch.nn.ReLU()]
-    model = torch.nn.Sequential(*layers[:-1])
     with torch.no_grad():
-        for layer, (w, b) in zip(model[::2], net.weights(), strict=True):
+        for layer, (w, b) in zip(layers[::2], net.weights(), strict=True):
             layer.weight.copy_(torch.from_numpy(w.T.copy()))
             layer.bias.copy_(torch.from_numpy(b))
-    return model
+    return torch.nn.Sequential(*layers[:-1])
 
 
 def torch_run(net: Net, threads: int, bf16: bool = False) -> Run:

@@ -165,9 +165,9 @@ def per_digit(truth: NDArray[np.int64], said: NDArray[np.int64]) -> str:
 
 
 def gallery(x: NDArray[np.uint8], y: NDArray[np.int64], probabilities: NDArray[np.floating]) -> str:
-    """Draw the first 2, 5 and 8, and the digit that the network is least sure of, with what it says of each."""
+    """Draw the first 2, 3 and 8, and the digit that the network is least sure of, with what it says of each."""
     best = probabilities.max(axis=1)
-    shown = [*(int(np.flatnonzero(y == digit)[0]) for digit in (2, 5, 8)), int(best.argmin())]
+    shown = [*(int(np.flatnonzero(y == digit)[0]) for digit in (2, 3, 8)), int(best.argmin())]
     width = 2 * x.shape[2]
     captions = [f"says {probabilities[i].argmax()} ({best[i]:.1%})" for i in shown]
     rows = [[f"a {y[i]}" for i in shown], *zip(*(drawing(x[i]) for i in shown), strict=True), captions]

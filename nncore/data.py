@@ -110,6 +110,14 @@ class Source:
             raise self.bad_row(int(numbers[np.nonzero(bad)[0][0]]))
         return converted
 
+    def part(self, rows: slice) -> Source:
+        """The given rows, as they are."""
+        return Source(self.array[rows], self.argument, self.dtype, self.classes)
+
+    def converted(self, rows: slice) -> Source:
+        """The given rows, in the model's dtype."""
+        return Source(self.convert(rows), self.argument, self.dtype)
+
     def bad_row(self, row: int) -> ValueError:
         """The error for a row that cannot be converted."""
         values = np.asarray(self.array[row], dtype=np.float64).reshape(-1)

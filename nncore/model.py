@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from nncore import checkpoint, data, files, progress, runtime, training
+from nncore import checkpoint, data, evaluation, runtime, training
 from nncore._kernels import engine
+from nncore.callbacks import CallbackList, ProgressBar
 from nncore.compiling import Graph, Objective
 from nncore.errors import DivergedError
 from nncore.graph import Input, Symbol, check_shape
@@ -351,7 +352,7 @@ class Model:
         steps_per_epoch : int, optional
             Batches per epoch; default one pass over the data. A pass that an epoch leaves unfinished goes on in the next.
         validation_batch_size : int, optional
-            Accepted for Keras's sake; results do not depend on it.
+            Only what callbacks see as batches; default `batch_size`.
         validation_freq : int, default 1
             Validate every so many epochs.
 
@@ -376,10 +377,9 @@ class Model:
             initial_epoch=check_count(initial_epoch, "initial_epoch", 0),
             steps_per_epoch=None if steps_per_epoch is None else check_count(steps_per_epoch, "steps_per_epoch"),
             validation_freq=check_count(validation_freq, "validation_freq"),
+            validation_batch_size=check_count(validation_batch_size or batch_size or 32, "validation_batch_size"),
             verbose=verbose,
         )
-        if validation_batch_size is not None:
-            check_count(validation_batch_size, "validation_batch_size")
         x, y, sample_weight, held_out = data.split(x, y, sample_weight, validation_split, validation_data)
         sources = self._sources(x, y, sample_weight, class_weight)
         validation = None if held_out is None else self._sources(*held_out, prefix="validation ")
@@ -410,6 +410,7 @@ class Model:
         verbose: Any = "auto",
         sample_weight: Any = None,
         return_dict: bool = False,
+        callbacks: Any = None,
     ) -> Any:
         """Loss and metrics on data, without training.
 
@@ -418,54 +419,62 @@ class Model:
         x, y, sample_weight : array_like
             As in `fit`.
         batch_size : int, optional
-            Accepted for Keras's sake; results do not depend on it.
+            Only what callbacks see as batches; default 32.
         verbose : {"auto", 0, 1, 2}
         return_dict : bool, default False
+        callbacks : list of Callback, optional
 
         Returns
         -------
         float, list of float, or dict
             The loss; with metrics, the list of loss and metrics; with `return_dict` all by name.
         """
-        if batch_size is not None:
-            check_count(batch_size, "batch_size")
         sources = self._sources(x, y, sample_weight)
-        shown = progress.make(verbose, None, sources[0].rows)
         stepper = self.stepper(False, sources[2] is not None, EVALUATION_ROWS)
         stepper.attach(*sources, shuffled=False)
+        batch = check_count(32 if batch_size is None else batch_size, "batch_size")
+        listeners = self._listeners(callbacks, verbose, sources[0].rows, batch)
         try:
-            logs = stepper.whole_pass(lambda: shown.update(stepper.run.row, stepper.logs()))
-            shown.end_epoch(logs)
+            logs = evaluation.evaluate(stepper, listeners, batch)
         finally:
-            shown.close()
+            listeners.on_close()
             stepper.release()
         return logs if return_dict else listed(logs)
+
+    def _listeners(self, callbacks: Any, verbose: Any, samples: int, batch: int) -> CallbackList:
+        """Callbacks of an evaluation or prediction, with the progress bar."""
+        listeners = CallbackList([callbacks, ProgressBar()], self)
+        listeners.set_params({"steps": -(-samples // batch), "samples": samples, "verbose": verbose})
+        return listeners
 
     def test_on_batch(self, x: Any, y: Any, sample_weight: Any = None) -> Any:
         """`evaluate` on one batch, silently."""
         return self.evaluate(x, y, verbose=0, sample_weight=sample_weight)
 
-    def predict(self, x: Any, batch_size: int | None = None, verbose: Any = 0) -> Array:
+    def predict(self, x: Any, batch_size: int | None = None, verbose: Any = 0, callbacks: Any = None) -> Array:
         """The outputs for all rows of x.
 
         Parameters
         ----------
         x : array_like, shape (n, …)
         batch_size : int, optional
-            Accepted for Keras's sake: each row has the same bits in whatever batch it comes.
+            Only what callbacks see as batches; a row has the same bits in whatever batch it comes.
         verbose : {"auto", 0, 1, 2}, default 0
-            A prediction is one uninterrupted call, so there is only its last line.
+        callbacks : list of Callback, optional
 
         Returns
         -------
         ndarray, shape (n, …) of the model's dtype
         """
-        if batch_size is not None:
-            check_count(batch_size, "batch_size")
-        out = self(x)
-        if verbose:
-            progress.make(verbose, None, len(out)).end_epoch({})
-        return out
+        batch = check_count(32 if batch_size is None else batch_size, "batch_size")
+        if callbacks is None and not verbose:
+            return self(x)
+        source = self._input_source(x)
+        listeners = self._listeners(callbacks, verbose, source.rows, batch)
+        try:
+            return evaluation.predict(self.predictor(), source, self.threads(), listeners, batch)
+        finally:
+            listeners.on_close()
 
     def predict_on_batch(self, x: Any) -> Array:
         """`predict` on one batch."""
@@ -473,12 +482,19 @@ class Model:
 
     def __call__(self, x: Any) -> Array:
         """`predict` with the least overhead."""
+        return self.predictor(x).predict(self._input_source(x), self.threads())
+
+    def _input_source(self, x: Any) -> data.Source:
+        """x, checked."""
         x = data.as_array(x, "x")
         graph = self._built(x)
-        predictor = self._predictor
-        if predictor is None:
-            predictor = self._predictor = Predictor(graph)
-        return predictor.predict(data.inputs(x, graph.inputs.shape, graph.state.dtype), self.threads())
+        return data.inputs(x, graph.inputs.shape, graph.state.dtype)
+
+    def predictor(self, x: Any = None) -> Predictor:
+        """The compiled prediction; built from the shape of `x` if need be."""
+        if self._predictor is None:
+            self._predictor = Predictor(self._built(x))
+        return self._predictor
 
     # -- files and copies ------------------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 #: struct nn_op of src_c/program.h
 OPERATION = np.dtype(
     [(name, "i8") for name in ("kind", "variant", "barrier", "slot", "factor", "n", "k", "ld", "cost")]
-    + [("param", "f8", 2), ("arg", [("buffer", "i8"), ("offset", "i8")], 5)]
+    + [("param", "f8", 2), ("arg", [("buffer", "i8"), ("offset", "i8")], 6)]
 )
 
 #: Which operands an operation writes; it reads the others (`both`: it reads these as well).
@@ -31,7 +31,7 @@ WRITES: dict[str, tuple[int, ...]] = {
     "gather": (0,), "dense_forward": (3, 4), "dense_backward_input": (3,), "dense_backward_weights": (2, 3),
     "activate": (1,), "activate_backward": (2,), "softmax": (1,), "softmax_backward": (2,), "dropout": (1,),
     "rescale": (1,), "add": (2,), "multiply": (2,), "copy": (1,), "loss": (3, 4), "metric": (), "penalty": (1,),
-    "norms": (), "update": (0, 2, 3, 4),
+    "norms": (1,), "update": (0, 2, 3, 4),
 }  # fmt: skip
 BOTH = {"penalty": (1,), "update": (0, 2, 3, 4)}
 
@@ -367,9 +367,10 @@ class Builder:
     def optimize(self, kernel: str, clips_norm: bool) -> None:
         """The update of all trainable parameters."""
         if clips_norm:
-            self.update.append(Op("norms", [Whole("gradients")]))
+            self.update.append(Op("norms", [Whole("gradients"), Whole("norms")]))
         slots = [Whole(f"slot_{i}") for i in range(3)]
-        self.update.append(Op("update", [Whole("parameters"), Whole("gradients"), *slots], OPTIMIZERS[kernel]))
+        norms = Whole("norms") if clips_norm else None
+        self.update.append(Op("update", [Whole("parameters"), Whole("gradients"), *slots, norms], OPTIMIZERS[kernel]))
 
     def identity(self, x: Tensor) -> Tensor:
         """A copy of `x`: for an output that is an input."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -54,9 +53,13 @@ class Predictor:
             run.bind(BUFFERS["parameters"], self.graph.state.values)
             return run
 
+    def empty(self, rows: int) -> Array:
+        """Room for the outputs of so many rows."""
+        return np.empty((rows, *self.program.output.shape), self.dtype)
+
     def predict(self, x: Source, threads: int) -> Array:
         """The outputs for all rows of `x`."""
-        out = np.empty((x.rows, *self.program.output.shape), self.dtype)
+        out = self.empty(x.rows)
         if not x.rows:
             return out
         threads = team(self.program.cost * x.rows, threads)
@@ -65,7 +68,7 @@ class Predictor:
         try:
             for start in range(0, x.rows, slab):
                 rows = min(slab, x.rows - start)
-                part = x if x.direct else Source(x.convert(slice(start, start + rows)), x.argument, self.dtype)
+                part = x if x.direct else x.converted(slice(start, start + rows))
                 part.attach(run, 0, shuffled=False)
                 run.bind(BUFFERS["output"], out[start : start + rows])
                 run.begin(rows, TILE_ROWS)
@@ -140,16 +143,18 @@ class Stepper:
 
     def begin(self, order: Array | None, row: int = 0, batch: int | None = None) -> None:
         """Start a pass at `row`, in the given order of rows."""
-        x = self.sources[0]
-        assert x is not None
         self.order, self.batch = order, batch or self.max_samples
-        self.run.begin(x.rows, self.batch, order, row)
+        self.run.begin(self.rows, self.batch, order, row)
+
+    @property
+    def rows(self) -> int:
+        """Rows of the data at hand."""
+        x = self.sources[0]
+        return x.rows if x else 0
 
     def batch_rows(self) -> Array:
         """Row numbers of the batch at hand."""
-        x = self.sources[0]
-        assert x is not None
-        stop = min(self.run.row + self.batch, x.rows)
+        stop = min(self.run.row + self.batch, self.rows)
         return np.arange(self.run.row, stop) if self.order is None else self.order[self.run.row : stop]
 
     def advance(self, steps: int = -1, seconds: float = SLICE_SECONDS) -> int:
@@ -173,14 +178,6 @@ class Stepper:
     def logs(self) -> dict[str, float]:
         """Loss and metrics of the pass so far."""
         return logs_of(self.program, self.sums)
-
-    def whole_pass(self, report: Callable[[], None] = lambda: None) -> dict[str, float]:
-        """Run a pass from the start to its end, reporting by the clock."""
-        self.sums[:] = 0
-        self.begin(None)
-        while self.advance() != engine.END:
-            report()
-        return self.logs()
 
     def whole_step(self) -> int:
         """Run one step to its end; returns STEPS, END or DIVERGED."""

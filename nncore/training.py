@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nncore import checkpoint, progress
+from nncore import checkpoint
 from nncore._kernels import engine
 from nncore._kernels.table import permutation
-from nncore.callbacks import CallbackList, History
+from nncore.callbacks import CallbackList, History, ProgressBar
 from nncore.data import Source
 from nncore.errors import DivergedError, FormatError
+from nncore.evaluation import Data, evaluate
 from nncore.running import EVALUATION_ROWS, Stepper
 from nncore.state import Array
 
@@ -34,6 +35,7 @@ class Plan:
     initial_epoch: int
     steps_per_epoch: int | None
     validation_freq: int
+    validation_batch_size: int
     verbose: Any
 
 
@@ -52,14 +54,14 @@ class Fit:
         self,
         model: Model,
         plan: Plan,
-        data: tuple[Source, Source, Source | None],
-        validation: tuple[Source, Source, Source | None] | None,
+        data: Data,
+        validation: Data | None,
         callbacks: Any,
     ) -> None:
         self.model, self.plan, self.data, self.validation = model, plan, data, validation
         self.epoch, self.batch = plan.initial_epoch, 0
         self.history = History()
-        self.callbacks = CallbackList(callbacks, model, self.history)
+        self.callbacks = CallbackList([callbacks, ProgressBar()], model, self.history)
         self.stepper: Stepper = model.stepper(True, data[2] is not None, plan.batch_size)
         self.stepper.attach(*data, shuffled=plan.shuffle)
         self.evaluator: Stepper | None = None
@@ -79,16 +81,17 @@ class Fit:
         model.stop_training = False
         model.history = self.history
         model.fit_state = self
-        self.progress = progress.make(plan.verbose, plan.epochs, samples)
+        self.callbacks.set_params(
+            {"epochs": plan.epochs, "steps": self.steps, "samples": samples, "verbose": plan.verbose}
+        )
         try:
-            self.callbacks.set_params({"epochs": plan.epochs, "steps": self.steps, "verbose": plan.verbose})
             self.callbacks.on_train_begin()
             logs: dict[str, float] = {}
             while self.epoch < plan.epochs and not model.stop_training:
                 logs = self.run_epoch()
             self.callbacks.on_train_end(logs)
         finally:
-            self.progress.close()
+            self.callbacks.on_close()
             self.stepper.run.abandon()
             self.stepper.release()
             if self.evaluator:
@@ -102,7 +105,6 @@ class Fit:
         if self.batch == 0:
             self.stepper.sums[:] = 0
             self.callbacks.on_epoch_begin(epoch)
-        self.progress.begin_epoch(epoch)
         if self.row < self.data[0].rows:
             self.begin_pass(self.row)
         while self.batch < self.steps and not self.model.stop_training:
@@ -118,7 +120,6 @@ class Fit:
             return logs  # stopped within the epoch: it does not count
         if self.validation and (epoch + 1 - self.plan.initial_epoch) % self.plan.validation_freq == 0:
             logs |= {f"val_{name}": value for name, value in self.validate().items()}
-        self.progress.end_epoch(logs)
         self.epoch, self.batch = epoch + 1, 0
         self.callbacks.on_epoch_end(epoch, logs)
         return logs
@@ -142,10 +143,9 @@ class Fit:
                 return self.diverged()
             if reason in (engine.STEPS, engine.END):
                 break
-            self.progress.update(self.samples_done(), self.stepper.logs())
+            self.callbacks.on_tick(self.samples_done(), self.stepper.logs())
         if self.callbacks.wants_batches and self.batch > done:
             self.callbacks.on_train_batch_end(self.batch - 1, self.stepper.logs())
-        self.progress.update(self.samples_done(), None)
         return True
 
     def samples_done(self) -> int:
@@ -159,10 +159,7 @@ class Fit:
         if self.evaluator is None:
             self.evaluator = self.model.stepper(False, self.validation[2] is not None, EVALUATION_ROWS)
             self.evaluator.attach(*self.validation, shuffled=False)
-        self.callbacks.on_test_begin()
-        logs = self.evaluator.whole_pass()
-        self.callbacks.on_test_end(logs)
-        return logs
+        return evaluate(self.evaluator, self.callbacks, self.plan.validation_batch_size)
 
     def diverged(self) -> bool:
         """A step met something not finite: end the fit if a callback says so, else raise what explains it."""

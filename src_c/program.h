@@ -20,7 +20,7 @@ enum {
     NN_BUFFERS
 };
 
-enum { NN_OPERANDS = 5, NN_BATCH_SOURCES = 3 };
+enum { NN_OPERANDS = 6, NN_BATCH_SOURCES = 3 };
 enum { NN_CHUNK_ROWS = 32 }; /* rows whose losses are summed before the sums are: part of the bits of a result */
 
 typedef struct nn_operand {
@@ -72,7 +72,6 @@ typedef struct nn_run {
     int64_t *step;          /* training steps so far, over all fits: dropout's counter */
     const nn_chunk *chunks;
     int64_t n_chunks, n_groups;
-    double *norms;          /* Σ g² per chunk */
     double clipnorm;        /* 0: none */
     nn_rule *rule;
     double *partial;        /* (n_sums, max_partials): sums over chunks of rows, this step */

@@ -13,7 +13,7 @@ from libc.string cimport memcpy, memset
 
 from nncore._kernels cimport dense, elementwise, loss, update
 from nncore._kernels.table cimport (
-    NN_BATCH_SOURCES, NN_BUFFER_input, NN_BUFFER_output, NN_BUFFER_target, NN_BUFFER_weight, NN_BUFFER_workspace,
+    NN_BATCH_SOURCES, NN_BUFFER_input, NN_BUFFER_norms, NN_BUFFER_output, NN_BUFFER_target, NN_BUFFER_weight, NN_BUFFER_workspace,
     NN_BUFFERS, NN_CHUNK_ROWS, NN_OPERATIONS, NN_OP_activate, NN_OP_activate_backward, NN_OP_add, NN_OP_copy,
     NN_OP_dense_backward_input, NN_OP_dense_backward_weights, NN_OP_dense_forward, NN_OP_dropout, NN_OP_gather,
     NN_OP_loss, NN_OP_metric, NN_OP_multiply, NN_OP_norms, NN_OP_penalty, NN_OP_rescale, NN_OP_softmax,
@@ -96,7 +96,6 @@ cdef class Run:
     cdef bint step_ready
     cdef dict held
     cdef object table, ops_held, chunks_held
-    cdef double *step_sums
     cdef int64_t[3] copy_bytes
 
     def __cinit__(self, Table table, ops, *, int64_t update_at, int64_t workspace, int64_t max_samples,
@@ -123,10 +122,9 @@ cdef class Run:
         self.team = <nn_team *> aligned(sizeof(nn_team))
         self.r.tiles = <nn_tiles *> aligned(max(1, self.n_ops) * sizeof(nn_tiles))
         self.r.scratch = <char *> aligned(threads * self.r.scratch_bytes)
-        self.r.norms = <double *> aligned(self.r.n_chunks * sizeof(double))
+        self.r.base[<int> NN_BUFFER_norms] = <char *> aligned(self.r.n_chunks * sizeof(double))
         self.r.partial = <double *> aligned(n_sums * self.r.max_partials * sizeof(double))
         self.r.base[<int> NN_BUFFER_workspace] = <char *> aligned(self.copies * workspace)
-        self.step_sums = <double *> aligned(2 * n_sums * sizeof(double))
         self.r.bad_row = -1
 
     def __dealloc__(self):
@@ -134,10 +132,9 @@ cdef class Run:
         free(self.team)
         free(self.r.tiles)
         free(self.r.scratch)
-        free(self.r.norms)
+        free(self.r.base[<int> NN_BUFFER_norms])
         free(self.r.partial)
         free(self.r.base[<int> NN_BUFFER_workspace])
-        free(self.step_sums)
         for i in range(NN_BATCH_SOURCES):
             free(self.r.source[i].copy)
 
@@ -369,7 +366,7 @@ cdef class Run:
         return True
 
     cdef bint close_sums(self) noexcept nogil:
-        """Add up the step's chunks in order; False if a step that would update is not finite."""
+        """Add the step's chunks to the sums, in order; False if a step that would update is not finite."""
         cdef int64_t i, k, n
         cdef const nn_op *op
         cdef double *out
@@ -379,19 +376,14 @@ cdef class Run:
             op = &self.r.ops[i]
             if op.kind != NN_OP_loss and op.kind != NN_OP_metric and op.kind != NN_OP_penalty:
                 continue
-            out = self.step_sums + 2 * op.slot
+            out = self.r.sums + 2 * op.slot
             partial = self.r.partial + op.slot * self.r.max_partials
             n = self.r.n_chunks if op.kind == NN_OP_penalty else (self.r.samples + NN_CHUNK_ROWS - 1) // NN_CHUNK_ROWS
-            out[0] = 0
             for k in range(n):
-                out[0] += partial[k]
-            if op.kind == NN_OP_penalty:
-                out[0] *= self.r.samples
-            out[1] = self.r.samples
-            if op.kind == NN_OP_metric and op.arg[2].buffer:
-                out[1] = self.batch_weight()
-            if op.kind != NN_OP_metric and not isfinite(out[0]):
-                finite = False
+                out[0] += partial[k] * (self.r.samples if op.kind == NN_OP_penalty else 1)
+                if op.kind != NN_OP_metric and not isfinite(partial[k]):
+                    finite = False
+            out[1] += self.batch_weight() if op.kind == NN_OP_metric and op.arg[2].buffer else self.r.samples
         return self.update_at == self.n_ops or (finite and not self.r.nonfinite)
 
     cdef double batch_weight(self) noexcept nogil:
@@ -403,9 +395,6 @@ cdef class Run:
         return total
 
     cdef void end_step(self) noexcept nogil:
-        cdef int64_t i
-        for i in range(2 * self.r.n_sums):
-            self.r.sums[i] += self.step_sums[i]
         if self.update_at < self.n_ops:
             self.r.step[0] += 1
         self.r.row += self.r.samples

@@ -123,6 +123,7 @@ cdef extern from "program.h" nogil:
         NN_BUFFER_weight
         NN_BUFFER_workspace
         NN_BUFFER_output
+        NN_BUFFER_norms
 
     ctypedef struct nn_operand:
         int64_t buffer, offset
@@ -155,7 +156,6 @@ cdef extern from "program.h" nogil:
         int64_t *step
         const nn_chunk *chunks
         int64_t n_chunks, n_groups
-        double *norms
         double clipnorm
         nn_rule *rule
         double *partial

@@ -35,20 +35,21 @@ cdef void penalty(const nn_op *op, nn_run *run, int64_t index, int thread) noexc
 cdef void norms(const nn_op *op, nn_run *run, int64_t index, int thread) noexcept nogil:
     """Σ g² of each chunk."""
     cdef Span s
+    cdef double *norms = <double *> nn_at(run, op, 1)
     cdef int64_t i
     s.count = 0
     while take(run, index, run.n_chunks, 1, &s):
         for i in range(s.first, s.first + s.count):
-            run.norms[i] = run.table.sum_squares(run.chunks[i].n, part(run, op, 0, run.chunks[i].offset))
+            norms[i] = run.table.sum_squares(run.chunks[i].n, part(run, op, 0, run.chunks[i].offset))
 
 
-cdef double norm_scale(const nn_run *run, int64_t group) noexcept nogil:
+cdef double norm_scale(const nn_run *run, const double *norms, int64_t group) noexcept nogil:
     """What brings the norm of a group's gradient down to clipnorm."""
     cdef double total = 0
     cdef int64_t i
     for i in range(run.n_chunks):
         if run.chunks[i].group == group:
-            total += run.norms[i]
+            total += norms[i]
     return run.clipnorm / sqrt(total) if sqrt(total) > run.clipnorm else 1
 
 
@@ -65,7 +66,7 @@ cdef void update(const nn_op *op, nn_run *run, int64_t index, int thread) noexce
             c = &run.chunks[i]
             if run.clipnorm and c.group != group:
                 group = c.group
-                rule.grad_scale = norm_scale(run, group)
+                rule.grad_scale = norm_scale(run, <const double *> nn_at(run, op, 5), group)
             rule.weight_decay = run.rule.weight_decay * c.decay
             for k in range(3):
                 slot[k] = part(run, op, 2 + k, c.offset)

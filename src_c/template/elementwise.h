@@ -224,12 +224,12 @@ static void softmax_backward(nn_index rows, nn_index n, const void *y_, const vo
     }
 }
 
-static void add(nn_index n, const void *a, const void *b, void *y) {
+static void add_elements(nn_index n, const void *a, const void *b, void *y) {
     for (nn_index i = 0; i < n; i += LANES)
         store_some((real *)y + i, n - i, load_some((const real *)a + i, n - i) + load_some((const real *)b + i, n - i));
 }
 
-static void multiply(nn_index n, const void *a, const void *b, void *y) {
+static void multiply_elements(nn_index n, const void *a, const void *b, void *y) {
     for (nn_index i = 0; i < n; i += LANES)
         store_some((real *)y + i, n - i, load_some((const real *)a + i, n - i) * load_some((const real *)b + i, n - i));
 }

@@ -105,7 +105,7 @@ static double loss_huber(const nn_loss *a) { return sum_terms(a, huber_error); }
 static double loss_binary_crossentropy(const nn_loss *a) { return sum_terms(a, binary_crossentropy_of); }
 static double loss_binary_crossentropy_logits(const nn_loss *a) { return sum_terms(a, binary_crossentropy_logits_of); }
 
-enum { NARROW = 16 };
+enum { FEW_CLASSES = 16 };
 
 INLINE vf weighted(vf t, vf d) { return vselect(t != 0, t * d, (vf){0}); } /* 0 × −inf is 0 */
 
@@ -123,11 +123,11 @@ INLINE void lanes_to_rows(nn_index rows, nn_index n, const vf *x, real *y) {
         for (nn_index j = 0; j < n; j++) y[r * n + j] = from[j * LANES + r];
 }
 
-/* n ≤ NARROW: a row in each lane, so that nothing crosses lanes. t is one-hot where `sparse`. */
+/* n ≤ FEW_CLASSES: a row in each lane, so that nothing crosses lanes. t is one-hot where `sparse`. */
 INLINE double sum_softmax_narrow(const nn_loss *a, int sparse) {
     const nn_index n = a->n;
     const vf zero = {0}, one = vset(1);
-    vf e[NARROW], t[NARROW];
+    vf e[FEW_CLASSES], t[FEW_CLASSES];
     union { vi all; integer each[LANES]; } label = {{0}};
     double total = 0;
     for (nn_index row = 0; row < a->rows; row += LANES) {
@@ -214,7 +214,7 @@ INLINE double sum_softmax_wide(const nn_loss *a, int sparse) {
 
 INLINE double softmax_crossentropy(const nn_loss *a, int sparse) {
     if (a->n == 0) return 0;
-    return a->n <= NARROW ? sum_softmax_narrow(a, sparse) : sum_softmax_wide(a, sparse);
+    return a->n <= FEW_CLASSES ? sum_softmax_narrow(a, sparse) : sum_softmax_wide(a, sparse);
 }
 
 static double loss_categorical_crossentropy_logits(const nn_loss *a) { return softmax_crossentropy(a, 0); }

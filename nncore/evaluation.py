@@ -1,0 +1,50 @@
+"""Passes over data that change nothing: evaluation, and prediction with callbacks."""
+
+from __future__ import annotations
+
+from nncore._kernels import engine
+from nncore.callbacks import CallbackList
+from nncore.data import Source
+from nncore.running import Predictor, Stepper
+from nncore.state import Array
+
+Data = tuple[Source, Source, Source | None]  # x, y, sample weights
+
+
+def evaluate(stepper: Stepper, callbacks: CallbackList, batch_size: int) -> dict[str, float]:
+    """Loss and metrics over the attached data; in batches of `batch_size` only if a callback wants to see them."""
+    stepped = callbacks.wants_test_batches
+    batch, done = 0, 0
+    stepper.sums[:] = 0
+    stepper.begin(None, batch=min(batch_size, stepper.max_samples) if stepped else None)
+    callbacks.on_test_begin()
+    reason = engine.TIME
+    while reason != engine.END:
+        if stepped and done == stepper.run.row:
+            callbacks.on_test_batch_begin(batch)
+        reason = stepper.advance(1 if stepped else -1)
+        if stepped and stepper.run.row > done:
+            callbacks.on_test_batch_end(batch, stepper.logs())
+            batch, done = batch + 1, stepper.run.row
+            reason = engine.END if done == stepper.rows else reason
+        if reason == engine.TIME:
+            callbacks.on_tick(stepper.run.row, stepper.logs())
+    logs = stepper.logs()
+    callbacks.on_test_end(logs)
+    return logs
+
+
+def predict(predictor: Predictor, x: Source, threads: int, callbacks: CallbackList, batch_size: int) -> Array:
+    """The outputs for all rows; in batches of `batch_size` only if a callback wants to see them."""
+    callbacks.on_predict_begin()
+    if not callbacks.wants_predict_batches:
+        out = predictor.predict(x, threads)
+    else:
+        out = predictor.empty(x.rows)
+        for batch, start in enumerate(range(0, x.rows, batch_size)):
+            callbacks.on_predict_batch_begin(batch)
+            part = slice(start, start + batch_size)
+            out[part] = predictor.predict(x.part(part), threads)
+            callbacks.on_predict_batch_end(batch, {"outputs": out[part]})
+    callbacks.on_predict_end()
+    return out

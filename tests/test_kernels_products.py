@@ -1,0 +1,248 @@
+"""Products C = f(bias + A B) and C = (A B) ⊙ f′(kept), against float64 NumPy.
+
+Small whole numbers make every sum exact, whatever its order: then nothing but a wrong element can differ. Random
+reals then show the error of the sums, and that an element's bits depend on K alone.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+import reference as ref
+from kernels import (
+    Array, assert_close, assert_same_bits, each_name, each_table, edges, eps, generator, normal, output,
+)  # fmt: skip
+from nncore._kernels import dense, elementwise
+from nncore._kernels.table import ACTIVATION_KEPT, ACTIVATIONS, Table
+
+LAYOUTS = list(product([False, True], repeat=2))  # A, B transposed
+DEPTHS = [0, 1, 2, 3, 17, 255, 256, 257, 383, 384, 385, 511, 512, 513, 1024, 1025]
+ALPHA = 0.3
+
+
+def multiply(table: Table, a: Array, b: Array, layout: tuple[bool, bool] = (False, False), **options: Any) -> Array:
+    """C = f(A B) from A (M,K) and B (K,N), which are laid out as asked, into a poisoned and guarded C."""
+    (M, K), N = a.shape, b.shape[1]
+    c = output(table, M, N, ld=options.get("ldc", N))
+    at, bt = layout
+    operands = [np.ascontiguousarray(x.T if transposed else x) for x, transposed in ((a, at), (b, bt))]
+    dense.gemm(table, *operands, c.flat, M, N, K, a_transposed=at, b_transposed=bt, **options)
+    return c.written()
+
+
+def whole(table: Table, *shape: int) -> Array:
+    return generator(shape).integers(-3, 4, shape).astype(table.dtype)
+
+
+def bound(table: Table, a: Array, b: Array, bias: Array | float = 0.0) -> Array:
+    """(K + 1) roundings of half an eps each; float64 NumPy has its own."""
+    K = a.shape[1]
+    magnitude = np.abs(ref.float64(a)) @ np.abs(ref.float64(b)) + np.abs(bias)
+    return (K + 1) * (eps(table) + np.finfo(float).eps) / 2 * magnitude
+
+
+def tile_sizes(table: Table) -> tuple[list[int], list[int]]:
+    mr, nr = table.tile
+    rows = sorted({*edges(1, mr, 2 * mr), 3, 3 * mr + 5})
+    return rows, sorted({*edges(1, table.lanes, nr, 2 * nr, 4 * nr), 3})
+
+
+@each_table
+def test_every_tile(table: Table) -> None:
+    rows, cols = tile_sizes(table)
+    for M, N, K, layout in product(rows, cols, [0, 1, 19], LAYOUTS):
+        a, b = whole(table, M, K), whole(table, K, N)
+        assert_close(multiply(table, a, b, layout, ldc=N + 3), ref.float64(a) @ b, 0, (M, N, K, layout))
+
+
+@each_table
+def test_every_depth(table: Table) -> None:
+    mr, nr = table.tile
+    for K, (M, N), layout in product(DEPTHS, [(1, 1), (2 * mr + 1, nr + 1), (mr, 5 * nr - 1)], LAYOUTS):
+        a, b = whole(table, M, K), whole(table, K, N)
+        assert_close(multiply(table, a, b, layout), ref.float64(a) @ b, 0, (M, N, K, layout))
+
+
+@each_table
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_many_blocks(table: Table, layout: tuple[bool, bool]) -> None:
+    """Past every block of rows, columns and depth, and with operands that are copied first."""
+    for M, N, K in [(257, 1031, 1024), (127, 129, 2049), (515, 70, 300)]:
+        a, b = whole(table, M, K), whole(table, K, N)
+        c = multiply(table, a, b, layout, ldc=N + 1)
+        assert_close(c, ref.float64(a) @ b, 0, (M, N, K))
+
+
+@each_table
+def test_error_of_sums(table: Table) -> None:
+    mr, nr = table.tile
+    for K, layout in product(DEPTHS, LAYOUTS):
+        M, N = 2 * mr + 1, 2 * nr + 1
+        a, b, bias = normal(table, M, K), normal(table, K, N), normal(table, N, key="bias")
+        c = multiply(table, a, b, layout, bias=bias)
+        assert_close(c, ref.dense(a, b, bias), bound(table, a, b, bias), (K, layout))
+
+
+@each_table
+def test_bits_depend_on_depth_alone(table: Table) -> None:
+    """A row alone, a block of rows, any columns, any layout: the same bits as in the whole product."""
+    mr, nr = table.tile
+    for K in [1, 19, 257, 513, 1025]:
+        M, N = 3 * mr + 4, 5 * nr + 3
+        a, b, bias = normal(table, M, K), normal(table, K, N), normal(table, N, key="bias")
+        expected = multiply(table, a, b, bias=bias)
+        for layout in LAYOUTS:
+            assert_same_bits(multiply(table, a, b, layout, bias=bias), expected, ("layout", K, layout))
+            for i in range(M):
+                alone = multiply(table, a[i : i + 1], b, layout, bias=bias)
+                assert_same_bits(alone, expected[i : i + 1], ("row", i, K, layout))
+            for i, j in [(2, 2 * mr + 1), (0, 2), (1, 4), (mr, 2 * mr)]:
+                assert_same_bits(multiply(table, a[i:j], b, layout, bias=bias), expected[i:j], ("rows", i, j, K, layout))
+            for i, j in [(0, 1), (1, nr), (3, 3 + nr), (nr - 1, 4 * nr + 2), (N - 2, N)]:
+                part = multiply(table, a, b[:, i:j], layout, bias=bias[i:j])
+                assert_same_bits(part, expected[:, i:j], ("columns", i, j, K, layout))
+
+
+@each_table
+def test_bits_of_large_products(table: Table) -> None:
+    """Whether an operand is copied first, which depends on sizes and layout, never shows."""
+    M, N, K = 260, 1030, 1024
+    a, b = normal(table, M, K), normal(table, K, N)
+    expected = multiply(table, a, b)
+    for layout in LAYOUTS[1:]:
+        assert_same_bits(multiply(table, a, b, layout), expected, layout)
+    for layout in LAYOUTS:
+        assert_same_bits(multiply(table, a[:5], b, layout), expected[:5], ("rows", layout))
+        assert_same_bits(multiply(table, a[-1:], b, layout), expected[-1:], ("row", layout))
+        assert_same_bits(multiply(table, a, b[:, 500:530], layout), expected[:, 500:530], ("columns", layout))
+
+
+@each_table
+@each_name(ACTIVATIONS)
+def test_activation(table: Table, name: str) -> None:
+    """C is f of the rounded sums, which Z receives; with or without Z the bits are the same."""
+    mr, nr = table.tile
+    for (M, N), K, layout in product([(1, 1), (mr + 1, nr + 1), (2 * mr, 4 * nr + 3)], [0, 5, 300], LAYOUTS):
+        a, b, bias = normal(table, M, K, scale=K**-0.5 if K else 1), normal(table, K, N), normal(table, N, key="bias")
+        options = {"bias": bias, "activation": name, "alpha": ALPHA, "ldc": N + 2}
+        z = output(table, M, N)
+        c = multiply(table, a, b, layout, z=z.flat, **options)
+        sums = z.written()
+        assert_close(sums, ref.dense(a, b, bias), bound(table, a, b, bias), ("Z", M, N, K, layout))
+        derivative = np.abs(ref.activate_prime(name, sums, ALPHA) * sums)
+        y = ref.activate(name, sums, ALPHA)
+        assert_close(c, y, 4 * eps(table) * (np.abs(y) + derivative), ("C", M, N, K, layout))
+        assert_same_bits(c, multiply(table, a, b, layout, **options), ("without Z", M, N, K, layout))
+
+
+@each_table
+@each_name(ACTIVATIONS)
+def test_derivative(table: Table, name: str) -> None:
+    mr, nr = table.tile
+    for (M, N), K, layout in product([(1, 1), (mr + 1, nr + 1), (2 * mr, 4 * nr + 3)], [0, 5, 300], LAYOUTS):
+        a, b, z = normal(table, M, K), normal(table, K, N), normal(table, M, N, key="z")
+        z[np.abs(z) < 0.01] = 1  # away from kinks
+        kept = z if ACTIVATION_KEPT[name] == "Z" else ref.activate(name, z, ALPHA).astype(table.dtype)
+        c = multiply(table, a, b, layout, kept=kept, activation=name, alpha=ALPHA, ldc=N + 5)
+        sums, slope = ref.dense(a, b), ref.activate_prime(name, z, ALPHA)
+        tolerance = np.abs(slope) * bound(table, a, b) + 8 * eps(table) * np.abs(sums)
+        assert_close(c, sums * slope, tolerance, (M, N, K, layout))
+
+
+@each_table
+def test_empty(table: Table) -> None:
+    """Without rows or columns nothing is written; a sum of nothing is the bias, or 0."""
+    bias = normal(table, 9, key="bias")
+    for M, N, K in [(0, 9, 4), (3, 0, 4), (0, 0, 0), (3, 9, 0)]:
+        a, b = normal(table, M, K), normal(table, K, N)
+        for layout in LAYOUTS:
+            assert_same_bits(multiply(table, a, b, layout), np.zeros((M, N), table.dtype))
+            expected = np.broadcast_to(bias[:N], (M, N)) if N else np.zeros((M, N), table.dtype)
+            assert_same_bits(multiply(table, a, b, layout, bias=bias), np.ascontiguousarray(expected))
+
+
+@each_table
+def test_infinities_and_nan(table: Table) -> None:
+    """0 × inf, inf − inf and nan make nan, anything else with inf makes inf: as IEEE 754 says, element by element."""
+    mr, nr = table.tile
+    M, N = mr + 2, nr + 3
+    for K, layout in product([1, 7, 300], LAYOUTS):
+        rng = generator(K, layout)
+        a, b = whole(table, M, K), whole(table, K, N)
+        for x in (a, b):
+            for value in (np.inf, -np.inf, np.nan):
+                x[rng.integers(x.shape[0], size=2), rng.integers(x.shape[1], size=2)] = value
+        with np.errstate(invalid="ignore"):
+            expected = (ref.float64(a)[:, :, None] * ref.float64(b)).sum(axis=1)
+        assert_close(multiply(table, a, b, layout), expected, 0, (K, layout))
+
+
+@each_table
+def test_flag_of_nonfinite(table: Table) -> None:
+    """The flag is about every element of C, and about nothing else."""
+    mr, nr = table.tile
+    M, N, K = 2 * mr + 1, 2 * nr + 3, 5
+    a, b, c = whole(table, M, K), whole(table, K, N), np.full(M * N, np.nan, table.dtype)
+    assert dense.gemm(table, a, b, c, M, N, K)
+    for i, j, value in product(range(M), range(N), [np.inf, -np.inf, np.nan]):
+        bias, rows = np.zeros(N, table.dtype), np.zeros((M, K), table.dtype)
+        bias[j], rows[i] = 1, 1
+        factor = np.zeros((K, N), table.dtype)
+        factor[0, j] = value  # 0 × inf in the other rows: all of column j is bad
+        assert not dense.gemm(table, rows[i : i + 1], factor, c, 1, N, K), (i, j, value)
+        if j == i % N:
+            assert not dense.gemm(table, rows, factor, c, M, N, K), (i, j, value)
+
+
+@each_table
+def test_flag_finds_one_element(table: Table) -> None:
+    """A single overflow anywhere, whatever else is in its row and column, alone or in the last of several blocks."""
+    mr, nr = table.tile
+    big = np.finfo(table.dtype).max
+    for M, N, K, layout in [(2 * mr + 1, nr + 3, 1, (False, False)), (mr + 1, 2 * nr, 3, (True, True)), (3, 5, 700, (True, False))]:  # fmt: skip
+        for i, j in product(range(M), range(N)):
+            a, b = np.zeros((M, K), table.dtype), np.zeros((K, N), table.dtype)
+            a[i, -1], b[-1, j] = big, 2
+            at, bt = layout
+            operands = [np.ascontiguousarray(x.T if t else x) for x, t in ((a, at), (b, bt))]
+            c = output(table, M, N)
+            finite = dense.gemm(table, *operands, c.flat, M, N, K, a_transposed=at, b_transposed=bt)
+            assert not finite, (M, N, K, i, j)
+            expected = np.zeros((M, N))
+            expected[i, j] = np.inf
+            assert_close(c.written(), expected, 0)
+
+
+@each_table
+def test_flag_looks_at_the_result(table: Table) -> None:
+    """What the activation makes finite is not flagged; what a derivative multiplies is."""
+    a, b = np.ones((1, 1), table.dtype), np.full((1, 1), -np.inf, table.dtype)
+    c = np.empty(1, table.dtype)
+    assert dense.gemm(table, a, b, c, 1, 1, 1, activation="relu")
+    assert c[0] == 0
+    assert not dense.gemm(table, a, b, c, 1, 1, 1, activation="relu", kept=np.ones(1, table.dtype))
+
+
+@each_table
+def test_epilogue_is_the_elementwise_kernel(table: Table) -> None:
+    """A fused activation gives the bits of a separate one, so that fusion is no change of result."""
+    mr, nr = table.tile
+    M, N, K = 3 * mr + 1, 3 * nr + 1, 40
+    a, b = normal(table, M, K), normal(table, K, N)
+    sums = multiply(table, a, b)
+    for name in ACTIVATIONS:
+        separate = output(table, M, N)
+        elementwise.apply_activation(table, name, sums, separate.flat, ALPHA)
+        assert_same_bits(multiply(table, a, b, activation=name, alpha=ALPHA), separate.written(), name)
+
+
+def test_small_arrays_are_refused() -> None:
+    from kernels import TABLES
+
+    x = np.zeros(6, TABLES[0].dtype)
+    for arguments in [(x[:5], x, x), (x, x[:5], x), (x, x, x[:3])]:
+        with pytest.raises(ValueError, match="too small"):
+            dense.gemm(TABLES[0], *arguments, 2, 2, 3)
