@@ -43,7 +43,8 @@ def test_activation(table: Table, name: str) -> None:
     with np.errstate(over="ignore", invalid="ignore"):
         y = ref.activate(name, z, ALPHA)
         sensitivity = np.nan_to_num(np.abs(z * ref.activate_prime(name, z, ALPHA)), nan=0.0)
-    tolerance = 4 * eps(table) * (np.abs(y) + sensitivity) + np.finfo(table.dtype).smallest_subnormal
+    denormal = (2 + np.abs(z)) * float(np.finfo(table.dtype).smallest_subnormal)  # a factor may be one
+    tolerance = 4 * eps(table) * (np.abs(y) + sensitivity) + denormal
     assert_close(activate(table, name, z), y, tolerance)
 
 
@@ -63,14 +64,18 @@ def test_alpha(table: Table, name: str, alpha: float) -> None:
 @each_table
 @each_name(ACTIVATIONS)
 def test_derivative(table: Table, name: str) -> None:
-    """From what is kept, which is rounded; so an error of some eps beside slopes of about 1 is right."""
+    """From what is kept, which is rounded; so an error of some eps beside slopes of about 1 is right.
+
+    From Z, 1 − σ may lose its digits while its factor, which grows like z², does not yet meet a zero.
+    """
     z = arguments(table)
     z = z[np.abs(z) > 2.0**-20]  # f′ jumps at 0, and elu's rounded Y may be 0 near it
     dy = normal(table, z.size, key="dy")
     with np.errstate(over="ignore", invalid="ignore"):
         kept = z if ACTIVATION_KEPT[name] == "Z" else ref.activate(name, z, ALPHA).astype(table.dtype)
         slope = ref.activate_prime(name, np.clip(z, -1e3, 1e3), ALPHA)
-    assert_close(backward(table, name, kept, dy), dy * slope, 8 * eps(table) * np.abs(dy))
+    roundings = 8 + (np.minimum(z**2, 64) if ACTIVATION_KEPT[name] == "Z" else 0)
+    assert_close(backward(table, name, kept, dy), dy * slope, roundings * eps(table) * np.abs(dy))
 
 
 @each_table
@@ -89,7 +94,7 @@ def test_limits(table: Table, name: str) -> None:
     """At ±inf and the largest numbers stands the limit, never 0 × inf; nan stays."""
     ends = np.array([-1.0, 1.0])
     far = ref.activate(name, 1e4 * ends, ALPHA)
-    far = np.where(np.abs(far) > 100, np.sign(far) * np.inf, far)
+    far[np.abs(far) > 100] *= np.inf
     kept_y = ACTIVATION_KEPT[name] == "Y"
     for value in (np.inf, float(np.finfo(table.dtype).max)):
         z = (value * ends).astype(table.dtype)
@@ -116,8 +121,8 @@ def test_rows_apart(table: Table, name: str) -> None:
     slopes = backward(table, name, z.ravel(), dy).reshape(3, most)
     for cols, gap in product(lengths(table)[1:], [0, 3]):
         ld = cols + gap
-        source = output(table, 3, cols, ld, fill=z[:, :cols])
-        y = output(table, 3, cols, ld)
+        source = output(table, 3, cols, ld=ld, fill=z[:, :cols])
+        y = output(table, 3, cols, ld=ld)
         span = slice(0, 2 * ld + cols)
         elementwise.apply_activation(table, name, source.flat[span], y.flat[span], ALPHA, cols, ld)
         assert_same_bits(y.written(), alone[:, :cols], (cols, ld))
@@ -126,10 +131,11 @@ def test_rows_apart(table: Table, name: str) -> None:
     for n in lengths(table):
         kept, gradient, expected = z[0, :n].copy(), dy[:n].copy(), slopes[:1, :n]
         assert_same_bits(backward(table, name, kept, gradient)[None], expected, n)
-        for aliased in (gradient.copy(), kept.copy()):
-            left, right = (aliased, gradient) if np.array_equal(aliased, kept) else (kept, aliased)
-            elementwise.apply_activation_backward(table, name, left, right, aliased, ALPHA)
-            assert_same_bits(aliased[None], expected, ("in place", n))
+        in_kept, in_dy = kept.copy(), gradient.copy()
+        elementwise.apply_activation_backward(table, name, in_kept, gradient, in_kept, ALPHA)
+        elementwise.apply_activation_backward(table, name, kept, in_dy, in_dy, ALPHA)
+        assert_same_bits(in_kept[None], expected, ("in place of kept", n))
+        assert_same_bits(in_dy[None], expected, ("in place of dy", n))
     one_by_one = [backward(table, name, z[0, j : j + 1].copy(), dy[j : j + 1])[0] for j in range(most)]
     assert_same_bits(np.array(one_by_one), slopes[0])
 
@@ -234,10 +240,11 @@ def test_arithmetic(
         y = output(table, n)
         kernel(table, a, b, y.flat)
         assert_same_bits(y.written()[0], expected, n)
-        for x in (a.copy(), b.copy()):
-            first = np.array_equal(x, a, equal_nan=True)
-            kernel(table, x if first else a, b if first else x, x)
-            assert_same_bits(x, expected, n)
+        in_a, in_b = a.copy(), b.copy()
+        kernel(table, in_a, b, in_a)
+        kernel(table, a, in_b, in_b)
+        assert_same_bits(in_a, expected, n)
+        assert_same_bits(in_b, expected, n)
         kernel(table, a, a, a)
         assert_same_bits(a, square, n)
 

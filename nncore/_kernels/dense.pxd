@@ -1,7 +1,7 @@
 from libc.stdint cimport int64_t
 
-from nncore._kernels.table cimport nn_op, nn_run
+from nncore._kernels.table cimport nn_member, nn_op, nn_run
 
-cdef void dense_forward(const nn_op *op, nn_run *run, int64_t index, int thread) noexcept nogil
-cdef void dense_backward_input(const nn_op *op, nn_run *run, int64_t index, int thread) noexcept nogil
-cdef void dense_backward_weights(const nn_op *op, nn_run *run, int64_t index, int thread) noexcept nogil
+cdef void dense_forward(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil
+cdef void dense_backward_input(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil
+cdef void dense_backward_weights(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil

@@ -9,7 +9,8 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from nncore._kernels.table cimport (
-    NN_ACTIVATION_linear, Table, View, aligned, nn_at, nn_claim, nn_gemm, nn_index, nn_op, nn_run, nn_table, nn_tiles, view,
+    NN_ACTIVATION_linear, Table, View, aligned, nn_at, nn_gemm, nn_index, nn_member,
+    nn_next_tile, nn_op, nn_run, nn_table, view,
 )
 from nncore._kernels.table import ACTIVATIONS
 
@@ -69,23 +70,19 @@ cdef void product_block(const nn_table *table, const nn_gemm *whole, const Grid 
     table.gemm(&g)
 
 
-cdef void product(nn_gemm *g, nn_run *run, int64_t index, int thread) noexcept nogil:
+cdef void product(nn_gemm *g, nn_run *run, int64_t index, nn_member *me) noexcept nogil:
     """This thread's blocks of a product."""
     cdef Grid cut
-    cdef nn_index blocks, block
-    g.scratch = run.scratch + thread * run.scratch_bytes
+    g.scratch = run.scratch + me.thread * run.scratch_bytes
     if run.threads == 1:
         run.table.gemm(g)
         return
     cut = grid(run.table, g, run.threads)
-    blocks = cut.rows * cut.cols
-    block = nn_claim(&run.tiles[index])
-    while block < blocks:
-        product_block(run.table, g, &cut, block)
-        block = nn_claim(&run.tiles[index])
+    while nn_next_tile(&run.tiles[index], me, cut.rows * cut.cols):
+        product_block(run.table, g, &cut, me.tile)
 
 
-cdef void dense_forward(const nn_op *op, nn_run *run, int64_t index, int thread) noexcept nogil:
+cdef void dense_forward(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil:
     """Y = f(X W + b); Z = X W + b is kept where the derivative of f needs it."""
     cdef nn_gemm g
     memset(&g, 0, sizeof(g))
@@ -96,10 +93,10 @@ cdef void dense_forward(const nn_op *op, nn_run *run, int64_t index, int thread)
     g.C, g.ldc = nn_at(run, op, 3), op.n
     g.Z, g.ldz = nn_at(run, op, 4), op.n
     g.activation, g.alpha = <int> op.variant, op.param[0]
-    product(&g, run, index, thread)
+    product(&g, run, index, me)
 
 
-cdef void dense_backward_input(const nn_op *op, nn_run *run, int64_t index, int thread) noexcept nogil:
+cdef void dense_backward_input(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil:
     """dX = (dY Wᵀ) ⊙ f′(kept), f being the activation that made X."""
     cdef nn_gemm g
     memset(&g, 0, sizeof(g))
@@ -109,10 +106,10 @@ cdef void dense_backward_input(const nn_op *op, nn_run *run, int64_t index, int 
     g.kept, g.ldkept = nn_at(run, op, 2), op.k
     g.C, g.ldc = nn_at(run, op, 3), op.k
     g.activation, g.alpha = <int> op.variant, op.param[0]
-    product(&g, run, index, thread)
+    product(&g, run, index, me)
 
 
-cdef void dense_backward_weights(const nn_op *op, nn_run *run, int64_t index, int thread) noexcept nogil:
+cdef void dense_backward_weights(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil:
     """dW = Xᵀ dY and db = Σ_rows dY; flags the step where one of them is not finite."""
     cdef nn_gemm g
     cdef nn_index rows = run.samples * op.factor
@@ -123,9 +120,9 @@ cdef void dense_backward_weights(const nn_op *op, nn_run *run, int64_t index, in
     g.B, g.b_row, g.b_col = nn_at(run, op, 1), op.n, 1
     g.C, g.ldc = nn_at(run, op, 2), op.n
     g.nonfinite = &run.nonfinite
-    if db != NULL and thread == 0:
+    if db != NULL and me.thread == 0:
         run.table.column_sums(rows, op.n, g.B, op.n, db, &run.nonfinite)
-    product(&g, run, index, thread)
+    product(&g, run, index, me)
 
 
 def gemm(Table table, a, b, out, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, *, bint a_transposed=False,

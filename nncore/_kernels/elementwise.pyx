@@ -3,15 +3,15 @@
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
-from nncore._kernels.table cimport Table, View, nn_at, nn_claim, nn_index, nn_op, nn_run, view
+from nncore._kernels.table cimport Table, View, nn_at, nn_index, nn_member, nn_next_tile, nn_op, nn_run, view
 from nncore._kernels.table import ACTIVATIONS, FUNCTIONS
 
 cdef enum:
     ELEMENTS = 8192   # per span: a few µs; a multiple of dropout's 64
 
 
-cdef bint take(nn_run *run, int64_t index, nn_index size, nn_index block, Span *span) noexcept nogil:
-    """Claim the next span of `size` things in blocks of `block`; False when none is left.
+cdef bint take(nn_run *run, int64_t index, nn_member *me, nn_index size, nn_index block, Span *span) noexcept nogil:
+    """Take the next span of `size` things in blocks of `block`; False when none is left.
 
     Start with ``span.count = 0``. One thread alone gets everything at once.
     """
@@ -20,9 +20,11 @@ cdef bint take(nn_run *run, int64_t index, nn_index size, nn_index block, Span *
             return False
         span.first, span.count = 0, size
         return True
-    span.first = nn_claim(&run.tiles[index]) * block
+    if not nn_next_tile(&run.tiles[index], me, (size + block - 1) // block):
+        return False
+    span.first = me.tile * block
     span.count = min(block, size - span.first)
-    return span.count > 0
+    return True
 
 
 cdef inline nn_index rows_per_span(nn_index n) noexcept nogil:
@@ -38,83 +40,83 @@ cdef inline nn_index elements(const nn_op *op, const nn_run *run) noexcept nogil
     return run.samples * op.factor * op.n
 
 
-cdef void activate(const nn_op *op, nn_run *run, int64_t index, int thread) noexcept nogil:
+cdef void activate(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil:
     """Y = f(Z)."""
     cdef Span s
     s.count = 0
-    while take(run, index, elements(op, run), ELEMENTS, &s):
+    while take(run, index, me, elements(op, run), ELEMENTS, &s):
         run.table.activate[op.variant](1, s.count, item(run, op, 0, s.first), s.count,
                                        item(run, op, 1, s.first), s.count, op.param[0])
 
 
-cdef void activate_backward(const nn_op *op, nn_run *run, int64_t index, int thread) noexcept nogil:
+cdef void activate_backward(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil:
     """dZ = dY ⊙ f′(kept)."""
     cdef Span s
     s.count = 0
-    while take(run, index, elements(op, run), ELEMENTS, &s):
+    while take(run, index, me, elements(op, run), ELEMENTS, &s):
         run.table.activate_backward[op.variant](1, s.count, item(run, op, 0, s.first), s.count,
                                                 item(run, op, 1, s.first), s.count,
                                                 item(run, op, 2, s.first), s.count, op.param[0])
 
 
-cdef void softmax(const nn_op *op, nn_run *run, int64_t index, int thread) noexcept nogil:
+cdef void softmax(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil:
     """Y = softmax(Z), row by row."""
     cdef Span s
     s.count = 0
-    while take(run, index, run.samples * op.factor, rows_per_span(op.n), &s):
+    while take(run, index, me, run.samples * op.factor, rows_per_span(op.n), &s):
         run.table.softmax(s.count, op.n, item(run, op, 0, s.first * op.n), item(run, op, 1, s.first * op.n))
 
 
-cdef void softmax_backward(const nn_op *op, nn_run *run, int64_t index, int thread) noexcept nogil:
+cdef void softmax_backward(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil:
     """dZ = Y ⊙ (dY − Σ dY Y), row by row."""
     cdef Span s
     s.count = 0
-    while take(run, index, run.samples * op.factor, rows_per_span(op.n), &s):
+    while take(run, index, me, run.samples * op.factor, rows_per_span(op.n), &s):
         run.table.softmax_backward(s.count, op.n, item(run, op, 0, s.first * op.n), item(run, op, 1, s.first * op.n),
                                    item(run, op, 2, s.first * op.n))
 
 
-cdef void dropout(const nn_op *op, nn_run *run, int64_t index, int thread) noexcept nogil:
+cdef void dropout(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil:
     """Y = X ⊙ mask / (1 − rate); the mask is a function of (seed, layer, step, position in the batch)."""
     cdef Span s
     cdef uint64_t[2] key
     key[0] = run.seed
     key[1] = (<uint64_t> op.slot << 48) ^ <uint64_t> run.step[0]
     s.count = 0
-    while take(run, index, elements(op, run), ELEMENTS, &s):
+    while take(run, index, me, elements(op, run), ELEMENTS, &s):
         run.table.dropout(s.count, s.first, key, op.param[0], item(run, op, 0, s.first), item(run, op, 1, s.first))
 
 
-cdef void rescale(const nn_op *op, nn_run *run, int64_t index, int thread) noexcept nogil:
+cdef void rescale(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil:
     """Y = scale X + offset."""
     cdef Span s
     s.count = 0
-    while take(run, index, elements(op, run), ELEMENTS, &s):
+    while take(run, index, me, elements(op, run), ELEMENTS, &s):
         run.table.rescale(s.count, op.param[0], op.param[1], item(run, op, 0, s.first), item(run, op, 1, s.first))
 
 
-cdef void add(const nn_op *op, nn_run *run, int64_t index, int thread) noexcept nogil:
+cdef void add(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil:
     """Y = A + B."""
     cdef Span s
     s.count = 0
-    while take(run, index, elements(op, run), ELEMENTS, &s):
+    while take(run, index, me, elements(op, run), ELEMENTS, &s):
         run.table.add(s.count, item(run, op, 0, s.first), item(run, op, 1, s.first), item(run, op, 2, s.first))
 
 
-cdef void multiply(const nn_op *op, nn_run *run, int64_t index, int thread) noexcept nogil:
+cdef void multiply(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil:
     """Y = A ⊙ B."""
     cdef Span s
     s.count = 0
-    while take(run, index, elements(op, run), ELEMENTS, &s):
+    while take(run, index, me, elements(op, run), ELEMENTS, &s):
         run.table.multiply(s.count, item(run, op, 0, s.first), item(run, op, 1, s.first), item(run, op, 2, s.first))
 
 
-cdef void copy(const nn_op *op, nn_run *run, int64_t index, int thread) noexcept nogil:
+cdef void copy(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil:
     """n columns of X, rows k apart, to Y, rows ld apart."""
     cdef Span s
     cdef nn_index i
     s.count = 0
-    while take(run, index, run.samples * op.factor, rows_per_span(op.n), &s):
+    while take(run, index, me, run.samples * op.factor, rows_per_span(op.n), &s):
         for i in range(s.first, s.first + s.count):
             memcpy(item(run, op, 1, i * op.ld), item(run, op, 0, i * op.k), op.n * run.table.itemsize)
 

@@ -17,9 +17,10 @@ from nncore._kernels.table cimport (
     NN_BUFFERS, NN_CHUNK_ROWS, NN_OPERATIONS, NN_OP_activate, NN_OP_activate_backward, NN_OP_add, NN_OP_copy,
     NN_OP_dense_backward_input, NN_OP_dense_backward_weights, NN_OP_dense_forward, NN_OP_dropout, NN_OP_gather,
     NN_OP_loss, NN_OP_metric, NN_OP_multiply, NN_OP_norms, NN_OP_penalty, NN_OP_rescale, NN_OP_softmax,
-    NN_OP_softmax_backward, NN_OP_update, Table, View, aligned, nn_chunk, nn_claim, nn_op, nn_openmp_runtime, nn_region_threads, nn_rule,
-    nn_run, nn_seconds, nn_source, nn_team, nn_team_arrive, nn_team_await_open, nn_team_close, nn_team_open,
-    nn_team_reset, nn_tiles, nn_tiles_reset, share, view,
+    NN_OP_softmax_backward, NN_OP_update, Table, View, aligned, nn_chunk, nn_claim, nn_member, nn_op,
+    nn_openmp_runtime, nn_region_threads, nn_rule,
+    nn_run, nn_seconds, nn_source, nn_team, nn_team_await, nn_team_open, nn_team_reset, nn_tiles, nn_tiles_await,
+    nn_tiles_reset, share, view,
 )
 
 
@@ -266,7 +267,7 @@ cdef class Run:
         self.steps_left = steps
         self.deadline = nn_seconds() + seconds if seconds else 0
         self.r.bad_row = -1
-        nn_team_reset(self.team, threads)
+        nn_team_reset(self.team)
         if threads == 1:
             with nogil:
                 self.r.threads = 1
@@ -274,7 +275,7 @@ cdef class Run:
         else:
             with nogil, parallel(num_threads=threads):
                 if threadid() == 0:
-                    self.r.threads = self.team.threads = nn_region_threads()
+                    self.r.threads = nn_region_threads()
                     self.drive()
                 else:
                     self.follow(threadid())
@@ -282,14 +283,13 @@ cdef class Run:
 
     cdef void follow(self, int thread) noexcept nogil:
         """What threads other than 0 do: their shares of each stage that thread 0 opens."""
-        cdef long stage = 0
+        cdef nn_member me
+        me.thread, me.stage, me.tile = thread, 0, -1
         while True:
-            stage += 1
-            nn_team_await_open(self.team, stage)
+            me.stage = nn_team_await(self.team, me.stage)
             if self.team.leaving:
                 return
-            self.take_part(thread)
-            nn_team_arrive(self.team)
+            self.take_part(&me)
 
     cdef int64_t stage_end(self) noexcept nogil:
         cdef int64_t end = self.op + 1
@@ -297,16 +297,18 @@ cdef class Run:
             end += 1
         return end
 
-    cdef void take_part(self, int thread) noexcept nogil:
+    cdef void take_part(self, nn_member *me) noexcept nogil:
         cdef int64_t i
         for i in range(self.op, self.stage_end()):
-            SHARES[self.r.ops[i].kind](&self.r.ops[i], &self.r, i, thread)
+            SHARES[self.r.ops[i].kind](&self.r.ops[i], &self.r, i, me)
 
     cdef void drive(self) noexcept nogil:
         """Thread 0: the loop over steps and stages."""
         cdef int64_t i, end
         cdef double work = 0
         cdef bint alone = self.r.threads == 1
+        cdef nn_member me
+        me.thread, me.stage, me.tile = 0, 0, -1
         while True:
             if self.op == 0 and not self.begin_step():
                 break
@@ -314,13 +316,15 @@ cdef class Run:
             if self.op >= self.update_at and self.r.ops[end - 1].kind == NN_OP_update:
                 self.r.rule.step += 1
             if alone:
-                self.take_part(0)
+                self.take_part(&me)
             else:
+                me.stage += 1
                 for i in range(self.op, end):
-                    nn_tiles_reset(&self.r.tiles[i])
-                nn_team_open(self.team)
-                self.take_part(0)
-                nn_team_close(self.team)
+                    nn_tiles_reset(&self.r.tiles[i], me.stage)
+                nn_team_open(self.team, me.stage)
+                self.take_part(&me)
+                for i in range(self.op, end):
+                    nn_tiles_await(&self.r.tiles[i])
             for i in range(self.op, end):
                 work += <double> self.r.ops[i].cost * self.r.samples
             self.op = end
@@ -339,7 +343,7 @@ cdef class Run:
                     break
         if not alone:
             self.team.leaving = 1
-            nn_team_open(self.team)
+            nn_team_open(self.team, me.stage + 1)
 
     cdef bint begin_step(self) noexcept nogil:
         """Point the buffers at the next batch; False, with a reason, where there is no next step now."""
@@ -415,7 +419,7 @@ cdef class Run:
         self.tile = tile
         self.deadline = nn_seconds() + seconds if seconds else 0
         self.r.bad_row = -1
-        nn_tiles_reset(self.r.tiles)
+        nn_tiles_reset(self.r.tiles, 0)
         if threads <= 1:
             with nogil:
                 self.tiles_of(0)
@@ -432,8 +436,9 @@ cdef class Run:
         cdef nn_run mine = self.r
         cdef int64_t i, row, size = self.r.table.itemsize
         cdef nn_source *s
+        cdef nn_member me
+        me.thread, me.stage, me.tile = thread, 0, -1
         mine.threads = 1
-        mine.scratch = self.r.scratch + thread * self.r.scratch_bytes
         mine.base[<int> NN_BUFFER_workspace] = self.r.base[<int> NN_BUFFER_workspace] + thread * self.workspace
         s = &mine.source[0]
         if not s.in_place:
@@ -446,7 +451,7 @@ cdef class Run:
             mine.base[<int> NN_BUFFER_input] = <char *> s.data + row * s.stride if s.in_place else <char *> s.copy
             mine.base[<int> NN_BUFFER_output] = self.r.base[<int> NN_BUFFER_output] + row * self.n_out * size
             for i in range(self.n_ops):
-                SHARES[self.r.ops[i].kind](&self.r.ops[i], &mine, i, 0)
+                SHARES[self.r.ops[i].kind](&self.r.ops[i], &mine, i, &me)
             if mine.bad_row >= 0:
                 self.r.bad_row, self.r.bad_source = mine.bad_row, mine.bad_source
                 return

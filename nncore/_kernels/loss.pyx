@@ -9,7 +9,7 @@ from libc.string cimport memset
 
 from nncore._kernels.elementwise cimport Span, take
 from nncore._kernels.table cimport (
-    NN_CHUNK_ROWS, Table, View, nn_at, nn_index, nn_loss, nn_op, nn_run, nn_rowwise, nn_source, view,
+    NN_CHUNK_ROWS, Table, View, nn_at, nn_index, nn_loss, nn_member, nn_op, nn_run, nn_rowwise, nn_source, view,
 )
 from nncore._kernels.table import LOSSES, METRICS, SOURCES
 
@@ -17,7 +17,7 @@ cdef enum:
     GATHER_BYTES = 32768   # of a batch per span
 
 
-cdef void gather(const nn_op *op, nn_run *run, int64_t index, int thread) noexcept nogil:
+cdef void gather(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil:
     """Rows of source `variant` by number, converted; nothing where they can be read in place."""
     cdef nn_source *source = &run.source[op.variant]
     cdef Span s
@@ -27,7 +27,7 @@ cdef void gather(const nn_op *op, nn_run *run, int64_t index, int thread) noexce
     if source.in_place or source.data == NULL:
         return
     s.count = 0
-    while take(run, index, run.samples, max(1, GATHER_BYTES // max(1, 4 * source.n)), &s):
+    while take(run, index, me, run.samples, max(1, GATHER_BYTES // max(1, 4 * source.n)), &s):
         data = source.data if run.order != NULL else source.data + (run.row + s.first) * source.stride
         order = run.order + run.row + s.first if run.order != NULL else NULL
         if source.classes:
@@ -41,7 +41,8 @@ cdef void gather(const nn_op *op, nn_run *run, int64_t index, int thread) noexce
             run.bad_source = op.variant
 
 
-cdef void rowwise(const nn_op *op, nn_run *run, int64_t index, nn_rowwise kernel, bint gradient) noexcept nogil:
+cdef void rowwise(const nn_op *op, nn_run *run, int64_t index, nn_member *me, nn_rowwise kernel,
+                  bint gradient) noexcept nogil:
     """Apply a loss or metric to the claimed chunks of rows, and note their sums."""
     cdef nn_loss a
     cdef Span s
@@ -54,7 +55,7 @@ cdef void rowwise(const nn_op *op, nn_run *run, int64_t index, nn_rowwise kernel
     a.n = op.n
     a.param = op.param[0]
     s.count = 0
-    while take(run, index, run.samples, rows, &s):
+    while take(run, index, me, run.samples, rows, &s):
         for chunk in range(s.first // rows, (s.first + s.count + rows - 1) // rows):
             a.rows = min(rows, run.samples - chunk * rows) * op.factor
             a.scale = 1.0 / (run.samples * op.factor)
@@ -87,14 +88,14 @@ cdef inline void point(nn_loss *a, const nn_op *op, nn_run *run, nn_index row, b
             a.prob = <char *> nn_at(run, op, 4) + at
 
 
-cdef void loss(const nn_op *op, nn_run *run, int64_t index, int thread) noexcept nogil:
+cdef void loss(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil:
     """Σ weight loss, and the gradient of their mean over the batch."""
-    rowwise(op, run, index, run.table.loss[op.variant], True)
+    rowwise(op, run, index, me, run.table.loss[op.variant], True)
 
 
-cdef void metric(const nn_op *op, nn_run *run, int64_t index, int thread) noexcept nogil:
+cdef void metric(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil:
     """Σ weight metric."""
-    rowwise(op, run, index, run.table.metric[op.variant], False)
+    rowwise(op, run, index, me, run.table.metric[op.variant], False)
 
 
 def apply_rows(Table table, str kind, str name, p, target, Py_ssize_t rows, Py_ssize_t n, *, weight=None,

@@ -175,20 +175,24 @@ cdef extern from "team.h" nogil:
     ctypedef struct nn_tiles:
         pass
 
-    void nn_team_reset(nn_team *, int threads)
-    void nn_team_open(nn_team *)
-    void nn_team_await_open(nn_team *, long stage)
-    void nn_team_arrive(nn_team *)
-    void nn_team_close(nn_team *)
+    ctypedef struct nn_member:
+        int thread
+        long stage, tile
+
+    void nn_team_reset(nn_team *)
+    void nn_team_open(nn_team *, long stage)
+    long nn_team_await(nn_team *, long stage)
+    void nn_tiles_reset(nn_tiles *, long stage)
+    bint nn_next_tile(nn_tiles *, nn_member *, long count)
+    void nn_tiles_await(nn_tiles *)
     long nn_claim(nn_tiles *)
-    void nn_tiles_reset(nn_tiles *)
     double nn_seconds()
     int nn_region_threads()
     const char *nn_openmp_runtime()
 
 
-# A share does one thread's part of an operation: it claims tiles until none is left.
-ctypedef void (*share)(const nn_op *op, nn_run *run, int64_t index, int thread) noexcept nogil
+# A share does one thread's part of operation `index`: it takes tiles until none is left.
+ctypedef void (*share)(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil
 
 
 cdef class Table:

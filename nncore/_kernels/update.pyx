@@ -9,7 +9,7 @@ from libc.string cimport memset
 
 from nncore._kernels.elementwise cimport Span, take
 from nncore._kernels.table cimport (
-    Table, View, nn_at, nn_chunk, nn_index, nn_op, nn_rule, nn_run, view,
+    Table, View, nn_at, nn_chunk, nn_index, nn_member, nn_op, nn_rule, nn_run, view,
 )
 from nncore._kernels.table import OPTIMIZERS
 
@@ -19,26 +19,26 @@ cdef inline char *part(const nn_run *run, const nn_op *op, int i, int64_t offset
     return base + offset * run.table.itemsize if base != NULL else NULL
 
 
-cdef void penalty(const nn_op *op, nn_run *run, int64_t index, int thread) noexcept nogil:
+cdef void penalty(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil:
     """Penalties of chunks; their gradients are added to dW where it is given."""
     cdef Span s
     cdef const nn_chunk *c
     cdef int64_t i
     s.count = 0
-    while take(run, index, run.n_chunks, 1, &s):
+    while take(run, index, me, run.n_chunks, 1, &s):
         for i in range(s.first, s.first + s.count):
             c = &run.chunks[i]
             run.partial[op.slot * run.max_partials + i] = run.table.regularize(
                 c.n, c.l1, c.l2, part(run, op, 0, c.offset), part(run, op, 1, c.offset)) if c.l1 or c.l2 else 0
 
 
-cdef void norms(const nn_op *op, nn_run *run, int64_t index, int thread) noexcept nogil:
+cdef void norms(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil:
     """Σ g² of each chunk."""
     cdef Span s
     cdef double *norms = <double *> nn_at(run, op, 1)
     cdef int64_t i
     s.count = 0
-    while take(run, index, run.n_chunks, 1, &s):
+    while take(run, index, me, run.n_chunks, 1, &s):
         for i in range(s.first, s.first + s.count):
             norms[i] = run.table.sum_squares(run.chunks[i].n, part(run, op, 0, run.chunks[i].offset))
 
@@ -53,7 +53,7 @@ cdef double norm_scale(const nn_run *run, const double *norms, int64_t group) no
     return run.clipnorm / sqrt(total) if sqrt(total) > run.clipnorm else 1
 
 
-cdef void update(const nn_op *op, nn_run *run, int64_t index, int thread) noexcept nogil:
+cdef void update(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil:
     """Apply the rule to the claimed chunks."""
     cdef Span s
     cdef const nn_chunk *c
@@ -61,7 +61,7 @@ cdef void update(const nn_op *op, nn_run *run, int64_t index, int thread) noexce
     cdef void *slot[3]
     cdef int64_t i, k, group = -1
     s.count = 0
-    while take(run, index, run.n_chunks, 1, &s):
+    while take(run, index, me, run.n_chunks, 1, &s):
         for i in range(s.first, s.first + s.count):
             c = &run.chunks[i]
             if run.clipnorm and c.group != group:

@@ -204,8 +204,9 @@ INLINE double sum_softmax_wide(const nn_loss *a, int sparse) {
         for (nn_index j = 0; wait && j < n; j += LANES) {
             const nn_index left = n - j;
             const vf q = load_some(wait + j, left) * inverse;
-            const vf tj = sparse ? vselect(lane_numbers() == (integer)(label - j), one, zero) : load_some(t + j, left);
-            if (grad) store_some(grad + j, left, factor * (sum_t * q - tj));
+            /* By a select, as the compiler would fuse q with a subtraction, but only where prob is NULL */
+            const vf slope = sparse ? vselect(lane_numbers() == (integer)(label - j), q - one, q) : sum_t * q - load_some(t + j, left);
+            if (grad) store_some(grad + j, left, factor * slope);
             if (prob) store_some(prob + j, left, q);
         }
     }

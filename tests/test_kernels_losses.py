@@ -1,0 +1,273 @@
+"""Losses with their gradients, and metrics, against float64 NumPy."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+import reference as ref
+from kernels import Array, assert_close, assert_same_bits, each_name, each_table, edges, eps, generator, normal, output
+from nncore._kernels.loss import apply_rows
+from nncore._kernels.table import LOSS_TARGETS, LOSSES, METRIC_TARGETS, METRICS, Table
+
+SCALE, PARAM = 1 / 7, 0.75
+ROWS = [0, 1, 2, 3, 5, 17, 33]
+LOGITS = [name for name in LOSSES if name.endswith("_logits")]
+
+
+def widths(table: Table) -> list[int]:
+    return sorted({1, 2, 3, 10, *edges(table.lanes, 2 * table.lanes, 16, 512), 1100})
+
+
+def targets(name: str) -> str:
+    return str((LOSS_TARGETS | METRIC_TARGETS)[name])
+
+
+def example(table: Table, name: str, rows: int, n: int) -> tuple[Array, Array]:
+    """Predictions or logits, and targets in the domain of the loss: reals, labels, or in part one-hot."""
+    rng = generator(name, rows, n)
+    p = rng.standard_normal((rows, n)) * 2
+    if name == "binary_crossentropy":
+        p = rng.uniform(0.001, 0.999, (rows, n))
+    if targets(name) == "LABELS":
+        return p.astype(table.dtype), rng.integers(0, n, rows).astype("int32")
+    t = rng.standard_normal((rows, n))
+    if "crossentropy" in name:
+        t = rng.dirichlet(np.ones(n), rows) if name.startswith("categorical") else rng.uniform(0, 1, (rows, n))
+        t[::2] = np.eye(n)[rng.integers(0, n, len(t[::2]))]
+    return p.astype(table.dtype), t.astype(table.dtype)
+
+
+def weights(table: Table, rows: int) -> Array:
+    weight = generator("weight", rows).uniform(0, 3, rows).astype(table.dtype)
+    weight[1::4] = 0
+    return weight
+
+
+def apply(table: Table, name: str, p: Array, t: Array, **options: Any) -> tuple[float, Array, Array | None]:
+    """The loss, its gradient, and the probabilities if it is one of logits; outputs poisoned and guarded."""
+    rows, n = p.shape
+    grad = output(table, rows, n)
+    prob = output(table, rows, n) if name in LOGITS else None
+    options = {"scale": SCALE, "param": PARAM} | options
+    value = apply_rows(table, "loss", name, p, t, rows, n, grad=grad.flat, prob=None if prob is None else prob.flat, **options)
+    return value, grad.written(), None if prob is None else prob.written()
+
+
+def probabilities(name: str, z: Array) -> Array:
+    return ref.sigmoid(z) if name.startswith("binary") else ref.softmax(z)
+
+
+@each_table
+@each_name(LOSSES)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_loss(table: Table, name: str, weighted: bool) -> None:
+    for rows, n in product(ROWS, widths(table)):
+        if n > 100 and rows > 5:
+            continue
+        p, t = example(table, name, rows, n)
+        w = weights(table, rows) if weighted else np.ones(rows, table.dtype)
+        value, grad, prob = apply(table, name, p, t, weight=w if weighted else None)
+        per_row = ref.LOSSES[name][0](ref.float64(p), t if t.dtype.kind == "i" else ref.float64(t), PARAM)
+        roundings = eps(table) * (12 + n / table.lanes)
+        want, gradient = ref.loss(name, p, t, w, SCALE, PARAM)
+        assert_close(np.array(value), np.array(want), roundings * float(w @ (1 + per_row)), (rows, n))
+        share = 1.0 if targets(name) == "LABELS" or name.startswith("categorical") else 1 / n
+        assert_close(grad, gradient, roundings * (np.abs(gradient) + SCALE * share * w[:, None]), ("grad", rows, n))
+        if prob is not None:
+            assert_close(prob, probabilities(name, p), roundings, ("prob", rows, n))
+
+
+@each_table
+@each_name(LOSSES)
+def test_value_without_gradient(table: Table, name: str) -> None:
+    """The same number whatever else is asked for, and whatever stands in memory that is asked for nothing."""
+    for n in widths(table):
+        p, t = example(table, name, 5, n)
+        w = weights(table, 5)
+        value, grad, prob = apply(table, name, p, t, weight=w)
+        options = {"weight": w, "scale": SCALE, "param": PARAM}
+        assert apply_rows(table, "loss", name, p, t, 5, n, **options) == value
+        alone = output(table, 5, n)
+        assert apply_rows(table, "loss", name, p, t, 5, n, grad=alone.flat, **options) == value
+        assert_same_bits(alone.written(), grad, n)
+        if prob is not None:
+            alone = output(table, 5, n)
+            assert apply_rows(table, "loss", name, p, t, 5, n, prob=alone.flat, **options) == value
+            assert_same_bits(alone.written(), prob, n)
+
+
+@each_table
+@each_name(LOSSES)
+def test_in_place(table: Table, name: str) -> None:
+    """The gradient may take the place of p; so may the probabilities."""
+    for rows, n in product([1, 3, 33], widths(table)):
+        p, t = example(table, name, rows, n)
+        options = {"weight": weights(table, rows), "scale": SCALE, "param": PARAM}
+        value, grad, prob = apply(table, name, p, t, **options)
+        both = p.copy()
+        assert apply_rows(table, "loss", name, both, t, rows, n, grad=both, **options) == value
+        assert_same_bits(both, grad, ("grad", rows, n))
+        if prob is None:
+            continue
+        other = output(table, rows, n)
+        both = p.copy()
+        assert apply_rows(table, "loss", name, both, t, rows, n, grad=both, prob=other.flat, **options) == value
+        assert_same_bits(both, grad, ("grad", rows, n))
+        assert_same_bits(other.written(), prob, ("prob beside grad", rows, n))
+        both = p.copy()
+        assert apply_rows(table, "loss", name, both, t, rows, n, prob=both, grad=other.flat, **options) == value
+        assert_same_bits(both, prob, ("prob", rows, n))
+        assert_same_bits(other.written(), grad, ("grad beside prob", rows, n))
+        both = p.copy()
+        assert apply_rows(table, "loss", name, both, t, rows, n, prob=both, **options) == value
+        assert_same_bits(both, prob, ("prob alone", rows, n))
+
+
+@each_table
+@each_name(LOSSES)
+def test_rows_are_independent(table: Table, name: str) -> None:
+    """A row's bits are the same alone and at any place in a batch; the sum goes through float64."""
+    rows = 35
+    for n in widths(table):
+        p, t = example(table, name, rows, n)
+        w = weights(table, rows)
+        value, grad, prob = apply(table, name, p, t, weight=w)
+        total = 0.0
+        for i in range(rows):
+            part = slice(i, i + 1)
+            alone, g, q = apply(table, name, p[part], t[part], weight=w[part])
+            total += alone
+            assert_same_bits(g, grad[part], (n, i))
+            if q is not None and prob is not None:
+                assert_same_bits(q, prob[part], (n, i))
+        assert value == pytest.approx(total, rel=1e-13, abs=1e-300), n
+        middle = slice(3, 30)
+        assert_same_bits(apply(table, name, p[middle], t[middle], weight=w[middle])[1], grad[middle], n)
+
+
+@each_table
+@each_name(LOGITS)
+@pytest.mark.parametrize("size", [1.0, 100.0, 1e4, 1e30])
+def test_extreme_logits(table: Table, name: str, size: float) -> None:
+    """Right, not merely finite, where the exponential overflows: sure and right, sure and wrong, undecided."""
+    binary = name.startswith("binary")
+    for n in (1, 2, 10, 16, 17, 40):
+        labels = np.arange(4, dtype="int32") % n
+        hot = np.eye(n)[labels]
+        right, wrong = hot * 2 - 1, 1 - hot * 2
+        for z, what in [(right, "right"), (wrong, "wrong"), (np.ones((4, n)), "all"), (-np.ones((4, n)), "none")]:
+            z = (z * size).astype(table.dtype)
+            t = labels if targets(name) == "LABELS" else hot.astype(table.dtype)
+            value, grad, prob = apply(table, name, z, t)
+            want, gradient = ref.loss(name, z, t, None, SCALE)
+            spread = 1 if binary else n
+            assert_close(np.array(value), np.array(want), 8 * eps(table) * (abs(want) + spread), (n, what))
+            assert_close(grad, gradient, 8 * eps(table) * SCALE * spread, (n, what))
+            assert prob is not None
+            assert_close(prob, probabilities(name, z), 8 * eps(table) * spread, (n, what))
+
+
+@each_table
+@each_name([name for name in LOGITS if "categorical" in name])
+def test_impossible_class(table: Table, name: str) -> None:
+    """A logit of −inf has probability 0; as a class that cannot be it costs nothing, as the right one infinitely much."""
+    for n in (3, 10, 16, 17, 40):
+        z = normal(table, 2, n)
+        z[:, 1] = -np.inf
+        labels = np.array([0, 1], "int32")
+        t = labels if targets(name) == "LABELS" else np.eye(n)[labels].astype(table.dtype)
+        value, grad, prob = apply(table, name, z, t)
+        assert value == np.inf
+        first, _, _ = apply(table, name, z[:1], t[:1])
+        assert first == pytest.approx(-ref.log_softmax(np.delete(z[0], 1))[0], rel=8 * eps(table))
+        q = ref.softmax(z)
+        assert prob is not None
+        assert_close(prob, q, 8 * eps(table), n)
+        assert_close(grad, SCALE * (q - np.eye(n)[labels]), 8 * eps(table), n)
+
+
+@each_table
+def test_saturated_probability(table: Table) -> None:
+    """Clipped to [1e-7, 1 − 1e-7] as Keras does: a finite loss, and no gradient beyond."""
+    for value, t in product([0.0, 1.0, 5e-8, -3.0, 2.0], [0.0, 1.0]):
+        p, target = np.full((1, 3), value, table.dtype), np.full((1, 3), t, table.dtype)
+        got, grad, _ = apply(table, "binary_crossentropy", p, target)
+        sure = (value > 0.5) == (t > 0.5)
+        assert got == pytest.approx(1e-7 if sure else -np.log(1e-7), rel=0.25 if sure or value > 0.5 else 1e-6)
+        assert_same_bits(grad, np.zeros((1, 3), table.dtype))
+
+
+@each_table
+@each_name(LOSSES)
+def test_nan_stays(table: Table, name: str) -> None:
+    """A nan in a prediction makes the value nan, and nothing but its own row of the gradient."""
+    for n in (1, 3, 16, 17, 40):
+        for j in {0, n // 2, n - 1}:
+            p, t = example(table, name, 7, n)
+            _, clean, _ = apply(table, name, p, t)
+            p[4, j] = np.nan
+            value, grad, _ = apply(table, name, p, t)
+            assert np.isnan(value), (n, j)
+            assert np.isnan(grad[4, j]), (n, j)
+            assert_same_bits(np.delete(grad, 4, axis=0), np.delete(clean, 4, axis=0), (n, j))
+
+
+@each_table
+@each_name(LOSSES)
+def test_zero_weight(table: Table, name: str) -> None:
+    p, t = example(table, name, 6, 5)
+    value, grad, _ = apply(table, name, p, t, weight=np.zeros(6, table.dtype))
+    assert value == 0
+    assert not grad.any()
+
+
+# --- metrics ----------------------------------------------------------------------------------------------------
+
+
+def metric_example(table: Table, name: str, rows: int, n: int) -> tuple[Array, Array]:
+    """Predictions of few values, so that largest ones often tie, and targets that are often met."""
+    rng = generator(name, rows, n)
+    p = rng.integers(0, 4, (rows, n)) / 4
+    if targets(name) == "LABELS":
+        return p.astype(table.dtype), rng.integers(0, min(n, 3), rows).astype("int32")
+    t = np.eye(n)[rng.integers(0, min(n, 3), rows)] if name.startswith("cat") else rng.integers(0, 2, (rows, n))
+    return p.astype(table.dtype), t.astype(table.dtype)
+
+
+@each_table
+@each_name(METRICS)
+def test_metric(table: Table, name: str) -> None:
+    """These values are exact in any type, but for the weights: n is a power of two wherever one divides by it."""
+    for rows, n in product(ROWS, [1, 2, 4, 8, 16, 32, 64, 512, *widths(table)]):
+        p, t = metric_example(table, name, rows, n)
+        got = apply_rows(table, "metric", name, p, t, rows, n, param=0.5)
+        assert got == pytest.approx(ref.metric(name, p, t), rel=1e-15 if n & (n - 1) == 0 else 1e-14), (rows, n)
+        w = weights(table, rows)
+        got = apply_rows(table, "metric", name, p, t, rows, n, weight=w, param=0.25)
+        assert got == pytest.approx(ref.metric(name, p, t, w, 0.25), rel=1e-14), (rows, n)
+
+
+@each_table
+@each_name([name for name in METRICS if name.endswith("categorical_accuracy")])
+def test_largest_at_every_place(table: Table, name: str) -> None:
+    """Also with −inf or nan beside it; of equal ones the first counts."""
+    for n in widths(table)[1:]:
+        for best in {*range(min(n, 40)), n - 1}:
+            for others in (-np.inf, -1.0, np.nan):
+                p = np.full((1, n), others, table.dtype)
+                p[0, best:] = 3
+                hit, miss = (np.array([label], "int32") for label in (best, (best + 1) % n))
+                if targets(name) == "VALUES":
+                    hit, miss = (np.eye(n, dtype=table.dtype)[label] for label in (hit, miss))
+                assert apply_rows(table, "metric", name, p, hit, 1, n) == 1, (n, best, others)
+                assert apply_rows(table, "metric", name, p, miss, 1, n) == 0, (n, best, others)
+
+
+@each_table
+def test_undecided_prediction_matches_no_label(table: Table) -> None:
+    for n in (2, 16, 40):
+        p, label = np.full((3, n), np.nan, table.dtype), np.array([0, 1, n - 1], "int32")
+        assert apply_rows(table, "metric", "sparse_categorical_accuracy", p, label, 3, n) == 0
