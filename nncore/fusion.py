@@ -28,6 +28,8 @@ def fuse_forward(op: Op, forward: list[Op], backward: list[Op], keep: Tensor) ->
     z, y = op.operands
     assert z is not None and y is not None
     product = next((p for p in forward if p.kind == "dense_forward" and p.operands[3] is z), None)
+    if product is not None and product.variant != ACTIVATIONS["linear"]:
+        return  # z is the output of another activation, which this product has taken already
     readers = [p for p in forward + backward if p is not product and p is not op and p.touches(z)]  # type: ignore[arg-type]
     own = [p for p in readers if p.kind == "activate_backward" and p.operands[0] is z]
     if product is None or len(own) != len(readers) or z is keep.root:
@@ -47,6 +49,8 @@ def fuse_backward(op: Op, backward: list[Op]) -> None:
     if len(touching) != 1 or touching[0].kind != "dense_backward_input" or touching[0].operands[3] is not dy:
         return
     product = touching[0]
+    if product.operands[2] is not None:
+        return  # it has taken the derivative of the activation above already
     product.variant, product.param = op.variant, op.param
     product.cost += op.cost
     product.operands[2], product.operands[3] = kept, dz

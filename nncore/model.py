@@ -482,6 +482,9 @@ class Model:
 
     def __call__(self, x: Any) -> Array:
         """`predict` with the least overhead."""
+        prepared, threads = self._predictor, self.threads()
+        if prepared is not None and prepared.ready(x, threads):
+            return prepared.call(x)
         return self.predictor(x).predict(self._input_source(x), self.threads())
 
     def _input_source(self, x: Any) -> data.Source:

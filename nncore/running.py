@@ -37,7 +37,7 @@ class Predictor:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.program = prediction(graph, TILE_ROWS)
-        self.dtype = graph.state.dtype
+        self.dtype, self.shape = graph.state.dtype, graph.inputs.shape
         self.idle: dict[int, list[Any]] = {}  # runs by their number of threads
 
     def take(self, threads: int) -> Any:
@@ -52,6 +52,25 @@ class Predictor:
             )  # fmt: skip
             run.bind(BUFFERS["parameters"], self.graph.state.values)
             return run
+
+    def ready(self, x: Any, threads: int) -> bool:
+        """Whether `call` can take x as it is: few rows, in the model's dtype and layout."""
+        return (
+            type(x) is np.ndarray
+            and x.dtype == self.dtype
+            and x.shape[1:] == self.shape
+            and x.flags.c_contiguous
+            and x.flags.aligned
+            and (threads == 1 or len(x) * self.program.cost < PARALLEL_FLOPS)
+        )
+
+    def call(self, x: Array) -> Array:
+        """The outputs for rows that are `ready`, on the calling thread."""
+        out = np.empty((len(x), *self.program.output.shape), self.dtype)
+        run = self.take(1)
+        run.call(x, out, len(x))
+        self.idle[1].append(run)
+        return out
 
     def empty(self, rows: int) -> Array:
         """Room for the outputs of so many rows."""

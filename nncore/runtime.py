@@ -29,7 +29,7 @@ def chosen_isa() -> str:
 
 _isa = chosen_isa()
 _tables = {dtype: table.Table(_isa, dtype) for dtype in ("float32", "float64")}
-_threads: int | None = None
+_threads: int | None = None  # None: not looked at yet
 _seed: int | None = None
 
 
@@ -82,7 +82,10 @@ def check_threads(n: object, argument: str) -> int:
 
 def get_num_threads() -> int:
     """Most threads that a fit or predict uses, for models that set no `n_threads` of their own."""
-    return _threads if _threads is not None else default_threads()
+    global _threads
+    if _threads is None:
+        _threads = default_threads()
+    return _threads
 
 
 def set_num_threads(n: int | None) -> None:
@@ -91,7 +94,7 @@ def set_num_threads(n: int | None) -> None:
     Parameters
     ----------
     n : int or None
-        None returns to the default: the least of the process's CPU affinity, its control group's CPU quota, and
+        None looks at the machine again for the default: the least of the process's CPU affinity, its control group's CPU quota, and
         ``OMP_NUM_THREADS`` if set. Results have the same bits for any number.
     """
     global _threads

@@ -5,6 +5,7 @@ barriers), and thread 0 alone decides between stages. It returns to Python with 
 stopped when called again. `Run.predict` gives each thread whole tiles of rows, which need no barrier at all.
 """
 
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cython.parallel cimport parallel, threadid
 from libc.math cimport isfinite
 from libc.stdint cimport int32_t, int64_t, uint64_t
@@ -430,6 +431,31 @@ cdef class Run:
         if self.r.bad_row >= 0:
             return BAD_DATA
         return END if self.r.row >= self.rows else TIME
+
+    def call(self, x, out, int64_t rows):
+        """Predict `rows` rows on the calling thread: the shortest way, for arrays checked by the caller.
+
+        `x` (rows,·) and `out` are C-contiguous arrays of the table's type; `tiled` runs only.
+        """
+        cdef Py_buffer given, made
+        PyObject_GetBuffer(x, &given, PyBUF_SIMPLE)
+        try:
+            PyObject_GetBuffer(out, &made, PyBUF_WRITABLE)
+        except:
+            PyBuffer_Release(&given)
+            raise
+        self.r.source[0].data = <const char *> given.buf
+        self.r.source[0].stride = given.len // rows if rows else 0
+        self.r.source[0].in_place = 1
+        self.r.base[<int> NN_BUFFER_output] = <char *> made.buf
+        self.rows, self.r.row, self.tile, self.deadline = rows, 0, self.max_samples, 0
+        nn_tiles_reset(self.r.tiles, 0)
+        with nogil:
+            self.tiles_of(0)
+        self.r.source[0].data = NULL
+        self.r.base[<int> NN_BUFFER_output] = NULL
+        PyBuffer_Release(&given)
+        PyBuffer_Release(&made)
 
     cdef void tiles_of(self, int thread) noexcept nogil:
         """Take tiles of rows through the whole program, alone."""
