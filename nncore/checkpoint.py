@@ -172,7 +172,9 @@ def restore(path: Any, model: Model) -> Document | None:
             raise ValueError(f"format: expected a whole model of version {FORMAT}")
         mine = describe(model)
         if {**document["architecture"], "seed": None} != {**mine, "seed": None}:
-            raise ValueError("architecture: expected that of the model at hand. Build the same model, or delete the backup")
+            raise ValueError(
+                "architecture: expected that of the model at hand. Build the same model, or delete the backup"
+            )
         if model.objective is None or document["compile"] is None or len(document["rule"]) == 0:
             raise ValueError("compile: expected a compiled model. Call compile before fit")
         fill(model, tensors, document)
@@ -195,7 +197,8 @@ def load_weights(path: Any, model: Model) -> None:
         places = weight_tensors(model)
         strange = sorted(name for name in tensors if name.startswith("weights/") and name not in places)
         if strange:
-            raise ValueError(f"{strange[0]}: expected the layers {[layer.name for layer in model.layers]}; it has no place")
+            known = [layer.name for layer in model.layers]
+            raise ValueError(f"{strange[0]}: expected the layers {known}; it has no place")
         copy_tensors(places, tensors)
 
     guarded(path, into)

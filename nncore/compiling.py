@@ -12,6 +12,7 @@ from nncore import losses, metrics, optimizers
 from nncore._kernels.table import ACTIVATIONS
 from nncore.graph import Symbol, topological
 from nncore.layers.base import Layer
+from nncore.metrics import Metric
 from nncore.program import Builder, Program, Tensor
 from nncore.registry import serialize, snake_case
 from nncore.state import State
@@ -91,8 +92,8 @@ class Objective:
 
     optimizer: optimizers.Optimizer
     loss: losses.Loss | None
-    metrics: list[metrics.Metric] = field(default_factory=list)
-    weighted_metrics: list[metrics.Metric] = field(default_factory=list)
+    metrics: list[Metric] = field(default_factory=list)
+    weighted_metrics: list[Metric] = field(default_factory=list)
     matmul_precision: str = "highest"
 
     @classmethod
@@ -119,7 +120,7 @@ class Objective:
         }
 
 
-def metric_list(given: Any, argument: str) -> list[metrics.Metric]:
+def metric_list(given: Any, argument: str) -> list[Metric]:
     """One metric or a list of them as a list."""
     items = [] if given is None else list(given) if isinstance(given, (list, tuple)) else [given]
     return [metrics.get(item, argument) for item in items]
@@ -166,11 +167,11 @@ def step(graph: Graph, goal: Objective, *, training: bool, weighted: bool, max_s
     target = b.target(y.shape[:-1] if labels else y.shape, labels)
     weight = b.weight() if weighted else None
     plans = [(m, None) for m in goal.metrics] + [(m, weight) for m in goal.weighted_metrics]
-    planned = [(m, m.plan(goal.loss, y.shape[-1], plan.fused, activation), w) for m, w in plans]
+    planned = [(m.plan(goal.loss, y.shape[-1], plan.fused, activation), w) for m, w in plans]
     p = b.detach_last(y) if plan.fused else y
-    shown = plan.fused and any(how.reads == "outputs" for _, how, _ in planned)
+    shown = plan.fused and any(how.reads == "outputs" for how, _ in planned)
     b.loss(plan.kernel, p, target, weight, y if shown else None, goal.loss.param)
-    for (metric, how, w), name in zip(planned, metric_names(goal), strict=True):
+    for (how, w), name in zip(planned, metric_names(goal), strict=True):
         b.metric(name, how.kernel, p if how.reads == "logits" else y, target, w, how.param)
     if any(q.regularizer and q.trainable for q in state.parameters):
         b.penalty()

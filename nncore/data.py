@@ -31,13 +31,16 @@ def as_array(data: Any, argument: str) -> Array:
     try:
         array = np.asarray(data)
     except ValueError as error:
-        raise ValueError(f"{argument}: expected a rectangular array of numbers, got rows that differ: {error}") from None
+        raise ValueError(
+            f"{argument}: expected a rectangular array of numbers, got rows that differ: {error}"
+        ) from None
     if array.dtype.kind == "O":
         try:
             array = array.astype(np.float64)
         except (TypeError, ValueError):
             raise TypeError(
-                f"{argument}: expected numbers, got an array of Python objects. Convert it: np.asarray({argument}, float)"
+                f"{argument}: expected numbers, got an array of Python objects. "
+                f"Convert it: np.asarray({argument}, float)"
             ) from None
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{argument}: expected real numbers, got dtype {array.dtype}. Encode it as numbers first")
@@ -125,8 +128,8 @@ class Source:
             wrong = ~((values >= 0) & (values < self.classes) & (values == np.floor(values)))
             value = self.array[row].reshape(-1)[int(np.argmax(wrong))]
             return ValueError(
-                f"{self.argument}: expected whole labels from 0 to {self.classes - 1} (the last layer has {self.classes} "
-                f"units), got {value} in row {row}. Renumber the labels, or widen the last layer"
+                f"{self.argument}: expected whole labels from 0 to {self.classes - 1} (the last layer has "
+                f"{self.classes} units), got {value} in row {row}. Renumber the labels, or widen the last layer"
             )
         with np.errstate(over="ignore"):
             wrong = np.isfinite(values) & np.isinf(values.astype(self.dtype))
@@ -190,7 +193,8 @@ def targets(y: Any, rows: int, outputs: Shape, labels: bool, dtype: np.dtype[Any
             remedy = '. One-hot targets go with loss="categorical_crossentropy"'
         elif not labels and array.ndim == 1 and len(outputs) == 1 and len(array) == rows:
             remedy = '. Integer labels go with loss="sparse_categorical_crossentropy", or use nncore.to_categorical'
-        raise ValueError(f"{argument}: expected shape ({expected}{',' if not shape else ''}), got {array.shape}{remedy}")
+        comma = "" if shape else ","
+        raise ValueError(f"{argument}: expected shape ({expected}{comma}), got {array.shape}{remedy}")
     source = Source(array, argument, dtype, outputs[-1] if labels else 0)
     if labels:
         source.check_labels()
@@ -286,7 +290,9 @@ def split(
     if sample_weight is not None:
         sample_weight = as_array(sample_weight, "sample_weight")
         if sample_weight.shape[:1] != (len(x),):
-            raise ValueError(f"sample_weight: expected shape ({len(x)},), one weight per sample, got {sample_weight.shape}")
+            raise ValueError(
+                f"sample_weight: expected shape ({len(x)},), one weight per sample, got {sample_weight.shape}"
+            )
         held_out = (*held_out, sample_weight[cut:])
         sample_weight = sample_weight[:cut]
     return x[:cut], y[:cut], sample_weight, held_out

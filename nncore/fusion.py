@@ -26,11 +26,10 @@ def fuse(forward: list[Op], backward: list[Op], keep: Tensor) -> None:
 def fuse_forward(op: Op, forward: list[Op], backward: list[Op], keep: Tensor) -> None:
     """Y = f(X W + b) in one product, where nothing else reads Z (its own derivative may)."""
     z, y = op.operands
-    assert z is not None and y is not None
     product = next((p for p in forward if p.kind == "dense_forward" and p.operands[3] is z), None)
     if product is not None and product.variant != ACTIVATIONS["linear"]:
         return  # z is the output of another activation, which this product has taken already
-    readers = [p for p in forward + backward if p is not product and p is not op and p.touches(z)]  # type: ignore[arg-type]
+    readers = [p for p in forward + backward if p is not product and p is not op and p.touches(z)]
     own = [p for p in readers if p.kind == "activate_backward" and p.operands[0] is z]
     if product is None or len(own) != len(readers) or z is keep.root:
         return
@@ -44,8 +43,7 @@ def fuse_forward(op: Op, forward: list[Op], backward: list[Op], keep: Tensor) ->
 def fuse_backward(op: Op, backward: list[Op]) -> None:
     """dZ = (dY' Wᵀ) ⊙ f′(kept) in one product, where the product alone makes dY and nothing else reads it."""
     kept, dy, dz = op.operands
-    assert dy is not None
-    touching = [p for p in backward if p is not op and p.touches(dy)]  # type: ignore[arg-type]
+    touching = [p for p in backward if p is not op and p.touches(dy)]
     if len(touching) != 1 or touching[0].kind != "dense_backward_input" or touching[0].operands[3] is not dy:
         return
     product = touching[0]

@@ -54,7 +54,8 @@ def check_shape(shape: Any, argument: str) -> Shape:
         exact = False
     if not exact or not axes or min(known) < 1:
         raise ValueError(
-            f"{argument}: expected the positive sizes of one sample, such as 784, (28, 28) or (None, 784), got {shape!r}"
+            f"{argument}: expected the positive sizes of one sample, such as 784, (28, 28) or (None, 784), "
+            f"got {shape!r}"
         )
     total = 1
     for axis in known:

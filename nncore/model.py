@@ -28,7 +28,7 @@ def check_count(value: Any, argument: str, least: int = 1) -> int:
     return int(value)
 
 
-class Model:
+class Model(Structure):
     """A neural network: layers of neurons joined by weighted connections.
 
     ``Model([layer, …])`` is a stack; ``Model(inputs, outputs)`` a graph of symbols from `Input` and called layers.
@@ -70,53 +70,14 @@ class Model:
         n_threads: int | None = None,
         dtype: str = "float32",
     ) -> None:
-        if dtype not in ("float32", "float64"):
-            raise ValueError(f'dtype: expected "float32" or "float64", got {dtype!r}')
-        self.name = name or "model"
-        self.dtype = dtype
         self.n_threads = None if n_threads is None else runtime.check_threads(n_threads, "n_threads")
         self.counters = np.zeros(2, np.int64)  # training steps, passes over data
         self.objective: Objective | None = None
+        self.slots: dict[str, Array] = {}  # of the optimizer, laid out as the weights
         self.history: Any = None
         self.fit_state: training.Fit | None = None
         self.stop_training = False
-        self.graph: Graph | None = None
-        self.reseed(runtime.next_seed() if seed is None else runtime.check_seed(seed, "seed"))
-        self._reset()
-        inputs = layers if inputs is None else inputs
-        self.is_stack = outputs is None
-        self._stack: list[Layer] = []
-        self._input: Symbol | None = None
-        if outputs is not None:
-            if not isinstance(inputs, Symbol) or not isinstance(outputs, Symbol):
-                raise TypeError("inputs, outputs: expected one Input and one output symbol, got others (lists of several "
-                                "are not supported)")  # fmt: skip
-            self._adopt(Graph(inputs, outputs, dtype))
-        else:
-            for layer in self._as_list(layers):
-                self._append(layer)
-            if self._input is not None and self._stack:
-                self.build(self._input.shape)
-
-    @staticmethod
-    def _as_list(layers: Any) -> list[Any]:
-        if layers is None:
-            return []
-        if not isinstance(layers, (list, tuple)):
-            raise TypeError(f"layers: expected a list of layers, or inputs and outputs, got {type(layers).__name__}")
-        return list(layers)
-
-    def _append(self, layer: Any) -> None:
-        if isinstance(layer, Symbol) and layer.layer is None and not self._stack and self._input is None:
-            self._input = layer
-            return
-        if not isinstance(layer, Layer):
-            raise TypeError(f"layers: expected Layer objects, got {layer!r}. For example nncore.Dense(10)")
-        if layer.takes_many:
-            raise ValueError(f"layers: {type(layer).__name__} joins several inputs; use Model(inputs, outputs)")
-        if any(layer is other for other in self._stack) or layer.state is not None:
-            raise ValueError(f"layers: {type(layer).__name__} {layer.name or ''} is in a model already; make a new layer")
-        self._stack.append(layer)
+        super().__init__(layers, outputs, inputs, name, seed, dtype)
 
     def reseed(self, seed: int) -> None:
         """Let later random choices derive from `seed`; weights stay."""
@@ -126,102 +87,12 @@ class Model:
     def _reset(self) -> None:
         """Forget compiled programs."""
         self._predictor: Predictor | None = None
-        self._steppers: dict[bool, Stepper] = {}
+        self._steppers: dict[bool, Stepper] = {}  # those that are not in use, by whether they train
 
     def _adopt(self, graph: Graph) -> None:
-        self.graph = graph
-        graph.state.initialize(np.random.Generator(np.random.Philox(key=np.array([self.seed, WEIGHTS_STREAM], np.uint64))))
-        self._reset()
+        super()._adopt(graph)
         if self.objective:
             self._prepare(self.objective)
-
-    # -- structure -------------------------------------------------------------------------------------------------
-
-    @property
-    def layers(self) -> list[Layer]:
-        """Layers in the order in which they compute."""
-        return list(self._stack) if self.is_stack or self.graph is None else list(self.graph.layers)
-
-    @property
-    def built(self) -> bool:
-        """Whether shapes and weights are settled."""
-        return self.graph is not None
-
-    @property
-    def input_shape(self) -> tuple[int | None, ...] | None:
-        """Shape of x, the batch as None; None before `build`."""
-        return (None, *self.graph.inputs.shape) if self.graph else None
-
-    @property
-    def output_shape(self) -> tuple[int | None, ...] | None:
-        """Shape of predictions, the batch as None; None before `build`."""
-        return (None, *self.graph.outputs.shape) if self.graph else None
-
-    def build(self, input_shape: Any) -> None:
-        """Settle shapes and draw the initial weights.
-
-        Parameters
-        ----------
-        input_shape : int or tuple
-            784, (784,) or (None, 784).
-        """
-        shape = check_shape(input_shape, "input_shape")
-        if self.graph is not None:
-            if shape != self.graph.inputs.shape:
-                raise ValueError(f"input_shape: the model is built for {self.graph.inputs.shape}, got {shape}. Make a new model")
-            return
-        if not self._stack:
-            raise ValueError("layers: expected at least one layer, got none. Give Model a list, or call add")
-        first = symbol = Input(shape)
-        try:
-            for layer in self._stack:
-                symbol = layer(symbol)
-        except Exception:
-            for layer in self._stack:
-                layer.input_shapes = None
-            raise
-        self._adopt(Graph(first, symbol, self.dtype))
-
-    def _built(self, x: Any = None) -> Graph:
-        """The graph; built from the shape of `x` if need be."""
-        if self.graph is None:
-            if x is None:
-                raise ValueError("the model has no shapes yet: call build(input_shape), fit or predict first")
-            self.build(np.shape(x)[1:] or (1,))
-        assert self.graph is not None
-        return self.graph
-
-    @property
-    def state(self) -> Any:
-        """Parameters and their layout."""
-        return self._built().state
-
-    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
-        """The layer of this name or index."""
-        if (name is None) == (index is None):
-            raise ValueError("name, index: expected one of them")
-        if index is not None:
-            return self.layers[index]
-        for layer in self.layers:
-            if layer.name == name:
-                return layer
-        raise ValueError(f"name: expected one of {[layer.name for layer in self.layers]}, got {name!r}")
-
-    def count_params(self) -> int:
-        """Number of weights and biases."""
-        return sum(p.size for p in self.state.parameters)
-
-    def summary(self, print_fn: Any = print) -> None:
-        """Print the layers, their output shapes and numbers of parameters."""
-        print_fn(summary(self))
-
-    def get_weights(self) -> list[Array]:
-        """Copies of all arrays in Keras's order: per layer kernel (in, out), bias (out,)."""
-        return [self.state.view(p).copy() for p in self.state.parameters]
-
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Replace all arrays, in the order and shapes of `get_weights`."""
-        assign(self.state, self.state.parameters, weights, "weights")
 
     # -- training --------------------------------------------------------------------------------------------------
 
@@ -293,7 +164,7 @@ class Model:
         return known
 
     def _sources(
-        self, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None, prefix: str = ""
+        self, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None, *, prefix: str = ""
     ) -> tuple[data.Source, data.Source, data.Source | None]:
         """x, y and weights, checked."""
         x = data.as_array(x, f"{prefix}x")
@@ -350,7 +221,8 @@ class Model:
             The loss is Σ wᵢ ℓᵢ / n.
         initial_epoch : int, default 0
         steps_per_epoch : int, optional
-            Batches per epoch; default one pass over the data. A pass that an epoch leaves unfinished goes on in the next.
+            Batches per epoch; default one pass over the data. A pass that an epoch leaves unfinished goes on in the
+            next.
         validation_batch_size : int, optional
             Only what callbacks see as batches; default `batch_size`.
         validation_freq : int, default 1

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nncore._kernels.table import ACTIVATION_KEPT, ACTIVATIONS, BUFFERS, LOSSES, METRICS, OPERATIONS, OPTIMIZERS
+from nncore.fusion import fuse
 
 if TYPE_CHECKING:
     from nncore.activations import Activation
@@ -44,8 +45,6 @@ class Tensor:
 
     Attributes
     ----------
-    root : Tensor
-        Whose memory it is: its own, or that of the tensor it is a reshape of.
     differentiable : bool
         Whether anything that learns comes before it.
     buffer : str
@@ -61,6 +60,7 @@ class Tensor:
 
     @property
     def root(self) -> Tensor:
+        """Whose memory this is: its own, or that of the tensor it is a reshape of."""
         return self.alias_of.root if self.alias_of else self
 
     @property
@@ -108,8 +108,9 @@ class Op:
         hidden = set(WRITES[self.kind]) - set(BOTH.get(self.kind, ()))
         return (o for i, o in enumerate(self.operands) if i not in hidden)
 
-    def touches(self, tensor: Tensor) -> bool:
+    def touches(self, tensor: Operand) -> bool:
         """Whether it reads or writes the memory of `tensor`."""
+        assert isinstance(tensor, Tensor)
         return any(isinstance(o, Tensor) and o.root is tensor.root for o in self.operands)
 
 
@@ -150,6 +151,7 @@ class Builder:
     training: bool = False
     forward: list[Op] = field(default_factory=list)
     backward: list[Op] = field(default_factory=list)
+    penalties: list[Op] = field(default_factory=list)  # at the end of the backward section: they add to gradients
     update: list[Op] = field(default_factory=list)
     sums: list[Sum] = field(default_factory=list)
     tape: list[tuple[Tensor, Op | None, Callable[[Tensor], None]]] = field(default_factory=list)
@@ -187,11 +189,11 @@ class Builder:
             return z
         y = Tensor(z.shape, z.differentiable)
         if activation.kernel == "softmax":
-            rowwise = {"factor": z.size // z.shape[-1], "n": z.shape[-1], "cost": 20 * z.size}
+            sizes = rowwise(z, 20)
             self.record(
                 y,
-                Op("softmax", [z, y], **rowwise),
-                lambda dy: self.send(z, lambda dz: Op("softmax_backward", [y, dy, dz], **rowwise)),
+                Op("softmax", [z, y], **sizes),
+                lambda dy: self.send(z, lambda dz: Op("softmax_backward", [y, dy, dz], **sizes)),
             )
             return y
         kept = y if ACTIVATION_KEPT[activation.kernel] == "Y" else z
@@ -217,7 +219,9 @@ class Builder:
         y = Tensor(x.shape, x.differentiable)
         settings: dict[str, Any] = {"slot": layer, "param": (rate, 0.0), "n": x.size, "cost": 10 * x.size}
         self.record(
-            y, Op("dropout", [x, y], **settings), lambda dy: self.send(x, lambda dx: Op("dropout", [dy, dx], **settings))
+            y,
+            Op("dropout", [x, y], **settings),
+            lambda dy: self.send(x, lambda dx: Op("dropout", [dy, dx], **settings)),
         )
         return y
 
@@ -248,8 +252,8 @@ class Builder:
         y = Tensor(a.shape, a.differentiable or b.differentiable)
 
         def backward(dy: Tensor) -> None:
-            for x, other in ((a, b), (b, a)):
-                self.send(x, lambda dx, other=other: Op("multiply", [dy, other, dx], n=dy.size, cost=dy.size))
+            self.send(a, lambda da: Op("multiply", [dy, b, da], n=dy.size, cost=dy.size))
+            self.send(b, lambda db: Op("multiply", [dy, a, db], n=dy.size, cost=dy.size))
 
         self.record(y, Op("multiply", [a, b, y], n=y.size, cost=y.size), backward)
         return y
@@ -330,7 +334,7 @@ class Builder:
         return w
 
     def detach_last(self, y: Tensor) -> Tensor:
-        """Take the softmax or sigmoid that makes `y` out of the program, for a loss that fuses it; returns its input."""
+        """Take the softmax or sigmoid that makes `y` out, for a loss that fuses it; returns its input."""
         root = y.root
         op = next(op for op in reversed(self.forward) if any(w is root for w in op.writes()))
         self.forward.remove(op)
@@ -339,30 +343,27 @@ class Builder:
         assert isinstance(z, Tensor)
         return z
 
-    def loss(self, kernel: str, p: Tensor, target: Tensor, weight: Tensor | None, prob: Tensor | None, param: float) -> None:
+    def loss(
+        self, kernel: str, p: Tensor, target: Tensor, weight: Tensor | None, prob: Tensor | None, param: float
+    ) -> None:
         """Σ weight loss(p, target); in training also dP, and with `prob` the probabilities of logits."""
         grad = Tensor(p.shape) if self.training and p.differentiable else None
-        n = p.shape[-1]
-        self.forward.append(
-            Op("loss", [p, target, weight, grad, prob], LOSSES[kernel], self.sum("loss", "loss"),
-               factor=p.size // n, n=n, cost=30 * p.size, param=(param, 0.0))  # fmt: skip
-        )
+        operands: list[Operand] = [p, target, weight, grad, prob]
+        slot = self.sum("loss", "loss")
+        self.forward.append(Op("loss", operands, LOSSES[kernel], slot, param=(param, 0.0), **rowwise(p, 30)))
         if grad is not None:
             self.gradients[id(p)] = grad
 
     def metric(self, name: str, kernel: str, p: Tensor, target: Tensor, weight: Tensor | None, param: float) -> None:
         """Σ weight metric(p, target)."""
-        n = p.shape[-1]
-        self.forward.append(
-            Op("metric", [p, target, weight], METRICS[kernel], self.sum(name, "metric"),
-               factor=p.size // n, n=n, cost=4 * p.size, param=(param, 0.0))  # fmt: skip
-        )
+        slot = self.sum(name, "metric")
+        operands: list[Operand] = [p, target, weight]
+        self.forward.append(Op("metric", operands, METRICS[kernel], slot, param=(param, 0.0), **rowwise(p, 4)))
 
     def penalty(self) -> None:
         """The regularizers' penalties, and in training their gradients."""
         gradient = Whole("gradients") if self.training else None
-        op = Op("penalty", [Whole("parameters"), gradient], slot=self.sum("penalty", "penalty"))
-        (self.backward if self.training else self.forward).append(op)
+        self.penalties.append(Op("penalty", [Whole("parameters"), gradient], slot=self.sum("penalty", "penalty")))
 
     def optimize(self, kernel: str, clips_norm: bool) -> None:
         """The update of all trainable parameters."""
@@ -390,17 +391,21 @@ class Builder:
         layout_bytes : int
             Size of the parameters' buffer.
         """
-        from nncore.fusion import fuse
-
         self.play_backward()
         fuse(self.forward, self.backward, keep=output)
-        ops = self.forward + self.backward + self.update
+        ops = self.forward + self.backward + self.penalties + self.update
         update_at = len(ops) - len(self.update)
         workspace = plan(ops, max_samples, self.itemsize, output)
         place_barriers(ops, update_at, max_samples, self.itemsize, layout_bytes)
         return Program(
             encode(ops, self.itemsize), update_at, workspace, max_samples, self.sums, output, sum(op.cost for op in ops)
         )
+
+
+def rowwise(x: Tensor, flops: int) -> dict[str, Any]:
+    """Sizes of an operation on rows along the last axis of `x`, at so many FLOPs an element."""
+    n = x.shape[-1]
+    return {"factor": x.size // n, "n": n, "cost": flops * x.size}
 
 
 def tensors_of(op: Op) -> Iterator[Tensor]:
@@ -421,7 +426,8 @@ def plan(ops: list[Op], max_samples: int, itemsize: int, output: Tensor) -> int:
     spans: dict[int, list[Any]] = {}  # id → [first op, last op, bytes, tensor]
     for i, op in enumerate(ops):
         for root in tensors_of(op):
-            spans.setdefault(id(root), [i, i, -(-tensor_bytes(root, max_samples, itemsize) // CACHE_LINE) * CACHE_LINE, root])[1] = i
+            lines = -(-tensor_bytes(root, max_samples, itemsize) // CACHE_LINE)
+            spans.setdefault(id(root), [i, i, lines * CACHE_LINE, root])[1] = i
     if id(output.root) in spans:
         spans[id(output.root)][1] = len(ops)
     placed: list[list[Any]] = []
@@ -448,8 +454,11 @@ def locate(operand: Operand, itemsize: int) -> tuple[str, int]:
 
 
 def place_barriers(ops: list[Op], update_at: int, max_samples: int, itemsize: int, layout_bytes: int) -> None:
-    """Put a barrier before each operation that reads or writes what one since the last barrier wrote, or writes what
-    one read; and before the update section, where the engine looks at the sums."""
+    """Put barriers where an operation depends on another since the last barrier.
+
+    That is where it reads or writes what the other wrote, or writes what the other read; and before the update
+    section, where the engine looks at the sums.
+    """
 
     def extent(operand: Operand) -> tuple[str, int, int]:
         buffer, start = locate(operand, itemsize)

@@ -146,6 +146,7 @@ class Stepper:
             self.run.bind(BUFFERS["gradients"], self.gradients)
             for i, slot in enumerate(slots or []):
                 self.run.bind(BUFFERS[f"slot_{i}"], slot)
+            assert steps is not None
             self.run.bind_random(seed, steps)
             self.run.bind_rule(optimizer.rule, optimizer.clipnorm or optimizer.global_clipnorm or 0.0)
 

@@ -24,5 +24,6 @@ def summary(model: Model) -> str:
     lines = [f"{row[0]:{widths[0]}}  {row[1]:{widths[1]}}  {row[2]:>{widths[2]}}" for row in rows]
     lines.insert(1, "─" * len(lines[0]))
     total, learned = model.count_params(), sum(p.size for p in model.graph.state.parameters if p.trainable)
-    lines.append(f"Total: {total:,} parameters ({total * model.graph.state.dtype.itemsize:,} bytes), {learned:,} trainable")
+    size = total * model.graph.state.dtype.itemsize
+    lines.append(f"Total: {total:,} parameters ({size:,} bytes), {learned:,} trainable")
     return "\n".join(lines)

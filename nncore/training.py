@@ -168,11 +168,11 @@ class Fit:
         if self.callbacks.on_diverged(self.epoch, self.batch):
             self.model.stop_training = True
             return False
-        where = f"epoch {self.epoch}, batch {self.batch}; the step was not applied, the weights are the last finite ones"
+        place = f"epoch {self.epoch}, batch {self.batch}"
+        where = f"{place}; the step was not applied, the weights are the last finite ones"
         for source in self.data:
-            found = source.nonfinite(rows) if source else None
-            if found:
-                raise ValueError(f"{source.argument}: expected finite values, but {found} ({where}). Clean the data")  # type: ignore[union-attr]
+            if source is not None and (found := source.nonfinite(rows)):
+                raise ValueError(f"{source.argument}: expected finite values, but {found} ({where}). Clean the data")
         raise DivergedError(
             f"training diverged: a loss or gradient is not finite ({where}). "
             "Lower learning_rate, scale the inputs, or clip gradients with the optimizer's clipnorm",
@@ -226,7 +226,9 @@ class Fit:
         """Take up what `save` wrote."""
         state = checkpoint.restore(path, self.model)
         if state is None:
-            raise FormatError(f"{path}: expected the backup of a running fit, got a saved model. Delete it to start anew")
+            raise FormatError(
+                f"{path}: expected the backup of a running fit, got a saved model. Delete it to start anew"
+            )
         self.set_state(state)
 
 

@@ -85,9 +85,8 @@ class Concatenate(Layer):
         """Sizes added up along the axis; the other axes must agree."""
         axis = self.sample_axis(shapes[0])
         if any(s[:axis] + s[axis + 1 :] != shapes[0][:axis] + shapes[0][axis + 1 :] for s in shapes):
-            raise ValueError(
-                f"Concatenate: expected inputs that agree except along axis {self.axis}, got {', '.join(map(str, shapes))}"
-            )
+            given = ", ".join(map(str, shapes))
+            raise ValueError(f"Concatenate: expected inputs that agree except along axis {self.axis}, got {given}")
         return (*shapes[0][:axis], sum(s[axis] for s in shapes), *shapes[0][axis + 1 :])
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:

@@ -1,0 +1,20 @@
+from nncore._kernels.table import Table, _Array
+
+def gemm(
+    table: Table,
+    a: _Array,
+    b: _Array,
+    out: _Array,
+    M: int,
+    N: int,
+    K: int,
+    *,
+    a_transposed: bool = False,
+    b_transposed: bool = False,
+    bias: _Array | None = None,
+    activation: str = "linear",
+    alpha: float = 0.0,
+    z: _Array | None = None,
+    kept: _Array | None = None,
+    ldc: int = -1,
+) -> bool: ...

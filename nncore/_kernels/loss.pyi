@@ -1,0 +1,31 @@
+from typing import Literal
+
+from nncore._kernels.table import Table, _Array
+
+def apply_rows(
+    table: Table,
+    kind: Literal["loss", "metric"],
+    name: str,
+    p: _Array,
+    target: _Array,
+    rows: int,
+    n: int,
+    *,
+    weight: _Array | None = None,
+    scale: float = 1.0,
+    param: float = 0.0,
+    grad: _Array | None = None,
+    prob: _Array | None = None,
+) -> float: ...
+def apply_gather(
+    table: Table,
+    source: str,
+    data: _Array,
+    stride: int,
+    rows: int,
+    n: int,
+    out: _Array,
+    *,
+    order: _Array | None = None,
+    classes: int = 0,
+) -> int: ...

@@ -1,0 +1,46 @@
+from typing import Any, TypeAlias
+
+import numpy as np
+from typing_extensions import Buffer
+
+# Contiguous memory; what is written must be writable. NumPy's own stubs make its arrays buffers from Python 3.12 on.
+_Array: TypeAlias = Buffer | np.ndarray[Any, Any]
+
+# Names of kernels.def and program.h with their ids, and the words that stand beside them there.
+ACTIVATIONS: dict[str, int]
+ACTIVATION_KEPT: dict[str, str]
+LOSSES: dict[str, int]
+LOSS_TARGETS: dict[str, str]
+METRICS: dict[str, int]
+METRIC_TARGETS: dict[str, str]
+OPTIMIZERS: dict[str, int]
+SOURCES: dict[str, int]
+FUNCTIONS: dict[str, int]
+OPERATIONS: dict[str, int]
+BUFFERS: dict[str, int]
+
+CHUNK_ROWS: int
+OPERANDS: int
+OPERATION_BYTES: int
+CHUNK_BYTES: int
+RULE_BYTES: int
+
+class Table:
+    def __init__(self, isa: str, dtype: str) -> None: ...
+    @property
+    def isa(self) -> str: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def lanes(self) -> int: ...
+    @property
+    def tile(self) -> tuple[int, int]: ...
+
+class View:
+    @property
+    def size(self) -> int: ...
+    @property
+    def itemsize(self) -> int: ...
+
+def available() -> list[str]: ...
+def permutation(seed: int, stream: int, out: _Array) -> None: ...

@@ -1,0 +1,203 @@
+"""The structure of a model: its layers, their shapes and their weights. `Model` adds what trains and predicts."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nncore import runtime
+from nncore.compiling import Graph
+from nncore.graph import Input, Symbol, check_shape
+from nncore.layers.base import Layer, assign
+from nncore.state import Array
+from nncore.summary import summary
+
+WEIGHTS_STREAM = 2**64 - 1  # keeps the initial weights' random numbers apart from shuffles and dropout
+
+
+def dtype_name(dtype: Any) -> str:
+    """ "float32" or "float64", from that, a NumPy dtype or type."""
+    for name in ("float32", "float64"):
+        if dtype is not None and dtype in (name, np.dtype(name).type):
+            return name
+    raise ValueError(f'dtype: expected "float32" or "float64", got {dtype!r}')
+
+
+class Structure:
+    """Layers and weights; see `nncore.Model` for the parameters."""
+
+    def __init__(self, layers: Any, outputs: Any, inputs: Any, name: str | None, seed: int | None, dtype: Any) -> None:
+        if name is not None and (not isinstance(name, str) or not name):
+            raise TypeError(f"name: expected a string with characters, or None, got {name!r}")
+        self.name = name or "model"
+        self.dtype = dtype_name(dtype)
+        self.seed = runtime.next_seed() if seed is None else runtime.check_seed(seed, "seed")
+        self.graph: Graph | None = None
+        self._stack: list[Layer] = []
+        self._input: Symbol | None = None
+        self._lock = threading.RLock()  # the first predictions of several threads build once
+        self._reset()
+        self.is_stack = outputs is None and inputs is None
+        if not self.is_stack:
+            inputs = layers if inputs is None else inputs
+            if not isinstance(inputs, Symbol) or not isinstance(outputs, Symbol):
+                raise TypeError(
+                    "inputs, outputs: expected one Input and one output symbol, got "
+                    f"{type(inputs).__name__} and {type(outputs).__name__} (several of them are not supported)"
+                )
+            self._adopt(Graph(inputs, outputs, self.dtype))
+            return
+        if layers is not None and not isinstance(layers, (list, tuple)):
+            raise TypeError(f"layers: expected a list of layers, or inputs and outputs, got {type(layers).__name__}")
+        for layer in layers or []:
+            self._append(layer)
+        if self._input is not None and self._stack:
+            self.build(self._input.shape)
+
+    def _append(self, layer: Any) -> None:
+        """Put a layer, or first of all an Input, on top of the stack."""
+        if isinstance(layer, Symbol) and layer.layer is None and not self._stack and self._input is None:
+            self._input = layer
+            return
+        if not isinstance(layer, Layer):
+            raise TypeError(f"layers: expected Layer objects, got {layer!r}. For example nncore.Dense(10)")
+        if layer.takes_many:
+            raise ValueError(f"layers: {type(layer).__name__} joins several inputs; use Model(inputs, outputs)")
+        if any(layer is other for other in self._stack) or layer.input_shapes is not None:
+            raise ValueError(f"layers: {type(layer).__name__} {layer.name or ''} is in a model already; make a new layer")
+        self._stack.append(layer)
+
+    def _reset(self) -> None:
+        """Forget what was compiled for the structure so far."""
+
+    def _adopt(self, graph: Graph) -> None:
+        """Take this graph, and draw its weights."""
+        graph.state.initialize(np.random.Generator(np.random.Philox(key=np.array([self.seed, WEIGHTS_STREAM], np.uint64))))
+        self.graph = graph
+        self._reset()
+
+    def _release(self) -> None:
+        """Forget all shapes and weights."""
+        self.graph = None
+        self._reset()
+        for layer in self._stack:
+            layer.input_shapes = layer.state = None
+            layer.parameters = []
+
+    def _restack(self, stack: list[Layer]) -> None:
+        """Make `stack` the layers; if there are shapes, build again, with the weights of the layers that stay."""
+        shape = self.graph.inputs.shape if self.graph else self._input.shape if self._input else None
+        old, kept = self._stack, {id(layer): layer.get_weights() for layer in self._stack if self.graph}
+        self._release()
+        self._stack = stack
+        try:
+            if shape and stack:
+                self.build(shape)
+        except Exception:
+            self._stack = old
+            if shape and old:
+                self.build(shape)
+            raise
+        finally:
+            for layer in self._stack:
+                if id(layer) in kept:
+                    layer.set_weights(kept[id(layer)])
+
+    # -- what users see --------------------------------------------------------------------------------------------
+
+    @property
+    def layers(self) -> list[Layer]:
+        """Layers in the order in which they compute."""
+        return list(self._stack) if self.is_stack or self.graph is None else list(self.graph.layers)
+
+    @property
+    def built(self) -> bool:
+        """Whether shapes and weights are settled."""
+        return self.graph is not None
+
+    @property
+    def input_shape(self) -> tuple[int | None, ...] | None:
+        """Shape of x, the batch as None; None before `build`."""
+        return (None, *self.graph.inputs.shape) if self.graph else None
+
+    @property
+    def output_shape(self) -> tuple[int | None, ...] | None:
+        """Shape of predictions, the batch as None; None before `build`."""
+        return (None, *self.graph.outputs.shape) if self.graph else None
+
+    def build(self, input_shape: Any) -> None:
+        """Settle shapes and draw the initial weights.
+
+        Parameters
+        ----------
+        input_shape : int or tuple
+            784, (784,) or (None, 784).
+        """
+        shape = check_shape(input_shape, "input_shape")
+        with self._lock:
+            if self.graph is not None:
+                if shape != self.graph.inputs.shape:
+                    raise ValueError(
+                        f"input_shape: the model is built for {self.graph.inputs.shape}, got {shape}. Make a new model"
+                    )
+                return
+            if not self._stack:
+                raise ValueError("layers: expected at least one layer, got none. Give Model a list, or call add")
+            first = symbol = Input(shape)
+            try:
+                for layer in self._stack:
+                    symbol = layer(symbol)
+                self._adopt(Graph(first, symbol, self.dtype))
+            except Exception:
+                self._release()
+                raise
+
+    def _built(self, x: Array | None = None) -> Graph:
+        """The graph; built from the shape of `x` if need be."""
+        if self.graph is None:
+            if x is None:
+                raise ValueError("the model has no shapes yet: call build(input_shape), fit or predict first")
+            if not x.ndim:
+                raise ValueError("x: expected an array of samples, shape (n, …), got a single number")
+            self.build(x.shape[1:] or (1,))
+        assert self.graph is not None
+        return self.graph
+
+    @property
+    def state(self) -> Any:
+        """Parameters and their layout."""
+        return self._built().state
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """The layer of this name or index."""
+        if (name is None) == (index is None):
+            raise ValueError("name, index: expected one of them")
+        layers = self.layers
+        if index is not None:
+            try:
+                return layers[index]
+            except IndexError:
+                raise ValueError(f"index: expected one of the {len(layers)} layers, got {index}") from None
+        for layer in layers:
+            if layer.name == name:
+                return layer
+        raise ValueError(f"name: expected one of {[layer.name for layer in layers]}, got {name!r}")
+
+    def count_params(self) -> int:
+        """Number of weights and biases."""
+        return sum(p.size for p in self.state.parameters)
+
+    def summary(self, print_fn: Any = print) -> None:
+        """Print the layers, their output shapes and numbers of parameters."""
+        print_fn(summary(self))
+
+    def get_weights(self) -> list[Array]:
+        """Copies of all arrays in Keras's order: per layer kernel (in, out), bias (out,)."""
+        return [self.state.view(p).copy() for p in self.state.parameters]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Replace all arrays, in the order and shapes of `get_weights`."""
+        assign(self.state, self.state.parameters, weights, "weights")

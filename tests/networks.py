@@ -1,0 +1,180 @@
+"""Any model of the library once more in plain float64 NumPy, and random models to compare it on.
+
+`forward` walks a model's graph with one formula per layer; `objective` is the loss of a batch with penalties;
+`numerical_gradients` differentiates that by central differences. Of the library they use names, shapes and
+hyper-parameters, and none of its arithmetic.
+"""
+
+from __future__ import annotations
+
+from functools import cache, reduce
+from typing import Any
+
+import nncore as nn
+import numpy as np
+import reference as ref
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+STEP = 1e-5  # of a central difference: the errors h² f‴ / 6 and eps f / h are both about 1e-11
+ELEMENTWISE = ["relu", "leaky_relu", "elu", "selu", "sigmoid", "tanh", "softplus", "gelu", "silu"]
+
+
+@cache
+def mask(n: int, seed: int, layer: int, step: int, rate: float) -> Array:
+    """Factors that dropout number `layer` of a model applies at a training step."""
+    return ref.dropout_mask(n, 0, (seed, layer << 48 ^ step), rate)
+
+
+def activated(activation: Any, z: Array) -> Array:
+    return ref.softmax(z) if activation.kernel == "softmax" else ref.activate(activation.kernel, z, activation.alpha)
+
+
+def forward(model: nn.Model, weights: list[Array], x: Array, step: int | None = None) -> Array:
+    """The outputs for a batch x; with `step`, those of that training step, dropout on."""
+    assert model.graph is not None
+    left, values, dropouts = list(weights), {id(model.graph.inputs): ref.float64(x)}, 0
+    for symbol in model.graph.symbols[1:] if model.graph.symbols[0].layer is None else model.graph.symbols:
+        layer: Any = symbol.layer
+        if layer is None:
+            continue
+        xs = [values[id(s)] for s in symbol.inputs]
+        y = xs[0]
+        if isinstance(layer, nn.Dense):
+            y = np.tensordot(y, left.pop(0), 1)
+            y = activated(layer.activation, y + left.pop(0) if layer.use_bias else y)
+        elif isinstance(layer, nn.Activation):
+            y = activated(layer.activation, y)
+        elif isinstance(layer, nn.Dropout):
+            if step is not None and layer.rate:
+                y = y * mask(y.size, model.seed, dropouts, step, layer.rate).reshape(y.shape)
+            dropouts += 1
+        elif isinstance(layer, nn.Add):
+            y = reduce(np.add, xs)
+        elif isinstance(layer, nn.Multiply):
+            y = reduce(np.multiply, xs)
+        elif isinstance(layer, nn.Concatenate):
+            y = np.concatenate(xs, axis=layer.axis)
+        elif isinstance(layer, nn.Rescaling):
+            y = layer.scale * y + layer.offset
+        else:
+            assert isinstance(layer, (nn.Flatten, nn.Reshape)), layer
+            y = y.reshape(len(y), *((-1,) if isinstance(layer, nn.Flatten) else layer.target_shape))
+        values[id(symbol)] = y
+    assert not left
+    return values[id(model.graph.outputs)]
+
+
+def losses(loss: Any, p: Array, target: Array) -> Array:
+    """The loss of every sample (B,): the mean over its rows where there are several; on probabilities, not on logits."""
+    name, rows = loss.registry.name_of(loss), p.reshape(-1, p.shape[-1])
+    if loss.target == "labels":
+        target = ref.one_hot(np.asarray(target).reshape(-1), p.shape[-1])
+    target = ref.float64(target).reshape(rows.shape)
+    if name.endswith("crossentropy"):
+        if loss.from_logits:
+            rows = ref.sigmoid(rows) if name.startswith("binary") else ref.softmax(rows)
+        if name.startswith("binary"):
+            value = ref.LOSSES["binary_crossentropy"][0](rows, target, 0.0)
+        else:
+            value = -(target * np.log(rows)).sum(axis=1)
+    else:
+        value = ref.LOSSES[name][0](rows, target, loss.param)
+    return value.reshape(len(p), -1).mean(axis=1)
+
+
+def penalties(model: nn.Model, weights: list[Array]) -> float:
+    """Regularizers of what is trainable."""
+    pairs = zip(model.state.parameters, weights, strict=True)
+    return sum(ref.regularize(w, p.regularizer.l1, p.regularizer.l2)[0] for p, w in pairs if p.regularizer and p.trainable)
+
+
+def objective(
+    model: nn.Model, weights: list[Array], x: Array, target: Array, weight: Array | None = None, step: int | None = None
+) -> float:
+    """Σ weight loss / B, and the penalties."""
+    value = losses(model.objective.loss, forward(model, weights, x, step), target)
+    return float((value if weight is None else ref.float64(weight) * value).mean()) + penalties(model, weights)
+
+
+def numerical_gradients(
+    model: nn.Model, x: Array, target: Array, weight: Array | None = None, step: int | None = None, most: int = 10**9
+) -> list[Array]:
+    """Central differences of `objective` by every trainable weight; NaN beyond `most` of an array, chosen at random."""
+    weights = [ref.float64(w) for w in model.get_weights()]
+    rng, found = np.random.default_rng(0), list[Array]()
+    for p, w in zip(model.state.parameters, weights, strict=True):
+        g = np.zeros_like(w)
+        if p.trainable:
+            g[...] = np.nan
+            for i in rng.permutation(w.size)[:most]:
+                kept = w.flat[i]
+                w.flat[i] = kept + STEP
+                above = objective(model, weights, x, target, weight, step)
+                w.flat[i] = kept - STEP
+                g.flat[i] = (above - objective(model, weights, x, target, weight, step)) / (2 * STEP)
+                w.flat[i] = kept
+        found.append(g)
+    return found
+
+
+def gradients(model: nn.Model, x: Array, target: Array, weight: Array | None = None) -> tuple[float, list[Array]]:
+    """Loss and gradients of one training step of a model compiled with SGD(1): by how much it moves the weights."""
+    before = model.get_weights()
+    value = model.train_on_batch(x, target, weight)
+    return value if isinstance(value, float) else value[0], [a - b for a, b in zip(before, model.get_weights(), strict=True)]
+
+
+def randomize(model: nn.Model, seed: int = 0, scale: float = 0.5) -> None:
+    """Give every weight, biases too, a value that is nowhere special."""
+    rng = np.random.default_rng(seed)
+    model.set_weights([scale * rng.standard_normal(w.shape) for w in model.get_weights()])
+
+
+def random_model(seed: int, *, width: int = 6, threads: int = 1, dtype: str = "float64", layers: int = 9) -> nn.Model:
+    """A model of random layers joined at random, in which every layer counts; 3 softmax outputs."""
+    rng = np.random.default_rng(seed)
+
+    def width_() -> int:
+        return int(rng.integers(1, width + 1))
+
+    def pick(options: list[Any]) -> Any:
+        return options[int(rng.integers(len(options)))]
+
+    first = nn.Input((width_(), width_()) if rng.random() < 0.5 else (width_(),))
+    pool = [first]
+    used: set[int] = set()
+
+    def call(layer: nn.Layer, *symbols: Any) -> Any:
+        used.update(map(id, symbols))
+        made = layer(list(symbols) if len(symbols) > 1 else symbols[0])
+        pool.append(made)
+        return made
+
+    for _ in range(layers):
+        x = pick(pool)
+        alike = [s for s in pool if s.shape == x.shape]
+        kind = pick(["dense", "dense", "dense", "activation", "dropout", "add", "multiply", "concatenate", "reshape", "rescaling"])
+        if kind == "dense":
+            regularizer = pick([None, None, "l2", nn.regularizers.L1L2(0.01, 0.02)])
+            call(nn.Dense(width_(), activation=pick([None, None, "softmax", *ELEMENTWISE]), use_bias=rng.random() < 0.8,
+                          kernel_regularizer=regularizer, trainable=bool(rng.random() < 0.85)), x)  # fmt: skip
+        elif kind == "activation":
+            call(nn.Activation(pick(["softmax", *ELEMENTWISE])), x)
+        elif kind == "dropout":
+            call(nn.Dropout(pick([0.0, 0.25, 0.5])), x)
+        elif kind in ("add", "multiply"):
+            call(nn.Add() if kind == "add" else nn.Multiply(), x, *(pick(alike) for _ in range(int(rng.integers(1, 3)))))
+        elif kind == "concatenate":
+            axis = int(rng.integers(1, len(x.shape) + 1))
+            call(nn.Concatenate(axis=pick([axis, axis - 1 - len(x.shape)])), x, *(pick(alike) for _ in range(2)))
+        elif kind == "reshape":
+            call(pick([nn.Flatten(), nn.Reshape((1, -1)), nn.Reshape((*reversed(x.shape), 1))]), x)
+        else:
+            call(nn.Rescaling(0.7, -0.2), x)
+    loose = [nn.Flatten()(s) for s in pool if id(s) not in used]
+    joined = nn.Concatenate()(loose) if len(loose) > 1 else loose[0]
+    model = nn.Model(first, nn.Dense(3, activation="softmax")(joined), seed=seed, dtype=dtype, n_threads=threads)
+    randomize(model, seed)
+    return model

@@ -1,0 +1,215 @@
+"""Update rules, regularizers and sums, against float64 NumPy."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from itertools import product
+
+import numpy as np
+import pytest
+import reference as ref
+from kernels import Array, assert_close, assert_same_bits, each_name, each_table, edges, eps, lengths, normal, output
+from nncore._kernels import update
+from nncore._kernels.table import OPTIMIZERS, RULE_BYTES, Table
+from reference import Rule
+
+# What a rule is told for all optimizers, and what only some listen to.
+COMMON = [{}, {"grad_scale": 0.25}, {"clip_value": 0.5}, {"weight_decay": 0.1}, {"grad_scale": 3.0, "clip_value": 1.0, "weight_decay": 0.5}]  # fmt: skip
+OWN = {
+    "sgd": [{"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}],
+    "adam": [{"beta_1": 0.5, "beta_2": 0.9, "epsilon": 1e-3}, {"beta_1": 0.0}],
+    "rmsprop": [
+        {"momentum": 0.9}, {"centered": True}, {"momentum": 0.5, "centered": True}, {"rho": 0.5, "epsilon": 1e-2},
+    ],
+}  # fmt: skip
+RULES = [(name, Rule(**kind | own)) for name in OPTIMIZERS for kind in COMMON for own in [{}, *OWN.get(name, [])]]
+each_rule = pytest.mark.parametrize(("name", "rule"), RULES)
+
+
+def fields(rule: Rule, step: int) -> Array:
+    """nn_rule: the fields of `Rule` in their order, then the step."""
+    rule_fields = np.array([*map(float, asdict(rule).values()), step], "float64")
+    assert rule_fields.nbytes == RULE_BYTES
+    return rule_fields
+
+
+def train(table: Table, name: str, rule: Rule, w: Array, gradients: Array) -> list[Array]:
+    """W and the slots after one update for each row of `gradients`."""
+    arrays = [output(table, w.size, fill=x) for x in (w, 0, 0, 0)]
+    for step, g in enumerate(gradients, start=1):
+        kept = g.copy()
+        update.apply_update(table, name, arrays[0].flat, g, [x.flat for x in arrays[1:]], fields(rule, step))
+        assert_same_bits(g, kept, "the gradient")
+    return [x.written()[0] for x in arrays]
+
+
+@each_table
+@each_rule
+def test_training(table: Table, name: str, rule: Rule) -> None:
+    """After several steps W and the slots in use are those of the formula, a few roundings of each step apart."""
+    steps = 6
+    for n in lengths(table):
+        w, gradients = normal(table, n), normal(table, steps, n, key="g")
+        want, slots = ref.float64(w), [np.zeros(n) for _ in range(3)]
+        moved, largest = np.zeros(n), [np.zeros(n) for _ in range(3)]
+        for step, g in enumerate(gradients, start=1):
+            before, want = want, ref.update(name, want, g, slots, rule, step)
+            moved += np.abs(before) + 4 * np.abs(want - before) + 8 * rule.learning_rate
+            largest = [np.maximum(a, np.abs(s)) for a, s in zip(largest, slots, strict=True)]
+        got, *got_slots = train(table, name, rule, w, gradients)
+        assert_close(got, want, 4 * eps(table) * moved, n)
+        for k in range(3):
+            if got_slots[k].any():  # a slot may be idle where its part of the rule is not asked for
+                assert_close(got_slots[k], slots[k], 8 * steps * eps(table) * (largest[k] + 1e-2), ("slot", k, n))
+
+
+@each_table
+@each_rule
+def test_elements_are_independent(table: Table, name: str, rule: Rule) -> None:
+    """An element's bits do not depend on the run it is in, so parameters may be divided anywhere."""
+    n = 3 * table.lanes + 2
+    w, gradients = normal(table, n), normal(table, 3, n, key="g")
+    together = train(table, name, rule, w, gradients)
+    for part in [slice(i, i + 1) for i in range(n)] + [slice(1, n), slice(table.lanes - 1, 2 * table.lanes + 1)]:
+        for alone, all_of_it in zip(train(table, name, rule, w[part], gradients[:, part]), together, strict=True):
+            assert_same_bits(alone, all_of_it[part], part)
+
+
+@each_table
+@each_name(OPTIMIZERS)
+def test_clipping(table: Table, name: str) -> None:
+    """Clipped after scaling: a step along ±1e20 is that along ±clip_value."""
+    w = normal(table, 20)
+    g, clipped = normal(table, 20, scale=1e20), normal(table, 20)
+    clipped[:] = np.copysign(0.5, g)
+    one = train(table, name, Rule(clip_value=0.5, grad_scale=0.25), w, g[None])
+    two = train(table, name, Rule(), w, clipped[None])
+    for a, b in zip(one, two, strict=True):
+        assert_same_bits(a, b)
+
+
+@each_table
+@each_rule
+def test_nan_gradient(table: Table, name: str, rule: Rule) -> None:
+    """A nan reaches its own parameter, also through a clip, and no other."""
+    n = 2 * table.lanes + 3
+    w, g = normal(table, n), normal(table, 1, n, key="g")
+    clean = train(table, name, rule, w, g)[0]
+    for i in (0, table.lanes, n - 1):
+        bad = g.copy()
+        bad[0, i] = np.nan
+        expected = clean.copy()
+        expected[i] = np.nan
+        assert_same_bits(train(table, name, rule, w, bad)[0], expected, i)
+
+
+@each_table
+@each_name(OPTIMIZERS)
+def test_zero_gradient(table: Table, name: str) -> None:
+    """Nothing moves, nothing is divided by 0."""
+    w = normal(table, 20)
+    got, *slots = train(table, name, Rule(), w, np.zeros((3, 20), table.dtype))
+    assert_same_bits(got, w)
+    assert not any(s.any() for s in slots)
+
+
+@each_table
+def test_centered_variance_is_not_negative(table: Table) -> None:
+    """Of a constant gradient the variance tends to 0, and rounding must not push it below."""
+    w, g = np.zeros(64, table.dtype), np.broadcast_to(normal(table, 64, scale=100), (3000, 64)).copy()
+    got = train(table, "rmsprop", Rule(centered=True, epsilon=0.0 + 1e-7), w, g)[0]
+    assert np.isfinite(got).all()
+
+
+@each_table
+def test_rule_of_another_size_is_refused(table: Table) -> None:
+    x = np.zeros(3, table.dtype)
+    with pytest.raises(ValueError, match="one float64 per field"):
+        update.apply_update(table, "sgd", x, x.copy(), [], np.zeros(3))
+
+
+# --- sums -------------------------------------------------------------------------------------------------------
+
+
+def column_sums(table: Table, x: Array) -> tuple[Array, bool]:
+    y = output(table, x.shape[1])
+    finite = update.apply_column_sums(table, x, y.flat, *x.shape)
+    return y.written()[0], finite
+
+
+@each_table
+def test_column_sums(table: Table) -> None:
+    for rows, cols in product([0, 1, 2, 3, 4, 5, 63, 64, 65, 127, 128, 129, 300], lengths(table)):
+        x = normal(table, rows, cols)
+        y, finite = column_sums(table, x)
+        magnitude = np.abs(ref.float64(x)).sum(axis=0)
+        assert_close(y, ref.float64(x).sum(axis=0), (rows + 1) * eps(table) / 2 * magnitude, (rows, cols))
+        assert finite
+        whole = np.round(4 * x)
+        assert_close(column_sums(table, whole)[0], ref.float64(whole).sum(axis=0), 0, (rows, cols))
+
+
+@each_table
+def test_column_sums_of_many_rows(table: Table) -> None:
+    """The error grows far slower than the number of rows."""
+    rows, cols = 20_000, 5
+    x = np.abs(normal(table, rows, cols))
+    want = np.array([math.fsum(column) for column in ref.float64(x).T])
+    assert_close(column_sums(table, x)[0], want, (16 + rows / 64) * eps(table) / 2 * want)
+
+
+@each_table
+def test_column_bits(table: Table) -> None:
+    """A column's bits are the same whatever columns are summed beside it."""
+    for rows in (1, 5, 64, 65, 300):
+        x = normal(table, rows, 6 * table.lanes + 3)
+        together, _ = column_sums(table, x)
+        for j in range(x.shape[1]):
+            for width in (1, 2, table.lanes + 1):
+                part = x[:, j : j + width]
+                assert_same_bits(column_sums(table, part.copy())[0], together[j : j + width], (rows, j, width))
+
+
+@each_table
+def test_column_sums_flag(table: Table) -> None:
+    """inf and nan are seen in every column, also where only the sum overflows."""
+    cols, largest = 2 * table.lanes + 3, np.finfo(table.dtype).max
+    for rows, j, value in product([2, 65], range(cols), [np.inf, np.nan, largest]):
+        x = np.zeros((rows, cols), table.dtype)
+        x[0, j] = x[-1, j] = value
+        expected = np.zeros(cols)
+        expected[j] = np.inf if value == largest else value
+        y, finite = column_sums(table, x)
+        assert not finite, (rows, j, value)
+        assert_close(y, expected, 0, (rows, j, value))
+
+
+@each_table
+def test_sum_squares(table: Table) -> None:
+    for n in sorted({*lengths(table), *edges(16 * table.lanes), 5000}):
+        x = normal(table, n)
+        want = math.fsum(v * v for v in ref.float64(x).tolist())
+        tolerance = (n / table.lanes + 8) * np.finfo(float).eps  # squares and sums are in float64
+        assert update.apply_sum_squares(table, x) == pytest.approx(want, rel=tolerance), n
+    for i in range(4 * table.lanes + 1):
+        one = np.zeros(4 * table.lanes + 1, table.dtype)
+        one[i] = 1e30
+        assert update.apply_sum_squares(table, one) == float(one[i]) ** 2, i
+        one[i] = np.nan
+        assert np.isnan(update.apply_sum_squares(table, one)), i
+
+
+@each_table
+@pytest.mark.parametrize(("l1", "l2"), [(0.01, 0.0), (0.0, 0.01), (0.3, 0.7)])
+def test_regularize(table: Table, l1: float, l2: float) -> None:
+    for n in sorted({*lengths(table), *edges(16 * table.lanes), 5000}):
+        w, g = normal(table, n), normal(table, n, key="g")
+        w[::3] = 0
+        value, gradient = ref.regularize(w, l1, l2)
+        tolerance = (n / table.lanes + 8) * np.finfo(float).eps
+        assert update.apply_regularize(table, l1, l2, w) == pytest.approx(value, rel=tolerance), n
+        total = output(table, n, fill=g)
+        assert update.apply_regularize(table, l1, l2, w, total.flat) == pytest.approx(value, rel=tolerance), n
+        magnitude = np.abs(g) + 2 * np.abs(gradient)
+        assert_close(total.written()[0], ref.float64(g) + gradient, 2 * eps(table) * magnitude, n)
