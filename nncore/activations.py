@@ -7,11 +7,10 @@ the product that feeds it. Z are the inputs and Y = f(Z) the outputs, of any sha
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
+from nncore.arguments import check_flag, check_nonnegative
 from nncore.registry import Configurable, Registry
 
 
@@ -42,32 +41,11 @@ ACTIVATIONS: Registry[Activation] = Registry("activation")
 
 
 def get(identifier: Any, argument: str = "activation") -> Activation:
-    """Turn a name, configuration, class or object into an `Activation`.
-
-    Parameters
-    ----------
-    identifier : str, dict, type, Activation or None
-        None stands for `Linear`.
-    argument : str
-        The user's argument, for error messages.
-
-    Raises
-    ------
-    ValueError
-        The name is unknown, or the configuration has unknown keys.
-    TypeError
-        `identifier` is none of these.
-    """
+    """Turn a name, configuration, class or object into an `Activation`; None is `Linear`. See `Registry.get`."""
     return ACTIVATIONS.get("linear" if identifier is None else identifier, argument, Activation)
 
 
-def _check_slope(argument: str, value: Any) -> None:
-    number = isinstance(value, Real) and not isinstance(value, bool)
-    if not (number and 0 <= value < math.inf):
-        raise (ValueError if number else TypeError)(
-            f"{argument}: expected a finite number ≥ 0, got {value!r}; the derivative is computed from the outputs, "
-            "whose sign must be that of the inputs"
-        )
+SLOPE_REMEDY = "the derivative is computed from the outputs, whose sign must be that of the inputs"
 
 
 @ACTIVATIONS.register()
@@ -105,7 +83,7 @@ class LeakyRelu(Activation):
     negative_slope: float = 0.2
 
     def __post_init__(self) -> None:
-        _check_slope("negative_slope", self.negative_slope)
+        check_nonnegative(self.negative_slope, "negative_slope", SLOPE_REMEDY)
 
     @property
     def alpha(self) -> float:
@@ -137,7 +115,7 @@ class Elu(Activation):
     alpha: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_slope("alpha", self.alpha)
+        check_nonnegative(self.alpha, "alpha", SLOPE_REMEDY)
 
 
 @ACTIVATIONS.register()
@@ -194,10 +172,7 @@ class Gelu(Activation):
     approximate: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.approximate, bool):
-            raise TypeError(
-                f"approximate: expected True or False, got {self.approximate!r}; True is the approximation by tanh"
-            )
+        check_flag(self.approximate, "approximate", "True is the approximation by tanh")
 
     @property
     def kernel(self) -> str:

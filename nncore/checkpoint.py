@@ -7,7 +7,7 @@ classes by registered names only, and are read without running or importing anyt
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from nncore.compiling import Objective
 from nncore.errors import FormatError
 from nncore.graph import Input, Symbol
 from nncore.layers.base import LAYERS, Layer
-from nncore.registry import serialize
+from nncore.registry import serialize, snake_case
 from nncore.state import Array
 
 if TYPE_CHECKING:
@@ -38,22 +38,22 @@ def describe(model: Model) -> Document:
     graph = model.graph
     about = {"name": model.name, "dtype": model.dtype, "seed": str(model.seed), "stack": model.is_stack}
     if graph is None:
-        return about | {"input_shape": None, "layers": [serialize(layer) for layer in model.layers]}
+        return about | {"input_shape": None, "layers": [entry_of(layer) for layer in model.layers]}
     number = {id(s): i for i, s in enumerate(graph.symbols)}
     layers = [
-        serialize(s.layer) | {"inputs": [number[id(i)] for i in s.inputs]} for s in graph.symbols if s.layer is not None
+        entry_of(s.layer) | {"inputs": [number[id(i)] for i in s.inputs]} for s in graph.symbols if s.layer is not None
     ]
     return about | {"input_shape": list(graph.inputs.shape), "layers": layers}
 
 
 def construct(about: Document, custom: Mapping[str, type[Layer]]) -> Model:
     """A new model of the described architecture."""
-    from nncore.model import Model
+    from nncore.model import Model, Sequential
 
     settings = {"name": about["name"], "dtype": about["dtype"], "seed": int(about["seed"])}
     layers = [layer_of(entry, custom) for entry in about["layers"]]
     if about["stack"]:
-        model = Model(layers, **settings)
+        model = Sequential(layers, **settings)
         if about["input_shape"] is not None:
             model.build(tuple(about["input_shape"]))
         return model
@@ -64,6 +64,18 @@ def construct(about: Document, custom: Mapping[str, type[Layer]]) -> Model:
         read = [symbols[i] for i in entry["inputs"]]
         symbols.append(layer(read if layer.takes_many else read[0]))
     return Model(symbols[0], symbols[-1], **settings)
+
+
+def entry_of(layer: Layer) -> Document:
+    """A layer's class, by its registered name or else its own, and configuration; `layer_of` is its inverse."""
+    cls = type(layer)
+    if cls in LAYERS.classes.values():
+        return serialize(layer)
+    if snake_case(cls.__name__) in LAYERS.classes:
+        raise ValueError(
+            f"layer {layer.name}: expected a class with a name of its own, got another {cls.__name__}; rename it"
+        )
+    return {"class": cls.__name__, "config": layer.get_config()}
 
 
 def layer_of(entry: Document, custom: Mapping[str, type[Layer]]) -> Layer:
@@ -106,8 +118,8 @@ def write(path: Any, model: Model, fit: Document | None = None) -> None:
     files.write(path, *capture(model, fit))
 
 
-def revive(tensors: Tensors, document: Document, custom: Mapping[str, type[Layer]]) -> Model:
-    """The model that `capture` saw."""
+def decoded(tensors: Tensors, document: Document) -> Document:
+    """The document of a whole model of this version."""
     document = files.decode(document, tensors)
     if document.get("format") != FORMAT:
         raise ValueError(
@@ -116,6 +128,12 @@ def revive(tensors: Tensors, document: Document, custom: Mapping[str, type[Layer
         )
     if "architecture" not in document:
         raise ValueError("expected a whole model, got weights only; build the model and call its load_weights")
+    return document
+
+
+def revive(tensors: Tensors, document: Document, custom: Mapping[str, type[Layer]]) -> Model:
+    """The model that `capture` saw."""
+    document = decoded(tensors, document)
     model = construct(document["architecture"], custom)
     if document["compile"] is not None:
         goal = Objective.of(**document["compile"])
@@ -125,23 +143,23 @@ def revive(tensors: Tensors, document: Document, custom: Mapping[str, type[Layer
 
 
 def fill(model: Model, tensors: Tensors, document: Document) -> None:
-    """Put weights, slots and counters into a model of the same architecture and compilation."""
+    """Put weights, slots and counters into a model of the same architecture and compilation, all or none."""
     from nncore.callbacks import History
 
-    expected = {f"weights/{p.path}": model.state.view(p) for p in model.state.parameters} if model.graph else {}
+    counters, history = np.array(document["counters"], np.int64).reshape(model.counters.shape), None
+    if document["history"] is not None:
+        history = History()
+        history.set_state(document["history"])
+    expected = weight_tensors(model)
     if model.objective:
+        rule = np.array(document["rule"], np.float64).reshape(model.objective.optimizer.rule.shape)
         for name, slot in model.slots.items():
             expected |= {f"optimizer/{name}/{p.path}": model.state.view(p, slot) for p in model.state.parameters}
     copy_tensors(expected, tensors)
-    model.counters[:] = document["counters"]
+    model.counters[:] = counters
+    model.history = history
     if model.objective:
-        rule = np.asarray(document["rule"], np.float64)
-        if rule.shape != model.objective.optimizer.rule.shape:
-            raise ValueError(f"rule: expected {model.objective.optimizer.rule.size} values, got {rule.size}")
         model.objective.optimizer.rule[:] = rule
-    if document["history"] is not None:
-        model.history = History()
-        model.history.set_state(document["history"])
 
 
 def copy_tensors(expected: Tensors, tensors: Tensors) -> None:
@@ -160,29 +178,43 @@ def copy_tensors(expected: Tensors, tensors: Tensors) -> None:
 
 def load(path: Any, custom_objects: Mapping[str, type[Layer]] | None = None) -> Model:
     """Read a model; see `nncore.load_model`."""
-    return guarded(path, lambda tensors, document: revive(tensors, document, custom_objects or {}))
+    custom = custom_objects or {}
+    classes = custom.values() if isinstance(custom, Mapping) else [None]
+    if not all(isinstance(c, type) and issubclass(c, Layer) for c in classes):
+        raise TypeError(f"custom_objects: expected a dict from names to classes of Layer, got {custom_objects!r}")
+    return guarded(path, lambda tensors, document: revive(tensors, document, custom))
 
 
-def restore(path: Any, model: Model) -> Document | None:
-    """Put a backup's weights, optimizer and counters into `model`, and return the state of its fit."""
+def restore(path: Any, model: Model, check: Callable[[Document], None]) -> Document:
+    """Put a backup into `model`, if `check` takes the state of its fit; return that."""
 
-    def into(tensors: Tensors, document: Document) -> Document | None:
-        document = files.decode(document, tensors)
-        if document.get("format") != FORMAT or "architecture" not in document:
-            raise ValueError(f"format: expected a whole model of version {FORMAT}")
-        mine = describe(model)
-        if {**document["architecture"], "seed": None} != {**mine, "seed": None}:
-            raise ValueError(
-                "architecture: expected that of the model at hand. Build the same model, or delete the backup"
-            )
-        if model.objective is None or document["compile"] is None or len(document["rule"]) == 0:
-            raise ValueError("compile: expected a compiled model. Call compile before fit")
+    def into(tensors: Tensors, document: Document) -> Document:
+        document = decoded(tensors, document)
+        fit: Document | None = document["fit"]
+        if fit is None:
+            raise ValueError("expected the backup of a running fit, got a saved model. Delete it to start anew")
+        for argument, mine, saved in (
+            ("architecture", describe(model), document["architecture"]),
+            ("compile", model.objective and model.objective.config(), document["compile"]),
+        ):
+            if comparable(mine) != comparable(saved):
+                raise ValueError(
+                    f"{argument}: expected that of the interrupted fit, to resume it, got another. "
+                    "Make the same model, or delete the backup to start anew"
+                )
+        check(fit)
         fill(model, tensors, document)
         model.reseed(int(document["architecture"]["seed"]))
-        fit: Document | None = document["fit"]
         return fit
 
     return guarded(path, into)
+
+
+def comparable(description: Any) -> Any:
+    """A description without what may differ where a fit goes on: seed and learning rate."""
+    if isinstance(description, dict):
+        return {k: comparable(v) for k, v in description.items() if k not in ("seed", "learning_rate")}
+    return [comparable(v) for v in description] if isinstance(description, list) else description
 
 
 def save_weights(path: Any, model: Model) -> None:
@@ -194,6 +226,8 @@ def load_weights(path: Any, model: Model) -> None:
     """Read weights into a built model: from a file of weights or of a whole model."""
 
     def into(tensors: Tensors, document: Document) -> None:
+        if document.get("format") != FORMAT:
+            raise ValueError(f"format: expected version {FORMAT}, got {document.get('format')!r}")
         places = weight_tensors(model)
         strange = sorted(name for name in tensors if name.startswith("weights/") and name not in places)
         if strange:
@@ -212,5 +246,5 @@ def guarded(path: Any, use: Any) -> Any:
     except FormatError:
         raise
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError) as error:
-        what = f"{type(error).__name__}: {error}" if not isinstance(error, ValueError) else str(error)
-        raise FormatError(f"{path}: not a usable file of nncore: {what}") from error
+        fault = "" if isinstance(error, ValueError) else f"damaged, or not of nncore: {type(error).__name__}: "
+        raise FormatError(f"{path}: {fault}{error}") from error

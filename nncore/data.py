@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from nncore._kernels.table import SOURCES
+from nncore.arguments import is_number, is_whole
 from nncore.graph import Shape
 from nncore.state import Array
 
@@ -202,25 +203,32 @@ def targets(y: Any, rows: int, outputs: Shape, labels: bool, dtype: np.dtype[Any
 
 
 def weights(
-    sample_weight: Any, class_weight: Mapping[int, float] | None, y: Source, dtype: np.dtype[Any]
+    sample_weight: Any, class_weight: Any, y: Source, dtype: np.dtype[Any], classes: int, prefix: str = ""
 ) -> Source | None:
     """Sample and class weights as one source, or None where there are none."""
     if sample_weight is None and class_weight is None:
         return None
+    argument = f"{prefix}sample_weight"
     total = np.ones(y.rows, dtype)
     if sample_weight is not None:
-        array = as_array(sample_weight, "sample_weight")
+        array = as_array(sample_weight, argument)
         if array.shape not in ((y.rows,), (y.rows, 1)):
-            raise ValueError(f"sample_weight: expected shape ({y.rows},), one weight per sample, got {array.shape}")
-        total *= array.reshape(-1).astype(dtype)
+            raise ValueError(f"{argument}: expected shape ({y.rows},), one weight per sample, got {array.shape}")
+        with np.errstate(over="ignore"):
+            total *= array.reshape(-1).astype(dtype)
+        good = np.isfinite(total) & (total >= 0)
+        if not good.all():
+            row = int(np.argmin(good))
+            raise ValueError(
+                f"{argument}: expected numbers ≥ 0 that {dtype} can hold, got {array.reshape(-1)[row]} in row {row}. "
+                "Give rows that should not count the weight 0"
+            )
     if class_weight is not None:
-        total *= per_class(class_weight, y).astype(dtype)
-    if not (np.isfinite(total).all() and (total >= 0).all()):
-        raise ValueError("sample_weight, class_weight: expected finite numbers of 0 or more")
-    return Source(total, "sample_weight", dtype)
+        total *= per_class(class_weight, y, max(classes, 2)).astype(dtype)
+    return Source(total, argument, dtype)
 
 
-def per_class(class_weight: Mapping[int, float], y: Source) -> Array:
+def per_class(class_weight: Any, y: Source, classes: int) -> Array:
     """The weight of each row's class; 1 for classes that `class_weight` does not name."""
     if not isinstance(class_weight, Mapping):
         raise TypeError(f"class_weight: expected a dict from class to weight, got {type(class_weight).__name__}")
@@ -232,6 +240,10 @@ def per_class(class_weight: Mapping[int, float], y: Source) -> Array:
     labels = labels.reshape(-1)
     result = np.ones(y.rows)
     for label, weight in class_weight.items():
+        if not is_whole(label) or not 0 <= label < classes:
+            raise ValueError(f"class_weight: expected classes from 0 to {classes - 1} as keys, got {label!r}")
+        if not is_number(weight) or not 0 <= weight <= float(np.finfo(y.dtype).max):
+            raise ValueError(f"class_weight: expected finite numbers ≥ 0, got {weight!r} for class {label}")
         result[labels == label] = weight
     return result
 
@@ -259,12 +271,14 @@ def to_categorical(y: Any, num_classes: int | None = None) -> Array:
     labels = as_array(y, "y")
     if labels.ndim > 1 and labels.shape[-1] == 1:
         labels = labels[..., 0]
-    if labels.size and not (labels.min() >= 0 and bool((labels == np.floor(labels)).all())):
-        raise ValueError("y: expected whole labels of 0 or more")
+    good = (labels >= 0) & (labels == np.floor(labels)) & (labels < 2**31)
+    if not good.all():
+        raise ValueError(f"y: expected whole labels from 0 to 2**31 - 1, got {labels[~good][0]}")
     whole = labels.astype(np.int64)
-    classes = int(whole.max(initial=-1)) + 1 if num_classes is None else int(num_classes)
-    if whole.size and int(whole.max()) >= classes:
-        raise ValueError(f"num_classes: expected more than the largest label {int(whole.max())}, got {classes}")
+    largest = int(whole.max(initial=-1))
+    classes = largest + 1 if num_classes is None else num_classes
+    if not is_whole(classes) or not largest < classes < 2**31:
+        raise ValueError(f"num_classes: expected a whole number above the largest label, {largest}, got {classes!r}")
     return (whole[..., None] == np.arange(classes)).astype(np.float32)
 
 
@@ -272,7 +286,7 @@ def split(
     x: Any, y: Any, sample_weight: Any, validation_split: Any, validation_data: Any
 ) -> tuple[Any, Any, Any, tuple[Any, ...] | None]:
     """x, y and weights to train on, and what is held out: the last rows, or the data given."""
-    if isinstance(validation_split, bool) or not isinstance(validation_split, (int, float)) or not 0 <= validation_split < 1:
+    if not is_number(validation_split) or not 0 <= validation_split < 1:
         raise ValueError(f"validation_split: expected a number in [0, 1), got {validation_split!r}")
     if validation_data is not None:
         if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):

@@ -14,21 +14,17 @@ Data = tuple[Source, Source, Source | None]  # x, y, sample weights
 def evaluate(stepper: Stepper, callbacks: CallbackList, batch_size: int) -> dict[str, float]:
     """Loss and metrics over the attached data; in batches of `batch_size` only if a callback wants to see them."""
     stepped = callbacks.wants_test_batches
-    batch, done = 0, 0
-    stepper.sums[:] = 0
     stepper.begin(None, batch=min(batch_size, stepper.max_samples) if stepped else None)
     callbacks.on_test_begin()
-    reason = engine.TIME
-    while reason != engine.END:
-        if stepped and done == stepper.run.row:
+    batch = 0
+    while stepper.run.row < stepper.rows:
+        if stepped:
             callbacks.on_test_batch_begin(batch)
-        reason = stepper.advance(1 if stepped else -1)
-        if stepped and stepper.run.row > done:
-            callbacks.on_test_batch_end(batch, stepper.logs())
-            batch, done = batch + 1, stepper.run.row
-            reason = engine.END if done == stepper.rows else reason
-        if reason == engine.TIME:
+        while stepper.advance(1 if stepped else -1) == engine.TIME:
             callbacks.on_tick(stepper.run.row, stepper.logs())
+        if stepped:
+            callbacks.on_test_batch_end(batch, stepper.logs())
+            batch += 1
     logs = stepper.logs()
     callbacks.on_test_end(logs)
     return logs

@@ -6,6 +6,7 @@ the symbols of a model form its graph. Nothing here computes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -57,10 +58,7 @@ def check_shape(shape: Any, argument: str) -> Shape:
             f"{argument}: expected the positive sizes of one sample, such as 784, (28, 28) or (None, 784), "
             f"got {shape!r}"
         )
-    total = 1
-    for axis in known:
-        total *= axis
-    if total > 2**40:
+    if math.prod(known) > 2**40:
         raise ValueError(f"{argument}: expected a sample of at most 2**40 elements, got shape {known}")
     return known
 

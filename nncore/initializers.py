@@ -14,12 +14,12 @@ import math
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from nncore.arguments import check_nonnegative, check_number, is_whole
 from nncore.registry import Configurable, Registry
 
 Array = npt.NDArray[np.float64]
@@ -46,15 +46,12 @@ class Initializer(Configurable):
     def __post_init__(self) -> None:
         for argument in self.config_names():
             value = getattr(self, argument)
-            number = isinstance(value, Real) and not isinstance(value, bool)
-            if argument == "seed":
-                whole = isinstance(value, (int, np.integer)) and number
-                if value is not None and not (whole and 0 <= value < 2**128):
-                    raise (ValueError if whole else TypeError)(
-                        f"seed: expected an int in [0, 2**128), or None for the model's seed, got {value!r}"
-                    )
-            elif not (number and math.isfinite(value)):
-                raise (ValueError if number else TypeError)(f"{argument}: expected a finite number, got {value!r}")
+            if argument != "seed":
+                check_number(value, argument, "a finite number", math.isfinite)
+            elif value is not None and not (is_whole(value) and 0 <= value < 2**128):
+                raise (ValueError if is_whole(value) else TypeError)(
+                    f"seed: expected an int in [0, 2**128), or None for the model's seed, got {value!r}"
+                )
 
     def __call__(self, shape: Sequence[int], dtype: npt.DTypeLike, rng: np.random.Generator) -> npt.NDArray[Any]:
         """Make the values.
@@ -101,22 +98,7 @@ INITIALIZERS: Registry[Initializer] = Registry("initializer")
 
 
 def get(identifier: Any, argument: str = "initializer") -> Initializer:
-    """Turn a name, configuration, class or object into an `Initializer`.
-
-    Parameters
-    ----------
-    identifier : str, dict, type or Initializer
-        What the user gave.
-    argument : str
-        The user's argument, for error messages.
-
-    Raises
-    ------
-    ValueError
-        The name is unknown, or the configuration has unknown keys.
-    TypeError
-        `identifier` is none of these.
-    """
+    """Turn a name, configuration, class or object into an `Initializer`. See `Registry.get`."""
     return INITIALIZERS.get(identifier, argument, Initializer)
 
 
@@ -136,11 +118,6 @@ def truncated_normal(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
     while (far := np.flatnonzero(np.abs(x) > 2)).size:
         x[far] = rng.standard_normal(far.size)
     return x.reshape(shape)
-
-
-def _check_spread(stddev: float) -> None:
-    if stddev < 0:
-        raise ValueError(f"stddev: expected a finite number ≥ 0, got {stddev!r}; a standard deviation has no sign")
 
 
 @INITIALIZERS.register("zero")
@@ -198,7 +175,7 @@ class RandomNormal(Initializer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_spread(self.stddev)
+        check_nonnegative(self.stddev, "stddev", "a standard deviation has no sign")
 
     def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
         return self.mean + self.stddev * rng.standard_normal(shape)
@@ -251,7 +228,7 @@ class TruncatedNormal(Initializer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_spread(self.stddev)
+        check_nonnegative(self.stddev, "stddev", "a standard deviation has no sign")
 
     def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
         return self.mean + self.stddev * truncated_normal(shape, rng)

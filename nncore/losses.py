@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, ClassVar, Literal, NamedTuple
 
+from nncore.arguments import check_flag, check_number
 from nncore.registry import Configurable, Registry
 
 
@@ -84,22 +84,7 @@ LOSSES: Registry[Loss] = Registry("loss")
 
 
 def get(identifier: Any, argument: str = "loss") -> Loss | None:
-    """Turn a name, configuration, class or object into a `Loss`; None (not trained) stays None.
-
-    Parameters
-    ----------
-    identifier : str, dict, type, Loss or None
-        What the user gave.
-    argument : str
-        The user's argument, for error messages.
-
-    Raises
-    ------
-    ValueError
-        The name is unknown, or the configuration has unknown keys.
-    TypeError
-        `identifier` is none of these.
-    """
+    """Turn a name, configuration, class or object into a `Loss`; None (not trained) stays. See `Registry.get`."""
     return None if identifier is None else LOSSES.get(identifier, argument, Loss)
 
 
@@ -143,12 +128,8 @@ class Huber(Loss):
     delta: float = 1.0
 
     def __post_init__(self) -> None:
-        number = isinstance(self.delta, Real) and not isinstance(self.delta, bool)
-        if not (number and 0 < self.delta < math.inf):
-            raise (ValueError if number else TypeError)(
-                f"delta: expected a finite number > 0, got {self.delta!r}; "
-                "for the limits 0 and infinity use mean_absolute_error and mean_squared_error"
-            )
+        remedy = "for the limits 0 and infinity use mean_absolute_error and mean_squared_error"
+        check_number(self.delta, "delta", "a finite number > 0", lambda delta: 0 < delta < math.inf, remedy)
 
     @property
     def param(self) -> float:
@@ -174,11 +155,7 @@ class Crossentropy(Loss):
     accepted: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
-        if not isinstance(self.from_logits, bool):
-            raise TypeError(
-                f"from_logits: expected True or False, got {self.from_logits!r}; "
-                "True if the last layer has no softmax or sigmoid"
-            )
+        check_flag(self.from_logits, "from_logits", "True if the last layer has no softmax or sigmoid")
 
     def plan(self, activation: str) -> LossPlan:
         """See `Loss.plan`."""

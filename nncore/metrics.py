@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
+from nncore.arguments import check_number
 from nncore.registry import Configurable, Registry, snake_case
 
 if TYPE_CHECKING:
@@ -107,22 +107,7 @@ METRICS: Registry[Metric] = Registry("metric")
 
 
 def get(identifier: Any, argument: str = "metrics") -> Metric:
-    """Turn a name, configuration, class or object into a `Metric`, called what the user wrote.
-
-    Parameters
-    ----------
-    identifier : str, dict, type or Metric
-        What the user gave.
-    argument : str
-        The user's argument, for error messages.
-
-    Raises
-    ------
-    ValueError
-        The name is unknown, or the configuration has unknown keys.
-    TypeError
-        `identifier` is none of these.
-    """
+    """Turn a name, configuration, class or object into a `Metric`, called what the user wrote. See `Registry.get`."""
     if isinstance(identifier, str):
         return METRICS.find(identifier, argument)(name=identifier)
     return METRICS.get(identifier, argument, Metric)
@@ -176,12 +161,8 @@ class BinaryAccuracy(Metric):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        number = isinstance(self.threshold, Real) and not isinstance(self.threshold, bool)
-        if not (number and 0 < self.threshold < 1):
-            raise (ValueError if number else TypeError)(
-                f"threshold: expected a number between 0 and 1, got {self.threshold!r}; "
-                "it is a probability, also where the model gives logits"
-            )
+        remedy = "it is a probability, also where the model gives logits"
+        check_number(self.threshold, "threshold", "a number between 0 and 1", lambda t: 0 < t < 1, remedy)
 
     def plan(self, loss: Loss | None, outputs: int, fused: bool, activation: str) -> MetricPlan:
         """See `Metric.plan`."""

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from nncore import checkpoint, data, evaluation, runtime, training
 from nncore._kernels import engine
+from nncore.arguments import check_count, check_flag
 from nncore.callbacks import CallbackList, ProgressBar
 from nncore.compiling import Graph, Objective
-from nncore.errors import DivergedError
-from nncore.graph import Input, Symbol, check_shape
-from nncore.layers.base import Layer, assign
+from nncore.graph import Symbol
+from nncore.layers.base import LAYERS, Layer
 from nncore.running import EVALUATION_ROWS, Predictor, Stepper
 from nncore.state import Array
-from nncore.summary import summary
-
-WEIGHTS_STREAM = 2**64 - 1  # keeps the initial weights' random numbers apart from shuffles and dropout
-
-
-def check_count(value: Any, argument: str, least: int = 1) -> int:
-    """`value` as a whole number of at least `least`."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or int(value.__index__()) < least:
-        raise ValueError(f"{argument}: expected a whole number of at least {least}, got {value!r}")
-    return int(value)
+from nncore.structure import Structure
 
 
 class Model(Structure):
@@ -68,7 +58,7 @@ class Model(Structure):
         name: str | None = None,
         seed: int | None = None,
         n_threads: int | None = None,
-        dtype: str = "float32",
+        dtype: Any = "float32",
     ) -> None:
         self.n_threads = None if n_threads is None else runtime.check_threads(n_threads, "n_threads")
         self.counters = np.zeros(2, np.int64)  # training steps, passes over data
@@ -104,7 +94,9 @@ class Model(Structure):
         weighted_metrics: Any = None,
         matmul_precision: str = "highest",
     ) -> None:
-        """Say how to train.
+        """Say how to train: from the start, so a given optimizer's step and state begin at 0.
+
+        A change of a layer's `trainable` takes effect here.
 
         Parameters
         ----------
@@ -120,21 +112,29 @@ class Model(Structure):
         Raises
         ------
         ValueError
-            A name is unknown, or the loss does not fit the last layer (at once if the model is built).
+            A name is unknown, or the loss does not fit the last layer.
         """
+        if self.fit_state is not None:
+            raise RuntimeError("compile: this model is being fitted; wait for it, or compile a copy")
         goal = Objective.of(optimizer, loss, metrics, weighted_metrics, matmul_precision)
         if self.graph:
             self._prepare(goal)
+        elif self._stack and goal.loss is not None and (last := getattr(self._stack[-1], "activation", None)):
+            goal.loss.plan(last.kernel)
         self.objective = goal
 
     def _prepare(self, goal: Objective) -> None:
         """Check that the objective fits the graph, and make the optimizer's state."""
         assert self.graph is not None
+        for layer in self.graph.layers:
+            for p in layer.parameters:
+                p.trainable = layer.trainable
         self._steppers = {}
         if goal.loss is not None:
             Stepper(self.graph, goal, training=False, weighted=False, max_samples=1, threads=1)
         state = self.graph.state
-        self.slots: dict[str, Array] = {name: state.like() for name in goal.optimizer.slots if name}
+        self.slots = {name: state.like() for name in goal.optimizer.slots if name}
+        goal.optimizer.iterations = 0
 
     @property
     def optimizer(self) -> Any:
@@ -150,33 +150,34 @@ class Model(Structure):
         """Most threads to use."""
         return self.n_threads or runtime.get_num_threads()
 
-    def stepper(self, train: bool, weighted: bool, batch: int) -> Stepper:
-        """A program of steps with its memory; the last one is kept."""
-        known = self._steppers.get(train)
-        if known is None or not known.fits(weighted, batch, self.threads()):
+    def stepper(self, train: bool, sources: evaluation.Data, batch: int, shuffled: bool = False) -> Stepper:
+        """A program of steps with its memory, attached to data; its `release` keeps it for the next."""
+        weighted = sources[2] is not None
+        stepper = self._steppers.pop(train, None)
+        if stepper is None or not stepper.fits(weighted, batch, self.threads()):
             goal = self._compiled(need_loss=True)
             slots = [self.slots[name] if name else None for name in goal.optimizer.slots]
-            known = Stepper(
+            stepper = Stepper(
                 self._built(), goal, training=train, weighted=weighted, max_samples=batch, threads=self.threads(),
                 slots=slots, seed=self.seed, steps=self.counters,
             )  # fmt: skip
-            self._steppers[train] = known
-        return known
+        stepper.attach(*sources, shuffled=shuffled, home=self._steppers)
+        return stepper
 
     def _sources(
         self, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None, *, prefix: str = ""
-    ) -> tuple[data.Source, data.Source, data.Source | None]:
+    ) -> evaluation.Data:
         """x, y and weights, checked."""
-        x = data.as_array(x, f"{prefix}x")
-        graph = self._built(x)
         goal = self._compiled(need_loss=True)
         assert goal.loss is not None
+        x = data.as_array(x, f"{prefix}x")
+        graph = self._built(x)
         xs = data.inputs(x, graph.inputs.shape, graph.state.dtype, f"{prefix}x")
         if not xs.rows:
-            raise ValueError(f"{prefix}x: expected at least one row, got shape {np.shape(x)}")
+            raise ValueError(f"{prefix}x: expected at least one row, got shape {x.shape}")
         labels = goal.loss.target == "labels"
         ys = data.targets(y, xs.rows, graph.outputs.shape, labels, graph.state.dtype, f"{prefix}y")
-        return xs, ys, data.weights(sample_weight, class_weight, ys, graph.state.dtype)
+        return xs, ys, data.weights(sample_weight, class_weight, ys, graph.state.dtype, graph.outputs.shape[-1], prefix)
 
     def fit(
         self,
@@ -207,7 +208,7 @@ class Model(Structure):
         batch_size : int, default 32
             Samples per step; the last batch may be smaller. (scikit-learn: min(200, n).)
         epochs : int, default 1
-            Number of the last epoch, counted from `initial_epoch`.
+            Number of the last epoch; `epochs` − `initial_epoch` are done.
         verbose : {"auto", 0, 1, 2}
             Silent, a progress bar, or a line per epoch; "auto" is 1 on a terminal, else 2.
         callbacks : list of Callback, optional
@@ -226,7 +227,7 @@ class Model(Structure):
         validation_batch_size : int, optional
             Only what callbacks see as batches; default `batch_size`.
         validation_freq : int, default 1
-            Validate every so many epochs.
+            Validate after each epoch whose number, counted from 1, is a multiple of it.
 
         Returns
         -------
@@ -242,14 +243,17 @@ class Model(Structure):
         """
         if self.fit_state is not None:
             raise RuntimeError("fit: this model is being fitted already; wait for it, or fit a copy")
+        validation_batch = batch_size if validation_batch_size is None else validation_batch_size
         plan = training.Plan(
             epochs=check_count(epochs, "epochs", 0),
             batch_size=check_count(32 if batch_size is None else batch_size, "batch_size"),
-            shuffle=bool(shuffle),
+            shuffle=check_flag(shuffle, "shuffle"),
             initial_epoch=check_count(initial_epoch, "initial_epoch", 0),
             steps_per_epoch=None if steps_per_epoch is None else check_count(steps_per_epoch, "steps_per_epoch"),
             validation_freq=check_count(validation_freq, "validation_freq"),
-            validation_batch_size=check_count(validation_batch_size or batch_size or 32, "validation_batch_size"),
+            validation_batch_size=check_count(
+                32 if validation_batch is None else validation_batch, "validation_batch_size"
+            ),
             verbose=verbose,
         )
         x, y, sample_weight, held_out = data.split(x, y, sample_weight, validation_split, validation_data)
@@ -258,17 +262,17 @@ class Model(Structure):
         plan.batch_size = min(plan.batch_size, sources[0].rows)
         return training.Fit(self, plan, sources, validation, callbacks).run()
 
-    def train_on_batch(self, x: Any, y: Any, sample_weight: Any = None) -> Any:
+    def train_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, return_dict: bool = False
+    ) -> Any:
         """Do one step with all rows of x; returns the loss, or the list of loss and metrics if there are metrics."""
-        sources = self._sources(x, y, sample_weight)
-        stepper = self.stepper(True, sources[2] is not None, sources[0].rows)
-        stepper.attach(*sources, shuffled=False)
-        stepper.sums[:] = 0
-        stepper.begin(None)
+        sources = self._sources(x, y, sample_weight, class_weight)
+        stepper = self.stepper(True, sources, sources[0].rows)
         try:
+            stepper.begin(None)
             if stepper.whole_step() == engine.DIVERGED:
-                raise DivergedError("train_on_batch: a loss or gradient is not finite; the step was not applied", 0, 0)
-            return listed(stepper.logs())
+                raise training.explain_divergence(sources, stepper.batch_rows(), 0, 0)
+            return stepper.logs() if return_dict else listed(stepper.logs())
         finally:
             stepper.release()
 
@@ -302,10 +306,9 @@ class Model(Structure):
             The loss; with metrics, the list of loss and metrics; with `return_dict` all by name.
         """
         sources = self._sources(x, y, sample_weight)
-        stepper = self.stepper(False, sources[2] is not None, EVALUATION_ROWS)
-        stepper.attach(*sources, shuffled=False)
         batch = check_count(32 if batch_size is None else batch_size, "batch_size")
         listeners = self._listeners(callbacks, verbose, sources[0].rows, batch)
+        stepper = self.stepper(False, sources, EVALUATION_ROWS)
         try:
             logs = evaluation.evaluate(stepper, listeners, batch)
         finally:
@@ -319,9 +322,9 @@ class Model(Structure):
         listeners.set_params({"steps": -(-samples // batch), "samples": samples, "verbose": verbose})
         return listeners
 
-    def test_on_batch(self, x: Any, y: Any, sample_weight: Any = None) -> Any:
+    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """`evaluate` on one batch, silently."""
-        return self.evaluate(x, y, verbose=0, sample_weight=sample_weight)
+        return self.evaluate(x, y, verbose=0, sample_weight=sample_weight, return_dict=return_dict)
 
     def predict(self, x: Any, batch_size: int | None = None, verbose: Any = 0, callbacks: Any = None) -> Array:
         """The outputs for all rows of x.
@@ -339,7 +342,7 @@ class Model(Structure):
         ndarray, shape (n, …) of the model's dtype
         """
         batch = check_count(32 if batch_size is None else batch_size, "batch_size")
-        if callbacks is None and not verbose:
+        if callbacks is None and verbose == 0:
             return self(x)
         source = self._input_source(x)
         listeners = self._listeners(callbacks, verbose, source.rows, batch)
@@ -357,7 +360,8 @@ class Model(Structure):
         prepared, threads = self._predictor, self.threads()
         if prepared is not None and prepared.ready(x, threads):
             return prepared.call(x)
-        return self.predictor(x).predict(self._input_source(x), self.threads())
+        source = self._input_source(x)
+        return self.predictor().predict(source, self.threads())
 
     def _input_source(self, x: Any) -> data.Source:
         """x, checked."""
@@ -365,11 +369,12 @@ class Model(Structure):
         graph = self._built(x)
         return data.inputs(x, graph.inputs.shape, graph.state.dtype)
 
-    def predictor(self, x: Any = None) -> Predictor:
-        """The compiled prediction; built from the shape of `x` if need be."""
-        if self._predictor is None:
-            self._predictor = Predictor(self._built(x))
-        return self._predictor
+    def predictor(self) -> Predictor:
+        """The compiled prediction."""
+        predictor = self._predictor
+        if predictor is None:
+            predictor = self._predictor = Predictor(self._built())
+        return predictor
 
     # -- files and copies ------------------------------------------------------------------------------------------
 
@@ -390,33 +395,51 @@ class Model(Structure):
 
     def __getstate__(self) -> dict[str, Any]:
         tensors, document = checkpoint.capture(self)
-        return {"tensors": {k: v.copy() for k, v in tensors.items()}, "document": document, "n_threads": self.n_threads}
+        own = {type(layer).__name__: type(layer) for layer in self.layers if type(layer) not in LAYERS.classes.values()}
+        return {
+            "tensors": {k: v.copy() for k, v in tensors.items()},
+            "document": document,
+            "custom": own,
+            "n_threads": self.n_threads,
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(checkpoint.revive(state["tensors"], state["document"], {}).__dict__)
+        self.__dict__.update(checkpoint.revive(state["tensors"], state["document"], state["custom"]).__dict__)
         self.n_threads = state["n_threads"]
 
 
 class Sequential(Model):
-    """A stack of layers; `Model([...])` under Keras's other name, with `add` and `pop`."""
+    """A stack of layers; `Model([...])` under Keras's other name, with `add` and `pop`.
+
+    Both may be used on a built model: its other layers keep their weights, and it must be compiled again.
+    """
+
+    def __init__(self, layers: Any = None, **settings: Any) -> None:
+        super().__init__(layers, **settings)
+        if not self.is_stack:
+            raise TypeError("Sequential: expected a list of layers; for inputs and outputs use Model")
 
     def add(self, layer: Any) -> None:
-        """Put a layer on top; before the model is built."""
-        self._change("add")
+        """Put a layer on top."""
+        before = list(self._stack)
         self._append(layer)
-        if self._input is not None and self._stack and layer is self._input:
-            return
+        stack, self._stack = self._stack, before
+        self._change(stack)
 
     def pop(self) -> Layer:
-        """Take the topmost layer off and return it; before the model is built."""
-        self._change("pop")
+        """Take the topmost layer off, without its weights, and return it."""
         if not self._stack:
             raise ValueError("pop: expected a model with layers, got an empty one")
-        return self._stack.pop()
+        last = self._stack[-1]
+        self._change(self._stack[:-1])
+        return last
 
-    def _change(self, what: str) -> None:
-        if self.graph is not None:
-            raise ValueError(f"{what}: the model is built, its layers are settled. Make a new model from new layers")
+    def _change(self, stack: list[Layer]) -> None:
+        if self.fit_state is not None:
+            raise RuntimeError("add, pop: this model is being fitted; wait for it")
+        if self.built:
+            self.objective = None
+        self._restack(stack)
 
 
 def listed(logs: dict[str, float]) -> float | list[float]:

@@ -19,12 +19,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from numbers import Real
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from nncore.arguments import check_flag, check_number, is_number, is_whole
 from nncore.registry import Configurable, Registry
 
 RULE_FIELDS = (
@@ -60,19 +60,12 @@ class Fixed(Generic[V]):
 
 def _number(argument: str, value: Any, low: float = 0.0, high: float = math.inf, ends: str = "[)") -> float:
     """`value` as a float, if it is a number between `low` and `high`; `ends` says which of these it may be."""
-    number = isinstance(value, Real) and not isinstance(value, bool)
-    if number and (low < value < high or (value == low and ends[0] == "[") or (value == high and ends[1] == "]")):
-        return float(value)
-    remedy = "choose one inside" if number else "pass a Python or NumPy number"
-    raise (ValueError if number else TypeError)(
-        f"{argument}: expected a number in {ends[0]}{low:g}, {high:g}{ends[1]}, got {value!r}; {remedy}"
-    )
 
+    def fits(v: float) -> bool:
+        return low < v < high or (v == low and ends[0] == "[") or (v == high and ends[1] == "]")
 
-def _flag(argument: str, value: Any) -> bool:
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{argument}: expected True or False, got {value!r}")
-    return bool(value)
+    remedy = "choose one inside" if is_number(value) else "pass a Python or NumPy number"
+    return check_number(value, argument, f"a number in {ends[0]}{low:g}, {high:g}{ends[1]}", fits, remedy)
 
 
 class Optimizer(Configurable):
@@ -160,9 +153,9 @@ class Optimizer(Configurable):
 
     @iterations.setter
     def iterations(self, value: int) -> None:
-        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-        if not (whole and 0 <= value < 2**53):
-            raise (ValueError if whole else TypeError)(f"iterations: expected an int in [0, 2**53), got {value!r}")
+        if not (is_whole(value) and 0 <= value < 2**53):
+            fault = ValueError if is_whole(value) else TypeError
+            raise fault(f"iterations: expected an int in [0, 2**53), got {value!r}")
         self.rule[_STEP] = value
 
     def exclude_from_weight_decay(self, var_names: Iterable[str]) -> None:
@@ -225,22 +218,7 @@ OPTIMIZERS: Registry[Optimizer] = Registry("optimizer")
 
 
 def get(identifier: Any, argument: str = "optimizer") -> Optimizer:
-    """Turn a name, configuration, class or object into an `Optimizer`.
-
-    Parameters
-    ----------
-    identifier : str, dict, type or Optimizer
-        What the user gave.
-    argument : str
-        The user's argument, for error messages.
-
-    Raises
-    ------
-    ValueError
-        The name is unknown, or the configuration has unknown keys.
-    TypeError
-        `identifier` is none of these.
-    """
+    """Turn a name, configuration, class or object into an `Optimizer`. See `Registry.get`."""
     return OPTIMIZERS.get(identifier, argument, Optimizer)
 
 
@@ -283,7 +261,7 @@ class SGD(Optimizer):
         name: str | None = None,
     ) -> None:
         self.momentum = _number("momentum", momentum, 0, 1, "[]")
-        self.nesterov = _flag("nesterov", nesterov)
+        self.nesterov = check_flag(nesterov, "nesterov")
         super().__init__(learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name)
 
     @property
@@ -429,7 +407,7 @@ class RMSprop(Optimizer):
         self.rho = _number("rho", rho, 0, 1)
         self.momentum = _number("momentum", momentum, 0, 1, "[]")
         self.epsilon = _number("epsilon", epsilon)
-        self.centered = _flag("centered", centered)
+        self.centered = check_flag(centered, "centered")
         super().__init__(learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name)
 
     @property

@@ -7,6 +7,7 @@ builder plays these records backwards. Then three passes make the program: `fuse
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -66,10 +67,7 @@ class Tensor:
     @property
     def size(self) -> int:
         """Elements per sample."""
-        size = 1
-        for axis in self.shape:
-            size *= axis
-        return size
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True)
@@ -261,7 +259,7 @@ class Builder:
     def concatenate(self, parts: list[Tensor], axis: int, shape: Shape) -> Tensor:
         """Y = parts side by side along per-sample axis `axis`; backward: each part's columns of dY."""
         y = Tensor(shape, any(p.differentiable for p in parts))
-        rows = int(np.prod(shape[:axis], dtype=np.int64))
+        rows = math.prod(shape[:axis])
         width, first = y.size // rows, 0
         for part in parts:
             n = part.size // rows

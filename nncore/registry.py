@@ -97,9 +97,7 @@ class Registry(Generic[T]):
         for key, cls in self.classes.items():
             if cls is type(obj):
                 return key
-        raise ValueError(
-            f"{type(obj).__name__} is not a registered {self.kind}; known: {', '.join(self.names())}"
-        )
+        raise ValueError(f"{type(obj).__name__} is not a registered {self.kind}; known: {', '.join(self.names())}")
 
     def get(self, identifier: Any, argument: str, base: type[T]) -> T:
         """Turn what a user gave into an object.

@@ -8,11 +8,10 @@ number of samples of the batch. For decay apart from the loss see `weight_decay`
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
+from nncore.arguments import check_nonnegative
 from nncore.registry import Configurable, Registry
 
 
@@ -37,34 +36,14 @@ class Regularizer(Configurable):
 
     def __post_init__(self) -> None:
         for argument in self.config_names():
-            factor = getattr(self, argument)
-            number = isinstance(factor, Real) and not isinstance(factor, bool)
-            if not (number and 0 <= factor < math.inf):
-                raise (ValueError if number else TypeError)(
-                    f"{argument}: expected a finite number ≥ 0, got {factor!r}; 0.0 switches the penalty off"
-                )
+            check_nonnegative(getattr(self, argument), argument, "0.0 switches the penalty off")
 
 
 REGULARIZERS: Registry[Regularizer] = Registry("regularizer")
 
 
 def get(identifier: Any, argument: str = "regularizer") -> Regularizer | None:
-    """Turn a name, configuration, class or object into a `Regularizer`; None (no penalty) stays None.
-
-    Parameters
-    ----------
-    identifier : str, dict, type, Regularizer or None
-        What the user gave.
-    argument : str
-        The user's argument, for error messages.
-
-    Raises
-    ------
-    ValueError
-        The name is unknown, or the configuration has unknown keys.
-    TypeError
-        `identifier` is none of these.
-    """
+    """Turn a name, configuration, class or object into a `Regularizer`; None (none) stays. See `Registry.get`."""
     return None if identifier is None else REGULARIZERS.get(identifier, argument, Regularizer)
 
 

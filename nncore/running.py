@@ -15,6 +15,7 @@ from nncore.state import Array
 
 #: Work that is worth a second thread: about 15 µs on one. Each stage of a step costs a team about 0.5 µs.
 PARALLEL_FLOPS = 1_500_000
+UNDIVIDED_FLOPS = 100 * PARALLEL_FLOPS  # a prediction of about 1 ms, too short to look at signals
 UPDATE_FLOPS = 20  # per parameter, of an optimizer's step
 TILE_ROWS = 128  # of a prediction, through all layers while they are in cache
 EVALUATION_ROWS = 256  # per batch; has no influence on the result
@@ -61,7 +62,7 @@ class Predictor:
             and x.shape[1:] == self.shape
             and x.flags.c_contiguous
             and x.flags.aligned
-            and (threads == 1 or len(x) * self.program.cost < PARALLEL_FLOPS)
+            and len(x) * self.program.cost < (PARALLEL_FLOPS if threads > 1 else UNDIVIDED_FLOPS)
         )
 
     def call(self, x: Array) -> Array:
@@ -154,8 +155,10 @@ class Stepper:
         """Whether this can be used for such a pass."""
         return self.weighted == weighted and self.max_samples == batch and self.asked == threads
 
-    def attach(self, x: Source, y: Source, w: Source | None, shuffled: bool) -> None:
-        """Use these data from now on."""
+    def attach(self, x: Source, y: Source, w: Source | None, shuffled: bool, home: dict[bool, Stepper]) -> None:
+        """Use these data from now on, with sums of 0; `release` puts the stepper into `home`, for later use."""
+        self.home = home
+        self.sums[:] = 0
         self.sources = (x, y, w)
         for i, source in enumerate(self.sources):
             if source is not None:
@@ -207,6 +210,8 @@ class Stepper:
         return reason
 
     def release(self) -> None:
-        """Let go of the data."""
+        """Let go of the data, and of an unfinished step."""
+        self.run.abandon()
         self.sources = (None, None, None)
         self.run.forget()
+        self.home[self.training] = self

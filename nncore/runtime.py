@@ -12,6 +12,7 @@ import numpy as np
 
 from nncore._kernels import engine, table
 from nncore._version import __version__
+from nncore.arguments import check_whole
 
 
 def chosen_isa() -> str:
@@ -75,9 +76,7 @@ def default_threads() -> int:
 
 def check_threads(n: object, argument: str) -> int:
     """`n` as a number of threads."""
-    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or not 1 <= n <= 1024:
-        raise ValueError(f"{argument}: expected a whole number from 1 to 1024, got {n!r}")
-    return int(n)
+    return check_whole(n, argument, "a whole number from 1 to 1024", 1, 1024)
 
 
 def get_num_threads() -> int:
@@ -94,8 +93,8 @@ def set_num_threads(n: int | None) -> None:
     Parameters
     ----------
     n : int or None
-        None looks at the machine again for the default: the least of the process's CPU affinity, its control group's CPU quota, and
-        ``OMP_NUM_THREADS`` if set. Results have the same bits for any number.
+        None looks at the machine again for the default: the least of the process's CPU affinity, its control
+        group's CPU quota, and ``OMP_NUM_THREADS`` if set. Results have the same bits for any number.
     """
     global _threads
     _threads = None if n is None else check_threads(n, "n")
@@ -103,9 +102,7 @@ def set_num_threads(n: int | None) -> None:
 
 def check_seed(seed: object, argument: str) -> int:
     """`seed` as an int of 64 bits."""
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= int(seed) < 2**64:
-        raise ValueError(f"{argument}: expected a whole number from 0 to 2**64 - 1, got {seed!r}")
-    return int(seed)
+    return check_whole(seed, argument, "a whole number from 0 to 2**64 - 1", 0, 2**64 - 1)
 
 
 def set_random_seed(seed: int) -> None:

@@ -6,6 +6,7 @@ reduction, and a checkpoint one copy. Each parameter starts on a cache line; the
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,7 @@ class Parameter:
     @property
     def size(self) -> int:
         """Number of elements."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     @property
     def end(self) -> int:
@@ -83,6 +84,8 @@ class State:
         for p in parameters:
             p.offset = self.size
             self.size += -(-p.size // step) * step
+            if self.size * self.dtype.itemsize >= 2**62:
+                raise ValueError(f"{p.path}: expected a shape that fits into memory, got {p.shape}")
         self.values = aligned_zeros(self.size, dtype)
 
     def initialize(self, rng: np.random.Generator) -> None:

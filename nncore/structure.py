@@ -19,7 +19,7 @@ WEIGHTS_STREAM = 2**64 - 1  # keeps the initial weights' random numbers apart fr
 
 
 def dtype_name(dtype: Any) -> str:
-    """ "float32" or "float64", from that, a NumPy dtype or type."""
+    """float32 or float64, from that, a NumPy dtype or type."""
     for name in ("float32", "float64"):
         if dtype is not None and dtype in (name, np.dtype(name).type):
             return name
@@ -67,7 +67,7 @@ class Structure:
         if layer.takes_many:
             raise ValueError(f"layers: {type(layer).__name__} joins several inputs; use Model(inputs, outputs)")
         if any(layer is other for other in self._stack) or layer.input_shapes is not None:
-            raise ValueError(f"layers: {type(layer).__name__} {layer.name or ''} is in a model already; make a new layer")
+            raise ValueError(f"layers: {layer.name or type(layer).__name__} is in a model already; make a new layer")
         self._stack.append(layer)
 
     def _reset(self) -> None:
@@ -75,7 +75,8 @@ class Structure:
 
     def _adopt(self, graph: Graph) -> None:
         """Take this graph, and draw its weights."""
-        graph.state.initialize(np.random.Generator(np.random.Philox(key=np.array([self.seed, WEIGHTS_STREAM], np.uint64))))
+        key = np.array([self.seed, WEIGHTS_STREAM], np.uint64)
+        graph.state.initialize(np.random.Generator(np.random.Philox(key=key)))
         self.graph = graph
         self._reset()
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nncore.model import Model
+    from nncore.structure import Structure
 
 
-def summary(model: Model) -> str:
+def summary(model: Structure) -> str:
     """Layers, output shapes and numbers of parameters as text."""
     if model.graph is None:
         raise ValueError("summary: the model has no shapes yet: call build(input_shape), fit or predict first")
@@ -23,7 +23,8 @@ def summary(model: Model) -> str:
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     lines = [f"{row[0]:{widths[0]}}  {row[1]:{widths[1]}}  {row[2]:>{widths[2]}}" for row in rows]
     lines.insert(1, "─" * len(lines[0]))
-    total, learned = model.count_params(), sum(p.size for p in model.graph.state.parameters if p.trainable)
+    total = model.count_params()
+    learned = sum(layer.count_params() for layer in model.layers if layer.trainable)
     size = total * model.graph.state.dtype.itemsize
     lines.append(f"Total: {total:,} parameters ({size:,} bytes), {learned:,} trainable")
     return "\n".join(lines)

@@ -13,7 +13,7 @@ from nncore._kernels import engine
 from nncore._kernels.table import permutation
 from nncore.callbacks import CallbackList, History, ProgressBar
 from nncore.data import Source
-from nncore.errors import DivergedError, FormatError
+from nncore.errors import DivergedError
 from nncore.evaluation import Data, evaluate
 from nncore.running import EVALUATION_ROWS, Stepper
 from nncore.state import Array
@@ -62,15 +62,13 @@ class Fit:
         self.epoch, self.batch = plan.initial_epoch, 0
         self.history = History()
         self.callbacks = CallbackList([callbacks, ProgressBar()], model, self.history)
-        self.stepper: Stepper = model.stepper(True, data[2] is not None, plan.batch_size)
-        self.stepper.attach(*data, shuffled=plan.shuffle)
-        self.evaluator: Stepper | None = None
+        self.stepper: Stepper = model.stepper(True, data, plan.batch_size, plan.shuffle)
         rows = data[0].rows
         self.batches_per_pass = -(-rows // plan.batch_size)
         self.steps = plan.steps_per_epoch or self.batches_per_pass
         self.order: Array | None = np.empty(rows, np.int64) if plan.shuffle else None
         self.row = rows  # of the pass; at its end: the next step begins a new one
-        self.stepper.sums[:] = 0
+        self.fingerprint = fingerprint((*data, *(validation or ())))
 
     # -- the loop --------------------------------------------------------------------------------------------------
 
@@ -81,22 +79,19 @@ class Fit:
         model.stop_training = False
         model.history = self.history
         model.fit_state = self
-        self.callbacks.set_params(
-            {"epochs": plan.epochs, "steps": self.steps, "samples": samples, "verbose": plan.verbose}
-        )
         try:
+            self.callbacks.set_params(
+                {"epochs": plan.epochs, "steps": self.steps, "samples": samples, "verbose": plan.verbose}
+            )
             self.callbacks.on_train_begin()
             logs: dict[str, float] = {}
             while self.epoch < plan.epochs and not model.stop_training:
                 logs = self.run_epoch()
             self.callbacks.on_train_end(logs)
         finally:
-            self.callbacks.on_close()
-            self.stepper.run.abandon()
-            self.stepper.release()
-            if self.evaluator:
-                self.evaluator.release()
             model.fit_state = None
+            self.stepper.release()
+            self.callbacks.on_close()
         return self.history
 
     def run_epoch(self) -> dict[str, float]:
@@ -113,12 +108,9 @@ class Fit:
                 self.begin_pass(0)
             if self.callbacks.wants_batches:
                 self.callbacks.on_train_batch_begin(self.batch)
-            if not self.advance(1 if self.callbacks.wants_batches else self.steps - self.batch):
-                break
+            self.advance(1 if self.callbacks.wants_batches else min(self.steps - self.batch, self.batches_per_pass))
         logs = self.stepper.logs()
-        if self.batch < self.steps and not self.callbacks.wants_batches:
-            return logs  # stopped within the epoch: it does not count
-        if self.validation and (epoch + 1 - self.plan.initial_epoch) % self.plan.validation_freq == 0:
+        if self.validation and (epoch + 1) % self.plan.validation_freq == 0:
             logs |= {f"val_{name}": value for name, value in self.validate().items()}
         self.epoch, self.batch = epoch + 1, 0
         self.callbacks.on_epoch_end(epoch, logs)
@@ -131,8 +123,8 @@ class Fit:
         self.stepper.begin(self.order, row)
         self.row = row
 
-    def advance(self, steps: int) -> bool:
-        """Run up to `steps` steps of this pass; False where the fit is to end."""
+    def advance(self, steps: int) -> None:
+        """Run up to `steps` steps of this pass; fewer where it ends, or the fit is to end."""
         done, target = self.batch, self.batch + steps
         while True:
             before = self.row
@@ -140,13 +132,15 @@ class Fit:
             self.row = self.stepper.run.row
             self.batch += -(-(self.row - before) // self.plan.batch_size)
             if reason == engine.DIVERGED:
-                return self.diverged()
+                self.diverged()
+                return
             if reason in (engine.STEPS, engine.END):
                 break
             self.callbacks.on_tick(self.samples_done(), self.stepper.logs())
+            if self.model.stop_training:
+                break
         if self.callbacks.wants_batches and self.batch > done:
             self.callbacks.on_train_batch_end(self.batch - 1, self.stepper.logs())
-        return True
 
     def samples_done(self) -> int:
         """Samples of this epoch so far."""
@@ -156,29 +150,17 @@ class Fit:
     def validate(self) -> dict[str, float]:
         """Loss and metrics of the validation data."""
         assert self.validation is not None
-        if self.evaluator is None:
-            self.evaluator = self.model.stepper(False, self.validation[2] is not None, EVALUATION_ROWS)
-            self.evaluator.attach(*self.validation, shuffled=False)
-        return evaluate(self.evaluator, self.callbacks, self.plan.validation_batch_size)
+        evaluator = self.model.stepper(False, self.validation, EVALUATION_ROWS)
+        try:
+            return evaluate(evaluator, self.callbacks, self.plan.validation_batch_size)
+        finally:
+            evaluator.release()
 
-    def diverged(self) -> bool:
+    def diverged(self) -> None:
         """A step met something not finite: end the fit if a callback says so, else raise what explains it."""
-        rows = self.stepper.batch_rows()
-        self.stepper.run.abandon()
-        if self.callbacks.on_diverged(self.epoch, self.batch):
-            self.model.stop_training = True
-            return False
-        place = f"epoch {self.epoch}, batch {self.batch}"
-        where = f"{place}; the step was not applied, the weights are the last finite ones"
-        for source in self.data:
-            if source is not None and (found := source.nonfinite(rows)):
-                raise ValueError(f"{source.argument}: expected finite values, but {found} ({where}). Clean the data")
-        raise DivergedError(
-            f"training diverged: a loss or gradient is not finite ({where}). "
-            "Lower learning_rate, scale the inputs, or clip gradients with the optimizer's clipnorm",
-            self.epoch,
-            self.batch,
-        )
+        if not self.callbacks.on_diverged(self.epoch, self.batch):
+            raise explain_divergence(self.data, self.stepper.batch_rows(), self.epoch, self.batch)
+        self.model.stop_training = True
 
     # -- the position ----------------------------------------------------------------------------------------------
 
@@ -190,31 +172,34 @@ class Fit:
             "row": self.row,
             "sums": self.stepper.sums.copy(),
             "stop_training": self.model.stop_training,
-            "batch_size": self.plan.batch_size,
-            "steps": self.steps,
-            "shuffle": self.plan.shuffle,
-            "fingerprint": fingerprint(self.data),
+            "identity": self.identity(),
             "callbacks": self.callbacks.get_state(),
         }
 
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Go on from where `get_state` was called, in a fit of the same data with the same arguments."""
-        mine = self.get_state()
-        for key, argument in (
-            ("fingerprint", "x, y, sample_weight"),
-            ("batch_size", "batch_size"),
-            ("steps", "steps_per_epoch"),
-            ("shuffle", "shuffle"),
-        ):
-            if state[key] != mine[key]:
+    def identity(self) -> dict[str, Any]:
+        """What must be the same where a fit goes on: by the name of the argument."""
+        return {
+            "x, y, sample_weight, validation_data": self.fingerprint,
+            "batch_size": self.plan.batch_size,
+            "steps_per_epoch": self.steps,
+            "shuffle": self.plan.shuffle,
+            "metrics": len(self.stepper.sums),
+        }
+
+    def check_state(self, state: dict[str, Any]) -> None:
+        """Raise a ValueError unless `set_state` can take this state."""
+        for argument, mine in self.identity().items():
+            if (was := state["identity"][argument]) != mine:
                 raise ValueError(
                     f"{argument}: expected what the interrupted fit was given, to resume it, got something else "
-                    f"({key} {mine[key]!r}, was {state[key]!r}). Give the same, or delete the backup to start anew"
+                    f"({mine!r}, was {was!r}). Give the same, or delete the backup to start anew"
                 )
-        if state["sums"].shape != self.stepper.sums.shape:
-            raise ValueError("metrics: expected those of the interrupted fit, to resume it. Compile with the same")
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from where `get_state` was called, in a fit of the same data with the same arguments."""
         self.epoch, self.batch, self.row = state["epoch"], state["batch"], state["row"]
         self.stepper.sums[:] = state["sums"]
+        self.stepper.run.bind_random(self.model.seed, self.model.counters)  # the seed is now that of the backup
         self.model.stop_training = state["stop_training"]
         self.callbacks.set_state(state["callbacks"])
 
@@ -224,12 +209,22 @@ class Fit:
 
     def restore(self, path: Any) -> None:
         """Take up what `save` wrote."""
-        state = checkpoint.restore(path, self.model)
-        if state is None:
-            raise FormatError(
-                f"{path}: expected the backup of a running fit, got a saved model. Delete it to start anew"
-            )
-        self.set_state(state)
+        self.set_state(checkpoint.restore(path, self.model, self.check_state))
+
+
+def explain_divergence(data: Data, rows: Array, epoch: int, batch: int) -> Exception:
+    """The error for a step that was not finite: bad data if there are any among its rows."""
+    where = f"epoch {epoch}, batch {batch}, from 0; the step was not applied, the weights are the last finite ones"
+    for source in data:
+        found = source.nonfinite(rows) if source else None
+        if source and found:
+            return ValueError(f"{source.argument}: expected finite values, but {found} ({where}). Clean the data")
+    return DivergedError(
+        f"training diverged: a loss or gradient is not finite ({where}). "
+        "Lower learning_rate, scale the inputs, or clip gradients with the optimizer's clipnorm",
+        epoch,
+        batch,
+    )
 
 
 def fingerprint(data: tuple[Source | None, ...]) -> str:

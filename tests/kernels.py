@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pytest
-from nncore._kernels.table import Table, available
 from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from nncore._kernels.table import Table, available
 
 Array = NDArray[Any]
 
@@ -21,12 +22,10 @@ def label(table: Table) -> str:
     return f"{table.isa}-{table.dtype}"
 
 
-def each_table(function: Callable[..., None]) -> Any:
-    """Run a test with every available instruction set and type."""
-    return pytest.mark.parametrize("table", TABLES, ids=label)(function)
+each_table = pytest.mark.parametrize("table", TABLES, ids=label)  # every available instruction set, either type
 
 
-def each_name(names: Iterable[str]) -> Any:
+def each_name(names: Iterable[str]) -> pytest.MarkDecorator:
     """Run a test with every entry of a registry, so that a kernel is tested by being registered."""
     return pytest.mark.parametrize("name", list(names))
 

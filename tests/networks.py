@@ -1,7 +1,7 @@
 """Any model of the library once more in plain float64 NumPy, and random models to compare it on.
 
 `forward` walks a model's graph with one formula per layer; `objective` is the loss of a batch with penalties;
-`numerical_gradients` differentiates that by central differences. Of the library they use names, shapes and
+`numerical_gradients` differentiates that by differences. Of the library they use names, shapes and
 hyper-parameters, and none of its arithmetic.
 """
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-STEP = 1e-5  # of a central difference: the errors h² f‴ / 6 and eps f / h are both about 1e-11
+STEP = 2e-5  # h of (8 (f(h) − f(−h)) − (f(2h) − f(−2h))) / 12h, whose errors are h⁴ f⁽⁵⁾ / 30 and about eps f / h
 ELEMENTWISE = ["relu", "leaky_relu", "elu", "selu", "sigmoid", "tanh", "softplus", "gelu", "silu"]
 
 
@@ -109,12 +109,11 @@ def numerical_gradients(
         if p.trainable:
             g[...] = np.nan
             for i in rng.permutation(w.size)[:most]:
-                kept = w.flat[i]
-                w.flat[i] = kept + STEP
-                above = objective(model, weights, x, target, weight, step)
-                w.flat[i] = kept - STEP
-                g.flat[i] = (above - objective(model, weights, x, target, weight, step)) / (2 * STEP)
-                w.flat[i] = kept
+                kept, total = w.flat[i], 0.0
+                for factor, moved in ((8, 1), (-8, -1), (-1, 2), (1, -2)):
+                    w.flat[i] = kept + moved * STEP
+                    total += factor * objective(model, weights, x, target, weight, step)
+                w.flat[i], g.flat[i] = kept, total / (12 * STEP)
         found.append(g)
     return found
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 ROWS = 7
-TOLERANCE = 2e-9  # about a hundred times the error of a central difference
+TOLERANCE = 1e-9  # about thirty times the rounding error of a difference
 
 
 @pytest.fixture(params=nn.available_isas())

@@ -9,8 +9,19 @@ import numpy as np
 import pytest
 import reference as ref
 from kernels import (
-    Array, assert_close, assert_same_bits, each_name, each_table, edges, eps, generator, lengths, normal, output,
-)  # fmt: skip
+    Array,
+    assert_close,
+    assert_same_bits,
+    each_name,
+    each_table,
+    edges,
+    eps,
+    generator,
+    lengths,
+    normal,
+    output,
+)
+
 from nncore._kernels import elementwise
 from nncore._kernels.table import ACTIVATION_KEPT, ACTIVATIONS, Table
 
@@ -185,7 +196,7 @@ def test_softmax_backward(table: Table) -> None:
 
 @each_table
 def test_softmax_of_extremes(table: Table) -> None:
-    """Nothing overflows: only differences count. −inf has no share; nan and +inf make their own row nan, and no other."""
+    """Nothing overflows: only differences count. −inf has no share; nan and +inf make their own row nan alone."""
     largest = float(np.finfo(table.dtype).max)
     for n in widths(table):
         for value in (1e30, -1e30, largest, -largest):
@@ -232,7 +243,7 @@ def test_arithmetic(
     """One rounding, hence NumPy's bits; inf and nan as IEEE 754 says; y may be either operand, or both."""
     for n in lengths(table):
         a, b = normal(table, n), normal(table, n, key="b")
-        ends = [np.inf, -np.inf, np.nan, 0.0, -0.0, np.finfo(table.dtype).max]
+        ends = [np.inf, -np.inf, np.nan, 0.0, -0.0, float(np.finfo(table.dtype).max)]
         if n >= 36:
             a[:36], b[:36] = np.repeat(ends, 6), np.tile(ends, 6)
         with np.errstate(over="ignore", invalid="ignore"):

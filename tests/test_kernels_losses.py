@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import reference as ref
 from kernels import Array, assert_close, assert_same_bits, each_name, each_table, edges, eps, generator, normal, output
+
 from nncore._kernels.loss import apply_rows
 from nncore._kernels.table import LOSS_TARGETS, LOSSES, METRIC_TARGETS, METRICS, Table
 
@@ -51,8 +52,8 @@ def apply(table: Table, name: str, p: Array, t: Array, **options: Any) -> tuple[
     rows, n = p.shape
     grad = output(table, rows, n)
     prob = output(table, rows, n) if name in LOGITS else None
-    options = {"scale": SCALE, "param": PARAM} | options
-    value = apply_rows(table, "loss", name, p, t, rows, n, grad=grad.flat, prob=None if prob is None else prob.flat, **options)
+    options = {"scale": SCALE, "param": PARAM, "prob": None if prob is None else prob.flat} | options
+    value = apply_rows(table, "loss", name, p, t, rows, n, grad=grad.flat, **options)
     return value, grad.written(), None if prob is None else prob.written()
 
 
@@ -88,7 +89,7 @@ def test_value_without_gradient(table: Table, name: str) -> None:
         p, t = example(table, name, 5, n)
         w = weights(table, 5)
         value, grad, prob = apply(table, name, p, t, weight=w)
-        options = {"weight": w, "scale": SCALE, "param": PARAM}
+        options: dict[str, Any] = {"weight": w, "scale": SCALE, "param": PARAM}
         assert apply_rows(table, "loss", name, p, t, 5, n, **options) == value
         alone = output(table, 5, n)
         assert apply_rows(table, "loss", name, p, t, 5, n, grad=alone.flat, **options) == value
@@ -105,7 +106,7 @@ def test_in_place(table: Table, name: str) -> None:
     """The gradient may take the place of p; so may the probabilities."""
     for rows, n in product([1, 3, 33], widths(table)):
         p, t = example(table, name, rows, n)
-        options = {"weight": weights(table, rows), "scale": SCALE, "param": PARAM}
+        options: dict[str, Any] = {"weight": weights(table, rows), "scale": SCALE, "param": PARAM}
         value, grad, prob = apply(table, name, p, t, **options)
         both = p.copy()
         assert apply_rows(table, "loss", name, both, t, rows, n, grad=both, **options) == value
@@ -173,7 +174,7 @@ def test_extreme_logits(table: Table, name: str, size: float) -> None:
 @each_table
 @each_name([name for name in LOGITS if "categorical" in name])
 def test_impossible_class(table: Table, name: str) -> None:
-    """A logit of −inf has probability 0; as a class that cannot be it costs nothing, as the right one infinitely much."""
+    """A logit of −inf has probability 0: it costs nothing, but infinitely much as the right class."""
     for n in (3, 10, 16, 17, 40):
         z = normal(table, 2, n)
         z[:, 1] = -np.inf

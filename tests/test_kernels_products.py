@@ -13,12 +13,23 @@ import numpy as np
 import pytest
 import reference as ref
 from kernels import (
-    Array, assert_close, assert_same_bits, each_name, each_table, edges, eps, generator, normal, output,
-)  # fmt: skip
+    TABLES,
+    Array,
+    assert_close,
+    assert_same_bits,
+    each_name,
+    each_table,
+    edges,
+    eps,
+    generator,
+    normal,
+    output,
+)
+
 from nncore._kernels import dense, elementwise
 from nncore._kernels.table import ACTIVATION_KEPT, ACTIVATIONS, Table
 
-LAYOUTS = list(product([False, True], repeat=2))  # A, B transposed
+LAYOUTS = [(False, False), (False, True), (True, False), (True, True)]  # A, B transposed
 DEPTHS = [0, 1, 2, 3, 17, 255, 256, 257, 383, 384, 385, 511, 512, 513, 1024, 1025]
 ALPHA = 0.3
 
@@ -53,7 +64,7 @@ def tile_sizes(table: Table) -> tuple[list[int], list[int]]:
 @each_table
 def test_every_tile(table: Table) -> None:
     rows, cols = tile_sizes(table)
-    for M, N, K, layout in product(rows, cols, [0, 1, 19], LAYOUTS):
+    for M, N, K, layout in product(rows, cols, [0, 19], LAYOUTS):
         a, b = whole(table, M, K), whole(table, K, N)
         assert_close(multiply(table, a, b, layout, ldc=N + 3), ref.float64(a) @ b, 0, (M, N, K, layout))
 
@@ -90,7 +101,7 @@ def test_error_of_sums(table: Table) -> None:
 def test_bits_depend_on_depth_alone(table: Table) -> None:
     """A row alone, a block of rows, any columns, any layout: the same bits as in the whole product."""
     mr, nr = table.tile
-    for K in [1, 19, 257, 513, 1025]:
+    for K in [19, 257, 1025]:
         M, N = 3 * mr + 4, 5 * nr + 3
         a, b, bias = normal(table, M, K), normal(table, K, N), normal(table, N, key="bias")
         expected = multiply(table, a, b, bias=bias)
@@ -100,7 +111,8 @@ def test_bits_depend_on_depth_alone(table: Table) -> None:
                 alone = multiply(table, a[i : i + 1], b, layout, bias=bias)
                 assert_same_bits(alone, expected[i : i + 1], ("row", i, K, layout))
             for i, j in [(2, 2 * mr + 1), (0, 2), (1, 4), (mr, 2 * mr)]:
-                assert_same_bits(multiply(table, a[i:j], b, layout, bias=bias), expected[i:j], ("rows", i, j, K, layout))
+                part = multiply(table, a[i:j], b, layout, bias=bias)
+                assert_same_bits(part, expected[i:j], ("rows", i, j, K, layout))
             for i, j in [(0, 1), (1, nr), (3, 3 + nr), (nr - 1, 4 * nr + 2), (N - 2, N)]:
                 part = multiply(table, a, b[:, i:j], layout, bias=bias[i:j])
                 assert_same_bits(part, expected[:, i:j], ("columns", i, j, K, layout))
@@ -125,9 +137,9 @@ def test_bits_of_large_products(table: Table) -> None:
 def test_activation(table: Table, name: str) -> None:
     """C is f of the rounded sums, which Z receives; with or without Z the bits are the same."""
     mr, nr = table.tile
-    for (M, N), K, layout in product([(1, 1), (mr + 1, nr + 1), (2 * mr, 4 * nr + 3)], [0, 5, 300], LAYOUTS):
+    for (M, N), K, layout in product([(1, 1), (mr + 1, nr + 1), (2 * mr, 4 * nr + 3)], [0, 5, 300], LAYOUTS[::3]):
         a, b, bias = normal(table, M, K, scale=K**-0.5 if K else 1), normal(table, K, N), normal(table, N, key="bias")
-        options = {"bias": bias, "activation": name, "alpha": ALPHA, "ldc": N + 2}
+        options: dict[str, Any] = {"bias": bias, "activation": name, "alpha": ALPHA, "ldc": N + 2}
         z = output(table, M, N)
         c = multiply(table, a, b, layout, z=z.flat, **options)
         sums = z.written()
@@ -142,7 +154,7 @@ def test_activation(table: Table, name: str) -> None:
 @each_name(ACTIVATIONS)
 def test_derivative(table: Table, name: str) -> None:
     mr, nr = table.tile
-    for (M, N), K, layout in product([(1, 1), (mr + 1, nr + 1), (2 * mr, 4 * nr + 3)], [0, 5, 300], LAYOUTS):
+    for (M, N), K, layout in product([(1, 1), (mr + 1, nr + 1), (2 * mr, 4 * nr + 3)], [0, 5, 300], LAYOUTS[::3]):
         a, b, z = normal(table, M, K), normal(table, K, N), normal(table, M, N, key="z")
         z[np.abs(z) < 0.01] = 1  # away from kinks
         kept = z if ACTIVATION_KEPT[name] == "Z" else ref.activate(name, z, ALPHA).astype(table.dtype)
@@ -182,19 +194,14 @@ def test_infinities_and_nan(table: Table) -> None:
 
 @each_table
 def test_flag_of_nonfinite(table: Table) -> None:
-    """The flag is about every element of C, and about nothing else."""
-    mr, nr = table.tile
-    M, N, K = 2 * mr + 1, 2 * nr + 3, 5
-    a, b, c = whole(table, M, K), whole(table, K, N), np.full(M * N, np.nan, table.dtype)
-    assert dense.gemm(table, a, b, c, M, N, K)
-    for i, j, value in product(range(M), range(N), [np.inf, -np.inf, np.nan]):
-        bias, rows = np.zeros(N, table.dtype), np.zeros((M, K), table.dtype)
-        bias[j], rows[i] = 1, 1
-        factor = np.zeros((K, N), table.dtype)
-        factor[0, j] = value  # 0 × inf in the other rows: all of column j is bad
-        assert not dense.gemm(table, rows[i : i + 1], factor, c, 1, N, K), (i, j, value)
-        if j == i % N:
-            assert not dense.gemm(table, rows, factor, c, M, N, K), (i, j, value)
+    """The flag is about every column of C, and not about what was there before."""
+    N, K = 2 * table.tile[1] + 3, 5
+    a, c = np.ones((1, K), table.dtype), np.full(N, np.nan, table.dtype)
+    assert dense.gemm(table, a, whole(table, K, N), c, 1, N, K)
+    for j, value in product(range(N), [np.inf, -np.inf, np.nan]):
+        b = whole(table, K, N)
+        b[j % K, j] = value
+        assert not dense.gemm(table, a, b, c, 1, N, K), (j, value)
 
 
 @each_table
@@ -202,11 +209,11 @@ def test_flag_finds_one_element(table: Table) -> None:
     """A single overflow anywhere, whatever else is in its row and column, alone or in the last of several blocks."""
     mr, nr = table.tile
     big = np.finfo(table.dtype).max
-    for M, N, K, layout in [(2 * mr + 1, nr + 3, 1, (False, False)), (mr + 1, 2 * nr, 3, (True, True)), (3, 5, 700, (True, False))]:  # fmt: skip
+    cases = [(2 * mr + 1, nr + 3, 1, False, False), (mr + 1, 2 * nr, 3, True, True), (3, 5, 700, True, False)]
+    for M, N, K, at, bt in cases:
         for i, j in product(range(M), range(N)):
             a, b = np.zeros((M, K), table.dtype), np.zeros((K, N), table.dtype)
             a[i, -1], b[-1, j] = big, 2
-            at, bt = layout
             operands = [np.ascontiguousarray(x.T if t else x) for x, t in ((a, at), (b, bt))]
             c = output(table, M, N)
             finite = dense.gemm(table, *operands, c.flat, M, N, K, a_transposed=at, b_transposed=bt)
@@ -240,8 +247,6 @@ def test_epilogue_is_the_elementwise_kernel(table: Table) -> None:
 
 
 def test_small_arrays_are_refused() -> None:
-    from kernels import TABLES
-
     x = np.zeros(6, TABLES[0].dtype)
     for arguments in [(x[:5], x, x), (x, x[:5], x), (x, x, x[:3])]:
         with pytest.raises(ValueError, match="too small"):

@@ -5,18 +5,26 @@ from __future__ import annotations
 import math
 from dataclasses import asdict
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
 import reference as ref
 from kernels import Array, assert_close, assert_same_bits, each_name, each_table, edges, eps, lengths, normal, output
-from nncore._kernels import update
-from nncore._kernels.table import OPTIMIZERS, RULE_BYTES, Table
 from reference import Rule
 
+from nncore._kernels import update
+from nncore._kernels.table import OPTIMIZERS, RULE_BYTES, Table
+
 # What a rule is told for all optimizers, and what only some listen to.
-COMMON = [{}, {"grad_scale": 0.25}, {"clip_value": 0.5}, {"weight_decay": 0.1}, {"grad_scale": 3.0, "clip_value": 1.0, "weight_decay": 0.5}]  # fmt: skip
-OWN = {
+COMMON: list[dict[str, Any]] = [
+    {},
+    {"grad_scale": 0.25},
+    {"clip_value": 0.5},
+    {"weight_decay": 0.1},
+    {"grad_scale": 3.0, "clip_value": 1.0, "weight_decay": 0.5},
+]
+OWN: dict[str, list[dict[str, Any]]] = {
     "sgd": [{"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}],
     "adam": [{"beta_1": 0.5, "beta_2": 0.9, "epsilon": 1e-3}, {"beta_1": 0.0}],
     "rmsprop": [
@@ -118,7 +126,7 @@ def test_zero_gradient(table: Table, name: str) -> None:
 def test_centered_variance_is_not_negative(table: Table) -> None:
     """Of a constant gradient the variance tends to 0, and rounding must not push it below."""
     w, g = np.zeros(64, table.dtype), np.broadcast_to(normal(table, 64, scale=100), (3000, 64)).copy()
-    got = train(table, "rmsprop", Rule(centered=True, epsilon=0.0 + 1e-7), w, g)[0]
+    got = train(table, "rmsprop", Rule(centered=True, epsilon=1e-7), w, g)[0]
     assert np.isfinite(got).all()
 
 

@@ -1,4 +1,4 @@
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 from typing_extensions import Buffer
@@ -26,7 +26,7 @@ CHUNK_BYTES: int
 RULE_BYTES: int
 
 class Table:
-    def __init__(self, isa: str, dtype: str) -> None: ...
+    def __new__(cls, isa: str, dtype: str) -> Self: ...
     @property
     def isa(self) -> str: ...
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from nncore.arguments import is_whole
 from nncore.callbacks.base import Callback, Phase
 from nncore.callbacks.monitor import MonitorCallback
 
@@ -19,10 +20,9 @@ class Periodic(Callback):
     """
 
     def __init__(self, save_freq: str | int = "epoch") -> None:
-        whole = isinstance(save_freq, int) and not isinstance(save_freq, bool) and save_freq > 0
-        if save_freq != "epoch" and not whole:
+        if save_freq != "epoch" and not (is_whole(save_freq) and int(save_freq) > 0):
             raise ValueError(f"save_freq: expected 'epoch' or a positive number of batches, got {save_freq!r}")
-        self.save_freq = save_freq
+        self.save_freq = save_freq if save_freq == "epoch" else int(save_freq)
         self.epoch, self.batches = 0, 0
 
     def save(self, epoch: int, batch: int | None, logs: dict[str, Any]) -> None:

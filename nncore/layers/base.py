@@ -30,7 +30,7 @@ class Layer(Configurable):
     name : str, optional
         Unique in its model; default the class's name with a number.
     trainable : bool, default True
-        Whether fit changes its parameters.
+        Whether fit changes its parameters; a change takes effect when the model is compiled.
     """
 
     takes_many = False  # whether it is called on a list of symbols
@@ -91,24 +91,33 @@ class Layer(Configurable):
 
     def get_weights(self) -> list[Array]:
         """Copies of the layer's arrays, in Keras's order: kernel (in, out), bias (out,)."""
-        if self.state is None:
-            raise ValueError(f"layer {self.name}: has no weights before its model is built; call model.build(input_shape)")
-        return [self.state.view(p).copy() for p in self.parameters]
+        state = self._built()
+        return [state.view(p).copy() for p in self.parameters]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Replace the layer's arrays; each must have the shape `get_weights` gives."""
+        assign(self._built(), self.parameters, weights, f"weights of layer {self.name}")
+
+    def _built(self) -> State:
+        """The arrays of the model; a ValueError before they exist."""
         if self.state is None:
-            raise ValueError(f"layer {self.name}: has no weights before its model is built; call model.build(input_shape)")
-        assign(self.state, self.parameters, weights, f"weights of layer {self.name}")
+            raise ValueError(
+                f"layer {self.name}: has no weights before its model is built; call model.build(input_shape)"
+            )
+        return self.state
 
 
 def assign(state: State, parameters: list[Parameter], values: Sequence[Any], argument: str) -> None:
     """Copy `values` into `parameters`, all or none."""
+    if not isinstance(values, (list, tuple)):
+        raise TypeError(f"{argument}: expected a list of arrays, got {type(values).__name__}")
     if len(values) != len(parameters):
         raise ValueError(f"{argument}: expected {len(parameters)} arrays, got {len(values)}")
     arrays = []
     for p, value in zip(parameters, values, strict=True):
         array = np.asarray(value)
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"{argument}: expected real numbers for {p.path}, got dtype {array.dtype}")
         if array.shape != p.shape:
             raise ValueError(f"{argument}: expected shape {p.shape} for {p.path}, got {array.shape}")
         with np.errstate(over="ignore"):

@@ -5,18 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nncore import activations, initializers, regularizers
+from nncore.arguments import check_whole
 from nncore.graph import Shape
 from nncore.layers.base import LAYERS, Layer
 
 if TYPE_CHECKING:
     from nncore.program import Builder, Tensor
-
-
-def check_units(units: Any) -> int:
-    """`units` as a positive int."""
-    if isinstance(units, bool) or not hasattr(units, "__index__") or int(units) < 1:
-        raise ValueError(f"units: expected a positive whole number of neurons, got {units!r}")
-    return int(units)
 
 
 @LAYERS.register()
@@ -60,7 +54,7 @@ class Dense(Layer):
         trainable: bool = True,
     ) -> None:
         super().__init__(name, trainable)
-        self.units = check_units(units)
+        self.units = check_whole(units, "units", "a positive whole number of neurons", 1)
         self.activation = activations.get(activation, "activation")
         self.use_bias = bool(use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer, "kernel_initializer")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nncore.arguments import is_number
 from nncore.layers.base import LAYERS, Layer
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Dropout(Layer):
 
     def __init__(self, rate: float, name: str | None = None) -> None:
         super().__init__(name)
-        if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < 1:
+        if not is_number(rate) or not 0 <= rate < 1:
             raise ValueError(f"rate: expected a number in [0, 1), the fraction to drop, got {rate!r}")
         self.rate = float(rate)
 

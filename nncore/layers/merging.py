@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import reduce
 from typing import TYPE_CHECKING
 
+from nncore.arguments import is_whole
 from nncore.graph import Shape
 from nncore.layers.base import LAYERS, Layer
 
@@ -12,16 +13,8 @@ if TYPE_CHECKING:
     from nncore.program import Builder, Tensor
 
 
-def same_shape(label: str, shapes: tuple[Shape, ...]) -> Shape:
-    """The one shape that all have, or a ValueError."""
-    if len(set(shapes)) != 1:
-        raise ValueError(f"{label}: expected inputs of one shape, got {', '.join(map(str, shapes))}")
-    return shapes[0]
-
-
-@LAYERS.register()
-class Add(Layer):
-    """Y = X1 + X2 + …, inputs of one shape; called on a list of symbols."""
+class Elementwise(Layer):
+    """Base of the layers that join inputs of one shape, element by element."""
 
     takes_many = True
 
@@ -29,8 +22,16 @@ class Add(Layer):
         super().__init__(name)
 
     def output_shape(self, *shapes: Shape) -> Shape:
-        """The inputs' shape."""
-        return same_shape("Add", shapes)
+        """The inputs' shape; a ValueError where they have several."""
+        if len(set(shapes)) != 1:
+            given = ", ".join(map(str, shapes))
+            raise ValueError(f"{type(self).__name__}: expected inputs of one shape, got {given}")
+        return shapes[0]
+
+
+@LAYERS.register()
+class Add(Elementwise):
+    """Y = X1 + X2 + …, inputs of one shape; called on a list of symbols."""
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """Y = X1 + X2 + …, from the left."""
@@ -38,17 +39,8 @@ class Add(Layer):
 
 
 @LAYERS.register()
-class Multiply(Layer):
+class Multiply(Elementwise):
     """Y = X1 ⊙ X2 ⊙ …, inputs of one shape; called on a list of symbols."""
-
-    takes_many = True
-
-    def __init__(self, name: str | None = None) -> None:
-        super().__init__(name)
-
-    def output_shape(self, *shapes: Shape) -> Shape:
-        """The inputs' shape."""
-        return same_shape("Multiply", shapes)
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """Y = X1 ⊙ X2 ⊙ …, from the left."""
@@ -70,9 +62,9 @@ class Concatenate(Layer):
 
     def __init__(self, axis: int = -1, name: str | None = None) -> None:
         super().__init__(name)
-        if not isinstance(axis, int) or isinstance(axis, bool) or axis == 0:
+        if not is_whole(axis) or axis == 0:
             raise ValueError(f"axis: expected a whole number other than 0 (the batch), got {axis!r}")
-        self.axis = axis
+        self.axis = int(axis)
 
     def sample_axis(self, shape: Shape) -> int:
         """`axis` counted from 0 within a sample."""

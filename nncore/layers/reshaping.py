@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
+from nncore.arguments import is_number, is_whole
 from nncore.graph import Shape
 from nncore.layers.base import LAYERS, Layer
 
 if TYPE_CHECKING:
     from nncore.program import Builder, Tensor
-
-
-def product(shape: Shape) -> int:
-    """Elements of a shape, as an exact int."""
-    total = 1
-    for axis in shape:
-        total *= axis
-    return total
 
 
 @LAYERS.register()
@@ -28,7 +22,7 @@ class Flatten(Layer):
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """One axis."""
-        return (product(shapes[0]),)
+        return (math.prod(shapes[0]),)
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """The same elements in one axis."""
@@ -49,18 +43,18 @@ class Reshape(Layer):
     def __init__(self, target_shape: Any, name: str | None = None) -> None:
         super().__init__(name)
         shape = tuple(target_shape) if isinstance(target_shape, (tuple, list)) else (target_shape,)
-        if not all(isinstance(n, int) and not isinstance(n, bool) and (n > 0 or n == -1) for n in shape):
+        if not all(is_whole(n) and (n > 0 or n == -1) for n in shape):
             raise ValueError(f"target_shape: expected positive sizes, at most one of them -1, got {target_shape!r}")
         if shape.count(-1) > 1:
             raise ValueError(f"target_shape: expected at most one -1, got {target_shape!r}")
-        self.target_shape = shape
+        self.target_shape = tuple(int(n) for n in shape)
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """The target shape, with −1 filled in."""
-        total = product(shapes[0])
-        known = product(tuple(n for n in self.target_shape if n != -1))
+        total = math.prod(shapes[0])
+        known = math.prod(n for n in self.target_shape if n != -1)
         shape = tuple(total // known if n == -1 else n for n in self.target_shape)
-        if product(shape) != total:
+        if math.prod(shape) != total:
             raise ValueError(
                 f"Reshape: expected a target_shape of {total} elements for an input of shape {shapes[0]}, "
                 f"got {self.target_shape}"
@@ -86,7 +80,7 @@ class Rescaling(Layer):
     def __init__(self, scale: float, offset: float = 0.0, name: str | None = None) -> None:
         super().__init__(name)
         for argument, value in (("scale", scale), ("offset", offset)):
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < float("inf"):
+            if not is_number(value) or not math.isfinite(value):
                 raise ValueError(f"{argument}: expected a finite number, got {value!r}")
         self.scale = float(scale)
         self.offset = float(offset)

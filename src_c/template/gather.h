@@ -38,7 +38,7 @@ INLINE nn_index gather_rows(nn_index rows, nn_index n, const void *x, nn_index s
         convert(n, row_of(x, stride, index, r), y + r * n);
         if (may_overflow && (r % group == group - 1 || r == rows - 1)) {
             const nn_index first = r - r % group;
-            if (any_nonfinite((r + 1 - first) * n, y + first * n))
+            if (any_nonfinite(1, (r + 1 - first) * n, y + first * n, 0))
                 for (nn_index i = first; i <= r; i++)
                     for (nn_index j = 0; j < n; j++)
                         if (isinf(y[i * n + j]) && !isinf(element(row_of(x, stride, index, i), j))) return i;

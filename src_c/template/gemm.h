@@ -7,6 +7,7 @@
  * Order: K is cut into blocks of block_k(K). An element is the sum, in order, of one chain of multiply-adds per
  * block, k ascending; the first chain starts at the bias, the others at 0. No choice made below changes that.
  */
+#include "lanes.h"
 #include "tile.h"
 #include "pack.h"
 
@@ -59,20 +60,6 @@ INLINE nn_index block_k(nn_index K) {
     return K <= KC ? K : share(share(K, share(K, KC)), 16) * 16;
 }
 
-/* inf and nan times 0 are nan, and no later term hides a nan. */
-static int has_nonfinite(nn_index rows, nn_index cols, const real *x, nn_index ldx) {
-    const vmask tail = mask_first(cols % LANES);
-    vf sum = {0};
-    for (nn_index i = 0; i < rows; i++, x += ldx) {
-        nn_index j = 0;
-        for (; j + LANES <= cols; j += LANES) sum += vload(x + j) * (real)0;
-        if (j < cols) sum += load_mask(x + j, tail) * (real)0;
-    }
-    int found = 0;
-    for (int l = 0; l < LANES; l++) found |= sum[l] != 0;
-    return found;
-}
-
 /* What follows the sums of rows × cols elements at (i,j), which lie in Z, or else in C. */
 static void finish_sums(const nn_gemm *g, nn_index i, nn_index j, nn_index rows, nn_index cols) {
     real *C = (real *)g->C + i * g->ldc + j;
@@ -83,7 +70,7 @@ static void finish_sums(const nn_gemm *g, nn_index i, nn_index j, nn_index rows,
         gemm_activate[g->activation](rows, cols, (const real *)g->Z + i * g->ldz + j, g->ldz, C, g->ldc, g->alpha);
     else if (g->activation != NN_ACTIVATION_linear)
         gemm_activate[g->activation](rows, cols, C, g->ldc, C, g->ldc, g->alpha);
-    if (g->nonfinite && has_nonfinite(rows, cols, C, g->ldc)) *g->nonfinite = 1;
+    if (g->nonfinite && any_nonfinite(rows, cols, C, g->ldc)) *g->nonfinite = 1;
 }
 
 /* Row i of the product starts at bias + i ldbias. */

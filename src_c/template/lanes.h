@@ -76,15 +76,18 @@ INLINE double across_total(vd v) {
     return s;
 }
 
-INLINE int any_nonfinite(nn_index n, const real *x) {
-    vi bad = {0};
-    nn_index i = 0;
-    for (; i + LANES <= n; i += LANES) bad |= vload(x + i) - vload(x + i) != 0; /* inf − inf and nan are nan */
-    const vf tail = load_some(x + i, n - i);
-    bad |= tail - tail != 0;
-    integer any = 0;
-    for (nn_index k = 0; k < LANES; k++) any |= bad[k];
-    return any != 0;
+/* Whether one of rows × cols elements is not finite: inf and nan times 0 are nan, and no later term hides a nan. */
+static int any_nonfinite(nn_index rows, nn_index cols, const real *x, nn_index ldx) {
+    const vmask tail = mask_first(cols % LANES);
+    vf sum = {0};
+    for (nn_index i = 0; i < rows; i++, x += ldx) {
+        nn_index j = 0;
+        for (; j + LANES <= cols; j += LANES) sum += vload(x + j) * (real)0;
+        if (j < cols) sum += load_mask(x + j, tail) * (real)0;
+    }
+    int found = 0;
+    for (nn_index k = 0; k < LANES; k++) found |= sum[k] != 0;
+    return found;
 }
 
 #endif

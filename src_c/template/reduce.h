@@ -42,7 +42,7 @@ static void column_sums(nn_index rows, nn_index cols, const void *x, nn_index ld
         if (j < cols) sum_chunk(chunk, cols - j, xi + j, ldx, (real *)y + j, i == 0, 1);
         i += chunk;
     } while (i < rows);
-    if (nonfinite && any_nonfinite(cols, y)) *nonfinite = 1;
+    if (nonfinite && any_nonfinite(1, cols, y, cols)) *nonfinite = 1;
 }
 
 static double sum_squares(nn_index n, const void *x_) {

@@ -1,0 +1,73 @@
+"""Checks of the numbers that users give; every error says the argument, what was expected, and what came."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+
+def is_number(value: object) -> bool:
+    """Whether `value` is a real number, Python's or NumPy's; bools are none."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def is_whole(value: object) -> bool:
+    """Whether `value` is an int, Python's or NumPy's; bools are none."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def check_number(value: Any, argument: str, expected: str, fits: Callable[[float], bool], remedy: str = "") -> float:
+    """`value` as a float; a TypeError where it is no number, a ValueError where this float does not fit.
+
+    Parameters
+    ----------
+    value : object
+        What the user gave.
+    argument : str
+        The user's argument.
+    expected : str
+        What `fits` accepts, in words.
+    fits : function of a float
+        False for NaN, too.
+    remedy : str
+        What to do about it.
+    """
+    number = is_number(value)
+    if number:
+        try:
+            rounded = float(value)
+        except OverflowError:
+            rounded = math.inf if value > 0 else -math.inf
+        if fits(rounded):
+            return rounded
+    remedy = f"; {remedy}" if remedy else ""
+    raise (ValueError if number else TypeError)(f"{argument}: expected {expected}, got {value!r}{remedy}")
+
+
+def check_nonnegative(value: Any, argument: str, remedy: str) -> float:
+    """`check_number`, for finite numbers ≥ 0."""
+    return check_number(value, argument, "a finite number ≥ 0", lambda v: 0 <= v < math.inf, remedy)
+
+
+def check_whole(value: Any, argument: str, expected: str, least: int, most: float = math.inf) -> int:
+    """`value` as an int; a ValueError, with `expected` in words, where it is none from `least` to `most`."""
+    if not is_whole(value) or not least <= int(value) <= most:
+        raise ValueError(f"{argument}: expected {expected}, got {value!r}")
+    return int(value)
+
+
+def check_count(value: Any, argument: str, least: int = 1) -> int:
+    """`check_whole`, for ints ≥ `least`."""
+    return check_whole(value, argument, f"a whole number of at least {least}", least)
+
+
+def check_flag(value: Any, argument: str, remedy: str = "") -> bool:
+    """`value` as a bool; a TypeError where it is none."""
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    remedy = f"; {remedy}" if remedy else ""
+    raise TypeError(f"{argument}: expected True or False, got {value!r}{remedy}")

@@ -1,0 +1,308 @@
+"""No kernel touches memory outside of its arrays: each array ends, or begins, at a page that faults.
+
+A fault kills the process, so the sweeps run in processes of their own, which name each case before they try it.
+What lies between an array and the other end of its pages is NaN: it must not change, nor change a result.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import mmap
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from kernels import TABLES, Array, assert_same_bits, edges, label, normal
+
+from nncore._kernels import dense, elementwise, loss, update
+from nncore._kernels.table import (
+    ACTIVATIONS,
+    FUNCTIONS,
+    LOSS_TARGETS,
+    LOSSES,
+    METRIC_TARGETS,
+    METRICS,
+    OPTIMIZERS,
+    SOURCES,
+    Table,
+)
+
+Place = Callable[[Array], Array]
+Case = Callable[[Place], list[Array]]  # runs a kernel on arrays that were placed, and returns those it writes
+
+PAGES = 64  # of a fence
+PATTERN = 0xFF  # of every byte around an array: NaN
+LENGTHS = range(258)
+
+
+class Fence:
+    """Pages between two that fault."""
+
+    def __init__(self) -> None:
+        self._map = mmap.mmap(-1, (PAGES + 2) * mmap.PAGESIZE)
+        everything = np.frombuffer(self._map, "u1")
+        protect = ctypes.CDLL(None, use_errno=True).mprotect
+        for page in (0, PAGES + 1):
+            if protect(ctypes.c_void_p(everything.ctypes.data + page * mmap.PAGESIZE), mmap.PAGESIZE, 0):
+                raise OSError(ctypes.get_errno(), "mprotect")
+        self._memory = everything[mmap.PAGESIZE : -mmap.PAGESIZE]
+        self._memory[:] = PATTERN
+        self._used = slice(0, 0)
+
+    def place(self, x: Array, at_end: bool) -> Array:
+        """A copy of x that ends where the pages end, or begins where they begin."""
+        assert x.nbytes <= self._memory.size
+        start = self._memory.size - x.nbytes if at_end else 0
+        self._used = slice(start, start + x.nbytes)
+        placed = self._memory[self._used].view(x.dtype).reshape(x.shape)
+        placed[...] = x
+        return placed
+
+    def clear(self) -> None:
+        """Check that nothing was written beside the array; look no further than a kernel might reach."""
+        self._memory[self._used] = PATTERN
+        near = slice(max(0, self._used.start - 4096), self._used.stop + 4096)
+        assert (self._memory[near] == PATTERN).all(), "written outside of an array"
+
+
+def run(case: Case, fences: list[Fence]) -> None:
+    """A case on arrays that end, and on arrays that begin at a fence: nothing else may differ."""
+    results = []
+    for at_end in (True, False):
+        free = iter(fences)
+        used: list[Fence] = []
+
+        def place(x: Array, at_end: bool = at_end, free: Iterator[Fence] = free, used: list[Fence] = used) -> Array:
+            used.append(next(free))
+            return used[-1].place(np.ascontiguousarray(x), at_end)
+
+        results.append([x.copy() for x in case(place)])
+        for fence in used:
+            fence.clear()
+    for a, b in zip(*results, strict=True):
+        assert_same_bits(a, b)
+
+
+# --- the cases: label and case ------------------------------------------------------------------------------
+
+Cases = Iterator[tuple[str, Case]]
+
+
+POOL = {table.dtype: normal(table, 1 << 16) for table in TABLES}  # drawn once: there are many cases
+
+
+def reals(table: Table, *shape: int) -> Array:
+    return POOL[table.dtype][: math.prod(shape)].reshape(shape)
+
+
+def empty(table: Table, *shape: int) -> Array:
+    return np.full(shape, np.nan, table.dtype)
+
+
+def products(table: Table) -> Cases:
+    mr, nr = table.tile
+    depths = [0, 1, table.lanes - 1, table.lanes + 1]
+    cols = edges(1, table.lanes // 2, table.lanes, nr, nr + table.lanes, 2 * nr, 4 * nr)
+    shapes = [*product([*edges(1, mr), 2 * mr + 1], cols, depths), (3, 5, 600), (40, 70, 270)]
+    for (M, N, K), at, bt in product(shapes, [False, True], [False, True]):
+
+        def case(place: Place, M: int = M, N: int = N, K: int = K, at: bool = at, bt: bool = bt) -> list[Array]:
+            a, b, c = place(reals(table, M * K)), place(reals(table, K * N)), place(empty(table, M * N))
+            bias, z, kept = place(reals(table, N)), place(empty(table, M * N)), place(reals(table, M * N))
+            options: dict[str, Any] = {"a_transposed": at, "b_transposed": bt, "activation": "relu"}
+            dense.gemm(table, a, b, c, M, N, K, **options, bias=bias, z=z)
+            forward = c.copy()
+            dense.gemm(table, a, b, c, M, N, K, **options, kept=kept)
+            return [c, forward, z]
+
+        yield f"gemm {M}×{N}×{K} {at} {bt}", case
+
+
+def activations(table: Table) -> Cases:
+    for name, n in product(ACTIVATIONS, LENGTHS):
+
+        def case(place: Place, name: str = name, n: int = n) -> list[Array]:
+            z, dy = place(reals(table, n)), place(reals(table, n))
+            y, dz = place(empty(table, n)), place(empty(table, n))
+            elementwise.apply_activation(table, name, z, y, 0.3)
+            elementwise.apply_activation_backward(table, name, z, dy, dz, 0.3)
+            return [y, dz]
+
+        yield f"{name} {n}", case
+
+
+def functions(table: Table) -> Cases:
+    for name, n in product(FUNCTIONS, LENGTHS):
+
+        def case(place: Place, name: str = name, n: int = n) -> list[Array]:
+            x, y = place(np.abs(reals(table, n))), place(empty(table, n))
+            elementwise.apply_function(table, name, x, y)
+            return [y]
+
+        yield f"{name} {n}", case
+
+
+def arithmetic(table: Table) -> Cases:
+    for n in LENGTHS:
+
+        def case(place: Place, n: int = n) -> list[Array]:
+            a, b = place(reals(table, n)), place(reals(table, n))
+            outputs = [place(empty(table, n)) for _ in range(4)]
+            elementwise.apply_add(table, a, b, outputs[0])
+            elementwise.apply_multiply(table, a, b, outputs[1])
+            elementwise.apply_rescale(table, a, outputs[2], 2.0, 1.0)
+            elementwise.apply_dropout(table, a, outputs[3], 0.5, 13, 1, 2)
+            return outputs
+
+        yield f"add, multiply, rescale, dropout {n}", case
+
+
+def softmaxes(table: Table) -> Cases:
+    for rows, n in product([1, 3], LENGTHS):
+
+        def case(place: Place, rows: int = rows, n: int = n) -> list[Array]:
+            z, dy = place(reals(table, rows, n)), place(reals(table, rows, n))
+            y, dz = place(empty(table, rows, n)), place(empty(table, rows, n))
+            elementwise.apply_softmax(table, z, y, rows, n)
+            elementwise.apply_softmax_backward(table, z, dy, dz, rows, n)
+            return [y, dz]
+
+        yield f"softmax {rows}×{n}", case
+
+
+def losses(table: Table) -> Cases:
+    targets = {("loss", k): v for k, v in LOSS_TARGETS.items()} | {("metric", k): v for k, v in METRIC_TARGETS.items()}
+    both = [*(("loss", name) for name in LOSSES), *(("metric", name) for name in METRICS)]
+    for (kind, name), rows, n in product(both, [1, 3, 17], LENGTHS[1:]):
+        if rows > 1 and n > 40:
+            continue
+
+        def case(place: Place, kind: str = kind, name: str = name, rows: int = rows, n: int = n) -> list[Array]:
+            p, weight = place(np.abs(reals(table, rows, n)) / 9), place(np.ones(rows, table.dtype))
+            labels = targets[kind, name] == "LABELS"
+            target = place(np.full(rows, n - 1, "int32") if labels else p.copy())
+            outputs: dict[str, Any] = {}
+            if kind == "loss":
+                outputs["grad"] = place(empty(table, rows, n))
+            if name.endswith("_logits"):
+                outputs["prob"] = place(empty(table, rows, n))
+            loss.apply_rows(table, kind, name, p, target, rows, n)
+            value = loss.apply_rows(table, kind, name, p, target, rows, n, weight=weight, param=0.5, **outputs)
+            return [np.array(value), *outputs.values()]
+
+        yield f"{kind} {name} {rows}×{n}", case
+
+
+def updates(table: Table) -> Cases:
+    # learning rate, decay, scale, clip, momentum, β₁, β₂, ρ, ε, nesterov, centered, step; and the slots these need
+    plain = np.array([0.1, 0.1, 0.5, 1.0, 0.0, 0.9, 0.99, 0.9, 1e-3, 0.0, 0.0, 1.0])
+    full = np.array([0.1, 0.1, 0.5, 1.0, 0.9, 0.9, 0.99, 0.9, 1e-3, 1.0, 1.0, 1.0])
+    needed = {("sgd", 0): [], ("sgd", 1): [0], ("adam", 0): [0, 1], ("adam", 1): [0, 1], ("rmsprop", 0): [0]}
+    for name, which, n in product(OPTIMIZERS, [0, 1], LENGTHS):
+
+        def case(place: Place, name: str = name, which: int = which, n: int = n) -> list[Array]:
+            rule, used = (plain, full)[which], needed.get((name, which), [0, 1, 2])
+            w, g = place(reals(table, n)), place(reals(table, n))
+            slots = [place(np.zeros(n, table.dtype)) if k in used else None for k in range(3)]
+            update.apply_update(table, name, w, g, slots, place(rule))
+            return [w, *(s for s in slots if s is not None)]
+
+        yield f"{name} {which} {n}", case
+
+
+def sums(table: Table) -> Cases:
+    for n in LENGTHS:
+
+        def case(place: Place, n: int = n) -> list[Array]:
+            w, g = place(reals(table, n)), place(reals(table, n))
+            square = update.apply_sum_squares(table, w)
+            return [np.array([square, update.apply_regularize(table, 0.1, 0.2, w, g)]), g]
+
+        yield f"sums {n}", case
+    for rows, n in product([0, 1, 5, 65], LENGTHS):
+
+        def columns(place: Place, rows: int = rows, n: int = n) -> list[Array]:
+            x, y = place(reals(table, rows, n)), place(empty(table, n))
+            return [np.array(update.apply_column_sums(table, x, y, rows, n)), y]
+
+        yield f"column_sums {rows}×{n}", columns
+
+
+def gathers(table: Table) -> Cases:
+    for source, n in product(SOURCES, LENGTHS):
+        used = n * np.dtype(source).itemsize
+        for stride, order in [(used, None), (used + n % 64, np.array([2, 0, 1, 2]))]:
+
+            def case(
+                place: Place, source: str = source, n: int = n, stride: int = stride, order: Array | None = order,
+                used: int = used,
+            ) -> list[Array]:  # fmt: skip
+                memory = np.zeros(2 * stride + used, "u1")
+                for i in range(3):
+                    memory[i * stride : i * stride + used] = np.full(n, 7 + i, source).view("u1")
+                data, rows = place(memory), 3 if order is None else len(order)
+                numbers = None if order is None else place(order)
+                y, labels = place(empty(table, rows, n)), place(np.zeros((rows, n), "int32"))
+                bad = loss.apply_gather(table, source, data, stride, rows, n, y, order=numbers)
+                bad += loss.apply_gather(table, source, data, stride, rows, n, labels, order=numbers, classes=10)
+                assert bad == -2
+                return [y, labels]
+
+            yield f"gather {source} {n} {stride} {order is not None}", case
+
+
+GROUPS: dict[str, Callable[[Table], Cases]] = {
+    f.__name__: f
+    for f in (products, activations, functions, arithmetic, softmaxes, losses, updates, sums, gathers)
+}  # fmt: skip
+
+
+# --- the processes --------------------------------------------------------------------------------------------
+
+
+def sweep(group: str, notes: str) -> None:
+    fences = [Fence() for _ in range(8)]
+    tried = 0
+    with open(notes, "wb", buffering=0) as file:
+        for table in TABLES:
+            for name, case in GROUPS[group](table):
+                os.pwrite(file.fileno(), f"{label(table)} {name}".ljust(100).encode(), 0)
+                run(case, fences)
+                tried += 1
+    print(tried)
+
+
+def trespass() -> None:
+    """Read one element beyond an array, as a kernel that gets its length wrong would."""
+    table = TABLES[0]
+    b = Fence().place(reals(table, 7), at_end=True)
+    elementwise.apply_add(table, reals(table, 8), b, empty(table, 8))
+
+
+def in_a_process(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-X", "faulthandler", __file__, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_bounds(group: str, tmp_path: Path) -> None:
+    notes = tmp_path / "case"
+    done = in_a_process("sweep", group, str(notes))
+    assert done.returncode == 0, f"{notes.read_text()} ended with {done.returncode}: {done.stderr[-2000:]}"
+    assert int(done.stdout) > 200
+
+
+def test_a_fence_faults() -> None:
+    assert in_a_process("trespass").returncode == -signal.SIGSEGV
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]](*sys.argv[2:])

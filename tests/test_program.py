@@ -1,0 +1,349 @@
+"""The compiler of programs: what it fuses, where it puts tensors, where the team meets, what it leaves out."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import networks
+import nncore as nn
+import numpy as np
+import pytest
+from nncore import compiling, program, running, state
+from nncore._kernels import table
+from nncore.compiling import Objective
+from nncore.optimizers import RULE_FIELDS
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+KINDS = {number: name for name, number in table.OPERATIONS.items()}
+BUFFERS = {number: name for name, number in table.BUFFERS.items()}
+VARIANTS = {number: name for name, number in table.ACTIVATIONS.items()}
+SAMPLES = 5
+
+
+def goal(model: nn.Model, **kwargs: Any) -> Objective:
+    model.compile(**{"optimizer": "sgd", "loss": "mse"} | kwargs)
+    assert model.objective is not None
+    return model.objective
+
+
+def step(model: nn.Model, training: bool = True, weighted: bool = False, **kwargs: Any) -> program.Program:
+    """The program of a training step, or of an evaluation."""
+    return compiling.step(model.graph, goal(model, **kwargs), training=training, weighted=weighted, max_samples=SAMPLES)
+
+
+def prediction(model: nn.Model) -> program.Program:
+    return compiling.prediction(model.graph, SAMPLES)
+
+
+def kinds(p: program.Program) -> list[str]:
+    return [KINDS[int(op["kind"])] for op in p.ops]
+
+
+def fused(p: program.Program, kind: str = "dense_forward") -> list[str]:
+    """The activations that the products of a kind have taken over."""
+    return [VARIANTS[int(op["variant"])] for op in p.ops if KINDS[int(op["kind"])] == kind]
+
+
+def absent(p: program.Program, kind: str, operand: int) -> list[bool]:
+    return [BUFFERS[int(op["arg"][operand]["buffer"])] == "none" for op in p.ops if KINDS[int(op["kind"])] == kind]
+
+
+def stack(*layers: Any, inputs: Any = 4) -> nn.Model:
+    return nn.Model([nn.Input(inputs), *layers], seed=0)
+
+
+# -- structs -------------------------------------------------------------------------------------------------------
+
+
+def test_structs_have_the_sizes_of_c() -> None:
+    assert program.OPERATION.itemsize == table.OPERATION_BYTES
+    assert state.CHUNK.itemsize == table.CHUNK_BYTES
+    assert 8 * len(RULE_FIELDS) == table.RULE_BYTES
+    assert program.OPERATION["arg"].shape == (table.OPERANDS,)
+
+
+def test_every_operation_says_what_it_writes() -> None:
+    assert set(program.WRITES) == set(table.OPERATIONS)
+    assert set(program.BOTH) <= set(program.WRITES)
+
+
+# -- fusion --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", networks.ELEMENTWISE)
+def test_an_activation_joins_the_product_before_it(name: str) -> None:
+    model = stack(nn.Dense(3, name), nn.Dense(2))
+    assert kinds(prediction(model)) == ["gather", "dense_forward", "dense_forward"]
+    assert fused(prediction(model)) == [name, "linear"]
+    p = step(model)
+    assert kinds(p).count("activate") == kinds(p).count("activate_backward") == 0
+    assert fused(p, "dense_backward_input") == [name]
+
+
+def test_z_is_kept_only_where_the_derivative_needs_it() -> None:
+    model = stack(nn.Dense(3, "gelu"), nn.Dense(3, "relu"), nn.Dense(2))
+    assert absent(prediction(model), "dense_forward", 4) == [True, True, True]
+    assert absent(step(model, training=False), "dense_forward", 4) == [True, True, True]
+    assert absent(step(model), "dense_forward", 4) == [False, True, True]
+    frozen = stack(nn.Dense(3, "gelu", trainable=False), nn.Dense(2))
+    assert absent(step(frozen), "dense_forward", 4) == [True, True]
+
+
+def test_an_activation_layer_joins_too() -> None:
+    assert fused(prediction(stack(nn.Dense(3), nn.Activation("elu")))) == ["elu"]
+
+
+def test_a_product_takes_one_activation() -> None:
+    p = step(stack(nn.Dense(3), nn.Activation("elu"), nn.Activation("tanh"), nn.Dense(2)))
+    assert fused(p) == ["elu", "linear"]
+    assert fused(p, "dense_backward_input") == ["tanh"]
+    assert kinds(p).count("activate") == kinds(p).count("activate_backward") == 1
+
+
+@pytest.mark.parametrize("between", [lambda: nn.Reshape((3, 1)), nn.Flatten, lambda: nn.Dropout(0.5)])
+def test_nothing_is_fused_across_another_layer(between: Any) -> None:
+    p = step(stack(nn.Dense(3), between(), nn.Activation("relu"), nn.Flatten(), nn.Dense(2)))
+    assert fused(p) == ["linear", "linear"]
+    assert kinds(p).count("activate") == 1
+
+
+def test_a_sum_with_other_readers_is_not_fused() -> None:
+    x = nn.Input(4)
+    z = nn.Dense(3)(x)
+    model = nn.Model(x, nn.Concatenate()([nn.Activation("silu")(z), nn.Activation("relu")(z)]), seed=0)
+    assert fused(prediction(model)) == ["linear"]
+    assert kinds(prediction(model)).count("activate") == 2
+    x = nn.Input(4)
+    z = nn.Dense(3)(x)
+    assert fused(prediction(nn.Model(x, nn.Add()([nn.Activation("relu")(z), z]), seed=0))) == ["linear"]
+
+
+def test_a_derivative_is_not_fused_where_gradients_add_up() -> None:
+    x = nn.Input(4)
+    h = nn.Dense(3, "relu")(x)
+    p = step(nn.Model(x, nn.Add()([nn.Dense(2)(h), nn.Dense(2)(h)]), seed=0))
+    assert fused(p) == ["relu", "linear", "linear"]  # the forward pass has no such difficulty
+    assert fused(p, "dense_backward_input") == ["linear", "linear"]
+    assert kinds(p).count("activate_backward") == 1
+
+
+def test_a_loss_takes_its_softmax_or_sigmoid() -> None:
+    for last, loss in (("softmax", "sparse_categorical_crossentropy"), ("sigmoid", "binary_crossentropy")):
+        p = step(stack(nn.Dense(3, last)), loss=loss)
+        assert sorted(kinds(p)) == ["dense_backward_weights", "dense_forward", "gather", "gather", "loss", "update"]
+        assert fused(p) == ["linear"]
+        assert absent(p, "loss", 4) == [True]  # nobody asks for the probabilities
+
+
+def test_probabilities_are_written_where_a_metric_reads_them() -> None:
+    model = stack(nn.Dense(3, "softmax"))
+    loss = "categorical_crossentropy"
+    assert absent(step(model, loss=loss, metrics=["accuracy"]), "loss", 4) == [True]  # their order is that of the logits
+    assert absent(step(model, loss=loss, metrics=["mse"]), "loss", 4) == [False]
+
+
+def test_a_loss_that_is_not_fused_leaves_the_softmax_in_place() -> None:
+    p = step(stack(nn.Dense(3, "softmax")), loss="mse")
+    assert kinds(p).count("softmax") == kinds(p).count("softmax_backward") == 1
+
+
+# -- what is left out ----------------------------------------------------------------------------------------------
+
+
+def test_the_first_layer_has_no_dx() -> None:
+    for layers in ([nn.Dense(3)], [nn.Rescaling(2.0), nn.Flatten(), nn.Dropout(0.5), nn.Dense(3)]):
+        p = step(stack(*layers))
+        assert kinds(p).count("dense_backward_weights") == 1
+        assert "dense_backward_input" not in kinds(p)
+        backward = kinds(p)[kinds(p).index("loss") + 1 :]
+        assert backward == ["dense_backward_weights", "update"]
+
+
+def test_nothing_is_differentiated_below_what_learns() -> None:
+    p = step(stack(nn.Dense(3, "gelu", trainable=False), nn.Dense(3, "tanh"), nn.Dense(2, trainable=False)))
+    assert kinds(p).count("dense_backward_weights") == 1
+    assert kinds(p).count("dense_backward_input") == 1
+
+
+def test_no_bias_no_db() -> None:
+    assert absent(step(stack(nn.Dense(3, use_bias=False), nn.Dense(2))), "dense_backward_weights", 3) == [False, True]
+
+
+def test_evaluation_and_prediction_have_no_backward_pass() -> None:
+    model = stack(nn.Dropout(0.5), nn.Dense(3, "relu", kernel_regularizer="l2"), nn.Dense(2, "softmax"))
+    loss = "categorical_crossentropy"
+    assert set(kinds(step(model, training=False, loss=loss))) == {"gather", "dense_forward", "loss", "penalty"}
+    assert set(kinds(prediction(model))) == {"gather", "dense_forward", "softmax"}
+
+
+def test_sections() -> None:
+    p = step(stack(nn.Dense(3, kernel_regularizer="l2")), optimizer=nn.SGD(clipnorm=1.0))
+    assert kinds(p)[p.update_at :] == ["norms", "update"]
+    assert kinds(p)[p.update_at - 1] == "penalty"  # adds to gradients that are all there
+    evaluation = step(stack(nn.Dense(3)), training=False)
+    assert evaluation.update_at == len(evaluation.ops)
+
+
+def test_weights_of_samples_are_gathered_only_where_there_are_any() -> None:
+    assert kinds(step(stack(nn.Dense(3)))).count("gather") == 2
+    assert kinds(step(stack(nn.Dense(3)), weighted=True)).count("gather") == 3
+
+
+def test_cost() -> None:
+    model = stack(nn.Dense(30, "relu"), nn.Dense(20))
+    assert prediction(model).cost >= 2 * (4 * 30 + 30 * 20)
+    # forward, dW of both layers, dX of the second
+    assert step(model).cost >= 2 * (2 * 4 * 30 + 3 * 30 * 20)
+    for seed in range(20):
+        assert prediction(networks.random_model(seed)).cost > 0
+        p = step(networks.random_model(seed), loss="categorical_crossentropy")
+        assert p.cost == sum(int(cost) for cost in p.ops["cost"])
+        products = [op for op in p.ops if KINDS[int(op["kind"])].startswith("dense")]
+        assert all(op["cost"] >= 2 * op["factor"] * op["n"] * op["k"] for op in products)
+
+
+# -- memory --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> list[list[program.Op]]:
+    """Receives the operations of each program compiled, with operands that are placed but not yet encoded."""
+    seen: list[list[program.Op]] = []
+    encode = program.encode
+
+    def spy(ops: list[program.Op], itemsize: int) -> Array:
+        seen.append(ops)
+        return encode(ops, itemsize)
+
+    monkeypatch.setattr(program, "encode", spy)
+    return seen
+
+
+def programs(seed: int) -> Iterator[tuple[program.Program, int]]:
+    """Programs of a random model, with the bytes of a real."""
+    model = networks.random_model(seed, dtype="float32" if seed % 2 else "float64", layers=4 + seed % 14)
+    kwargs: dict[str, Any] = {"loss": "categorical_crossentropy", "metrics": ["mse"], "optimizer": nn.Adam(clipnorm=1.0)}
+    size = 4 if seed % 2 else 8
+    yield step(model, weighted=bool(seed % 3), **kwargs), size
+    yield step(model, training=False, **kwargs), size
+    yield prediction(model), size
+
+
+Bytes = tuple[str, int, int]  # buffer, first, one past the last
+
+
+def extent(operand: Any, size: int, layout: int) -> Bytes:
+    """Bytes of an operand for SAMPLES samples, figured out from its definition; a reshape is the whole of its root."""
+    if isinstance(operand, program.Whole):
+        p = operand.parameter
+        return (operand.buffer, p.offset * size, p.end * size) if p else (operand.buffer, 0, layout)
+    root = operand
+    while root.alias_of is not None:
+        root = root.alias_of
+    each = 4 if root.labels else size
+    return root.buffer, root.offset, root.offset + SAMPLES * int(np.prod(root.shape)) * each
+
+
+def overlap(a: Bytes, b: Bytes) -> bool:
+    return a[0] == b[0] and a[1] < b[2] and b[1] < a[2]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_tensors_alive_at_once_do_not_overlap(seed: int, compiled: list[list[program.Op]]) -> None:
+    for p, size in programs(seed):
+        ops = compiled[-1]
+        roots: dict[int, Any] = {}
+        lives: dict[int, tuple[int, int]] = {}
+        for i, op in enumerate(ops):
+            for operand in op.operands:
+                if isinstance(operand, program.Tensor) and operand.root.buffer == "workspace":
+                    root = operand.root
+                    roots[id(root)] = root
+                    lives[id(root)] = (lives.get(id(root), (i, i))[0], i)
+        if id(p.output.root) in lives:
+            lives[id(p.output.root)] = (lives[id(p.output.root)][0], len(ops))
+        for a, b in itertools.combinations(roots, 2):
+            if lives[a][0] <= lives[b][1] and lives[b][0] <= lives[a][1]:
+                assert not overlap(extent(roots[a], size, 0), extent(roots[b], size, 0)), (roots[a], roots[b])
+        ends = [extent(r, size, 0)[2] for r in roots.values()]
+        assert max(ends, default=0) <= p.workspace <= sum(-(-SAMPLES * r.size * size // 64) * 64 for r in roots.values())
+        assert all(r.offset % 64 == 0 for r in roots.values())
+
+
+def test_memory_is_used_again() -> None:
+    """A deep stack predicts in about the room of two layers, however deep."""
+    deep = stack(*(nn.Dense(64, "relu") for _ in range(20)), inputs=64)
+    assert prediction(deep).workspace <= 2 * SAMPLES * 64 * 4
+    # A training step keeps 20 outputs, but not 20 gradients beside them.
+    assert step(deep).workspace <= (20 + 4) * SAMPLES * 64 * 4
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_barriers_part_what_depends_on_each_other(seed: int, compiled: list[list[program.Op]]) -> None:
+    """Within a stage no operation touches what another one writes, in any order."""
+    for p, size in programs(seed):
+        ops, layout = compiled[-1], 10**6
+        stages = np.cumsum(p.ops["barrier"])
+        assert p.ops["barrier"][0] == 1
+        if p.update_at < len(ops):
+            assert p.ops["barrier"][p.update_at] == 1
+        for i, j in itertools.combinations(range(len(ops)), 2):
+            if stages[i] != stages[j]:
+                continue
+            wrote = [[extent(o, size, layout) for o in ops[k].writes() if o is not None] for k in (i, j)]
+            touched = [[extent(o, size, layout) for o in ops[k].operands if o is not None] for k in (i, j)]
+            for mine, others in ((wrote[0], touched[1]), (wrote[1], touched[0])):
+                assert not any(overlap(a, b) for a in mine for b in others), (ops[i].kind, ops[j].kind)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_operands_are_encoded_where_tensors_are(seed: int, compiled: list[list[program.Op]]) -> None:
+    for p, size in programs(seed):
+        for row, op in zip(p.ops, compiled[-1], strict=True):
+            for i, operand in enumerate(op.operands):
+                buffer, offset = BUFFERS[int(row["arg"][i]["buffer"])], int(row["arg"][i]["offset"])
+                if operand is None:
+                    assert buffer == "none"
+                    continue
+                whole = extent(operand, size, 10**6)
+                assert (buffer, whole[1] <= offset < whole[2]) == (whole[0], True)
+            for i in range(len(op.operands), table.OPERANDS):
+                assert BUFFERS[int(row["arg"][i]["buffer"])] == "none"
+
+
+def test_barriers_are_few() -> None:
+    """dW and dX of a layer read the same and write apart: one stage."""
+    p = step(stack(nn.Dense(8, "relu"), nn.Dense(8, "relu"), nn.Dense(8)))
+    names = [KINDS[int(op["kind"])] for op in p.ops if op["barrier"]]
+    assert len(names) <= 1 + 3 + 1 + 3 + 1  # gather, forward, loss, backward, update
+
+
+# -- teams ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("threads", [2, 3, 4])
+@pytest.mark.parametrize("seed", range(12))
+def test_a_team_computes_what_one_thread_does(seed: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random graphs, wide enough that operations are cut up: the same bits, whoever works when."""
+    monkeypatch.setattr(running, "PARALLEL_FLOPS", 0)
+    rng = np.random.default_rng(seed)
+    rows = 150
+    found = []
+    for n in (1, threads):
+        model = networks.random_model(seed, width=24, threads=n, dtype="float32", layers=7)
+        networks.randomize(model, seed, 0.3)
+        model.compile(nn.Adam(0.01, global_clipnorm=0.5), "sparse_categorical_crossentropy", metrics=["accuracy"])
+        rng = np.random.default_rng(seed)
+        x = rng.standard_normal((rows, *model.input_shape[1:])).astype(np.float32)
+        t = rng.integers(0, 3, rows)
+        first = model.predict(x)
+        history = model.fit(x, t, batch_size=70, epochs=3, verbose=0).history
+        assert model.stepper(True, False, 70).run.threads == n
+        found.append([first, model.predict(x), *model.get_weights(), np.array(list(history.values()))])
+    for one, team in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, team)
+        assert np.isfinite(one).all()

@@ -1,0 +1,266 @@
+"""The same network, weights and batches in PyTorch: the same weights after several steps, for optimizers × losses.
+
+Where the two libraries mean different things by a name, PyTorch is given what nncore means:
+
+- Adam's epsilon stands beside √v here and beside √(v / (1 − β₂ᵗ)) there, so eps = epsilon / √(1 − β₂ᵗ), set anew at
+  each step t, makes the formulas equal;
+- RMSprop's epsilon stands inside the root here, √(v + ε), and outside there, √v + eps. Both are taken so small that
+  neither counts, except to make 0 / 0 zero: eps = √ε;
+- weight decay is decoupled here, W ← W (1 − η λ) before the rule, as in PyTorch's AdamW; its other optimizers add
+  λ W to the gradient, so there the decay is done by hand;
+- PyTorch scales gradients by c / (norm + 1e-6), nncore by c / norm: the clipped gradients are corrected for it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import nncore as nn
+import numpy as np
+import pytest
+from nncore import losses
+from numpy.typing import NDArray
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: parity with it is not tested")
+F = torch.nn.functional
+
+pytestmark = pytest.mark.torch
+
+Array = NDArray[Any]
+
+STEPS, ROWS, INPUTS, HIDDEN, OUTPUTS = 6, 13, 7, 9, 4
+TINY = 1e-36
+#: Of the weights, relative to what the training moved them by. Differences begin at the rounding error and grow with
+#: the steps, most where a gradient is divided by its own size.
+TOLERANCE = {"float64": 1e-10, "float32": 2e-3}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """PyTorch on one thread: the two cores of a test machine are soon oversubscribed."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+class Twin:
+    """The network of `model`, in PyTorch: Y = W₂ᵀ act(W₁ᵀ X + b₁) + b₂."""
+
+    def __init__(self, model: nn.Model, activation: Callable[[Any], Any]) -> None:
+        self.activation = activation
+        self.parameters = [torch.tensor(w, requires_grad=True) for w in model.get_weights()]
+
+    def logits(self, x: Any) -> Any:
+        *hidden, (w, b) = zip(self.parameters[::2], self.parameters[1::2], strict=True)
+        for kernel, bias in hidden:
+            x = self.activation(x @ kernel + bias)
+        return x @ w + b
+
+
+def probabilities(rng: np.random.Generator) -> Array:
+    return rng.dirichlet(np.ones(OUTPUTS), ROWS)
+
+
+def values(rng: np.random.Generator) -> Array:
+    return rng.standard_normal((ROWS, OUTPUTS))
+
+
+def shares(rng: np.random.Generator) -> Array:
+    return rng.random((ROWS, OUTPUTS))
+
+
+def labels(rng: np.random.Generator) -> Array:
+    return rng.integers(0, OUTPUTS, ROWS)
+
+
+def softmax(z: Any) -> Any:
+    return torch.softmax(z, dim=-1)
+
+
+# loss, last activation, targets, and PyTorch's value per row (B,) or element (B,n) from the logits
+LOSSES: dict[str, tuple[Any, str | None, Callable[..., Array], Callable[[Any, Any], Any]]] = {
+    "mse": ("mse", None, values, lambda z, t: F.mse_loss(z, t, reduction="none")),
+    "mse-softmax": ("mse", "softmax", probabilities, lambda z, t: F.mse_loss(softmax(z), t, reduction="none")),
+    "mae": ("mae", None, values, lambda z, t: F.l1_loss(z, t, reduction="none")),
+    "huber": (losses.Huber(0.4), None, values, lambda z, t: F.huber_loss(z, t, reduction="none", delta=0.4)),
+    "huber-sigmoid": ("huber", "sigmoid", shares, lambda z, t: F.huber_loss(torch.sigmoid(z), t, reduction="none")),
+    "bce": ("bce", "sigmoid", shares, lambda z, t: F.binary_cross_entropy_with_logits(z, t, reduction="none")),
+    "bce-softmax": ("bce", "softmax", shares, lambda z, t: F.binary_cross_entropy(softmax(z), t, reduction="none")),
+    "bce-logits": (losses.BinaryCrossentropy(from_logits=True), None, shares,
+                   lambda z, t: F.binary_cross_entropy_with_logits(z, t, reduction="none")),
+    "cce": ("categorical_crossentropy", "softmax", probabilities, lambda z, t: F.cross_entropy(z, t, reduction="none")),
+    "cce-logits": (losses.CategoricalCrossentropy(from_logits=True), None, probabilities,
+                   lambda z, t: F.cross_entropy(z, t, reduction="none")),
+    "scce": ("sparse_categorical_crossentropy", "softmax", labels, lambda z, t: F.cross_entropy(z, t, reduction="none")),
+    "scce-logits": (losses.SparseCategoricalCrossentropy(from_logits=True), None, labels,
+                    lambda z, t: F.cross_entropy(z, t, reduction="none")),
+}  # fmt: skip
+
+# nncore's optimizer, PyTorch's, weight decay done by hand
+OPTIMIZERS: dict[str, tuple[Callable[[], nn.optimizers.Optimizer], Callable[[Any], Any], float]] = {
+    "sgd": (lambda: nn.SGD(0.1), lambda p: torch.optim.SGD(p, lr=0.1), 0.0),
+    "sgd-momentum": (lambda: nn.SGD(0.05, momentum=0.9), lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9), 0.0),
+    "sgd-nesterov": (lambda: nn.SGD(0.05, 0.8, nesterov=True),
+                     lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.8, nesterov=True), 0.0),
+    "sgd-decay": (lambda: nn.SGD(0.05, 0.8, weight_decay=0.3), lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.8), 0.3),
+    "sgd-clipvalue": (lambda: nn.SGD(0.1, clipvalue=0.003), lambda p: torch.optim.SGD(p, lr=0.1), 0.0),
+    "sgd-clipnorm": (lambda: nn.SGD(0.1, clipnorm=0.02), lambda p: torch.optim.SGD(p, lr=0.1), 0.0),
+    "sgd-global": (lambda: nn.SGD(0.1, 0.5, global_clipnorm=0.02), lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.5), 0.0),
+    "adam": (lambda: nn.Adam(0.01), lambda p: torch.optim.Adam(p, lr=0.01), 0.0),
+    "adam-epsilon": (lambda: nn.Adam(0.01, 0.8, 0.95, epsilon=0.02),
+                     lambda p: torch.optim.Adam(p, lr=0.01, betas=(0.8, 0.95)), 0.0),
+    "adam-clipnorm": (lambda: nn.Adam(0.01, clipnorm=0.02), lambda p: torch.optim.Adam(p, lr=0.01), 0.0),
+    "adam-global": (lambda: nn.Adam(0.01, epsilon=0.01, global_clipnorm=0.02), lambda p: torch.optim.Adam(p, lr=0.01), 0.0),
+    "adam-decay": (lambda: nn.Adam(0.01, weight_decay=0.5), lambda p: torch.optim.AdamW(p, lr=0.01, weight_decay=0.5), 0.0),
+    "adamw": (lambda: nn.AdamW(0.01), lambda p: torch.optim.AdamW(p, lr=0.01, weight_decay=0.004), 0.0),
+    "rmsprop": (lambda: nn.RMSprop(0.01, epsilon=TINY), lambda p: torch.optim.RMSprop(p, lr=0.01, alpha=0.9), 0.0),
+    "rmsprop-momentum": (lambda: nn.RMSprop(0.01, 0.8, 0.5, epsilon=TINY),
+                         lambda p: torch.optim.RMSprop(p, lr=0.01, alpha=0.8, momentum=0.5), 0.0),
+    "rmsprop-centered": (lambda: nn.RMSprop(0.01, epsilon=TINY, centered=True),
+                         lambda p: torch.optim.RMSprop(p, lr=0.01, alpha=0.9, centered=True), 0.0),
+    "rmsprop-all": (lambda: nn.RMSprop(0.01, 0.7, 0.6, epsilon=TINY, centered=True, weight_decay=0.2, clipvalue=0.003),
+                    lambda p: torch.optim.RMSprop(p, lr=0.01, alpha=0.7, momentum=0.6, centered=True), 0.2),
+}  # fmt: skip
+
+
+def clip(optimizer: nn.optimizers.Optimizer, parameters: list[Any]) -> int:
+    """Clip PyTorch's gradients as `optimizer` does; returns how many were."""
+    if optimizer.clipvalue:
+        longest = max(float(p.grad.abs().max()) for p in parameters)
+        torch.nn.utils.clip_grad_value_(parameters, optimizer.clipvalue)
+        return int(longest > optimizer.clipvalue)
+    limit = optimizer.clipnorm or optimizer.global_clipnorm
+    groups = [[p] for p in parameters] if optimizer.clipnorm else [parameters]
+    clipped = 0
+    for group in groups if limit else []:
+        norm = torch.nn.utils.clip_grad_norm_(group, limit)
+        if norm + 1e-6 > limit:
+            clipped += 1
+            for p in group:  # from limit / (norm + 1e-6) to limit / norm, but never above 1
+                p.grad.mul_((norm + 1e-6) / max(norm, limit))
+    return clipped
+
+
+def torch_step(twin: Twin, mine: nn.optimizers.Optimizer, theirs: Any, value: Any, decay: float, step: int) -> int:
+    """One update of the twin; returns how many gradients were clipped."""
+    theirs.zero_grad()
+    value.backward()
+    clipped = clip(mine, twin.parameters)
+    for settings in theirs.param_groups:
+        if isinstance(mine, nn.Adam):
+            settings["eps"] = mine.epsilon / math.sqrt(1 - mine.beta_2**step)
+        if isinstance(mine, nn.RMSprop):
+            settings["eps"] = math.sqrt(mine.epsilon)
+    with torch.no_grad():
+        for p in twin.parameters:
+            p.mul_(1 - mine.learning_rate * decay)
+    theirs.step()
+    return clipped
+
+
+def mlp(dtype: str, last: str | None, activation: str = "tanh") -> nn.Model:
+    layers = [nn.Input(INPUTS), nn.Dense(HIDDEN, activation), nn.Dense(HIDDEN, activation), nn.Dense(OUTPUTS, last)]
+    return nn.Model(layers, seed=11, dtype=dtype)
+
+
+def assert_moved_alike(model: nn.Model, twin: Twin, start: list[Array], dtype: str) -> None:
+    for before, mine, theirs in zip(start, model.get_weights(), twin.parameters, strict=True):
+        moved = np.abs(mine - before).max()
+        assert moved > 0
+        np.testing.assert_allclose(mine, theirs.detach().numpy(), rtol=0, atol=TOLERANCE[dtype] * moved)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("loss_name", LOSSES)
+@pytest.mark.parametrize("optimizer_name", OPTIMIZERS)
+def test_training(optimizer_name: str, loss_name: str, dtype: str) -> None:
+    """Optimizers × losses; every second step weighs the samples."""
+    make, make_theirs, decay = OPTIMIZERS[optimizer_name]
+    loss, last, targets, per_row = LOSSES[loss_name]
+    model, optimizer = mlp(dtype, last), make()
+    model.compile(optimizer, loss)
+    start = model.get_weights()
+    twin = Twin(model, torch.tanh)
+    theirs = make_theirs(twin.parameters)
+    rng = np.random.default_rng(5)
+    clipped = 0
+    for step in range(1, STEPS + 1):
+        x, t = rng.standard_normal((ROWS, INPUTS)).astype(dtype), targets(rng)
+        t = t if loss_name.startswith("scce") else t.astype(dtype)
+        w = rng.random(ROWS).astype(dtype) if step % 2 == 0 else None
+        rows = per_row(twin.logits(torch.from_numpy(x)), torch.from_numpy(t)).reshape(ROWS, -1).mean(dim=1)
+        value = (rows if w is None else rows * torch.from_numpy(w)).mean()
+        clipped += torch_step(twin, optimizer, theirs, value, decay, step)
+        got = model.train_on_batch(x, t, w)
+        assert got == pytest.approx(value.item(), rel=1e-11 if dtype == "float64" else 1e-4)
+    assert bool(clipped) == ("clip" in optimizer_name or "global" in optimizer_name or optimizer_name == "rmsprop-all")
+    assert_moved_alike(model, twin, start, dtype)
+
+
+ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
+    "relu": F.relu,
+    "leaky_relu": lambda z: F.leaky_relu(z, 0.2),
+    "elu": F.elu,
+    "selu": F.selu,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "softplus": F.softplus,
+    "gelu": F.gelu,
+    "silu": F.silu,
+    "softmax": softmax,
+    "linear": lambda z: z,
+}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", [*ACTIVATIONS, "gelu_tanh"])
+def test_activations(name: str, dtype: str) -> None:
+    approximate = name == "gelu_tanh"
+    mine: Any = nn.activations.Gelu(approximate=True) if approximate else name
+    function = (lambda z: F.gelu(z, approximate="tanh")) if approximate else ACTIVATIONS[name]
+    model = mlp(dtype, "softmax", mine)
+    model.compile(nn.SGD(0.3, momentum=0.5), "sparse_categorical_crossentropy")
+    start = model.get_weights()
+    twin = Twin(model, function)
+    theirs = torch.optim.SGD(twin.parameters, lr=0.3, momentum=0.5)
+    rng = np.random.default_rng(7)
+    for step in range(1, STEPS + 1):
+        x, t = rng.standard_normal((ROWS, INPUTS)).astype(dtype), labels(rng)
+        np.testing.assert_allclose(
+            model.predict(x), softmax(twin.logits(torch.from_numpy(x))).detach(), rtol=1e-11 if dtype == "float64" else 1e-4
+        )
+        torch_step(twin, model.optimizer, theirs, F.cross_entropy(twin.logits(torch.from_numpy(x)), torch.from_numpy(t)), 0, step)
+        model.train_on_batch(x, t)
+    assert_moved_alike(model, twin, start, dtype)
+
+
+def test_every_activation_is_compared() -> None:
+    assert sorted(ACTIVATIONS) == nn.activations.ACTIVATIONS.names()
+
+
+def test_every_optimizer_and_loss_is_compared() -> None:
+    assert {type(make()) for make, _, _ in OPTIMIZERS.values()} == set(nn.optimizers.OPTIMIZERS.classes.values())
+    assert {type(losses.get(loss)) for loss, *_ in LOSSES.values()} == set(losses.LOSSES.classes.values())
+
+
+def test_learning_rate_between_fits_rescales_nothing_that_is_remembered() -> None:
+    """nncore remembers η g where PyTorch remembers g: after a change of η the momentum keeps the old η."""
+    model = mlp("float64", None)
+    model.compile(nn.SGD(0.1, momentum=0.9), "mse")
+    start = model.get_weights()
+    twin = Twin(model, torch.tanh)
+    velocity = [torch.zeros_like(p) for p in twin.parameters]
+    rng = np.random.default_rng(3)
+    for rate in (0.1, 0.1, 0.01, 0.05):
+        x, t = rng.standard_normal((ROWS, INPUTS)), values(rng)
+        gradients = torch.autograd.grad(F.mse_loss(twin.logits(torch.from_numpy(x)), torch.from_numpy(t)), twin.parameters)
+        with torch.no_grad():
+            for p, v, g in zip(twin.parameters, velocity, gradients, strict=True):
+                v.mul_(0.9).sub_(rate * g)
+                p.add_(v)
+        model.optimizer.learning_rate = rate
+        model.fit(x, t, batch_size=ROWS, shuffle=False, verbose=0)
+    assert_moved_alike(model, twin, start, "float64")
