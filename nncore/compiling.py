@@ -13,7 +13,8 @@ from nncore._kernels.table import ACTIVATIONS
 from nncore.graph import Symbol, topological
 from nncore.layers.base import Layer
 from nncore.metrics import Metric
-from nncore.program import Builder, Program, Tensor
+from nncore.operations import Tensor
+from nncore.program import Builder, Program
 from nncore.registry import serialize, snake_case
 from nncore.state import State
 

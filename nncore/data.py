@@ -86,9 +86,15 @@ class Source:
     def attach(self, run: Any, which: int, shuffled: bool) -> None:
         """Make this source `which` of a run (0: x, 1: y, 2: weight)."""
         run.source(
-            which, self.array, address=self.address if self.direct else 0, stride=self.stride, type=max(self.type, 0),
-            n=self.n, classes=self.classes, in_place=self.in_place and not shuffled,
-        )  # fmt: skip
+            which,
+            self.array,
+            address=self.address if self.direct else 0,
+            stride=self.stride,
+            type=max(self.type, 0),
+            n=self.n,
+            classes=self.classes,
+            in_place=self.in_place and not shuffled,
+        )
 
     def fill(self, run: Any, which: int, rows: Array | slice) -> None:
         """Convert rows that the engine cannot read itself into its batch."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from nncore._kernels.table import ACTIVATION_KEPT, ACTIVATIONS
 
 if TYPE_CHECKING:
-    from nncore.program import Op, Tensor
+    from nncore.operations import Op, Tensor
 
 KEPT = {ACTIVATIONS[name]: kept for name, kept in ACTIVATION_KEPT.items()}
 

@@ -158,9 +158,16 @@ class Model(Structure):
             goal = self._compiled(need_loss=True)
             slots = [self.slots[name] if name else None for name in goal.optimizer.slots]
             stepper = Stepper(
-                self._built(), goal, training=train, weighted=weighted, max_samples=batch, threads=self.threads(),
-                slots=slots, seed=self.seed, steps=self.counters,
-            )  # fmt: skip
+                self._built(),
+                goal,
+                training=train,
+                weighted=weighted,
+                max_samples=batch,
+                threads=self.threads(),
+                slots=slots,
+                seed=self.seed,
+                steps=self.counters,
+            )
         stepper.attach(*sources, shuffled=shuffled, home=self._steppers)
         return stepper
 

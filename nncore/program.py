@@ -2,115 +2,27 @@
 
 A layer emits its forward operations through a `Builder` and says, beside each, what its backward pass emits; the
 builder plays these records backwards. Then three passes make the program: `fuse` joins operations (fusion.py),
-`plan` gives every tensor its bytes in the workspace, and `place_barriers` finds where the team must meet.
+`plan` gives every tensor its bytes in the workspace, and `place_barriers` finds where the team must meet (planning.py).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nncore._kernels.table import ACTIVATION_KEPT, ACTIVATIONS, BUFFERS, LOSSES, METRICS, OPERATIONS, OPTIMIZERS
+from nncore._kernels.table import ACTIVATION_KEPT, ACTIVATIONS, LOSSES, METRICS, OPTIMIZERS
 from nncore.fusion import fuse
+from nncore.operations import Op, Operand, Tensor, Whole
+from nncore.planning import encode, place_barriers, plan
 
 if TYPE_CHECKING:
     from nncore.activations import Activation
     from nncore.graph import Shape
     from nncore.state import Parameter
-
-#: struct nn_op of src_c/program.h
-OPERATION = np.dtype(
-    [(name, "i8") for name in ("kind", "variant", "barrier", "slot", "factor", "n", "k", "ld", "cost")]
-    + [("param", "f8", 2), ("arg", [("buffer", "i8"), ("offset", "i8")], 6)]
-)
-
-#: Which operands an operation writes; it reads the others (`both`: it reads these as well).
-WRITES: dict[str, tuple[int, ...]] = {
-    "gather": (0,), "dense_forward": (3, 4), "dense_backward_input": (3,), "dense_backward_weights": (2, 3),
-    "activate": (1,), "activate_backward": (2,), "softmax": (1,), "softmax_backward": (2,), "dropout": (1,),
-    "rescale": (1,), "add": (2,), "multiply": (2,), "copy": (1,), "loss": (3, 4), "metric": (), "penalty": (1,),
-    "norms": (1,), "update": (0, 2, 3, 4),
-}  # fmt: skip
-BOTH = {"penalty": (1,), "update": (0, 2, 3, 4)}
-
-CACHE_LINE = 64
-
-
-@dataclass(eq=False)
-class Tensor:
-    """A batch of arrays while a program is built: `shape` per sample, in some buffer.
-
-    Attributes
-    ----------
-    differentiable : bool
-        Whether anything that learns comes before it.
-    buffer : str
-        Where it lives: "workspace", or a buffer of the batch.
-    """
-
-    shape: Shape
-    differentiable: bool = False
-    buffer: str = "workspace"
-    alias_of: Tensor | None = None
-    labels: bool = False
-    offset: int = 0
-
-    @property
-    def root(self) -> Tensor:
-        """Whose memory this is: its own, or that of the tensor it is a reshape of."""
-        return self.alias_of.root if self.alias_of else self
-
-    @property
-    def size(self) -> int:
-        """Elements per sample."""
-        return math.prod(self.shape)
-
-
-@dataclass(frozen=True)
-class Whole:
-    """The whole of a buffer that is laid out as the parameters, or one parameter's part of it."""
-
-    buffer: str
-    parameter: Parameter | None = None
-
-
-Operand = Tensor | Whole | None
-
-
-@dataclass(eq=False)
-class Op:
-    """One operation, as nn_op of program.h holds it, with operands not yet placed."""
-
-    kind: str
-    operands: list[Operand]
-    variant: int = 0
-    slot: int = 0
-    factor: int = 1
-    n: int = 0
-    k: int = 0
-    ld: int = 0
-    cost: int = 0  # FLOPs per sample
-    param: tuple[float, float] = (0.0, 0.0)
-    barrier: bool = False
-
-    def writes(self) -> Iterator[Operand]:
-        """Operands it writes."""
-        return (self.operands[i] for i in WRITES[self.kind] if i < len(self.operands))
-
-    def reads(self) -> Iterator[Operand]:
-        """Operands it reads."""
-        hidden = set(WRITES[self.kind]) - set(BOTH.get(self.kind, ()))
-        return (o for i, o in enumerate(self.operands) if i not in hidden)
-
-    def touches(self, tensor: Operand) -> bool:
-        """Whether it reads or writes the memory of `tensor`."""
-        assert isinstance(tensor, Tensor)
-        return any(isinstance(o, Tensor) and o.root is tensor.root for o in self.operands)
-
 
 @dataclass
 class Sum:
@@ -404,92 +316,3 @@ def rowwise(x: Tensor, flops: int) -> dict[str, Any]:
     """Sizes of an operation on rows along the last axis of `x`, at so many FLOPs an element."""
     n = x.shape[-1]
     return {"factor": x.size // n, "n": n, "cost": flops * x.size}
-
-
-def tensors_of(op: Op) -> Iterator[Tensor]:
-    """Roots of an operation's tensors in the workspace."""
-    return (o.root for o in op.operands if isinstance(o, Tensor) and o.root.buffer == "workspace")
-
-
-def tensor_bytes(tensor: Tensor, max_samples: int, itemsize: int) -> int:
-    """Bytes of a tensor's root for `max_samples` samples."""
-    return tensor.root.size * (4 if tensor.root.labels else itemsize) * max_samples
-
-
-def plan(ops: list[Op], max_samples: int, itemsize: int, output: Tensor) -> int:
-    """Give each tensor of the workspace its first byte, sharing bytes among tensors that never live together.
-
-    First fit over the tensors in order of first use; returns the bytes needed.
-    """
-    spans: dict[int, list[Any]] = {}  # id → [first op, last op, bytes, tensor]
-    for i, op in enumerate(ops):
-        for root in tensors_of(op):
-            lines = -(-tensor_bytes(root, max_samples, itemsize) // CACHE_LINE)
-            spans.setdefault(id(root), [i, i, lines * CACHE_LINE, root])[1] = i
-    if id(output.root) in spans:
-        spans[id(output.root)][1] = len(ops)
-    placed: list[list[Any]] = []
-    total = 0
-    for span in spans.values():
-        start = 0
-        for other in sorted((p for p in placed if p[1] >= span[0]), key=lambda p: p[3].offset):
-            if start + span[2] <= other[3].offset:
-                break
-            start = max(start, other[3].offset + other[2])
-        span[3].offset = start
-        total = max(total, start + span[2])
-        placed.append(span)
-    return total
-
-
-def locate(operand: Operand, itemsize: int) -> tuple[str, int]:
-    """Buffer and byte offset of an operand."""
-    if operand is None:
-        return "none", 0
-    if isinstance(operand, Whole):
-        return operand.buffer, operand.parameter.offset * itemsize if operand.parameter else 0
-    return operand.root.buffer, operand.root.offset + (operand.offset * itemsize if operand.alias_of else 0)
-
-
-def place_barriers(ops: list[Op], update_at: int, max_samples: int, itemsize: int, layout_bytes: int) -> None:
-    """Put barriers where an operation depends on another since the last barrier.
-
-    That is where it reads or writes what the other wrote, or writes what the other read; and before the update
-    section, where the engine looks at the sums.
-    """
-
-    def extent(operand: Operand) -> tuple[str, int, int]:
-        buffer, start = locate(operand, itemsize)
-        if isinstance(operand, Whole):
-            size = operand.parameter.size * itemsize if operand.parameter else layout_bytes
-        else:
-            assert operand is not None
-            start, size = locate(operand.root, itemsize)[1], tensor_bytes(operand, max_samples, itemsize)
-        return buffer, start, start + size
-
-    def clash(some: list[tuple[str, int, int]], others: list[tuple[str, int, int]]) -> bool:
-        return any(a[0] == b[0] and a[1] < b[2] and b[1] < a[2] for a in some for b in others)
-
-    read: list[tuple[str, int, int]] = []
-    written: list[tuple[str, int, int]] = []
-    for i, op in enumerate(ops):
-        reads = [extent(o) for o in op.reads() if o is not None]
-        writes = [extent(o) for o in op.writes() if o is not None]
-        op.barrier = i == 0 or i == update_at or clash(reads + writes, written) or clash(writes, read)
-        if op.barrier:
-            read, written = [], []
-        read += reads
-        written += writes
-
-
-def encode(ops: list[Op], itemsize: int) -> np.ndarray[Any, Any]:
-    """The operations as an array of nn_op."""
-    rows = np.zeros(len(ops), dtype=OPERATION)
-    for row, op in zip(rows, ops, strict=True):
-        row["kind"] = OPERATIONS[op.kind]
-        for name in ("variant", "barrier", "slot", "factor", "n", "k", "ld", "cost", "param"):
-            row[name] = getattr(op, name)
-        for i, operand in enumerate(op.operands):
-            buffer, offset = locate(operand, itemsize)
-            row["arg"][i] = (BUFFERS[buffer], offset)
-    return rows

@@ -106,14 +106,17 @@ class Lines(Progress):
         self.stream = stream
         Lines.begin_epoch(self, 0)  # evaluate and predict have but one
 
-    def begin_epoch(self, epoch: int, samples_done: int = 0) -> None:  # noqa: D102
+    def begin_epoch(self, epoch: int, samples_done: int = 0) -> None:
+        """Start the epoch's clock."""
         self.epoch, self.done, self.first = epoch, samples_done, samples_done
         self.started = time.perf_counter()
 
-    def update(self, samples_done: int, logs: Logs | None = None) -> None:  # noqa: D102
+    def update(self, samples_done: int, logs: Logs | None = None) -> None:
+        """Note how far it is, and show nothing."""
         self.done = samples_done
 
-    def end_epoch(self, logs: Logs | None = None) -> None:  # noqa: D102
+    def end_epoch(self, logs: Logs | None = None) -> None:
+        """Show the epoch, by `finish`."""
         self.done = self.done if self.samples is None else self.samples
         self.finish(self.elapsed(), logs or {})
 
@@ -152,11 +155,13 @@ class Bar(Lines):
         self.width = 0  # of what stands on the line now
         self.skipped: tuple[float, Logs] | None = None  # the last epoch, if it was too short to be drawn
 
-    def begin_epoch(self, epoch: int, samples_done: int = 0) -> None:  # noqa: D102
+    def begin_epoch(self, epoch: int, samples_done: int = 0) -> None:
+        """Start the epoch's clock; the epoch before stays as it is."""
         super().begin_epoch(epoch, samples_done)
         self.skipped = None
 
-    def update(self, samples_done: int, logs: Logs | None = None) -> None:  # noqa: D102
+    def update(self, samples_done: int, logs: Logs | None = None) -> None:
+        """Draw the line anew, if it is time."""
         super().update(samples_done, logs)
         if self.due():
             self.draw(self.cut(self.line(self.elapsed(), logs or {})))
@@ -172,7 +177,8 @@ class Bar(Lines):
         if self.due():
             self.draw(self.cut(self.line(elapsed, logs, _seconds(elapsed))))
 
-    def close(self) -> None:  # noqa: D102
+    def close(self) -> None:
+        """Draw the epoch that was skipped, if one was, and end the line."""
         if self.skipped:  # training stopped early
             self.draw(self.line(*self.skipped, _seconds(self.skipped[0])))
         if self.width:

@@ -47,10 +47,15 @@ class Predictor:
             return self.idle.setdefault(threads, []).pop()
         except IndexError:
             run = engine.Run(
-                runtime.kernels(self.dtype.name), self.program.ops, update_at=len(self.program.ops),
-                workspace=self.program.workspace, max_samples=TILE_ROWS, threads=threads,
-                n_out=self.program.output.size, tiled=True,
-            )  # fmt: skip
+                runtime.kernels(self.dtype.name),
+                self.program.ops,
+                update_at=len(self.program.ops),
+                workspace=self.program.workspace,
+                max_samples=TILE_ROWS,
+                threads=threads,
+                n_out=self.program.output.size,
+                tiled=True,
+            )
             run.bind(BUFFERS["parameters"], self.graph.state.values)
             return run
 
@@ -125,19 +130,33 @@ class Stepper:
     """
 
     def __init__(
-        self, graph: Graph, goal: Objective, *, training: bool, weighted: bool, max_samples: int, threads: int,
-        slots: list[Array | None] | None = None, seed: int = 0, steps: Array | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        graph: Graph,
+        goal: Objective,
+        *,
+        training: bool,
+        weighted: bool,
+        max_samples: int,
+        threads: int,
+        slots: list[Array | None] | None = None,
+        seed: int = 0,
+        steps: Array | None = None,
+    ) -> None:
         self.program = step(graph, goal, training=training, weighted=weighted, max_samples=max_samples)
         state, optimizer = graph.state, goal.optimizer
         self.training, self.weighted, self.max_samples, self.asked = training, weighted, max_samples, threads
         self.threads = team(self.program.cost * max_samples + UPDATE_FLOPS * state.size * training, threads)
         chunks = state.chunks(optimizer.clipnorm is not None, optimizer.excluded_from_weight_decay)
         self.run = engine.Run(
-            runtime.kernels(state.dtype.name), self.program.ops, update_at=self.program.update_at,
-            workspace=self.program.workspace, max_samples=max_samples, threads=self.threads,
-            n_sums=len(self.program.sums), chunks=chunks,
-        )  # fmt: skip
+            runtime.kernels(state.dtype.name),
+            self.program.ops,
+            update_at=self.program.update_at,
+            workspace=self.program.workspace,
+            max_samples=max_samples,
+            threads=self.threads,
+            n_sums=len(self.program.sums),
+            chunks=chunks,
+        )
         self.sums = np.zeros((len(self.program.sums), 2))
         self.run.bind_sums(self.sums)
         self.run.bind(BUFFERS["parameters"], state.values)

@@ -27,7 +27,7 @@ typedef struct nn_operand {
     int64_t buffer, offset; /* bytes */
 } nn_operand;
 
-/* One operation; Python writes it as a row of an array (program.OPERATION). */
+/* One operation; Python writes it as a row of an array (planning.OPERATION). */
 typedef struct nn_op {
     int64_t kind, variant;  /* NN_OP_…; which activation, loss, metric or source */
     int64_t barrier;        /* 1: the team meets before it */

@@ -64,6 +64,7 @@ static inline void nn_team_reset(nn_team *team) {
 
 /* Thread 0: number the tiles of the next stage's operations, then open it. */
 static inline void nn_tiles_reset(nn_tiles *tiles, long stage) {
+    tiles->count = 0; /* a share that finds nothing to do takes no tile, and must not be waited for */
     atomic_store_explicit(&tiles->done, 0, memory_order_relaxed);
     atomic_store_explicit(&tiles->ticket, stage << 32, memory_order_relaxed);
 }

@@ -10,10 +10,11 @@ from __future__ import annotations
 from functools import cache, reduce
 from typing import Any
 
-import nncore as nn
 import numpy as np
 import reference as ref
 from numpy.typing import NDArray
+
+import nncore as nn
 
 Array = NDArray[Any]
 
@@ -67,7 +68,7 @@ def forward(model: nn.Model, weights: list[Array], x: Array, step: int | None = 
 
 
 def losses(loss: Any, p: Array, target: Array) -> Array:
-    """The loss of every sample (B,): the mean over its rows where there are several; on probabilities, not on logits."""
+    """The loss of every sample (B,): the mean over its rows where there are several; on probabilities, not logits."""
     name, rows = loss.registry.name_of(loss), p.reshape(-1, p.shape[-1])
     if loss.target == "labels":
         target = ref.one_hot(np.asarray(target).reshape(-1), p.shape[-1])
@@ -87,7 +88,8 @@ def losses(loss: Any, p: Array, target: Array) -> Array:
 def penalties(model: nn.Model, weights: list[Array]) -> float:
     """Regularizers of what is trainable."""
     pairs = zip(model.state.parameters, weights, strict=True)
-    return sum(ref.regularize(w, p.regularizer.l1, p.regularizer.l2)[0] for p, w in pairs if p.regularizer and p.trainable)
+    penalized = [(p.regularizer, w) for p, w in pairs if p.regularizer and p.trainable]
+    return sum(ref.regularize(w, regularizer.l1, regularizer.l2)[0] for regularizer, w in penalized)
 
 
 def objective(
@@ -122,7 +124,8 @@ def gradients(model: nn.Model, x: Array, target: Array, weight: Array | None = N
     """Loss and gradients of one training step of a model compiled with SGD(1): by how much it moves the weights."""
     before = model.get_weights()
     value = model.train_on_batch(x, target, weight)
-    return value if isinstance(value, float) else value[0], [a - b for a, b in zip(before, model.get_weights(), strict=True)]
+    moved = [a - b for a, b in zip(before, model.get_weights(), strict=True)]
+    return value if isinstance(value, float) else value[0], moved
 
 
 def randomize(model: nn.Model, seed: int = 0, scale: float = 0.5) -> None:
@@ -154,7 +157,7 @@ def random_model(seed: int, *, width: int = 6, threads: int = 1, dtype: str = "f
     for _ in range(layers):
         x = pick(pool)
         alike = [s for s in pool if s.shape == x.shape]
-        kind = pick(["dense", "dense", "dense", "activation", "dropout", "add", "multiply", "concatenate", "reshape", "rescaling"])
+        kind = pick("dense dense dense activation dropout add multiply concatenate reshape rescaling".split())
         if kind == "dense":
             regularizer = pick([None, None, "l2", nn.regularizers.L1L2(0.01, 0.02)])
             call(nn.Dense(width_(), activation=pick([None, None, "softmax", *ELEMENTWISE]), use_bias=rng.random() < 0.8,
@@ -164,7 +167,8 @@ def random_model(seed: int, *, width: int = 6, threads: int = 1, dtype: str = "f
         elif kind == "dropout":
             call(nn.Dropout(pick([0.0, 0.25, 0.5])), x)
         elif kind in ("add", "multiply"):
-            call(nn.Add() if kind == "add" else nn.Multiply(), x, *(pick(alike) for _ in range(int(rng.integers(1, 3)))))
+            others = [pick(alike) for _ in range(int(rng.integers(1, 3)))]
+            call(nn.Add() if kind == "add" else nn.Multiply(), x, *others)
         elif kind == "concatenate":
             axis = int(rng.integers(1, len(x.shape) + 1))
             call(nn.Concatenate(axis=pick([axis, axis - 1 - len(x.shape)])), x, *(pick(alike) for _ in range(2)))

@@ -87,7 +87,6 @@ def test_threads_do_not_change_a_training(name: str) -> None:
         model = every_layer(threads)
         model.compile(OPTIMIZERS[name](), "sparse_categorical_crossentropy", metrics=["accuracy"], weighted_metrics=["acc"])
         found = results(model)
-        assert model.stepper(True, True, 100).run.threads == threads
         wanted = wanted or found
         assert_all_same(found, wanted, threads)
 

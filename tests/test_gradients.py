@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 import networks
-import nncore as nn
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
+import nncore as nn
 from nncore import activations, runtime
 from nncore._kernels.table import Table
-from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
@@ -58,7 +59,8 @@ def check(model: nn.Model, loss: Any, weight: Array | None = None, steps: int = 
         for p, g, w in zip(model.state.parameters, got, wanted, strict=True):
             known = ~np.isnan(w)
             assert known.any()
-            np.testing.assert_allclose(g[known], w[known], rtol=0, atol=TOLERANCE * max(1, abs(w[known]).max()), err_msg=p.path)
+            atol = TOLERANCE * max(1, abs(w[known]).max())
+            np.testing.assert_allclose(g[known], w[known], rtol=0, atol=atol, err_msg=p.path)
 
 
 def mlp(hidden: Any, output: Any = None, outputs: int = 4, **kwargs: Any) -> nn.Model:
@@ -87,8 +89,9 @@ def test_activation_as_a_layer_and_at_the_end(name: Any) -> None:
     check(nn.Model(layers, seed=0, dtype="float64"), "mse")
 
 
+OF_VALUES = ("mse", "mae", "huber", nn.losses.Huber(0.3))
 HEADS = [
-    *((loss, last) for loss in ("mse", "mae", "huber", nn.losses.Huber(0.3)) for last in (None, "softmax", "sigmoid", "gelu")),
+    *((loss, last) for loss in OF_VALUES for last in (None, "softmax", "sigmoid", "gelu")),
     ("binary_crossentropy", "sigmoid"),
     ("binary_crossentropy", "softmax"),  # on probabilities: not fused
     ("categorical_crossentropy", "softmax"),
@@ -163,7 +166,8 @@ def test_penalties_are_not_divided_by_the_batch() -> None:
 
 def test_dropout_masks_are_those_of_the_step() -> None:
     layers = [nn.Input(9), nn.Dropout(0.3), nn.Dense(20, "tanh"), nn.Dropout(0.5), nn.Dense(8, "relu"), nn.Dropout(0.1)]
-    check(nn.Model([*layers, nn.Dense(3, "softmax")], seed=2**63 + 5, dtype="float64"), "categorical_crossentropy", steps=3)
+    model = nn.Model([*layers, nn.Dense(3, "softmax")], seed=2**63 + 5, dtype="float64")
+    check(model, "categorical_crossentropy", steps=3)
 
 
 @pytest.mark.usefixtures("isa")
@@ -234,7 +238,7 @@ def test_graph(case: str) -> None:
     check(graph(case), "sparse_categorical_crossentropy")
 
 
-@pytest.mark.parametrize("end", ["add", "multiply", "concatenate", "reshape", "flatten", "rescaling", "dropout", "activation"])
+@pytest.mark.parametrize("end", "add multiply concatenate reshape flatten rescaling dropout activation".split())
 def test_the_last_layer_may_be_of_any_kind(end: str) -> None:
     x = nn.Input((2, 3))
     a, b = nn.Dense(3, "tanh")(x), nn.Dense(3)(x)
@@ -263,7 +267,8 @@ def test_frozen_branch() -> None:
     x = nn.Input(4)
     h = nn.Dense(5, "tanh", trainable=False)(x)
     learnt = nn.Dense(5, "tanh")(h)
-    model = nn.Model(x, nn.Dense(2)(nn.Add()([h, nn.Dense(5, trainable=False)(learnt), learnt])), seed=0, dtype="float64")
+    joined = nn.Add()([h, nn.Dense(5, trainable=False)(learnt), learnt])
+    model = nn.Model(x, nn.Dense(2)(joined), seed=0, dtype="float64")
     check(model, "mse")
 
 

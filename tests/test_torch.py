@@ -17,11 +17,12 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import nncore as nn
 import numpy as np
 import pytest
-from nncore import losses
 from numpy.typing import NDArray
+
+import nncore as nn
+from nncore import losses
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: parity with it is not tested")
 F = torch.nn.functional
@@ -94,7 +95,8 @@ LOSSES: dict[str, tuple[Any, str | None, Callable[..., Array], Callable[[Any, An
     "cce": ("categorical_crossentropy", "softmax", probabilities, lambda z, t: F.cross_entropy(z, t, reduction="none")),
     "cce-logits": (losses.CategoricalCrossentropy(from_logits=True), None, probabilities,
                    lambda z, t: F.cross_entropy(z, t, reduction="none")),
-    "scce": ("sparse_categorical_crossentropy", "softmax", labels, lambda z, t: F.cross_entropy(z, t, reduction="none")),
+    "scce": ("sparse_categorical_crossentropy", "softmax", labels,
+             lambda z, t: F.cross_entropy(z, t, reduction="none")),
     "scce-logits": (losses.SparseCategoricalCrossentropy(from_logits=True), None, labels,
                     lambda z, t: F.cross_entropy(z, t, reduction="none")),
 }  # fmt: skip
@@ -105,16 +107,20 @@ OPTIMIZERS: dict[str, tuple[Callable[[], nn.optimizers.Optimizer], Callable[[Any
     "sgd-momentum": (lambda: nn.SGD(0.05, momentum=0.9), lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9), 0.0),
     "sgd-nesterov": (lambda: nn.SGD(0.05, 0.8, nesterov=True),
                      lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.8, nesterov=True), 0.0),
-    "sgd-decay": (lambda: nn.SGD(0.05, 0.8, weight_decay=0.3), lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.8), 0.3),
+    "sgd-decay": (lambda: nn.SGD(0.05, 0.8, weight_decay=0.3),
+                  lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.8), 0.3),
     "sgd-clipvalue": (lambda: nn.SGD(0.1, clipvalue=0.003), lambda p: torch.optim.SGD(p, lr=0.1), 0.0),
     "sgd-clipnorm": (lambda: nn.SGD(0.1, clipnorm=0.02), lambda p: torch.optim.SGD(p, lr=0.1), 0.0),
-    "sgd-global": (lambda: nn.SGD(0.1, 0.5, global_clipnorm=0.02), lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.5), 0.0),
+    "sgd-global": (lambda: nn.SGD(0.1, 0.5, global_clipnorm=0.02),
+                   lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.5), 0.0),
     "adam": (lambda: nn.Adam(0.01), lambda p: torch.optim.Adam(p, lr=0.01), 0.0),
     "adam-epsilon": (lambda: nn.Adam(0.01, 0.8, 0.95, epsilon=0.02),
                      lambda p: torch.optim.Adam(p, lr=0.01, betas=(0.8, 0.95)), 0.0),
     "adam-clipnorm": (lambda: nn.Adam(0.01, clipnorm=0.02), lambda p: torch.optim.Adam(p, lr=0.01), 0.0),
-    "adam-global": (lambda: nn.Adam(0.01, epsilon=0.01, global_clipnorm=0.02), lambda p: torch.optim.Adam(p, lr=0.01), 0.0),
-    "adam-decay": (lambda: nn.Adam(0.01, weight_decay=0.5), lambda p: torch.optim.AdamW(p, lr=0.01, weight_decay=0.5), 0.0),
+    "adam-global": (lambda: nn.Adam(0.01, epsilon=0.01, global_clipnorm=0.02),
+                    lambda p: torch.optim.Adam(p, lr=0.01), 0.0),
+    "adam-decay": (lambda: nn.Adam(0.01, weight_decay=0.5),
+                   lambda p: torch.optim.AdamW(p, lr=0.01, weight_decay=0.5), 0.0),
     "adamw": (lambda: nn.AdamW(0.01), lambda p: torch.optim.AdamW(p, lr=0.01, weight_decay=0.004), 0.0),
     "rmsprop": (lambda: nn.RMSprop(0.01, epsilon=TINY), lambda p: torch.optim.RMSprop(p, lr=0.01, alpha=0.9), 0.0),
     "rmsprop-momentum": (lambda: nn.RMSprop(0.01, 0.8, 0.5, epsilon=TINY),
@@ -229,10 +235,10 @@ def test_activations(name: str, dtype: str) -> None:
     rng = np.random.default_rng(7)
     for step in range(1, STEPS + 1):
         x, t = rng.standard_normal((ROWS, INPUTS)).astype(dtype), labels(rng)
-        np.testing.assert_allclose(
-            model.predict(x), softmax(twin.logits(torch.from_numpy(x))).detach(), rtol=1e-11 if dtype == "float64" else 1e-4
-        )
-        torch_step(twin, model.optimizer, theirs, F.cross_entropy(twin.logits(torch.from_numpy(x)), torch.from_numpy(t)), 0, step)
+        logits = twin.logits(torch.from_numpy(x))
+        rtol = 1e-11 if dtype == "float64" else 1e-4
+        np.testing.assert_allclose(model.predict(x), softmax(logits).detach(), rtol=rtol)
+        torch_step(twin, model.optimizer, theirs, F.cross_entropy(logits, torch.from_numpy(t)), 0, step)
         model.train_on_batch(x, t)
     assert_moved_alike(model, twin, start, dtype)
 
@@ -256,7 +262,8 @@ def test_learning_rate_between_fits_rescales_nothing_that_is_remembered() -> Non
     rng = np.random.default_rng(3)
     for rate in (0.1, 0.1, 0.01, 0.05):
         x, t = rng.standard_normal((ROWS, INPUTS)), values(rng)
-        gradients = torch.autograd.grad(F.mse_loss(twin.logits(torch.from_numpy(x)), torch.from_numpy(t)), twin.parameters)
+        loss = F.mse_loss(twin.logits(torch.from_numpy(x)), torch.from_numpy(t))
+        gradients = torch.autograd.grad(loss, twin.parameters)
         with torch.no_grad():
             for p, v, g in zip(twin.parameters, velocity, gradients, strict=True):
                 v.mul_(0.9).sub_(rate * g)

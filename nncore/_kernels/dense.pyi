@@ -17,4 +17,5 @@ def gemm(
     z: _Array | None = None,
     kept: _Array | None = None,
     ldc: int = -1,
+    check: bool = True,
 ) -> bool: ...

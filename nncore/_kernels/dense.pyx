@@ -127,7 +127,7 @@ cdef void dense_backward_weights(const nn_op *op, nn_run *run, int64_t index, nn
 
 def gemm(Table table, a, b, out, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, *, bint a_transposed=False,
          bint b_transposed=False, bias=None, str activation="linear", double alpha=0.0, z=None, kept=None,
-         Py_ssize_t ldc=-1):
+         Py_ssize_t ldc=-1, bint check=True):
     """Compute one block C (M,N) = f(bias + A B) or (A B) ⊙ f′(kept), on the calling thread.
 
     Parameters
@@ -141,11 +141,13 @@ def gemm(Table table, a, b, out, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, *, bi
         Receives C, rows `ldc` elements apart (default N).
     bias, z, kept : array, optional
         (N), (M,N) and (M,N), as in contract.h.
+    check : bool, default True
+        Look at the elements of C.
 
     Returns
     -------
     bool
-        Whether every element of C is finite.
+        Whether every element of C that was looked at is finite.
     """
     cdef nn_gemm g
     cdef View va = view(a, table), vb = view(b, table), vc = view(out, table, True), vbias, vz, vkept
@@ -168,7 +170,8 @@ def gemm(Table table, a, b, out, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, *, bi
     if kept is not None:
         vkept = view(kept, table)
         g.kept, g.ldkept = vkept.data, N
-    g.nonfinite = &nonfinite
+    if check:
+        g.nonfinite = &nonfinite
     g.scratch = aligned(table.c.gemm_scratch)
     try:
         with nogil:

@@ -69,7 +69,7 @@ cdef class Run:
     Parameters
     ----------
     table : Table
-    ops : array of program.OPERATION
+    ops : array of planning.OPERATION
         The program.
     update_at : int
         Index of the first operation of the update section; the number of operations if there is none.
@@ -265,10 +265,13 @@ cdef class Run:
             END, STEPS, TIME, NEED_DATA, DIVERGED or BAD_DATA.
         """
         cdef int threads = <int> self.max_threads
+        cdef int64_t i
         self.steps_left = steps
         self.deadline = nn_seconds() + seconds if seconds else 0
         self.r.bad_row = -1
         nn_team_reset(self.team)
+        for i in range(self.n_ops):
+            nn_tiles_reset(&self.r.tiles[i], 0)  # stages count from 1 again: an old ticket must fit none of them
         if threads == 1:
             with nogil:
                 self.r.threads = 1

@@ -8,7 +8,8 @@ from nncore import activations
 from nncore.layers.base import LAYERS, Layer
 
 if TYPE_CHECKING:
-    from nncore.program import Builder, Tensor
+    from nncore.operations import Tensor
+    from nncore.program import Builder
 
 
 @LAYERS.register()

@@ -13,7 +13,8 @@ from nncore.state import Array, Parameter, State
 
 if TYPE_CHECKING:
     from nncore.initializers import Initializer
-    from nncore.program import Builder, Tensor
+    from nncore.operations import Tensor
+    from nncore.program import Builder
     from nncore.regularizers import Regularizer
 
 LAYERS: Registry[Layer] = Registry("layer")

@@ -10,7 +10,8 @@ from nncore.graph import Shape
 from nncore.layers.base import LAYERS, Layer
 
 if TYPE_CHECKING:
-    from nncore.program import Builder, Tensor
+    from nncore.operations import Tensor
+    from nncore.program import Builder
 
 
 class Elementwise(Layer):
