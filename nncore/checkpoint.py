@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from nncore.model import Model
 
 FORMAT = 1
+KEYS = {"format", "nncore", "architecture", "compile", "rule", "counters", "history", "fit"}
+ARCHITECTURE_KEYS = {"name", "dtype", "seed", "stack", "input_shape", "layers"}
 
 Document = dict[str, Any]
 Tensors = dict[str, Array]
@@ -128,6 +130,9 @@ def decoded(tensors: Tensors, document: Document) -> Document:
         )
     if "architecture" not in document:
         raise ValueError("expected a whole model, got weights only; build the model and call its load_weights")
+    strange = (set(document) - KEYS) | (set(document["architecture"]) - ARCHITECTURE_KEYS)
+    if strange:
+        raise ValueError(f"expected the keys of version {FORMAT}, got also {sorted(strange)}")
     return document
 
 
@@ -155,6 +160,9 @@ def fill(model: Model, tensors: Tensors, document: Document) -> None:
         rule = np.array(document["rule"], np.float64).reshape(model.objective.optimizer.rule.shape)
         for name, slot in model.slots.items():
             expected |= {f"optimizer/{name}/{p.path}": model.state.view(p, slot) for p in model.state.parameters}
+    strange = [name for name in tensors if name not in expected and not name.startswith(("fit/", "history/"))]
+    if strange:
+        raise ValueError(f"{strange[0]}: expected no such array; the model has no place for it")
     copy_tensors(expected, tensors)
     model.counters[:] = counters
     model.history = history

@@ -51,7 +51,7 @@ def check_shape(shape: Any, argument: str) -> Shape:
     try:
         known = tuple(int(axis) for axis in axes)
         exact = all(int(axis) == axis for axis in axes)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         exact = False
     if not exact or not axes or min(known) < 1:
         raise ValueError(

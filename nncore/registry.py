@@ -86,7 +86,7 @@ class Registry(Generic[T]):
 
     def find(self, name: str, argument: str) -> type[T]:
         """The class called `name` (snake case, class name or alias), or a ValueError that lists the known ones."""
-        for key in (name, snake_case(name)):
+        for key in (name, snake_case(name)) if isinstance(name, str) else ():
             key = self.aliases.get(key, key)
             if key in self.classes:
                 return self.classes[key]

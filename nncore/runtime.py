@@ -31,7 +31,7 @@ def chosen_isa() -> str:
 _isa = chosen_isa()
 _tables = {dtype: table.Table(_isa, dtype) for dtype in ("float32", "float64")}
 _threads: int | None = None  # None: not looked at yet
-_seed: int | None = None
+_seed: tuple[int, int] | None = None  # what was set, and how many were drawn from it
 
 
 def isa() -> str:
@@ -108,7 +108,7 @@ def check_seed(seed: object, argument: str) -> int:
 def set_random_seed(seed: int) -> None:
     """Make models built from now on with ``seed=None`` draw their seeds from `seed`, one after another."""
     global _seed
-    _seed = check_seed(seed, "seed")
+    _seed = check_seed(seed, "seed"), 0
 
 
 def next_seed() -> int:
@@ -116,9 +116,9 @@ def next_seed() -> int:
     global _seed
     if _seed is None:
         return secrets.randbits(63)
-    drawn = int(np.random.Generator(np.random.Philox(key=_seed)).integers(2**63))
-    _seed = (_seed + 1) % 2**64
-    return drawn
+    seed, drawn = _seed
+    _seed = seed, drawn + 1
+    return int(np.random.Generator(np.random.Philox(key=np.array([seed, drawn], np.uint64))).integers(2**63))
 
 
 def config() -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from nncore.callbacks import CallbackList, History, ProgressBar
 from nncore.data import Source
 from nncore.errors import DivergedError
 from nncore.evaluation import Data, evaluate
-from nncore.running import EVALUATION_ROWS, Stepper
+from nncore.running import EVALUATION_ROWS, SLICE_SECONDS, Stepper
 from nncore.state import Array
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Fit:
 
     def run_epoch(self) -> dict[str, float]:
         """Train and validate one epoch, or what is left of it after a resume."""
-        epoch = self.epoch
+        epoch, self.ticked = self.epoch, time.perf_counter()
         if self.batch == 0:
             self.stepper.sums[:] = 0
             self.callbacks.on_epoch_begin(epoch)
@@ -104,6 +105,8 @@ class Fit:
             self.begin_pass(self.row)
         while self.batch < self.steps and not self.model.stop_training:
             if self.row >= self.data[0].rows:
+                if time.perf_counter() - self.ticked > SLICE_SECONDS:  # many short passes in one epoch
+                    self.tick()
                 self.model.counters[1] += 1
                 self.begin_pass(0)
             if self.callbacks.wants_batches:
@@ -136,11 +139,16 @@ class Fit:
                 return
             if reason in (engine.STEPS, engine.END):
                 break
-            self.callbacks.on_tick(self.samples_done(), self.stepper.logs())
+            self.tick()
             if self.model.stop_training:
                 break
         if self.callbacks.wants_batches and self.batch > done:
             self.callbacks.on_train_batch_end(self.batch - 1, self.stepper.logs())
+
+    def tick(self) -> None:
+        """Let callbacks see how far the epoch is."""
+        self.ticked = time.perf_counter()
+        self.callbacks.on_tick(self.samples_done(), self.stepper.logs())
 
     def samples_done(self) -> int:
         """Samples of this epoch so far."""

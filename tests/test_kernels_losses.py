@@ -257,9 +257,9 @@ def test_largest_at_every_place(table: Table, name: str) -> None:
     """Also with −inf or nan beside it; of equal ones the first counts."""
     for n in widths(table)[1:]:
         for best in {*range(min(n, 40)), n - 1}:
-            for others in (-np.inf, -1.0, np.nan):
+            for others, equal in product([-np.inf, -1.0, np.nan], [best, n - 1]):
                 p = np.full((1, n), others, table.dtype)
-                p[0, best:] = 3
+                p[0, best] = p[0, equal] = 3
                 hit, miss = (np.array([label], "int32") for label in (best, (best + 1) % n))
                 if targets(name) == "VALUES":
                     hit, miss = (np.eye(n, dtype=table.dtype)[label] for label in (hit, miss))

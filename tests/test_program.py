@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import networks
-import nncore as nn
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
+import nncore as nn
 from nncore import compiling, operations, planning, program, running, state
 from nncore._kernels import table
 from nncore.compiling import Objective
 from nncore.optimizers import RULE_FIELDS
-from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
@@ -142,7 +143,9 @@ def test_a_loss_takes_its_softmax_or_sigmoid() -> None:
 def test_probabilities_are_written_where_a_metric_reads_them() -> None:
     model = stack(nn.Dense(3, "softmax"))
     loss = "categorical_crossentropy"
-    assert absent(step(model, loss=loss, metrics=["accuracy"]), "loss", 4) == [True]  # their order is that of the logits
+    assert absent(step(model, loss=loss, metrics=["accuracy"]), "loss", 4) == [
+        True
+    ]  # their order is that of the logits
     assert absent(step(model, loss=loss, metrics=["mse"]), "loss", 4) == [False]
 
 
@@ -226,7 +229,11 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[list[operations.Op]]:
 def programs(seed: int) -> Iterator[tuple[program.Program, int]]:
     """Programs of a random model, with the bytes of a real."""
     model = networks.random_model(seed, dtype="float32" if seed % 2 else "float64", layers=4 + seed % 14)
-    kwargs: dict[str, Any] = {"loss": "categorical_crossentropy", "metrics": ["mse"], "optimizer": nn.Adam(clipnorm=1.0)}
+    kwargs: dict[str, Any] = {
+        "loss": "categorical_crossentropy",
+        "metrics": ["mse"],
+        "optimizer": nn.Adam(clipnorm=1.0),
+    }
     size = 4 if seed % 2 else 8
     yield step(model, weighted=bool(seed % 3), **kwargs), size
     yield step(model, training=False, **kwargs), size
@@ -270,7 +277,9 @@ def test_tensors_alive_at_once_do_not_overlap(seed: int, compiled: list[list[ope
             if lives[a][0] <= lives[b][1] and lives[b][0] <= lives[a][1]:
                 assert not overlap(extent(roots[a], size, 0), extent(roots[b], size, 0)), (roots[a], roots[b])
         ends = [extent(r, size, 0)[2] for r in roots.values()]
-        assert max(ends, default=0) <= p.workspace <= sum(-(-SAMPLES * r.size * size // 64) * 64 for r in roots.values())
+        assert (
+            max(ends, default=0) <= p.workspace <= sum(-(-SAMPLES * r.size * size // 64) * 64 for r in roots.values())
+        )
         assert all(r.offset % 64 == 0 for r in roots.values())
 
 

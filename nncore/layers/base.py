@@ -50,9 +50,9 @@ class Layer(Configurable):
         many = isinstance(inputs, (list, tuple))
         symbols = tuple(inputs) if isinstance(inputs, (list, tuple)) else (inputs,)
         label = type(self).__name__
-        if not all(isinstance(s, Symbol) for s in symbols):
+        if strange := [type(s).__name__ for s in symbols if not isinstance(s, Symbol)]:
             raise TypeError(
-                f"{label}: expected what Input or another layer returned, got {inputs!r}. "
+                f"{label}: expected what Input or another layer returned, got {strange[0]}. "
                 "Layers are called on symbols; to compute numbers, make a Model and call predict"
             )
         if many != self.takes_many or (many and len(symbols) < 2):

@@ -1,0 +1,226 @@
+"""Layers through a model: shapes, values against NumPy, arguments; and layers of one's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import reference
+
+import nncore as nn
+from nncore.layers import LAYERS
+
+RNG = np.random.default_rng(8)
+
+
+def run(layers: list[Any], x: np.ndarray, **settings: Any) -> np.ndarray:
+    return nn.Model(layers, seed=0, dtype="float64", **settings).predict(x)
+
+
+@pytest.mark.parametrize("name", sorted(LAYERS.names()))
+def test_every_layer_survives_its_configuration(name: str) -> None:
+    arguments: dict[str, Any] = {
+        "dense": {
+            "units": 3,
+            "activation": "gelu",
+            "use_bias": False,
+            "kernel_initializer": "he_normal",
+            "kernel_regularizer": "l2",
+            "bias_initializer": nn.initializers.Constant(0.5),
+            "trainable": False,
+        },
+        "activation": {"activation": "softplus"},
+        "dropout": {"rate": 0.25},
+        "reshape": {"target_shape": (2, -1)},
+        "rescaling": {"scale": 0.5, "offset": -1},
+        "concatenate": {"axis": 2},
+    }.get(name, {})
+    cls = LAYERS.classes[name]
+    layer = cls(**arguments, name="mine")
+    again = cls.from_config(layer.get_config())
+    assert type(again) is cls and again.get_config() == layer.get_config() and again.name == "mine"
+    assert set(arguments) | {"name"} <= set(layer.get_config())
+    with pytest.raises(ValueError, match="unknown keys.*nonsense"):
+        cls.from_config(layer.get_config() | {"nonsense": 1})
+    for bad in ("", "a/b", 3):
+        with pytest.raises(ValueError, match="name: expected a non-empty string without '/'"):
+            cls(**arguments, name=bad)
+    assert getattr(nn, cls.__name__) is cls is getattr(nn.layers, cls.__name__)
+
+
+@pytest.mark.parametrize("shape", [(5,), (3, 5), (2, 3, 5)])
+def test_dense_acts_on_the_last_axis(shape: tuple[int, ...]) -> None:
+    x = RNG.normal(size=(7, *shape))
+    model = nn.Model([nn.Dense(4, activation="tanh", bias_initializer="random_normal")], seed=0, dtype="float64")
+    y = model.predict(x)
+    w, b = model.get_weights()
+    assert w.shape == (5, 4) and b.shape == (4,)
+    np.testing.assert_allclose(y, np.tanh(x @ w + b), rtol=1e-12)
+
+
+def test_dense_arguments() -> None:
+    model = nn.Model([nn.Input(3), nn.Dense(2, use_bias=False, kernel_initializer="ones")])
+    assert [w.tolist() for w in model.get_weights()] == [[[1, 1]] * 3]
+    for arguments, words in [
+        ({"units": 0}, "units: expected a positive whole number of neurons, got 0"),
+        ({"units": 2.0}, "units: .*got 2.0"),
+        ({"units": True}, "units: "),
+        ({"units": None}, "units: "),
+        (
+            {"units": 3, "activation": "rellu"},
+            "activation: expected a known activation, got 'rellu'. Did you mean 'relu'",
+        ),
+        (
+            {"units": 3, "kernel_initializer": "glorot"},
+            "kernel_initializer: expected a known initializer.*glorot_uniform",
+        ),
+        ({"units": 3, "bias_initializer": 3.5}, "bias_initializer: "),
+        ({"units": 3, "kernel_regularizer": "l3"}, "kernel_regularizer: expected a known regularizer.*l1"),
+        ({"units": 3, "bias_regularizer": object()}, "bias_regularizer: "),
+    ]:
+        with pytest.raises((ValueError, TypeError), match=words):
+            nn.Dense(**arguments)
+
+
+@pytest.mark.parametrize("name", ["relu", "elu", "sigmoid", "tanh", "softplus", "gelu", "silu", "selu", "leaky_relu"])
+def test_activation_layer_is_the_activation_of_a_layer(name: str) -> None:
+    x = RNG.normal(size=(6, 5))
+    apart = run([nn.Dense(4), nn.Activation(name)], x)
+    assert np.array_equal(apart, run([nn.Dense(4, activation=name)], x))
+    alone = run([nn.Activation(name)], x)
+    at = {"elu": 1.0, "leaky_relu": 0.2}.get(name, 1.0)  # Keras's defaults
+    np.testing.assert_allclose(alone, reference.activate(name, x, at), rtol=1e-12, atol=1e-15)
+
+
+def test_softmax_is_along_the_last_axis() -> None:
+    x = RNG.normal(size=(6, 2, 5)) * 30
+    y = run([nn.Activation("softmax")], x)
+    np.testing.assert_allclose(y, reference.softmax(x), rtol=1e-12)
+
+
+def test_shapes_only() -> None:
+    x = RNG.normal(size=(4, 2, 3, 5))
+    assert np.array_equal(run([nn.Flatten()], x), x.reshape(4, 30))
+    for target, shape in [((5, 6), (5, 6)), ((-1,), (30,)), (30, (30,)), ((2, -1, 3), (2, 5, 3)), ([15, 2], (15, 2))]:
+        assert np.array_equal(run([nn.Reshape(target)], x), x.reshape(4, *shape))
+    assert run([nn.Flatten()], RNG.normal(size=(4, 3))).shape == (4, 3)
+    for bad in [(0, 3), (-1, -1), (2.5,), "ab", None, (-2,)]:
+        with pytest.raises(ValueError, match="target_shape: expected"):
+            nn.Reshape(bad)
+    with pytest.raises(ValueError, match=r"Reshape: expected a target_shape of 30 elements .* got \(4, -1\)"):
+        run([nn.Reshape((4, -1))], x)
+
+
+def test_rescaling() -> None:
+    x = RNG.integers(0, 256, (5, 4)).astype(np.uint8)
+    np.testing.assert_allclose(run([nn.Rescaling(1 / 127.5, offset=-1)], x), x / 127.5 - 1, atol=1e-15)
+    for bad in ({"scale": "a"}, {"scale": float("nan")}, {"scale": 1, "offset": float("inf")}, {"scale": True}):
+        with pytest.raises((ValueError, TypeError), match=f"{list(bad)[-1]}: expected a finite number"):
+            nn.Rescaling(**bad)
+
+
+def test_dropout_drops_in_training_only() -> None:
+    x = np.ones((400, 50))
+    assert np.array_equal(run([nn.Dropout(0.4)], x), x)
+    model = nn.Model(
+        [nn.Dropout(0.4), nn.Dense(1, kernel_initializer="zeros", use_bias=False)], seed=1, dtype="float64"
+    )
+    model.compile(nn.SGD(1.0), "mse")
+    model.fit(x, np.ones(400), batch_size=400, verbose=0)
+    # dW = −2/n Σᵢ maskᵢ / (1 − rate): the share of kept inputs, column by column
+    kept = model.get_weights()[0][:, 0] / 2 * 0.6
+    assert abs(kept.mean() - 0.6) < 0.02 and kept.std() > 0.01
+    np.testing.assert_allclose(kept * 400, np.round(kept * 400), atol=1e-9)
+    for bad in (-0.1, 1, 1.0, "a", None, True, float("nan")):
+        with pytest.raises(
+            (ValueError, TypeError), match=r"rate: expected a number in \[0, 1\), the fraction to drop, got"
+        ):
+            nn.Dropout(bad)
+
+
+def test_merging() -> None:
+    data = RNG.normal(size=(6, 3, 4))
+    x = nn.Input((3, 4))
+    a, b = nn.Rescaling(2.0)(x), nn.Rescaling(1.0, offset=1)(x)
+
+    def value(out: Any) -> np.ndarray:
+        return nn.Model(x, out, dtype="float64").predict(data)
+
+    np.testing.assert_allclose(value(nn.Add()([a, b, x])), 4 * data + 1, rtol=1e-12)
+    a, b = nn.Rescaling(2.0)(x), nn.Rescaling(1.0, offset=1)(x)
+    np.testing.assert_allclose(value(nn.Multiply()([a, b])), 2 * data * (data + 1), rtol=1e-12)
+    for axis in (1, 2, -1, -2):
+        parts = [nn.Rescaling(2.0)(x), nn.Rescaling(1.0, offset=1)(x), x]
+        joined = value(nn.Concatenate(axis)(parts))
+        assert np.array_equal(joined, np.concatenate([2 * data, data + 1, data], axis))
+    wide = nn.Dense(5)(x)
+    for make, words in [
+        (lambda: nn.Add()([x, wide]), r"Add: expected inputs of one shape, got \(3, 4\), \(3, 5\)"),
+        (lambda: nn.Multiply()([x]), "Multiply: expected a list of two or more symbols, got 1"),
+        (lambda: nn.Add()(x), "Add: expected a list of two or more symbols"),
+        (lambda: nn.Concatenate(1)([x, wide]), r"Concatenate: expected inputs that agree except along axis 1"),
+        (lambda: nn.Concatenate(3)([x, wide]), "Concatenate: expected an axis"),
+        (lambda: nn.Concatenate(0), "axis: expected a whole number other than 0"),
+        (lambda: nn.Concatenate("a"), "axis: "),
+        (lambda: nn.Dense(3)([x, wide]), "Dense: expected one symbol, got 2 in a list"),
+        (
+            lambda: nn.Dense(3)(data),
+            "Dense: expected what Input or another layer returned.*make a Model and call predict",
+        ),
+    ]:
+        with pytest.raises((ValueError, TypeError), match=words):
+            make()
+
+
+def test_names() -> None:
+    model = nn.Model([nn.Input(3), nn.Dense(2), nn.Dense(2, name="dense_1"), nn.Dense(2), nn.Dropout(0.1)])
+    assert [layer.name for layer in model.layers] == ["dense", "dense_1", "dense_2", "dropout"]
+
+
+# ---- layers of one's own ---------------------------------------------------------------------------------------------
+
+
+class Scale(nn.Layer):
+    """Y = times X, then what `also` adds; as a user would write it."""
+
+    def __init__(self, times: float, name: str | None = None) -> None:
+        super().__init__(name)
+        self.times = times
+
+    def emit(self, b: Any, *inputs: Any) -> Any:
+        return b.rescale(inputs[0], self.times, 0.0)
+
+
+class Residual(nn.Layer):
+    """Y = X + X W."""
+
+    def build(self, *shapes: Any) -> None:
+        n = shapes[0][-1]
+        self.kernel = self.add_parameter("kernel", (n, n), nn.initializers.get("glorot_uniform", "kernel"))
+
+    def emit(self, b: Any, *inputs: Any) -> Any:
+        return b.add(inputs[0], b.dense(inputs[0], self.kernel, None))
+
+
+def test_a_layer_of_ones_own_trains_like_the_same_graph() -> None:
+    data, target = RNG.normal(size=(20, 3)), RNG.normal(size=(20, 3))
+    own = nn.Model([nn.Dense(3, activation="tanh"), Scale(0.5), Residual()], seed=0, dtype="float64")
+    x = nn.Input(3)
+    h = nn.Rescaling(0.5)(nn.Dense(3, activation="tanh")(x))
+    graph = nn.Model(x, nn.Add()([h, nn.Dense(3, use_bias=False)(h)]), seed=0, dtype="float64")
+    for model in (own, graph):
+        model.compile("adam", "mse")
+        model.fit(data, target, epochs=5, verbose=0)
+    for a, b in zip(own.get_weights(), graph.get_weights(), strict=True):
+        assert np.array_equal(a, b)
+    assert [layer.name for layer in own.layers] == ["dense", "scale", "residual"]
+
+
+class Empty(nn.Layer):
+    """Says nothing."""
+
+
+def test_a_layer_that_says_nothing() -> None:
+    with pytest.raises(NotImplementedError, match="Empty does not say what it computes: override emit"):
+        run([Empty()], np.ones((2, 3)))

@@ -1,0 +1,173 @@
+"""Objects by name: every registry, every spelling, and what is refused."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nncore import activations, initializers, layers, losses, metrics, optimizers, regularizers
+from nncore._kernels import table
+from nncore.registry import Configurable, Registry, serialize, snake_case, to_json, unknown
+
+REGISTRIES: dict[str, tuple[Any, Any]] = {
+    "activation": (activations.ACTIVATIONS, activations.get),
+    "initializer": (initializers.INITIALIZERS, initializers.get),
+    "loss": (losses.LOSSES, losses.get),
+    "metric": (metrics.METRICS, metrics.get),
+    "optimizer": (optimizers.OPTIMIZERS, optimizers.get),
+    "regularizer": (regularizers.REGULARIZERS, regularizers.get),
+}
+ALL = [(kind, name) for kind, (registry, _) in REGISTRIES.items() for name in registry.names()]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("GlorotUniform", "glorot_uniform"),
+        ("Dense", "dense"),
+        ("SGD", "sgd"),
+        ("DENSE", "dense"),
+        ("glorot_uniform", "glorot_uniform"),
+        ("AdamW", "adam_w"),
+        ("MeanSquaredError", "mean_squared_error"),
+        ("HTTPServer", "http_server"),
+        ("", ""),
+    ],
+)
+def test_snake_case(name: str, expected: str) -> None:
+    assert snake_case(name) == expected
+
+
+@pytest.mark.parametrize(("kind", "name"), ALL)
+def test_every_name_in_every_spelling(kind: str, name: str) -> None:
+    registry, get = REGISTRIES[kind]
+    cls = registry.classes[name]
+    assert registry.find(name, "a") is cls is registry.find(cls.__name__, "a")
+    made = get(name, "a")
+    assert type(made) is cls is type(get(cls, "a")) is type(get(cls.__name__, "a"))
+    assert get(made, "a") is made and registry.name_of(made) == name
+    described = json.loads(json.dumps(serialize(made)))
+    assert described["class"] == name
+    again = get(described, "a")
+    assert type(again) is cls and again.get_config() == made.get_config()
+    assert cls.__doc__
+    with pytest.raises(ValueError, match="unknown keys"):
+        get({"class": name, "config": {"evil": 1}}, "a")
+
+
+@pytest.mark.parametrize("kind", REGISTRIES)
+def test_aliases_lead_somewhere(kind: str) -> None:
+    registry, get = REGISTRIES[kind]
+    for alias, name in registry.aliases.items():
+        assert name in registry.classes and alias not in registry.classes
+        assert type(get(alias, "a")) is registry.classes[name]
+
+
+@pytest.mark.parametrize("kind", REGISTRIES)
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "nonsense",
+        "",
+        3,
+        object(),
+        int,
+        {"class": "nonsense", "config": {}},
+        {"class": "x"},
+        {"name": "x", "config": {}},
+        {"class": 3, "config": {}},
+        {"class": ["x"], "config": {}},
+        {"class": "os.system", "config": {"command": "x"}},
+    ],
+)
+def test_what_nobody_knows(kind: str, bad: Any) -> None:
+    registry, get = REGISTRIES[kind]
+    with pytest.raises((ValueError, TypeError), match="thing: expected") as caught:
+        get(bad, "thing")
+    if isinstance(bad, (str, int)) or bad.__class__ is object:
+        assert all(name in str(caught.value) for name in registry.names())
+
+
+def test_the_nearest_is_named() -> None:
+    assert str(unknown("loss", "loss", "maee", ["mae", "mse"])) == (
+        "loss: expected a known loss, got 'maee'. Did you mean 'mae'? Known: mae, mse"
+    )
+    assert "Did you mean" not in str(unknown("loss", "loss", "zzzzzz", ["mae", "mse"]))
+
+
+def test_none_is_nothing_where_that_has_a_meaning() -> None:
+    assert losses.get(None) is None and regularizers.get(None, "a") is None
+    assert activations.get(None, "a").kernel == "linear"
+    for get in (optimizers.get, metrics.get, initializers.get):
+        with pytest.raises(TypeError, match="a: expected"):
+            get(None, "a")
+
+
+def test_kernels_and_classes_are_the_same_sets() -> None:
+    """kernels.def owns the ids; whoever registers a class that has no kernel, or the reverse, is told here."""
+    made = [activations.get(name, "a") for name in activations.ACTIVATIONS.names()]
+    made.append(activations.get({"class": "gelu", "config": {"approximate": True}}, "a"))
+    assert {a.kernel for a in made} == set(table.ACTIVATIONS) | {"softmax"}
+    assert {optimizers.get(n, "a").kernel for n in optimizers.OPTIMIZERS.names()} == set(table.OPTIMIZERS)
+    kernels = set()
+    for cls in losses.LOSSES.classes.values():
+        for loss in [cls(), cls(from_logits=True)] if issubclass(cls, losses.Crossentropy) else [cls()]:
+            for activation in ("linear", "sigmoid", "softmax"):
+                with contextlib.suppress(ValueError):
+                    kernels.add(loss.plan(activation).kernel)
+    assert kernels == set(table.LOSSES)
+    assert set(table.METRICS) == set(metrics.METRICS.names()) - {"accuracy"}
+    assert set(layers.LAYERS.names()) == {snake_case(n) for n in layers.__all__} - {"layer", "layers"}
+
+
+# ---- the mechanism itself --------------------------------------------------------------------------------------------
+
+
+THINGS: Registry[Any] = Registry("thing")
+
+
+class Base(Configurable):
+    pass
+
+
+@THINGS.register("one", "eins")
+class FirstThing(Base):
+    def __init__(self, size: int = 1, *, shape: Any = (2, 3), inner: Any = None) -> None:
+        self.size, self.shape, self.inner = size, shape, inner
+
+
+@THINGS.register(name="other")
+class SecondThing(Base):
+    pass
+
+
+class Stranger(Base):
+    pass
+
+
+def test_registering() -> None:
+    assert THINGS.names() == ["first_thing", "other"]
+    for name in ("first_thing", "FirstThing", "one", "eins"):
+        assert THINGS.find(name, "a") is FirstThing
+    assert FirstThing.config_names() == ["size", "shape", "inner"] and SecondThing.config_names() == []
+    nested = FirstThing(np.int32(5), shape=(np.float32(0.5), 1), inner=SecondThing())
+    described = serialize(nested)
+    assert described == {
+        "class": "first_thing",
+        "config": {"size": 5, "shape": [0.5, 1], "inner": {"class": "other", "config": {}}},
+    }
+    assert type(described["config"]["size"]) is int
+    for wrong in (Stranger(), Stranger):
+        with pytest.raises(ValueError, match="Stranger is not a registered thing; known: first_thing, other"):
+            THINGS.name_of(wrong() if isinstance(wrong, type) else wrong)
+    with pytest.raises(ValueError, match=r"config of FirstThing: unknown keys \['a', 'b'\]; known: \['size'"):
+        FirstThing.from_config({"b": 1, "a": 2, "size": 3})
+
+
+def test_arguments_as_json() -> None:
+    given = {"a": np.arange(3), 1: (np.bool_(True), None), "b": [np.array(2.5)]}
+    assert to_json(given) == {"a": [0, 1, 2], "1": [True, None], "b": [2.5]}

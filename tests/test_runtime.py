@@ -1,0 +1,234 @@
+"""The process's settings: threads, instruction set, seed; and what importing leaves alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nncore as nn
+from nncore import runtime
+
+
+def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=os.environ | environment
+    )
+
+
+@pytest.fixture(autouse=True)
+def settings_are_put_back() -> Any:
+    threads, seed = runtime._threads, runtime._seed
+    yield
+    runtime._threads, runtime._seed = threads, seed
+
+
+# ---- instruction sets ------------------------------------------------------------------------------------------------
+
+
+def test_instruction_sets() -> None:
+    available = nn.available_isas()
+    assert available[0] == "portable" and nn.isa() in available
+    wanted = os.environ.get("NNCORE_ISA")
+    assert nn.isa() == (wanted or available[-1])
+
+
+@pytest.mark.parametrize("isa", nn.available_isas())
+def test_the_variable_chooses(isa: str) -> None:
+    run = python("import nncore; print(nncore.isa(), *nncore.available_isas())", NNCORE_ISA=isa)
+    assert run.stdout.split() == [isa, *nn.available_isas()], run.stderr
+
+
+@pytest.mark.parametrize("isa", ["sse9", "AVX2", " ", "portable,avx2", "0"])
+def test_an_unknown_one_is_refused_at_import(isa: str) -> None:
+    run = python("import nncore", NNCORE_ISA=isa)
+    known = ", ".join(nn.available_isas())
+    assert run.returncode == 1 and run.stderr.splitlines()[-1] == (
+        f"ValueError: NNCORE_ISA: expected one that this build and CPU have, got {isa!r}. Available: {known}"
+    )
+
+
+def test_an_empty_one_is_none() -> None:
+    assert python("import nncore; print(nncore.isa())", NNCORE_ISA="").stdout.strip() == nn.available_isas()[-1]
+
+
+# ---- threads ---------------------------------------------------------------------------------------------------------
+
+
+def test_number_of_threads() -> None:
+    nn.set_num_threads(3)
+    assert nn.get_num_threads() == 3 and nn.Model([nn.Dense(1)]).threads() == 3
+    assert nn.Model([nn.Dense(1)], n_threads=2).threads() == 2
+    nn.set_num_threads(np.int64(5))
+    assert nn.get_num_threads() == 5 and type(nn.get_num_threads()) is int
+    nn.set_num_threads(None)
+    assert nn.get_num_threads() == runtime.default_threads() >= 1
+    for bad in (0, -1, 1025, 2**63, 1.0, "2", True, [1]):
+        with pytest.raises(ValueError, match="n: expected a whole number from 1 to 1024, got"):
+            nn.set_num_threads(bad)  # type: ignore[arg-type]
+    assert nn.get_num_threads() == runtime.default_threads()
+
+
+@pytest.mark.parametrize(
+    ("cpus", "quota", "variable", "expected"),
+    [
+        (8, np.inf, "", 8),
+        (8, 2.75, "", 2),
+        (8, 0.5, "", 1),
+        (2, 6.0, "", 2),
+        (8, np.inf, "3", 3),
+        (8, np.inf, "4,2", 4),
+        (8, np.inf, "0", 8),
+        (8, np.inf, "many", 8),
+        (8, np.inf, "-1", 8),
+        (1, 1.0, "64", 1),
+    ],
+)
+def test_default_threads(
+    cpus: int, quota: float, variable: str, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cpus)), raising=False)
+    monkeypatch.setattr(runtime, "quota", lambda: quota)
+    monkeypatch.setenv("OMP_NUM_THREADS", variable)
+    assert runtime.default_threads() == expected
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"cpu.max": "max 100000\n"}, np.inf),
+        ({"cpu.max": "150000 100000\n"}, 1.5),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, np.inf),
+        ({"cpu/cpu.cfs_quota_us": "50000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 0.5),
+        ({}, np.inf),
+        ({"cpu.max": "rubbish"}, np.inf),
+    ],
+)
+def test_quota(files: dict[str, str], expected: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_text(path: Path, *_: Any) -> str:
+        name = str(path).removeprefix("/sys/fs/cgroup/")
+        if name not in files:
+            raise FileNotFoundError(name)
+        return files[name]
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    assert runtime.quota() == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system cannot pin processes")
+def test_affinity_is_respected() -> None:
+    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+    assert python(code + "import nncore; print(nncore.get_num_threads())").stdout.strip() == "1"
+
+
+# ---- seeds -----------------------------------------------------------------------------------------------------------
+
+
+def test_seeds() -> None:
+    def seeds() -> list[int]:
+        return [nn.Model([nn.Dense(1)]).seed for _ in range(4)]
+
+    nn.set_random_seed(1)
+    first = seeds()
+    nn.set_random_seed(1)
+    assert seeds() == first and len(set(first)) == 4
+    nn.set_random_seed(2)
+    assert not set(first) & set(seeds())
+    assert all(0 <= s < 2**64 for s in first)
+    nn.set_random_seed(2**64 - 1)
+    assert len(set(seeds())) == 4
+    for bad in (-1, 2**64, 0.5, "1", None, True):
+        with pytest.raises(ValueError, match=r"seed: expected a whole number from 0 to 2\*\*64 - 1, got"):
+            nn.set_random_seed(bad)  # type: ignore[arg-type]
+
+
+def test_global_random_state_is_left_alone() -> None:
+    import random
+
+    np.random.seed(3)
+    random.seed(3)
+    nn.set_random_seed(7)
+    model = nn.Model([nn.Dense(3), nn.Dropout(0.5)])
+    model.compile("sgd", "mse")
+    model.fit(np.ones((9, 2)), np.ones((9, 3)), verbose=0)
+    drawn = np.random.rand(), random.random()
+    np.random.seed(3)
+    random.seed(3)
+    assert drawn == (np.random.rand(), random.random())
+
+
+# ---- what is shown, and what importing does --------------------------------------------------------------------------
+
+
+def test_show_config(capsys: pytest.CaptureFixture[str]) -> None:
+    nn.set_num_threads(2)
+    nn.show_config()
+    lines = dict(line.strip().split(": ", 1) for line in capsys.readouterr().out.splitlines())
+    assert lines["nncore"] == nn.__version__ and lines["numpy"] == np.__version__ and lines["threads"] == "2"
+    assert lines["isa"] == f"{nn.isa()} (available: {', '.join(nn.available_isas())})"
+    assert lines["openmp"] and lines["python"] == sys.version.split()[0]
+
+
+def test_importing_is_light_and_changes_nothing() -> None:
+    code = """
+import os, signal, sys, warnings, threading
+def state():
+    handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGSEGV)]
+    return handlers, list(warnings.filters), dict(os.environ), threading.active_count(), sys.getrecursionlimit()
+import numpy
+before = state()
+import nncore
+assert state() == before
+heavy = {"tqdm", "torch", "sklearn", "matplotlib", "pandas", "jax", "scipy", "multiprocessing"} & set(sys.modules)
+assert not heavy, heavy
+a = numpy.array([1e-310]) / 2
+assert a[0] != 0  # no flush to zero
+"""
+    run = python(code)
+    assert run.returncode == 0, run.stderr
+
+
+def test_public_names() -> None:
+    """The signatures that the design promises."""
+    import inspect
+
+    def names(f: Any) -> list[str]:
+        return [n for n in inspect.signature(f).parameters if n != "self"]
+
+    promised: dict[Any, str] = {
+        nn.Model.compile: "optimizer loss metrics weighted_metrics matmul_precision",
+        nn.Model.fit: "x y batch_size epochs verbose callbacks validation_split validation_data shuffle class_weight "
+        "sample_weight initial_epoch steps_per_epoch validation_batch_size validation_freq",
+        nn.Model.evaluate: "x y batch_size verbose sample_weight return_dict",
+        nn.Model.predict: "x batch_size verbose",
+        nn.Model.build: "input_shape",
+        nn.Model.get_layer: "name",
+        nn.Model.train_on_batch: "x y sample_weight",
+        nn.Model.test_on_batch: "x y sample_weight",
+        nn.Model.predict_on_batch: "x",
+        nn.Model.save: "path",
+        nn.Model.save_weights: "path",
+        nn.Model.load_weights: "path",
+        nn.load_model: "path custom_objects",
+        nn.set_num_threads: "n",
+        nn.Dense: "units activation use_bias kernel_initializer bias_initializer",
+        nn.set_random_seed: "seed",
+    }
+    for function, expected in promised.items():
+        assert names(function)[: len(expected.split())] == expected.split(), function
+    defaults = {k: p.default for k, p in inspect.signature(nn.Model.fit).parameters.items()}
+    assert (defaults["batch_size"], defaults["epochs"], defaults["verbose"], defaults["validation_split"]) == (
+        32,
+        1,
+        "auto",
+        0.0,
+    )
+    assert defaults["shuffle"] is True and defaults["initial_epoch"] == 0 and defaults["validation_freq"] == 1
+    assert inspect.signature(nn.Model.compile).parameters["optimizer"].default == "rmsprop"
+    for name in nn.__all__:
+        assert getattr(nn, name).__doc__ or name == "__version__"
