@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,7 +70,6 @@ class Fit:
         self.steps = plan.steps_per_epoch or self.batches_per_pass
         self.order: Array | None = np.empty(rows, np.int64) if plan.shuffle else None
         self.row = rows  # of the pass; at its end: the next step begins a new one
-        self.fingerprint = fingerprint((*data, *(validation or ())))
 
     # -- the loop --------------------------------------------------------------------------------------------------
 
@@ -183,6 +183,11 @@ class Fit:
             "identity": self.identity(),
             "callbacks": self.callbacks.get_state(),
         }
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the data; only backups ask for it."""
+        return fingerprint((*self.data, *(self.validation or ())))
 
     def identity(self) -> dict[str, Any]:
         """What must be the same where a fit goes on: by the name of the argument."""
