@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nncore import checkpoint, data, evaluation, runtime, training
+from nncore import checkpoint, compiling, data, evaluation, runtime, training
 from nncore._kernels import engine
 from nncore.arguments import check_count, check_flag
 from nncore.callbacks import CallbackList, ProgressBar
@@ -131,7 +131,7 @@ class Model(Structure):
                 p.trainable = layer.trainable
         self._steppers = {}
         if goal.loss is not None:
-            Stepper(self.graph, goal, training=False, weighted=False, max_samples=1, threads=1)
+            compiling.step(self.graph, goal, training=True, weighted=False, max_samples=1)  # or raises
         state = self.graph.state
         self.slots = {name: state.like() for name in goal.optimizer.slots if name}
         goal.optimizer.iterations = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from nncore._kernels import engine
 from nncore._kernels.table import BUFFERS
 from nncore.compiling import Graph, Objective, logs_of, prediction, step
 from nncore.data import Source
+from nncore.pace import SLICE, Pace
 from nncore.state import Array
 
 #: Work that is worth a second thread: about 15 µs on one. Each stage of a step costs a team about 0.5 µs.
@@ -19,7 +21,6 @@ UNDIVIDED_FLOPS = 100 * PARALLEL_FLOPS  # a prediction of about 1 ms, too short 
 UPDATE_FLOPS = 20  # per parameter, of an optimizer's step
 TILE_ROWS = 128  # of a prediction, through all layers while they are in cache
 EVALUATION_ROWS = 256  # per batch; has no influence on the result
-SLICE_SECONDS = 0.05  # between two returns to Python, for signals and the progress bar
 
 
 def team(cost: float, threads: int) -> int:
@@ -100,7 +101,7 @@ class Predictor:
                 tile = min(TILE_ROWS, max(16, -(-rows // (4 * threads))))
                 reason = engine.TIME
                 while reason == engine.TIME:
-                    reason = run.predict(tile, SLICE_SECONDS)
+                    reason = run.predict(tile, SLICE)
                 if reason == engine.BAD_DATA:
                     raise part.bad_row(run.bad[1])
         finally:
@@ -145,7 +146,7 @@ class Stepper:
         self.program = step(graph, goal, training=training, weighted=weighted, max_samples=max_samples)
         state, optimizer = graph.state, goal.optimizer
         self.training, self.weighted, self.max_samples, self.asked = training, weighted, max_samples, threads
-        self.threads = team(self.program.cost * max_samples + UPDATE_FLOPS * state.size * training, threads)
+        threads = team(self.program.cost * max_samples + UPDATE_FLOPS * state.size * training, threads)
         chunks = state.chunks(optimizer.clipnorm is not None, optimizer.excluded_from_weight_decay)
         self.run = engine.Run(
             runtime.kernels(state.dtype.name),
@@ -153,13 +154,14 @@ class Stepper:
             update_at=self.program.update_at,
             workspace=self.program.workspace,
             max_samples=max_samples,
-            threads=self.threads,
+            threads=threads,
             n_sums=len(self.program.sums),
             chunks=chunks,
         )
         self.sums = np.zeros((len(self.program.sums), 2))
         self.run.bind_sums(self.sums)
         self.run.bind(BUFFERS["parameters"], state.values)
+        self.pace = Pace(threads)
         self.sources: tuple[Source | None, ...] = (None, None, None)
         if training:
             self.gradients = state.like()
@@ -199,10 +201,13 @@ class Stepper:
         stop = min(self.run.row + self.batch, self.rows)
         return np.arange(self.run.row, stop) if self.order is None else self.order[self.run.row : stop]
 
-    def advance(self, steps: int = -1, seconds: float = SLICE_SECONDS) -> int:
+    def advance(self, steps: int = -1) -> int:
         """Run on, converting what the engine cannot; returns END, STEPS, TIME or DIVERGED."""
         while True:
-            reason: int = self.run.run(steps, seconds)
+            threads, seconds = self.pace.choose()
+            row, started = self.run.row, perf_counter()
+            reason: int = self.run.run(steps, seconds, threads)
+            self.pace.note(self.run.row - row, perf_counter() - started)
             if reason == engine.BAD_DATA:
                 which, row = self.run.bad
                 source = self.sources[which]

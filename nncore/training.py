@@ -17,7 +17,8 @@ from nncore.callbacks import CallbackList, History, ProgressBar
 from nncore.data import Source
 from nncore.errors import DivergedError
 from nncore.evaluation import Data, evaluate
-from nncore.running import EVALUATION_ROWS, SLICE_SECONDS, Stepper
+from nncore.pace import SLICE
+from nncore.running import EVALUATION_ROWS, Stepper
 from nncore.state import Array
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class Fit:
             self.begin_pass(self.row)
         while self.batch < self.steps and not self.model.stop_training:
             if self.row >= self.data[0].rows:
-                if time.perf_counter() - self.ticked > SLICE_SECONDS:  # many short passes in one epoch
+                if time.perf_counter() - self.ticked > SLICE:  # many short passes in one epoch
                     self.tick()
                 self.model.counters[1] += 1
                 self.begin_pass(0)

@@ -249,7 +249,7 @@ cdef class Run:
         """The caller has filled the batch."""
         self.step_ready = True
 
-    def run(self, int64_t steps=-1, double seconds=0):
+    def run(self, int64_t steps=-1, double seconds=0, int threads=0):
         """Run until the pass ends, or something needs Python.
 
         Parameters
@@ -258,14 +258,16 @@ cdef class Run:
             Come back after so many steps; −1: no limit.
         seconds : float
             Come back after about so many seconds; 0: no limit.
+        threads : int
+            Of this call, up to the run's own number; 0: that number.
 
         Returns
         -------
         int
             END, STEPS, TIME, NEED_DATA, DIVERGED or BAD_DATA.
         """
-        cdef int threads = <int> self.max_threads
         cdef int64_t i
+        threads = <int> min(threads, self.max_threads) if threads else <int> self.max_threads
         self.steps_left = steps
         self.deadline = nn_seconds() + seconds if seconds else 0
         self.r.bad_row = -1

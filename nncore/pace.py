@@ -1,0 +1,60 @@
+"""One thread or all of them: what has been faster of late.
+
+Results do not depend on it, so it may follow the clock. A second thread can cost more than it brings: where a
+neighbour has taken its core, every stage of a step waits for it; where a step is short, meeting takes the time
+that is saved.
+"""
+
+from __future__ import annotations
+
+SLICE = 0.05  # seconds between two returns to Python, for signals and the progress bar
+TRIAL = 0.01  # seconds for which the other size is tried
+PATIENCE = 1.0  # seconds between two trials while nothing changes
+DROP = 0.75  # a pace below this part of the best calls for a trial at once
+
+
+class Pace:
+    """Chooses the size of the team of one stepper.
+
+    Parameters
+    ----------
+    most : int
+        Threads of a whole team.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = self.size = most
+        self.rates: dict[int, float] = {}  # samples per second, by size, when last measured
+        self.best = 0.0  # rate of `size` since the last trial
+        self.since = 0.0  # seconds since then
+        self.trying = False
+
+    def choose(self) -> tuple[int, float]:
+        """Threads for the next slice, and its seconds."""
+        if self.most == 1:
+            return 1, SLICE
+        slow = self.rates.get(self.size, 0.0) < DROP * self.best
+        wait = TRIAL if len(self.rates) < 2 or slow else PATIENCE
+        self.trying = self.since >= wait
+        return (self.other(), TRIAL) if self.trying else (self.size, SLICE if self.rates else TRIAL)
+
+    def other(self) -> int:
+        """The size that is not in use."""
+        return 1 if self.size > 1 else self.most
+
+    def note(self, samples: int, seconds: float) -> None:
+        """The slice just chosen went through so many samples; 0, where it ended within a step, tells nothing."""
+        if self.most == 1:
+            return
+        if not self.trying:
+            self.since += seconds
+            if samples:
+                self.rates[self.size] = samples / seconds
+                self.best = max(self.best, samples / seconds)
+            return
+        self.since = 0.0
+        if samples:
+            self.rates[self.other()] = samples / seconds
+            if self.rates[self.other()] > self.rates.get(self.size, 0.0):
+                self.size = self.other()
+        self.best = self.rates.get(self.size, 0.0)
