@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ TESTS = Path(__file__).parent
 if sys.path[0] in ("", str(TESTS.parent)):
     del sys.path[0]
 sys.path.append(str(TESTS))  # for `import reference`
+os.environ["PYTHONSAFEPATH"] = "1"  # the same for the processes that tests start
 
 if importlib.util.find_spec("nncore") is None:
     raise pytest.UsageError(f"nncore is not installed for {sys.executable}: run `pip install '.[test]'` first")
