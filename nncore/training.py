@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +14,7 @@ import numpy as np
 from nncore import checkpoint
 from nncore._kernels import engine
 from nncore._kernels.table import permutation
+from nncore.arguments import check_flag, check_whole
 from nncore.callbacks import CallbackList, History, ProgressBar
 from nncore.data import Source
 from nncore.errors import DivergedError
@@ -208,6 +210,9 @@ class Fit:
                     f"{argument}: expected what the interrupted fit was given, to resume it, got something else "
                     f"({mine!r}, was {was!r}). Give the same, or delete the backup to start anew"
                 )
+        for name, most in (("epoch", math.inf), ("batch", self.steps), ("row", self.data[0].rows)):
+            check_whole(state[name], name, f"a position within the fit, 0 to {most}", 0, most)
+        check_flag(state["stop_training"], "stop_training")
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Go on from where `get_state` was called, in a fit of the same data with the same arguments."""

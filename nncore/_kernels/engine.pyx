@@ -91,8 +91,9 @@ cdef class Run:
 
     cdef nn_run r
     cdef nn_team *team
-    cdef int64_t n_ops, update_at, op, rows, batch, steps_left, workspace, max_samples, max_threads, copies, tile
-    cdef int64_t n_out
+    cdef int64_t n_ops, update_at, n_out, max_samples, max_threads, copies, workspace
+    cdef int64_t op, stage_first, stage_last   # next operation; those of the open stage
+    cdef int64_t rows, batch, steps_left, tile
     cdef double deadline
     cdef int reason
     cdef bint step_ready
@@ -304,8 +305,9 @@ cdef class Run:
         return end
 
     cdef void take_part(self, nn_member *me) noexcept nogil:
+        """Do shares of the stage's operations; one that comes late sees those of a later stage, and gets no tile."""
         cdef int64_t i
-        for i in range(self.op, self.stage_end()):
+        for i in range(self.stage_first, self.stage_last):
             SHARES[self.r.ops[i].kind](&self.r.ops[i], &self.r, i, me)
 
     cdef void drive(self) noexcept nogil:
@@ -319,6 +321,7 @@ cdef class Run:
             if self.op == 0 and not self.begin_step():
                 break
             end = self.stage_end()
+            self.stage_first, self.stage_last = self.op, end
             if self.op >= self.update_at and self.r.ops[end - 1].kind == NN_OP_update:
                 self.r.rule.step += 1
             if alone:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Literal
 
 Phase = Literal["train", "test", "predict"]
@@ -121,6 +121,13 @@ class Callback:
     def wants(self, phase: Phase) -> bool:
         """Whether a batch hook of this phase does anything."""
         return any(overrides(self, hook) for hook in BATCH_HOOKS[phase])
+
+
+def take_state(callback: Callback, state: dict[str, Any], names: Sequence[str]) -> None:
+    """Set the attributes `names` from a saved state, and no others: which ones is not the file's to say."""
+    if set(state) != set(names):
+        raise ValueError(f"state: {type(callback).__name__} expected {sorted(names)}, got {sorted(state)}")
+    vars(callback).update(state)
 
 
 def overrides(callback: Callback, name: str) -> bool:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, ClassVar
 
 from nncore.arguments import is_whole
-from nncore.callbacks.base import Callback, Phase
+from nncore.callbacks.base import Callback, Phase, take_state
 from nncore.callbacks.monitor import MonitorCallback
 
 
@@ -18,6 +18,8 @@ class Periodic(Callback):
     save_freq : "epoch" or int, default "epoch"
         After each epoch, or after every so many batches, counted over epochs.
     """
+
+    remembered: ClassVar[tuple[str, ...]] = ("epoch", "batches")  # attributes that an exact resume needs
 
     def __init__(self, save_freq: str | int = "epoch") -> None:
         if save_freq != "epoch" and not (is_whole(save_freq) and int(save_freq) > 0):
@@ -52,11 +54,11 @@ class Periodic(Callback):
 
     def get_state(self) -> dict[str, Any]:
         """Epoch and batches since the last save."""
-        return {"epoch": self.epoch, "batches": self.batches}
+        return {name: getattr(self, name) for name in self.remembered}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Continue from `get_state`."""
-        vars(self).update(state)
+        take_state(self, state, self.remembered)
 
 
 class ModelCheckpoint(Periodic, MonitorCallback):
@@ -87,6 +89,8 @@ class ModelCheckpoint(Periodic, MonitorCallback):
     ValueError
         A name in `filepath` is not in the logs (when saving).
     """
+
+    remembered = (*Periodic.remembered, "best", "warned")
 
     def __init__(
         self,
@@ -134,7 +138,3 @@ class ModelCheckpoint(Periodic, MonitorCallback):
             return self.filepath.format(**known)
         except (KeyError, IndexError) as error:
             raise ValueError(f"filepath: {self.filepath!r} names {error}, known are {', '.join(known)}") from None
-
-    def get_state(self) -> dict[str, Any]:
-        """The best value, and what is counted."""
-        return Periodic.get_state(self) | {"best": self.best, "warned": self.warned}

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nncore.callbacks.base import Callback
+from nncore.callbacks.base import Callback, take_state
 from nncore.callbacks.monitor import MonitorCallback
+
+STATE = ("best", "wait", "best_epoch", "stopped_epoch", "best_weights", "warned")  # of EarlyStopping
 
 
 class EarlyStopping(MonitorCallback):
@@ -97,12 +99,11 @@ class EarlyStopping(MonitorCallback):
 
     def get_state(self) -> dict[str, Any]:
         """All that was remembered and counted."""
-        names = ("best", "wait", "best_epoch", "stopped_epoch", "best_weights", "warned")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in STATE}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Continue from `get_state`."""
-        vars(self).update(state)
+        take_state(self, state, STATE)
 
 
 class TerminateOnNaN(Callback):
