@@ -290,8 +290,8 @@ def trespass() -> None:
 
 def in_a_process(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-X", "faulthandler", __file__, *arguments]
-    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])  # for `import kernels`
-    environment = {**os.environ, "PYTHONPATH": path}
+    paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]  # the first for `import kernels`
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}  # an empty one would be the cwd
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
 
 
