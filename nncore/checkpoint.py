@@ -48,12 +48,14 @@ def describe(model: Model) -> Document:
     return about | {"input_shape": list(graph.inputs.shape), "layers": layers}
 
 
-def construct(about: Document, custom: Mapping[str, type[Layer]]) -> Model:
-    """A new model of the described architecture."""
+def construct(about: Document, custom: Mapping[str, type[Layer]], tensors: Tensors) -> Model:
+    """A new model of the described architecture, made only if `tensors` has all its weights."""
     from nncore.model import Model, Sequential
 
     settings = {"name": about["name"], "dtype": about["dtype"], "seed": int(about["seed"])}
     layers = [layer_of(entry, custom) for entry in about["layers"]]
+    if about["input_shape"] is not None:
+        require_weights(about, layers, tensors)
     if about["stack"]:
         model = Sequential(layers, **settings)
         if about["input_shape"] is not None:
@@ -66,6 +68,17 @@ def construct(about: Document, custom: Mapping[str, type[Layer]]) -> Model:
         read = [symbols[i] for i in entry["inputs"]]
         symbols.append(layer(read if layer.takes_many else read[0]))
     return Model(symbols[0], symbols[-1], **settings)
+
+
+def require_weights(about: Document, layers: list[Layer], tensors: Tensors) -> None:
+    """Raise unless the arrays that `layers` will declare are there: a short file must not make a large model."""
+    shapes = [tuple(about["input_shape"])]
+    for i, (layer, entry) in enumerate(zip(layers, about["layers"], strict=True)):
+        read = [shapes[i]] if about["stack"] else [shapes[number] for number in entry["inputs"]]
+        layer.build(*read)
+        for p in layer.parameters:
+            require(f"weights/{p.path}", p.shape, np.dtype(about["dtype"]), tensors)
+        shapes.append(layer.output_shape(*read))
 
 
 def entry_of(layer: Layer) -> Document:
@@ -139,7 +152,7 @@ def decoded(tensors: Tensors, document: Document) -> Document:
 def revive(tensors: Tensors, document: Document, custom: Mapping[str, type[Layer]]) -> Model:
     """The model that `capture` saw."""
     document = decoded(tensors, document)
-    model = construct(document["architecture"], custom)
+    model = construct(document["architecture"], custom, tensors)
     if document["compile"] is not None:
         goal = Objective.of(**document["compile"])
         model.compile(goal.optimizer, goal.loss, goal.metrics, goal.weighted_metrics, goal.matmul_precision)
@@ -173,15 +186,20 @@ def fill(model: Model, tensors: Tensors, document: Document) -> None:
 def copy_tensors(expected: Tensors, tensors: Tensors) -> None:
     """Copy each tensor to its place, all or none."""
     for name, place in expected.items():
-        if name not in tensors:
-            raise ValueError(f"{name}: expected in the file, but it is not there. Load it into the model it came from")
-        if tensors[name].shape != place.shape or tensors[name].dtype != place.dtype:
-            raise ValueError(
-                f"{name}: expected shape {place.shape} of {place.dtype}, got {tensors[name].shape} of "
-                f"{tensors[name].dtype}. Load it into a model with the same layers and dtype"
-            )
+        require(name, place.shape, place.dtype, tensors)
     for name, place in expected.items():
         place[...] = tensors[name]
+
+
+def require(name: str, shape: tuple[int, ...], dtype: Any, tensors: Tensors) -> None:
+    """Raise unless there is a tensor of this name, shape and dtype."""
+    if name not in tensors:
+        raise ValueError(f"{name}: expected in the file, but it is not there. Load it into the model it came from")
+    if tensors[name].shape != shape or tensors[name].dtype != dtype:
+        raise ValueError(
+            f"{name}: expected shape {shape} of {dtype}, got {tensors[name].shape} of "
+            f"{tensors[name].dtype}. Load it into a model with the same layers and dtype"
+        )
 
 
 def load(path: Any, custom_objects: Mapping[str, type[Layer]] | None = None) -> Model:

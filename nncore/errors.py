@@ -13,7 +13,8 @@ class FormatError(ValueError):
 class DivergedError(ArithmeticError):
     """Training met a loss or gradient that is not finite; the step was not applied.
 
-    The model keeps the last finite weights and stays usable; `model.history` holds the epochs that ended.
+    The model keeps the last finite weights and stays usable; `model.history` holds the epochs that ended. Where an
+    absurd learning rate made the update itself overflow, from a finite gradient, the message says so.
 
     Attributes
     ----------

@@ -5,16 +5,21 @@ from __future__ import annotations
 from nncore._kernels import engine
 from nncore.callbacks import CallbackList
 from nncore.data import Source
-from nncore.running import Predictor, Stepper
+from nncore.running import EVALUATION_ROWS, Predictor, Stepper
 from nncore.state import Array
 
 Data = tuple[Source, Source, Source | None]  # x, y, sample weights
 
 
-def evaluate(stepper: Stepper, callbacks: CallbackList, batch_size: int) -> dict[str, float]:
-    """Loss and metrics over the attached data; in batches of `batch_size` only if a callback wants to see them."""
+def rows_at_once(callbacks: CallbackList, batch_size: int, rows: int) -> int:
+    """Rows of a batch of an evaluation: `batch_size` only if a callback wants to see them."""
+    return min(batch_size, rows) if callbacks.wants_test_batches else EVALUATION_ROWS
+
+
+def evaluate(stepper: Stepper, callbacks: CallbackList) -> dict[str, float]:
+    """Loss and metrics over the attached data."""
     stepped = callbacks.wants_test_batches
-    stepper.begin(None, batch=min(batch_size, stepper.max_samples) if stepped else None)
+    stepper.begin(None)
     callbacks.on_test_begin()
     batch = 0
     while stepper.run.row < stepper.rows:

@@ -13,7 +13,7 @@ from nncore.callbacks import CallbackList, ProgressBar
 from nncore.compiling import Graph, Objective
 from nncore.graph import Symbol
 from nncore.layers.base import LAYERS, Layer
-from nncore.running import EVALUATION_ROWS, Predictor, Stepper
+from nncore.running import Predictor, Stepper
 from nncore.state import Array
 from nncore.structure import Structure
 
@@ -80,9 +80,9 @@ class Model(Structure):
         self._steppers: dict[bool, Stepper] = {}  # those that are not in use, by whether they train
 
     def _adopt(self, graph: Graph) -> None:
-        super()._adopt(graph)
         if self.objective:
-            self._prepare(self.objective)
+            self._prepare(graph, self.objective)
+        super()._adopt(graph)
 
     # -- training --------------------------------------------------------------------------------------------------
 
@@ -114,26 +114,23 @@ class Model(Structure):
         ValueError
             A name is unknown, or the loss does not fit the last layer.
         """
-        if self.fit_state is not None:
-            raise RuntimeError("compile: this model is being fitted; wait for it, or compile a copy")
+        self._require_idle("compile")
         goal = Objective.of(optimizer, loss, metrics, weighted_metrics, matmul_precision)
         if self.graph:
-            self._prepare(goal)
+            self._prepare(self.graph, goal)
         elif self._stack and goal.loss is not None and (last := getattr(self._stack[-1], "activation", None)):
             goal.loss.plan(last.kernel)
         self.objective = goal
 
-    def _prepare(self, goal: Objective) -> None:
+    def _prepare(self, graph: Graph, goal: Objective) -> None:
         """Check that the objective fits the graph, and make the optimizer's state."""
-        assert self.graph is not None
-        for layer in self.graph.layers:
+        for layer in graph.layers:
             for p in layer.parameters:
                 p.trainable = layer.trainable
         self._steppers = {}
         if goal.loss is not None:
-            compiling.step(self.graph, goal, training=True, weighted=False, max_samples=1)  # or raises
-        state = self.graph.state
-        self.slots = {name: state.like() for name in goal.optimizer.slots if name}
+            compiling.step(graph, goal, training=True, weighted=False, max_samples=1)  # or raises
+        self.slots = {name: graph.state.like() for name in goal.optimizer.slots if name}
         goal.optimizer.iterations = 0
 
     @property
@@ -145,6 +142,16 @@ class Model(Structure):
         if self.objective is None or (need_loss and self.objective.loss is None):
             raise ValueError('the model is not compiled with a loss: call compile(optimizer="adam", loss=…) first')
         return self.objective
+
+    def _require_idle(self, action: str) -> None:
+        if self.fit_state is not None:
+            raise RuntimeError(f"{action}: this model is being fitted; wait for it, or use a copy")
+
+    def begin_fit(self, fit: training.Fit) -> None:
+        """Let `fit` be the one that runs: one at a time, whatever threads ask."""
+        with self._lock:
+            self._require_idle("fit")
+            self.fit_state = fit
 
     def threads(self) -> int:
         """Most threads to use."""
@@ -248,8 +255,7 @@ class Model(Structure):
         DivergedError
             A loss or gradient became infinite or NaN; the weights are the last finite ones.
         """
-        if self.fit_state is not None:
-            raise RuntimeError("fit: this model is being fitted already; wait for it, or fit a copy")
+        self._require_idle("fit")
         validation_batch = batch_size if validation_batch_size is None else validation_batch_size
         plan = training.Plan(
             epochs=check_count(epochs, "epochs", 0),
@@ -278,7 +284,7 @@ class Model(Structure):
         try:
             stepper.begin(None)
             if stepper.whole_step() == engine.DIVERGED:
-                raise training.explain_divergence(sources, stepper.batch_rows(), 0, 0)
+                raise training.explain_divergence(self, sources, stepper.batch_rows(), 0, 0)
             return stepper.logs() if return_dict else listed(stepper.logs())
         finally:
             stepper.release()
@@ -315,9 +321,9 @@ class Model(Structure):
         sources = self._sources(x, y, sample_weight)
         batch = check_count(32 if batch_size is None else batch_size, "batch_size")
         listeners = self._listeners(callbacks, verbose, sources[0].rows, batch)
-        stepper = self.stepper(False, sources, EVALUATION_ROWS)
+        stepper = self.stepper(False, sources, evaluation.rows_at_once(listeners, batch, sources[0].rows))
         try:
-            logs = evaluation.evaluate(stepper, listeners, batch)
+            logs = evaluation.evaluate(stepper, listeners)
         finally:
             listeners.on_close()
             stepper.release()
@@ -442,8 +448,7 @@ class Sequential(Model):
         return last
 
     def _change(self, stack: list[Layer]) -> None:
-        if self.fit_state is not None:
-            raise RuntimeError("add, pop: this model is being fitted; wait for it")
+        self._require_idle("add, pop")
         if self.built:
             self.objective = None
         self._restack(stack)

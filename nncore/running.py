@@ -185,10 +185,10 @@ class Stepper:
             if source is not None:
                 source.attach(self.run, i, shuffled)
 
-    def begin(self, order: Array | None, row: int = 0, batch: int | None = None) -> None:
+    def begin(self, order: Array | None, row: int = 0) -> None:
         """Start a pass at `row`, in the given order of rows."""
-        self.order, self.batch = order, batch or self.max_samples
-        self.run.begin(self.rows, self.batch, order, row)
+        self.order = order
+        self.run.begin(self.rows, self.max_samples, order, row)
 
     @property
     def rows(self) -> int:
@@ -198,7 +198,7 @@ class Stepper:
 
     def batch_rows(self) -> Array:
         """Row numbers of the batch at hand."""
-        stop = min(self.run.row + self.batch, self.rows)
+        stop = min(self.run.row + self.max_samples, self.rows)
         return np.arange(self.run.row, stop) if self.order is None else self.order[self.run.row : stop]
 
     def advance(self, steps: int = -1) -> int:

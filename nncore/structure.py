@@ -74,11 +74,11 @@ class Structure:
         """Forget what was compiled for the structure so far."""
 
     def _adopt(self, graph: Graph) -> None:
-        """Take this graph, and draw its weights."""
+        """Draw the weights of this graph and take it: last of all, since other threads use it from then on."""
         key = np.array([self.seed, WEIGHTS_STREAM], np.uint64)
         graph.state.initialize(np.random.Generator(np.random.Philox(key=key)))
-        self.graph = graph
         self._reset()
+        self.graph = graph
 
     def _release(self) -> None:
         """Forget all shapes and weights."""

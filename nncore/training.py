@@ -18,9 +18,9 @@ from nncore.arguments import check_flag, check_whole
 from nncore.callbacks import CallbackList, History, ProgressBar
 from nncore.data import Source
 from nncore.errors import DivergedError
-from nncore.evaluation import Data, evaluate
+from nncore.evaluation import Data, evaluate, rows_at_once
 from nncore.pace import SLICE
-from nncore.running import EVALUATION_ROWS, Stepper
+from nncore.running import Stepper
 from nncore.state import Array
 
 if TYPE_CHECKING:
@@ -80,10 +80,10 @@ class Fit:
         """Train until all epochs are done or a callback stops."""
         model, plan = self.model, self.plan
         samples = min(self.steps * plan.batch_size, -(-self.steps // self.batches_per_pass) * self.data[0].rows)
-        model.stop_training = False
-        model.history = self.history
-        model.fit_state = self
+        model.begin_fit(self)
         try:
+            model.stop_training = False
+            model.history = self.history
             self.callbacks.set_params(
                 {"epochs": plan.epochs, "steps": self.steps, "samples": samples, "verbose": plan.verbose}
             )
@@ -161,16 +161,17 @@ class Fit:
     def validate(self) -> dict[str, float]:
         """Loss and metrics of the validation data."""
         assert self.validation is not None
-        evaluator = self.model.stepper(False, self.validation, EVALUATION_ROWS)
+        rows = rows_at_once(self.callbacks, self.plan.validation_batch_size, self.validation[0].rows)
+        evaluator = self.model.stepper(False, self.validation, rows)
         try:
-            return evaluate(evaluator, self.callbacks, self.plan.validation_batch_size)
+            return evaluate(evaluator, self.callbacks)
         finally:
             evaluator.release()
 
     def diverged(self) -> None:
         """A step met something not finite: end the fit if a callback says so, else raise what explains it."""
         if not self.callbacks.on_diverged(self.epoch, self.batch):
-            raise explain_divergence(self.data, self.stepper.batch_rows(), self.epoch, self.batch)
+            raise explain_divergence(self.model, self.data, self.stepper.batch_rows(), self.epoch, self.batch)
         self.model.stop_training = True
 
     # -- the position ----------------------------------------------------------------------------------------------
@@ -231,9 +232,11 @@ class Fit:
         self.set_state(checkpoint.restore(path, self.model, self.check_state))
 
 
-def explain_divergence(data: Data, rows: Array, epoch: int, batch: int) -> Exception:
+def explain_divergence(model: Model, data: Data, rows: Array, epoch: int, batch: int) -> Exception:
     """The error for a step that was not finite: bad data if there are any among its rows."""
-    where = f"epoch {epoch}, batch {batch}, from 0; the step was not applied, the weights are the last finite ones"
+    finite = bool(np.isfinite(model.state.values).all())
+    kept = "the weights are the last finite ones" if finite else "but an earlier one made weights overflow"
+    where = f"epoch {epoch}, batch {batch}, from 0; the step was not applied, {kept}"
     for source in data:
         found = source.nonfinite(rows) if source else None
         if source and found:

@@ -71,7 +71,7 @@ typedef struct nn_run {
     uint64_t seed;
     int64_t *step;          /* training steps so far, over all fits: dropout's counter */
     const nn_chunk *chunks;
-    int64_t n_chunks, n_groups;
+    int64_t n_chunks;
     double clipnorm;        /* 0: none */
     nn_rule *rule;
     double *partial;        /* (n_sums, max_partials): sums over chunks of rows, this step */

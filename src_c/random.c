@@ -21,8 +21,6 @@ static inline void philox(uint64_t key, uint64_t low, uint64_t high, uint32_t ou
     out[0] = c0, out[1] = c1, out[2] = c2, out[3] = c3;
 }
 
-void nn_philox(uint64_t key, const uint64_t counter[2], uint32_t out[4]) { philox(key, counter[0], counter[1], out); }
-
 /* 64-bit numbers in the order of the counter, two from each value, drawn ahead so that the rounds of several
  * counters overlap */
 enum { AHEAD = 64 };

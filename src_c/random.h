@@ -18,9 +18,6 @@
 #define PHILOX_W0 UINT32_C(0x9E3779B9)
 #define PHILOX_W1 UINT32_C(0xBB67AE85)
 
-/* The four words of one counter value. */
-void nn_philox(uint64_t key, const uint64_t counter[2], uint32_t out[4]);
-
 /* out = 0 … n−1 in random order, all n! equally likely. */
 void nn_permutation(const uint64_t key[2], int64_t n, int64_t *out);
 

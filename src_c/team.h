@@ -25,8 +25,7 @@
 
 typedef struct nn_team {
     _Alignas(64) atomic_long opened; /* number of the stage that is open; 0: none yet */
-    _Alignas(64) int threads;
-    int leaving;                     /* the stage just opened has no work: leave */
+    _Alignas(64) int leaving;        /* the stage just opened has no work: leave */
 } nn_team;
 
 /* The tiles of one operation, on cache lines of their own. */

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import shutil
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -200,7 +201,7 @@ CHANGES: dict[str, tuple[Any, str]] = {
     ),
     "class is a list": (put("architecture", "layers", 0, "class", ["Dense"]), ""),
     "unknown key": (put("architecture", "layers", 0, "config", "evil", 1), "unknown keys"),
-    "units": (put("architecture", "layers", 3, "config", "units", 2**40), ""),
+    "units": (put("architecture", "layers", 3, "config", "units", 2**40), r"weights/hidden/kernel: expected shape"),
     "fewer units": (
         put("architecture", "layers", 3, "config", "units", 5),
         r"weights/hidden/kernel: expected shape \(4, 5\)",
@@ -250,11 +251,22 @@ def test_changed_files_are_refused(case: str, saved: pathlib.Path, tmp_path: pat
     change, words = CHANGES[case]
     shutil.copy(saved, tmp_path / "m")
     path = rewritten(tmp_path / "m", change)
+    with pytest.raises(nn.FormatError, match=f"{path}: .*{words}"):
+        nn.load_model(path)
+
+
+def test_a_small_file_makes_no_large_model(saved: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """Layers that claim more weights than the file has are refused before there is memory for them."""
+    shutil.copy(saved, tmp_path / "m")
+    path = rewritten(tmp_path / "m", put("architecture", "layers", 3, "config", "units", 5_000_000))
+    tracemalloc.start()
     try:
-        with pytest.raises(nn.FormatError, match=f"{path}: .*{words}"):
+        with pytest.raises(nn.FormatError, match="weights/hidden/kernel: expected shape"):
             nn.load_model(path)
-    except MemoryError:
-        assert case == "units"
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak <= 4 * path.stat().st_size + (2 << 20)
 
 
 def test_extra_keys_are_refused(saved: pathlib.Path, tmp_path: pathlib.Path) -> None:

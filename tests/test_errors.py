@@ -189,6 +189,14 @@ def test_shuffled_rows_are_named_as_the_user_counts_them() -> None:
         model.fit(with_row(X, 33, np.nan), Y, batch_size=4, verbose=0)
 
 
+def test_an_update_that_overflows_is_told_from_a_divergence_before_it() -> None:
+    model = nn.Model([nn.Dense(1)], seed=0)
+    model.compile(nn.SGD(1e36), "mse")
+    x = np.random.default_rng(0).standard_normal((64, 4)) * 10
+    with pytest.raises(nn.DivergedError, match="an earlier one made weights overflow"):
+        model.fit(x, np.full(64, 100.0), epochs=3, verbose=0)
+
+
 def test_divergence_keeps_what_was_reached() -> None:
     class Explode(nn.Callback):
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:

@@ -465,6 +465,32 @@ def test_a_model_is_fitted_once_at_a_time() -> None:
     model.fit(X, LABELS, verbose=0)
 
 
+def test_of_two_fits_at_the_same_time_one_is_refused() -> None:
+    """Also where the second begins while the first is still looking at its arguments."""
+    model = classifier()
+    begun, ended = threading.Event(), threading.Event()
+
+    class Wait(nn.Callback):
+        def on_train_begin(self, logs: Any = None) -> None:
+            begun.set()
+            assert ended.wait(10)
+
+    other = threading.Thread(target=model.fit, args=(X, LABELS), kwargs={"verbose": 0, "callbacks": [Wait()]})
+
+    class Slow:
+        def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+            other.start()
+            assert begun.wait(10)
+            return X
+
+    with pytest.raises(RuntimeError, match="fit: this model is being fitted"):
+        model.fit(Slow(), LABELS, verbose=0)
+    assert model.fit_state is not None
+    ended.set()
+    other.join()
+    model.fit(X, LABELS, verbose=0)
+
+
 def test_trainable_takes_effect_at_compile() -> None:
     model = classifier()
     model.build(4)
@@ -623,6 +649,15 @@ def test_batches_of_an_evaluation_are_those_that_were_asked_for() -> None:
     watch.seen.clear()
     model.fit(X, LABELS, validation_data=(X, LABELS), validation_batch_size=25, callbacks=[watch], verbose=0)
     assert watch.seen[::2] == [0, 1]
+
+
+def test_batches_of_an_evaluation_may_be_large() -> None:
+    model, seen = classifier(), []
+    x, labels = np.resize(X, (1000, *X.shape[1:])), np.resize(LABELS, 1000)
+    count = nn.callbacks.LambdaCallback(on_test_batch_end=lambda batch, logs: seen.append(batch))
+    model.evaluate(x, labels, batch_size=600, verbose=0, callbacks=[count])
+    model.fit(x, labels, validation_data=(x, labels), validation_batch_size=5000, verbose=0, callbacks=[count])
+    assert seen == [0, 1, 0]
 
 
 def test_predictions_do_not_depend_on_the_batch() -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import nncore as nn
+from nncore import files
 from nncore.callbacks import BackupAndRestore, CSVLogger, EarlyStopping, LambdaCallback
 
 RNG = np.random.default_rng(12)
@@ -226,6 +227,31 @@ def test_backups_that_are_none(tmp_path: pathlib.Path) -> None:
     pathlib.Path(backup.path).write_bytes(b"torn")
     with pytest.raises(nn.FormatError, match=r"backup\.safetensors"):
         model().fit(X, Y, verbose=0, callbacks=[backup])
+
+
+POSITION = "expected a position within the fit"
+TAMPERED: dict[str, tuple[Any, str]] = {
+    "row before the data": (lambda fit: fit.update(row=-(10**9)), f"row: {POSITION}"),
+    "row beyond the data": (lambda fit: fit.update(row=10**9), f"row: {POSITION}"),
+    "batch": (lambda fit: fit.update(batch=1000), f"batch: {POSITION}"),
+    "epoch": (lambda fit: fit.update(epoch="1"), f"epoch: {POSITION}"),
+    "attribute": (lambda fit: fit["callbacks"]["callbacks"][-1]["state"].update(path="victim"), "got .*path"),
+}
+
+
+@pytest.mark.parametrize("case", TAMPERED)
+def test_tampered_backups_reach_no_memory_and_no_other_file(case: str, tmp_path: pathlib.Path) -> None:
+    """Positions lie within the data, and a callback's state does not say where it writes or what it deletes."""
+    change, words = TAMPERED[case]
+    keep = BackupAndRestore(tmp_path, delete_checkpoint=False)
+    model().fit(X, Y, batch_size=16, verbose=0, callbacks=[keep])
+    tensors, document = files.read(keep.path)
+    change(document["fit"])
+    files.write(keep.path, tensors, document)
+    path = keep.path
+    with pytest.raises(ValueError, match=words):
+        model().fit(X, Y, batch_size=16, epochs=2, verbose=0, callbacks=[keep])
+    assert keep.path == path
 
 
 def test_a_backup_is_a_model_too(tmp_path: pathlib.Path) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 import nncore as nn
 from nncore._kernels.table import permutation
+from nncore.pace import Pace
 from nncore.training import SHUFFLE_STREAM
 
 Array = NDArray[Any]
@@ -416,6 +417,30 @@ def test_diverging_leaves_the_last_finite_weights(xy: tuple[Array, Array]) -> No
         mlp.step(x[rows], y[rows])
     assert_weights(model, mlp)
     assert model.optimizer.iterations == 2
+
+
+@pytest.mark.parametrize("ticks", range(1, 25))
+def test_a_step_that_is_abandoned_is_in_no_average(ticks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped by the clock at any point of a step, the logs are those of the steps that were applied."""
+    monkeypatch.setattr(Pace, "choose", lambda self: (1, 1e-5))  # back in Python wherever that may be
+
+    class Stop(nn.Callback):
+        ticks = 0
+
+        def on_tick(self, samples_done: int, logs: Any = None) -> None:
+            self.ticks += 1
+            self.model.stop_training = self.ticks == ticks
+
+    batch, width = 8, 512  # an operation is long enough for a look at the clock after it
+    x = np.zeros((4 * batch, width), np.float32)
+    y = np.repeat(np.arange(1, 5, dtype=np.float32), batch)
+    layers = [nn.Dense(width, activation="tanh"), nn.Dense(width, activation="tanh"), nn.Dense(1)]
+    model = nn.Model(layers, seed=0)
+    model.compile(nn.SGD(0.0, global_clipnorm=1.0), "mse")
+    history = model.fit(x, y, batch_size=batch, shuffle=False, verbose=0, callbacks=[Stop()]).history
+    steps = model.optimizer.iterations
+    expected = np.mean(np.arange(1, steps + 1) ** 2) if steps else np.nan  # batch i has the loss i²
+    np.testing.assert_array_equal(history["loss"], [expected])
 
 
 # -- learning ------------------------------------------------------------------------------------------------------

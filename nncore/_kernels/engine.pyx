@@ -8,14 +8,14 @@ stopped when called again. `Run.predict` gives each thread whole tiles of rows, 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cython.parallel cimport parallel, threadid
 from libc.math cimport isfinite
-from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from nncore._kernels cimport dense, elementwise, loss, update
 from nncore._kernels.table cimport (
-    NN_BATCH_SOURCES, NN_BUFFER_input, NN_BUFFER_norms, NN_BUFFER_output, NN_BUFFER_target, NN_BUFFER_weight, NN_BUFFER_workspace,
-    NN_BUFFERS, NN_CHUNK_ROWS, NN_OPERATIONS, NN_OP_activate, NN_OP_activate_backward, NN_OP_add, NN_OP_copy,
+    NN_BATCH_SOURCES, NN_BUFFER_input, NN_BUFFER_norms, NN_BUFFER_output, NN_BUFFER_weight, NN_BUFFER_workspace,
+    NN_CHUNK_ROWS, NN_OPERATIONS, NN_OP_activate, NN_OP_activate_backward, NN_OP_add, NN_OP_copy,
     NN_OP_dense_backward_input, NN_OP_dense_backward_weights, NN_OP_dense_forward, NN_OP_dropout, NN_OP_gather,
     NN_OP_loss, NN_OP_metric, NN_OP_multiply, NN_OP_norms, NN_OP_penalty, NN_OP_rescale, NN_OP_softmax,
     NN_OP_softmax_backward, NN_OP_update, Table, View, aligned, nn_chunk, nn_claim, nn_member, nn_op,
@@ -25,10 +25,10 @@ from nncore._kernels.table cimport (
 )
 
 
-
 def openmp_runtime():
     """File name of the OpenMP runtime that this module calls, or what stands in for it."""
     return nn_openmp_runtime().decode()
+
 
 # Why `run` came back.
 cpdef enum:
@@ -213,6 +213,8 @@ cdef class Run:
             self.r.order = <const int64_t *> v.data
         if not 0 < batch <= self.max_samples:
             raise ValueError(f"batch: expected 1 … {self.max_samples}, got {batch}")
+        if not 0 <= row <= rows:
+            raise ValueError(f"row: expected 0 … {rows}, got {row}")
         self.rows, self.batch, self.r.row, self.op = rows, batch, row, 0
         self.step_ready = False
 
@@ -241,10 +243,6 @@ cdef class Run:
     def bad(self):
         """(source, row) of a row that could not be converted."""
         return self.r.bad_source, self.r.bad_row
-
-    @property
-    def threads(self):
-        return self.max_threads
 
     def data_ready(self):
         """The caller has filled the batch."""
@@ -345,7 +343,7 @@ cdef class Run:
                 break
             if end == self.n_ops:
                 self.end_step()
-            elif self.deadline and work > LOOK_FLOPS:
+            elif self.deadline and work > LOOK_FLOPS and end < self.update_at:  # beyond, the sums have the step
                 work = 0
                 if nn_seconds() > self.deadline:
                     self.reason = TIME

@@ -155,7 +155,7 @@ cdef extern from "program.h" nogil:
         uint64_t seed
         int64_t *step
         const nn_chunk *chunks
-        int64_t n_chunks, n_groups
+        int64_t n_chunks
         double clipnorm
         nn_rule *rule
         double *partial
@@ -169,7 +169,6 @@ cdef extern from "program.h" nogil:
 
 cdef extern from "team.h" nogil:
     ctypedef struct nn_team:
-        int threads
         int leaving
 
     ctypedef struct nn_tiles:
