@@ -214,6 +214,7 @@ class Fit:
         for name, most in (("epoch", math.inf), ("batch", self.steps), ("row", self.data[0].rows)):
             check_whole(state[name], name, f"a position within the fit, 0 to {most}", 0, most)
         check_flag(state["stop_training"], "stop_training")
+        self.callbacks.check_state(state["callbacks"])
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Go on from where `get_state` was called, in a fit of the same data with the same arguments."""

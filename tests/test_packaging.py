@@ -29,7 +29,7 @@ def test_version_is_the_distribution_s():
 
 def test_run_time_needs_three_packages():
     required = [line for line in metadata.requires("nncore-cpu") or [] if "extra ==" not in line]
-    assert sorted(line.split(">")[0] for line in required) == ["numpy", "safetensors", "tqdm"]
+    assert sorted(line.split(">")[0] for line in required) == ["numpy", "tqdm"]
 
 
 def test_files_beside_the_code():

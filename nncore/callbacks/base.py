@@ -296,20 +296,18 @@ class CallbackList:
         """The states of the callbacks that have one."""
         return {"callbacks": [{"class": type(c).__name__, "state": c.get_state()} for c in self._stateful()]}
 
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Give every callback its state back.
-
-        Raises
-        ------
-        ValueError
-            The state is that of other callbacks.
-        """
+    def check_state(self, state: dict[str, Any]) -> None:
+        """Raise a ValueError if the state is that of other callbacks."""
         saved, here = [s["class"] for s in state["callbacks"]], [type(c).__name__ for c in self._stateful()]
         if saved != here:
             raise ValueError(
                 f"callbacks: expected those with which the backup was written, {saved}, got {here}; "
                 "pass the same ones in the same order, or delete the backup to begin anew"
             )
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Give every callback its state back; raises what `check_state` raises."""
+        self.check_state(state)
         for callback, one in zip(self._stateful(), state["callbacks"], strict=True):
             callback.set_state(one["state"])
 
