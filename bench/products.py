@@ -59,9 +59,8 @@ def torch_product(a: np.ndarray, b: np.ndarray, threads: int, bf16: bool = False
 def nncore_product(a: np.ndarray, b: np.ndarray, threads: int) -> Run:
     if threads > 1:
         raise ImportError("nncore's stand-alone product runs on the calling thread")
-    from nncore._kernels.dense import gemm
-
     import nncore.runtime
+    from nncore._kernels.dense import gemm
 
     table, out = nncore.runtime.kernels("float32"), np.empty((len(a), b.shape[1]), np.float32)
     (m, k), n = a.shape, b.shape[1]
