@@ -167,6 +167,20 @@ class Source:
             ):
                 self.convert(slice(start, start + SCAN_ELEMENTS))
 
+    def check_probabilities(self) -> None:
+        """Look at all targets of a crossentropy once, in pieces; NaN and inf are left to the step that meets them."""
+        step = max(1, SCAN_ELEMENTS // max(1, self.n))
+        for start in range(0, self.rows, step):
+            piece = self.array[start : start + step].reshape(-1, self.n)
+            wrong = ((piece < 0) | (piece > 1)) & np.isfinite(piece)
+            if wrong.any():
+                row, column = np.argwhere(wrong)[0]
+                raise ValueError(
+                    f"{self.argument}: expected targets from 0 to 1 for a crossentropy, got {piece[row, column]} in "
+                    f"row {start + row}. Code the classes as 0 and 1; integer labels of more than two classes go with "
+                    'loss="sparse_categorical_crossentropy"'
+                )
+
 
 def inputs(x: Any, shape: Shape, dtype: np.dtype[Any], argument: str = "x") -> Source:
     """x as a source of rows of `shape`."""
@@ -184,8 +198,10 @@ def inputs(x: Any, shape: Shape, dtype: np.dtype[Any], argument: str = "x") -> S
     return Source(array, argument, dtype)
 
 
-def targets(y: Any, rows: int, outputs: Shape, labels: bool, dtype: np.dtype[Any], argument: str = "y") -> Source:
-    """y as a source of labels or values for outputs of shape `outputs`."""
+def targets(
+    y: Any, rows: int, outputs: Shape, labels: bool, dtype: np.dtype[Any], argument: str = "y", probable: bool = False
+) -> Source:
+    """y as a source of labels or values (`probable`: in [0, 1]) for outputs of shape `outputs`."""
     array = as_array(y, argument)
     shape = outputs[:-1] if labels else outputs
     if array.ndim and len(array) == rows and array.shape[1:] != shape:
@@ -198,6 +214,8 @@ def targets(y: Any, rows: int, outputs: Shape, labels: bool, dtype: np.dtype[Any
         remedy = ""
         if labels and array.shape[1:] == outputs:
             remedy = '. One-hot targets go with loss="categorical_crossentropy"'
+        elif len(outputs) > 1 and array.ndim == 1:
+            remedy = f". The model gives {outputs} per sample: put Flatten before the first Dense to join axes"
         elif not labels and array.ndim == 1 and len(outputs) == 1 and len(array) == rows:
             remedy = '. Integer labels go with loss="sparse_categorical_crossentropy", or use nncore.to_categorical'
         comma = "" if shape else ","
@@ -205,6 +223,8 @@ def targets(y: Any, rows: int, outputs: Shape, labels: bool, dtype: np.dtype[Any
     source = Source(array, argument, dtype, outputs[-1] if labels else 0)
     if labels:
         source.check_labels()
+    elif probable:
+        source.check_probabilities()
     return source
 
 

@@ -47,12 +47,15 @@ class Loss(Configurable):
         The kernel's parameter: Huber's delta, else 0.0.
     from_logits : bool
         The predictions are logits, not probabilities.
+    probable : bool
+        Targets that are values must be probabilities, in [0, 1].
     accuracy : str or None
         The metric that the name "accuracy" stands for with this loss; None: decided by the number of outputs.
     """
 
     target: ClassVar[Literal["values", "labels"]] = "values"
     accuracy: ClassVar[str | None] = None
+    probable: ClassVar[bool] = False
 
     @property
     def param(self) -> float:
@@ -151,6 +154,7 @@ class Crossentropy(Loss):
 
     from_logits: bool = False
 
+    probable = True
     partner: ClassVar[str] = "softmax"
     accepted: ClassVar[tuple[str, ...]] = ()
 

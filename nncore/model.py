@@ -190,8 +190,9 @@ class Model(Structure):
         if not xs.rows:
             raise ValueError(f"{prefix}x: expected at least one row, got shape {x.shape}")
         labels = goal.loss.target == "labels"
-        ys = data.targets(y, xs.rows, graph.outputs.shape, labels, graph.state.dtype, f"{prefix}y")
-        return xs, ys, data.weights(sample_weight, class_weight, ys, graph.state.dtype, graph.outputs.shape[-1], prefix)
+        dtype, shape = graph.state.dtype, graph.outputs.shape
+        ys = data.targets(y, xs.rows, shape, labels, dtype, f"{prefix}y", goal.loss.probable)
+        return xs, ys, data.weights(sample_weight, class_weight, ys, dtype, shape[-1], prefix)
 
     def fit(
         self,

@@ -104,6 +104,8 @@ class Fit:
         if self.batch == 0:
             self.stepper.sums[:] = 0
             self.callbacks.on_epoch_begin(epoch)
+        else:
+            self.callbacks.on_tick(self.samples_done(), self.stepper.logs())  # a resume: the clock starts here
         if self.row < self.data[0].rows:
             self.begin_pass(self.row)
         while self.batch < self.steps and not self.model.stop_training:

@@ -468,3 +468,27 @@ def test_fuzz(seed: int) -> None:
     assert run.returncode == 0, run.stderr[-3000:]
     done, fine = map(int, run.stdout.split()[1:])
     assert done == 400 and fine > 60
+
+
+@pytest.mark.parametrize(
+    ("loss", "activation", "targets", "value"),
+    [
+        ("binary_crossentropy", "sigmoid", [[0.0], [1.0], [-1.0]], "-1.0"),
+        ("binary_crossentropy", "sigmoid", [[1], [1], [2]], "2"),
+        ("categorical_crossentropy", "softmax", [[0, 1], [1, 0], [0, 1.5]], "1.5"),
+    ],
+)
+def test_targets_of_a_crossentropy_are_probabilities(loss: str, activation: str, targets: Any, value: str) -> None:
+    """Labels −1 and 1, or 1 and 2, would train towards a negative loss."""
+    model = nn.Model([nn.Dense(len(targets[0]), activation=activation)], seed=0)
+    model.compile("sgd", loss)
+    with pytest.raises(ValueError, match=rf"y: expected targets from 0 to 1 .*got {value} in row 2\. Code the classes"):
+        model.fit(np.zeros((3, 4)), targets, verbose=0)
+    model.fit(np.zeros((3, 4)), np.clip(targets, 0, 1), verbose=0)
+
+
+def test_a_forgotten_flatten_is_named() -> None:
+    model = nn.Model([nn.Dense(10, activation="softmax")], seed=0)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    with pytest.raises(ValueError, match=r"y: expected shape \(5, 8\), got \(5,\).*\(8, 10\) per sample: put Flatten"):
+        model.fit(np.zeros((5, 8, 8)), np.zeros(5, int), verbose=0)

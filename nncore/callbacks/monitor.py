@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 import warnings
@@ -60,7 +61,11 @@ class MonitorCallback(Callback):
         if not self.warned:
             self.warned = True
             known = ", ".join(logs) or "nothing"
-            hint = "; pass validation_data or validation_split to fit" if self.monitor.startswith("val_") else ""
+            near = difflib.get_close_matches(self.monitor, logs, n=1)
+            validated = any(name.startswith("val_") for name in logs)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            if self.monitor.startswith("val_") and not validated:
+                hint = "; pass validation_data or validation_split to fit"
             warnings.warn(
                 f"monitor: {type(self).__name__} expected {self.monitor!r} in the logs, which have {known}{hint}",
                 stacklevel=2,

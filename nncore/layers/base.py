@@ -60,7 +60,7 @@ class Layer(Configurable):
             raise ValueError(f"{label}: expected {wanted}, got {len(symbols)} in a {type(inputs).__name__}")
         if self.input_shapes is not None:
             raise ValueError(
-                f"{label} {self.name or ''}: called a second time; a layer has one place in one model. "
+                f"{self.name or label}: called a second time; a layer has one place in one model. "
                 "Make another layer for the second place (shared layers are not supported)"
             )
         shape = self.output_shape(*(s.shape for s in symbols))
