@@ -8,8 +8,9 @@ that is saved.
 from __future__ import annotations
 
 SLICE = 0.05  # seconds between two returns to Python, for signals and the progress bar
-TRIAL = 0.01  # seconds for which the other size is tried
-PATIENCE = 1.0  # seconds between two trials while nothing changes
+TRIAL = 0.005  # seconds for which the other size is tried
+PATIENCE = 1.0  # seconds between two trials while the team is at work
+LONELY = 0.1  # the same while one thread is: a neighbour may leave at any time, and a team has more to gain
 DROP = 0.75  # a pace below this part of the best calls for a trial at once
 
 
@@ -34,7 +35,7 @@ class Pace:
         if self.most == 1:
             return 1, SLICE
         slow = self.rates.get(self.size, 0.0) < DROP * self.best
-        wait = TRIAL if len(self.rates) < 2 or slow else PATIENCE
+        wait = TRIAL if len(self.rates) < 2 or slow else PATIENCE if self.size > 1 else LONELY
         self.trying = self.since >= wait
         return (self.other(), TRIAL) if self.trying else (self.size, SLICE if self.rates else TRIAL)
 
