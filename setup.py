@@ -7,6 +7,7 @@ Switches, read from the environment
     NNCORE_NO_OPENMP=1               build without threads
     NNCORE_DEBUG=1                   asserts on, -O1 -g
     NNCORE_SANITIZE=address,undefined   or `thread`: -fsanitize=…
+    NNCORE_EMULATE_AMX=1             for tests of the level "amx" on a CPU that has AVX-512 with bfloat16 but no tiles
 """
 
 from __future__ import annotations
@@ -24,10 +25,13 @@ from setuptools.errors import CompileError, ExecError, LinkError, PlatformError
 
 # Instruction set: what only its own objects may be compiled with, on the machines that have it.
 X86_64 = ("x86_64", "AMD64")
+AVX512 = ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma"]
 ISAS: dict[str, tuple[list[str], tuple[str, ...] | None]] = {
     "portable": ([], None),
     "avx2": (["-mavx2", "-mfma"], X86_64),
-    "avx512": (["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma"], X86_64),
+    "avx512": (AVX512, X86_64),
+    "avx512_bf16": ([*AVX512, "-mavx512bf16"], X86_64),
+    "amx": ([*AVX512, "-mavx512bf16", "-mamx-tile", "-mamx-bf16"], X86_64),
 }
 REAL_BITS = (32, 64)
 
@@ -38,7 +42,7 @@ C_FLAGS += ["-fvisibility=hidden"]
 C_WARNINGS = ["-Wall", "-Wextra", "-Werror=implicit-function-declaration", "-Werror=incompatible-pointer-types"]
 CYTHON_WARNINGS = ["-Wno-unused-function", "-Wno-unused-parameter", "-Wno-missing-field-initializers"]
 
-HEADERS = sorted(str(p) for pattern in ("*.h", "*.def", "template/*.h") for p in Path("src_c").glob(pattern))
+HEADERS = sorted(str(p) for pattern in ("*.h", "*.def", "template/*.h", "isa/*.h") for p in Path("src_c").glob(pattern))
 TABLE = "nncore._kernels.table"
 
 
@@ -76,7 +80,8 @@ class BuildKernels(build_ext):
     def build_extensions(self) -> None:
         openmp = [] if switch("NNCORE_NO_OPENMP") else ["-fopenmp"]
         self.check_compiler(openmp)
-        self.compile_flags = [*C_FLAGS, *mode_flags(), *openmp]
+        emulate = ["-DNNCORE_EMULATE_AMX"] if switch("NNCORE_EMULATE_AMX") else []
+        self.compile_flags = [*C_FLAGS, *mode_flags(), *openmp, *emulate]
         link_flags = [*openmp, "-fno-lto", *sanitize_flags()]
         stamp = self.force_if_changed([*self.compiler.compiler_so, *self.compile_flags, *link_flags, repr(ISAS)])
         self.translate()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nncore import losses, metrics, optimizers
-from nncore._kernels.table import ACTIVATIONS
+from nncore._kernels.table import ACTIVATIONS, PRECISIONS
 from nncore.graph import Symbol, topological
 from nncore.layers.base import Layer
 from nncore.metrics import Metric
@@ -17,8 +17,6 @@ from nncore.operations import Tensor
 from nncore.program import Builder, Program
 from nncore.registry import serialize, snake_case
 from nncore.state import State
-
-PRECISIONS = ("highest", "high", "medium")
 
 
 class Graph:
@@ -142,9 +140,9 @@ def own_output(b: Builder, y: Tensor) -> Tensor:
     return y if y.root.buffer == "workspace" else b.identity(y)
 
 
-def prediction(graph: Graph, max_samples: int) -> Program:
+def prediction(graph: Graph, max_samples: int, precision: str = "highest") -> Program:
     """The program of `predict`."""
-    b = Builder(graph.state.dtype.itemsize)
+    b = Builder(graph.state.dtype.itemsize, precision=precision)
     y = own_output(b, graph.emit(b))
     y.root.buffer = "output"
     return b.finish(y, max_samples, graph.state.values.nbytes)
@@ -160,7 +158,7 @@ def step(graph: Graph, goal: Objective, *, training: bool, weighted: bool, max_s
     """
     assert goal.loss is not None
     state = graph.state
-    b = Builder(state.dtype.itemsize, training)
+    b = Builder(state.dtype.itemsize, training, goal.matmul_precision)
     y = own_output(b, graph.emit(b))
     activation = last_activation(b, y)
     plan = goal.loss.plan(activation)

@@ -128,6 +128,7 @@ class Model(Structure):
             for p in layer.parameters:
                 p.trainable = layer.trainable
         self._steppers = {}
+        self._predictor = None  # its products may have another precision
         if goal.loss is not None:
             compiling.step(graph, goal, training=True, weighted=False, max_samples=1)  # or raises
         self.slots = {name: graph.state.like() for name in goal.optimizer.slots if name}
@@ -387,7 +388,9 @@ class Model(Structure):
         """The compiled prediction."""
         predictor = self._predictor
         if predictor is None:
-            predictor = self._predictor = Predictor(self._built())
+            graph = self._built()
+            precision = self.objective.matmul_precision if self.objective else "highest"
+            predictor = self._predictor = Predictor(graph, precision)
         return predictor
 
     # -- files and copies ------------------------------------------------------------------------------------------

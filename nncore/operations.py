@@ -71,6 +71,7 @@ class Op:
     variant: int = 0
     slot: int = 0
     factor: int = 1
+    precision: int = 0
     n: int = 0
     k: int = 0
     ld: int = 0

@@ -12,7 +12,7 @@ from nncore.operations import Op, Operand, Tensor, Whole
 
 #: struct nn_op of src_c/program.h
 OPERATION = np.dtype(
-    [(name, "i8") for name in ("kind", "variant", "barrier", "slot", "factor", "n", "k", "ld", "cost")]
+    [(name, "i8") for name in ("kind", "variant", "barrier", "slot", "factor", "precision", "n", "k", "ld", "cost")]
     + [("param", "f8", 2), ("arg", [("buffer", "i8"), ("offset", "i8")], 6)]
 )
 
@@ -100,7 +100,7 @@ def encode(ops: list[Op], itemsize: int) -> np.ndarray[Any, Any]:
     rows = np.zeros(len(ops), dtype=OPERATION)
     for row, op in zip(rows, ops, strict=True):
         row["kind"] = OPERATIONS[op.kind]
-        for name in ("variant", "barrier", "slot", "factor", "n", "k", "ld", "cost", "param"):
+        for name in ("variant", "barrier", "slot", "factor", "precision", "n", "k", "ld", "cost", "param"):
             row[name] = getattr(op, name)
         for i, operand in enumerate(op.operands):
             buffer, offset = locate(operand, itemsize)

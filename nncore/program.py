@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nncore._kernels.table import ACTIVATION_KEPT, ACTIVATIONS, LOSSES, METRICS, OPTIMIZERS
+from nncore._kernels.table import ACTIVATION_KEPT, ACTIVATIONS, LOSSES, METRICS, OPTIMIZERS, PRECISIONS
 from nncore.fusion import fuse
 from nncore.operations import Op, Operand, Tensor, Whole
 from nncore.planning import encode, place_barriers, plan
@@ -55,10 +55,13 @@ class Builder:
         Bytes of a real.
     training : bool
         Whether dropout is on, and backward operations are wanted.
+    precision : {"highest", "high", "medium"}
+        Of products.
     """
 
     itemsize: int
     training: bool = False
+    precision: str = "highest"
     forward: list[Op] = field(default_factory=list)
     backward: list[Op] = field(default_factory=list)
     penalties: list[Op] = field(default_factory=list)  # at the end of the backward section: they add to gradients
@@ -83,6 +86,7 @@ class Builder:
         z = Tensor((*x.shape[:-1], n), x.differentiable or kernel.trainable)
         W, b = Whole("parameters", kernel), Whole("parameters", bias) if bias else None
         sizes: dict[str, Any] = {"factor": rows, "n": n, "k": k, "cost": 2 * rows * n * k}
+        sizes["precision"] = PRECISIONS[self.precision]
 
         def backward(dz: Tensor) -> None:
             if kernel.trainable:

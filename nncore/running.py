@@ -34,11 +34,13 @@ class Predictor:
     Parameters
     ----------
     graph : Graph
+    precision : {"highest", "high", "medium"}
+        Of products.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, precision: str = "highest") -> None:
         self.graph = graph
-        self.program = prediction(graph, TILE_ROWS)
+        self.program = prediction(graph, TILE_ROWS, precision)
         self.dtype, self.shape = graph.state.dtype, graph.inputs.shape
         self.idle: dict[int, list[Any]] = {}  # runs by their number of threads
 

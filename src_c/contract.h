@@ -16,6 +16,11 @@
 typedef ptrdiff_t nn_index;
 
 enum {
+#define PRECISION(name) NN_PRECISION_##name,
+#include "kernels.def"
+    NN_PRECISIONS
+};
+enum {
 #define ACTIVATION(name, kept) NN_ACTIVATION_##name,
 #include "kernels.def"
     NN_ACTIVATIONS
@@ -93,10 +98,15 @@ typedef struct nn_rule {
 
 typedef struct nn_table {
     const char *isa;
-    nn_index itemsize, lanes, mr, nr; /* bytes of a real, reals of a vector, tile of the product */
+    nn_index itemsize, lanes;         /* bytes of a real, reals of a vector */
+    nn_index mr[NN_PRECISIONS], nr;   /* tile of the product */
     size_t gemm_scratch;              /* bytes */
 
-    void (*gemm)(const nn_gemm *block);
+    /* By precision. Where a table has no arithmetic of its own for one, or it would be slower, it holds a more accurate
+     * product: which one a product gets depends on K and N alone, so that a row has its bits in any batch. bfloat16
+     * flushes denormals; a product with inf or nan is inf or nan, not always the one that IEEE arithmetic gives. */
+    void (*gemm[NN_PRECISIONS])(const nn_gemm *block);
+    const char *arithmetic[NN_PRECISIONS]; /* what it multiplies: "float32", … */
 
     /* elementwise on (rows,cols); y may be z; dz may be dy or kept */
     void (*activate[NN_ACTIVATIONS])(nn_index rows, nn_index cols, const void *z, nn_index ldz,
@@ -138,7 +148,7 @@ int nn_tables_available(void);                      /* how many instruction sets
 const nn_table *nn_table_at(int level, int bits);   /* level 0 … available−1 */
 
 /* Names in id order, each list ended by NULL. */
-extern const char *const nn_activation_names[], *const nn_loss_names[], *const nn_metric_names[],
+extern const char *const nn_precision_names[], *const nn_activation_names[], *const nn_loss_names[], *const nn_metric_names[],
     *const nn_optimizer_names[], *const nn_source_names[], *const nn_function_names[], *const nn_operation_names[],
     *const nn_buffer_names[];
 extern const char *const nn_activation_kept[], *const nn_loss_targets[], *const nn_metric_targets[];

@@ -7,6 +7,10 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 static unsigned os_saves(void) {
     unsigned a, b, c, d;
@@ -28,6 +32,32 @@ static int has_avx512(void) {
     if ((os_saves() & 0xe6) != 0xe6) return 0; /* xmm, ymm, mask registers, zmm */
     return has_avx2() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & need) == need;
 }
+
+static int has_avx512_bf16(void) {
+    unsigned a, b, c, d;
+    return has_avx512() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1 << 5);
+}
+
+/* Linux keeps no room for tiles unless a process asks, and may refuse. */
+static int may_use_tiles(void) {
+#ifdef __linux__
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+    return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+#else
+    return 0;
+#endif
+}
+
+static int has_amx(void) {
+#ifdef NNCORE_EMULATE_AMX
+    return has_avx512_bf16();
+#else
+    unsigned a, b, c, d;
+    const unsigned need = 1 << 22 | 1 << 24;     /* AMX-BF16, AMX-TILE */
+    if ((os_saves() & 0x60000) != 0x60000) return 0; /* tile configuration and data */
+    return has_avx512_bf16() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & need) == need && may_use_tiles();
+#endif
+}
 #endif
 
 static int always(void) { return 1; }
@@ -37,6 +67,8 @@ EXTERN(portable)
 #if defined(__x86_64__)
 EXTERN(avx2)
 EXTERN(avx512)
+EXTERN(avx512_bf16)
+EXTERN(amx)
 #endif
 
 static const struct level {
@@ -47,6 +79,8 @@ static const struct level {
 #if defined(__x86_64__)
     {has_avx2, &nn_table_avx2_32, &nn_table_avx2_64},
     {has_avx512, &nn_table_avx512_32, &nn_table_avx512_64},
+    {has_avx512_bf16, &nn_table_avx512_bf16_32, &nn_table_avx512_bf16_64},
+    {has_amx, &nn_table_amx_32, &nn_table_amx_64},
 #endif
 };
 
@@ -59,6 +93,10 @@ int nn_tables_available(void) {
 
 const nn_table *nn_table_at(int level, int bits) { return bits == 32 ? levels[level].f32 : levels[level].f64; }
 
+#define PRECISION(name) #name,
+const char *const nn_precision_names[] = {
+#include "kernels.def"
+    NULL};
 #define ACTIVATION(name, kept) #name,
 const char *const nn_activation_names[] = {
 #include "kernels.def"

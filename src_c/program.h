@@ -33,6 +33,7 @@ typedef struct nn_op {
     int64_t barrier;        /* 1: the team meets before it */
     int64_t slot;           /* loss, metric, penalty: index of the sum; dropout: id of the layer */
     int64_t factor;         /* its rows per sample */
+    int64_t precision;      /* of a product: NN_PRECISION_… */
     int64_t n, k, ld;       /* columns, depth, row distance */
     int64_t cost;           /* FLOPs per sample, to decide on threads and looks at the clock */
     double param[2];        /* alpha; loss param; rate; scale and offset */

@@ -18,4 +18,5 @@ def gemm(
     kept: _Array | None = None,
     ldc: int = -1,
     check: bool = True,
+    precision: str = "highest",
 ) -> bool: ...

@@ -12,7 +12,7 @@ from nncore._kernels.table cimport (
     NN_ACTIVATION_linear, Table, View, aligned, nn_at, nn_gemm, nn_index, nn_member,
     nn_next_tile, nn_op, nn_run, nn_table, view,
 )
-from nncore._kernels.table import ACTIVATIONS
+from nncore._kernels.table import ACTIVATIONS, PRECISIONS
 
 cdef enum:
     BLOCKS_PER_THREAD = 4   # enough that a thread whose core is busy elsewhere holds the others up little
@@ -27,14 +27,14 @@ cdef inline nn_index up(nn_index n, nn_index d) noexcept nogil:
     return (n + d - 1) // d
 
 
-cdef Grid grid(const nn_table *table, const nn_gemm *g, int64_t threads) noexcept nogil:
+cdef Grid grid(const nn_table *table, const nn_gemm *g, int64_t precision, int64_t threads) noexcept nogil:
     """Cut the result (M,N) into about `wanted` blocks of whole tiles, reading as little of A and B as possible.
 
     r blocks of rows read B r times, c blocks of columns read A c times; r N + c M is least for the best pair.
     """
     cdef nn_index wanted = min(BLOCKS_PER_THREAD * threads, 2 * g.M * g.N * g.K // BLOCK_FLOPS)
     cdef nn_index r, c, best_r = 1, best_c = 1, cost, least = -1
-    cdef nn_index row_tiles = up(g.M, table.mr), col_tiles = up(g.N, table.nr)
+    cdef nn_index row_tiles = up(g.M, table.mr[precision]), col_tiles = up(g.N, table.nr)
     cdef Grid cut
     if threads > 1 and wanted > 1:
         for r in range(1, min(wanted, row_tiles) + 1):
@@ -44,14 +44,15 @@ cdef Grid grid(const nn_table *table, const nn_gemm *g, int64_t threads) noexcep
                 least, best_r, best_c = cost, r, c
         if least < 0:
             best_r, best_c = min(wanted, row_tiles), col_tiles
-    cut.row_block = max(1, up(row_tiles, best_r)) * table.mr
+    cut.row_block = max(1, up(row_tiles, best_r)) * table.mr[precision]
     cut.col_block = max(1, up(col_tiles, best_c)) * table.nr
     cut.rows = up(g.M, cut.row_block)
     cut.cols = up(g.N, cut.col_block)
     return cut
 
 
-cdef void product_block(const nn_table *table, const nn_gemm *whole, const Grid *cut, nn_index block) noexcept nogil:
+cdef void product_block(const nn_table *table, const nn_gemm *whole, int64_t precision, const Grid *cut,
+                        nn_index block) noexcept nogil:
     """Compute one block of a product."""
     cdef nn_gemm g = whole[0]
     cdef nn_index size = table.itemsize
@@ -67,19 +68,19 @@ cdef void product_block(const nn_table *table, const nn_gemm *whole, const Grid 
         g.Z = <char *> whole.Z + (i * whole.ldz + j) * size
     if whole.kept != NULL:
         g.kept = <const char *> whole.kept + (i * whole.ldkept + j) * size
-    table.gemm(&g)
+    table.gemm[precision](&g)
 
 
-cdef void product(nn_gemm *g, nn_run *run, int64_t index, nn_member *me) noexcept nogil:
+cdef void product(nn_gemm *g, int64_t precision, nn_run *run, int64_t index, nn_member *me) noexcept nogil:
     """This thread's blocks of a product."""
     cdef Grid cut
     g.scratch = run.scratch + me.thread * run.scratch_bytes
     if run.threads == 1:
-        run.table.gemm(g)
+        run.table.gemm[precision](g)
         return
-    cut = grid(run.table, g, run.threads)
+    cut = grid(run.table, g, precision, run.threads)
     while nn_next_tile(&run.tiles[index], me, cut.rows * cut.cols):
-        product_block(run.table, g, &cut, me.tile)
+        product_block(run.table, g, precision, &cut, me.tile)
 
 
 cdef void dense_forward(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil:
@@ -93,7 +94,7 @@ cdef void dense_forward(const nn_op *op, nn_run *run, int64_t index, nn_member *
     g.C, g.ldc = nn_at(run, op, 3), op.n
     g.Z, g.ldz = nn_at(run, op, 4), op.n
     g.activation, g.alpha = <int> op.variant, op.param[0]
-    product(&g, run, index, me)
+    product(&g, op.precision, run, index, me)
 
 
 cdef void dense_backward_input(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil:
@@ -106,7 +107,7 @@ cdef void dense_backward_input(const nn_op *op, nn_run *run, int64_t index, nn_m
     g.kept, g.ldkept = nn_at(run, op, 2), op.k
     g.C, g.ldc = nn_at(run, op, 3), op.k
     g.activation, g.alpha = <int> op.variant, op.param[0]
-    product(&g, run, index, me)
+    product(&g, op.precision, run, index, me)
 
 
 cdef void dense_backward_weights(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil:
@@ -122,12 +123,12 @@ cdef void dense_backward_weights(const nn_op *op, nn_run *run, int64_t index, nn
     g.nonfinite = &run.nonfinite
     if db != NULL and me.thread == 0:
         run.table.column_sums(rows, op.n, g.B, op.n, db, &run.nonfinite)
-    product(&g, run, index, me)
+    product(&g, op.precision, run, index, me)
 
 
 def gemm(Table table, a, b, out, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, *, bint a_transposed=False,
          bint b_transposed=False, bias=None, str activation="linear", double alpha=0.0, z=None, kept=None,
-         Py_ssize_t ldc=-1, bint check=True):
+         Py_ssize_t ldc=-1, bint check=True, str precision="highest"):
     """Compute one block C (M,N) = f(bias + A B) or (A B) ⊙ f′(kept), on the calling thread.
 
     Parameters
@@ -143,6 +144,7 @@ def gemm(Table table, a, b, out, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, *, bi
         (N), (M,N) and (M,N), as in contract.h.
     check : bool, default True
         Look at the elements of C.
+    precision : {"highest", "high", "medium"}
 
     Returns
     -------
@@ -151,7 +153,7 @@ def gemm(Table table, a, b, out, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, *, bi
     """
     cdef nn_gemm g
     cdef View va = view(a, table), vb = view(b, table), vc = view(out, table, True), vbias, vz, vkept
-    cdef int nonfinite = 0
+    cdef int nonfinite = 0, level = PRECISIONS[precision]
     memset(&g, 0, sizeof(g))
     ldc = N if ldc < 0 else ldc
     if min(M, N, K) < 0 or va.size < M * K or vb.size < K * N or (M and vc.size < (M - 1) * ldc + N):
@@ -175,7 +177,7 @@ def gemm(Table table, a, b, out, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, *, bi
     g.scratch = aligned(table.c.gemm_scratch)
     try:
         with nogil:
-            table.c.gemm(&g)
+            table.c.gemm[level](&g)
     finally:
         free(g.scratch)
     return not nonfinite

@@ -5,6 +5,7 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 cdef extern from "contract.h" nogil:
     ctypedef Py_ssize_t nn_index
     enum:
+        NN_PRECISIONS
         NN_ACTIVATIONS
         NN_LOSSES
         NN_METRICS
@@ -55,11 +56,16 @@ cdef extern from "contract.h" nogil:
     ctypedef double (*nn_rowwise)(const nn_loss *) noexcept nogil
     ctypedef void (*nn_function)(nn_index, const void *, void *) noexcept nogil
 
+    ctypedef void (*nn_product)(const nn_gemm *) noexcept nogil
+
     ctypedef struct nn_table:
         const char *isa
-        nn_index itemsize, lanes, mr, nr
+        nn_index itemsize, lanes
+        nn_index *mr
+        nn_index nr
         size_t gemm_scratch
-        void (*gemm)(const nn_gemm *) noexcept nogil
+        nn_product *gemm
+        const char **arithmetic
         nn_activate *activate
         nn_activate_backward *activate_backward
         void (*softmax)(nn_index, nn_index, const void *, void *) noexcept nogil
@@ -80,6 +86,7 @@ cdef extern from "contract.h" nogil:
 
     int nn_tables_available()
     const nn_table *nn_table_at(int level, int bits)
+    const char *const *nn_precision_names
     const char *const *nn_activation_names
     const char *const *nn_activation_kept
     const char *const *nn_loss_names
@@ -129,7 +136,7 @@ cdef extern from "program.h" nogil:
         int64_t buffer, offset
 
     ctypedef struct nn_op:
-        int64_t kind, variant, barrier, slot, factor, n, k, ld, cost
+        int64_t kind, variant, barrier, slot, factor, precision, n, k, ld, cost
         double *param
         nn_operand *arg
 

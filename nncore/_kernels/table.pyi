@@ -7,6 +7,7 @@ from typing_extensions import Buffer
 _Array: TypeAlias = Buffer | np.ndarray[Any, Any]
 
 # Names of kernels.def and program.h with their ids, and the words that stand beside them there.
+PRECISIONS: dict[str, int]
 ACTIVATIONS: dict[str, int]
 ACTIVATION_KEPT: dict[str, str]
 LOSSES: dict[str, int]
@@ -35,6 +36,7 @@ class Table:
     def lanes(self) -> int: ...
     @property
     def tile(self) -> tuple[int, int]: ...
+    def arithmetic(self, precision: str) -> str: ...
 
 class View:
     @property

@@ -29,6 +29,7 @@ cdef dict ids(const char *const *c_names):
     return {name: i for i, name in enumerate(names(c_names))}
 
 
+PRECISIONS = ids(nn_precision_names)
 ACTIVATIONS = ids(nn_activation_names)
 ACTIVATION_KEPT = dict(zip(names(nn_activation_names), names(nn_activation_kept)))
 LOSSES = ids(nn_loss_names)
@@ -80,7 +81,11 @@ cdef class Table:
     @property
     def tile(self):
         """Rows and columns of the product's tile."""
-        return self.c.mr, self.c.nr
+        return self.c.mr[0], self.c.nr
+
+    def arithmetic(self, str precision):
+        """What products of a precision multiply: "float32", "bfloat16", …."""
+        return self.c.arithmetic[<int> PRECISIONS[precision]].decode()
 
     def __reduce__(self):
         return Table, (self.isa, self.dtype)

@@ -1,44 +1,4 @@
-/* avx512.c: 64-byte vectors, AVX-512 F, BW, DQ, VL. */
-#include <immintrin.h>
+/* avx512.c: AVX-512 F, BW, DQ, VL. */
 #define ISA avx512
-#define VECTOR_BYTES 64
-#define MR 14 /* 14 × 2 accumulators + 2 of B + 2 of A fit 32 registers */
-#include "../template/vector.h"
-
-#if NN_REAL_BITS == 32
-typedef __mmask16 vmask;
-INLINE vf load_mask(const real *p, vmask m) { return _mm512_maskz_loadu_ps(m, p); }
-INLINE void store_mask(real *p, vmask m, vf v) { _mm512_mask_storeu_ps(p, m, v); }
-INLINE vf vmax(vf a, vf b) { return _mm512_max_ps(a, b); }
-INLINE vf vmin(vf a, vf b) { return _mm512_min_ps(a, b); }
-INLINE vf vsqrt(vf a) { return _mm512_sqrt_ps(a); }
-#define VSCALE(x, n) _mm512_scalef_ps(x, n)
-INLINE vf zip_lo(vf a, vf b) { return _mm512_unpacklo_ps(a, b); }
-INLINE vf zip_hi(vf a, vf b) { return _mm512_unpackhi_ps(a, b); }
-INLINE vf load_blocks(const real *p, nn_index step) {
-    vf v = _mm512_castps128_ps512(_mm_loadu_ps(p));
-    v = _mm512_insertf32x4(v, _mm_loadu_ps(p + step), 1);
-    v = _mm512_insertf32x4(v, _mm_loadu_ps(p + 2 * step), 2);
-    return _mm512_insertf32x4(v, _mm_loadu_ps(p + 3 * step), 3);
-}
-#else
-typedef __mmask8 vmask;
-INLINE vf load_mask(const real *p, vmask m) { return _mm512_maskz_loadu_pd(m, p); }
-INLINE void store_mask(real *p, vmask m, vf v) { _mm512_mask_storeu_pd(p, m, v); }
-INLINE vf vmax(vf a, vf b) { return _mm512_max_pd(a, b); }
-INLINE vf vmin(vf a, vf b) { return _mm512_min_pd(a, b); }
-INLINE vf vsqrt(vf a) { return _mm512_sqrt_pd(a); }
-#define VSCALE(x, n) _mm512_scalef_pd(x, n)
-INLINE vf zip_lo(vf a, vf b) { return _mm512_unpacklo_pd(a, b); }
-INLINE vf zip_hi(vf a, vf b) { return _mm512_unpackhi_pd(a, b); }
-INLINE vf load_blocks(const real *p, nn_index step) {
-    vf v = _mm512_castpd128_pd512(_mm_loadu_pd(p));
-    v = _mm512_insertf64x2(v, _mm_loadu_pd(p + step), 1);
-    v = _mm512_insertf64x2(v, _mm_loadu_pd(p + 2 * step), 2);
-    return _mm512_insertf64x2(v, _mm_loadu_pd(p + 3 * step), 3);
-}
-#endif
-INLINE vmask mask_first(nn_index n) { return (vmask)(n >= LANES ? -1 : (1 << (n > 0 ? n : 0)) - 1); }
-INLINE v64 vmul_even(v64 a, uint32_t b) { return (v64)_mm512_mul_epu32((__m512i)a, _mm512_set1_epi32((int)b)); }
-
+#include "avx512.h"
 #include "../template/table.h"

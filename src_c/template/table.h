@@ -4,11 +4,31 @@
 #include "vecmath.h"
 #include "elementwise.h"
 #include "gemm.h"
+#ifdef DOT_KERNEL
+#include "bfloat16.h"
+#else
+#define SCRATCH_BYTES GEMM_SCRATCH
+#endif
 #include "reduce.h"
 #include "losses.h"
 #include "update.h"
 #include "gather.h"
 
+#if NN_REAL_BITS == 32
+#define ARITHMETIC "float32"
+#else
+#define ARITHMETIC "float64"
+#endif
+#ifndef GEMM_MEDIUM
+#define GEMM_MEDIUM gemm
+#define ARITHMETIC_MEDIUM ARITHMETIC
+#define MR_MEDIUM MR
+#endif
+#ifndef GEMM_HIGH
+#define GEMM_HIGH gemm
+#define ARITHMETIC_HIGH ARITHMETIC
+#define MR_HIGH MR
+#endif
 #define NN_PASTE4(a, b, c, d) a##b##c##d
 #define NN_TABLE_NAME(isa, bits) NN_PASTE4(nn_table_, isa, _, bits)
 #define NN_STRING1(x) #x
@@ -18,10 +38,11 @@ const nn_table NN_TABLE_NAME(ISA, NN_REAL_BITS) = {
     .isa = NN_STRING(ISA),
     .itemsize = sizeof(real),
     .lanes = LANES,
-    .mr = MR,
+    .mr = {MR, MR_HIGH, MR_MEDIUM},
     .nr = NR,
-    .gemm_scratch = GEMM_SCRATCH,
-    .gemm = gemm,
+    .gemm_scratch = SCRATCH_BYTES,
+    .gemm = {gemm, GEMM_HIGH, GEMM_MEDIUM},
+    .arithmetic = {ARITHMETIC, ARITHMETIC_HIGH, ARITHMETIC_MEDIUM},
     .activate = {
 #define ACTIVATION(name, kept) activate_##name,
 #include "../kernels.def"

@@ -1,0 +1,178 @@
+/* bfloat16.h: C (M,N) = f( bias + A (M,K) B (K,N) ) from operands cut to bfloat16, summed in float32, on one thread.
+ *
+ * An operand is taken as the sum of `pieces` bfloat16: one, its value rounded to 8 bits; or two, hi and the rest rounded,
+ * 16 bits in all. The kernel adds up lo hi, hi hi and hi lo; lo lo is below the error of the others. Two k share a
+ * word, as the instructions want them:
+ *   A  (M, K/2)   rows of words         B  panels (K/2, PANEL) of PANEL columns, one after the other
+ * K is padded with zeros to a multiple of 32. Both are packed block by block, but for weights packed beforehand.
+ *
+ * Order: K is cut into blocks of depth_of_blocks(K). An element is bias + the blocks' sums, in order, each one chain
+ * of the dot kernel from 0. M, and the blocks given to threads, change nothing of that.
+ * Splitting: Henry, Tang, Heinecke, "Leveraging the bfloat16 Artificial Intelligence Datatype For Higher-Precision
+ * Computations", ARITH 2019.
+ */
+#define PANEL ((nn_index)32)
+#define STEP ((nn_index)32) /* of k, 16 words */
+#define DOT_KC ((nn_index)1024)
+#define DOT_MC ((nn_index)128)
+#define DOT_NC ((nn_index)256)
+#define A_WORDS (DOT_MC * (DOT_KC / 2 + 16)) /* of one piece; rows not a multiple of 2048 bytes apart, or they share sets of L1 */
+#define B_WORDS (DOT_NC * DOT_KC / 2)
+#define STRIP_WORDS (PANEL * (DOT_KC / 2))
+#define DOT_SCRATCH ((size_t)(2 * A_WORDS + 2 * B_WORDS + STRIP_WORDS) * sizeof(word))
+#define SCRATCH_BYTES (GEMM_SCRATCH > DOT_SCRATCH ? GEMM_SCRATCH : DOT_SCRATCH)
+
+typedef struct dot { /* C (rows ≤ DOT_ROWS, n ≤ PANEL) = [C +] bias + Σ over K words of pairs */
+    nn_index rows, n, K;
+    const word *A, *B; /* piece 0; the others lie a_piece, b_piece words further on */
+    nn_index lda, a_piece, b_piece;
+    real *C;
+    nn_index ldc;
+    const real *bias; /* (n) or NULL */
+    int add;
+} dot;
+
+typedef word vu_any __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(word)), may_alias));
+INLINE vu load_words(const word *p) { return *(const vu_any *)p; }
+INLINE void store_words(word *p, vu v) { *(vu_any *)p = v; }
+
+#include DOT_KERNEL
+
+#define BITS_INFINITE 0x7f800000
+#define BITS_ROUND_UP 0x7f7f8000 /* the least that rounds to an infinite bfloat16 */
+
+/* x rounded to bfloat16; finite x never becomes infinite: cut there, the rest goes to the next piece. */
+INLINE vf rounded(vf x) {
+    const vu bits = (vu)x, size = bits & 0x7fffffff;
+    const vu nearest = (bits + 0x7fff + ((bits >> 16) & 1)) & 0xffff0000;
+    const vf number = vselect((vi)(size >= BITS_ROUND_UP), (vf)(bits & 0xffff0000), (vf)nearest);
+    return vselect((vi)(size > BITS_INFINITE), x, number);
+}
+
+/* Piece p of x. */
+INLINE vf piece_of(vf x, int p, int pieces) {
+    if (pieces == 1) return x; /* `halves` rounds */
+    const vf hi = rounded(x);
+    return p == 0 ? hi : vselect((vi)(((vu)x & 0x7fffffff) == BITS_INFINITE), (vf){0}, x - hi);
+}
+
+INLINE nn_index whole_words(nn_index k) { return share(k, STEP) * (STEP / 2); }
+
+/* Y (n, words) = X (n, K), pairs of neighbours in a row. */
+INLINE void pair_columns(nn_index n, nn_index K, const real *x, nn_index ldx, int p, int pieces, word *y, nn_index ldy) {
+    for (nn_index i = 0; i < n; i++, x += ldx, y += ldy)
+        for (nn_index k = 0; k < K; k += STEP) {
+            const vf first = load_some(x + k, K - k), second = load_some(x + k + LANES, K - k - LANES);
+            store_words(y + k / 2, halves(piece_of(first, p, pieces), piece_of(second, p, pieces)));
+        }
+}
+
+/* Y (words, n) = X (K, n), pairs of rows; n is rounded up to whole vectors. */
+INLINE void pair_rows(nn_index n, nn_index K, const real *x, nn_index ldx, int p, int pieces, word *y, nn_index ldy) {
+    for (nn_index w = 0; w < whole_words(K); w++, x += 2 * ldx, y += ldy)
+        for (nn_index j = 0; j < n; j += LANES) {
+            const vf first = 2 * w < K ? load_some(x + j, n - j) : (vf){0};
+            const vf second = 2 * w + 1 < K ? load_some(x + ldx + j, n - j) : (vf){0};
+            store_words(y + j, pairs(piece_of(first, p, pieces), piece_of(second, p, pieces)));
+        }
+}
+
+/* Panels of one piece of B (K, cols), `step` words apart, from B[k ldb + j] or, transposed, B[j ldb + k]. */
+INLINE void pair_panels(nn_index K, nn_index cols, const real *B, nn_index ldb, int transposed, int p, int pieces,
+                        word *strip, word *y, nn_index step) {
+    for (nn_index j = 0; j < cols; j += PANEL, y += step) {
+        const nn_index n = least(PANEL, cols - j), words = whole_words(K);
+        if (transposed) {
+            pair_columns(n, K, B + j * ldb, ldb, p, pieces, strip, words);
+            transpose_strip(n, words, (const real *)strip, words, (real *)y, PANEL);
+        } else {
+            pair_rows(n, K, B + j, ldb, p, pieces, y, PANEL);
+        }
+    }
+}
+
+/* One piece of A (rows, K) from A[i lda + k] or, transposed, A[k lda + i]. */
+INLINE void pair_A(nn_index rows, nn_index K, const real *A, nn_index lda, int transposed, int p, int pieces,
+                   word *strip, word *y, nn_index ldy) {
+    if (!transposed) {
+        pair_columns(rows, K, A, lda, p, pieces, y, ldy);
+        return;
+    }
+    for (nn_index k = 0; k < K; k += 2 * PANEL) { /* PANEL words at a time */
+        const nn_index some = least(2 * PANEL, K - k);
+        pair_rows(rows, some, A + k * lda, lda, p, pieces, strip, DOT_MC);
+        transpose_strip(whole_words(some), rows, (const real *)strip, DOT_MC, (real *)y + k / 2, ldy);
+    }
+}
+
+INLINE nn_index depth_of_blocks(nn_index K) { return share(share(K, share(K, DOT_KC)), STEP) * STEP; }
+
+INLINE void multiply_pieces(const nn_gemm *g, const int pieces) {
+    const nn_index M = g->M, N = g->N, K = g->K, kc = depth_of_blocks(K);
+    const int a_transposed = g->a_col != 1, b_transposed = g->b_col != 1;
+    const nn_index lda = a_transposed ? g->a_col : g->a_row, ldb = b_transposed ? g->b_col : g->b_row;
+    word *const A = g->scratch, *const B = A + 2 * A_WORDS, *const strip = B + 2 * B_WORDS;
+    real *const sums = g->Z ? g->Z : g->C;
+    const int finish = g->activation != NN_ACTIVATION_linear || g->kept || g->Z || g->nonfinite;
+    dot t = {.ldc = g->Z ? g->ldz : g->ldc, .a_piece = A_WORDS, .b_piece = B_WORDS};
+
+    dot_begin();
+    for (nn_index jc = 0; jc < N; jc += DOT_NC) { /* cuts N, so that packed B fits its buffer */
+        const nn_index cols = least(DOT_NC, N - jc);
+        for (nn_index kb = 0; kb < K; kb += kc) { /* cuts K, in the order of the sums */
+            const nn_index depth = least(kc, K - kb), b_step = whole_words(depth) * PANEL;
+            t.K = whole_words(depth);
+            t.add = kb > 0;
+            t.lda = t.K + 16;
+            for (int p = 0; p < pieces; p++)
+                pair_panels(depth, cols, (const real *)g->B + kb * g->b_row + jc * g->b_col, ldb, b_transposed, p, pieces,
+                            strip, B + p * B_WORDS, b_step);
+
+            for (nn_index ic = 0; ic < M; ic += DOT_MC) { /* cuts M, so that packed A does */
+                const nn_index rows = least(DOT_MC, M - ic);
+                const nn_index height = share(share(rows, share(rows, DOT_ROWS)), DOT_GRAIN) * DOT_GRAIN;
+                for (int p = 0; p < pieces; p++)
+                    pair_A(rows, depth, (const real *)g->A + ic * g->a_row + kb * g->a_col, lda, a_transposed, p, pieces,
+                           strip, A + p * A_WORDS, t.lda);
+                for (nn_index j = 0; j < cols; j += PANEL) {
+                    t.n = least(PANEL, cols - j);
+                    t.B = B + j / PANEL * b_step;
+                    t.bias = kb == 0 && g->bias ? (const real *)g->bias + jc + j : NULL;
+                    for (nn_index i = 0; i < rows; i += height) {
+                        t.rows = least(height, rows - i);
+                        t.A = A + i * t.lda;
+                        t.C = sums + (ic + i) * t.ldc + jc + j;
+                        dot_block(&t, pieces);
+                    }
+                    if (finish && kb + depth == K) finish_sums(g, ic, jc + j, rows, t.n);
+                }
+            }
+        }
+    }
+    dot_end();
+}
+
+/* Where bfloat16 pays, by K and N alone. */
+INLINE int dot_pays(const nn_gemm *g) { return g->K >= 32 && g->N >= 16; }
+
+static void gemm_medium(const nn_gemm *g) {
+    if (dot_pays(g))
+        multiply_pieces(g, 1);
+    else
+        gemm(g);
+}
+#define GEMM_MEDIUM gemm_medium
+#define ARITHMETIC_MEDIUM "bfloat16"
+#define MR_MEDIUM DOT_ROWS
+
+#ifdef DOT_SPLITS
+static void gemm_high(const nn_gemm *g) {
+    if (dot_pays(g))
+        multiply_pieces(g, 2);
+    else
+        gemm(g);
+}
+#define GEMM_HIGH gemm_high
+#define ARITHMETIC_HIGH "split bfloat16"
+#define MR_HIGH DOT_ROWS
+#endif
