@@ -176,19 +176,21 @@ def fill(model: Model, tensors: Tensors, document: Document) -> None:
     strange = [name for name in tensors if name not in expected and not name.startswith(("fit/", "history/"))]
     if strange:
         raise ValueError(f"{strange[0]}: expected no such array; the model has no place for it")
-    copy_tensors(expected, tensors)
+    copy_tensors(model, expected, tensors)
     model.counters[:] = counters
     model.history = history
     if model.objective:
         model.objective.optimizer.rule[:] = rule
 
 
-def copy_tensors(expected: Tensors, tensors: Tensors) -> None:
-    """Copy each tensor to its place, all or none."""
+def copy_tensors(model: Model, expected: Tensors, tensors: Tensors) -> None:
+    """Copy each tensor to its place in the model, all or none."""
     for name, place in expected.items():
         require(name, place.shape, place.dtype, tensors)
     for name, place in expected.items():
         place[...] = tensors[name]
+    if model.graph:
+        model.state.changed()
 
 
 def require(name: str, shape: tuple[int, ...], dtype: Any, tensors: Tensors) -> None:
@@ -259,7 +261,7 @@ def load_weights(path: Any, model: Model) -> None:
         if strange:
             known = [layer.name for layer in model.layers]
             raise ValueError(f"{strange[0]}: expected the layers {known}; it has no place")
-        copy_tensors(places, tensors)
+        copy_tensors(model, places, tensors)
 
     guarded(path, into)
 

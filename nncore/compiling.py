@@ -140,9 +140,9 @@ def own_output(b: Builder, y: Tensor) -> Tensor:
     return y if y.root.buffer == "workspace" else b.identity(y)
 
 
-def prediction(graph: Graph, max_samples: int, precision: str = "highest") -> Program:
+def prediction(graph: Graph, max_samples: int) -> Program:
     """The program of `predict`."""
-    b = Builder(graph.state.dtype.itemsize, precision=precision)
+    b = Builder(graph.state.dtype.itemsize, packed=graph.state.packed)
     y = own_output(b, graph.emit(b))
     y.root.buffer = "output"
     return b.finish(y, max_samples, graph.state.values.nbytes)
@@ -158,7 +158,7 @@ def step(graph: Graph, goal: Objective, *, training: bool, weighted: bool, max_s
     """
     assert goal.loss is not None
     state = graph.state
-    b = Builder(state.dtype.itemsize, training, goal.matmul_precision)
+    b = Builder(state.dtype.itemsize, training, state.packed)
     y = own_output(b, graph.emit(b))
     activation = last_activation(b, y)
     plan = goal.loss.plan(activation)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nncore import checkpoint, compiling, data, evaluation, runtime, training
+from nncore import checkpoint, compiling, data, evaluation, packing, runtime, training
 from nncore._kernels import engine
 from nncore.arguments import check_count, check_flag
 from nncore.callbacks import CallbackList, ProgressBar
@@ -129,6 +129,7 @@ class Model(Structure):
                 p.trainable = layer.trainable
         self._steppers = {}
         self._predictor = None  # its products may have another precision
+        graph.state.packed = packing.packed_weights(graph.state, goal.matmul_precision)
         if goal.loss is not None:
             compiling.step(graph, goal, training=True, weighted=False, max_samples=1)  # or raises
         self.slots = {name: graph.state.like() for name in goal.optimizer.slots if name}
@@ -388,9 +389,7 @@ class Model(Structure):
         """The compiled prediction."""
         predictor = self._predictor
         if predictor is None:
-            graph = self._built()
-            precision = self.objective.matmul_precision if self.objective else "highest"
-            predictor = self._predictor = Predictor(graph, precision)
+            predictor = self._predictor = Predictor(self._built())
         return predictor
 
     # -- files and copies ------------------------------------------------------------------------------------------

@@ -53,10 +53,11 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Whole:
-    """The whole of a buffer that is laid out as the parameters, or one parameter's part of it."""
+    """The whole of a buffer that is laid out as the parameters, or one parameter's part of a buffer."""
 
     buffer: str
     parameter: Parameter | None = None
+    offset: int | None = None  # bytes, where the buffer is not laid out as the parameters
 
 
 Operand = Tensor | Whole | None

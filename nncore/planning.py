@@ -60,6 +60,8 @@ def locate(operand: Operand, itemsize: int) -> tuple[str, int]:
     if operand is None:
         return "none", 0
     if isinstance(operand, Whole):
+        if operand.offset is not None:
+            return operand.buffer, operand.offset
         return operand.buffer, operand.parameter.offset * itemsize if operand.parameter else 0
     return operand.root.buffer, operand.root.offset + (operand.offset * itemsize if operand.alias_of else 0)
 

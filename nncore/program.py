@@ -22,7 +22,9 @@ from nncore.planning import encode, place_barriers, plan
 if TYPE_CHECKING:
     from nncore.activations import Activation
     from nncore.graph import Shape
+    from nncore.packing import Packed
     from nncore.state import Parameter
+
 
 @dataclass
 class Sum:
@@ -55,13 +57,13 @@ class Builder:
         Bytes of a real.
     training : bool
         Whether dropout is on, and backward operations are wanted.
-    precision : {"highest", "high", "medium"}
-        Of products.
+    packed : Packed, optional
+        Copies of weights for products of a lower precision; None: products are exact to the dtype.
     """
 
     itemsize: int
     training: bool = False
-    precision: str = "highest"
+    packed: Packed | None = None
     forward: list[Op] = field(default_factory=list)
     backward: list[Op] = field(default_factory=list)
     penalties: list[Op] = field(default_factory=list)  # at the end of the backward section: they add to gradients
@@ -86,16 +88,25 @@ class Builder:
         z = Tensor((*x.shape[:-1], n), x.differentiable or kernel.trainable)
         W, b = Whole("parameters", kernel), Whole("parameters", bias) if bias else None
         sizes: dict[str, Any] = {"factor": rows, "n": n, "k": k, "cost": 2 * rows * n * k}
-        sizes["precision"] = PRECISIONS[self.precision]
+        if self.packed:
+            sizes["precision"] = PRECISIONS[self.packed.precision]
 
         def backward(dz: Tensor) -> None:
             if kernel.trainable:
                 db = Whole("gradients", bias) if bias else None
                 self.backward.append(Op("dense_backward_weights", [x, dz, Whole("gradients", kernel), db], **sizes))
-            self.send(x, lambda dx: Op("dense_backward_input", [dz, W, None, dx], **sizes))
+            self.send(
+                x, lambda dx: Op("dense_backward_input", [dz, W, None, dx, None, self.copy_of(kernel, True)], **sizes)
+            )
 
-        self.record(z, Op("dense_forward", [x, W, b, z, None], **sizes), backward)
+        operands: list[Operand] = [x, W, b, z, None, self.copy_of(kernel, False)]
+        self.record(z, Op("dense_forward", operands, **sizes), backward)
         return z
+
+    def copy_of(self, kernel: Parameter, transposed: bool) -> Operand:
+        """The packed copy that a product reads, if there is one."""
+        place = self.packed.place(kernel, transposed) if self.packed else None
+        return None if place is None else Whole("packed", kernel, place)
 
     def activate(self, z: Tensor, activation: Activation) -> Tensor:
         """Y = f(Z); backward: dZ = dY ⊙ f′, from Y or Z as kernels.def says; softmax along the last axis."""
@@ -285,7 +296,9 @@ class Builder:
             self.update.append(Op("norms", [Whole("gradients"), Whole("norms")]))
         slots = [Whole(f"slot_{i}") for i in range(3)]
         norms = Whole("norms") if clips_norm else None
-        self.update.append(Op("update", [Whole("parameters"), Whole("gradients"), *slots, norms], OPTIMIZERS[kernel]))
+        operands: list[Operand] = [Whole("parameters"), Whole("gradients"), *slots, norms]
+        precision = PRECISIONS[self.packed.precision] if self.packed else 0
+        self.update.append(Op("update", operands, OPTIMIZERS[kernel], precision=precision))
 
     def identity(self, x: Tensor) -> Tensor:
         """A copy of `x`: for an output that is an input."""

@@ -34,13 +34,11 @@ class Predictor:
     Parameters
     ----------
     graph : Graph
-    precision : {"highest", "high", "medium"}
-        Of products.
     """
 
-    def __init__(self, graph: Graph, precision: str = "highest") -> None:
-        self.graph = graph
-        self.program = prediction(graph, TILE_ROWS, precision)
+    def __init__(self, graph: Graph) -> None:
+        self.graph, self.packed = graph, graph.state.packed
+        self.program = prediction(graph, TILE_ROWS)
         self.dtype, self.shape = graph.state.dtype, graph.inputs.shape
         self.idle: dict[int, list[Any]] = {}  # runs by their number of threads
 
@@ -60,6 +58,8 @@ class Predictor:
                 tiled=True,
             )
             run.bind(BUFFERS["parameters"], self.graph.state.values)
+            if self.packed:
+                run.bind(BUFFERS["packed"], self.packed.memory())
             return run
 
     def ready(self, x: Any, threads: int) -> bool:
@@ -76,6 +76,8 @@ class Predictor:
     def call(self, x: Array) -> Array:
         """The outputs for rows that are `ready`, on the calling thread."""
         out = np.empty((len(x), *self.program.output.shape), self.dtype)
+        if self.packed and self.packed.stale:
+            self.packed.refresh()
         run = self.take(1)
         run.call(x, out, len(x))
         self.idle[1].append(run)
@@ -90,6 +92,8 @@ class Predictor:
         out = self.empty(x.rows)
         if not x.rows:
             return out
+        if self.packed and self.packed.stale:
+            self.packed.refresh()
         threads = team(self.program.cost * x.rows, threads)
         run = self.take(threads)
         slab = x.rows if x.direct else 32 * TILE_ROWS
@@ -163,6 +167,9 @@ class Stepper:
         self.sums = np.zeros((len(self.program.sums), 2))
         self.run.bind_sums(self.sums)
         self.run.bind(BUFFERS["parameters"], state.values)
+        self.packed = state.packed
+        if self.packed:
+            self.run.bind(BUFFERS["packed"], self.packed.memory())
         self.pace = Pace(threads)
         self.sources: tuple[Source | None, ...] = (None, None, None)
         if training:
@@ -206,6 +213,8 @@ class Stepper:
     def advance(self, steps: int = -1) -> int:
         """Run on, converting what the engine cannot; returns END, STEPS, TIME or DIVERGED."""
         while True:
+            if self.packed and self.packed.stale:
+                self.packed.refresh()
             threads, seconds = self.pace.choose()
             row, started = self.run.row, perf_counter()
             reason: int = self.run.run(steps, seconds, threads)

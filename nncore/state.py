@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nncore._kernels.table import PACK_ROWS
+
 if TYPE_CHECKING:
     from nncore.graph import Shape
     from nncore.initializers import Initializer
+    from nncore.packing import Packed
     from nncore.regularizers import Regularizer
 
 Array = np.ndarray[Any, Any]
@@ -23,7 +26,11 @@ ALIGNMENT = 64  # bytes
 CHUNK_ELEMENTS = 16384  # of one step of the update: part of the bits of norms and penalties
 
 #: struct nn_chunk of program.h
-CHUNK = np.dtype([("offset", "i8"), ("n", "i8"), ("group", "i8"), ("l1", "f8"), ("l2", "f8"), ("decay", "f8")])
+CHUNK = np.dtype(
+    [("offset", "i8"), ("n", "i8"), ("group", "i8"), ("l1", "f8"), ("l2", "f8"), ("decay", "f8")]
+    + [(name, "i8") for name in ("inputs", "outputs", "first")]
+    + [("packed", "i8", 2)]
+)
 
 
 @dataclass(eq=False)
@@ -87,11 +94,18 @@ class State:
             if self.size * self.dtype.itemsize >= 2**62:
                 raise ValueError(f"{p.path}: expected a shape that fits into memory, got {p.shape}")
         self.values = aligned_zeros(self.size, dtype)
+        self.packed: Packed | None = None
+
+    def changed(self) -> None:
+        """To be called after the values were written: copies of them are no longer true."""
+        if self.packed:
+            self.packed.stale = True
 
     def initialize(self, rng: np.random.Generator) -> None:
         """Draw all initial values, in the order of the parameters."""
         for p in self.parameters:
             self.view(p)[...] = p.initializer(p.shape, self.dtype, rng)
+        self.changed()
 
     def view(self, p: Parameter, flat: Array | None = None) -> Array:
         """The elements of `p`, in its shape, within `flat` (default: the values)."""
@@ -111,21 +125,25 @@ class State:
         excluded : tuple of str
             Parameters whose path contains one of these take no weight decay.
         """
-        runs: list[list[Any]] = []  # [offset, end, group, l1, l2, decay]
+        runs: list[list[Any]] = []  # [offset, end, *settings], in the order of CHUNK
         for i, p in enumerate(self.parameters):
             if not p.trainable or not p.size:
                 continue
             r = p.regularizer
-            settings = [i if per_parameter_norm else 0, r.l1 if r else 0.0, r.l2 if r else 0.0]
+            settings: list[Any] = [i if per_parameter_norm else 0, r.l1 if r else 0.0, r.l2 if r else 0.0]
             settings.append(0.0 if any(name in p.path for name in excluded) else 1.0)
+            copies = self.packed.copies(p) if self.packed else (-1, -1)
+            settings += [*(p.shape if max(copies) >= 0 else (0, 0)), copies]
             gap = runs and any(runs[-1][1] <= q.offset < p.offset and q.size for q in self.parameters)
             if runs and runs[-1][2:] == settings and not gap:
                 runs[-1][1] = p.end
             else:
                 runs.append([p.offset, p.end, *settings])
-        pieces = [
-            (start, min(CHUNK_ELEMENTS, end - start), *settings)
-            for offset, end, *settings in runs
-            for start in range(offset, end, CHUNK_ELEMENTS)
-        ]
+        pieces = []
+        for offset, end, *settings, inputs, outputs, copies in runs:
+            rows = max(PACK_ROWS, CHUNK_ELEMENTS // max(1, outputs) // PACK_ROWS * PACK_ROWS)
+            step = rows * outputs or CHUNK_ELEMENTS
+            for start in range(offset, end, step):
+                first = (start - offset) // max(1, outputs)
+                pieces.append((start, min(step, end - start), *settings, inputs, outputs, first, copies))
         return np.array(pieces, dtype=CHUNK)

@@ -51,6 +51,8 @@ enum {
     NN_FUNCTIONS
 };
 
+enum { NN_PACK_ROWS = 32 };
+
 /* A block of a product:  C (M,N) = f( bias + Σ_k A(i,k) B(k,j) ),  order: given by K and N alone.
  * A(i,k) = A[i a_row + k a_col], B(k,j) = B[k b_row + j b_col]; of each pair one stride is 1 (X or Xᵀ, W or Wᵀ).
  * Forward: bias, then Z receives the sum where it is not NULL, then C the activation of the sum.
@@ -59,6 +61,7 @@ typedef struct nn_gemm {
     nn_index M, N, K;
     const void *A; nn_index a_row, a_col;
     const void *B; nn_index b_row, b_col;
+    const void *packed; nn_index column; /* NULL, or a packed form that `pack` made; B is its columns from `column` on, a multiple of nr */
     void *C; nn_index ldc;
     const void *bias;                 /* (N) or NULL */
     int activation; double alpha;     /* NN_ACTIVATION_linear: none; alpha: its slope or scale */
@@ -102,11 +105,17 @@ typedef struct nn_table {
     nn_index mr[NN_PRECISIONS], nr;   /* tile of the product */
     size_t gemm_scratch;              /* bytes */
 
-    /* By precision. Where a table has no arithmetic of its own for one, or it would be slower, it holds a more accurate
-     * product: which one a product gets depends on K and N alone, so that a row has its bits in any batch. bfloat16
-     * flushes denormals; a product with inf or nan is inf or nan, not always the one that IEEE arithmetic gives. */
+    /* By precision; a table without arithmetic of its own for one repeats a more accurate product. bfloat16 flushes
+     * denormals; a sum with an inf or nan in it is inf or nan, not always the one that IEEE arithmetic gives. */
     void (*gemm[NN_PRECISIONS])(const nn_gemm *block);
+    int (*precision_for)(int precision, nn_index K, nn_index N); /* it, or `highest` where that is faster for the whole product */
     const char *arithmetic[NN_PRECISIONS]; /* what it multiplies: "float32", … */
+
+    /* Weights W (in,out) laid out once for many products X W, or transposed: dY Wᵀ. `packed_bytes` is 0 where such products
+     * read W itself. `pack` does rows first … first + rows of W; `first` is a multiple of NN_PACK_ROWS. */
+    size_t (*packed_bytes)(int precision, int transposed, nn_index in, nn_index out);
+    void (*pack)(int precision, int transposed, nn_index in, nn_index out, nn_index first, nn_index rows,
+                 const void *W, void *packed, void *scratch);
 
     /* elementwise on (rows,cols); y may be z; dz may be dy or kept */
     void (*activate[NN_ACTIVATIONS])(nn_index rows, nn_index cols, const void *z, nn_index ldz,

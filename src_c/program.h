@@ -56,6 +56,8 @@ typedef struct nn_chunk {
     int64_t offset, n;      /* elements */
     int64_t group;          /* whose norm clips it */
     double l1, l2, decay;   /* decay: 1, or 0 where weight decay is excluded */
+    int64_t inputs, outputs, first; /* of weights that have packed copies: their shape, and the first row here; else 0 */
+    int64_t packed[2];      /* bytes into NN_BUFFER_packed of the copies for X W and dY Wᵀ; −1: none */
 } nn_chunk;
 
 typedef struct nn_run {

@@ -19,4 +19,8 @@ def gemm(
     ldc: int = -1,
     check: bool = True,
     precision: str = "highest",
+    packed: _Array | None = None,
 ) -> bool: ...
+def pack(
+    table: Table, precision: str, transposed: bool, inputs: int, outputs: int, w: _Array, packed: _Array, offset: int
+) -> None: ...

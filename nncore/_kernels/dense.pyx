@@ -62,6 +62,7 @@ cdef void product_block(const nn_table *table, const nn_gemm *whole, int64_t pre
     g.A = <const char *> whole.A + i * whole.a_row * size
     g.B = <const char *> whole.B + j * whole.b_col * size
     g.C = <char *> whole.C + (i * whole.ldc + j) * size
+    g.column = j
     if whole.bias != NULL:
         g.bias = <const char *> whole.bias + j * size
     if whole.Z != NULL:
@@ -74,6 +75,7 @@ cdef void product_block(const nn_table *table, const nn_gemm *whole, int64_t pre
 cdef void product(nn_gemm *g, int64_t precision, nn_run *run, int64_t index, nn_member *me) noexcept nogil:
     """This thread's blocks of a product."""
     cdef Grid cut
+    precision = run.table.precision_for(<int> precision, g.K, g.N)
     g.scratch = run.scratch + me.thread * run.scratch_bytes
     if run.threads == 1:
         run.table.gemm[precision](g)
@@ -91,6 +93,7 @@ cdef void dense_forward(const nn_op *op, nn_run *run, int64_t index, nn_member *
     g.A, g.a_row, g.a_col = nn_at(run, op, 0), op.k, 1
     g.B, g.b_row, g.b_col = nn_at(run, op, 1), op.n, 1
     g.bias = nn_at(run, op, 2)
+    g.packed = nn_at(run, op, 5)
     g.C, g.ldc = nn_at(run, op, 3), op.n
     g.Z, g.ldz = nn_at(run, op, 4), op.n
     g.activation, g.alpha = <int> op.variant, op.param[0]
@@ -104,6 +107,7 @@ cdef void dense_backward_input(const nn_op *op, nn_run *run, int64_t index, nn_m
     g.M, g.N, g.K = run.samples * op.factor, op.k, op.n
     g.A, g.a_row, g.a_col = nn_at(run, op, 0), op.n, 1
     g.B, g.b_row, g.b_col = nn_at(run, op, 1), 1, op.n
+    g.packed = nn_at(run, op, 5)
     g.kept, g.ldkept = nn_at(run, op, 2), op.k
     g.C, g.ldc = nn_at(run, op, 3), op.k
     g.activation, g.alpha = <int> op.variant, op.param[0]
@@ -128,7 +132,7 @@ cdef void dense_backward_weights(const nn_op *op, nn_run *run, int64_t index, nn
 
 def gemm(Table table, a, b, out, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, *, bint a_transposed=False,
          bint b_transposed=False, bias=None, str activation="linear", double alpha=0.0, z=None, kept=None,
-         Py_ssize_t ldc=-1, bint check=True, str precision="highest"):
+         Py_ssize_t ldc=-1, bint check=True, str precision="highest", packed=None):
     """Compute one block C (M,N) = f(bias + A B) or (A B) ⊙ f′(kept), on the calling thread.
 
     Parameters
@@ -145,6 +149,8 @@ def gemm(Table table, a, b, out, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, *, bi
     check : bool, default True
         Look at the elements of C.
     precision : {"highest", "high", "medium"}
+    packed : array, optional
+        What `pack` made of b.
 
     Returns
     -------
@@ -152,7 +158,7 @@ def gemm(Table table, a, b, out, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, *, bi
         Whether every element of C that was looked at is finite.
     """
     cdef nn_gemm g
-    cdef View va = view(a, table), vb = view(b, table), vc = view(out, table, True), vbias, vz, vkept
+    cdef View va = view(a, table), vb = view(b, table), vc = view(out, table, True), vbias, vz, vkept, vpacked
     cdef int nonfinite = 0, level = PRECISIONS[precision]
     memset(&g, 0, sizeof(g))
     ldc = N if ldc < 0 else ldc
@@ -172,6 +178,9 @@ def gemm(Table table, a, b, out, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, *, bi
     if kept is not None:
         vkept = view(kept, table)
         g.kept, g.ldkept = vkept.data, N
+    if packed is not None:
+        vpacked = view(packed)
+        g.packed = vpacked.data
     if check:
         g.nonfinite = &nonfinite
     g.scratch = aligned(table.c.gemm_scratch)
@@ -181,3 +190,16 @@ def gemm(Table table, a, b, out, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, *, bi
     finally:
         free(g.scratch)
     return not nonfinite
+
+
+def pack(Table table, str precision, bint transposed, nn_index inputs, nn_index outputs, w, packed, int64_t offset):
+    """Lay out the weights `w` (inputs,outputs) from byte `offset` of `packed` on, for X W or, transposed, dY Wᵀ."""
+    cdef View vw = view(w, table), vp = view(packed, None, True)
+    cdef int level = PRECISIONS[precision]
+    cdef void *scratch
+    if vw.size < inputs * outputs or vp.buffer.len < offset + <int64_t> table.c.packed_bytes(level, transposed, inputs, outputs):
+        raise ValueError(f"w, packed: too small for weights of shape ({inputs}, {outputs})")
+    scratch = aligned(table.c.gemm_scratch)
+    with nogil:
+        table.c.pack(level, transposed, inputs, outputs, 0, inputs, vw.data, vp.data + offset, scratch)
+    free(scratch)

@@ -13,6 +13,7 @@ cdef extern from "contract.h" nogil:
         NN_SOURCES
         NN_FUNCTIONS
         NN_ACTIVATION_linear
+        NN_PACK_ROWS
 
     ctypedef struct nn_gemm:
         nn_index M, N, K
@@ -20,6 +21,8 @@ cdef extern from "contract.h" nogil:
         nn_index a_row, a_col
         const void *B
         nn_index b_row, b_col
+        const void *packed
+        nn_index column
         void *C
         nn_index ldc
         const void *bias
@@ -66,6 +69,9 @@ cdef extern from "contract.h" nogil:
         size_t gemm_scratch
         nn_product *gemm
         const char **arithmetic
+        int (*precision_for)(int, nn_index, nn_index) noexcept nogil
+        size_t (*packed_bytes)(int, int, nn_index, nn_index) noexcept nogil
+        void (*pack)(int, int, nn_index, nn_index, nn_index, nn_index, const void *, void *, void *) noexcept nogil
         nn_activate *activate
         nn_activate_backward *activate_backward
         void (*softmax)(nn_index, nn_index, const void *, void *) noexcept nogil
@@ -130,6 +136,7 @@ cdef extern from "program.h" nogil:
         NN_BUFFER_weight
         NN_BUFFER_workspace
         NN_BUFFER_output
+        NN_BUFFER_packed
         NN_BUFFER_norms
 
     ctypedef struct nn_operand:
@@ -148,6 +155,8 @@ cdef extern from "program.h" nogil:
     ctypedef struct nn_chunk:
         int64_t offset, n, group
         double l1, l2, decay
+        int64_t inputs, outputs, first
+        int64_t *packed
 
     ctypedef struct nn_run:
         const nn_table *table

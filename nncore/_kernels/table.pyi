@@ -21,6 +21,7 @@ OPERATIONS: dict[str, int]
 BUFFERS: dict[str, int]
 
 CHUNK_ROWS: int
+PACK_ROWS: int
 OPERANDS: int
 OPERATION_BYTES: int
 CHUNK_BYTES: int
@@ -37,6 +38,7 @@ class Table:
     @property
     def tile(self) -> tuple[int, int]: ...
     def arithmetic(self, precision: str) -> str: ...
+    def packed_bytes(self, precision: str, transposed: bool, inputs: int, outputs: int) -> int: ...
 
 class View:
     @property

@@ -42,6 +42,7 @@ FUNCTIONS = ids(nn_function_names)
 OPERATIONS = ids(nn_operation_names)
 BUFFERS = ids(nn_buffer_names)
 CHUNK_ROWS = NN_CHUNK_ROWS
+PACK_ROWS = NN_PACK_ROWS
 OPERANDS = NN_OPERANDS
 OPERATION_BYTES = sizeof(nn_op)
 CHUNK_BYTES = sizeof(nn_chunk)
@@ -86,6 +87,10 @@ cdef class Table:
     def arithmetic(self, str precision):
         """What products of a precision multiply: "float32", "bfloat16", …."""
         return self.c.arithmetic[<int> PRECISIONS[precision]].decode()
+
+    def packed_bytes(self, str precision, bint transposed, nn_index inputs, nn_index outputs):
+        """Bytes of a packed copy of weights (inputs,outputs) for X W or, transposed, dY Wᵀ; 0: none is of use."""
+        return self.c.packed_bytes(PRECISIONS[precision], transposed, inputs, outputs)
 
     def __reduce__(self):
         return Table, (self.isa, self.dtype)

@@ -9,7 +9,7 @@ from libc.string cimport memset
 
 from nncore._kernels.elementwise cimport Span, take
 from nncore._kernels.table cimport (
-    Table, View, nn_at, nn_chunk, nn_index, nn_member, nn_op, nn_rule, nn_run, view,
+    NN_BUFFER_packed, Table, View, nn_at, nn_chunk, nn_index, nn_member, nn_op, nn_rule, nn_run, view,
 )
 from nncore._kernels.table import OPTIMIZERS
 
@@ -53,6 +53,17 @@ cdef double norm_scale(const nn_run *run, const double *norms, int64_t group) no
     return run.clipnorm / sqrt(total) if sqrt(total) > run.clipnorm else 1
 
 
+cdef void repack(const nn_op *op, nn_run *run, const nn_chunk *c, int thread) noexcept nogil:
+    """Bring the packed copies of a chunk's weights up to date, while it is in cache."""
+    cdef int transposed
+    for transposed in range(2):
+        if c.outputs and c.packed[transposed] >= 0:
+            run.table.pack(<int> op.precision, transposed, c.inputs, c.outputs, c.first, c.n // c.outputs,
+                           part(run, op, 0, c.offset - c.first * c.outputs),
+                           run.base[<int> NN_BUFFER_packed] + c.packed[transposed],
+                           run.scratch + thread * run.scratch_bytes)
+
+
 cdef void update(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil:
     """Apply the rule to the claimed chunks."""
     cdef Span s
@@ -71,6 +82,7 @@ cdef void update(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noe
             for k in range(3):
                 slot[k] = part(run, op, 2 + k, c.offset)
             run.table.update[op.variant](c.n, part(run, op, 0, c.offset), part(run, op, 1, c.offset), slot, &rule)
+            repack(op, run, c, me.thread)
 
 
 def apply_update(Table table, str name, w, g, slots, rule):

@@ -128,3 +128,4 @@ def assign(state: State, parameters: list[Parameter], values: Sequence[Any], arg
         arrays.append(converted)
     for p, array in zip(parameters, arrays, strict=True):
         state.view(p)[...] = array
+    state.changed()

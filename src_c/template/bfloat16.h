@@ -3,8 +3,8 @@
  * An operand is taken as the sum of `pieces` bfloat16: one, its value rounded to 8 bits; or two, hi and the rest rounded,
  * 16 bits in all. The kernel adds up lo hi, hi hi and hi lo; lo lo is below the error of the others. Two k share a
  * word, as the instructions want them:
- *   A  (M, K/2)   rows of words         B  panels (K/2, PANEL) of PANEL columns, one after the other
- * K is padded with zeros to a multiple of 32. Both are packed block by block, but for weights packed beforehand.
+ *   A  (M, K/2)   rows of words         B  panels of PANEL columns, each (pieces, K/2, PANEL), one after the other
+ * K is padded with zeros to a multiple of 32. Both are packed block by block; B may have been packed whole by `pack`.
  *
  * Order: K is cut into blocks of depth_of_blocks(K). An element is bias + the blocks' sums, in order, each one chain
  * of the dot kernel from 0. M, and the blocks given to threads, change nothing of that.
@@ -77,18 +77,20 @@ INLINE void pair_rows(nn_index n, nn_index K, const real *x, nn_index ldx, int p
         }
 }
 
-/* Panels of one piece of B (K, cols), `step` words apart, from B[k ldb + j] or, transposed, B[j ldb + k]. */
-INLINE void pair_panels(nn_index K, nn_index cols, const real *B, nn_index ldb, int transposed, int p, int pieces,
-                        word *strip, word *y, nn_index step) {
-    for (nn_index j = 0; j < cols; j += PANEL, y += step) {
-        const nn_index n = least(PANEL, cols - j), words = whole_words(K);
-        if (transposed) {
-            pair_columns(n, K, B + j * ldb, ldb, p, pieces, strip, words);
-            transpose_strip(n, words, (const real *)strip, words, (real *)y, PANEL);
-        } else {
-            pair_rows(n, K, B + j, ldb, p, pieces, y, PANEL);
+/* Panels of B (K, cols), from B[k ldb + j] or, transposed, B[j ldb + k]; pieces lie piece_step words apart. */
+INLINE void pair_panels(nn_index K, nn_index cols, const real *B, nn_index ldb, int transposed, int pieces,
+                        word *strip, word *y, nn_index piece_step) {
+    const nn_index depth = 2 * STRIP_WORDS / PANEL; /* of k that fit the strip */
+    for (nn_index j = 0; j < cols; j += PANEL)
+        for (int p = 0; p < pieces; p++, y += piece_step) {
+            const nn_index n = least(PANEL, cols - j);
+            if (!transposed) pair_rows(n, K, B + j, ldb, p, pieces, y, PANEL);
+            for (nn_index k = 0; transposed && k < K; k += depth) {
+                const nn_index some = least(depth, K - k), words = whole_words(some);
+                pair_columns(n, some, B + j * ldb + k, ldb, p, pieces, strip, words);
+                transpose_strip(n, words, (const real *)strip, words, (real *)y + k / 2 * PANEL, PANEL);
+            }
         }
-    }
 }
 
 /* One piece of A (rows, K) from A[i lda + k] or, transposed, A[k lda + i]. */
@@ -108,25 +110,33 @@ INLINE void pair_A(nn_index rows, nn_index K, const real *A, nn_index lda, int t
 INLINE nn_index depth_of_blocks(nn_index K) { return share(share(K, share(K, DOT_KC)), STEP) * STEP; }
 
 INLINE void multiply_pieces(const nn_gemm *g, const int pieces) {
+    if (g->K == 0) {
+        gemm(g);
+        return;
+    }
     const nn_index M = g->M, N = g->N, K = g->K, kc = depth_of_blocks(K);
     const int a_transposed = g->a_col != 1, b_transposed = g->b_col != 1;
     const nn_index lda = a_transposed ? g->a_col : g->a_row, ldb = b_transposed ? g->b_col : g->b_row;
     word *const A = g->scratch, *const B = A + 2 * A_WORDS, *const strip = B + 2 * B_WORDS;
     real *const sums = g->Z ? g->Z : g->C;
     const int finish = g->activation != NN_ACTIVATION_linear || g->kept || g->Z || g->nonfinite;
-    dot t = {.ldc = g->Z ? g->ldz : g->ldc, .a_piece = A_WORDS, .b_piece = B_WORDS};
+    dot t = {.ldc = g->Z ? g->ldz : g->ldc, .a_piece = A_WORDS};
 
     dot_begin();
     for (nn_index jc = 0; jc < N; jc += DOT_NC) { /* cuts N, so that packed B fits its buffer */
         const nn_index cols = least(DOT_NC, N - jc);
         for (nn_index kb = 0; kb < K; kb += kc) { /* cuts K, in the order of the sums */
-            const nn_index depth = least(kc, K - kb), b_step = whole_words(depth) * PANEL;
+            const nn_index depth = least(kc, K - kb);
             t.K = whole_words(depth);
             t.add = kb > 0;
             t.lda = t.K + 16;
-            for (int p = 0; p < pieces; p++)
-                pair_panels(depth, cols, (const real *)g->B + kb * g->b_row + jc * g->b_col, ldb, b_transposed, p, pieces,
-                            strip, B + p * B_WORDS, b_step);
+            t.b_piece = g->packed ? whole_words(K) * PANEL : t.K * PANEL;
+            const word *panel = B;
+            if (g->packed)
+                panel = (const word *)g->packed + (g->column + jc) / PANEL * pieces * t.b_piece + kb / 2 * PANEL;
+            else
+                pair_panels(depth, cols, (const real *)g->B + kb * g->b_row + jc * g->b_col, ldb, b_transposed, pieces,
+                            strip, B, t.b_piece);
 
             for (nn_index ic = 0; ic < M; ic += DOT_MC) { /* cuts M, so that packed A does */
                 const nn_index rows = least(DOT_MC, M - ic);
@@ -136,7 +146,7 @@ INLINE void multiply_pieces(const nn_gemm *g, const int pieces) {
                            strip, A + p * A_WORDS, t.lda);
                 for (nn_index j = 0; j < cols; j += PANEL) {
                     t.n = least(PANEL, cols - j);
-                    t.B = B + j / PANEL * b_step;
+                    t.B = panel + j / PANEL * pieces * t.b_piece;
                     t.bias = kb == 0 && g->bias ? (const real *)g->bias + jc + j : NULL;
                     for (nn_index i = 0; i < rows; i += height) {
                         t.rows = least(height, rows - i);
@@ -152,27 +162,43 @@ INLINE void multiply_pieces(const nn_gemm *g, const int pieces) {
     dot_end();
 }
 
-/* Where bfloat16 pays, by K and N alone. */
-INLINE int dot_pays(const nn_gemm *g) { return g->K >= 32 && g->N >= 16; }
-
-static void gemm_medium(const nn_gemm *g) {
-    if (dot_pays(g))
-        multiply_pieces(g, 1);
-    else
-        gemm(g);
-}
+static void gemm_medium(const nn_gemm *g) { multiply_pieces(g, 1); }
 #define GEMM_MEDIUM gemm_medium
 #define ARITHMETIC_MEDIUM "bfloat16"
 #define MR_MEDIUM DOT_ROWS
 
 #ifdef DOT_SPLITS
-static void gemm_high(const nn_gemm *g) {
-    if (dot_pays(g))
-        multiply_pieces(g, 2);
-    else
-        gemm(g);
-}
+static void gemm_high(const nn_gemm *g) { multiply_pieces(g, 2); }
 #define GEMM_HIGH gemm_high
 #define ARITHMETIC_HIGH "split bfloat16"
 #define MR_HIGH DOT_ROWS
 #endif
+
+/* Pieces that a precision's products take weights as; 0: they read the weights themselves. */
+INLINE int pieces_of(int precision) {
+#ifdef DOT_SPLITS
+    if (precision == NN_PRECISION_high) return 2;
+#endif
+    return precision == NN_PRECISION_medium;
+}
+
+/* Below these sizes packing costs more than the sums save. */
+static int precision_for(int precision, nn_index K, nn_index N) {
+    return pieces_of(precision) && K >= 32 && N >= 16 ? precision : NN_PRECISION_highest;
+}
+
+static size_t packed_bytes(int precision, int transposed, nn_index in, nn_index out) {
+    const nn_index K = transposed ? out : in, N = transposed ? in : out;
+    const nn_index pieces = pieces_of(precision_for(precision, K, N));
+    return (size_t)(pieces * share(N, PANEL) * whole_words(K) * PANEL) * sizeof(word);
+}
+
+static void pack(int precision, int transposed, nn_index in, nn_index out, nn_index first, nn_index rows,
+                 const void *W, void *packed, void *scratch) {
+    const int pieces = pieces_of(precision);
+    const nn_index step = whole_words(transposed ? out : in) * PANEL; /* of one piece of a panel */
+    word *const y = (word *)packed + (transposed ? first / PANEL * pieces * step : first / 2 * PANEL);
+    pair_panels(transposed ? out : rows, transposed ? rows : out, (const real *)W + first * out, out, transposed, pieces,
+                scratch, y, step);
+}
+#define PACK pack

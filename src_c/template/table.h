@@ -6,8 +6,17 @@
 #include "gemm.h"
 #ifdef DOT_KERNEL
 #include "bfloat16.h"
-#else
+#else /* products of all precisions read weights as they are */
 #define SCRATCH_BYTES GEMM_SCRATCH
+#define PACK NULL
+static int precision_for(int precision, nn_index K, nn_index N) {
+    (void)precision, (void)K, (void)N;
+    return NN_PRECISION_highest;
+}
+static size_t packed_bytes(int precision, int transposed, nn_index in, nn_index out) {
+    (void)precision, (void)transposed, (void)in, (void)out;
+    return 0;
+}
 #endif
 #include "reduce.h"
 #include "losses.h"
@@ -43,6 +52,9 @@ const nn_table NN_TABLE_NAME(ISA, NN_REAL_BITS) = {
     .gemm_scratch = SCRATCH_BYTES,
     .gemm = {gemm, GEMM_HIGH, GEMM_MEDIUM},
     .arithmetic = {ARITHMETIC, ARITHMETIC_HIGH, ARITHMETIC_MEDIUM},
+    .precision_for = precision_for,
+    .packed_bytes = packed_bytes,
+    .pack = PACK,
     .activate = {
 #define ACTIVATION(name, kept) activate_##name,
 #include "../kernels.def"

@@ -1,0 +1,77 @@
+"""Copies of weights laid out as products of a lower precision read them, which the update keeps true."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nncore import runtime
+from nncore._kernels import dense
+from nncore.state import ALIGNMENT, Array, Parameter, aligned_zeros
+
+if TYPE_CHECKING:
+    from nncore._kernels.table import Table
+    from nncore.state import State
+
+
+class Packed:
+    """The packed copies of a model's weights.
+
+    A program asks for the copies that it reads while it is built; memory is taken when the first one runs. After a
+    training step they are true again, for the update writes them; whoever else writes weights sets `stale`.
+
+    Parameters
+    ----------
+    state : State
+    table : Table
+    precision : {"high", "medium"}
+    """
+
+    def __init__(self, state: State, table: Table, precision: str) -> None:
+        self.state, self.table, self.precision = state, table, precision
+        self.places: dict[tuple[str, bool], tuple[int, Parameter]] = {}  # (path, transposed) → first byte
+        self.size = 0
+        self.buffer: Array | None = None
+        self.stale = True
+        self.lock = Lock()
+
+    def place(self, kernel: Parameter, transposed: bool) -> int | None:
+        """First byte of the copy for X W or, transposed, dY Wᵀ; None where products pack as they go."""
+        key = kernel.path, transposed
+        if key not in self.places:
+            inputs, outputs = kernel.shape
+            size = self.table.packed_bytes(self.precision, transposed, inputs, outputs)
+            if not size or self.buffer is not None:
+                return None
+            self.places[key] = self.size, kernel
+            self.size += -(-size // ALIGNMENT) * ALIGNMENT
+        return self.places[key][0]
+
+    def copies(self, kernel: Parameter) -> tuple[int, int]:
+        """First bytes of a parameter's copies, −1 for none."""
+        plain, transposed = (self.places.get((kernel.path, t), (-1, None))[0] for t in (False, True))
+        return plain, transposed
+
+    def memory(self) -> Array:
+        """All copies."""
+        if self.buffer is None:
+            self.buffer = aligned_zeros(self.size, np.uint8)
+        return self.buffer
+
+    def refresh(self) -> None:
+        """Make all copies anew."""
+        with self.lock:
+            for (_, transposed), (place, kernel) in self.places.items():
+                inputs, outputs = kernel.shape
+                w = self.state.view(kernel)
+                dense.pack(self.table, self.precision, transposed, inputs, outputs, w, self.memory(), place)
+            self.stale = False
+
+
+def packed_weights(state: State, precision: str) -> Packed | None:
+    """What a model needs for a precision; None where its products are the most precise ones anyway."""
+    table = runtime.kernels(state.dtype.name)
+    same = table.arithmetic(precision) == table.arithmetic("highest")
+    return None if same else Packed(state, table, precision)
