@@ -106,8 +106,9 @@ class Model(Structure):
         metrics, weighted_metrics : list of (str or Metric), optional
             Shown beside the loss; the latter take account of `sample_weight`.
         matmul_precision : {"highest", "high", "medium"}
-            A floor on the accuracy of products: the dtype's own, about 16 bits, or bfloat16 inputs. This version
-            computes all three as "highest".
+            A floor on the accuracy of products, in training and prediction: the dtype's own, operands of about 16
+            bits, or bfloat16 operands; weights and sums stay float32. `nncore.matmul_precisions` says what is used
+            here, and how accurate each is.
 
         Raises
         ------
