@@ -1,3 +1,7 @@
+from typing import Any, Self
+
+import numpy as np
+
 from nncore._kernels.table import Table, _Array
 
 def gemm(
@@ -19,3 +23,9 @@ def gemm(
     ldc: int = -1,
     check: bool = True,
 ) -> bool: ...
+
+class Products:
+    def __new__(cls, float32: Table, float64: Table) -> Self: ...
+    def multiply(
+        self, a: object, b: object, out: object, threads: int, parallel_flops: float
+    ) -> np.ndarray[Any, Any] | None: ...
