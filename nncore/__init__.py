@@ -25,6 +25,7 @@ from nncore.layers import (
 )
 from nncore.model import Model, Sequential, load_model
 from nncore.optimizers import SGD, Adam, AdamW, RMSprop
+from nncore.products import matmul
 from nncore.runtime import (
     available_isas,
     get_num_threads,
@@ -66,6 +67,7 @@ __all__ = [
     "layers",
     "load_model",
     "losses",
+    "matmul",
     "matmul_precisions",
     "metrics",
     "optimizers",

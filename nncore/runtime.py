@@ -60,12 +60,13 @@ def matmul_precisions(dtype: str = "float32") -> dict[str, str]:
     ``medium``    "bfloat16": operands of 8 bits; AVX512-BF16 or AMX          2.3e-3
     ============  ==========================================================  ============
 
-    The error is that of a float32 product of normal random matrices, root mean square relative to that of the result, for
-    K from 32 to 4096. An element's error is never above Σ |a b| times 2⁻⁷ (medium) or 3 2⁻¹⁶ (high) plus that of the sums.
+    The error is that of a float32 product of normal random matrices, root mean square relative to that of the
+    result, for K from 32 to 4096. An element's error is never above Σ |a b| times 2⁻⁷ (medium) or 3 2⁻¹⁶ (high)
+    plus that of the sums.
 
     Elsewhere, in float64 models, and for products with K < 32 or N < 16, a precision is computed as the next more
-    accurate one that the CPU is fast at. Sums are float32 at all of them. bfloat16 arithmetic takes values below 1.2e-38 as
-    0; an infinity in an operand makes the results that depend on it infinite or NaN.
+    accurate one that the CPU is fast at. Sums are float32 at all of them. bfloat16 arithmetic takes values below
+    1.2e-38 as 0; an infinity in an operand makes the results that depend on it infinite or NaN.
 
     Parameters
     ----------

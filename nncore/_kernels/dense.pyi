@@ -1,3 +1,7 @@
+from typing import Any, Self
+
+import numpy as np
+
 from nncore._kernels.table import Table, _Array
 
 def gemm(
@@ -24,3 +28,9 @@ def gemm(
 def pack(
     table: Table, precision: str, transposed: bool, inputs: int, outputs: int, w: _Array, packed: _Array, offset: int
 ) -> None: ...
+
+class Products:
+    def __new__(cls, float32: Table, float64: Table) -> Self: ...
+    def multiply(
+        self, a: object, b: object, out: object, precision: int, threads: int, parallel_flops: float
+    ) -> np.ndarray[Any, Any] | None: ...
