@@ -78,7 +78,7 @@ def test_read_only_operands_are_not_copied(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("precision", ["highest", "high", "medium"])
 def test_error_of_sums(precision: str) -> None:
-    """(K + 1) roundings of half an eps, and those of the operands: 2⁻⁸ each of bfloat16, and of its pieces their squares."""
+    """(K + 1) roundings of half an eps, and those of the operands to bfloat16."""
     a, b = generator(1).standard_normal((40, 700)), generator(2).standard_normal((700, 50))
     x, w = a.astype(np.float32), b.astype(np.float32)
     error = np.abs(nn.matmul(x, w, precision=precision) - float64(x) @ float64(w))
