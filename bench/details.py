@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from machine import copier
 from measure import Case, Run
 from nets import NETS, Net
 from processes import FIRST_STEPS, allocations, first_step, memory, recovery
@@ -43,10 +44,15 @@ def cases(threads: int, names: list[str] | None = None) -> Iterator[Case]:
     if threads == 1:
         for shape in LAYERS:
             yield layer_case(*shape)
-        yield Case(ADAM, 1, {COPY: copy_run, "Adam": partial(update_run, "adam", PARAMETERS)})
+        yield Case(
+            ADAM,
+            1,
+            {COPY: partial(copier, PARAMETERS * ADAM_BYTES // 2), "Adam": partial(update_run, "adam", PARAMETERS)},
+        )
         for net in nets:
             if net.name in "FC":
-                starts = {library: partial(first_step, library, net) for library in FIRST_STEPS}
+                libraries = FIRST_STEPS if net.name == "C" else ["nncore"]  # the peers take seconds
+                starts = {library: partial(first_step, library, net) for library in libraries}
                 yield Case(FIRST.format(net.name), 1, starts, unit="ms", own_clock=True)
                 yield Case(
                     MEMORY.format(net.name),
@@ -97,13 +103,6 @@ def repeated(call: Run, calls: int) -> Run:
             call()
 
     return run
-
-
-def copy_run() -> Run:
-    """An update's traffic, half of it read and half written."""
-    a = np.ones(PARAMETERS * ADAM_BYTES // 8, np.float32)
-    b = np.ones_like(a)
-    return lambda: np.copyto(b, a)
 
 
 def update_run(name: str, n: int) -> Run:

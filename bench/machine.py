@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -132,11 +133,17 @@ def compiled(source: Path, folder: str, *flags: str) -> Path | None:
     return library
 
 
+@cache
+def probe() -> ctypes.CDLL | None:
+    """peak.c, compiled; it stays loaded when its file goes."""
+    with tempfile.TemporaryDirectory() as folder:
+        library = compiled(PEAK_C, folder, "-fno-tree-loop-distribute-patterns")
+        return ctypes.CDLL(str(library)) if library else None
+
+
 def peaks(threads: int) -> dict[str, Any]:
     """GFLOP/s of all threads together in float32 and in bfloat16; None, with a note, where it cannot be measured."""
-    with tempfile.TemporaryDirectory() as folder:
-        library = compiled(PEAK_C, folder)
-        c = ctypes.CDLL(str(library)) if library else None  # stays when its file goes
+    c = probe()
     if c is None:
         return {"fma_peak_gflops": None, "bf16_peak_gflops": None, "bf16_unit": "no C compiler to measure it with"}
     c.bf16_unit.restype = ctypes.c_char_p
@@ -172,14 +179,24 @@ def at_once(threads: int, rate: Callable[[], float]) -> float:
         return sum(pool.map(one, range(threads)))
 
 
-def copy_bandwidth() -> float:
-    """GB/s, read and written, of copying an array much larger than the caches."""
+def copier(size: int) -> Callable[[], object]:
+    """A plain loop that copies `size` bytes of float32; NumPy's where there is no C compiler."""
     import numpy as np
 
-    a, best = np.ones(1 << 25, np.float32), float("inf")
+    a, c = np.ones(size // 4, np.float32), probe()
     b = np.ones_like(a)
+    if c is None:
+        return lambda: np.copyto(b, a)
+    c.copy_run.argtypes, c.copy_run.restype = (ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p), None
+    return lambda: c.copy_run(a.size, b.ctypes.data, a.ctypes.data)
+
+
+def copy_bandwidth() -> float:
+    """GB/s, read and written, of copying an array much larger than the caches."""
+    size, best = 1 << 27, float("inf")
+    copy = copier(size)
     for _ in range(8):
         start = time.perf_counter()
-        np.copyto(b, a)
+        copy()
         best = min(best, time.perf_counter() - start)
-    return 2 * a.nbytes / best / 1e9
+    return 2 * size / best / 1e9

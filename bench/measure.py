@@ -6,12 +6,14 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 Run = Callable[[], Any]
 # Thread pools keep spinning for a while after their work (OpenBLAS about 20 ms); the next candidate waits that out.
 SETTLE = 0.03  # seconds
 MIN_ROUNDS = 3
+LEAST = 2.0  # seconds of rounds: where they are short there are more of them, so that medians settle
 
 
 @dataclass
@@ -33,7 +35,8 @@ class Case:
 def measure(case: Case, rounds: int, seconds: float, skipped: Callable[[str, str], None]) -> dict[str, dict[str, Any]]:
     """Median, minimum and all times of every candidate, in seconds per call.
 
-    After `seconds` no round is begun, except for the first MIN_ROUNDS.
+    At least `rounds` rounds are made, and more until LEAST has passed; but after `seconds` none is begun, except for
+    the first MIN_ROUNDS.
     """
     runs: dict[str, Run] = {}
     for name, prepare in case.candidates.items():
@@ -47,8 +50,9 @@ def measure(case: Case, rounds: int, seconds: float, skipped: Callable[[str, str
     times: dict[str, list[float]] = {name: [] for name in runs}
     names = list(runs)
     begin = time.perf_counter()
-    for r in range(rounds):
-        if r >= MIN_ROUNDS and time.perf_counter() - begin > seconds:
+    for r in count():
+        spent = time.perf_counter() - begin
+        if r >= MIN_ROUNDS and (spent > seconds or (r >= rounds and spent > LEAST)):
             break
         first = r % max(1, len(names))
         for name in names[first:] + names[:first]:

@@ -1,5 +1,5 @@
 /* What one core can do at most: loops of nothing but fused multiply-adds, in float32 and in bfloat16 products that
- * are accumulated in float32. machine.py compiles this for the CPU at hand and times it.
+ * are accumulated in float32; and a plain copy. machine.py compiles this for the CPU at hand and times it.
  * Twelve independent chains hide the latency of FMA on every x86 and fit 16 registers. */
 #if defined(__AVX512F__)
 enum { BYTES = 64 };
@@ -20,6 +20,13 @@ float fma_run(long passes, float a, float b) {
         for (int k = 0; k < CHAINS; k++) c[k] = c[k] * va + vb;
     for (int k = 0; k < CHAINS; k++) sum += c[k];
     return sum[0];
+}
+
+/* n floats. Compiled so that it stays a loop: memcpy's streaming stores are slower on some machines. */
+void copy_run(long n, float *to, const float *from) {
+    typedef float any __attribute__((vector_size(BYTES), aligned(4), may_alias));
+    enum { LANES = BYTES / 4 };
+    for (long i = 0; i + LANES <= n; i += LANES) *(any *)(to + i) = *(const any *)(from + i);
 }
 
 #if defined(__AMX_BF16__)

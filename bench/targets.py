@@ -212,12 +212,15 @@ def scaling(least: float) -> Figure:
         teams = [n for n in results.threads if n > 1]
         for threads in teams:
             for net in NETS:
-                times = results.times(threads, "details", details.SCALING.format(net))
+                try:
+                    times = results.times(threads, "details", details.SCALING.format(net))
+                except NotMeasuredError:
+                    continue  # --nets left it out
                 one, team = (times[details.TEAM.format(n)] for n in (1, threads))
                 if one > least:
                     found[f"{net}" if len(teams) == 1 else f"{net}, {threads} threads"] = one / team
         if not found:
-            raise NotMeasuredError("not measured in this run (one thread only)")
+            raise NotMeasuredError("not measured in this run")
         return found
 
     return figure
