@@ -132,11 +132,10 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 def ratio_table(cases: list[dict[str, Any]]) -> str:
     """nncore's time ÷ NumPy's: below 1 nncore is the faster."""
-    rows = []
+    rows, unit = [], "GFLOP/s" if any(case["flops"] for case in cases) else "µs"
     for case in cases:
         ours, numpys = case["times"]["nncore"], case["times"]["NumPy"]
         ratios = [f"{ours[key] / numpys[key]:.2f}" for key in ("median", "minimum")]
-        rows.append([case["name"], *(report.cell(t, case["flops"]) for t in (ours, numpys)), *ratios])
-    unit = "GFLOP/s" if any(case["flops"] for case in cases) else "µs"
+        rows.append([case["name"], *(report.cell(t, unit, case["flops"]) for t in (ours, numpys)), *ratios])
     head = ["case", f"nncore, {unit}", f"NumPy, {unit}", "time ÷ NumPy's", "by minima"]
     return report.table(head, rows)

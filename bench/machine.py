@@ -12,35 +12,19 @@ import platform
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 PACKAGES = ("numpy", "scikit-learn", "torch", "jax", "onnxruntime", "nncore-cpu")
 
-# Twelve independent chains hide the latency of FMA on every x86 and fit 16 registers.
-PEAK_C = """
-#if defined(__AVX512F__)
-enum { BYTES = 64 };
-#elif defined(__AVX__)
-enum { BYTES = 32 };
-#else
-enum { BYTES = 16 };
-#endif
-typedef float vf __attribute__((vector_size(BYTES)));
-enum { CHAINS = 12 };
-double flops_per_pass(void) { return 2.0 * CHAINS * BYTES / 4; }
-float run(long passes, float a, float b) {
-    vf c[CHAINS], va = a - (vf){0}, vb = b - (vf){0}, sum = {0};
-    for (int k = 0; k < CHAINS; k++) c[k] = (float)k - (vf){0}; /* unlike, or the compiler merges them */
-    for (long i = 0; i < passes; i++)
-        for (int k = 0; k < CHAINS; k++) c[k] = c[k] * va + vb;
-    for (int k = 0; k < CHAINS; k++) sum += c[k];
-    return sum[0];
-}
-"""
+PEAK_C = Path(__file__).with_name("peak.c")
+LEVELS = ("highest", "high", "medium")  # of matmul_precision
 
 
 def environment(threads: int) -> dict[str, str]:
@@ -92,8 +76,9 @@ def describe(threads: int) -> dict[str, Any]:
         "versions": versions,
         "date": time.strftime("%Y-%m-%d"),
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,  # of others, at the start
-        "fma_peak_gflops": fma_peak(),  # float32, one core
-        "copy_gb_per_s": copy_bandwidth(),  # bytes read and written, one thread
+        "precisions": precisions(),
+        **peaks(threads),
+        "copy_gb_per_s": at_once(threads, copy_bandwidth),  # bytes read and written
     }
 
 
@@ -115,35 +100,103 @@ def nncore_isa() -> str | None:
         return None
 
 
-def fma_peak() -> float | None:
-    """GFLOP/s of one core in a loop of nothing but FMA, compiled here; None without a C compiler."""
+def precisions() -> dict[str, str]:
+    """What nncore computes products of float32 in at each level of `matmul_precision`, on this CPU."""
+    try:
+        import nncore
+    except ImportError:
+        return {}
+    ask = getattr(nncore, "matmul_precisions", None)
+    return dict(ask()) if ask else dict.fromkeys(LEVELS, "float32")
+
+
+def same_as(computed: dict[str, str]) -> dict[str, str]:
+    """The first level that computes as each level does: {"highest": "highest", "high": "highest", …}."""
+    first = {how: level for level, how in reversed(computed.items())}
+    return {level: first[how] for level, how in computed.items()}
+
+
+def candidates() -> dict[str, str]:
+    """Level by candidate's name, of the levels that have kernels of their own."""
+    same = same_as(precisions() or {"highest": "float32"})
+    return {f"nncore {level}": level for level in same if same[level] == level}
+
+
+def compiled(source: Path, folder: str, *flags: str) -> Path | None:
+    """A shared library of the C source, made for this CPU; None without a C compiler."""
+    library = Path(folder, source.stem + ".so")
+    command = [os.environ.get("CC", "cc"), "-O3", "-march=native", "-ffp-contract=fast", "-shared", "-fPIC", *flags]
+    try:
+        subprocess.run([*command, str(source), "-o", str(library)], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return library
+
+
+@cache
+def probe() -> ctypes.CDLL | None:
+    """peak.c, compiled; it stays loaded when its file goes."""
     with tempfile.TemporaryDirectory() as folder:
-        source, library = Path(folder, "peak.c"), Path(folder, "peak.so")
-        source.write_text(PEAK_C)
-        command = [os.environ.get("CC", "cc"), "-O3", "-march=native", "-ffp-contract=fast", "-shared", "-fPIC"]
-        try:
-            subprocess.run([*command, str(source), "-o", str(library)], check=True, capture_output=True)
-        except (OSError, subprocess.CalledProcessError):
-            return None
-        c = ctypes.CDLL(str(library))
-    c.run.argtypes, c.run.restype = (ctypes.c_long, ctypes.c_float, ctypes.c_float), ctypes.c_float
-    c.flops_per_pass.restype = ctypes.c_double
-    passes, best = 100_000, float("inf")  # under a millisecond, so that some of the runs are not interrupted
+        library = compiled(PEAK_C, folder, "-fno-tree-loop-distribute-patterns")
+        return ctypes.CDLL(str(library)) if library else None
+
+
+def peaks(threads: int) -> dict[str, Any]:
+    """GFLOP/s of all threads together in float32 and in bfloat16; None, with a note, where it cannot be measured."""
+    c = probe()
+    if c is None:
+        return {"fma_peak_gflops": None, "bf16_peak_gflops": None, "bf16_unit": "no C compiler to measure it with"}
+    c.bf16_unit.restype = ctypes.c_char_p
+    unit = c.bf16_unit().decode()
+    return {
+        "fma_peak_gflops": at_once(threads, lambda: peak(c.fma_run, c.fma_flops)),
+        "bf16_peak_gflops": at_once(threads, lambda: peak(c.bf16_run, c.bf16_flops)) if unit else None,
+        "bf16_unit": unit or "this CPU has neither AMX-BF16 nor AVX512-BF16",
+    }
+
+
+def peak(run: Any, flops: Any) -> float:
+    """GFLOP/s of one core; `run` releases the GIL."""
+    run.argtypes, run.restype = (ctypes.c_long, ctypes.c_float, ctypes.c_float), ctypes.c_float
+    flops.restype = ctypes.c_double
+    passes, best = 100_000, float("inf")  # about a millisecond, so that some of the runs are not interrupted
     for _ in range(200):
         start = time.perf_counter()
-        c.run(passes, 0.5, 1.0)
+        run(passes, 0.5, 1.0)
         best = min(best, time.perf_counter() - start)
-    return float(c.flops_per_pass()) * passes / best / 1e9
+    return float(flops()) * passes / best / 1e9
+
+
+def at_once(threads: int, rate: Callable[[], float]) -> float:
+    """The sum of the rates that so many threads reach side by side."""
+    meet = Barrier(threads)
+
+    def one(_: int) -> float:
+        meet.wait()
+        return rate()
+
+    with ThreadPoolExecutor(threads) as pool:
+        return sum(pool.map(one, range(threads)))
+
+
+def copier(size: int) -> Callable[[], object]:
+    """A plain loop that copies `size` bytes of float32; NumPy's where there is no C compiler."""
+    import numpy as np
+
+    a, c = np.ones(size // 4, np.float32), probe()
+    b = np.ones_like(a)
+    if c is None:
+        return lambda: np.copyto(b, a)
+    c.copy_run.argtypes, c.copy_run.restype = (ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p), None
+    return lambda: c.copy_run(a.size, b.ctypes.data, a.ctypes.data)
 
 
 def copy_bandwidth() -> float:
     """GB/s, read and written, of copying an array much larger than the caches."""
-    import numpy as np
-
-    a, best = np.ones(1 << 25, np.float32), float("inf")
-    b = np.empty_like(a)
+    size, best = 1 << 27, float("inf")
+    copy = copier(size)
     for _ in range(8):
         start = time.perf_counter()
-        np.copyto(b, a)
+        copy()
         best = min(best, time.perf_counter() - start)
-    return 2 * a.nbytes / best / 1e9
+    return 2 * size / best / 1e9

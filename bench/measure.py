@@ -6,12 +6,14 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
-Run = Callable[[], object]
+Run = Callable[[], Any]
 # Thread pools keep spinning for a while after their work (OpenBLAS about 20 ms); the next candidate waits that out.
 SETTLE = 0.03  # seconds
 MIN_ROUNDS = 3
+LEAST = 2.0  # seconds of rounds: where they are short there are more of them, so that medians settle
 
 
 @dataclass
@@ -25,13 +27,16 @@ class Case:
     name: str
     calls: int  # steps, predictions or products that one run does
     candidates: Mapping[str, Callable[[], Run]]
-    flops: float = 0  # of one call, where GFLOP/s are reported; else 0
+    flops: float = 0  # of one call; 0 where they say little
+    unit: str = "µs"  # that the report shows, one of its UNITS
+    own_clock: bool = False  # a run returns its figure (s, bytes, …) instead of being timed
 
 
 def measure(case: Case, rounds: int, seconds: float, skipped: Callable[[str, str], None]) -> dict[str, dict[str, Any]]:
     """Median, minimum and all times of every candidate, in seconds per call.
 
-    After `seconds` no round is begun, except for the first MIN_ROUNDS.
+    At least `rounds` rounds are made, and more until LEAST has passed; but after `seconds` none is begun, except for
+    the first MIN_ROUNDS.
     """
     runs: dict[str, Run] = {}
     for name, prepare in case.candidates.items():
@@ -39,18 +44,20 @@ def measure(case: Case, rounds: int, seconds: float, skipped: Callable[[str, str
             runs[name] = prepare()
         except ImportError as error:
             skipped(name, str(error))
-    for run in runs.values():  # warm-up: caches, thread pools, just-in-time compilers
-        run()
+    if not case.own_clock:
+        for run in runs.values():  # warm-up: caches, thread pools, just-in-time compilers
+            run()
     times: dict[str, list[float]] = {name: [] for name in runs}
     names = list(runs)
     begin = time.perf_counter()
-    for r in range(rounds):
-        if r >= MIN_ROUNDS and time.perf_counter() - begin > seconds:
+    for r in count():
+        spent = time.perf_counter() - begin
+        if r >= MIN_ROUNDS and (spent > seconds or (r >= rounds and spent > LEAST)):
             break
         first = r % max(1, len(names))
         for name in names[first:] + names[:first]:
             time.sleep(SETTLE)
             start = time.perf_counter()
-            runs[name]()
-            times[name].append((time.perf_counter() - start) / case.calls)
+            figure = runs[name]()
+            times[name].append(figure if case.own_clock else (time.perf_counter() - start) / case.calls)
     return {name: {"median": statistics.median(t), "minimum": min(t), "times": t} for name, t in times.items()}

@@ -44,6 +44,11 @@ class Net:
         first, *rest = (2 * self.batch * i * o for i, o in self.layers)
         return 2 * first + 3 * sum(rest)
 
+    @property
+    def forward_flops(self) -> int:
+        """Of the products that predict one row."""
+        return sum(2 * i * o for i, o in self.layers)
+
     def weights(self, seed: int = 0) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         """W (I,O), Glorot uniform, and b (O) of every layer."""
         rng = np.random.default_rng(seed)
@@ -69,7 +74,7 @@ NETS = {
         Net("A", (784, 128, 10), 32, "sgd", steps=500),
         Net("B", (784, 256, 128, 10), 128, "adam", steps=100),
         Net("C", (784, 512, 512, 10), 256, "adam", steps=40),
-        Net("E", (1024, 2048, 2048, 1000), 512, "sgd", steps=4),
+        Net("E", (1024, 2048, 2048, 1000), 512, "sgd", steps=2),
     )
 }
 PREDICTED = {name: NETS[name] for name in ("D", "A", "C")}  # what one-row predictions are measured on
@@ -81,12 +86,16 @@ PRODUCTS = [  # M, K, N
     (64, 64, 64),
     (128, 128, 128),
     (256, 256, 256),
+    (512, 512, 512),
     (1024, 1024, 1024),
     (2048, 2048, 2048),
     (32, 784, 128),
     (128, 784, 512),
     (256, 784, 512),
+    (256, 1024, 1024),
     (1, 784, 512),
     (256, 512, 10),
+    (1024, 1024, 1),
+    (1024, 1024, 3),
     (10000, 64, 2),
 ]

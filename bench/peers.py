@@ -1,8 +1,9 @@
 """nncore beside NumPy, scikit-learn, PyTorch, JAX and ONNX Runtime: the same work, taking turns in one process.
 
-    python bench/peers.py [--threads 1 2] [--sections training prediction products] [--nets F D] [--rounds 9]
+    python bench/peers.py [--quick] [--threads 1 2] [--sections training prediction products] [--nets F D] [--rounds 9]
 
-Each thread count runs in a fresh process, held to that many cores. Writes peers.json, peers.md and peers.png.
+Each section and thread count runs in a fresh process, held to that many cores. Writes peers.json, peers.md and
+peers.png, anew after every section.
 """
 
 from __future__ import annotations
@@ -18,58 +19,69 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import chart
 import machine
 import report
 from nets import NETS
 
-SECTIONS = ("training", "prediction", "products")
+SECTIONS = ("training", "prediction", "products", "details", "quality", "targets")
 RESULTS = Path(__file__).parent / "results"
+QUICK = {"rounds": 3, "seconds": 3.0, "seeds": 2}  # what --quick changes
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="thread counts (default: 1 2)")
-    parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS))
-    parser.add_argument("--nets", nargs="+", choices=list(NETS), help="default: all")
-    parser.add_argument("--rounds", type=int, default=9, help="turns of every candidate (default: 9)")
-    parser.add_argument("--seconds", type=float, default=60, help="most time for one case's rounds (default: 60)")
-    parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results (default: bench/results)")
-    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)  # where a thread count's process writes
-    return parser.parse_args()
+    add = parser.add_argument
+    add("--threads", type=int, nargs="+", default=[1, 2], help="thread counts (default: 1 2)")
+    add("--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="default: all")
+    add("--nets", nargs="+", choices=list(NETS), help="default: all")
+    add("--rounds", type=int, default=9, help="turns of every candidate (default: 9)")
+    add("--seconds", type=float, default=40, help="no round begins later, but for the first 3 (default: 40)")
+    add("--seeds", type=int, default=5, help="of the section quality (default: 5)")
+    add("--quick", action="store_true", help=f"a first look: {', '.join(f'{k} {v:g}' for k, v in QUICK.items())}")
+    add("--keep", action="store_true", help="add to the results in the folder; cases measured again are replaced")
+    add("--output", type=Path, default=RESULTS, help="folder of the results (default: bench/results)")
+    add("--child", type=Path, help=argparse.SUPPRESS)  # where the process of a section writes
+    options = parser.parse_args()
+    if options.quick:
+        vars(options).update(QUICK)
+    return options
 
 
 def measure_here(options: argparse.Namespace) -> dict[str, Any]:
-    """All sections at one thread count, in this process."""
-    (threads,) = options.threads
+    """One section at one thread count, in this process."""
+    (threads,), (section,) = options.threads, options.sections
     from measure import measure
 
     warnings.filterwarnings("ignore", module="sklearn")
     skipped: list[str] = []
 
     def skip(name: str, reason: str) -> None:
-        note = f"{name}: {reason}"
+        note = f"{section}, {name}: {reason}"
         if note not in skipped:
             skipped.append(note)
             print(f"  skipped {note}", flush=True)
 
-    about = machine.describe(threads)
-    sections: dict[str, list[Any]] = {}
-    for name in options.sections:
-        sections[name] = []
-        for case in importlib.import_module(name).cases(threads, options.nets):
-            print(f"  {threads} thread(s), {name}: {case.name}", flush=True)
+    about, cases = machine.describe(threads), []
+    if section == "quality":
+        import quality
+
+        cases = quality.results(threads, options.seeds, skip)
+    else:
+        for case in importlib.import_module(section).cases(threads, options.nets):
+            print(f"  {threads} thread(s), {section}: {case.name}", flush=True)
             times = measure(case, options.rounds, options.seconds, skip)
-            sections[name].append({"name": case.name, "calls": case.calls, "flops": case.flops, "times": times})
-    return {"machine": about, "sections": sections, "skipped": skipped}
+            cases.append({"name": case.name, "flops": case.flops, "unit": case.unit, "times": times})
+    return {"machine": about, "cases": cases, "skipped": skipped}
 
 
-def measure_apart(options: argparse.Namespace, threads: int) -> dict[str, Any]:
+def measure_apart(options: argparse.Namespace, section: str, threads: int) -> dict[str, Any]:
     """The same in a fresh process, whose libraries start with that many threads."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "run.json")
-        command = [sys.executable, __file__, "--child", str(out), "--threads", str(threads)]
-        command += ["--rounds", str(options.rounds), "--seconds", str(options.seconds)]
-        command += ["--sections", *options.sections]
+        command = [sys.executable, __file__, "--child", str(out), "--threads", str(threads), "--sections", section]
+        for name in ("rounds", "seconds", "seeds"):
+            command += [f"--{name}", str(getattr(options, name))]
         if options.nets:
             command += ["--nets", *options.nets]
         with machine.cores(threads):
@@ -77,19 +89,50 @@ def measure_apart(options: argparse.Namespace, threads: int) -> dict[str, Any]:
         return json.loads(out.read_text(encoding="utf-8"))
 
 
+def add(results: dict[str, Any], section: str, threads: int, made: dict[str, Any]) -> None:
+    """Put a section's cases where they belong."""
+    if section == "quality":
+        results["quality"] = made["cases"]
+    runs = {run["machine"]["threads"]: run for run in results["runs"]}
+    run = runs.setdefault(threads, {"sections": {}, "skipped": []})
+    run["machine"] = made["machine"]
+    if section != "quality":
+        cases = {case["name"]: case for case in run["sections"].get(section, [])}
+        cases |= {case["name"]: case for case in made["cases"]}
+        run["sections"][section] = list(cases.values())
+    run["skipped"] = sorted({*run["skipped"], *made["skipped"]})
+    results["runs"] = [runs[n] for n in sorted(runs)]
+
+
+def save(results: dict[str, Any], options: argparse.Namespace) -> str:
+    """Write the files; returns the report."""
+    if "targets" in options.sections:
+        import targets
+
+        results["targets"] = targets.lines(results["runs"])
+    options.output.mkdir(parents=True, exist_ok=True)
+    text = report.markdown(results)
+    Path(options.output, "peers.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+    Path(options.output, "peers.md").write_text(text, encoding="utf-8")
+    chart.draw(results["runs"], Path(options.output, "peers.png"))
+    return text
+
+
 def main() -> None:
     options = arguments()
     if options.child:
         options.child.write_text(json.dumps(measure_here(options)), encoding="utf-8")
         return
-    runs = [measure_apart(options, threads) for threads in options.threads]
-    options.output.mkdir(parents=True, exist_ok=True)
-    Path(options.output, "peers.json").write_text(json.dumps(runs, indent=1), encoding="utf-8")
-    text = report.markdown(runs)
-    Path(options.output, "peers.md").write_text(text, encoding="utf-8")
-    print(f"\n{text}")
-    if not report.chart(runs, Path(options.output, "peers.png")):
-        print("no chart: it needs matplotlib and the training section")
+    results: dict[str, Any] = {"runs": [], "quality": [], "targets": []}
+    if options.keep:
+        results = json.loads(Path(options.output, "peers.json").read_text(encoding="utf-8"))
+    for section in options.sections:
+        if section == "targets":
+            continue
+        for threads in [max(options.threads)] if section == "quality" else options.threads:
+            add(results, section, threads, measure_apart(options, section, threads))
+            save(results, options)
+    print(f"\n{save(results, options)}")
     print(f"saved in {os.path.relpath(options.output)}")
 
 

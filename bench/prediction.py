@@ -7,9 +7,10 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from machine import candidates
 from measure import Case, Run
 from nets import PREDICTED, Net
-from training import nncore_model, nncore_precisions, sklearn_run, torch_model
+from training import nncore_model, sklearn_run, torch_model
 
 MANY = 10_000
 Predict = Callable[[Any], object]
@@ -20,10 +21,14 @@ def cases(threads: int, names: list[str] | None = None) -> Iterator[Case]:
     nets = [net for net in PREDICTED.values() if not names or net.name in names]
     for rows, chosen, calls in ((1, nets, 1000), (MANY, nets[-1:], 1)):
         for net in chosen:
-            yield Case(f"{rows:,} × {net.shape}".replace(",", " "), calls, candidates(net, threads, rows, calls))
+            yield Case(case_name(rows, net), calls, runs(net, threads, rows, calls), rows * net.forward_flops)
 
 
-def candidates(net: Net, threads: int, rows: int, calls: int) -> dict[str, Callable[[], Run]]:
+def case_name(rows: int, net: Net) -> str:
+    return f"{rows:,} × {net.shape}".replace(",", " ")
+
+
+def runs(net: Net, threads: int, rows: int, calls: int) -> dict[str, Callable[[], Run]]:
     x = np.random.default_rng(1).random((rows, net.widths[0]), dtype=np.float32)
     makers: dict[str, Callable[[], Predict]] = {
         "NumPy": partial(numpy_predict, net),
@@ -32,9 +37,9 @@ def candidates(net: Net, threads: int, rows: int, calls: int) -> dict[str, Calla
         "JAX": partial(jax_predict, net),
         "ONNX Runtime": partial(onnx_predict, net, threads),
     }
-    for precision in nncore_precisions():
-        name = "nncore" if precision == "highest" else f"nncore {precision}"
-        makers[name] = partial(nncore_predict, net, threads, rows, precision)
+    if rows == MANY:
+        makers["PyTorch bf16"] = partial(torch_predict, net, threads, x, bf16=True)
+    makers |= {name: partial(nncore_predict, net, threads, rows, level) for name, level in candidates().items()}
 
     def prepare(maker: Callable[[], Predict]) -> Run:
         predict = maker()
@@ -64,16 +69,17 @@ def sklearn_predict(net: Net) -> Predict:
     return model.predict_proba
 
 
-def torch_predict(net: Net, threads: int, x: Any) -> Predict:
+def torch_predict(net: Net, threads: int, x: Any, bf16: bool = False) -> Predict:
     import torch
 
     torch.set_num_threads(threads)
     model = torch.nn.Sequential(*torch_model(net), torch.nn.Softmax(1)).eval()
-    x = torch.from_numpy(x)
+    dtype = torch.bfloat16 if bf16 else torch.float32
+    model, x = model.to(dtype), torch.from_numpy(x)
 
     def predict(_: Any) -> object:
         with torch.inference_mode():
-            return model(x)
+            return model(x.to(dtype))
 
     return predict
 
@@ -117,7 +123,7 @@ def onnx_predict(net: Net, threads: int) -> Predict:
     return lambda x: session.run(None, {"x": x})
 
 
-def nncore_predict(net: Net, threads: int, rows: int, precision: str) -> Predict:
+def nncore_predict(net: Net, threads: int, rows: int, level: str) -> Predict:
     model = nncore_model(net, threads)
-    model.compile(matmul_precision=precision)
+    model.compile(matmul_precision=level)
     return model if rows == 1 else model.predict

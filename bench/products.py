@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
+from machine import candidates
 from measure import Case, Run
 from nets import PRODUCTS
 
@@ -14,7 +15,7 @@ MOST_CALLS = 20_000
 
 
 def cases(threads: int, names: list[str] | None = None) -> Iterator[Case]:
-    """A case per size; nncore's entry computes on the calling thread, so it appears for one thread only."""
+    """A case per size."""
     for m, k, n in PRODUCTS:
         flops = 2.0 * m * k * n
         calls = int(max(1, min(MOST_CALLS, WORK / flops)))
@@ -25,10 +26,10 @@ def cases(threads: int, names: list[str] | None = None) -> Iterator[Case]:
             "NumPy": partial(numpy_product, a, b),
             "PyTorch": partial(torch_product, a, b, threads),
             "PyTorch bf16": partial(torch_product, a, b, threads, bf16=True),
-            "nncore": partial(nncore_product, a, b, threads),
         }
+        one |= {name: partial(nncore_product, a, b, threads, level) for name, level in candidates().items()}
         repeated = {name: partial(repeat, prepare, calls) for name, prepare in one.items()}
-        yield Case(f"{m}, {k}, {n}", calls, repeated, flops)
+        yield Case(f"{m}, {k}, {n}", calls, repeated, flops, "GFLOP/s")
 
 
 def repeat(prepare: Callable[[], Run], calls: int) -> Run:
@@ -56,12 +57,17 @@ def torch_product(a: np.ndarray, b: np.ndarray, threads: int, bf16: bool = False
     return lambda: torch.mm(x, w, out=out)
 
 
-def nncore_product(a: np.ndarray, b: np.ndarray, threads: int) -> Run:
-    if threads > 1:
-        raise ImportError("nncore's stand-alone product runs on the calling thread")
-    import nncore.runtime
+def nncore_product(a: np.ndarray, b: np.ndarray, threads: int, level: str) -> Run:
+    import nncore as nn
+
+    out = np.empty((len(a), b.shape[1]), np.float32)
+    if hasattr(nn, "matmul"):
+        nn.set_num_threads(threads)
+        return lambda: nn.matmul(a, b, out=out, precision=level)
+    if threads > 1 or level != "highest":
+        raise ImportError("nncore.matmul is missing; its kernel alone computes on one thread")
     from nncore._kernels.dense import gemm
 
-    table, out = nncore.runtime.kernels("float32"), np.empty((len(a), b.shape[1]), np.float32)
+    table = nn.runtime.kernels("float32")
     (m, k), n = a.shape, b.shape[1]
     return lambda: gemm(table, a, b, out, m, n, k)

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+import statistics
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
+
+from machine import same_as
 
 TITLES = {
     "training": "Training step, µs: median (minimum)",
     "prediction": "Prediction, µs: median (minimum)",
     "products": "Product M, K, N, GFLOP/s: median (best)",
+    "details": "Details of nncore: median (minimum)",
 }
+UNITS = {"µs": 1e6, "ms": 1e3, "MB": 1e-6, "": 1.0}  # in one second, or byte; GFLOP/s need the FLOPs
 OURS = "nncore"
 LOW_PRECISION = "bf16"  # in a candidate's name: no rival of float32
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table with aligned columns, the first to the left."""
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], left: Collection[int] = (0,)) -> str:
+    """A Markdown table with aligned columns, those of `left` to the left."""
     lines = [list(head), *map(list, rows)]
     widths = [max(len(line[c]) for line in lines) for c in range(len(head))]
 
     def show(line: Sequence[str]) -> str:
-        cells = [line[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(line[1:], widths[1:], strict=True))]
+        cells = [
+            text.ljust(w) if c in left else text.rjust(w) for c, (text, w) in enumerate(zip(line, widths, strict=True))
+        ]
         return f"| {' | '.join(cells)} |"
 
-    rule = f"|{'-' * (widths[0] + 2)}|{'|'.join('-' * (w + 1) + ':' for w in widths[1:])}|"
+    rule = f"|{'|'.join('-' * (w + 2) if c in left else '-' * (w + 1) + ':' for c, w in enumerate(widths))}|"
     return "\n".join([show(lines[0]), rule, *map(show, lines[1:])])
 
 
@@ -35,13 +41,15 @@ def number(x: float) -> str:
     return f"{x:.{max(0, 2 - len(str(int(x))) + 1)}f}" if x < 100 else f"{x:.0f}"
 
 
-def cell(times: dict[str, Any] | None, flops: float) -> str:
+def cell(times: dict[str, Any] | None, unit: str, flops: float = 0) -> str:
     if times is None:
         return "–"
-    median, minimum = times["median"], times["minimum"]
-    if flops:
-        return f"{number(flops / median / 1e9)} ({number(flops / minimum / 1e9)})"
-    return f"{number(median * 1e6)} ({number(minimum * 1e6)})"
+    figures = (times["median"], times["minimum"])
+    if unit == "GFLOP/s":
+        median, best = (number(flops / t / 1e9) for t in figures)
+    else:
+        median, best = (number(t * UNITS[unit]) for t in figures)
+    return f"{median} ({best})"
 
 
 def names_of(cases: Sequence[dict[str, Any]]) -> list[str]:
@@ -55,77 +63,116 @@ def best_peer(times: dict[str, Any]) -> str | None:
     return min(peers, key=lambda name: times[name]["median"], default=None)
 
 
-def section(title: str, cases: Sequence[dict[str, Any]]) -> str:
-    """The times of every candidate, then how many times faster nncore is than each."""
-    names = names_of(cases)
-    rows = [[c["name"], *(cell(c["times"].get(n), c["flops"]) for n in names)] for c in cases]
-    parts = [f"### {title}", table(["case", *names], rows)]
-    peers = [n for n in names if not n.startswith(OURS)]
+def section(title: str, cases: Sequence[dict[str, Any]], about: dict[str, Any]) -> str:
+    """The times of every candidate, then how many times faster nncore is than each, and its share of the peak."""
+    measured = names_of(cases)
+    peers = [n for n in measured if not n.startswith(OURS)]
+    same = same_as(about["precisions"])
+    absent = {f"{OURS} {level}": f"as {first}" for level, first in same.items() if f"{OURS} {level}" not in measured}
+    rows = [
+        [c["name"], *(cell(c["times"].get(n), c["unit"], c["flops"]) for n in measured), *absent.values()]
+        for c in cases
+    ]
+    parts = [f"### {title}", table(["case", *measured, *absent], rows)]
     ratios = []
     for case in cases:
         times, best = case["times"], best_peer(case["times"])
-        for ours in (n for n in names if n.startswith(OURS) and n in times):
+        for ours in (n for n in measured if n.startswith(OURS) and n in times):
             factors = {p: times[p]["median"] / times[ours]["median"] for p in peers if p in times}
-            against = f"{factors[best]:.2f} ({best})" if best else "–"
             ratios.append(
-                [f"{case['name']}: {ours}", against, *(f"{factors[p]:.2f}" if p in factors else "–" for p in peers)]
+                [
+                    f"{case['name']}: {ours}",
+                    f"{factors[best]:.2f} ({best})" if best else "–",
+                    *(f"{factors[p]:.2f}" if p in factors else "–" for p in peers),
+                    share_of_peak(times[ours]["median"], case["flops"], ours, about),
+                ]
             )
     if ratios and peers:
-        parts += ["Times faster than the best peer in float32, and than each:", table(["case", "best", *peers], ratios)]
+        head = ["case", "best", *peers, "of the peak"]
+        parts += ["Times faster than the best peer in float32, and than each:", table(head, ratios)]
     return "\n\n".join(parts)
 
 
-def machine(about: dict[str, Any]) -> str:
-    peak = about["fma_peak_gflops"]
-    return "\n".join(
-        [
-            f"- {about['cpu']}, {about['cores']} cores; nncore's instruction set: {about['isa'] or 'not installed'}",
-            f"- FMA peak, float32, one core: {f'{peak:.0f} GFLOP/s' if peak else 'not measured (no C compiler)'}; "
-            f"copy, one thread: {about['copy_gb_per_s']:.1f} GB/s; load before the start: {about['load']}",
-            f"- {', '.join(f'{name} {version}' for name, version in about['versions'].items())}; {about['date']}",
+def share_of_peak(seconds: float, flops: float, candidate: str, about: dict[str, Any]) -> str:
+    """The products' part of what this machine's units can do at most, in the type that the candidate computes in."""
+    bf16 = "bfloat16" in about["precisions"].get(candidate.removeprefix(f"{OURS} "), "")
+    peak = about["bf16_peak_gflops" if bf16 else "fma_peak_gflops"]
+    return f"{flops / seconds / peak / 1e9:.0%} {'bf16' if bf16 else 'FMA'}" if flops and peak else "–"
+
+
+def details(title: str, cases: Sequence[dict[str, Any]]) -> str:
+    """A line per candidate: they differ from case to case."""
+    rows = [
+        [f"{case['name']}: {name}", cell(times, case["unit"], case["flops"]), case["unit"]]
+        for case in cases
+        for name, times in case["times"].items()
+    ]
+    return f"### {title}\n\n{table(['case', 'figure', 'unit'], rows)}"
+
+
+def quality(cases: Sequence[dict[str, Any]], computed: dict[str, str]) -> str:
+    """Mean and standard deviation over the seeds."""
+    parts = ["## Training quality: mean ± standard deviation over the seeds"]
+    for case in cases:
+        keys = list(next(iter(case["figures"].values())))
+        seeds = {len(figures[keys[0]]) for figures in case["figures"].values()}
+        rows = [
+            [f"{level} ({computed.get(level, '?')})", *(spread(figures[key], key) for key in keys)]
+            for level, figures in case["figures"].items()
         ]
+        parts += [f"{case['name']}; {max(seeds)} seeds", table(["matmul_precision", *keys], rows)]
+    return "\n\n".join(parts)
+
+
+def spread(figures: Sequence[float], key: str) -> str:
+    mean, deviation = statistics.mean(figures), statistics.stdev(figures) if len(figures) > 1 else 0.0
+    return f"{mean:.2%} ± {deviation:.2%}" if "accuracy" in key else f"{mean:.5f} ± {deviation:.5f}"
+
+
+def targets(lines: Sequence[dict[str, Any]]) -> str:
+    """The marks that were set, and what was reached."""
+    head = ["row", "work", "target", "figure", "reached"]
+    rows = [[str(line[key]) for key in head] for line in lines]
+    verdicts = {
+        row: {line["reached"] for line in lines if line["row"] == row} for row in (line["row"] for line in lines)
+    }
+    whole = sum(found == {"yes"} for found in verdicts.values())
+    missed = sum("no" in found for found in verdicts.values())
+    counts = (
+        f"Of {len(verdicts)} rows {whole} are reached, {missed} are not, {len(verdicts) - whole - missed} are open."
     )
+    return f"## Targets\n\n{counts}\n\n{table(head, rows, left=(1, 4))}"
 
 
-def markdown(runs: Sequence[dict[str, Any]]) -> str:
+def machine(about: dict[str, Any]) -> str:
+    def gflops(value: float | None) -> str:
+        return f"{value:.0f} GFLOP/s" if value else "not measured"
+
+    unit = about["bf16_unit"]
+    lines = [
+        f"{about['cpu']}, {about['cores']} cores; nncore's instruction set: {about['isa'] or 'not installed'}",
+        f"peak of {about['threads']} thread(s): float32 FMA {gflops(about['fma_peak_gflops'])}, bfloat16 dot products "
+        f"{gflops(about['bf16_peak_gflops'])} ({unit}); copy {about['copy_gb_per_s']:.1f} GB/s; "
+        f"load before the start: {about['load']:.2f}",
+        f"matmul_precision: {', '.join(f'{level} = {how}' for level, how in about['precisions'].items())}",
+        f"{', '.join(f'{name} {version}' for name, version in about['versions'].items())}; {about['date']}",
+    ]
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def markdown(results: dict[str, Any]) -> str:
     """The whole report of bench/peers.py."""
-    parts = ["# nncore beside its peers", "", "Made by `python bench/peers.py`; see bench/README.md.", ""]
-    for run in runs:
-        parts += [f"## {run['machine']['threads']} thread(s)", "", machine(run["machine"]), ""]
+    parts = ["# nncore beside its peers", "Made by `python bench/peers.py`; see bench/README.md."]
+    if results["targets"]:
+        parts.append(targets(results["targets"]))
+    for run in results["runs"]:
+        parts += [f"## {run['machine']['threads']} thread(s)", machine(run["machine"])]
         for name, cases in run["sections"].items():
             if cases:
-                parts += [section(TITLES[name], cases), ""]
-        parts += [f"- skipped: {note}" for note in run["skipped"]] + [""]
-    return "\n".join(parts).rstrip() + "\n"
-
-
-def chart(runs: Sequence[dict[str, Any]], path: Path) -> bool:
-    """Training speed relative to the best peer, one panel per thread count; False without matplotlib."""
-    try:
-        import matplotlib
-
-        matplotlib.use("Agg")
-        from matplotlib import pyplot as plt
-    except ImportError:
-        return False
-    panels = [run for run in runs if run["sections"].get("training")]
-    if not panels:
-        return False
-    figure, axes = plt.subplots(len(panels), figsize=(9, 3.5 * len(panels)), squeeze=False, layout="constrained")
-    for axis, run in zip(axes[:, 0], panels, strict=True):
-        cases = run["sections"]["training"]
-        names = names_of(cases)
-        for i, name in enumerate(names):
-            bars = [(k, c["times"], best_peer(c["times"])) for k, c in enumerate(cases) if name in c["times"]]
-            at = [k + (i - (len(names) - 1) / 2) * 0.8 / len(names) for k, _, _ in bars]
-            speed = [t[best]["median"] / t[name]["median"] if best else 1.0 for _, t, best in bars]
-            axis.bar(at, speed, 0.8 / len(names), label=name)
-        axis.set_xticks(range(len(cases)), [c["name"].replace(", ", "\n") for c in cases], fontsize=7)
-        axis.axhline(1, color="black", linewidth=0.5)
-        axis.set_yscale("log")
-        axis.set_ylabel("speed ÷ best peer's")
-        axis.set_title(f"Training steps, {run['machine']['threads']} thread(s), {run['machine']['cpu']}", fontsize=9)
-        axis.legend(fontsize=7, ncols=3)
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
-    return True
+                title = TITLES[name]
+                parts.append(details(title, cases) if name == "details" else section(title, cases, run["machine"]))
+        if run["skipped"]:
+            parts.append("\n".join(f"- skipped: {note}" for note in run["skipped"]))
+    if results["quality"]:
+        parts.append(quality(results["quality"], results["runs"][-1]["machine"]["precisions"]))
+    return "\n\n".join(parts) + "\n"

@@ -8,11 +8,11 @@ import numpy as np
 import numpy_kernels
 import numpy_nets
 import pytest
+from details import update_run
 
 ids = pytest.importorskip("nncore._kernels.table")
 elementwise = pytest.importorskip("nncore._kernels.elementwise")
 loss = pytest.importorskip("nncore._kernels.loss")
-update = pytest.importorskip("nncore._kernels.update")
 runtime = pytest.importorskip("nncore.runtime")
 
 
@@ -70,11 +70,7 @@ def test_loss(pair: Any, name: str, shape: tuple[int, int]) -> None:
 @pytest.mark.parametrize("name", ["sgd", "adam"])
 def test_update(pair: Any, name: str, n: int) -> None:
     """The plain rules; 28 bytes per parameter for Adam, 12 for SGD, in memory traffic where n is large."""
-    w, table = array((n,)), runtime.kernels("float32")
-    g = np.float32(1e-3) * array((n,), seed=1)
-    slots = [np.zeros(n, np.float32) for _ in range(2 if name == "adam" else 0)]
-    # learning_rate, weight_decay, grad_scale, clip_value, momentum, betas, rho, epsilon, nesterov, centered, step
-    rule = np.array([1e-3, 0, 1, np.inf, 0, 0.9, 0.999, 0.9, 1e-7, 0, 0, 100])
     kind = numpy_nets.Adam if name == "adam" else numpy_nets.SGD
-    numpys = kind(w.copy(), g.copy(), 1.0)  # it overwrites g by rate × g, which must not shrink to denormals
-    pair(lambda: update.apply_update(table, name, w, g, slots, rule), numpys.step)
+    g = np.float32(1e-3) * array((n,), seed=1)
+    numpys = kind(array((n,)), g, 1.0)  # it overwrites g by rate × g, which must not shrink to denormals
+    pair(update_run(name, n), numpys.step)

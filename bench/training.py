@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+from machine import candidates
 from measure import Case, Run
 from nets import NETS, Net
 
@@ -15,17 +16,15 @@ def cases(threads: int, names: list[str] | None = None) -> Iterator[Case]:
     for net in NETS.values():
         if names and net.name not in names:
             continue
-        candidates: dict[str, Callable[[], Run]] = {
+        runs: dict[str, Callable[[], Run]] = {
             "NumPy": partial(numpy_run, net),
             "scikit-learn": partial(sklearn_run, net),
             "PyTorch": partial(torch_run, net, threads),
             "PyTorch bf16": partial(torch_run, net, threads, bf16=True),
             "JAX": partial(jax_run, net),
         }
-        for precision in nncore_precisions():
-            name = "nncore" if precision == "highest" else f"nncore {precision}"
-            candidates[name] = partial(nncore_run, net, threads, precision)
-        yield Case(net.label, net.steps, candidates)
+        runs |= {name: partial(nncore_run, net, threads, level) for name, level in candidates().items()}
+        yield Case(net.label, net.steps, runs, net.flops)
 
 
 def numpy_run(net: Net) -> Run:
@@ -134,16 +133,6 @@ def jax_run(net: Net) -> Run:
     return run
 
 
-def nncore_precisions() -> list[str]:
-    """The levels of matmul_precision that differ on this machine."""
-    try:
-        import nncore
-
-        return ["highest", "high", "medium"] if nncore.isa() == "amx" else ["highest"]
-    except (ImportError, AttributeError):
-        return ["highest"]
-
-
 def nncore_model(net: Net, threads: int) -> Any:
     import nncore as nn
 
@@ -156,12 +145,14 @@ def nncore_model(net: Net, threads: int) -> Any:
     return model
 
 
-def nncore_run(net: Net, threads: int, precision: str = "highest") -> Run:
+def nncore_run(net: Net, threads: int, level: str = "highest", **options: Any) -> Run:
+    """An epoch, or what `options` of fit say."""
     model = nncore_model(net, threads)
 
     import nncore as nn
 
     optimizer = (nn.Adam if net.optimizer == "adam" else nn.SGD)(net.learning_rate)
-    model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", matmul_precision=precision)
+    model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", matmul_precision=level)
     x, y = net.data()
-    return lambda: model.fit(x, y, batch_size=net.batch, epochs=1, verbose=0)
+    options = {"batch_size": net.batch, "verbose": 0} | options
+    return lambda: model.fit(x, y, **options)

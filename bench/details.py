@@ -1,0 +1,134 @@
+"""What the other sections leave open: layers, updates, the gather, a second thread, a neighbour, the start, memory.
+
+Candidates are all nncore's, but for the copy that an update is compared with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from machine import copier
+from measure import Case, Run
+from nets import NETS, Net
+from processes import FIRST_STEPS, allocations, first_step, memory, recovery
+from training import nncore_run
+
+LAYERS = [(256, 784, 512), (128, 256, 256)]  # B, I, O
+ACTIVATIONS = ("relu", "tanh", "gelu")
+PARAMETERS = 10_000_000
+ADAM_BYTES = 28  # per parameter: w, m, v are read and written, g is read
+IN_CACHE = 2 << 20  # bytes of data that stay near a core
+STREAMED = 1 << 26  # bytes that no cache holds
+
+
+# The names of the cases, which targets.py looks up.
+LAYER = "layer {}, {}, {} beside its bare product"
+ADAM = f"Adam on {PARAMETERS:,} parameters".replace(",", " ")
+COPY = "copy of as many bytes"
+FIRST = "first call to first step of {}"
+MEMORY = "memory of a fit of {}"
+ALLOCATIONS = "allocations in a step of {}"
+CACHED, STREAMING = "shuffled batches of {}, data in cache", "shuffled batches of {}, data streaming"
+TEAM = "{} thread(s)"  # a candidate of SCALING
+SCALING = "threads in a step of {}"
+NEIGHBOUR = "a neighbour takes a core: until one thread's speed is back"
+
+
+def cases(threads: int, names: list[str] | None = None) -> Iterator[Case]:
+    """Kernels on one thread, whole fits on any number; the nets are all, or those named."""
+    nets = [net for net in NETS.values() if not names or net.name in names]
+    if threads == 1:
+        for shape in LAYERS:
+            yield layer_case(*shape)
+        yield Case(
+            ADAM,
+            1,
+            {COPY: partial(copier, PARAMETERS * ADAM_BYTES // 2), "Adam": partial(update_run, "adam", PARAMETERS)},
+        )
+        for net in nets:
+            if net.name in "FC":
+                libraries = FIRST_STEPS if net.name == "C" else ["nncore"]  # the peers take seconds
+                starts = {library: partial(first_step, library, net) for library in libraries}
+                yield Case(FIRST.format(net.name), 1, starts, unit="ms", own_clock=True)
+                yield Case(
+                    MEMORY.format(net.name),
+                    1,
+                    {key: partial(memory, net, key) for key in ("measured", "allowed")},
+                    unit="MB",
+                    own_clock=True,
+                )
+            if net.name == "F":
+                yield Case(ALLOCATIONS.format(net.name), 1, {"fit": partial(allocations, net)}, unit="", own_clock=True)
+    for net in nets:
+        if net.name in "ABC":
+            for name, size in ((CACHED, IN_CACHE), (STREAMING, STREAMED)):
+                yield gather_case(name.format(net.name), net, threads, size)
+    if threads > 1:
+        for net in nets:
+            teams = {TEAM.format(n): partial(nncore_run, net, n) for n in (1, threads)}
+            yield Case(SCALING.format(net.name), net.steps, teams)
+        yield Case(NEIGHBOUR, 1, {"B": partial(recovery, NETS["B"], threads)}, unit="ms", own_clock=True)
+
+
+def layer_case(rows: int, inputs: int, outputs: int) -> Case:
+    """Y = f(X W + b) beside X W alone."""
+    from nncore import runtime
+    from nncore._kernels.dense import gemm
+
+    rng = np.random.default_rng(0)
+    x, w = rng.random((rows, inputs), np.float32), rng.standard_normal((inputs, outputs), np.float32)
+    b, table = np.ones(outputs, np.float32), runtime.kernels("float32")
+    calls = int(max(1, 3e8 / (2.0 * rows * inputs * outputs)))
+
+    def prepare(options: dict[str, Any]) -> Run:
+        y = np.empty((rows, outputs), np.float32)
+        return repeated(lambda: gemm(table, x, w, y, rows, outputs, inputs, **options), calls)
+
+    runs = {"product": partial(prepare, {})}
+    for name in ACTIVATIONS:
+        options: dict[str, Any] = {"bias": b, "activation": name}
+        if name == "gelu":  # training keeps Z, which its derivative is computed from
+            options["z"] = np.empty((rows, outputs), np.float32)
+        runs[name] = partial(prepare, options)
+    return Case(LAYER.format(rows, inputs, outputs), calls, runs)
+
+
+def repeated(call: Run, calls: int) -> Run:
+    def run() -> None:
+        for _ in range(calls):
+            call()
+
+    return run
+
+
+def update_run(name: str, n: int) -> Run:
+    """One update of n parameters on the calling thread, by the plain rule of that name."""
+    from nncore import runtime
+    from nncore._kernels.update import apply_update
+
+    rng, table = np.random.default_rng(0), runtime.kernels("float32")
+    w, g = rng.standard_normal(n, np.float32), np.float32(1e-3) * rng.standard_normal(n, np.float32)
+    slots = [np.zeros(n, np.float32) for _ in range(2 if name == "adam" else 0)]
+    # learning_rate, weight_decay, grad_scale, clip_value, momentum, betas, rho, epsilon, nesterov, centered, step
+    rule = np.array([1e-3, 0, 1, np.inf, 0, 0.9, 0.999, 0.9, 1e-7, 0, 0, 100])
+    return lambda: apply_update(table, name, w, g, slots, rule)
+
+
+def gather_case(name: str, net: Net, threads: int, size: int) -> Case:
+    """Batches in order are read where they are; shuffled ones cost the shuffle, the gather and the prefetch."""
+    steps = max(4, size // (4 * net.widths[0] * net.batch))
+    net = replace(net, steps=steps)
+    runs: dict[str, Callable[[], Run]] = {
+        order: partial(nncore_run, net, threads, shuffle=order == "shuffled", epochs=max(1, net_epochs(net)))
+        for order in ("shuffled", "in order")
+    }
+    return Case(name, steps * max(1, net_epochs(net)), runs)
+
+
+def net_epochs(net: Net) -> int:
+    """Epochs of about 8 GFLOP together."""
+    return int(8e9 / (net.flops * net.steps))

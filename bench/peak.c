@@ -1,0 +1,91 @@
+/* What one core can do at most: loops of nothing but fused multiply-adds, in float32 and in bfloat16 products that
+ * are accumulated in float32; and a plain copy. machine.py compiles this for the CPU at hand and times it.
+ * Twelve independent chains hide the latency of FMA on every x86 and fit 16 registers. */
+#if defined(__AVX512F__)
+enum { BYTES = 64 };
+#elif defined(__AVX__)
+enum { BYTES = 32 };
+#else
+enum { BYTES = 16 };
+#endif
+typedef float vf __attribute__((vector_size(BYTES)));
+enum { CHAINS = 12 };
+
+double fma_flops(void) { return 2.0 * CHAINS * BYTES / 4; } /* of one pass */
+
+float fma_run(long passes, float a, float b) {
+    vf c[CHAINS], va = a - (vf){0}, vb = b - (vf){0}, sum = {0};
+    for (int k = 0; k < CHAINS; k++) c[k] = (float)k - (vf){0}; /* unlike, or the compiler merges them */
+    for (long i = 0; i < passes; i++)
+        for (int k = 0; k < CHAINS; k++) c[k] = c[k] * va + vb;
+    for (int k = 0; k < CHAINS; k++) sum += c[k];
+    return sum[0];
+}
+
+/* n floats. Compiled so that it stays a loop: memcpy's streaming stores are slower on some machines. */
+void copy_run(long n, float *to, const float *from) {
+    typedef float any __attribute__((vector_size(BYTES), aligned(4), may_alias));
+    enum { LANES = BYTES / 4 };
+    for (long i = 0; i + LANES <= n; i += LANES) *(any *)(to + i) = *(const any *)(from + i);
+}
+
+#if defined(__AMX_BF16__)
+#include <immintrin.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Six tiles accumulate, two hold operands: 16×16 results, 32 products deep. */
+const char *bf16_unit(void) {
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, TILE_DATA = 18 };
+    return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, TILE_DATA) ? "" : "AMX";
+}
+double bf16_flops(void) { return 6 * 2.0 * 16 * 16 * 32; }
+float bf16_run(long passes, float a, float b) {
+    static const struct {
+        unsigned char palette, start, zero[14];
+        unsigned short bytes[16];
+        unsigned char rows[16];
+    } config = {1, 0, {0}, {64, 64, 64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16, 16, 16}};
+    (void)a, (void)b;
+    _tile_loadconfig(&config);
+    /* a tile's number is part of its instruction */
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    _tile_zero(4);
+    _tile_zero(5);
+    _tile_zero(6);
+    _tile_zero(7);
+    for (long i = 0; i < passes; i++) {
+        _tile_dpbf16ps(0, 6, 7);
+        _tile_dpbf16ps(1, 6, 7);
+        _tile_dpbf16ps(2, 6, 7);
+        _tile_dpbf16ps(3, 6, 7);
+        _tile_dpbf16ps(4, 6, 7);
+        _tile_dpbf16ps(5, 6, 7);
+    }
+    _tile_release();
+    return 0;
+}
+#elif defined(__AVX512BF16__)
+#include <immintrin.h>
+
+const char *bf16_unit(void) { return "AVX512-BF16"; }
+double bf16_flops(void) { return CHAINS * 2.0 * 32; }
+float bf16_run(long passes, float a, float b) {
+    __m512 c[CHAINS];
+    __m512bh va = _mm512_cvtne2ps_pbh(_mm512_set1_ps(a), _mm512_set1_ps(a));
+    __m512bh vb = _mm512_cvtne2ps_pbh(_mm512_set1_ps(b), _mm512_set1_ps(b));
+    vf sum = {0};
+    for (int k = 0; k < CHAINS; k++) c[k] = _mm512_set1_ps((float)k);
+    for (long i = 0; i < passes; i++)
+        for (int k = 0; k < CHAINS; k++) c[k] = _mm512_dpbf16_ps(c[k], va, vb);
+    for (int k = 0; k < CHAINS; k++) sum += (vf)c[k];
+    return sum[0];
+}
+#else
+const char *bf16_unit(void) { return ""; }
+double bf16_flops(void) { return 0; }
+float bf16_run(long passes, float a, float b) { return (float)passes * 0 * a * b; }
+#endif
