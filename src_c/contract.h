@@ -143,11 +143,13 @@ typedef struct nn_table {
     void (*update[NN_OPTIMIZERS])(nn_index n, void *w, const void *g, void *const slot[3], const nn_rule *rule);
 
     /* y (rows,n) = rows of a data set, converted: row r is at x + index[r] stride bytes (index NULL: r), its elements
-     * contiguous but perhaps misaligned. Returns the first r with a finite element that overflows, else −1. */
-    nn_index (*gather[NN_SOURCES])(nn_index rows, nn_index n, const void *x, nn_index stride, const int64_t *index, void *y);
+     * contiguous but perhaps misaligned; index has `known` ≥ rows entries, the later ones being fetched ahead for the
+     * next batch. Returns the first r with a finite element that overflows, else −1. */
+    nn_index (*gather[NN_SOURCES])(nn_index rows, nn_index n, const void *x, nn_index stride, const int64_t *index,
+                                   nn_index known, void *y);
     /* The same to int32 labels; returns the first r with an element that is not an integer in [0,classes), else −1. */
     nn_index (*gather_labels[NN_SOURCES])(nn_index rows, nn_index n, const void *x, nn_index stride, const int64_t *index,
-                                          int64_t classes, int32_t *y);
+                                          nn_index known, int64_t classes, int32_t *y);
 
     void (*function[NN_FUNCTIONS])(nn_index n, const void *x, void *y); /* y = f(x); y may be x */
 } nn_table;

@@ -67,6 +67,7 @@ typedef struct nn_run {
     nn_source source[NN_BATCH_SOURCES]; /* x, y, sample weight */
     const int64_t *order;   /* row numbers of the pass, or NULL: 0, 1, 2, … */
     int64_t row, samples;   /* where this batch begins in the pass, and its size */
+    int64_t rows;           /* of the pass */
     int64_t threads;
     nn_tiles *tiles;        /* one per operation */
     char *scratch;          /* threads × scratch_bytes */

@@ -93,7 +93,7 @@ cdef class Run:
     cdef nn_team *team
     cdef int64_t n_ops, update_at, n_out, max_samples, max_threads, copies, workspace
     cdef int64_t op, stage_first, stage_last   # next operation; those of the open stage
-    cdef int64_t rows, batch, steps_left, tile
+    cdef int64_t batch, steps_left, tile
     cdef double deadline
     cdef int reason
     cdef bint step_ready
@@ -215,7 +215,7 @@ cdef class Run:
             raise ValueError(f"batch: expected 1 … {self.max_samples}, got {batch}")
         if not 0 <= row <= rows:
             raise ValueError(f"row: expected 0 … {rows}, got {row}")
-        self.rows, self.batch, self.r.row, self.op = rows, batch, row, 0
+        self.r.rows, self.batch, self.r.row, self.op = rows, batch, row, 0
         self.step_ready = False
 
     def forget(self):
@@ -227,7 +227,7 @@ cdef class Run:
             self.r.source[i].n = 0
         self.held.pop("order", None)
         self.r.order = NULL
-        self.rows = self.r.row = 0
+        self.r.rows = self.r.row = 0
 
     def abandon(self):
         """Forget an unfinished step; it has changed no parameter."""
@@ -356,7 +356,7 @@ cdef class Run:
         """Point the buffers at the next batch; False, with a reason, where there is no next step now."""
         cdef int i
         cdef nn_source *s
-        if self.r.row >= self.rows:
+        if self.r.row >= self.r.rows:
             self.reason = END
             return False
         if self.steps_left == 0:
@@ -372,7 +372,7 @@ cdef class Run:
                 return False
             self.r.base[<int> NN_BUFFER_input + i] = (
                 <char *> s.data + self.r.row * s.stride if s.in_place else <char *> s.copy) if s.n else NULL
-        self.r.samples = min(self.batch, self.rows - self.r.row)
+        self.r.samples = min(self.batch, self.r.rows - self.r.row)
         self.r.nonfinite = 0
         return True
 
@@ -421,7 +421,7 @@ cdef class Run:
         int
             END, TIME or BAD_DATA.
         """
-        cdef int64_t tiles = (self.rows - self.r.row + tile - 1) // tile
+        cdef int64_t tiles = (self.r.rows - self.r.row + tile - 1) // tile
         cdef int threads = <int> min(self.max_threads, tiles)
         self.tile = tile
         self.deadline = nn_seconds() + seconds if seconds else 0
@@ -433,10 +433,10 @@ cdef class Run:
         else:
             with nogil, parallel(num_threads=threads):
                 self.tiles_of(threadid())
-        self.r.row = min(self.rows, self.r.row + min(nn_claim(self.r.tiles), tiles) * tile)
+        self.r.row = min(self.r.rows, self.r.row + min(nn_claim(self.r.tiles), tiles) * tile)
         if self.r.bad_row >= 0:
             return BAD_DATA
-        return END if self.r.row >= self.rows else TIME
+        return END if self.r.row >= self.r.rows else TIME
 
     def call(self, x, out, int64_t rows):
         """Predict `rows` rows on the calling thread: the shortest way, for arrays checked by the caller.
@@ -454,7 +454,7 @@ cdef class Run:
         self.r.source[0].stride = given.len // rows if rows else 0
         self.r.source[0].in_place = 1
         self.r.base[<int> NN_BUFFER_output] = <char *> made.buf
-        self.rows, self.r.row, self.tile, self.deadline = rows, 0, self.max_samples, 0
+        self.r.rows, self.r.row, self.tile, self.deadline = rows, 0, self.max_samples, 0
         nn_tiles_reset(self.r.tiles, 0)
         with nogil:
             self.tiles_of(0)
@@ -477,9 +477,9 @@ cdef class Run:
             s.copy = <char *> s.copy + thread * self.max_samples * s.n * size
         while not (self.deadline and nn_seconds() > self.deadline):
             row = self.r.row + nn_claim(self.r.tiles) * self.tile
-            if row >= self.rows:
+            if row >= self.r.rows:
                 return
-            mine.row, mine.samples = row, min(self.tile, self.rows - row)
+            mine.row, mine.samples = row, min(self.tile, self.r.rows - row)
             mine.base[<int> NN_BUFFER_input] = <char *> s.data + row * s.stride if s.in_place else <char *> s.copy
             mine.base[<int> NN_BUFFER_output] = self.r.base[<int> NN_BUFFER_output] + row * self.n_out * size
             for i in range(self.n_ops):

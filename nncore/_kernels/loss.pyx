@@ -21,7 +21,7 @@ cdef void gather(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noe
     """Rows of source `variant` by number, converted; nothing where they can be read in place."""
     cdef nn_source *source = &run.source[op.variant]
     cdef Span s
-    cdef nn_index bad
+    cdef nn_index bad, known = run.rows - run.row
     cdef const char *data
     cdef const int64_t *order
     if source.in_place or source.data == NULL:
@@ -31,10 +31,11 @@ cdef void gather(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noe
         data = source.data if run.order != NULL else source.data + (run.row + s.first) * source.stride
         order = run.order + run.row + s.first if run.order != NULL else NULL
         if source.classes:
-            bad = run.table.gather_labels[source.type](s.count, source.n, data, source.stride, order, source.classes,
+            bad = run.table.gather_labels[source.type](s.count, source.n, data, source.stride, order,
+                                                       known - s.first, source.classes,
                                                        <int32_t *> source.copy + s.first * source.n)
         else:
-            bad = run.table.gather[source.type](s.count, source.n, data, source.stride, order,
+            bad = run.table.gather[source.type](s.count, source.n, data, source.stride, order, known - s.first,
                                                 <char *> source.copy + s.first * source.n * run.table.itemsize)
         if bad >= 0:
             run.bad_row = order[bad] if order != NULL else run.row + s.first + bad
@@ -142,13 +143,13 @@ def apply_gather(Table table, str source, data, Py_ssize_t stride, Py_ssize_t ro
     cdef View vd = view(data), vo = view(out, None, True), vi
     cdef const int64_t *index = NULL
     cdef int which = SOURCES[source]
-    cdef nn_index bad
+    cdef nn_index bad, known = rows
     if order is not None:
         vi = view(order)
-        index = <const int64_t *> vi.data
+        index, known = <const int64_t *> vi.data, vi.size
     with nogil:
         if classes:
-            bad = table.c.gather_labels[which](rows, n, vd.data, stride, index, classes, <int32_t *> vo.data)
+            bad = table.c.gather_labels[which](rows, n, vd.data, stride, index, known, classes, <int32_t *> vo.data)
         else:
-            bad = table.c.gather[which](rows, n, vd.data, stride, index, vo.data)
+            bad = table.c.gather[which](rows, n, vd.data, stride, index, known, vo.data)
     return bad

@@ -53,9 +53,10 @@ cdef extern from "contract.h" nogil:
     ctypedef void (*nn_activate_backward)(nn_index, nn_index, const void *, nn_index, const void *, nn_index,
                                           void *, nn_index, double) noexcept nogil
     ctypedef void (*nn_update)(nn_index, void *, const void *, void **, const nn_rule *) noexcept nogil
-    ctypedef nn_index (*nn_gather)(nn_index, nn_index, const void *, nn_index, const int64_t *, void *) noexcept nogil
-    ctypedef nn_index (*nn_gather_labels)(nn_index, nn_index, const void *, nn_index, const int64_t *, int64_t,
-                                          int32_t *) noexcept nogil
+    ctypedef nn_index (*nn_gather)(nn_index, nn_index, const void *, nn_index, const int64_t *, nn_index,
+                                   void *) noexcept nogil
+    ctypedef nn_index (*nn_gather_labels)(nn_index, nn_index, const void *, nn_index, const int64_t *, nn_index,
+                                          int64_t, int32_t *) noexcept nogil
     ctypedef double (*nn_rowwise)(const nn_loss *) noexcept nogil
     ctypedef void (*nn_function)(nn_index, const void *, void *) noexcept nogil
 
@@ -164,7 +165,7 @@ cdef extern from "program.h" nogil:
         char **base
         nn_source *source
         const int64_t *order
-        int64_t row, samples, threads
+        int64_t row, samples, rows, threads
         nn_tiles *tiles
         char *scratch
         int64_t scratch_bytes

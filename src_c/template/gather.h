@@ -1,7 +1,7 @@
 /* gather.h: rows of a data set in memory, copied to a batch of `real` (or of int32 labels) and converted.
  *
  * Row r of the batch is row index[r] of the data, which lies anywhere in a matrix larger than the caches, so
- * its lines are asked for some rows ahead. Elements may be misaligned (a field of a packed record).
+ * its lines are asked for some rows ahead, those of the next batch at the end of this one. Elements may be misaligned (a field of a packed record).
  * Integers round to the nearest real. Only float64 → float32 can overflow: results are looked at a few rows at
  * a time, while they are in cache, and compared with their sources only where one is not finite.
  */
@@ -12,7 +12,7 @@
 
 enum {
     LINE_BYTES = 64,
-    AHEAD_BYTES = 2048, /* asked for before they are used: enough to cover the latency of memory */
+    AHEAD_BYTES = 8192, /* asked for before they are used: a small batch arrives while the one before it is computed */
     CHECKED = 2048,     /* elements between two looks */
 };
 
@@ -27,14 +27,24 @@ INLINE void prefetch_row(const char *row, nn_index bytes) {
     __builtin_prefetch(row + bytes - 1);
 }
 
+typedef real vf_bytes __attribute__((vector_size(VECTOR_BYTES), aligned(1), may_alias));
+
+/* What a call of memcpy costs, 10 ns, is a third of a step of a tiny net: (16,8) rows 160 → 20 ns. */
+INLINE void copy_row(nn_index n, const void *x, real *y) {
+    nn_index j = 0;
+    for (; j + LANES <= n; j += LANES) vstore(y + j, *(const vf_bytes *)((const real *)x + j));
+    if (j < n) store_some(y + j, n - j, load_some((const real *)x + j, n - j));
+}
+
 typedef void (*converter)(nn_index n, const void *row, real *y);
 typedef double (*element_of)(const void *row, nn_index j);
 
-INLINE nn_index gather_rows(nn_index rows, nn_index n, const void *x, nn_index stride, const int64_t *index, real *y,
-                            nn_index itemsize, converter convert, int may_overflow, element_of element) {
+INLINE nn_index gather_rows(nn_index rows, nn_index n, const void *x, nn_index stride, const int64_t *index,
+                            nn_index known, real *y, nn_index itemsize, converter convert, int may_overflow,
+                            element_of element) {
     const nn_index bytes = n * itemsize, ahead = rows_ahead(bytes), group = 1 + CHECKED / (n + 1);
     for (nn_index r = 0; r < rows; r++) {
-        if (index && r + ahead < rows) prefetch_row(row_of(x, stride, index, r + ahead), bytes);
+        if (index && r + ahead < known) prefetch_row(row_of(x, stride, index, r + ahead), bytes);
         convert(n, row_of(x, stride, index, r), y + r * n);
         if (may_overflow && (r % group == group - 1 || r == rows - 1)) {
             const nn_index first = r - r % group;
@@ -48,11 +58,11 @@ INLINE nn_index gather_rows(nn_index rows, nn_index n, const void *x, nn_index s
 }
 
 INLINE nn_index gather_labels(nn_index rows, nn_index n, const void *x, nn_index stride, const int64_t *index,
-                              int64_t classes, int32_t *y, nn_index itemsize, element_of element) {
+                              nn_index known, int64_t classes, int32_t *y, nn_index itemsize, element_of element) {
     const nn_index bytes = n * itemsize, ahead = rows_ahead(bytes);
     const double end = classes < INT32_MAX ? (double)classes : 0x1p31;
     for (nn_index r = 0; r < rows; r++) {
-        if (index && r + ahead < rows) prefetch_row(row_of(x, stride, index, r + ahead), bytes);
+        if (index && r + ahead < known) prefetch_row(row_of(x, stride, index, r + ahead), bytes);
         for (nn_index j = 0; j < n; j++) {
             const double label = element(row_of(x, stride, index, r), j); /* exact below 2⁵³ */
             if (!(label >= 0 && label < end && label == (double)(int32_t)label)) return r; /* nan fails */
@@ -68,17 +78,20 @@ INLINE nn_index gather_labels(nn_index rows, nn_index n, const void *x, nn_index
     typedef type any_##name __attribute__((aligned(1), may_alias));                                                \
     INLINE void convert_##name(nn_index n, const void *row, real *restrict y) {                                    \
         const any_##name *restrict x = row;                                                                        \
-        for (nn_index j = 0; j < n; j++) y[j] = (real)x[j];                                                        \
+        if (IS_FLOATING(type) && sizeof(type) == sizeof(real))                                                     \
+            copy_row(n, row, y);                                                                                   \
+        else                                                                                                       \
+            for (nn_index j = 0; j < n; j++) y[j] = (real)x[j];                                                    \
     }                                                                                                              \
     INLINE double element_##name(const void *row, nn_index j) { return (double)((const any_##name *)row)[j]; }     \
     static nn_index gather_##name(nn_index rows, nn_index n, const void *x, nn_index stride, const int64_t *index, \
-                                  void *y) {                                                                       \
-        return gather_rows(rows, n, x, stride, index, y, sizeof(type), convert_##name,                             \
+                                  nn_index known, void *y) {                                                       \
+        return gather_rows(rows, n, x, stride, index, known, y, sizeof(type), convert_##name,                             \
                            IS_FLOATING(type) && sizeof(type) > sizeof(real), element_##name);                      \
     }                                                                                                              \
     static nn_index gather_labels_##name(nn_index rows, nn_index n, const void *x, nn_index stride,                \
-                                         const int64_t *index, int64_t classes, int32_t *y) {                      \
-        return gather_labels(rows, n, x, stride, index, classes, y, sizeof(type), element_##name);                 \
+                                         const int64_t *index, nn_index known, int64_t classes, int32_t *y) {      \
+        return gather_labels(rows, n, x, stride, index, known, classes, y, sizeof(type), element_##name);                 \
     }
 #include "../kernels.def"
 
