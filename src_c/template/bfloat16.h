@@ -15,11 +15,10 @@
 #define STEP ((nn_index)32) /* of k, 16 words */
 #define DOT_KC ((nn_index)1024)
 #define DOT_MC ((nn_index)128)
-#define DOT_NC ((nn_index)256)
 #define A_WORDS (DOT_MC * (DOT_KC / 2 + 16)) /* of one piece; rows not a multiple of 2048 bytes apart, or they share sets of L1 */
-#define B_WORDS (DOT_NC * DOT_KC / 2)
+#define B_WORDS ((nn_index)1 << 18) /* of all pieces */
 #define STRIP_WORDS (PANEL * (DOT_KC / 2))
-#define DOT_SCRATCH ((size_t)(2 * A_WORDS + 2 * B_WORDS + STRIP_WORDS) * sizeof(word))
+#define DOT_SCRATCH ((size_t)(2 * A_WORDS + B_WORDS + STRIP_WORDS) * sizeof(word))
 #define SCRATCH_BYTES (GEMM_SCRATCH > DOT_SCRATCH ? GEMM_SCRATCH : DOT_SCRATCH)
 
 typedef struct dot { /* C (rows ≤ DOT_ROWS, n ≤ PANEL) = [C +] bias + Σ over K words of pairs */
@@ -117,14 +116,15 @@ INLINE void multiply_pieces(const nn_gemm *g, const int pieces) {
     const nn_index M = g->M, N = g->N, K = g->K, kc = depth_of_blocks(K);
     const int a_transposed = g->a_col != 1, b_transposed = g->b_col != 1;
     const nn_index lda = a_transposed ? g->a_col : g->a_row, ldb = b_transposed ? g->b_col : g->b_row;
-    word *const A = g->scratch, *const B = A + 2 * A_WORDS, *const strip = B + 2 * B_WORDS;
+    word *const A = g->scratch, *const B = A + 2 * A_WORDS, *const strip = B + B_WORDS;
     real *const sums = g->Z ? g->Z : g->C;
     const int finish = g->activation != NN_ACTIVATION_linear || g->kept || g->Z || g->nonfinite;
+    const nn_index nc = g->packed ? N : B_WORDS / (pieces * whole_words(kc)) / PANEL * PANEL;
     dot t = {.ldc = g->Z ? g->ldz : g->ldc, .a_piece = A_WORDS};
 
     dot_begin();
-    for (nn_index jc = 0; jc < N; jc += DOT_NC) { /* cuts N, so that packed B fits its buffer */
-        const nn_index cols = least(DOT_NC, N - jc);
+    for (nn_index jc = 0; jc < N; jc += nc) { /* cuts N, so that packed B fits its buffer */
+        const nn_index cols = least(nc, N - jc);
         for (nn_index kb = 0; kb < K; kb += kc) { /* cuts K, in the order of the sums */
             const nn_index depth = least(kc, K - kb);
             t.K = whole_words(depth);
