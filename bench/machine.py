@@ -24,7 +24,6 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 PACKAGES = ("numpy", "scikit-learn", "torch", "jax", "onnxruntime", "nncore-cpu")
 
 PEAK_C = Path(__file__).with_name("peak.c")
-LEVELS = ("highest", "high", "medium")  # of matmul_precision
 
 
 def environment(threads: int) -> dict[str, str]:
@@ -106,8 +105,7 @@ def precisions() -> dict[str, str]:
         import nncore
     except ImportError:
         return {}
-    ask = getattr(nncore, "matmul_precisions", None)
-    return dict(ask()) if ask else dict.fromkeys(LEVELS, "float32")
+    return nncore.matmul_precisions()
 
 
 def same_as(computed: dict[str, str]) -> dict[str, str]:

@@ -61,13 +61,5 @@ def nncore_product(a: np.ndarray, b: np.ndarray, threads: int, level: str) -> Ru
     import nncore as nn
 
     out = np.empty((len(a), b.shape[1]), np.float32)
-    if hasattr(nn, "matmul"):
-        nn.set_num_threads(threads)
-        return lambda: nn.matmul(a, b, out=out, precision=level)
-    if threads > 1 or level != "highest":
-        raise ImportError("nncore.matmul is missing; its kernel alone computes on one thread")
-    from nncore._kernels.dense import gemm
-
-    table = nn.runtime.kernels("float32")
-    (m, k), n = a.shape, b.shape[1]
-    return lambda: gemm(table, a, b, out, m, n, k)
+    nn.set_num_threads(threads)
+    return lambda: nn.matmul(a, b, out=out, precision=level)
