@@ -103,9 +103,11 @@ def products(axis: Any, cases: Sequence[Case], about: dict[str, Any]) -> None:
     """GFLOP/s beside the machine's peaks."""
     bars(axis, cases, lambda case, name: case["flops"] / case["times"][name]["median"] / 1e9, labelled=False)
     axis.set_xticks(range(len(cases)), [case["name"].replace(", ", "\n") for case in cases])
+    top = 1.3 * max(bar.get_height() for bar in axis.patches)
     for key, kind, style in (("fma", "float32 FMA", "--"), ("bf16", about["bf16_unit"], ":")):
         if peak := about[f"{key}_peak_gflops"]:
             axis.axhline(peak, color="black", linewidth=0.8, linestyle=style, label=f"{kind} peak")
+    axis.set_ylim(0, top)  # a peak far above the bars stays outside
     axis.set_title(f"Products M, K, N: GFLOP/s, {about['threads']} thread(s)", fontsize=9)
 
 

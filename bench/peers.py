@@ -39,7 +39,7 @@ def arguments() -> argparse.Namespace:
     add("--seconds", type=float, default=40, help="no round begins later, but for the first 3 (default: 40)")
     add("--seeds", type=int, default=5, help="of the section quality (default: 5)")
     add("--quick", action="store_true", help=f"a first look: {', '.join(f'{k} {v:g}' for k, v in QUICK.items())}")
-    add("--keep", action="store_true", help="add to the results in the folder; cases measured again are replaced")
+    add("--keep", action="store_true", help="add to the results of the same build in the folder, case by case")
     add("--output", type=Path, default=RESULTS, help="folder of the results (default: bench/results)")
     add("--child", type=Path, help=argparse.SUPPRESS)  # where the process of a section writes
     options = parser.parse_args()

@@ -67,13 +67,15 @@ def section(title: str, cases: Sequence[dict[str, Any]], about: dict[str, Any]) 
     """The times of every candidate, then how many times faster nncore is than each, and its share of the peak."""
     measured = names_of(cases)
     peers = [n for n in measured if not n.startswith(OURS)]
-    same = same_as(about["precisions"])
-    absent = {f"{OURS} {level}": f"as {first}" for level, first in same.items() if f"{OURS} {level}" not in measured}
-    rows = [
-        [c["name"], *(cell(c["times"].get(n), c["unit"], c["flops"]) for n in measured), *absent.values()]
-        for c in cases
-    ]
-    parts = [f"### {title}", table(["case", *measured, *absent], rows)]
+    same = {f"{OURS} {level}": f"as {first}" for level, first in same_as(about["precisions"]).items()}
+    columns = [*peers, *(same or (n for n in measured if n not in peers))]
+
+    def shown(case: dict[str, Any], name: str) -> str:
+        absent = name not in measured and name in same
+        return same[name] if absent else cell(case["times"].get(name), case["unit"], case["flops"])
+
+    rows = [[case["name"], *(shown(case, name) for name in columns)] for case in cases]
+    parts = [f"### {title}", table(["case", *columns], rows)]
     ratios = []
     for case in cases:
         times, best = case["times"], best_peer(case["times"])
