@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from nncore._kernels import dense
 from nncore._kernels.table import Table, available
 
 Array = NDArray[Any]
 
+LAYOUTS = [(False, False), (False, True), (True, False), (True, True)]  # A, B transposed
 TABLES = [Table(isa, dtype) for isa in available() for dtype in ("float32", "float64")]
 BAND = 64  # elements: no vector that begins inside an output reaches beyond its band
 
@@ -55,6 +57,10 @@ def normal(table: Table, *shape: int, scale: float = 1.0, key: object = None) ->
     return (scale * generator(shape, key).standard_normal(shape)).astype(table.dtype)
 
 
+def whole(table: Table, *shape: int) -> Array:
+    return generator(shape).integers(-3, 4, shape).astype(table.dtype)
+
+
 class Output:
     """A matrix (rows,cols) for a kernel to write, in a band that must stay as it is.
 
@@ -87,6 +93,16 @@ def output(table: Table, *shape: int, ld: int | None = None, fill: ArrayLike | N
     """An `Output` of the table's type: a vector (n) or a matrix (rows,cols)."""
     rows, cols = (1, *shape) if len(shape) == 1 else shape
     return Output(table.dtype, rows, cols, ld, fill)
+
+
+def multiply(table: Table, a: Array, b: Array, layout: tuple[bool, bool] = (False, False), **options: Any) -> Array:
+    """C = f(A B) from A (M,K) and B (K,N), which are laid out as asked, into a poisoned and guarded C."""
+    (M, K), N = a.shape, b.shape[1]
+    c = output(table, M, N, ld=options.get("ldc", N))
+    at, bt = layout
+    operands = [np.ascontiguousarray(x.T if transposed else x) for x, transposed in ((a, at), (b, bt))]
+    dense.gemm(table, *operands, c.flat, M, N, K, a_transposed=at, b_transposed=bt, **options)
+    return c.written()
 
 
 def assert_close(got: Array, want: Array, tolerance: ArrayLike, what: object = "") -> None:

@@ -127,6 +127,31 @@ def products(table: Table) -> Cases:
         yield f"gemm {M}×{N}×{K} {at} {bt}", case
 
 
+def precisions(table: Table) -> Cases:
+    """Products of a lower precision, and with packed weights W (K,N), or (N,K) for dY Wᵀ."""
+    shapes = [*product([1, 15, 33], [1, 17, 31, 33], [1, 31, 33]), (17, 65, 67), (3, 18, 1030), (129, 35, 70)]
+    for (M, N, K), at, bt, precision in product(shapes, [False, True], [False, True], ["high", "medium"]):
+
+        def case(
+            place: Place, M: int = M, N: int = N, K: int = K, at: bool = at, bt: bool = bt, precision: str = precision
+        ) -> list[Array]:
+            a, b, c, bias = (
+                place(x) for x in (reals(table, M * K), reals(table, K * N), empty(table, M * N), reals(table, N))
+            )
+            options: dict[str, Any] = {"a_transposed": at, "b_transposed": bt, "precision": precision, "bias": bias}
+            dense.gemm(table, a, b, c, M, N, K, **options)
+            inputs, outputs = (N, K) if bt else (K, N)
+            size = table.packed_bytes(precision, bt, inputs, outputs)
+            if not size:
+                return [c]
+            packed, again = place(np.full(size, PATTERN, "u1")), place(empty(table, M * N))
+            dense.pack(table, precision, bt, inputs, outputs, b, packed, 0)
+            dense.gemm(table, a, b, again, M, N, K, **options, packed=packed)
+            return [c, again]
+
+        yield f"gemm {M}×{N}×{K} {at} {bt} {precision}", case
+
+
 def activations(table: Table) -> Cases:
     for name, n in product(ACTIVATIONS, LENGTHS):
 
@@ -262,7 +287,7 @@ def gathers(table: Table) -> Cases:
 
 GROUPS: dict[str, Callable[[Table], Cases]] = {
     f.__name__: f
-    for f in (products, activations, functions, arithmetic, softmaxes, losses, updates, sums, gathers)
+    for f in (products, precisions, activations, functions, arithmetic, softmaxes, losses, updates, sums, gathers)
 }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import reference as ref
 from kernels import (
+    LAYOUTS,
     TABLES,
     Array,
     assert_close,
@@ -22,30 +23,17 @@ from kernels import (
     edges,
     eps,
     generator,
+    multiply,
     normal,
     output,
+    whole,
 )
 
 from nncore._kernels import dense, elementwise
 from nncore._kernels.table import ACTIVATION_KEPT, ACTIVATIONS, Table
 
-LAYOUTS = [(False, False), (False, True), (True, False), (True, True)]  # A, B transposed
 DEPTHS = [0, 1, 2, 3, 17, 255, 256, 257, 383, 384, 385, 511, 512, 513, 1024, 1025]
 ALPHA = 0.3
-
-
-def multiply(table: Table, a: Array, b: Array, layout: tuple[bool, bool] = (False, False), **options: Any) -> Array:
-    """C = f(A B) from A (M,K) and B (K,N), which are laid out as asked, into a poisoned and guarded C."""
-    (M, K), N = a.shape, b.shape[1]
-    c = output(table, M, N, ld=options.get("ldc", N))
-    at, bt = layout
-    operands = [np.ascontiguousarray(x.T if transposed else x) for x, transposed in ((a, at), (b, bt))]
-    dense.gemm(table, *operands, c.flat, M, N, K, a_transposed=at, b_transposed=bt, **options)
-    return c.written()
-
-
-def whole(table: Table, *shape: int) -> Array:
-    return generator(shape).integers(-3, 4, shape).astype(table.dtype)
 
 
 def bound(table: Table, a: Array, b: Array, bias: Array | float = 0.0) -> Array:

@@ -276,3 +276,14 @@ def test_mlp_learns(optimizer: str) -> None:
     losses = [model.step(x, labels) for _ in range(100)]
     assert losses[-1] < 0.15 < losses[0]
     assert (model.predict(x).argmax(axis=1) == labels).mean() > 0.9
+
+
+def test_bfloat16() -> None:
+    """Of the eight bits, ties to even; the largest number is (2 − 2⁻⁷) 2¹²⁷."""
+    top = (2 - 2**-7) * 2.0**127
+    x = [0, 1, 1 + 2**-8, 1 + 3 * 2**-8, -1 - 2**-8 - 2**-20, top, top + 2.0**118, top + 2.0**119, 2.0**-126, 1e-38]
+    expected = [0, 1, 1, 1 + 2**-6, -1 - 2**-7, top, top, np.inf, 2.0**-126, 0]
+    np.testing.assert_array_equal(ref.bfloat16([*x, -np.inf, np.nan]), [*expected, -np.inf, np.nan])
+    x = [1 + 2**-8, 1 + 2**-9 + 2**-18, 3 + 2**-15, -np.inf, top + 2.0**119]
+    expected = [1 + 2**-8, 1 + 2**-9, 3 + 2**-15, -np.inf, top + 2.0**119]
+    np.testing.assert_array_equal(ref.split_bfloat16(x), expected)

@@ -24,6 +24,7 @@ def gemm(
     check: bool = True,
     precision: str = "highest",
     packed: _Array | None = None,
+    column: int = 0,
 ) -> bool: ...
 def pack(
     table: Table, precision: str, transposed: bool, inputs: int, outputs: int, w: _Array, packed: _Array, offset: int

@@ -139,7 +139,7 @@ cdef void dense_backward_weights(const nn_op *op, nn_run *run, int64_t index, nn
 
 def gemm(Table table, a, b, out, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, *, bint a_transposed=False,
          bint b_transposed=False, bias=None, str activation="linear", double alpha=0.0, z=None, kept=None,
-         Py_ssize_t ldc=-1, bint check=True, str precision="highest", packed=None):
+         Py_ssize_t ldc=-1, bint check=True, str precision="highest", packed=None, Py_ssize_t column=0):
     """Compute one block C (M,N) = f(bias + A B) or (A B) ⊙ f′(kept), on the calling thread.
 
     Parameters
@@ -157,7 +157,7 @@ def gemm(Table table, a, b, out, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, *, bi
         Look at the elements of C.
     precision : {"highest", "high", "medium"}
     packed : array, optional
-        What `pack` made of b.
+        What `pack` made of a matrix whose columns from `column` on are b, which is not read then.
 
     Returns
     -------
@@ -187,7 +187,7 @@ def gemm(Table table, a, b, out, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, *, bi
         g.kept, g.ldkept = vkept.data, N
     if packed is not None:
         vpacked = view(packed)
-        g.packed = vpacked.data
+        g.packed, g.column = vpacked.data, column
     if check:
         g.nonfinite = &nonfinite
     g.scratch = aligned(table.c.gemm_scratch)
@@ -203,8 +203,11 @@ def pack(Table table, str precision, bint transposed, nn_index inputs, nn_index 
     """Lay out the weights `w` (inputs,outputs) from byte `offset` of `packed` on, for X W or, transposed, dY Wᵀ."""
     cdef View vw = view(w, table), vp = view(packed, None, True)
     cdef int level = PRECISIONS[precision]
+    cdef int64_t size = table.c.packed_bytes(level, transposed, inputs, outputs)
     cdef void *scratch
-    if vw.size < inputs * outputs or vp.buffer.len < offset + <int64_t> table.c.packed_bytes(level, transposed, inputs, outputs):
+    if not size:
+        raise ValueError(f"precision: products of {precision!r} read weights of shape ({inputs}, {outputs}) as they are")
+    if vw.size < inputs * outputs or vp.buffer.len < offset + size:
         raise ValueError(f"w, packed: too small for weights of shape ({inputs}, {outputs})")
     scratch = aligned(table.c.gemm_scratch)
     with nogil:
