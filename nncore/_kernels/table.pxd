@@ -28,6 +28,7 @@ cdef extern from "contract.h" nogil:
         nn_index ldz
         const void *kept
         nn_index ldkept
+        int part
         int *nonfinite
         void *scratch
 
