@@ -29,7 +29,7 @@ def matmul(a: Any, b: Any, out: Array | None = None, precision: str = "highest")
     out : ndarray, optional
         Receives C: C-contiguous, of C's shape and dtype, and apart from `a` and `b` in memory.
     precision : {"highest", "high", "medium"}, default "highest"
-        A floor on accuracy; `matmul_precisions` says what is computed. float64 has "highest" alone.
+        A floor on accuracy; `matmul_precisions` says what is computed. Fewer than 16 rows are computed as "highest".
 
     Returns
     -------
@@ -46,7 +46,7 @@ def matmul(a: Any, b: Any, out: Array | None = None, precision: str = "highest")
     Notes
     -----
     Uses up to `get_num_threads()` threads where that pays, without the GIL. The bits of an element are the same for any
-    number of threads, and the same whichever other rows `a` has.
+    number of threads, and at "highest" the same whichever other rows `a` has.
 
     Examples
     --------

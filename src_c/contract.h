@@ -53,7 +53,8 @@ enum {
 
 enum { NN_PACK_ROWS = 32 };
 
-/* A block of a product:  C (M,N) = f( bias + Σ_k A(i,k) B(k,j) ),  order: given by K and N alone.
+/* A block of a product:  C (M,N) = f( bias + Σ_k A(i,k) B(k,j) ),  order: given by K, and where A is X and not Xᵀ
+ * by whether the whole product has few columns.
  * A(i,k) = A[i a_row + k a_col], B(k,j) = B[k b_row + j b_col]; of each pair one stride is 1 (X or Xᵀ, W or Wᵀ).
  * Forward: bias, then Z receives the sum where it is not NULL, then C the activation of the sum.
  * Backward: C = Σ ⊙ f′(kept), where `kept` (M,N) is not NULL. Never both. K = 0 gives the sum 0. */
@@ -67,6 +68,7 @@ typedef struct nn_gemm {
     int activation; double alpha;     /* NN_ACTIVATION_linear: none; alpha: its slope or scale */
     void *Z; nn_index ldz;            /* (M,N) or NULL */
     const void *kept; nn_index ldkept;
+    int part;                         /* 1: of the columns of a wider product; 0: all its columns */
     int *nonfinite;                   /* set to 1 if an element of C is inf or nan; NULL: not looked at */
     void *scratch;                    /* table->gemm_scratch bytes, 64-byte aligned, private to the caller */
 } nn_gemm;

@@ -1,7 +1,8 @@
 """Products C = f(bias + A B) and C = (A B) ⊙ f′(kept), against float64 NumPy.
 
 Small whole numbers make every sum exact, whatever its order: then nothing but a wrong element can differ. Random
-reals then show the error of the sums, and that an element's bits depend on K alone.
+reals then show the error of the sums, and that an element's bits depend on K alone, or where X meets few columns
+also on that.
 """
 
 from __future__ import annotations
@@ -82,6 +83,33 @@ def test_many_blocks(table: Table, layout: tuple[bool, bool]) -> None:
 
 
 @each_table
+def test_few_columns(table: Table) -> None:
+    """Exact at any depth and width, whether the columns are all there are or part of a wider product."""
+    depths = sorted({0, 1, *edges(table.lanes, 3 * table.lanes), 16384, 16385, 33000})
+    for K, M, N, layout, part in product(depths, [1, 3, 4, 9], [1, 2, 3, 4], LAYOUTS, [False, True]):
+        if K < 1000 or M == 3:
+            a, b, bias = whole(table, M, K), whole(table, K, N), whole(table, N)
+            for ldc in (N, N + 2):
+                c = multiply(table, a, b, layout, bias=bias, ldc=ldc, part=part)
+                assert_close(c, ref.dense(a, b, bias), 0, (M, N, K, layout, part))
+
+
+@each_table
+def test_few_columns_have_bits_of_their_own(table: Table) -> None:
+    """Those of a row alone, wherever it stands in a batch, and whichever way W lies."""
+    for N, K in product([1, 2, 3], [19, 300]):
+        M = 11
+        a, b, bias = normal(table, M, K), normal(table, K, N), normal(table, N, key="bias")
+        expected = multiply(table, a, b, bias=bias)
+        assert_close(expected, ref.dense(a, b, bias), bound(table, a, b, bias), (N, K))
+        for i, layout in product(range(M), LAYOUTS[:2]):
+            for part in (slice(i, i + 1), slice(i, i + 5), slice(0, i + 1)):
+                assert_same_bits(multiply(table, a[part], b, layout, bias=bias), expected[part], (N, K, part, layout))
+        c = multiply(table, a, b, bias=bias, z=output(table, M, N).flat, ldc=N + 1)
+        assert_same_bits(c, expected, ("rows apart", N, K))
+
+
+@each_table
 def test_error_of_sums(table: Table) -> None:
     mr, nr = table.tile
     for K, layout in product(DEPTHS, LAYOUTS):
@@ -108,7 +136,7 @@ def test_bits_depend_on_depth_alone(table: Table) -> None:
                 part = multiply(table, a[i:j], b, layout, bias=bias)
                 assert_same_bits(part, expected[i:j], ("rows", i, j, K, layout))
             for i, j in [(0, 1), (1, nr), (3, 3 + nr), (nr - 1, 4 * nr + 2), (N - 2, N)]:
-                part = multiply(table, a, b[:, i:j], layout, bias=bias[i:j])
+                part = multiply(table, a, b[:, i:j], layout, bias=bias[i:j], part=True)
                 assert_same_bits(part, expected[:, i:j], ("columns", i, j, K, layout))
 
 
@@ -124,7 +152,8 @@ def test_bits_of_large_products(table: Table) -> None:
         assert_same_bits(multiply(table, a[:5], b, layout), expected[:5], ("rows", layout))
         assert_same_bits(multiply(table, a[-1:], b, layout), expected[-1:], ("row", layout))
         for part in (slice(500, 530), slice(500, 502), slice(7, 8)):
-            assert_same_bits(multiply(table, a, b[:, part], layout), expected[:, part], ("columns", part, layout))
+            c = multiply(table, a, b[:, part], layout, part=True)
+            assert_same_bits(c, expected[:, part], ("columns", part, layout))
 
 
 @each_table

@@ -21,6 +21,7 @@ def gemm(
     z: _Array | None = None,
     kept: _Array | None = None,
     ldc: int = -1,
+    part: bool = False,
     check: bool = True,
     precision: str = "highest",
     packed: _Array | None = None,

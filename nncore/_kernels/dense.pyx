@@ -22,6 +22,7 @@ from numpy import empty
 from nncore._kernels.table import ACTIVATIONS, PRECISIONS
 
 cdef enum:
+    PACKING_ROWS = 16       # fewer do not repay the packing of B for bfloat16: 8 rows are as fast (512×512)
     BLOCKS_PER_THREAD = 4   # enough that a thread whose core is busy elsewhere holds the others up little
     BLOCK_FLOPS = 200_000   # about 2 µs: below this, claiming and packing cost more than they share
 
@@ -66,6 +67,7 @@ cdef void product_block(const nn_table *table, const nn_gemm *whole, int64_t pre
     cdef nn_index i = block // cut.cols * cut.row_block, j = block % cut.cols * cut.col_block
     g.M = min(cut.row_block, whole.M - i)
     g.N = min(cut.col_block, whole.N - j)
+    g.part = cut.cols > 1
     g.A = <const char *> whole.A + i * whole.a_row * size
     g.B = <const char *> whole.B + j * whole.b_col * size
     g.C = <char *> whole.C + (i * whole.ldc + j) * size
@@ -139,7 +141,8 @@ cdef void dense_backward_weights(const nn_op *op, nn_run *run, int64_t index, nn
 
 def gemm(Table table, a, b, out, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, *, bint a_transposed=False,
          bint b_transposed=False, bias=None, str activation="linear", double alpha=0.0, z=None, kept=None,
-         Py_ssize_t ldc=-1, bint check=True, str precision="highest", packed=None, Py_ssize_t column=0):
+         Py_ssize_t ldc=-1, bint part=False, bint check=True, str precision="highest", packed=None,
+         Py_ssize_t column=0):
     """Compute one block C (M,N) = f(bias + A B) or (A B) ⊙ f′(kept), on the calling thread.
 
     Parameters
@@ -153,6 +156,8 @@ def gemm(Table table, a, b, out, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, *, bi
         Receives C, rows `ldc` elements apart (default N).
     bias, z, kept : array, optional
         (N), (M,N) and (M,N), as in contract.h.
+    part : bool, default False
+        The columns are some of a wider product.
     check : bool, default True
         Look at the elements of C.
     precision : {"highest", "high", "medium"}
@@ -175,7 +180,7 @@ def gemm(Table table, a, b, out, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, *, bi
     g.A, g.a_row, g.a_col = va.data, 1 if a_transposed else K, M if a_transposed else 1
     g.B, g.b_row, g.b_col = vb.data, 1 if b_transposed else N, K if b_transposed else 1
     g.C, g.ldc = vc.data, ldc
-    g.activation, g.alpha = ACTIVATIONS[activation], alpha
+    g.activation, g.alpha, g.part = ACTIVATIONS[activation], alpha, part
     if bias is not None:
         vbias = view(bias, table)
         g.bias = vbias.data
@@ -365,7 +370,7 @@ cdef class Products:
         scratch = self.idle.pop() if self.idle else None
         if scratch is None or scratch.threads < threads:
             scratch = Scratch(max(self.float32.c.gemm_scratch, self.float64.c.gemm_scratch), threads)
-        precision = table.c.precision_for(precision, g.K, g.N)
+        precision = table.c.precision_for(precision, g.K, g.N) if g.M >= PACKING_ROWS else 0
         with nogil:
             product_alone(table.c, &g, precision, scratch.memory, threads)
         self.idle.append(scratch)

@@ -32,6 +32,7 @@ cdef extern from "contract.h" nogil:
         nn_index ldz
         const void *kept
         nn_index ldkept
+        int part
         int *nonfinite
         void *scratch
 

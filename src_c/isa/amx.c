@@ -17,7 +17,7 @@
 #define tile_store(t, p, stride) _tile_stored(t, p, stride)
 #define tile_dot(c, a, b) _tile_dpbf16ps(c, a, b)
 #endif
-#define DOT_KERNEL "dot_tiles.h"
+#define BF16_KERNEL "bfloat16_tiles.h"
 #endif
 
 #include "../template/table.h"

@@ -7,7 +7,7 @@
 INLINE vf dot_pairs(vf c, word a, vu b) {
     return (vf)_mm512_dpbf16_ps((__m512)c, (__m512bh)b, (__m512bh)_mm512_set1_epi32((int)a));
 }
-#define DOT_KERNEL "dot_vectors.h"
+#define BF16_KERNEL "bfloat16_vectors.h"
 #endif
 
 #include "../template/table.h"

@@ -13,15 +13,15 @@
  */
 #define PANEL ((nn_index)32)
 #define STEP ((nn_index)32) /* of k, 16 words */
-#define DOT_KC ((nn_index)1024)
-#define DOT_MC ((nn_index)128)
-#define A_WORDS (DOT_MC * (DOT_KC / 2 + 16)) /* of one piece; rows not a multiple of 2048 bytes apart, or they share sets of L1 */
+#define BF16_KC ((nn_index)1024)
+#define BF16_MC ((nn_index)128)
+#define A_WORDS (BF16_MC * (BF16_KC / 2 + 16)) /* of one piece; rows not a multiple of 2048 bytes apart, or they share sets of L1 */
 #define B_WORDS ((nn_index)1 << 18) /* of all pieces */
-#define STRIP_WORDS (PANEL * (DOT_KC / 2))
-#define DOT_SCRATCH ((size_t)(2 * A_WORDS + B_WORDS + STRIP_WORDS) * sizeof(word))
-#define SCRATCH_BYTES (GEMM_SCRATCH > DOT_SCRATCH ? GEMM_SCRATCH : DOT_SCRATCH)
+#define STRIP_WORDS (PANEL * (BF16_KC / 2))
+#define BF16_SCRATCH ((size_t)(2 * A_WORDS + B_WORDS + STRIP_WORDS) * sizeof(word))
+#define SCRATCH_BYTES (GEMM_SCRATCH > BF16_SCRATCH ? GEMM_SCRATCH : BF16_SCRATCH)
 
-typedef struct dot { /* C (rows ≤ DOT_ROWS, n ≤ PANEL) = [C +] bias + Σ over K words of pairs */
+typedef struct dot { /* C (rows ≤ BF16_ROWS, n ≤ PANEL) = [C +] bias + Σ over K words of pairs */
     nn_index rows, n, K;
     const word *A, *B; /* piece 0; the others lie a_piece, b_piece words further on */
     nn_index lda, a_piece, b_piece;
@@ -35,7 +35,7 @@ typedef word vu_any __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(wor
 INLINE vu load_words(const word *p) { return *(const vu_any *)p; }
 INLINE void store_words(word *p, vu v) { *(vu_any *)p = v; }
 
-#include DOT_KERNEL
+#include BF16_KERNEL
 
 #define BITS_INFINITE 0x7f800000
 #define BITS_ROUND_UP 0x7f7f8000 /* the least that rounds to an infinite bfloat16 */
@@ -101,12 +101,12 @@ INLINE void pair_A(nn_index rows, nn_index K, const real *A, nn_index lda, int t
     }
     for (nn_index k = 0; k < K; k += 2 * PANEL) { /* PANEL words at a time */
         const nn_index some = least(2 * PANEL, K - k);
-        pair_rows(rows, some, A + k * lda, lda, p, pieces, strip, DOT_MC);
-        transpose_strip(whole_words(some), rows, (const real *)strip, DOT_MC, (real *)y + k / 2, ldy);
+        pair_rows(rows, some, A + k * lda, lda, p, pieces, strip, BF16_MC);
+        transpose_strip(whole_words(some), rows, (const real *)strip, BF16_MC, (real *)y + k / 2, ldy);
     }
 }
 
-INLINE nn_index depth_of_blocks(nn_index K) { return share(share(K, share(K, DOT_KC)), STEP) * STEP; }
+INLINE nn_index depth_of_blocks(nn_index K) { return share(share(K, share(K, BF16_KC)), STEP) * STEP; }
 
 INLINE void multiply_pieces(const nn_gemm *g, const int pieces) {
     if (g->K == 0) {
@@ -138,9 +138,9 @@ INLINE void multiply_pieces(const nn_gemm *g, const int pieces) {
                 pair_panels(depth, cols, (const real *)g->B + kb * g->b_row + jc * g->b_col, ldb, b_transposed, pieces,
                             strip, B, t.b_piece);
 
-            for (nn_index ic = 0; ic < M; ic += DOT_MC) { /* cuts M, so that packed A does */
-                const nn_index rows = least(DOT_MC, M - ic);
-                const nn_index height = share(share(rows, share(rows, DOT_ROWS)), DOT_GRAIN) * DOT_GRAIN;
+            for (nn_index ic = 0; ic < M; ic += BF16_MC) { /* cuts M, so that packed A does */
+                const nn_index rows = least(BF16_MC, M - ic);
+                const nn_index height = share(share(rows, share(rows, BF16_ROWS)), BF16_GRAIN) * BF16_GRAIN;
                 for (int p = 0; p < pieces; p++)
                     pair_A(rows, depth, (const real *)g->A + ic * g->a_row + kb * g->a_col, lda, a_transposed, p, pieces,
                            strip, A + p * A_WORDS, t.lda);
@@ -165,18 +165,18 @@ INLINE void multiply_pieces(const nn_gemm *g, const int pieces) {
 static void gemm_medium(const nn_gemm *g) { multiply_pieces(g, 1); }
 #define GEMM_MEDIUM gemm_medium
 #define ARITHMETIC_MEDIUM "bfloat16"
-#define MR_MEDIUM DOT_ROWS
+#define MR_MEDIUM BF16_ROWS
 
-#ifdef DOT_SPLITS
+#ifdef BF16_SPLITS
 static void gemm_high(const nn_gemm *g) { multiply_pieces(g, 2); }
 #define GEMM_HIGH gemm_high
 #define ARITHMETIC_HIGH "split bfloat16"
-#define MR_HIGH DOT_ROWS
+#define MR_HIGH BF16_ROWS
 #endif
 
 /* Pieces that a precision's products take weights as; 0: they read the weights themselves. */
 INLINE int pieces_of(int precision) {
-#ifdef DOT_SPLITS
+#ifdef BF16_SPLITS
     if (precision == NN_PRECISION_high) return 2;
 #endif
     return precision == NN_PRECISION_medium;

@@ -4,7 +4,7 @@
 #include "vecmath.h"
 #include "elementwise.h"
 #include "gemm.h"
-#ifdef DOT_KERNEL
+#ifdef BF16_KERNEL
 #include "bfloat16.h"
 #else /* products of all precisions read weights as they are */
 #define SCRATCH_BYTES GEMM_SCRATCH

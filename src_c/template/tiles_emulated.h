@@ -1,4 +1,4 @@
-/* tiles_emulated.h: AMX tiles in plain C, so that dot_tiles.h can be tested where no CPU has them. */
+/* tiles_emulated.h: AMX tiles in plain C, so that bfloat16_tiles.h can be tested where no CPU has them. */
 static _Thread_local struct { _Alignas(64) uint32_t word[16][16]; } tile_registers[8];
 
 static inline float half_value(uint32_t word, int upper) {

@@ -1,10 +1,10 @@
-/* dot_vectors.h: the dot kernel of bfloat16.h in vector registers, for one piece: MR × 2 vectors of C.
+/* bfloat16_vectors.h: the dot kernel of bfloat16.h in vector registers, for one piece: MR × 2 vectors of C.
  *
  * One step of k, a word, loads a row of a panel of B and takes a word from each row of A, as tile.h does with reals.
  * Three pieces' products would cost one and a half times the instructions of float32: there is no "high" here.
  */
-#define DOT_ROWS ((nn_index)MR)
-#define DOT_GRAIN ((nn_index)1)
+#define BF16_ROWS ((nn_index)MR)
+#define BF16_GRAIN ((nn_index)1)
 #define dot_begin() ((void)0)
 #define dot_end() ((void)0)
 
@@ -40,15 +40,15 @@ INLINE void dot_rows(const int m, const int nv, const dot *t) {
         }
 }
 
-#define DOT(m)                                                      \
+#define PAIRS(m)                                                    \
     static void dot_##m##_1(const dot *t) { dot_rows(m, 1, t); } \
     static void dot_##m##_2(const dot *t) { dot_rows(m, 2, t); }
-EACH_M(DOT)
+EACH_M(PAIRS)
 
 INLINE void dot_block(const dot *t, int pieces) {
-#define DOT_1(m) dot_##m##_1,
-#define DOT_2(m) dot_##m##_2,
-    static void (*const kernels[2][MR])(const dot *) = {{EACH_M(DOT_1)}, {EACH_M(DOT_2)}};
+#define PAIRS_1(m) dot_##m##_1,
+#define PAIRS_2(m) dot_##m##_2,
+    static void (*const kernels[2][MR])(const dot *) = {{EACH_M(PAIRS_1)}, {EACH_M(PAIRS_2)}};
     assert(pieces == 1);
     (void)pieces;
     kernels[t->n > LANES][t->rows - 1](t);

@@ -1,13 +1,13 @@
-/* dot_tiles.h: the dot kernel of bfloat16.h in AMX tiles: 2 × 2 tiles of C, 32 × 32 reals.
+/* bfloat16_tiles.h: the dot kernel of bfloat16.h in AMX tiles: 2 × 2 tiles of C, 32 × 32 reals.
  *
  * Tiles 0-3 are C, 4 and 5 rows of A, 6 and 7 columns of B. With two pieces each of the eight tiles of a step is
  * loaded once for twelve products; rows of either half meet them in the same order: lo hi, hi hi, hi lo.
  * C passes through memory that stays in L1: tiles know neither bias nor masks. Rows of A beyond `rows` are whatever
  * the buffer holds; they end in rows of C that are not stored.
  */
-#define DOT_ROWS ((nn_index)32)
-#define DOT_GRAIN ((nn_index)16)
-#define DOT_SPLITS 1
+#define BF16_ROWS ((nn_index)32)
+#define BF16_GRAIN ((nn_index)16)
+#define BF16_SPLITS 1
 #define TILE_SIDE ((nn_index)16) /* rows of a tile, words of a row */
 
 static const struct {
