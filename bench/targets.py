@@ -84,7 +84,7 @@ class Target:
         return line | {"figures": figures, "figure": shown, "reached": "yes" if reached else "no"}
 
     def show(self, x: float) -> str:
-        return f"{x:.1%}" if self.unit == "%" else f"{number(x) if x > 0 else x:} {self.unit}".rstrip()
+        return f"{x:.1%}" if self.unit == "%" else f"{number(x) if x > 0 else f'{x:.2g}'} {self.unit}".rstrip()
 
 
 def lines(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
