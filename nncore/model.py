@@ -106,8 +106,10 @@ class Model(Structure):
         metrics, weighted_metrics : list of (str or Metric), optional
             Shown beside the loss; the latter take account of `sample_weight`.
         matmul_precision : {"highest", "high", "medium"}
-            A floor on the accuracy of products: the dtype's own, about 16 bits, or bfloat16 inputs. This version
-            computes all three as "highest".
+            A floor on the accuracy of products: the dtype's own, about 16 bits, or bfloat16 inputs. Where the CPU has
+            no faster arithmetic of that accuracy, where sizes are too small to gain by it, and in float64 models,
+            products are computed as "highest". Lower ones flush numbers below 2⁻¹²⁶ to zero; at "medium" 3.397e38
+            and more round to infinity.
 
         Raises
         ------
@@ -123,15 +125,23 @@ class Model(Structure):
         self.objective = goal
 
     def _prepare(self, graph: Graph, goal: Objective) -> None:
-        """Check that the objective fits the graph, and make the optimizer's state."""
+        """Check that the objective fits the graph, or else change nothing, and make the optimizer's state."""
+        state = graph.state
+        packed, trained = state.packed, [p.trainable for p in state.parameters]
+        state.packed = packing.packed_weights(state, goal.matmul_precision)
         for layer in graph.layers:
             for p in layer.parameters:
                 p.trainable = layer.trainable
+        try:
+            if goal.loss is not None:
+                compiling.step(graph, goal, training=True, weighted=False, max_samples=1)
+        except ValueError:
+            state.packed = packed
+            for p, trainable in zip(state.parameters, trained, strict=True):
+                p.trainable = trainable
+            raise
         self._steppers = {}
         self._predictor = None  # its products may have another precision
-        graph.state.packed = packing.packed_weights(graph.state, goal.matmul_precision)
-        if goal.loss is not None:
-            compiling.step(graph, goal, training=True, weighted=False, max_samples=1)  # or raises
         self.slots = {name: graph.state.like() for name in goal.optimizer.slots if name}
         goal.optimizer.iterations = 0
 
