@@ -240,27 +240,26 @@ def diverge(made: nn.Model, path: Path) -> None:
         made.train_on_batch(np.full_like(X, 3e38), Y)
 
 
-def stop_in_the_middle(made: nn.Model, path: Path) -> None:
-    def stop(batch: int, logs: Any) -> None:
+def interrupt(index: int, logs: Any) -> None:
+    if index == 1:
         raise KeyboardInterrupt
 
+
+def stop_in_the_middle(made: nn.Model, path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        made.fit(X, Y, verbose=0, callbacks=[LambdaCallback(on_train_batch_end=stop)])
+        made.fit(X, Y, verbose=0, callbacks=[LambdaCallback(on_train_batch_end=interrupt)])
 
 
 def back_up(made: nn.Model, path: Path) -> None:
+    """What a killed process leaves is all that this fit takes: the epoch had come to its end."""
     donor = stack(made.objective.matmul_precision)
     networks.randomize(donor, scale=0.1)
     with pytest.raises(KeyboardInterrupt):
         donor.fit(
-            X, Y, verbose=0, callbacks=[BackupAndRestore(path, 1), LambdaCallback(on_epoch_begin=interrupt_second)]
+            X, Y, epochs=2, verbose=0, callbacks=[BackupAndRestore(path), LambdaCallback(on_epoch_begin=interrupt)]
         )
-    made.fit(X, Y, epochs=1, verbose=0, callbacks=[BackupAndRestore(path)])  # done already: it only takes the weights
-
-
-def interrupt_second(epoch: int, logs: Any) -> None:
-    if epoch:
-        raise KeyboardInterrupt
+    made.fit(X, Y, epochs=1, verbose=0, callbacks=[BackupAndRestore(path)])
+    assert_all_same(made.get_weights(), donor.get_weights())
 
 
 WRITERS: dict[str, Callable[[nn.Model, Path], object]] = {
@@ -276,6 +275,7 @@ WRITERS: dict[str, Callable[[nn.Model, Path], object]] = {
     "best weights": restore_best,
     "divergence": diverge,
     "interrupt": stop_in_the_middle,
+    "backup": back_up,
 }
 
 
