@@ -124,15 +124,23 @@ class Model(Structure):
         self.objective = goal
 
     def _prepare(self, graph: Graph, goal: Objective) -> None:
-        """Check that the objective fits the graph, and make the optimizer's state."""
+        """Check that the objective fits the graph, or else change nothing, and make the optimizer's state."""
+        state = graph.state
+        packed, trained = state.packed, [p.trainable for p in state.parameters]
+        state.packed = packing.packed_weights(state, goal.matmul_precision)
         for layer in graph.layers:
             for p in layer.parameters:
                 p.trainable = layer.trainable
+        try:
+            if goal.loss is not None:
+                compiling.step(graph, goal, training=True, weighted=False, max_samples=1)
+        except ValueError:
+            state.packed = packed
+            for p, trainable in zip(state.parameters, trained, strict=True):
+                p.trainable = trainable
+            raise
         self._steppers = {}
         self._predictor = None  # its products may have another precision
-        graph.state.packed = packing.packed_weights(graph.state, goal.matmul_precision)
-        if goal.loss is not None:
-            compiling.step(graph, goal, training=True, weighted=False, max_samples=1)  # or raises
         self.slots = {name: graph.state.like() for name in goal.optimizer.slots if name}
         goal.optimizer.iterations = 0
 

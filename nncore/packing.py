@@ -20,7 +20,7 @@ class Packed:
     """The packed copies of a model's weights.
 
     A program asks for the copies that it reads while it is built; memory is taken when the first one runs. After a
-    training step they are true again, for the update writes them; whoever else writes weights sets `stale`.
+    training step they are true again, for the update writes them; whoever else writes weights calls `State.changed`.
 
     Parameters
     ----------
@@ -34,8 +34,13 @@ class Packed:
         self.places: dict[tuple[str, bool], tuple[int, Parameter]] = {}  # (path, transposed) → first byte
         self.size = 0
         self.buffer: Array | None = None
-        self.stale = True
+        self.version = -1  # of the weights, when copies were made of them
         self.lock = Lock()
+
+    @property
+    def stale(self) -> bool:
+        """Whether weights were written since then."""
+        return self.version != self.state.version
 
     def place(self, kernel: Parameter, transposed: bool) -> int | None:
         """First byte of the copy for X W or, transposed, dY Wᵀ; None where products pack as they go."""
@@ -56,18 +61,21 @@ class Packed:
 
     def memory(self) -> Array:
         """All copies."""
-        if self.buffer is None:
-            self.buffer = aligned_zeros(self.size, np.uint8)
+        with self.lock:
+            if self.buffer is None:
+                self.buffer = aligned_zeros(self.size, np.uint8)
         return self.buffer
 
     def refresh(self) -> None:
-        """Make all copies anew."""
+        """Make all copies anew; weights that are written meanwhile leave them stale."""
+        memory = self.memory()
         with self.lock:
+            version = self.state.version
             for (_, transposed), (place, kernel) in self.places.items():
                 inputs, outputs = kernel.shape
                 w = self.state.view(kernel)
-                dense.pack(self.table, self.precision, transposed, inputs, outputs, w, self.memory(), place)
-            self.stale = False
+                dense.pack(self.table, self.precision, transposed, inputs, outputs, w, memory, place)
+            self.version = version
 
 
 def packed_weights(state: State, precision: str) -> Packed | None:

@@ -94,12 +94,12 @@ class State:
             if self.size * self.dtype.itemsize >= 2**62:
                 raise ValueError(f"{p.path}: expected a shape that fits into memory, got {p.shape}")
         self.values = aligned_zeros(self.size, dtype)
+        self.version = 0  # counts what was written to the values, updates excepted
         self.packed: Packed | None = None
 
     def changed(self) -> None:
         """To be called after the values were written: copies of them are no longer true."""
-        if self.packed:
-            self.packed.stale = True
+        self.version += 1
 
     def initialize(self, rng: np.random.Generator) -> None:
         """Draw all initial values, in the order of the parameters."""

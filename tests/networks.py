@@ -11,10 +11,13 @@ from functools import cache, reduce
 from typing import Any
 
 import numpy as np
+import pytest
 import reference as ref
 from numpy.typing import NDArray
 
 import nncore as nn
+from nncore import runtime
+from nncore._kernels.table import Table
 
 Array = NDArray[Any]
 
@@ -26,6 +29,12 @@ ELEMENTWISE = ["relu", "leaky_relu", "elu", "selu", "sigmoid", "tanh", "softplus
 def mask(n: int, seed: int, layer: int, step: int, rate: float) -> Array:
     """Factors that dropout number `layer` of a model applies at a training step."""
     return ref.dropout_mask(n, 0, (seed, layer << 48 ^ step), rate)
+
+
+def use_isa(isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run models made from now on with the kernels of an instruction set."""
+    tables = {dtype: Table(isa, dtype) for dtype in ("float32", "float64")}
+    monkeypatch.setattr(runtime, "_tables", tables)
 
 
 def activated(activation: Any, z: Array) -> Array:

@@ -18,11 +18,11 @@ import networks
 import numpy as np
 import pytest
 from kernels import assert_same_bits
+from networks import use_isa
 from numpy.typing import NDArray
 
 import nncore as nn
 from nncore import optimizers, running, runtime
-from nncore._kernels.table import Table
 
 Array = NDArray[Any]
 
@@ -33,11 +33,6 @@ ROWS = 230
 def teams(monkeypatch: pytest.MonkeyPatch) -> None:
     """Use all threads that a model is given, however small its work."""
     monkeypatch.setattr(running, "PARALLEL_FLOPS", 0)
-
-
-def use_isa(isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    tables = {dtype: Table(isa, dtype) for dtype in ("float32", "float64")}
-    monkeypatch.setattr(runtime, "_tables", tables)
 
 
 def every_layer(threads: int = 1, dtype: str = "float32", seed: int = 5) -> nn.Model:
