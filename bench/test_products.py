@@ -39,7 +39,7 @@ def test_product(pair: Any, shape: tuple[int, int, int]) -> None:
 
 @pytest.mark.benchmark(group="products of backpropagation")
 @pytest.mark.parametrize("which", ["dW", "dX"])
-@pytest.mark.parametrize("shape", [(32, 784, 128), (256, 784, 512), (256, 512, 10)], ids=by)
+@pytest.mark.parametrize("shape", [(4, 784, 128), (32, 784, 128), (256, 784, 512), (256, 512, 10)], ids=by)
 def test_backward(pair: Any, shape: tuple[int, int, int], which: str) -> None:
     """dW (I,O) = Xᵀ dY and dX (B,I) = dY Wᵀ of a layer given as B, I, O."""
     batch, i, o = shape

@@ -73,6 +73,18 @@ def test_every_depth(table: Table) -> None:
 
 
 @each_table
+def test_every_height_of_short_products(table: Table) -> None:
+    """Short sums go through other tiles, up to some depth and width; their bits are those of a narrow block."""
+    for K, M, N, layout in product([1, 2, 8, 9], range(1, 12), [4 * table.lanes, 127, 130], LAYOUTS):
+        a, b = whole(table, M, K), whole(table, K, N)
+        assert_close(multiply(table, a, b, layout, ldc=N + 1), ref.float64(a) @ b, 0, (M, N, K, layout))
+        a, b = normal(table, M, K), normal(table, K, N)
+        expected = multiply(table, a, b[:, :5], layout, part=True)
+        c = np.ascontiguousarray(multiply(table, a, b, layout)[:, :5])
+        assert_same_bits(c, expected, (M, N, K, layout))
+
+
+@each_table
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_many_blocks(table: Table, layout: tuple[bool, bool]) -> None:
     """Past every block of rows, columns and depth, and with operands that are copied first."""

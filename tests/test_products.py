@@ -189,8 +189,9 @@ def threads() -> Any:
     nn.set_num_threads(None)
 
 
-def test_threads_change_no_bit(threads: Any) -> None:
-    m, k, n = 130, 300, 210
+@pytest.mark.parametrize("size", [(130, 300, 210), (14, 1000, 129)])  # the latter leaves one column to a block
+def test_threads_change_no_bit(threads: Any, size: tuple[int, int, int]) -> None:
+    m, k, n = size
     assert 2 * m * n * k > PARALLEL_FLOPS
     a, b = (generator(i).standard_normal(shape).astype(np.float32) for i, shape in enumerate([(m, k), (k, n)]))
     for x, w in ((a, b), (b.T, a.T), (np.asfortranarray(a), b), (a, np.asfortranarray(b))):
