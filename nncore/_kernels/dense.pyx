@@ -55,7 +55,11 @@ cdef void product_block(const nn_table *table, const nn_gemm *whole, const Grid 
     """Compute one block of a product."""
     cdef nn_gemm g = whole[0]
     cdef nn_index size = table.itemsize
-    cdef nn_index i = block // cut.cols * cut.row_block, j = block % cut.cols * cut.col_block
+    cdef nn_index i, j
+    if whole.nonfinite != NULL:  # dW: strips of rows, which the update gives to the same thread
+        i, j = block // cut.cols * cut.row_block, block % cut.cols * cut.col_block
+    else:  # strips of columns
+        i, j = block % cut.rows * cut.row_block, block // cut.rows * cut.col_block
     g.M = min(cut.row_block, whole.M - i)
     g.N = min(cut.col_block, whole.N - j)
     g.A = <const char *> whole.A + i * whole.a_row * size
@@ -78,7 +82,7 @@ cdef void product(nn_gemm *g, nn_run *run, int64_t index, nn_member *me) noexcep
         run.table.gemm(g)
         return
     cut = grid(run.table, g, run.threads)
-    while nn_next_tile(&run.tiles[index], me, cut.rows * cut.cols):
+    while nn_next_tile(&run.tiles[index * run.threads], me, cut.rows * cut.cols):
         product_block(run.table, g, &cut, me.tile)
 
 
