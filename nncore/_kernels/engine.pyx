@@ -19,14 +19,19 @@ from nncore._kernels.table cimport (
     NN_OP_dense_backward_input, NN_OP_dense_backward_weights, NN_OP_dense_forward, NN_OP_dropout, NN_OP_gather,
     NN_OP_loss, NN_OP_metric, NN_OP_multiply, NN_OP_norms, NN_OP_penalty, NN_OP_rescale, NN_OP_softmax,
     NN_OP_softmax_backward, NN_OP_update, Table, View, aligned, nn_chunk, nn_claim, nn_member, nn_op,
-    nn_openmp_runtime, nn_region_threads, nn_rule, nn_run, nn_seconds, nn_source, nn_team, nn_team_await,
-    nn_team_open, nn_team_reset, nn_tiles, nn_tiles_await, nn_tiles_offer, nn_tiles_reset, share, view,
+    nn_openmp_runtime, nn_prepare_for_forks, nn_region_threads, nn_rule, nn_run, nn_seconds, nn_source,
+    nn_team, nn_team_await, nn_team_open, nn_team_reset, nn_tiles, nn_tiles_await, nn_tiles_offer, nn_tiles_reset,
+    share, view,
 )
 
 
 def openmp_runtime():
     """File name of the OpenMP runtime that this module calls, or what stands in for it."""
     return nn_openmp_runtime().decode()
+
+
+if nn_prepare_for_forks():
+    raise MemoryError
 
 
 # Why `run` came back.

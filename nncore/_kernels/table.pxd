@@ -188,6 +188,7 @@ cdef extern from "team.h" nogil:
     long nn_claim(nn_tiles *)
     double nn_seconds()
     int nn_region_threads()
+    int nn_prepare_for_forks()
     const char *nn_openmp_runtime()
 
 
