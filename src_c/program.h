@@ -69,7 +69,7 @@ typedef struct nn_run {
     int64_t row, samples;   /* where this batch begins in the pass, and its size */
     int64_t rows;           /* of the pass */
     int64_t threads;
-    nn_tiles *tiles;        /* one per operation */
+    nn_tiles *tiles;        /* (operations, threads) */
     char *scratch;          /* threads × scratch_bytes */
     int64_t scratch_bytes;
     uint64_t seed;

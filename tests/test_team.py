@@ -1,4 +1,4 @@
-"""Threads that come late: many more of them than cores, on stages of a microsecond, in a process of their own."""
+"""The team in a process of its own: many more threads than cores, on stages of a microsecond; and after a fork."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ from nncore import pace, running
 running.PARALLEL_FLOPS = 0
 pace.Pace.choose = lambda self: (self.most, 0.002)  # regions open and close all the time, also within steps
 rng = np.random.default_rng(0)
-x, y = rng.standard_normal((400, 6)), rng.integers(0, 3, 400)
+x, y = rng.standard_normal((403, 6)), rng.integers(0, 3, 403)  # a smaller last batch
 def weights(threads):
     layers = [nn.Dense(33, activation="relu"), nn.Dropout(0.1), nn.Dense(3, activation="softmax")]
     model = nn.Model(layers, seed=1, n_threads=threads)
@@ -27,10 +27,36 @@ for threads in map(int, sys.argv[1:]):
     assert weights(threads) == alone, threads
 """
 
+FORK = """
+import os, signal
+import numpy as np
+import nncore as nn
+from nncore import running
+running.PARALLEL_FLOPS = 0
+x, y = np.eye(64, 6), np.arange(64) % 3
+def weights():
+    model = nn.Model([nn.Dense(33), nn.Dense(3, activation="softmax")], seed=1, n_threads=2)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.fit(x, y, epochs=2, verbose=0)
+    return b"".join(w.tobytes() for w in model.get_weights())
+before = weights()
+child = os.fork()
+if child == 0:
+    signal.alarm(30)
+    os._exit(weights() != before)
+assert os.waitpid(child, 0)[1] == 0
+assert weights() == before
+"""
+
 
 @pytest.mark.parametrize("threads", [2, 5, 16])
 def test_late_threads_do_no_harm(threads):
     environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
     command = [sys.executable, "-c", CODE, *[str(threads)] * 2]
     run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+
+
+def test_a_forked_child_has_a_team_of_its_own():
+    run = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=60)
     assert run.returncode == 0, run.stderr

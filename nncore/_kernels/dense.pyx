@@ -64,7 +64,11 @@ cdef void product_block(const nn_table *table, const nn_gemm *whole, int64_t pre
     """Compute one block of a product."""
     cdef nn_gemm g = whole[0]
     cdef nn_index size = table.itemsize
-    cdef nn_index i = block // cut.cols * cut.row_block, j = block % cut.cols * cut.col_block
+    cdef nn_index i, j
+    if whole.nonfinite != NULL:  # dW: strips of rows, which the update gives to the same thread
+        i, j = block // cut.cols * cut.row_block, block % cut.cols * cut.col_block
+    else:  # strips of columns
+        i, j = block % cut.rows * cut.row_block, block // cut.rows * cut.col_block
     g.M = min(cut.row_block, whole.M - i)
     g.N = min(cut.col_block, whole.N - j)
     g.part = cut.cols > 1
@@ -90,7 +94,7 @@ cdef void product(nn_gemm *g, int64_t precision, nn_run *run, int64_t index, nn_
         run.table.gemm[precision](g)
         return
     cut = grid(run.table, g, precision, run.threads)
-    while nn_next_tile(&run.tiles[index], me, cut.rows * cut.cols):
+    while nn_next_tile(&run.tiles[index * run.threads], me, cut.rows * cut.cols):
         product_block(run.table, g, precision, &cut, me.tile)
 
 
@@ -278,7 +282,7 @@ cdef void product_alone(const nn_table *table, nn_gemm *g, int precision, char *
         table.gemm[precision](g)
         return
     cut = grid(table, g, precision, threads)
-    nn_tiles_reset(&tiles, 0)
+    nn_tiles_reset(&tiles, 1)
     with parallel(num_threads=threads):
         take_blocks(table, g, precision, &cut, &tiles, scratch + threadid() * table.gemm_scratch)
 

@@ -20,7 +20,7 @@ cdef bint take(nn_run *run, int64_t index, nn_member *me, nn_index size, nn_inde
             return False
         span.first, span.count = 0, size
         return True
-    if not nn_next_tile(&run.tiles[index], me, (size + block - 1) // block):
+    if not nn_next_tile(&run.tiles[index * run.threads], me, (size + block - 1) // block):
         return False
     span.first = me.tile * block
     span.count = min(block, size - span.first)

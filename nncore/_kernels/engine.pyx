@@ -19,15 +19,19 @@ from nncore._kernels.table cimport (
     NN_OP_dense_backward_input, NN_OP_dense_backward_weights, NN_OP_dense_forward, NN_OP_dropout, NN_OP_gather,
     NN_OP_loss, NN_OP_metric, NN_OP_multiply, NN_OP_norms, NN_OP_penalty, NN_OP_rescale, NN_OP_softmax,
     NN_OP_softmax_backward, NN_OP_update, Table, View, aligned, nn_chunk, nn_claim, nn_member, nn_op,
-    nn_openmp_runtime, nn_region_threads, nn_rule,
-    nn_run, nn_seconds, nn_source, nn_team, nn_team_await, nn_team_open, nn_team_reset, nn_tiles, nn_tiles_await,
-    nn_tiles_reset, share, view,
+    nn_openmp_runtime, nn_prepare_for_forks, nn_region_threads, nn_rule, nn_run, nn_seconds, nn_source,
+    nn_team, nn_team_await, nn_team_open, nn_team_reset, nn_tiles, nn_tiles_await, nn_tiles_offer, nn_tiles_reset,
+    share, view,
 )
 
 
 def openmp_runtime():
     """File name of the OpenMP runtime that this module calls, or what stands in for it."""
     return nn_openmp_runtime().decode()
+
+
+if nn_prepare_for_forks():
+    raise MemoryError
 
 
 # Why `run` came back.
@@ -123,7 +127,7 @@ cdef class Run:
         self.r.max_partials = max(self.r.n_chunks, (max_samples + NN_CHUNK_ROWS - 1) // NN_CHUNK_ROWS)
         self.r.scratch_bytes = (<int64_t> table.c.gemm_scratch + 63) // 64 * 64
         self.team = <nn_team *> aligned(sizeof(nn_team))
-        self.r.tiles = <nn_tiles *> aligned(max(1, self.n_ops) * sizeof(nn_tiles))
+        self.r.tiles = <nn_tiles *> aligned(max(1, self.n_ops) * threads * sizeof(nn_tiles))
         self.r.scratch = <char *> aligned(threads * self.r.scratch_bytes)
         self.r.base[<int> NN_BUFFER_norms] = <char *> aligned(self.r.n_chunks * sizeof(double))
         self.r.partial = <double *> aligned(n_sums * self.r.max_partials * sizeof(double))
@@ -271,8 +275,7 @@ cdef class Run:
         self.deadline = nn_seconds() + seconds if seconds else 0
         self.r.bad_row = -1
         nn_team_reset(self.team)
-        for i in range(self.n_ops):
-            nn_tiles_reset(&self.r.tiles[i], 0)  # stages count from 1 again: an old ticket must fit none of them
+        nn_tiles_reset(self.r.tiles, <int> (self.n_ops * threads))  # stages count from 1 again
         if threads == 1:
             with nogil:
                 self.r.threads = 1
@@ -289,7 +292,7 @@ cdef class Run:
     cdef void follow(self, int thread) noexcept nogil:
         """What threads other than 0 do: their shares of each stage that thread 0 opens."""
         cdef nn_member me
-        me.thread, me.stage, me.tile = thread, 0, -1
+        me.thread, me.threads, me.stage, me.tile = thread, nn_region_threads(), 0, -1
         while True:
             me.stage = nn_team_await(self.team, me.stage)
             if self.team.leaving:
@@ -314,7 +317,7 @@ cdef class Run:
         cdef double work = 0
         cdef bint alone = self.r.threads == 1
         cdef nn_member me
-        me.thread, me.stage, me.tile = 0, 0, -1
+        me.thread, me.threads, me.stage, me.tile = 0, <int> self.r.threads, 0, -1
         while True:
             if self.op == 0 and not self.begin_step():
                 break
@@ -326,12 +329,11 @@ cdef class Run:
                 self.take_part(&me)
             else:
                 me.stage += 1
-                for i in range(self.op, end):
-                    nn_tiles_reset(&self.r.tiles[i], me.stage)
+                nn_tiles_offer(&self.r.tiles[self.op * me.threads], <int> (end - self.op) * me.threads, me.stage)
                 nn_team_open(self.team, me.stage)
                 self.take_part(&me)
                 for i in range(self.op, end):
-                    nn_tiles_await(&self.r.tiles[i])
+                    nn_tiles_await(&self.r.tiles[i * me.threads], me.threads)
             for i in range(self.op, end):
                 work += <double> self.r.ops[i].cost * self.r.samples
             self.op = end
@@ -355,6 +357,7 @@ cdef class Run:
     cdef bint begin_step(self) noexcept nogil:
         """Point the buffers at the next batch; False, with a reason, where there is no next step now."""
         cdef int i
+        cdef int64_t samples
         cdef nn_source *s
         if self.r.row >= self.r.rows:
             self.reason = END
@@ -372,7 +375,10 @@ cdef class Run:
                 return False
             self.r.base[<int> NN_BUFFER_input + i] = (
                 <char *> s.data + self.r.row * s.stride if s.in_place else <char *> s.copy) if s.n else NULL
-        self.r.samples = min(self.batch, self.r.rows - self.r.row)
+        samples = min(self.batch, self.r.rows - self.r.row)
+        if samples != self.r.samples and self.r.threads > 1:  # a late thread would count the tiles of another batch
+            nn_tiles_offer(self.r.tiles, <int> (self.n_ops * self.r.threads), 0)
+        self.r.samples = samples
         self.r.nonfinite = 0
         return True
 
@@ -426,7 +432,7 @@ cdef class Run:
         self.tile = tile
         self.deadline = nn_seconds() + seconds if seconds else 0
         self.r.bad_row = -1
-        nn_tiles_reset(self.r.tiles, 0)
+        nn_tiles_reset(self.r.tiles, 1)
         if threads <= 1:
             with nogil:
                 self.tiles_of(0)
@@ -455,7 +461,7 @@ cdef class Run:
         self.r.source[0].in_place = 1
         self.r.base[<int> NN_BUFFER_output] = <char *> made.buf
         self.r.rows, self.r.row, self.tile, self.deadline = rows, 0, self.max_samples, 0
-        nn_tiles_reset(self.r.tiles, 0)
+        nn_tiles_reset(self.r.tiles, 1)
         with nogil:
             self.tiles_of(0)
         self.r.source[0].data = NULL
@@ -469,7 +475,7 @@ cdef class Run:
         cdef int64_t i, row, size = self.r.table.itemsize
         cdef nn_source *s
         cdef nn_member me
-        me.thread, me.stage, me.tile = thread, 0, -1
+        me.thread, me.threads, me.stage, me.tile = thread, 1, 0, -1
         mine.threads = 1
         mine.base[<int> NN_BUFFER_workspace] = self.r.base[<int> NN_BUFFER_workspace] + thread * self.workspace
         s = &mine.source[0]

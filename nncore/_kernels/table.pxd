@@ -193,18 +193,20 @@ cdef extern from "team.h" nogil:
         pass
 
     ctypedef struct nn_member:
-        int thread
+        int thread, threads
         long stage, tile
 
     void nn_team_reset(nn_team *)
     void nn_team_open(nn_team *, long stage)
     long nn_team_await(nn_team *, long stage)
-    void nn_tiles_reset(nn_tiles *, long stage)
+    void nn_tiles_reset(nn_tiles *, int n)
+    void nn_tiles_offer(nn_tiles *, int n, long stage)
     bint nn_next_tile(nn_tiles *, nn_member *, long count)
-    void nn_tiles_await(nn_tiles *)
+    void nn_tiles_await(nn_tiles *, int threads)
     long nn_claim(nn_tiles *)
     double nn_seconds()
     int nn_region_threads()
+    int nn_prepare_for_forks()
     const char *nn_openmp_runtime()
 
 
