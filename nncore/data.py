@@ -6,6 +6,7 @@ cannot read itself (strided rows, float16, big-endian numbers) is converted batc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,6 +49,10 @@ def as_array(data: Any, argument: str) -> Array:
     return array
 
 
+#: What the engine can read: native dtypes; one of the other byte order equals none of them.
+TYPES = {np.dtype(name): number for name, number in SOURCES.items()}
+
+
 class Source:
     """One array of a data set.
 
@@ -66,12 +71,11 @@ class Source:
     def __init__(self, array: Array, argument: str, dtype: np.dtype[Any], classes: int = 0) -> None:
         self.array, self.argument, self.dtype, self.classes = array, argument, dtype, classes
         self.rows = len(array)
-        self.n = int(np.prod(array.shape[1:], dtype=np.int64))
+        self.n = math.prod(array.shape[1:])
         inner = array[:1]
         rows_whole = bool(inner.flags.c_contiguous)
         plain = array.view(np.uint8) if array.dtype == np.bool_ and rows_whole else array
-        name = plain.dtype.name if plain.dtype.isnative else ""
-        self.type = SOURCES.get(name, -1) if rows_whole else -1
+        self.type = TYPES.get(plain.dtype, -1) if rows_whole else -1
         self.direct = self.type >= 0
         self.stride = array.strides[0]
         self.address = array.__array_interface__["data"][0]

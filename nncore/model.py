@@ -366,7 +366,7 @@ class Model(Structure):
         -------
         ndarray, shape (n, …) of the model's dtype
         """
-        batch = check_count(32 if batch_size is None else batch_size, "batch_size")
+        batch = 32 if batch_size is None else check_count(batch_size, "batch_size")
         if callbacks is None and verbose == 0:
             return self(x)
         source = self._input_source(x)
@@ -382,9 +382,10 @@ class Model(Structure):
 
     def __call__(self, x: Any) -> Array:
         """`predict` with the least overhead."""
-        prepared, threads = self._predictor, self.threads()
-        if prepared is not None and prepared.ready(x, threads):
-            return prepared.call(x)
+        if self._predictor is not None:
+            out = self._predictor.call(x, self.n_threads or runtime.get_num_threads())
+            if out is not None:
+                return out
         source = self._input_source(x)
         return self.predictor().predict(source, self.threads())
 

@@ -53,6 +53,8 @@ class Fit:
         Epochs done; while one runs, its number, counted from 0.
     batch : int
         Batches done in this epoch.
+    stepped : bool
+        Whether a callback wants to see each step of this epoch.
     """
 
     def __init__(
@@ -106,6 +108,7 @@ class Fit:
             self.callbacks.on_epoch_begin(epoch)
         else:
             self.callbacks.on_tick(self.samples_done(), self.stepper.logs())  # a resume: the clock starts here
+        self.stepped = self.callbacks.wants_batches
         if self.row < self.data[0].rows:
             self.begin_pass(self.row)
         while self.batch < self.steps and not self.model.stop_training:
@@ -114,9 +117,9 @@ class Fit:
                     self.tick()
                 self.model.counters[1] += 1
                 self.begin_pass(0)
-            if self.callbacks.wants_batches:
+            if self.stepped:
                 self.callbacks.on_train_batch_begin(self.batch)
-            self.advance(1 if self.callbacks.wants_batches else min(self.steps - self.batch, self.batches_per_pass))
+            self.advance(1 if self.stepped else min(self.steps - self.batch, self.batches_per_pass))
         logs = self.stepper.logs()
         if self.validation and (epoch + 1) % self.plan.validation_freq == 0:
             logs |= {f"val_{name}": value for name, value in self.validate().items()}
@@ -147,7 +150,7 @@ class Fit:
             self.tick()
             if self.model.stop_training:
                 break
-        if self.callbacks.wants_batches and self.batch > done:
+        if self.stepped and self.batch > done:
             self.callbacks.on_train_batch_end(self.batch - 1, self.stepper.logs())
 
     def tick(self) -> None:

@@ -201,3 +201,17 @@ def test_data_are_not_changed() -> None:
     model = model_for(6)
     model.fit(x, y, sample_weight=w, class_weight={1: 2.0}, epochs=3, verbose=0)
     assert identical((x, y, w), kept)
+
+
+def test_single_rows_of_any_layout() -> None:
+    """Rows that the short way of a prediction cannot read go the long way, to the same bits."""
+    x = RNG.standard_normal((6, 4)).astype("f4")
+    model = model_for((4,))
+    whole = model.predict(x)
+    for i in range(6):
+        row = x[i : i + 1]
+        misaligned = np.frombuffer(b"\0" + row.tobytes(), np.uint8)[1:].view("f4").reshape(row.shape)
+        strided = np.repeat(row, 2, axis=1)[:, ::2]
+        for given in (row, misaligned, strided, row.astype("f8"), row.astype(">f4"), row.tolist()):
+            assert np.array_equal(model(given), whole[i : i + 1])
+    assert model(x[:0]).shape == (0, 3)

@@ -44,7 +44,7 @@ cpdef enum:
     BAD_DATA = 5   # a row cannot be converted (`bad` says which); the step was not applied
 
 cdef enum:
-    LOOK_FLOPS = 1_000_000   # work between two looks at the clock within a step
+    LOOK_FLOPS = 1_000_000   # work between two looks at the clock, each of which costs 1 % of a tiny step
 
 cdef share[<int> NN_OPERATIONS] SHARES
 SHARES[<int> NN_OP_gather] = loss.gather
@@ -98,7 +98,7 @@ cdef class Run:
     cdef int64_t n_ops, update_at, n_out, max_samples, max_threads, copies, workspace
     cdef int64_t op, stage_first, stage_last   # next operation; those of the open stage
     cdef int64_t batch, steps_left, tile
-    cdef double deadline
+    cdef double deadline, work
     cdef int reason
     cdef bint step_ready
     cdef dict held
@@ -273,6 +273,7 @@ cdef class Run:
         threads = <int> min(threads, self.max_threads) if threads else <int> self.max_threads
         self.steps_left = steps
         self.deadline = nn_seconds() + seconds if seconds else 0
+        self.work = LOOK_FLOPS
         self.r.bad_row = -1
         nn_team_reset(self.team)
         nn_tiles_reset(self.r.tiles, <int> (self.n_ops * threads))  # stages count from 1 again
@@ -314,7 +315,6 @@ cdef class Run:
     cdef void drive(self) noexcept nogil:
         """Thread 0: the loop over steps and stages."""
         cdef int64_t i, end
-        cdef double work = 0
         cdef bint alone = self.r.threads == 1
         cdef nn_member me
         me.thread, me.threads, me.stage, me.tile = 0, <int> self.r.threads, 0, -1
@@ -335,7 +335,7 @@ cdef class Run:
                 for i in range(self.op, end):
                     nn_tiles_await(&self.r.tiles[i * me.threads], me.threads)
             for i in range(self.op, end):
-                work += <double> self.r.ops[i].cost * self.r.samples
+                self.work += <double> self.r.ops[i].cost * self.r.samples
             self.op = end
             if self.r.bad_row >= 0:
                 self.reason = BAD_DATA
@@ -345,14 +345,19 @@ cdef class Run:
                 break
             if end == self.n_ops:
                 self.end_step()
-            elif self.deadline and work > LOOK_FLOPS and end < self.update_at:  # beyond, the sums have the step
-                work = 0
-                if nn_seconds() > self.deadline:
-                    self.reason = TIME
-                    break
+            elif end < self.update_at and self.late():  # beyond, the sums have the step
+                self.reason = TIME
+                break
         if not alone:
             self.team.leaving = 1
             nn_team_open(self.team, me.stage + 1)
+
+    cdef bint late(self) noexcept nogil:
+        """Whether the time is up, as far as the last look at the clock tells."""
+        if not self.deadline or self.work < LOOK_FLOPS:
+            return False
+        self.work = 0
+        return nn_seconds() > self.deadline
 
     cdef bint begin_step(self) noexcept nogil:
         """Point the buffers at the next batch; False, with a reason, where there is no next step now."""
@@ -365,7 +370,7 @@ cdef class Run:
         if self.steps_left == 0:
             self.reason = STEPS
             return False
-        if self.deadline and nn_seconds() > self.deadline:
+        if self.late():
             self.reason = TIME
             return False
         for i in range(NN_BATCH_SOURCES):
@@ -445,12 +450,19 @@ cdef class Run:
         return END if self.r.row >= self.r.rows else TIME
 
     def call(self, x, out, int64_t rows):
-        """Predict `rows` rows on the calling thread: the shortest way, for arrays checked by the caller.
+        """Predict `rows` rows on the calling thread: the shortest way; False where x is not as it has to be.
 
-        `x` (rows,·) and `out` are C-contiguous arrays of the table's type; `tiled` runs only.
+        `x` (rows,·) is an array of the table's type, which has to be aligned and C-contiguous, and `out` one that is;
+        `tiled` runs only.
         """
         cdef Py_buffer given, made
-        PyObject_GetBuffer(x, &given, PyBUF_SIMPLE)
+        try:
+            PyObject_GetBuffer(x, &given, PyBUF_SIMPLE)
+        except (BufferError, ValueError):
+            return False
+        if <size_t> given.buf % <size_t> self.r.table.itemsize:
+            PyBuffer_Release(&given)
+            return False
         try:
             PyObject_GetBuffer(out, &made, PyBUF_WRITABLE)
         except:
@@ -468,6 +480,7 @@ cdef class Run:
         self.r.base[<int> NN_BUFFER_output] = NULL
         PyBuffer_Release(&given)
         PyBuffer_Release(&made)
+        return True
 
     cdef void tiles_of(self, int thread) noexcept nogil:
         """Take tiles of rows through the whole program, alone."""

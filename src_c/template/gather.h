@@ -1,7 +1,8 @@
 /* gather.h: rows of a data set in memory, copied to a batch of `real` (or of int32 labels) and converted.
  *
  * Row r of the batch is row index[r] of the data, which lies anywhere in a matrix larger than the caches, so
- * its lines are asked for some rows ahead, those of the next batch at the end of this one. Elements may be misaligned (a field of a packed record).
+ * its lines are asked for some rows ahead, those of the next batch at the end of this one. Elements may be
+ * misaligned (a field of a packed record).
  * Integers round to the nearest real. Only float64 → float32 can overflow: results are looked at a few rows at
  * a time, while they are in cache, and compared with their sources only where one is not finite.
  */
@@ -29,7 +30,7 @@ INLINE void prefetch_row(const char *row, nn_index bytes) {
 
 typedef real vf_bytes __attribute__((vector_size(VECTOR_BYTES), aligned(1), may_alias));
 
-/* What a call of memcpy costs, 10 ns, is a third of a step of a tiny net: (16,8) rows 160 → 20 ns. */
+/* By vectors, as a call of memcpy per row shows in a tiny step: (16,8) rows with their fetching 216 → 129 ns. */
 INLINE void copy_row(nn_index n, const void *x, real *y) {
     nn_index j = 0;
     for (; j + LANES <= n; j += LANES) vstore(y + j, *(const vf_bytes *)((const real *)x + j));

@@ -25,7 +25,7 @@ _Static_assert(MC % MR == 0, "panels of A fill its packed block");
 #define A_PACKED (MC * (KC + LANES))
 #define NARROW (LANES / 2) /* columns of C, at most, that may be computed as rows of Cᵀ */
 #define NARROW_ROWS ((nn_index)128) /* of C at a time */
-#define NARROW_C (NARROW_ROWS * (NARROW + NR))
+#define NARROW_C (NARROW_ROWS * NARROW)
 #define DOT_K ((nn_index)16384) /* of columns at a time */
 _Static_assert(DOT_COLUMNS * DOT_K <= B_PACKED, "contiguous columns take the place of packed B");
 #define GEMM_SCRATCH ((size_t)(B_PACKED + A_PACKED + NARROW_C) * sizeof(real))
@@ -72,7 +72,12 @@ INLINE nn_index block_k(nn_index K) {
     return K <= KC ? K : share(share(K, share(K, KC)), 16) * 16;
 }
 
-/* What follows the sums of rows × cols elements at (i,j), which lie in Z, or else in C. */
+/* Whether the tiles leave C as it is to be. */
+INLINE int ends_in_tile(const nn_gemm *g) {
+    return !g->Z && (g->activation == NN_ACTIVATION_relu || g->activation == NN_ACTIVATION_linear);
+}
+
+/* Otherwise: what follows the sums of rows × cols elements at (i,j), which lie in Z, or else in C. */
 static void finish_sums(const nn_gemm *g, nn_index i, nn_index j, nn_index rows, nn_index cols) {
     real *C = (real *)g->C + i * g->ldc + j;
     if (g->kept)
@@ -80,7 +85,7 @@ static void finish_sums(const nn_gemm *g, nn_index i, nn_index j, nn_index rows,
                                               C, g->ldc, C, g->ldc, g->alpha);
     else if (g->Z)
         gemm_activate[g->activation](rows, cols, (const real *)g->Z + i * g->ldz + j, g->ldz, C, g->ldc, g->alpha);
-    else if (g->activation != NN_ACTIVATION_linear)
+    else
         gemm_activate[g->activation](rows, cols, C, g->ldc, C, g->ldc, g->alpha);
     if (g->nonfinite && any_nonfinite(rows, cols, C, g->ldc)) *g->nonfinite = 1;
 }
@@ -97,8 +102,7 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
     /* Rows whose addresses agree modulo 4096 share one set of L1, which holds 8 */
     const int a_conflicts = MR > 8 && (lda * size + 8) % 4096 <= 16;
     const int pack_a = N >= PACK_A_COLUMNS && (a_transposed ? lda * size >= PACK_A_STRIDE : a_conflicts);
-    const int in_tile = g->activation == NN_ACTIVATION_relu && !g->kept && !g->Z && !g->nonfinite;
-    const int finish = !in_tile && (g->activation != NN_ACTIVATION_linear || g->kept || g->Z || g->nonfinite);
+    const int finish = !ends_in_tile(g), relu = !finish && g->activation == NN_ACTIVATION_relu;
 
     real *const sums = g->Z ? g->Z : g->C;
     const nn_index ldsums = g->Z ? g->ldz : g->ldc;
@@ -106,6 +110,7 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
     const nn_index nc = pack_b ? NC : N, kc = block_k(K), mc = share(share(M, share(M, MC)), MR) * MR;
     const nn_index height = K <= SHORT_K && N >= 4 * LANES && N <= SHORT_K_COLUMNS ? SHORT_K_ROWS : MR;
     tile t = {.ldc = ldsums, .ldbias = ldbias};
+    vf zeros = {0};
 
     for (nn_index jc = 0; jc < N; jc += nc) { /* LOOP 5 cuts N, so that packed B fits its buffer */
         const nn_index cols = least(nc, N - jc);
@@ -114,7 +119,8 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
             t.K = least(kc, K - kb);
             t.add = kb > 0;
             const int last = kb + t.K == K;
-            t.relu = in_tile && last;
+            t.relu = relu && last && !g->kept;
+            t.zeros = !finish && last && g->nonfinite ? &zeros : NULL;
             const real *B = (const real *)g->B + kb * g->b_row + jc * g->b_col;
             if (pack_b) pack_B(t.K, cols, B, ldb, b_transposed, B_packed), B = B_packed;
             t.ldb = pack_b ? NR : ldb;
@@ -145,6 +151,8 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
                     t.B = B + j * b_step;
                     t.bias = kb == 0 && g->bias ? (const real *)g->bias + ic * ldbias + jc + j : NULL;
                     t.C = sums + ic * ldsums + jc + j;
+                    t.kept = relu && last && g->kept ? (const real *)g->kept + ic * g->ldkept + jc + j : NULL;
+                    t.ldkept = g->ldkept;
                     t.A = A;
                     for (nn_index p = 0; p < panels; p++) { /* LOOP 1 cuts rows to the height of a tile */
                         const nn_index m = m0 + (p < longer);
@@ -152,6 +160,7 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
                         t.A += pack_a && a_transposed ? t.K * MR : m * a_step;
                         t.C += m * ldsums;
                         if (t.bias) t.bias += m * ldbias;
+                        if (t.kept) t.kept += m * g->ldkept;
                     }
                     if (finish && last && (j + n == cols || rows * (j + n - done) * size >= FINISH_BYTES)) {
                         finish_sums(g, ic, jc + done, rows, j + n - done);
@@ -162,15 +171,16 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
             kb += t.K;
         } while (kb < K);
     }
+    if (g->nonfinite && across_sum(zeros)[0] != 0) *g->nonfinite = 1;
 }
 
 /* N ≤ NARROW columns leave most lanes idle: Cᵀ = Bᵀ Aᵀ, the same multiply-adds, has rows of C in the lanes.
  * (256,512,4): X W 24 → 40 % of peak, Xᵀ dY 24 → 88 %; (32,64,2): 10 → 15 %, 12 → 30 % (avx512). */
 static void multiply_narrow(const nn_gemm *g) {
-    real *const Ct = (real *)g->scratch + B_PACKED + A_PACKED, *const C = Ct + NARROW_ROWS * NARROW; /* (N,rows), (rows,NR) */
+    real *const Ct = (real *)g->scratch + B_PACKED + A_PACKED; /* (N,rows) */
     real *const sums = g->Z ? g->Z : g->C;
     const nn_index ldsums = g->Z ? g->ldz : g->ldc;
-    const vmask columns = mask_first(g->N);
+    const int in_tile = ends_in_tile(g) && !g->kept;
     for (nn_index i = 0; i < g->M; i += NARROW_ROWS) {
         const nn_index rows = least(NARROW_ROWS, g->M - i);
         for (nn_index j = 0; j < g->N; j++) {
@@ -181,12 +191,14 @@ static void multiply_narrow(const nn_gemm *g) {
             .M = g->N, .N = rows, .K = g->K,
             .A = g->B, .a_row = g->b_col, .a_col = g->b_row,
             .B = (const real *)g->A + i * g->a_row, .b_row = g->a_col, .b_col = g->a_row,
-            .C = Ct, .ldc = NARROW_ROWS, .bias = Ct, .activation = NN_ACTIVATION_linear, .scratch = g->scratch,
+            .C = Ct, .ldc = NARROW_ROWS, .bias = Ct,
+            .activation = in_tile ? g->activation : NN_ACTIVATION_linear, .nonfinite = in_tile ? g->nonfinite : NULL,
+            .scratch = g->scratch,
         };
         multiply_blocks(&transposed, NARROW_ROWS);
-        transpose_strip(g->N, rows, Ct, NARROW_ROWS, C, NR);
-        for (nn_index r = 0; r < rows; r++) store_mask(sums + (i + r) * ldsums, columns, vload(C + r * NR));
-        finish_sums(g, i, 0, rows, g->N);
+        for (nn_index r = 0; r < rows; r++)
+            for (nn_index j = 0; j < g->N; j++) sums[(i + r) * ldsums + j] = Ct[j * NARROW_ROWS + r];
+        if (!in_tile) finish_sums(g, i, 0, rows, g->N);
     }
 }
 

@@ -85,9 +85,7 @@ static int any_nonfinite(nn_index rows, nn_index cols, const real *x, nn_index l
         for (; j + LANES <= cols; j += LANES) sum += vload(x + j) * (real)0;
         if (j < cols) sum += load_mask(x + j, tail) * (real)0;
     }
-    int found = 0;
-    for (nn_index k = 0; k < LANES; k++) found |= sum[k] != 0;
-    return found;
+    return across_sum(sum)[0] != 0;
 }
 
 #endif

@@ -47,7 +47,7 @@ INLINE void transpose_strip(nn_index n, nn_index cols, const real *x, nn_index l
             const real *block = x + k;
             nn_index ld = ldx, depth = LANES;
             if (rows < LANES || cols - k < LANES) {
-                memset(edge, 0, sizeof edge);
+                if (rows < LANES) memset(edge, 0, sizeof edge);
                 depth = cols - k < LANES ? cols - k : LANES;
                 copy_block(rows, depth, block, ldx, edge, LANES);
                 block = edge;
