@@ -79,12 +79,16 @@ INLINE double across_total(vd v) {
 /* Whether one of rows × cols elements is not finite: inf and nan times 0 are nan, and no later term hides a nan. */
 static int any_nonfinite(nn_index rows, nn_index cols, const real *x, nn_index ldx) {
     const vmask tail = mask_first(cols % LANES);
-    vf sum = {0};
+    vf sum = {0}, sums[4] = {{0}}; /* four, as one waits for the last: 11 → 6 % of dW (784,32,128) */
     for (nn_index i = 0; i < rows; i++, x += ldx) {
         nn_index j = 0;
+        for (; j + 4 * LANES <= cols; j += 4 * LANES)
+#pragma GCC unroll 4
+            for (int v = 0; v < 4; v++) sums[v] += vload(x + j + v * LANES) * (real)0;
         for (; j + LANES <= cols; j += LANES) sum += vload(x + j) * (real)0;
         if (j < cols) sum += load_mask(x + j, tail) * (real)0;
     }
+    sum += (sums[0] + sums[1]) + (sums[2] + sums[3]);
     return across_sum(sum)[0] != 0;
 }
 
