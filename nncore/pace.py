@@ -2,7 +2,8 @@
 
 Results do not depend on it, so it may follow the clock. A second thread can cost more than it brings: where a
 neighbour has taken its core, every stage of a step waits for it; where a step is short, meeting takes the time
-that is saved.
+that is saved. Only steps of which a trial holds several are tried: longer ones always have the team, whose threads
+take tiles as they are free.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ SLICE = 0.05  # seconds between two returns to Python, for signals and the progr
 TRIAL = 0.005  # seconds for which the other size is tried
 PATIENCE = 1.0  # seconds between two trials while the team is at work
 LONELY = 0.1  # the same while one thread is: a neighbour may leave at any time, and a team has more to gain
+TELLING = 3  # steps of the team that a trial must have room for
 DROP = 0.75  # a pace below this part of the best calls for a trial at once
 
 
@@ -25,8 +27,8 @@ class Pace:
 
     def __init__(self, most: int) -> None:
         self.most = self.size = most
-        self.rates: dict[int, float] = {}  # samples per second, by size, when last measured
-        self.best = 0.0  # rate of `size` since the last trial
+        self.rates: dict[int, float] = {}  # steps per second, by size, when last measured
+        self.best = 0.0  # best rate of `size` since the last trial
         self.since = 0.0  # seconds since then
         self.trying = False
 
@@ -43,19 +45,20 @@ class Pace:
         """The size that is not in use."""
         return 1 if self.size > 1 else self.most
 
-    def note(self, samples: int, seconds: float) -> None:
-        """The slice just chosen went through so many samples; 0, where it ended within a step, tells nothing."""
+    def note(self, steps: int, seconds: float) -> None:
+        """The slice just chosen went through so many steps; 0, where it ended within a step, tells nothing."""
         if self.most == 1:
             return
         if not self.trying:
-            self.since += seconds
-            if samples:
-                self.rates[self.size] = samples / seconds
-                self.best = max(self.best, samples / seconds)
+            tellable = self.size == 1 or TELLING * seconds <= steps * TRIAL
+            self.since = self.since + seconds if tellable else 0.0
+            if steps:
+                self.rates[self.size] = steps / seconds
+                self.best = max(self.best, steps / seconds)
             return
         self.since = 0.0
-        if samples:
-            self.rates[self.other()] = samples / seconds
+        if steps:
+            self.rates[self.other()] = steps / seconds
             if self.rates[self.other()] > self.rates.get(self.size, 0.0):
                 self.size = self.other()
         self.best = self.rates.get(self.size, 0.0)

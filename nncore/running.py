@@ -220,7 +220,7 @@ class Stepper:
             threads, seconds = self.pace.choose()
             row, started = self.run.row, perf_counter()
             reason: int = self.run.run(steps, seconds, threads)
-            self.pace.note(self.run.row - row, perf_counter() - started)
+            self.pace.note(-(-(self.run.row - row) // self.max_samples), perf_counter() - started)
             if reason == engine.BAD_DATA:
                 which, row = self.run.bad
                 source = self.sources[which]

@@ -51,6 +51,18 @@ def test_slices_within_a_step_say_nothing():
     assert pace.size == 2
 
 
+@pytest.mark.parametrize("milliseconds", [2, 8, 70, 700])
+def test_long_steps_are_left_to_the_team(milliseconds):
+    """One thread takes twice as long; no slice is given to it, however slices and steps fall together."""
+    pace, done, alone = Pace(2), 0.0, 0.0
+    for _ in range(500):
+        size, seconds = pace.choose()
+        alone += seconds * (size == 1)
+        before, done = done, done + seconds * (1 if size == 2 else 0.5) * 1e3 / milliseconds
+        pace.note(int(done) - int(before), seconds)
+    assert alone == 0
+
+
 @pytest.mark.parametrize("sizes", [[1, 2, 3], [3, 1, 2]])
 def test_changing_the_team_within_a_fit_changes_no_bit(monkeypatch, sizes):
     rng = np.random.default_rng(0)

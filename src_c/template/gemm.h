@@ -85,7 +85,7 @@ static void finish_sums(const nn_gemm *g, nn_index i, nn_index j, nn_index rows,
                                               C, g->ldc, C, g->ldc, g->alpha);
     else if (g->Z)
         gemm_activate[g->activation](rows, cols, (const real *)g->Z + i * g->ldz + j, g->ldz, C, g->ldc, g->alpha);
-    else
+    else if (g->activation != NN_ACTIVATION_linear)
         gemm_activate[g->activation](rows, cols, C, g->ldc, C, g->ldc, g->alpha);
     if (g->nonfinite && any_nonfinite(rows, cols, C, g->ldc)) *g->nonfinite = 1;
 }
