@@ -11,7 +11,7 @@ from typing import Any
 
 Run = Callable[[], Any]
 # Thread pools keep spinning for a while after their work; the next candidate waits that out. On two threads a step of
-# 784-256-128-10 took nncore 1200 to 1500 µs 30 ms after NumPy (OpenBLAS), 800 to 850 after 100 ms, 750 to 850 after 300.
+# 784-256-128-10 took nncore 1200 to 1500 µs 30 ms after NumPy (OpenBLAS), 800 to 850 after 100 ms.
 SETTLE = 0.1  # seconds
 MIN_ROUNDS = 3
 LEAST = 2.0  # seconds of rounds: where they are short there are more of them, so that medians settle

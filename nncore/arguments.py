@@ -71,3 +71,11 @@ def check_flag(value: Any, argument: str, remedy: str = "") -> bool:
         return bool(value)
     remedy = f"; {remedy}" if remedy else ""
     raise TypeError(f"{argument}: expected True or False, got {value!r}{remedy}")
+
+
+def dtype_name(dtype: Any) -> str:
+    """float32 or float64, from that, a NumPy dtype or type."""
+    for name in ("float32", "float64"):
+        if dtype is not None and dtype in (name, np.dtype(name).type):
+            return name
+    raise ValueError(f'dtype: expected "float32" or "float64", got {dtype!r}')

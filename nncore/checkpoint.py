@@ -187,10 +187,12 @@ def copy_tensors(model: Model, expected: Tensors, tensors: Tensors) -> None:
     """Copy each tensor to its place in the model, all or none."""
     for name, place in expected.items():
         require(name, place.shape, place.dtype, tensors)
-    for name, place in expected.items():
-        place[...] = tensors[name]
-    if model.graph:
-        model.state.changed()
+    try:
+        for name, place in expected.items():
+            place[...] = tensors[name]
+    finally:
+        if model.graph:
+            model.state.changed()
 
 
 def require(name: str, shape: tuple[int, ...], dtype: Any, tensors: Tensors) -> None:

@@ -134,7 +134,7 @@ class Model(Structure):
         try:
             if goal.loss is not None:
                 compiling.step(graph, goal, training=True, weighted=False, max_samples=1)
-        except ValueError:
+        except BaseException:
             state.packed = packed
             for p, trainable in zip(state.parameters, trained, strict=True):
                 p.trainable = trainable
@@ -397,10 +397,10 @@ class Model(Structure):
 
     def predictor(self) -> Predictor:
         """The compiled prediction."""
-        predictor = self._predictor
-        if predictor is None:
-            predictor = self._predictor = Predictor(self._built())
-        return predictor
+        with self._lock:
+            if self._predictor is None:
+                self._predictor = Predictor(self._built())
+            return self._predictor
 
     # -- files and copies ------------------------------------------------------------------------------------------
 

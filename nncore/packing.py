@@ -43,13 +43,14 @@ class Packed:
         return self.version != self.state.version
 
     def place(self, kernel: Parameter, transposed: bool) -> int | None:
-        """First byte of the copy for X W or, transposed, dY Wᵀ; None where products pack as they go."""
+        """First byte of the copy for X W or, transposed, dY Wᵀ; None where products read W itself."""
         key = kernel.path, transposed
         if key not in self.places:
             inputs, outputs = kernel.shape
             size = self.table.packed_bytes(self.precision, transposed, inputs, outputs)
-            if not size or self.buffer is not None:
+            if not size:
                 return None
+            assert self.buffer is None, "copies are asked for before the first program runs"
             self.places[key] = self.size, kernel
             self.size += -(-size // ALIGNMENT) * ALIGNMENT
         return self.places[key][0]
@@ -70,6 +71,8 @@ class Packed:
         """Make all copies anew; weights that are written meanwhile leave them stale."""
         memory = self.memory()
         with self.lock:
+            if not self.stale:
+                return  # another thread has been here
             version = self.state.version
             for (_, transposed), (place, kernel) in self.places.items():
                 inputs, outputs = kernel.shape

@@ -46,7 +46,8 @@ def matmul(a: Any, b: Any, out: Array | None = None, precision: str = "highest")
     Notes
     -----
     Uses up to `get_num_threads()` threads where that pays, without the GIL. The bits of an element are the same for any
-    number of threads, and at "highest" the same whichever other rows `a` has.
+    number of threads, and at "highest" the same whichever other rows `a` has. For up to three columns they depend on
+    whether the rows of `a` or its columns are contiguous.
 
     Examples
     --------

@@ -12,7 +12,7 @@ import numpy as np
 
 from nncore._kernels import engine, table
 from nncore._version import __version__
-from nncore.arguments import check_whole
+from nncore.arguments import check_whole, dtype_name
 
 
 def chosen_isa() -> str:
@@ -61,8 +61,8 @@ def matmul_precisions(dtype: str = "float32") -> dict[str, str]:
     ============  ==========================================================  ============
 
     The error is that of a float32 product of normal random matrices, root mean square relative to that of the
-    result, for K from 32 to 4096. An element's error is never above Σ |a b| times 2⁻⁷ (medium) or 3 2⁻¹⁶ (high)
-    plus that of the sums.
+    result, for K from 32 to 4096. An element's error is never above Σ |a b| times 2⁻⁷ (medium) or 3 2⁻¹⁶ (high), for
+    operands from 1e-35 to 3.38e38, plus that of the sums.
 
     Elsewhere, in float64 models, and for products with K < 32 or N < 16, a precision is computed as the next more
     accurate one that the CPU is fast at. Sums are float32 at all of them. bfloat16 arithmetic takes values below
@@ -79,7 +79,7 @@ def matmul_precisions(dtype: str = "float32") -> dict[str, str]:
     dict
         ``{"highest": "float32", "high": "float32", "medium": "bfloat16"}`` with the level avx512_bf16, say.
     """
-    return {precision: kernels(dtype).arithmetic(precision) for precision in table.PRECISIONS}
+    return {precision: kernels(dtype_name(dtype)).arithmetic(precision) for precision in table.PRECISIONS}
 
 
 def quota() -> float:

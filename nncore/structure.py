@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from nncore import runtime
+from nncore.arguments import dtype_name
 from nncore.compiling import Graph
 from nncore.graph import Input, Symbol, check_shape
 from nncore.layers.base import Layer, assign
@@ -16,14 +17,6 @@ from nncore.state import Array
 from nncore.summary import summary
 
 WEIGHTS_STREAM = 2**64 - 1  # keeps the initial weights' random numbers apart from shuffles and dropout
-
-
-def dtype_name(dtype: Any) -> str:
-    """float32 or float64, from that, a NumPy dtype or type."""
-    for name in ("float32", "float64"):
-        if dtype is not None and dtype in (name, np.dtype(name).type):
-            return name
-    raise ValueError(f'dtype: expected "float32" or "float64", got {dtype!r}')
 
 
 class Structure:

@@ -53,8 +53,8 @@ enum {
 
 enum { NN_PACK_ROWS = 32 };
 
-/* A block of a product:  C (M,N) = f( bias + Σ_k A(i,k) B(k,j) ),  order: given by K, and where A is X and not Xᵀ
- * by whether the whole product has few columns.
+/* A block of a product:  C (M,N) = f( bias + Σ_k A(i,k) B(k,j) ),  order: given by K, and where the rows of A are
+ * contiguous (a_col 1) by whether the whole product has few columns.
  * A(i,k) = A[i a_row + k a_col], B(k,j) = B[k b_row + j b_col]; of each pair one stride is 1 (X or Xᵀ, W or Wᵀ).
  * Forward: bias, then Z receives the sum where it is not NULL, then C the activation of the sum.
  * Backward: C = Σ ⊙ f′(kept), where `kept` (M,N) is not NULL. Never both. K = 0 gives the sum 0. */
@@ -105,7 +105,7 @@ typedef struct nn_table {
     const char *isa;
     nn_index itemsize, lanes;         /* bytes of a real, reals of a vector */
     nn_index mr[NN_PRECISIONS], nr;   /* tile of the product */
-    size_t gemm_scratch;              /* bytes */
+    size_t gemm_scratch;              /* bytes, a multiple of 64 */
 
     /* By precision; a table without arithmetic of its own for one repeats a more accurate product. bfloat16 flushes
      * denormals; a sum with an inf or nan in it is inf or nan, not always the one that IEEE arithmetic gives. */

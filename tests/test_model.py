@@ -803,3 +803,18 @@ def test_ctrl_c(what: str) -> None:
     assert model.fit_state is None
     model.fit(x[:100], y[:100], verbose=0)
     assert model.predict(x[:5]).shape == (5, 3)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_refused_row_leaves_the_next_prediction_whole(threads: int) -> None:
+    """More rows than a tile: what is refused in one call must not cut the next one short."""
+    model = nn.Model([nn.Input((4,)), nn.Dense(3)], seed=0, n_threads=threads)
+    x = np.random.default_rng(0).standard_normal((1000, 4)).astype(np.float32)
+    wanted = x.astype(float) @ model.get_weights()[0]
+    bad = x.astype(np.float64)
+    bad[5, 1] = 1e300
+    with pytest.raises(ValueError, match="row 5"):
+        model.predict(bad)
+    held = [model.predict(x), model(x)]
+    for y in held:
+        np.testing.assert_allclose(y, wanted, rtol=1e-5, atol=1e-5)

@@ -382,6 +382,33 @@ def test_compiled_again(precision: str) -> None:
     assert_fresh(made, "highest")
 
 
+def test_a_layer_that_fails_in_compile_changes_nothing(precision: str) -> None:
+    class Odd(nn.Layer):
+        broken = False
+
+        def emit(self, b: Any, *inputs: Any) -> Any:
+            if Odd.broken:
+                raise TypeError("broken")
+            return inputs[0]
+
+    def made(name: str) -> nn.Model:
+        model = nn.Model([nn.Input(X.shape[1:]), nn.Dense(64, activation="tanh"), Odd(), nn.Dense(32)], seed=0)
+        model.compile(nn.SGD(0.1), "mse", matmul_precision=name)
+        return model
+
+    y = np.random.default_rng(3).standard_normal((len(X), 32))
+    for before, asked in ((precision, precision), ("highest", precision), (precision, "highest")):
+        model, alone = made(before), made(before)
+        model.predict(X)
+        Odd.broken = True
+        with pytest.raises(TypeError, match="broken"):
+            model.compile(nn.SGD(0.1), "mse", matmul_precision=asked)
+        Odd.broken = False
+        for each in (model, alone):
+            each.fit(X, y, epochs=2, verbose=0)
+        assert_same_bits(model.predict(X), alone.predict(X), (before, asked))
+
+
 def test_chunks_of_the_update(precision: str) -> None:
     """They cover what is trained once; those of a kernel with copies are whole rows from a multiple of PACK_ROWS on."""
     made = stack(precision, optimizer=nn.Adam(weight_decay=0.1))

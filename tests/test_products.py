@@ -116,6 +116,18 @@ def test_vectors() -> None:
         np.testing.assert_array_equal(out, expected)
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 4])
+def test_a_row_alone_has_its_bits(n: int) -> None:
+    """Few columns are summed along the rows of a; a lone row with gaps is no column."""
+    a = generator(3).standard_normal((40, 600)).astype(np.float32)
+    b = generator(4).standard_normal((300, n)).astype(np.float32)
+    for x in (a[:, ::2], a[:, :300], np.ascontiguousarray(a[:, :300])):
+        wanted = nn.matmul(x, b)
+        for i in (0, 7, 39):
+            np.testing.assert_array_equal(nn.matmul(x[i : i + 1], b), wanted[i : i + 1])
+            np.testing.assert_array_equal(nn.matmul(x[i], b), wanted[i])
+
+
 @pytest.mark.parametrize("of_a", LAYOUTS)
 def test_out(of_a: str) -> None:
     a, b = whole("float32", 6, 5), whole("float32", 5, 4)

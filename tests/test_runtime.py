@@ -165,6 +165,14 @@ def test_global_random_state_is_left_alone() -> None:
 # ---- what is shown, and what importing does --------------------------------------------------------------------------
 
 
+def test_precisions() -> None:
+    shown = nn.matmul_precisions()
+    assert list(shown) == ["highest", "high", "medium"] and shown["highest"] == "float32"
+    assert nn.matmul_precisions(np.float64) == dict.fromkeys(shown, "float64")
+    with pytest.raises(ValueError, match='dtype: expected "float32" or "float64", got'):
+        nn.matmul_precisions("int8")
+
+
 def test_show_config(capsys: pytest.CaptureFixture[str]) -> None:
     nn.set_num_threads(2)
     nn.show_config()

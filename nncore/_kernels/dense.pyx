@@ -354,6 +354,8 @@ cdef class Products:
             return None
         if w.rows != x.cols or w.buffer.itemsize != x.buffer.itemsize:
             return None
+        if x.rows == 1 and x.col != 1:  # copied, so that it is summed as the rows of a matrix are
+            return None
         table = self.float32 if x.buffer.itemsize == 4 else self.float64
         if out is None:
             out = empty((x.rows, w.cols), table.dtype)

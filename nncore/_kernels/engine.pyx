@@ -125,7 +125,7 @@ cdef class Run:
             self.r.chunks = <const nn_chunk *> vchunks.data
             self.r.n_chunks = vchunks.buffer.len // <Py_ssize_t> sizeof(nn_chunk)
         self.r.max_partials = max(self.r.n_chunks, (max_samples + NN_CHUNK_ROWS - 1) // NN_CHUNK_ROWS)
-        self.r.scratch_bytes = (<int64_t> table.c.gemm_scratch + 63) // 64 * 64
+        self.r.scratch_bytes = <int64_t> table.c.gemm_scratch
         self.team = <nn_team *> aligned(sizeof(nn_team))
         self.r.tiles = <nn_tiles *> aligned(max(1, self.n_ops) * threads * sizeof(nn_tiles))
         self.r.scratch = <char *> aligned(threads * self.r.scratch_bytes)
@@ -472,7 +472,7 @@ cdef class Run:
         self.r.source[0].stride = given.len // rows if rows else 0
         self.r.source[0].in_place = 1
         self.r.base[<int> NN_BUFFER_output] = <char *> made.buf
-        self.r.rows, self.r.row, self.tile, self.deadline = rows, 0, self.max_samples, 0
+        self.r.rows, self.r.row, self.r.bad_row, self.tile, self.deadline = rows, 0, -1, self.max_samples, 0
         nn_tiles_reset(self.r.tiles, 1)
         with nogil:
             self.tiles_of(0)

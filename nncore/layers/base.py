@@ -126,6 +126,8 @@ def assign(state: State, parameters: list[Parameter], values: Sequence[Any], arg
         if not np.array_equal(np.isfinite(array), np.isfinite(converted)):
             raise ValueError(f"{argument}: a finite value of {p.path} overflows {state.dtype}")
         arrays.append(converted)
-    for p, array in zip(parameters, arrays, strict=True):
-        state.view(p)[...] = array
-    state.changed()
+    try:
+        for p, array in zip(parameters, arrays, strict=True):
+            state.view(p)[...] = array
+    finally:
+        state.changed()

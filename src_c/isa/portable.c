@@ -9,9 +9,10 @@ typedef nn_index vmask; /* how many of the first lanes */
 INLINE vmask mask_first(nn_index n) { return n; }
 
 INLINE vf load_mask(const real *p, vmask n) {
+    typedef real any __attribute__((aligned(1), may_alias)); /* rows of a data set may be misaligned */
     vf v = {0};
     for (nn_index i = 0; i < LANES; i++)
-        if (i < n) v[i] = p[i];
+        if (i < n) v[i] = ((const any *)p)[i];
     return v;
 }
 
