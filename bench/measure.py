@@ -10,9 +10,9 @@ from itertools import count
 from typing import Any
 
 Run = Callable[[], Any]
-# Thread pools keep spinning for a while after their work; the next candidate waits that out. On two threads a step of
-# 784-256-128-10 took nncore 1200 to 1500 µs 30 ms after NumPy (OpenBLAS), 800 to 850 after 100 ms.
-SETTLE = 0.1  # seconds
+# Thread pools keep spinning for a while after their work; the next candidate waits that out. On two threads nncore
+# multiplied 256×256×256 at 23 GFLOP/s right after 30 ms of pause from NumPy (OpenBLAS), 108 after 100, 201 after 300.
+SETTLE = 0.3  # seconds; on one thread a tenth will do
 MIN_ROUNDS = 3
 LEAST = 2.0  # seconds of rounds: where they are short there are more of them, so that medians settle
 
@@ -33,7 +33,9 @@ class Case:
     own_clock: bool = False  # a run returns its figure (s, bytes, …) instead of being timed
 
 
-def measure(case: Case, rounds: int, seconds: float, skipped: Callable[[str, str], None]) -> dict[str, dict[str, Any]]:
+def measure(
+    case: Case, threads: int, rounds: int, seconds: float, skipped: Callable[[str, str], None]
+) -> dict[str, dict[str, Any]]:
     """Median, minimum and all times of every candidate, in seconds per call.
 
     At least `rounds` rounds are made, and more until LEAST has passed; but after `seconds` none is begun, except for
@@ -57,7 +59,7 @@ def measure(case: Case, rounds: int, seconds: float, skipped: Callable[[str, str
             break
         first = r % max(1, len(names))
         for name in names[first:] + names[:first]:
-            time.sleep(SETTLE)
+            time.sleep(SETTLE if threads > 1 else SETTLE / 10)
             start = time.perf_counter()
             figure = runs[name]()
             times[name].append(figure if case.own_clock else (time.perf_counter() - start) / case.calls)

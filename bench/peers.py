@@ -70,7 +70,7 @@ def measure_here(options: argparse.Namespace) -> dict[str, Any]:
     else:
         for case in importlib.import_module(section).cases(threads, options.nets):
             print(f"  {threads} thread(s), {section}: {case.name}", flush=True)
-            times = measure(case, options.rounds, options.seconds, skip)
+            times = measure(case, threads, options.rounds, options.seconds, skip)
             cases.append({"name": case.name, "flops": case.flops, "unit": case.unit, "times": times})
     return {"machine": about, "cases": cases, "skipped": skipped}
 
