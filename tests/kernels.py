@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Iterable
 from typing import Any
@@ -16,7 +17,8 @@ from nncore._kernels.table import Table, available
 Array = NDArray[Any]
 
 LAYOUTS = [(False, False), (False, True), (True, False), (True, True)]  # A, B transposed
-TABLES = [Table(isa, dtype) for isa in available() for dtype in ("float32", "float64")]
+ISAS = [forced] if (forced := os.environ.get("NNCORE_ISA")) else available()
+TABLES = [Table(isa, dtype) for isa in ISAS for dtype in ("float32", "float64")]
 BAND = 64  # elements: no vector that begins inside an output reaches beyond its band
 
 
