@@ -60,6 +60,8 @@ def measure(
         first = r % max(1, len(names))
         for name in names[first:] + names[:first]:
             time.sleep(SETTLE if threads > 1 else SETTLE / 10)
+            if threads > 1 and not case.own_clock:
+                runs[name]()  # wakes the threads; for some ms the system may have them all on one core
             start = time.perf_counter()
             figure = runs[name]()
             times[name].append(figure if case.own_clock else (time.perf_counter() - start) / case.calls)

@@ -98,7 +98,7 @@ class Objective:
     @classmethod
     def of(cls, optimizer: Any, loss: Any, plain: Any, weighted: Any, matmul_precision: Any) -> Objective:
         """Turn the arguments of `compile` into objects."""
-        if matmul_precision not in PRECISIONS:
+        if not isinstance(matmul_precision, str) or matmul_precision not in PRECISIONS:
             raise ValueError(f"matmul_precision: expected one of {', '.join(PRECISIONS)}, got {matmul_precision!r}")
         return cls(
             optimizers.get(optimizer, "optimizer"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,6 +36,13 @@ class Packed:
         self.buffer: Array | None = None
         self.version = -1  # of the weights, when copies were made of them
         self.lock = Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies of a layer or model, which make their own copies of weights."""
+        return vars(self) | {"buffer": None, "version": -1, "lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, lock=Lock())
 
     @property
     def stale(self) -> bool:

@@ -547,6 +547,7 @@ def test_compile_starts_the_optimizer_anew() -> None:
         ({"metrics": ["acuracy"]}, "metrics: expected a known metric, got 'acuracy'.*accuracy"),
         ({"weighted_metrics": [3]}, "weighted_metrics: expected"),
         ({"matmul_precision": "best"}, "matmul_precision: expected one of highest, high, medium, got 'best'"),
+        ({"matmul_precision": ["high"]}, "matmul_precision: expected one of highest, high, medium, got \\['high'\\]"),
         ({"optimizer": 3}, "optimizer: expected the name"),
         ({"loss": lambda p, t: 0}, "loss: expected the name"),
         ({"loss": "categorical_crossentropy"}, 'activation="softmax".*from_logits=True'),

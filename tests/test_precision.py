@@ -382,6 +382,14 @@ def test_compiled_again(precision: str) -> None:
     assert_fresh(made, "highest")
 
 
+def test_a_copy_of_a_layer(precision: str) -> None:
+    made = stack(precision)
+    made.predict(X)
+    for layer in made.layers:
+        for mine, own in zip(copy.deepcopy(layer).get_weights(), layer.get_weights(), strict=True):
+            assert_same_bits(mine, own)
+
+
 def test_a_layer_that_fails_in_compile_changes_nothing(precision: str) -> None:
     class Odd(nn.Layer):
         broken = False
