@@ -49,6 +49,10 @@ def matmul(a: Any, b: Any, out: Array | None = None, precision: str = "highest")
     number of threads, and at "highest" the same whichever other rows `a` has. For up to three columns they depend on
     whether the rows of `a` or its columns are contiguous.
 
+    Where other processes keep the cores busy, a product of less than some milliseconds can take longer on several
+    threads than on one, for each call opens and closes a team; `set_num_threads(1)` is the remedy. `fit` is not
+    affected: it measures its pace.
+
     Examples
     --------
     >>> import numpy as np, nncore as nn
