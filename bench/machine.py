@@ -24,6 +24,13 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 PACKAGES = ("numpy", "scikit-learn", "torch", "jax", "onnxruntime", "nncore-cpu")
 
 PEAK_C = Path(__file__).with_name("peak.c")
+AVX512_FLAGS = ["-mavx512f", "-mavx512bw", "-mfma"]
+VECTOR_FLAGS = {  # of peak.c, by the strongest instruction set that nncore finds here; others: the compiler's baseline
+    "avx2": ["-mavx2", "-mfma"],
+    "avx512": AVX512_FLAGS,
+    "avx512_bf16": [*AVX512_FLAGS, "-mavx512bf16"],
+    "amx": [*AVX512_FLAGS, "-mavx512bf16", "-mamx-tile", "-mamx-bf16"],
+}
 
 
 def environment(threads: int) -> dict[str, str]:
@@ -121,9 +128,9 @@ def candidates() -> dict[str, str]:
 
 
 def compiled(source: Path, folder: str, *flags: str) -> Path | None:
-    """A shared library of the C source, made for this CPU; None without a C compiler."""
+    """A shared library of the C source; None without a C compiler."""
     library = Path(folder, source.stem + ".so")
-    command = [os.environ.get("CC", "cc"), "-O3", "-march=native", "-ffp-contract=fast", "-shared", "-fPIC", *flags]
+    command = [os.environ.get("CC", "cc"), "-O3", "-ffp-contract=fast", "-shared", "-fPIC", *flags]
     try:
         subprocess.run([*command, str(source), "-o", str(library)], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
@@ -134,8 +141,11 @@ def compiled(source: Path, folder: str, *flags: str) -> Path | None:
 @cache
 def probe() -> ctypes.CDLL | None:
     """peak.c, compiled; it stays loaded when its file goes."""
+    import nncore
+
+    flags = VECTOR_FLAGS.get(nncore.available_isas()[-1], [])
     with tempfile.TemporaryDirectory() as folder:
-        library = compiled(PEAK_C, folder, "-fno-tree-loop-distribute-patterns")
+        library = compiled(PEAK_C, folder, "-fno-tree-loop-distribute-patterns", *flags)
         return ctypes.CDLL(str(library)) if library else None
 
 

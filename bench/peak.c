@@ -1,5 +1,5 @@
 /* What one core can do at most: loops of nothing but fused multiply-adds, in float32 and in bfloat16 products that
- * are accumulated in float32; and a plain copy. machine.py compiles this for the CPU at hand and times it.
+ * are accumulated in float32; and a plain copy. machine.py compiles this for the instruction set at hand and times it.
  * Twelve independent chains hide the latency of FMA on every x86 and fit 16 registers. */
 #if defined(__AVX512F__)
 enum { BYTES = 64 };
