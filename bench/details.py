@@ -14,11 +14,12 @@ import numpy as np
 from machine import copier
 from measure import Case, Run
 from nets import NETS, Net
-from processes import FIRST_STEPS, allocations, first_step, memory, recovery
+from processes import FIRST_STEPS, allocations, first_step, memory, products_beside, recovery
 from training import nncore_run
 
 LAYERS = [(256, 784, 512), (128, 256, 256)]  # B, I, O
 ACTIVATIONS = ("relu", "tanh", "gelu")
+PRODUCTS = [(128, 128, 128), (128, 784, 512)]  # M, K, N
 PARAMETERS = 10_000_000
 ADAM_BYTES = 28  # per parameter: w, m, v are read and written, g is read
 IN_CACHE = 2 << 20  # bytes of data that stay near a core
@@ -35,6 +36,7 @@ ALLOCATIONS = "allocations in a step of {}"
 CACHED, STREAMING = "shuffled batches of {}, data in cache", "shuffled batches of {}, data streaming"
 TEAM = "{} thread(s)"  # a candidate of SCALING
 SCALING = "threads in a step of {}"
+BESIDE = "product {}, {}, {} in the first second beside a neighbour"
 NEIGHBOUR = "a neighbour takes a core: until one thread's speed is back"
 
 
@@ -71,6 +73,9 @@ def cases(threads: int, names: list[str] | None = None) -> Iterator[Case]:
         for net in nets:
             teams = {TEAM.format(n): partial(nncore_run, net, n) for n in (1, threads)}
             yield Case(SCALING.format(net.name), net.steps, teams)
+        for shape in PRODUCTS:
+            teams = {TEAM.format(n): partial(products_beside, shape, n) for n in (1, threads)}
+            yield Case(BESIDE.format(*shape), 1, teams, own_clock=True)
         yield Case(NEIGHBOUR, 1, {"B": partial(recovery, NETS["B"], threads)}, unit="ms", own_clock=True)
 
 

@@ -11,7 +11,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -150,11 +151,60 @@ def ask_allocations(name: str) -> float:
     return max(0, calls[1] - calls[0]) / (STEPS[1] - STEPS[0])
 
 
-def recovery(net: Net, threads: int) -> Run:
-    """Seconds from a neighbour's taking one of the cores until fit is as fast as one thread beside it."""
+@contextmanager
+def neighbour() -> Iterator[Callable[[], object]]:
+    """A process that keeps one core busy from the call of what this yields on."""
+    core = max(os.sched_getaffinity(0))
+    spin = subprocess.Popen([sys.executable, "-c", SPIN, str(core)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert spin.stdin and spin.stdout
+    wake = spin.stdin.fileno()
+    try:
+        spin.stdout.readline()
+        yield lambda: os.write(wake, b"x")
+    finally:
+        spin.kill()
+        spin.communicate()
+
+
+def need_neighbour() -> None:
     if not hasattr(os, "sched_getaffinity"):
         raise ImportError("a neighbour cannot be held to a core here")
+
+
+def recovery(net: Net, threads: int) -> Run:
+    """Seconds from a neighbour's taking one of the cores until fit is as fast as one thread beside it."""
+    need_neighbour()
     return lambda: watch(replace(net, steps=4), threads)
+
+
+def products_beside(shape: tuple[int, int, int], threads: int) -> Run:
+    """Seconds of a product, the mean over the first second from a neighbour's start."""
+    import nncore as nn
+
+    need_neighbour()
+    rows, inner, columns = shape
+    a, b = np.ones((rows, inner), np.float32), np.ones((inner, columns), np.float32)
+    c = np.empty((rows, columns), np.float32)
+
+    def run() -> float:
+        before = nn.get_num_threads()
+        nn.set_num_threads(threads)
+        try:
+            with neighbour() as begin:
+                spent(0.2)
+                begin()
+                return spent(1.0)
+        finally:
+            nn.set_num_threads(before)
+
+    def spent(seconds: float) -> float:
+        began, calls = perf_counter(), 0
+        while perf_counter() < began + seconds:
+            nn.matmul(a, b, out=c)
+            calls += 1
+        return (perf_counter() - began) / calls
+
+    return run
 
 
 def watch(net: Net, threads: int) -> float:
@@ -183,16 +233,9 @@ def watch(net: Net, threads: int) -> float:
         nncore_run(net, threads, epochs=10**6, callbacks=[clock])()
         return np.array(clock.ends), clock.began
 
-    core = max(os.sched_getaffinity(0))
-    spin = subprocess.Popen([sys.executable, "-c", SPIN, str(core)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert spin.stdin and spin.stdout
-    try:
-        spin.stdout.readline()
-        ends, came = fit(threads, Clock(0.5, WATCHED, lambda: os.write(spin.stdin.fileno(), b"x")))
+    with neighbour() as begin:
+        ends, came = fit(threads, Clock(0.5, WATCHED, begin))
         alone, _ = fit(1, Clock(0.2, 0.5, lambda: None))
-    finally:
-        spin.kill()
-        spin.communicate()
     usual = float(np.median(np.diff(alone)))
     for start in ends[ends >= came]:
         if start + SPAN > ends[-1]:

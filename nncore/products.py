@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nncore import runtime
-from nncore._kernels.dense import Products
+from nncore._kernels.products import Products
 from nncore._kernels.table import PRECISIONS
 from nncore.data import as_array
 from nncore.running import PARALLEL_FLOPS
@@ -49,9 +49,9 @@ def matmul(a: Any, b: Any, out: Array | None = None, precision: str = "highest")
     number of threads, and at "highest" the same whichever other rows `a` has. For up to three columns they depend on
     whether the rows of `a` or its columns are contiguous.
 
-    Where other processes keep the cores busy, a product of less than some milliseconds can take longer on several
-    threads than on one, for each call opens and closes a team; `set_num_threads(1)` is the remedy. `fit` is not
-    affected: it measures its pace.
+    Where other processes keep the cores busy, a call on several threads can take milliseconds longer than on one.
+    So what each call takes is compared with what one thread would have taken, and after 10 ms lost, one thread
+    multiplies for 50 ms, for longer each time up to half a second.
 
     Examples
     --------

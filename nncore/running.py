@@ -9,6 +9,7 @@ import numpy as np
 
 from nncore import runtime
 from nncore._kernels import engine
+from nncore._kernels.prediction import Prediction
 from nncore._kernels.table import BUFFERS
 from nncore.compiling import Graph, Objective, logs_of, prediction, step
 from nncore.data import Source
@@ -49,7 +50,7 @@ class Predictor:
         try:
             return self.idle.setdefault(threads, []).pop()
         except IndexError:
-            run = engine.Run(
+            run = Prediction(
                 runtime.kernels(self.dtype.name),
                 self.program.ops,
                 update_at=len(self.program.ops),
@@ -57,7 +58,7 @@ class Predictor:
                 max_samples=TILE_ROWS,
                 threads=threads,
                 n_out=self.program.output.size,
-                tiled=True,
+                copies=threads,
             )
             run.bind(BUFFERS["parameters"], self.graph.state.values)
             if self.packed:
@@ -156,7 +157,7 @@ class Stepper:
         self.training, self.weighted, self.max_samples, self.asked = training, weighted, max_samples, threads
         threads = team(self.program.cost * max_samples + UPDATE_FLOPS * state.size * training, threads)
         chunks = state.chunks(optimizer.clipnorm is not None, optimizer.excluded_from_weight_decay)
-        self.run = engine.Run(
+        self.run = engine.Pass(
             runtime.kernels(state.dtype.name),
             self.program.ops,
             update_at=self.program.update_at,

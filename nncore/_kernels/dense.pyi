@@ -1,7 +1,3 @@
-from typing import Any, Self
-
-import numpy as np
-
 from nncore._kernels.table import Table, _Array
 
 def gemm(
@@ -30,9 +26,3 @@ def gemm(
 def pack(
     table: Table, precision: str, transposed: bool, inputs: int, outputs: int, w: _Array, packed: _Array, offset: int
 ) -> None: ...
-
-class Products:
-    def __new__(cls, float32: Table, float64: Table) -> Self: ...
-    def multiply(
-        self, a: object, b: object, out: object, precision: int, threads: int, parallel_flops: float
-    ) -> np.ndarray[Any, Any] | None: ...

@@ -4,31 +4,18 @@ Every element of a result is accumulated in an order given by the sizes alone (c
 depend on the number of threads, and are taken by whichever thread is free.
 """
 
-from cpython.buffer cimport (
-    PyBUF_RECORDS, PyBUF_RECORDS_RO, PyBuffer_Release, PyObject_CheckBuffer, PyObject_GetBuffer,
-)
-from cython.parallel cimport parallel, threadid
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
 from nncore._kernels.table cimport (
-    NN_ACTIVATION_linear, Table, View, aligned, nn_at, nn_claim, nn_gemm, nn_index, nn_member,
-    nn_next_tile, nn_op, nn_run, nn_table, nn_tiles, nn_tiles_reset, view,
+    Table, View, aligned, nn_at, nn_gemm, nn_index, nn_member, nn_next_tile, nn_op, nn_run, nn_table, view,
 )
-
-from numpy import empty
-
 from nncore._kernels.table import ACTIVATIONS, PRECISIONS
 
 cdef enum:
-    PACKING_ROWS = 16       # fewer do not repay the packing of B for bfloat16: 8 rows are as fast (512×512)
     BLOCKS_PER_THREAD = 4   # enough that a thread whose core is busy elsewhere holds the others up little
     BLOCK_FLOPS = 200_000   # about 2 µs: below this, claiming and packing cost more than they share
-
-
-cdef struct Grid:
-    nn_index row_block, rows, col_block, cols   # elements per block, and how many blocks
 
 
 cdef inline nn_index up(nn_index n, nn_index d) noexcept nogil:
@@ -59,9 +46,9 @@ cdef Grid grid(const nn_table *table, const nn_gemm *g, int64_t precision, int64
     return cut
 
 
-cdef void product_block(const nn_table *table, const nn_gemm *whole, int64_t precision, const Grid *cut,
-                        nn_index block) noexcept nogil:
-    """Compute one block of a product."""
+cdef nn_index product_block(const nn_table *table, const nn_gemm *whole, int64_t precision, const Grid *cut,
+                            nn_index block) noexcept nogil:
+    """Compute one block of a product; how many elements it has."""
     cdef nn_gemm g = whole[0]
     cdef nn_index size = table.itemsize
     cdef nn_index i, j
@@ -83,6 +70,7 @@ cdef void product_block(const nn_table *table, const nn_gemm *whole, int64_t pre
     if whole.kept != NULL:
         g.kept = <const char *> whole.kept + (i * whole.ldkept + j) * size
     table.gemm[precision](&g)
+    return g.M * g.N
 
 
 cdef void product(nn_gemm *g, int64_t precision, nn_run *run, int64_t index, nn_member *me) noexcept nogil:
@@ -222,162 +210,3 @@ def pack(Table table, str precision, bint transposed, nn_index inputs, nn_index 
     with nogil:
         table.c.pack(level, transposed, inputs, outputs, 0, inputs, vw.data, vp.data + offset, scratch)
     free(scratch)
-
-
-cdef struct Matrix:
-    Py_buffer buffer
-    bint held
-    nn_index rows, cols, row, col   # row, col: strides in elements, one of them 1
-
-
-cdef bint hold(Matrix *m, object array, int flags):
-    """Hold the memory of `array`; False if it is no matrix of float or double that a kernel takes as it lies."""
-    cdef Py_buffer *v = &m.buffer
-    if not PyObject_CheckBuffer(array):
-        return False
-    try:
-        PyObject_GetBuffer(array, v, flags)
-    except (BufferError, TypeError, ValueError):
-        return False
-    m.held = True
-    if v.ndim != 2 or (v.format[0] != c'f' and v.format[0] != c'd') or v.format[1]:
-        return False
-    if v.strides[0] % v.itemsize or v.strides[1] % v.itemsize:
-        return False
-    m.rows, m.cols = v.shape[0], v.shape[1]
-    m.row, m.col = v.strides[0] // v.itemsize, v.strides[1] // v.itemsize
-    if m.cols <= 1:   # of a lone row or column one stride means nothing, of an empty matrix both
-        m.col = 1
-    if m.rows <= 1 or m.cols == 0:
-        m.row = max(1, m.cols) if m.col == 1 else 1
-    return m.row > 0 and m.col > 0 and (m.row == 1 or m.col == 1)
-
-
-cdef bint apart(const Matrix *m, const Matrix *out) noexcept:
-    """Whether nothing of `out` lies between the first and the last element of `m`."""
-    cdef char *first = <char *> m.buffer.buf
-    cdef char *written = <char *> out.buffer.buf
-    cdef nn_index span = ((m.rows - 1) * m.row + (m.cols - 1) * m.col + 1) * m.buffer.itemsize
-    return (m.buffer.len == 0 or out.buffer.len == 0 or first + span <= written
-            or written + out.buffer.len <= first)
-
-
-cdef void take_blocks(const nn_table *table, const nn_gemm *whole, int precision, const Grid *cut, nn_tiles *tiles,
-                      char *scratch) noexcept nogil:
-    """One thread's blocks of a product that stands alone."""
-    cdef nn_gemm g = whole[0]
-    cdef nn_index block = nn_claim(tiles)
-    g.scratch = scratch
-    while block < cut.rows * cut.cols:
-        product_block(table, &g, precision, cut, block)
-        block = nn_claim(tiles)
-
-
-cdef void product_alone(const nn_table *table, nn_gemm *g, int precision, char *scratch, int threads) noexcept nogil:
-    """A product in a parallel region of its own."""
-    cdef Grid cut
-    cdef nn_tiles tiles
-    if threads == 1:
-        g.scratch = scratch
-        table.gemm[precision](g)
-        return
-    cut = grid(table, g, precision, threads)
-    nn_tiles_reset(&tiles, 1)
-    with parallel(num_threads=threads):
-        take_blocks(table, g, precision, &cut, &tiles, scratch + threadid() * table.gemm_scratch)
-
-
-cdef class Scratch:
-    """Room for the packed operands of `threads` threads."""
-
-    cdef char *memory
-    cdef int threads
-
-    def __cinit__(self, size_t bytes, int threads):
-        self.memory = <char *> aligned(threads * bytes)
-        self.threads = threads
-
-    def __dealloc__(self):
-        free(self.memory)
-
-
-cdef class Products:
-    """Products of whole arrays, for any number of callers at once.
-
-    Parameters
-    ----------
-    float32, float64 : Table
-        Of one instruction set.
-    """
-
-    cdef Table float32, float64
-    cdef list idle   # Scratch that nobody uses
-
-    def __cinit__(self, Table float32, Table float64):
-        self.float32, self.float64, self.idle = float32, float64, []
-
-    def multiply(self, a, b, out, int precision, int threads, double parallel_flops):
-        """C = A B, on up to `threads` threads if it costs `parallel_flops` or more.
-
-        Parameters
-        ----------
-        a, b : ndarray
-            (M,K) and (K,N), of one type; in each, one stride is one element.
-        out : ndarray or None
-            (M,N), C-contiguous, apart from a and b; None makes one.
-        precision : int
-            Of PRECISIONS.
-
-        Returns
-        -------
-        ndarray or None
-            C; None where anything else was given, and nothing done.
-        """
-        cdef Matrix[3] m
-        cdef int i
-        m[0].held = m[1].held = m[2].held = False
-        try:
-            return self.product(m, a, b, out, precision, threads, parallel_flops)
-        finally:
-            for i in range(3):
-                if m[i].held:
-                    PyBuffer_Release(&m[i].buffer)
-
-    cdef object product(self, Matrix *m, a, b, out, int precision, int threads, double parallel_flops):
-        cdef Matrix *x = &m[0]
-        cdef Matrix *w = &m[1]
-        cdef Matrix *c = &m[2]
-        cdef Table table
-        cdef Scratch scratch
-        cdef nn_gemm g
-        if not (hold(x, a, PyBUF_RECORDS_RO) and hold(w, b, PyBUF_RECORDS_RO)):
-            return None
-        if w.rows != x.cols or w.buffer.itemsize != x.buffer.itemsize:
-            return None
-        if x.rows == 1 and x.col != 1:  # copied, so that it is summed as the rows of a matrix are
-            return None
-        table = self.float32 if x.buffer.itemsize == 4 else self.float64
-        if out is None:
-            out = empty((x.rows, w.cols), table.dtype)
-        if not hold(c, out, PyBUF_RECORDS) or c.buffer.itemsize != x.buffer.itemsize:
-            return None
-        if c.rows != x.rows or c.cols != w.cols or (c.buffer.len and (c.col != 1 or c.row != c.cols)):
-            return None
-        if not (apart(x, c) and apart(w, c)):
-            return None
-        memset(&g, 0, sizeof(g))
-        g.M, g.N, g.K = c.rows, c.cols, x.cols
-        g.A, g.a_row, g.a_col = x.buffer.buf, x.row, x.col
-        g.B, g.b_row, g.b_col = w.buffer.buf, w.row, w.col
-        g.C, g.ldc = c.buffer.buf, g.N
-        g.activation = NN_ACTIVATION_linear
-        if 2.0 * g.M * g.N * g.K < parallel_flops:
-            threads = 1
-        scratch = self.idle.pop() if self.idle else None
-        if scratch is None or scratch.threads < threads:
-            scratch = Scratch(max(self.float32.c.gemm_scratch, self.float64.c.gemm_scratch), threads)
-        precision = table.c.precision_for(precision, g.K, g.N) if g.M >= PACKING_ROWS else 0
-        with nogil:
-            product_alone(table.c, &g, precision, scratch.memory, threads)
-        self.idle.append(scratch)
-        return out

@@ -1,10 +1,6 @@
-from typing import Self
+from nncore._kernels.run import Run
 
-from typing_extensions import Buffer
-
-from nncore._kernels.table import Table, _Array
-
-# Why `Run.run` and `Run.predict` came back.
+# Why `Pass.run` and `Prediction.predict` came back.
 END: int
 STEPS: int
 TIME: int
@@ -12,48 +8,9 @@ NEED_DATA: int
 DIVERGED: int
 BAD_DATA: int
 
-class Run:
-    def __new__(
-        cls,
-        table: Table,
-        ops: _Array,
-        *,
-        update_at: int,
-        workspace: int,
-        max_samples: int,
-        threads: int,
-        n_sums: int = 0,
-        chunks: _Array | None = None,
-        n_out: int = 0,
-        tiled: bool = False,
-    ) -> Self: ...
-    @property
-    def row(self) -> int: ...
-    @property
-    def bad(self) -> tuple[int, int]: ...
-    def bind(self, buffer: int, array: _Array | None, writable: bool = True) -> None: ...
-    def bind_rule(self, rule: _Array, clipnorm: float) -> None: ...
-    def bind_random(self, seed: int, steps: _Array) -> None: ...
-    def bind_sums(self, sums: _Array) -> None: ...
-    def source(
-        self,
-        which: int,
-        owner: object,
-        *,
-        address: int = 0,
-        stride: int = 0,
-        type: int = 0,
-        n: int = 0,
-        classes: int = 0,
-        in_place: bool = False,
-    ) -> None: ...
-    def staging(self, which: int) -> Buffer | None: ...
-    def begin(self, rows: int, batch: int, order: _Array | None = None, row: int = 0) -> None: ...
-    def forget(self) -> None: ...
+class Pass(Run):
     def abandon(self) -> None: ...
     def data_ready(self) -> None: ...
     def run(self, steps: int = -1, seconds: float = 0.0, threads: int = 0) -> int: ...
-    def predict(self, tile: int, seconds: float = 0.0) -> int: ...
-    def call(self, x: _Array, out: _Array, rows: int) -> bool: ...
 
 def openmp_runtime() -> str: ...

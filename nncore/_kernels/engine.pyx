@@ -1,27 +1,21 @@
 """The engine: runs a compiled program over the batches of a pass, in native code, and can stop anywhere.
 
-`Run.run` trains or evaluates: all threads work on one batch, stage by stage (a stage is what lies between two
+`Pass.run` trains or evaluates: all threads work on one batch, stage by stage (a stage is what lies between two
 barriers), and thread 0 alone decides between stages. It returns to Python with a reason, and goes on where it
-stopped when called again. `Run.predict` gives each thread whole tiles of rows, which need no barrier at all.
+stopped when called again.
 """
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cython.parallel cimport parallel, threadid
 from libc.math cimport isfinite
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from nncore._kernels cimport dense, elementwise, loss, update
+from nncore._kernels.run cimport Run
 from nncore._kernels.table cimport (
-    NN_BATCH_SOURCES, NN_BUFFER_input, NN_BUFFER_norms, NN_BUFFER_output, NN_BUFFER_weight, NN_BUFFER_workspace,
-    NN_CHUNK_ROWS, NN_OPERATIONS, NN_OP_activate, NN_OP_activate_backward, NN_OP_add, NN_OP_copy,
-    NN_OP_dense_backward_input, NN_OP_dense_backward_weights, NN_OP_dense_forward, NN_OP_dropout, NN_OP_gather,
-    NN_OP_loss, NN_OP_metric, NN_OP_multiply, NN_OP_norms, NN_OP_penalty, NN_OP_rescale, NN_OP_softmax,
-    NN_OP_softmax_backward, NN_OP_update, Table, View, aligned, nn_chunk, nn_claim, nn_member, nn_op,
-    nn_openmp_runtime, nn_prepare_for_forks, nn_region_threads, nn_rule, nn_run, nn_seconds, nn_source,
-    nn_team, nn_team_await, nn_team_open, nn_team_reset, nn_tiles, nn_tiles_await, nn_tiles_offer, nn_tiles_reset,
-    share, view,
+    NN_BATCH_SOURCES, NN_BUFFER_input, NN_BUFFER_weight, NN_CHUNK_ROWS, NN_OP_loss, NN_OP_metric, NN_OP_penalty,
+    NN_OP_update, Table, aligned, nn_member, nn_op, nn_openmp_runtime, nn_prepare_for_forks, nn_region_threads, nn_seconds,
+    nn_source, nn_team, nn_team_await, nn_team_open, nn_team_reset, nn_tiles_await, nn_tiles_offer, nn_tiles_reset,
 )
 
 
@@ -34,7 +28,7 @@ if nn_prepare_for_forks():
     raise MemoryError
 
 
-# Why `run` came back.
+# Why `Pass.run` and `Prediction.predict` came back.
 cpdef enum:
     END = 0        # the pass is done
     STEPS = 1      # as many steps as asked for are done
@@ -46,207 +40,32 @@ cpdef enum:
 cdef enum:
     LOOK_FLOPS = 1_000_000   # work between two looks at the clock, each of which costs 1 % of a tiny step
 
-cdef share[<int> NN_OPERATIONS] SHARES
-SHARES[<int> NN_OP_gather] = loss.gather
-SHARES[<int> NN_OP_dense_forward] = dense.dense_forward
-SHARES[<int> NN_OP_dense_backward_input] = dense.dense_backward_input
-SHARES[<int> NN_OP_dense_backward_weights] = dense.dense_backward_weights
-SHARES[<int> NN_OP_activate] = elementwise.activate
-SHARES[<int> NN_OP_activate_backward] = elementwise.activate_backward
-SHARES[<int> NN_OP_softmax] = elementwise.softmax
-SHARES[<int> NN_OP_softmax_backward] = elementwise.softmax_backward
-SHARES[<int> NN_OP_dropout] = elementwise.dropout
-SHARES[<int> NN_OP_rescale] = elementwise.rescale
-SHARES[<int> NN_OP_add] = elementwise.add
-SHARES[<int> NN_OP_multiply] = elementwise.multiply
-SHARES[<int> NN_OP_copy] = elementwise.copy
-SHARES[<int> NN_OP_loss] = loss.loss
-SHARES[<int> NN_OP_metric] = loss.metric
-SHARES[<int> NN_OP_penalty] = update.penalty
-SHARES[<int> NN_OP_norms] = update.norms
-SHARES[<int> NN_OP_update] = update.update
 
+cdef class Pass(Run):
+    """A run whose team works on one batch at a time."""
 
-cdef class Run:
-    """The memory of one batch, and the place in a pass over the data.
-
-    Parameters
-    ----------
-    table : Table
-    ops : array of planning.OPERATION
-        The program.
-    update_at : int
-        Index of the first operation of the update section; the number of operations if there is none.
-    workspace : int
-        Bytes of activations and gradients for `max_samples` samples.
-    max_samples : int
-        Largest batch (or tile of rows of a prediction).
-    threads : int
-        Most threads to use.
-    n_sums : int
-        Losses, metrics and penalties that are summed.
-    chunks : array of state.CHUNK, optional
-        Runs of parameters.
-    n_out : int
-        Elements of the output per sample, for `predict`.
-    tiled : bool
-        For `predict`: each thread has a workspace of its own.
-    """
-
-    cdef nn_run r
     cdef nn_team *team
-    cdef int64_t n_ops, update_at, n_out, max_samples, max_threads, copies, workspace
     cdef int64_t op, stage_first, stage_last   # next operation; those of the open stage
-    cdef int64_t batch, steps_left, tile
+    cdef int64_t steps_left
     cdef double deadline, work
     cdef int reason
     cdef bint step_ready
-    cdef dict held
-    cdef object table, ops_held, chunks_held
-    cdef int64_t[3] copy_bytes
 
-    def __cinit__(self, Table table, ops, *, int64_t update_at, int64_t workspace, int64_t max_samples,
-                  int threads, int64_t n_sums=0, chunks=None, int64_t n_out=0, bint tiled=False):
-        cdef View vops = view(ops), vchunks
-        memset(&self.r, 0, sizeof(nn_run))
-        self.held = {}
-        self.table, self.ops_held = table, vops
-        self.r.table = table.c
-        self.r.ops = <const nn_op *> vops.data
-        self.n_ops = vops.buffer.len // <Py_ssize_t> sizeof(nn_op)
-        self.update_at, self.workspace, self.max_samples = update_at, workspace, max_samples
-        self.max_threads, self.n_out = threads, n_out
-        self.copies = threads if tiled else 1
-        self.r.threads = threads
-        self.r.n_sums = n_sums
-        if chunks is not None:
-            vchunks = view(chunks)
-            self.chunks_held = vchunks
-            self.r.chunks = <const nn_chunk *> vchunks.data
-            self.r.n_chunks = vchunks.buffer.len // <Py_ssize_t> sizeof(nn_chunk)
-        self.r.max_partials = max(self.r.n_chunks, (max_samples + NN_CHUNK_ROWS - 1) // NN_CHUNK_ROWS)
-        self.r.scratch_bytes = <int64_t> table.c.gemm_scratch
+    def __cinit__(self, *args, **settings):
         self.team = <nn_team *> aligned(sizeof(nn_team))
-        self.r.tiles = <nn_tiles *> aligned(max(1, self.n_ops) * threads * sizeof(nn_tiles))
-        self.r.scratch = <char *> aligned(threads * self.r.scratch_bytes)
-        self.r.base[<int> NN_BUFFER_norms] = <char *> aligned(self.r.n_chunks * sizeof(double))
-        self.r.partial = <double *> aligned(n_sums * self.r.max_partials * sizeof(double))
-        self.r.base[<int> NN_BUFFER_workspace] = <char *> aligned(self.copies * workspace)
-        self.r.bad_row = -1
 
     def __dealloc__(self):
-        cdef int i
         free(self.team)
-        free(self.r.tiles)
-        free(self.r.scratch)
-        free(self.r.base[<int> NN_BUFFER_norms])
-        free(self.r.partial)
-        free(self.r.base[<int> NN_BUFFER_workspace])
-        for i in range(NN_BATCH_SOURCES):
-            free(self.r.source[i].copy)
-
-    def bind(self, int buffer, array, bint writable=True):
-        """Let `buffer` be the memory of `array`, which is held; None: no memory."""
-        cdef View v
-        if array is None:
-            self.held.pop(buffer, None)
-            self.r.base[buffer] = NULL
-            return
-        v = view(array, None, writable)
-        self.held[buffer] = v
-        self.r.base[buffer] = v.data
-
-    def bind_rule(self, rule, double clipnorm):
-        """Let the optimizer's rule be the float64 array `rule`, read at every update."""
-        cdef View v = view(rule, None, True)
-        if v.buffer.len != sizeof(nn_rule):
-            raise ValueError("rule: expected one float64 per field of nn_rule")
-        self.held["rule"] = v
-        self.r.rule = <nn_rule *> v.data
-        self.r.clipnorm = clipnorm
-
-    def bind_random(self, uint64_t seed, steps):
-        """Let dropout be keyed by `seed` and the int64 array `steps` (1), which counts the training steps."""
-        cdef View v = view(steps, None, True)
-        self.held["steps"] = v
-        self.r.seed = seed
-        self.r.step = <int64_t *> v.data
-
-    def bind_sums(self, sums):
-        """Let the pass's sums be the float64 array `sums` (n_sums, 2) of values and weights."""
-        cdef View v = view(sums, None, True)
-        if v.buffer.len < <Py_ssize_t> (2 * self.r.n_sums * sizeof(double)):
-            raise ValueError("sums: expected two float64 per sum")
-        self.held["sums"] = v
-        self.r.sums = <double *> v.data
-
-    def source(self, int which, owner, *, uint64_t address=0, int64_t stride=0, int64_t type=0, int64_t n=0,
-               int64_t classes=0, bint in_place=False):
-        """Let source `which` (0: x, 1: y, 2: sample weight) be the memory at `address`, which `owner` keeps alive.
-
-        Rows of `n` elements of SOURCES `type` lie `stride` bytes apart; `classes` > 0 makes them int32 labels;
-        `in_place` says that operations may read the rows where they are. `address` 0 and n > 0: the caller fills
-        `staging(which)` before each step; n = 0: absent.
-        """
-        cdef nn_source *s = &self.r.source[which]
-        cdef int64_t need = self.copies * self.max_samples * n * (4 if classes else self.r.table.itemsize)
-        self.held["source", which] = owner
-        s.data = <const char *> <size_t> address
-        s.stride, s.type, s.n, s.classes, s.in_place = stride, type, n, classes, in_place
-        if not in_place and need > self.copy_bytes[which]:
-            free(s.copy)
-            s.copy = NULL
-            self.copy_bytes[which] = 0
-            s.copy = aligned(need)
-            self.copy_bytes[which] = need
-
-    def staging(self, int which):
-        """The memory that holds the batch of source `which` when the caller fills it."""
-        cdef nn_source *s = &self.r.source[which]
-        cdef int64_t size = self.max_samples * s.n * (4 if s.classes else self.r.table.itemsize)
-        return (<char[:size]> <char *> s.copy) if size else None
 
     def begin(self, int64_t rows, int64_t batch, order=None, int64_t row=0):
         """Start a pass over `rows` rows in batches of `batch`, in the order of the int64 array `order`."""
-        cdef View v
-        self.r.order = NULL
-        self.held.pop("order", None)
-        if order is not None:
-            v = view(order)
-            self.held["order"] = v
-            self.r.order = <const int64_t *> v.data
-        if not 0 < batch <= self.max_samples:
-            raise ValueError(f"batch: expected 1 … {self.max_samples}, got {batch}")
-        if not 0 <= row <= rows:
-            raise ValueError(f"row: expected 0 … {rows}, got {row}")
-        self.r.rows, self.batch, self.r.row, self.op = rows, batch, row, 0
-        self.step_ready = False
-
-    def forget(self):
-        """Let go of the data; the memory of a batch stays."""
-        cdef int i
-        for i in range(NN_BATCH_SOURCES):
-            self.held.pop(("source", i), None)
-            self.r.source[i].data = NULL
-            self.r.source[i].n = 0
-        self.held.pop("order", None)
-        self.r.order = NULL
-        self.r.rows = self.r.row = 0
+        Run.begin(self, rows, batch, order, row)
+        self.abandon()
 
     def abandon(self):
         """Forget an unfinished step; it has changed no parameter."""
         self.op = 0
         self.step_ready = False
-
-    @property
-    def row(self):
-        """Rows of the pass that are done."""
-        return self.r.row
-
-    @property
-    def bad(self):
-        """(source, row) of a row that could not be converted."""
-        return self.r.bad_source, self.r.bad_row
 
     def data_ready(self):
         """The caller has filled the batch."""
@@ -298,19 +117,13 @@ cdef class Run:
             me.stage = nn_team_await(self.team, me.stage)
             if self.team.leaving:
                 return
-            self.take_part(&me)
+            self.take_part(&self.r, self.stage_first, self.stage_last, &me)  # if late: of a later stage, without a tile
 
     cdef int64_t stage_end(self) noexcept nogil:
         cdef int64_t end = self.op + 1
         while end < self.n_ops and not self.r.ops[end].barrier:
             end += 1
         return end
-
-    cdef void take_part(self, nn_member *me) noexcept nogil:
-        """Do shares of the stage's operations; one that comes late sees those of a later stage, and gets no tile."""
-        cdef int64_t i
-        for i in range(self.stage_first, self.stage_last):
-            SHARES[self.r.ops[i].kind](&self.r.ops[i], &self.r, i, me)
 
     cdef void drive(self) noexcept nogil:
         """Thread 0: the loop over steps and stages."""
@@ -326,12 +139,12 @@ cdef class Run:
             if self.op >= self.update_at and self.r.ops[end - 1].kind == NN_OP_update:
                 self.r.rule.step += 1
             if alone:
-                self.take_part(&me)
+                self.take_part(&self.r, self.op, end, &me)
             else:
                 me.stage += 1
                 nn_tiles_offer(&self.r.tiles[self.op * me.threads], <int> (end - self.op) * me.threads, me.stage)
                 nn_team_open(self.team, me.stage)
-                self.take_part(&me)
+                self.take_part(&self.r, self.op, end, &me)
                 for i in range(self.op, end):
                     nn_tiles_await(&self.r.tiles[i * me.threads], me.threads)
             for i in range(self.op, end):
@@ -423,86 +236,3 @@ cdef class Run:
         self.steps_left -= 1
         self.op = 0
         self.step_ready = False
-
-    def predict(self, int64_t tile, double seconds=0):
-        """Run the program over the rest of the pass, each thread taking tiles of at most `tile` rows.
-
-        Returns
-        -------
-        int
-            END, TIME or BAD_DATA.
-        """
-        cdef int64_t tiles = (self.r.rows - self.r.row + tile - 1) // tile
-        cdef int threads = <int> min(self.max_threads, tiles)
-        self.tile = tile
-        self.deadline = nn_seconds() + seconds if seconds else 0
-        self.r.bad_row = -1
-        nn_tiles_reset(self.r.tiles, 1)
-        if threads <= 1:
-            with nogil:
-                self.tiles_of(0)
-        else:
-            with nogil, parallel(num_threads=threads):
-                self.tiles_of(threadid())
-        self.r.row = min(self.r.rows, self.r.row + min(nn_claim(self.r.tiles), tiles) * tile)
-        if self.r.bad_row >= 0:
-            return BAD_DATA
-        return END if self.r.row >= self.r.rows else TIME
-
-    def call(self, x, out, int64_t rows):
-        """Predict `rows` rows on the calling thread: the shortest way; False where x is not as it has to be.
-
-        `x` (rows,·) is an array of the table's type, which has to be aligned and C-contiguous, and `out` one that is;
-        `tiled` runs only.
-        """
-        cdef Py_buffer given, made
-        try:
-            PyObject_GetBuffer(x, &given, PyBUF_SIMPLE)
-        except (BufferError, ValueError):
-            return False
-        if <size_t> given.buf % <size_t> self.r.table.itemsize:
-            PyBuffer_Release(&given)
-            return False
-        try:
-            PyObject_GetBuffer(out, &made, PyBUF_WRITABLE)
-        except:
-            PyBuffer_Release(&given)
-            raise
-        self.r.source[0].data = <const char *> given.buf
-        self.r.source[0].stride = given.len // rows if rows else 0
-        self.r.source[0].in_place = 1
-        self.r.base[<int> NN_BUFFER_output] = <char *> made.buf
-        self.r.rows, self.r.row, self.r.bad_row, self.tile, self.deadline = rows, 0, -1, self.max_samples, 0
-        nn_tiles_reset(self.r.tiles, 1)
-        with nogil:
-            self.tiles_of(0)
-        self.r.source[0].data = NULL
-        self.r.base[<int> NN_BUFFER_output] = NULL
-        PyBuffer_Release(&given)
-        PyBuffer_Release(&made)
-        return True
-
-    cdef void tiles_of(self, int thread) noexcept nogil:
-        """Take tiles of rows through the whole program, alone."""
-        cdef nn_run mine = self.r
-        cdef int64_t i, row, size = self.r.table.itemsize
-        cdef nn_source *s
-        cdef nn_member me
-        me.thread, me.threads, me.stage, me.tile = thread, 1, 0, -1
-        mine.threads = 1
-        mine.base[<int> NN_BUFFER_workspace] = self.r.base[<int> NN_BUFFER_workspace] + thread * self.workspace
-        s = &mine.source[0]
-        if not s.in_place:
-            s.copy = <char *> s.copy + thread * self.max_samples * s.n * size
-        while not (self.deadline and nn_seconds() > self.deadline):
-            row = self.r.row + nn_claim(self.r.tiles) * self.tile
-            if row >= self.r.rows:
-                return
-            mine.row, mine.samples = row, min(self.tile, self.r.rows - row)
-            mine.base[<int> NN_BUFFER_input] = <char *> s.data + row * s.stride if s.in_place else <char *> s.copy
-            mine.base[<int> NN_BUFFER_output] = self.r.base[<int> NN_BUFFER_output] + row * self.n_out * size
-            for i in range(self.n_ops):
-                SHARES[self.r.ops[i].kind](&self.r.ops[i], &mine, i, &me)
-            if mine.bad_row >= 0:
-                self.r.bad_row, self.r.bad_source = mine.bad_row, mine.bad_source
-                return

@@ -1,0 +1,6 @@
+from nncore._kernels.run import Run
+from nncore._kernels.table import _Array
+
+class Prediction(Run):
+    def predict(self, tile: int, seconds: float = 0.0) -> int: ...
+    def call(self, x: _Array, out: _Array, rows: int) -> bool: ...

@@ -1,0 +1,118 @@
+"""Prediction: a program run over rows, whole tiles of which each thread takes through all operations, without barriers."""
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cython.parallel cimport parallel, threadid
+from libc.math cimport INFINITY
+from libc.stdint cimport int64_t
+
+from nncore._kernels.ledger cimport Ledger
+from nncore._kernels.run cimport Run
+from nncore._kernels.table cimport (
+    NN_BUFFER_input, NN_BUFFER_output, NN_BUFFER_workspace, nn_claim, nn_member, nn_run, nn_seconds, nn_source,
+    nn_tiles_reset,
+)
+
+from nncore._kernels.engine import BAD_DATA, END, TIME
+
+
+cdef class Prediction(Run):
+    """A run whose threads have a workspace each: `copies` is `threads`."""
+
+    cdef Ledger ledger
+    cdef int64_t tile
+    cdef double deadline
+
+    def __init__(self, *args, **settings):
+        self.ledger = Ledger()
+
+    def predict(self, int64_t tile, double seconds=0):
+        """Run the program over the rest of the pass in tiles of at most `tile` rows; by one thread if a team has not paid.
+
+        Returns
+        -------
+        int
+            END, TIME or BAD_DATA.
+        """
+        cdef int64_t tiles = (self.r.rows - self.r.row + tile - 1) // tile
+        cdef int64_t before = self.r.row
+        cdef int threads = <int> min(self.max_threads, tiles)
+        cdef double began = nn_seconds(), pace = INFINITY
+        self.tile = tile
+        self.deadline = began + seconds if seconds else 0
+        self.r.bad_row = -1
+        nn_tiles_reset(self.r.tiles, 1)
+        if threads > 1 and not self.ledger.pays(self.r.rows - before, began):
+            threads = 1
+        if threads <= 1:
+            with nogil:
+                self.tiles_of(0, NULL)
+        else:
+            with nogil, parallel(num_threads=threads):
+                self.tiles_of(threadid(), &pace)
+        self.r.row = min(self.r.rows, before + min(nn_claim(self.r.tiles), tiles) * tile)
+        if threads > 1:
+            self.ledger.settle(self.r.row - before, pace, began, nn_seconds())
+        if self.r.bad_row >= 0:
+            return BAD_DATA
+        return END if self.r.row >= self.r.rows else TIME
+
+    def call(self, x, out, int64_t rows):
+        """Predict `rows` rows on the calling thread: the shortest way; False where x is not as it has to be.
+
+        `x` (rows,·) is an array of the table's type, which has to be aligned and C-contiguous, and `out` one that is.
+        """
+        cdef Py_buffer given, made
+        try:
+            PyObject_GetBuffer(x, &given, PyBUF_SIMPLE)
+        except (BufferError, ValueError):
+            return False
+        if <size_t> given.buf % <size_t> self.r.table.itemsize:
+            PyBuffer_Release(&given)
+            return False
+        try:
+            PyObject_GetBuffer(out, &made, PyBUF_WRITABLE)
+        except:
+            PyBuffer_Release(&given)
+            raise
+        self.r.source[0].data = <const char *> given.buf
+        self.r.source[0].stride = given.len // rows if rows else 0
+        self.r.source[0].in_place = 1
+        self.r.base[<int> NN_BUFFER_output] = <char *> made.buf
+        self.r.rows, self.r.row, self.r.bad_row, self.tile, self.deadline = rows, 0, -1, self.max_samples, 0
+        nn_tiles_reset(self.r.tiles, 1)
+        with nogil:
+            self.tiles_of(0, NULL)
+        self.r.source[0].data = NULL
+        self.r.base[<int> NN_BUFFER_output] = NULL
+        PyBuffer_Release(&given)
+        PyBuffer_Release(&made)
+        return True
+
+    cdef void tiles_of(self, int thread, double *pace) noexcept nogil:
+        """Take tiles of rows through the whole program, alone; `pace`, if wanted: of thread 0's fastest, in seconds per row."""
+        cdef nn_run mine = self.r
+        cdef int64_t row, size = self.r.table.itemsize
+        cdef nn_source *s
+        cdef nn_member me
+        cdef double began = 0
+        me.thread, me.threads, me.stage, me.tile = thread, 1, 0, -1
+        mine.threads = 1
+        mine.base[<int> NN_BUFFER_workspace] = self.r.base[<int> NN_BUFFER_workspace] + thread * self.workspace
+        s = &mine.source[0]
+        if not s.in_place:
+            s.copy = <char *> s.copy + thread * self.max_samples * s.n * size
+        while not (self.deadline and nn_seconds() > self.deadline):
+            row = self.r.row + nn_claim(self.r.tiles) * self.tile
+            if row >= self.r.rows:
+                return
+            mine.row, mine.samples = row, min(self.tile, self.r.rows - row)
+            mine.base[<int> NN_BUFFER_input] = <char *> s.data + row * s.stride if s.in_place else <char *> s.copy
+            mine.base[<int> NN_BUFFER_output] = self.r.base[<int> NN_BUFFER_output] + row * self.n_out * size
+            if pace != NULL:
+                began = nn_seconds()
+            self.take_part(&mine, 0, self.n_ops, &me)
+            if pace != NULL and thread == 0:
+                pace[0] = min(pace[0], (nn_seconds() - began) / mine.samples)
+            if mine.bad_row >= 0:
+                self.r.bad_row, self.r.bad_source = mine.bad_row, mine.bad_source
+                return

@@ -1,0 +1,44 @@
+from typing import Self
+
+from typing_extensions import Buffer
+
+from nncore._kernels.table import Table, _Array
+
+class Run:
+    def __new__(
+        cls,
+        table: Table,
+        ops: _Array,
+        *,
+        update_at: int,
+        workspace: int,
+        max_samples: int,
+        threads: int,
+        n_sums: int = 0,
+        chunks: _Array | None = None,
+        n_out: int = 0,
+        copies: int = 1,
+    ) -> Self: ...
+    @property
+    def row(self) -> int: ...
+    @property
+    def bad(self) -> tuple[int, int]: ...
+    def bind(self, buffer: int, array: _Array | None, writable: bool = True) -> None: ...
+    def bind_rule(self, rule: _Array, clipnorm: float) -> None: ...
+    def bind_random(self, seed: int, steps: _Array) -> None: ...
+    def bind_sums(self, sums: _Array) -> None: ...
+    def source(
+        self,
+        which: int,
+        owner: object,
+        *,
+        address: int = 0,
+        stride: int = 0,
+        type: int = 0,
+        n: int = 0,
+        classes: int = 0,
+        in_place: bool = False,
+    ) -> None: ...
+    def staging(self, which: int) -> Buffer | None: ...
+    def begin(self, rows: int, batch: int, order: _Array | None = None, row: int = 0) -> None: ...
+    def forget(self) -> None: ...

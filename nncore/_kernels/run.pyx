@@ -1,0 +1,201 @@
+"""What every run of a program has: its memory, its bindings, and the shares of its operations."""
+
+from libc.stdint cimport int64_t, uint64_t
+from libc.stdlib cimport free
+from libc.string cimport memset
+
+from nncore._kernels cimport dense, elementwise, loss, update
+from nncore._kernels.table cimport (
+    NN_BATCH_SOURCES, NN_BUFFER_norms, NN_BUFFER_workspace, NN_CHUNK_ROWS, NN_OPERATIONS, NN_OP_activate,
+    NN_OP_activate_backward, NN_OP_add, NN_OP_copy, NN_OP_dense_backward_input, NN_OP_dense_backward_weights,
+    NN_OP_dense_forward, NN_OP_dropout, NN_OP_gather, NN_OP_loss, NN_OP_metric, NN_OP_multiply, NN_OP_norms,
+    NN_OP_penalty, NN_OP_rescale, NN_OP_softmax, NN_OP_softmax_backward, NN_OP_update, Table, View, aligned, nn_chunk,
+    nn_member, nn_op, nn_rule, nn_run, nn_source, nn_tiles, share, view,
+)
+
+cdef share[<int> NN_OPERATIONS] SHARES
+SHARES[<int> NN_OP_gather] = loss.gather
+SHARES[<int> NN_OP_dense_forward] = dense.dense_forward
+SHARES[<int> NN_OP_dense_backward_input] = dense.dense_backward_input
+SHARES[<int> NN_OP_dense_backward_weights] = dense.dense_backward_weights
+SHARES[<int> NN_OP_activate] = elementwise.activate
+SHARES[<int> NN_OP_activate_backward] = elementwise.activate_backward
+SHARES[<int> NN_OP_softmax] = elementwise.softmax
+SHARES[<int> NN_OP_softmax_backward] = elementwise.softmax_backward
+SHARES[<int> NN_OP_dropout] = elementwise.dropout
+SHARES[<int> NN_OP_rescale] = elementwise.rescale
+SHARES[<int> NN_OP_add] = elementwise.add
+SHARES[<int> NN_OP_multiply] = elementwise.multiply
+SHARES[<int> NN_OP_copy] = elementwise.copy
+SHARES[<int> NN_OP_loss] = loss.loss
+SHARES[<int> NN_OP_metric] = loss.metric
+SHARES[<int> NN_OP_penalty] = update.penalty
+SHARES[<int> NN_OP_norms] = update.norms
+SHARES[<int> NN_OP_update] = update.update
+
+
+cdef class Run:
+    """The memory of a batch, and the place in a pass over the data.
+
+    Parameters
+    ----------
+    table : Table
+    ops : array of planning.OPERATION
+        The program.
+    update_at : int
+        Index of the first operation of the update section; the number of operations if there is none.
+    workspace : int
+        Bytes of activations and gradients for `max_samples` samples.
+    max_samples : int
+        Largest batch (or tile of rows of a prediction).
+    threads : int
+        Most threads to use.
+    n_sums : int
+        Losses, metrics and penalties that are summed.
+    chunks : array of state.CHUNK, optional
+        Runs of parameters.
+    n_out : int
+        Elements of the output per sample, for predictions.
+    copies : int
+        Workspaces: one for the team, or one for each thread.
+    """
+
+    def __cinit__(self, Table table, ops, *, int64_t update_at, int64_t workspace, int64_t max_samples,
+                  int threads, int64_t n_sums=0, chunks=None, int64_t n_out=0, int64_t copies=1):
+        cdef View vops = view(ops), vchunks
+        memset(&self.r, 0, sizeof(nn_run))
+        self.held = {}
+        self.table, self.ops_held = table, vops
+        self.r.table = table.c
+        self.r.ops = <const nn_op *> vops.data
+        self.n_ops = vops.buffer.len // <Py_ssize_t> sizeof(nn_op)
+        self.update_at, self.workspace, self.max_samples = update_at, workspace, max_samples
+        self.max_threads, self.n_out, self.copies = threads, n_out, copies
+        self.r.threads = threads
+        self.r.n_sums = n_sums
+        if chunks is not None:
+            vchunks = view(chunks)
+            self.chunks_held = vchunks
+            self.r.chunks = <const nn_chunk *> vchunks.data
+            self.r.n_chunks = vchunks.buffer.len // <Py_ssize_t> sizeof(nn_chunk)
+        self.r.max_partials = max(self.r.n_chunks, (max_samples + NN_CHUNK_ROWS - 1) // NN_CHUNK_ROWS)
+        self.r.scratch_bytes = <int64_t> table.c.gemm_scratch
+        self.r.tiles = <nn_tiles *> aligned(max(1, self.n_ops) * threads * sizeof(nn_tiles))
+        self.r.scratch = <char *> aligned(threads * self.r.scratch_bytes)
+        self.r.base[<int> NN_BUFFER_norms] = <char *> aligned(self.r.n_chunks * sizeof(double))
+        self.r.partial = <double *> aligned(n_sums * self.r.max_partials * sizeof(double))
+        self.r.base[<int> NN_BUFFER_workspace] = <char *> aligned(self.copies * workspace)
+        self.r.bad_row = -1
+
+    def __dealloc__(self):
+        cdef int i
+        free(self.r.tiles)
+        free(self.r.scratch)
+        free(self.r.base[<int> NN_BUFFER_norms])
+        free(self.r.partial)
+        free(self.r.base[<int> NN_BUFFER_workspace])
+        for i in range(NN_BATCH_SOURCES):
+            free(self.r.source[i].copy)
+
+    def bind(self, int buffer, array, bint writable=True):
+        """Let `buffer` be the memory of `array`, which is held; None: no memory."""
+        cdef View v
+        if array is None:
+            self.held.pop(buffer, None)
+            self.r.base[buffer] = NULL
+            return
+        v = view(array, None, writable)
+        self.held[buffer] = v
+        self.r.base[buffer] = v.data
+
+    def bind_rule(self, rule, double clipnorm):
+        """Let the optimizer's rule be the float64 array `rule`, read at every update."""
+        cdef View v = view(rule, None, True)
+        if v.buffer.len != sizeof(nn_rule):
+            raise ValueError("rule: expected one float64 per field of nn_rule")
+        self.held["rule"] = v
+        self.r.rule = <nn_rule *> v.data
+        self.r.clipnorm = clipnorm
+
+    def bind_random(self, uint64_t seed, steps):
+        """Let dropout be keyed by `seed` and the int64 array `steps` (1), which counts the training steps."""
+        cdef View v = view(steps, None, True)
+        self.held["steps"] = v
+        self.r.seed = seed
+        self.r.step = <int64_t *> v.data
+
+    def bind_sums(self, sums):
+        """Let the pass's sums be the float64 array `sums` (n_sums, 2) of values and weights."""
+        cdef View v = view(sums, None, True)
+        if v.buffer.len < <Py_ssize_t> (2 * self.r.n_sums * sizeof(double)):
+            raise ValueError("sums: expected two float64 per sum")
+        self.held["sums"] = v
+        self.r.sums = <double *> v.data
+
+    def source(self, int which, owner, *, uint64_t address=0, int64_t stride=0, int64_t type=0, int64_t n=0,
+               int64_t classes=0, bint in_place=False):
+        """Let source `which` (0: x, 1: y, 2: sample weight) be the memory at `address`, which `owner` keeps alive.
+
+        Rows of `n` elements of SOURCES `type` lie `stride` bytes apart; `classes` > 0 makes them int32 labels;
+        `in_place` says that operations may read the rows where they are. `address` 0 and n > 0: the caller fills
+        `staging(which)` before each step; n = 0: absent.
+        """
+        cdef nn_source *s = &self.r.source[which]
+        cdef int64_t need = self.copies * self.max_samples * n * (4 if classes else self.r.table.itemsize)
+        self.held["source", which] = owner
+        s.data = <const char *> <size_t> address
+        s.stride, s.type, s.n, s.classes, s.in_place = stride, type, n, classes, in_place
+        if not in_place and need > self.copy_bytes[which]:
+            free(s.copy)
+            s.copy = NULL
+            self.copy_bytes[which] = 0
+            s.copy = aligned(need)
+            self.copy_bytes[which] = need
+
+    def staging(self, int which):
+        """The memory that holds the batch of source `which` when the caller fills it."""
+        cdef nn_source *s = &self.r.source[which]
+        cdef int64_t size = self.max_samples * s.n * (4 if s.classes else self.r.table.itemsize)
+        return (<char[:size]> <char *> s.copy) if size else None
+
+    def begin(self, int64_t rows, int64_t batch, order=None, int64_t row=0):
+        """Start a pass over `rows` rows in batches of `batch`, in the order of the int64 array `order`."""
+        cdef View v
+        self.r.order = NULL
+        self.held.pop("order", None)
+        if order is not None:
+            v = view(order)
+            self.held["order"] = v
+            self.r.order = <const int64_t *> v.data
+        if not 0 < batch <= self.max_samples:
+            raise ValueError(f"batch: expected 1 … {self.max_samples}, got {batch}")
+        if not 0 <= row <= rows:
+            raise ValueError(f"row: expected 0 … {rows}, got {row}")
+        self.r.rows, self.batch, self.r.row = rows, batch, row
+
+    def forget(self):
+        """Let go of the data; the memory of a batch stays."""
+        cdef int i
+        for i in range(NN_BATCH_SOURCES):
+            self.held.pop(("source", i), None)
+            self.r.source[i].data = NULL
+            self.r.source[i].n = 0
+        self.held.pop("order", None)
+        self.r.order = NULL
+        self.r.rows = self.r.row = 0
+
+    @property
+    def row(self):
+        """Rows of the pass that are done."""
+        return self.r.row
+
+    @property
+    def bad(self):
+        """(source, row) of a row that could not be converted."""
+        return self.r.bad_source, self.r.bad_row
+
+    cdef void take_part(self, nn_run *run, int64_t first, int64_t last, nn_member *me) noexcept nogil:
+        """Do shares of the operations first … last − 1."""
+        cdef int64_t i
+        for i in range(first, last):
+            SHARES[self.r.ops[i].kind](&self.r.ops[i], run, i, me)
