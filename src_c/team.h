@@ -37,6 +37,7 @@ typedef struct nn_tiles {
     _Alignas(64) atomic_long ticket; /* stage × 2³² + tiles taken of this home in that stage */
     atomic_long done;                /* tiles, of any home, that this thread has finished since the region opened */
     long due;                        /* in thread 0's: those that there were for all threads */
+    atomic_int joined;               /* tiles of one group that are done, for nn_is_last */
 } nn_tiles;
 
 /* One thread in a stage. */
@@ -72,6 +73,7 @@ static inline void nn_tiles_reset(nn_tiles *tiles, int n) {
     for (int i = 0; i < n; i++) {
         tiles[i].due = 0;
         atomic_store_explicit(&tiles[i].done, 0, memory_order_relaxed);
+        atomic_store_explicit(&tiles[i].joined, 0, memory_order_relaxed);
         atomic_store_explicit(&tiles[i].ticket, 0, memory_order_relaxed);
     }
 }
@@ -134,6 +136,13 @@ static inline void nn_tiles_await(nn_tiles *tiles, int threads) {
         if (done == tiles->due) return;
         nn_pause(&looks);
     }
+}
+
+/* Whether the caller is the last `of` a group whose tiles make one result; it sees what the others wrote. */
+static inline int nn_is_last(nn_tiles *group, int of) {
+    if (atomic_fetch_add_explicit(&group->joined, 1, memory_order_acq_rel) < of - 1) return 0;
+    atomic_store_explicit(&group->joined, 0, memory_order_relaxed);
+    return 1;
 }
 
 /* The next tile of a prediction, where every thread works alone. */

@@ -109,6 +109,28 @@ def test_threads_on_every_instruction_set(isa: str, dtype: str, monkeypatch: pyt
         assert_all_same(found, wanted, threads)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("isa", nn.available_isas())
+@pytest.mark.usefixtures("teams")
+def test_threads_where_the_forward_product_is_cut_by_its_depth(
+    isa: str, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few rows of many inputs, in one block of K and in several; activations with Z and without; a smaller last batch."""
+    use_isa(isa, monkeypatch)
+    rng = np.random.default_rng(0)
+    for inputs, activation in ((500, "relu"), (784, "relu"), (1300, "gelu"), (2111, None)):
+        x, y = rng.standard_normal((43, inputs)), rng.integers(0, 3, 43)
+        wanted: list[Array] = []
+        for threads in (1, 2, 3, 5):
+            layers = [nn.Input(inputs), nn.Dense(97, activation), nn.Dense(3, "softmax")]
+            model = nn.Model(layers, seed=1, n_threads=threads, dtype=dtype)
+            model.compile(nn.SGD(0.1), "sparse_categorical_crossentropy")
+            history = model.fit(x, y, batch_size=8, epochs=3, verbose=0).history
+            found = [*model.get_weights(), np.array(history["loss"]), np.array(model.evaluate(x, y, verbose=0))]
+            wanted = wanted or found
+            assert_all_same(found, wanted, (inputs, threads))
+
+
 @pytest.mark.parametrize(("loss", "last"), [("mse", None), ("mae", "tanh"), ("huber", "softmax"), ("bce", "sigmoid")])
 @pytest.mark.usefixtures("teams")
 def test_threads_with_every_kind_of_loss(loss: str, last: str | None) -> None:

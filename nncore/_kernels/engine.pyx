@@ -11,6 +11,7 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
+from nncore._kernels cimport dense
 from nncore._kernels.run cimport Run
 from nncore._kernels.table cimport (
     NN_BATCH_SOURCES, NN_BUFFER_input, NN_BUFFER_weight, NN_CHUNK_ROWS, NN_OP_loss, NN_OP_metric, NN_OP_penalty,
@@ -52,10 +53,16 @@ cdef class Pass(Run):
     cdef bint step_ready
 
     def __cinit__(self, *args, **settings):
+        cdef size_t parts = 0
+        cdef int64_t i
         self.team = <nn_team *> aligned(sizeof(nn_team))
+        for i in range(self.n_ops if self.max_threads > 1 else 0):
+            parts = max(parts, dense.parts_bytes(&self.r.ops[i], self.r.table, self.max_samples))
+        self.r.parts = <char *> aligned(parts)
 
     def __dealloc__(self):
         free(self.team)
+        free(self.r.parts)
 
     def begin(self, int64_t rows, int64_t batch, order=None, int64_t row=0):
         """Start a pass over `rows` rows in batches of `batch`, in the order of the int64 array `order`."""

@@ -71,6 +71,7 @@ cdef extern from "contract.h" nogil:
         size_t gemm_scratch
         nn_product *gemm
         const char **arithmetic
+        nn_index (*depth)(nn_index) noexcept nogil
         int (*precision_for)(int, nn_index, nn_index) noexcept nogil
         size_t (*packed_bytes)(int, int, nn_index, nn_index) noexcept nogil
         void (*pack)(int, int, nn_index, nn_index, nn_index, nn_index, const void *, void *, void *) noexcept nogil
@@ -170,6 +171,7 @@ cdef extern from "program.h" nogil:
         nn_tiles *tiles
         char *scratch
         int64_t scratch_bytes
+        char *parts
         uint64_t seed
         int64_t *step
         const nn_chunk *chunks
@@ -204,6 +206,7 @@ cdef extern from "team.h" nogil:
     bint nn_next_tile(nn_tiles *, nn_member *, long count)
     void nn_tiles_await(nn_tiles *, int threads)
     long nn_claim(nn_tiles *)
+    bint nn_is_last(nn_tiles *, int of)
     double nn_seconds()
     int nn_region_threads()
     int nn_prepare_for_forks()

@@ -52,6 +52,7 @@ const nn_table NN_TABLE_NAME(ISA, NN_REAL_BITS) = {
     .gemm_scratch = (SCRATCH_BYTES + 63) / 64 * 64,
     .gemm = {gemm, GEMM_HIGH, GEMM_MEDIUM},
     .arithmetic = {ARITHMETIC, ARITHMETIC_HIGH, ARITHMETIC_MEDIUM},
+    .depth = block_k,
     .precision_for = precision_for,
     .packed_bytes = packed_bytes,
     .pack = PACK,
