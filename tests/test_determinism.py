@@ -115,7 +115,7 @@ def test_threads_on_every_instruction_set(isa: str, dtype: str, monkeypatch: pyt
 def test_threads_where_the_forward_product_is_cut_by_its_depth(
     isa: str, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Few rows of many inputs, in one block of K and in several; activations with Z and without; a smaller last batch."""
+    """Few rows of many inputs, in one block of K and several; activations with Z and without; a smaller last batch."""
     use_isa(isa, monkeypatch)
     rng = np.random.default_rng(0)
     for inputs, activation in ((500, "relu"), (784, "relu"), (1300, "gelu"), (2111, None)):
