@@ -10,6 +10,10 @@ learning rate; state starts at 0. Before its rule every optimizer applies, in th
 2. weight decay, decoupled from the gradient as in [1]_: W ← W − η weight_decay W. PyTorch's SGD, Adam and
    RMSprop add weight_decay W to g instead.
 
+Rules with g² (Adam, AdamW, RMSprop) take elements of g beyond ±2⁶³ ≈ ±9.2e18 for that (float64: ±2⁵¹¹), so that no
+finite gradient makes a weight infinite or NaN, and an epsilon whose effect is less than that of the smallest normal
+g² for that one, so that 0 / 0 is never asked for.
+
 References
 ----------
 .. [1] I. Loshchilov, F. Hutter: Decoupled weight decay regularization, ICLR 2019, arXiv:1711.05101.

@@ -122,6 +122,45 @@ def test_zero_gradient(table: Table, name: str) -> None:
     assert not any(s.any() for s in slots)
 
 
+EXTREMES = [
+    ("adam", Rule()),
+    ("adam", Rule(beta_1=0.0, beta_2=0.0)),
+    ("adam", Rule(epsilon=0.0)),
+    ("rmsprop", Rule()),
+    ("rmsprop", Rule(rho=0.0, momentum=0.9)),
+    ("rmsprop", Rule(momentum=0.9, centered=True)),
+    ("rmsprop", Rule(epsilon=0.0)),
+]
+
+
+@each_table
+@pytest.mark.parametrize(("name", "rule"), EXTREMES)
+def test_finite_gradients_keep_weights_finite(table: Table, name: str, rule: Rule) -> None:
+    """Also those whose square overflows, one after another or between others, and those whose square is 0."""
+    info = np.finfo(table.dtype)
+    root = float(np.sqrt(info.max))
+    sizes = np.array([info.max, 2 * root, root, root / 2, 1, 1 / root, float(info.tiny), 0], table.dtype)
+    w = normal(table, sizes.size)
+    rows = {"same": 1.0, "alternating": -1.0, "shrinking": 0.01, "collapsing": -3e-15}
+    for what, factor in rows.items():
+        with np.errstate(under="ignore"):
+            gradients = np.stack([sizes * np.array(factor**k, table.dtype) for k in range(12)])
+        for g in (gradients, gradients[::-1].copy()):
+            for x in train(table, name, rule, w, g):
+                assert np.isfinite(x).all(), what
+
+
+@each_table
+def test_a_gradient_whose_square_overflows_is_a_step_of_the_learning_rate(table: Table) -> None:
+    """Adam's step for a constant gradient is η sign(g), whatever its size; RMSprop's at first η sign(g) / √(1 − ρ)."""
+    largest, rule = np.finfo(table.dtype).max, Rule(learning_rate=0.01)
+    g = np.array([[largest, -largest, 100, -100]] * 2000, table.dtype)
+    w = train(table, "adam", rule, np.zeros(4, table.dtype), g)[0]
+    np.testing.assert_allclose(w, [-20, 20, -20, 20], rtol=2e-3)
+    w = train(table, "rmsprop", rule, np.zeros(4, table.dtype), g[:1])[0]
+    np.testing.assert_allclose(w, np.array([-1, 1, -1, 1]) * 0.01 / math.sqrt(0.1), rtol=1e-5)
+
+
 @each_table
 def test_centered_variance_is_not_negative(table: Table) -> None:
     """Of a constant gradient the variance tends to 0, and rounding must not push it below."""

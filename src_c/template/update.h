@@ -54,6 +54,18 @@ INLINE coefficients coefficients_of(const nn_rule *r) {
     };
 }
 
+/* For rules that divide by √v, v a mean of g²: |g| counts as at most ROOT_MAX, so that g² cannot overflow, and ε as at
+ * least what keeps 0 / 0 away. Bounding g rather than v leaves g / √v near 1, and costs nothing: g is clipped anyway.
+ * ROOT_MAX² is the largest power of two but one, so that no rounding takes v to inf. */
+#define ROOT_MAX ldexp(1, (EXPONENT_BIAS - 1) / 2)
+
+INLINE coefficients coefficients_of_ratio(const nn_rule *r, double least_epsilon) {
+    coefficients c = coefficients_of(r);
+    c.clip = (real)fmin(r->clip_value, ROOT_MAX);
+    c.epsilon = (real)fmax(r->epsilon, least_epsilon);
+    return c;
+}
+
 /* Stochastic gradient descent; momentum as in Sutskever et al. 2013, equations 1–4. Slot 0: m, the velocity. */
 INLINE vf sgd_plain(vf W, vf g, vf s[3], const coefficients *c) {
     (void)s;
@@ -88,7 +100,7 @@ INLINE vf adam(vf W, vf g, vf s[3], const coefficients *c) {
 }
 
 static void update_adam(nn_index n, void *W, const void *g, void *const slot[3], const nn_rule *r) {
-    coefficients c = coefficients_of(r);
+    coefficients c = coefficients_of_ratio(r, 1 / ROOT_MAX);
     c.eta = (real)(r->learning_rate * sqrt(1 - pow(r->beta_2, r->step)) / (1 - pow(r->beta_1, r->step)));
     update_each(n, W, g, slot, SLOT_0 | SLOT_1, adam, &c);
 }
@@ -118,7 +130,7 @@ INLINE vf rmsprop_centered_momentum(vf W, vf g, vf s[3], const coefficients *c) 
 }
 
 static void update_rmsprop(nn_index n, void *W, const void *g, void *const slot[3], const nn_rule *r) {
-    const coefficients c = coefficients_of(r);
+    const coefficients c = coefficients_of_ratio(r, MIN_NORMAL);
     if (r->momentum > 0 && r->centered != 0)
         update_each(n, W, g, slot, SLOT_0 | SLOT_1 | SLOT_2, rmsprop_centered_momentum, &c);
     else if (r->momentum > 0)
