@@ -161,7 +161,7 @@ def step(graph: Graph, goal: Objective, *, training: bool, weighted: bool, max_s
     b = Builder(state.dtype.itemsize, training, state.packed)
     y = own_output(b, graph.emit(b))
     activation = last_activation(b, y)
-    plan = goal.loss.plan(activation)
+    plan = goal.loss.plan(activation, y.shape[-1])
     labels = goal.loss.target == "labels"
     target = b.target(y.shape[:-1] if labels else y.shape, labels)
     weight = b.weight() if weighted else None

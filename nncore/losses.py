@@ -67,20 +67,30 @@ class Loss(Configurable):
         """Whether the predictions are logits."""
         return False
 
-    def plan(self, activation: str) -> LossPlan:
+    def plan(self, activation: str, outputs: int | None = None) -> LossPlan:
         """Say how the loss is computed after a last activation.
 
         Parameters
         ----------
         activation : str
             Kernel of the model's last activation: "linear", "softmax", "sigmoid" and so on.
+        outputs : int, optional
+            Units of the last layer, where they are known yet.
 
         Raises
         ------
         ValueError
-            The loss expects probabilities and gets none, or expects logits and gets probabilities.
+            The loss expects probabilities and gets none, or expects logits and gets probabilities; or it is always the
+            same. (There Keras warns.)
         """
-        return LossPlan(self.registry.name_of(self), fused=False)
+        name = self.registry.name_of(self)
+        if activation == "softmax" and outputs == 1:
+            raise ValueError(
+                f"loss: {name} expects predictions that can differ, but the last layer's activation 'softmax' gives a "
+                'single unit, which is always 1. Either give it activation="sigmoid" (two classes, with '
+                "loss binary_crossentropy), or a unit for each class, or no activation (regression)"
+            )
+        return LossPlan(name, fused=False)
 
 
 LOSSES: Registry[Loss] = Registry("loss")
@@ -161,9 +171,9 @@ class Crossentropy(Loss):
     def __post_init__(self) -> None:
         check_flag(self.from_logits, "from_logits", "True if the last layer has no softmax or sigmoid")
 
-    def plan(self, activation: str) -> LossPlan:
+    def plan(self, activation: str, outputs: int | None = None) -> LossPlan:
         """See `Loss.plan`."""
-        name = self.registry.name_of(self)
+        name = super().plan(activation, outputs).kernel
         if self.from_logits:
             if activation in ("softmax", "sigmoid"):
                 raise ValueError(

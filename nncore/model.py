@@ -120,7 +120,7 @@ class Model(Structure):
         if self.graph:
             self._prepare(self.graph, goal)
         elif self._stack and goal.loss is not None and (last := getattr(self._stack[-1], "activation", None)):
-            goal.loss.plan(last.kernel)
+            goal.loss.plan(last.kernel, getattr(self._stack[-1], "units", None))
         self.objective = goal
 
     def _prepare(self, graph: Graph, goal: Objective) -> None:

@@ -492,3 +492,22 @@ def test_a_forgotten_flatten_is_named() -> None:
     model.compile("sgd", "sparse_categorical_crossentropy")
     with pytest.raises(ValueError, match=r"y: expected shape \(5, 8\), got \(5,\).*\(8, 10\) per sample: put Flatten"):
         model.fit(np.zeros((5, 8, 8)), np.zeros(5, int), verbose=0)
+
+
+@pytest.mark.parametrize("loss", nn.losses.LOSSES.names())
+def test_softmax_over_a_single_unit_is_refused(loss: str) -> None:
+    """Always 1, whatever the loss; found by compile where units or shapes are known, else by the first fit."""
+    words = rf'loss: {loss} expects .* differ, but .*softmax.* always 1\. Either .*"sigmoid" .*binary_crossentropy'
+    stack = [nn.Dense(3), nn.Dense(1, activation="softmax")]
+    reshaped = [nn.Input((2, 3)), nn.Reshape((6, 1)), nn.Activation("softmax")]
+    for layers in (stack, reshaped):
+        with pytest.raises(ValueError, match=words):
+            nn.Model(layers).compile("sgd", loss)
+    late = nn.Model([nn.Dense(1), nn.Activation("softmax")])
+    late.compile("sgd", loss)
+    with pytest.raises(ValueError, match=words):
+        late.fit(X, np.zeros(40, int), verbose=0)
+    assert not late.built
+    inner = nn.Model([nn.Input(4), nn.Dense(1, activation="softmax"), nn.Dense(1, activation="sigmoid")])
+    inner.compile("sgd", "binary_crossentropy")  # odd, but what it predicts can be learned
+    nn.Model([nn.Input(4), nn.Dense(1, activation="softmax")]).compile()  # without a loss
