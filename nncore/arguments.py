@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
@@ -71,6 +72,15 @@ def check_flag(value: Any, argument: str, remedy: str = "") -> bool:
         return bool(value)
     remedy = f"; {remedy}" if remedy else ""
     raise TypeError(f"{argument}: expected True or False, got {value!r}{remedy}")
+
+
+def check_path(value: Any, argument: str) -> str:
+    """`value` as the name of a file or directory; a TypeError where it is none, a ValueError where it is empty."""
+    path = os.fspath(value) if isinstance(value, (str, os.PathLike)) else value
+    if not isinstance(path, str) or not path:
+        error = ValueError if isinstance(path, str) else TypeError
+        raise error(f"{argument}: expected a name or path that is not empty, got {value!r}")
+    return path
 
 
 def dtype_name(dtype: Any) -> str:

@@ -614,10 +614,52 @@ def test_backup_leaves_other_files(tmp_path: pathlib.Path) -> None:
     (tmp_path / "mine").touch()
     Fit(Model(), [BackupAndRestore(tmp_path)]).run()
     assert os.listdir(tmp_path) == ["mine"]
-    with pytest.raises(ValueError, match="backup_dir"):
-        BackupAndRestore("")
 
 
 def test_public_names() -> None:
     for name in callbacks.__all__:
         assert issubclass(getattr(callbacks, name), (Callback, CallbackList))
+
+
+WRONG: list[tuple[type[Callback], dict[str, Any], str]] = [
+    (EarlyStopping, {"patience": -1}, "patience: expected a whole number of at least 0, got -1"),
+    (EarlyStopping, {"patience": 1.5}, "patience: .*got 1.5"),
+    (EarlyStopping, {"start_from_epoch": -1}, "start_from_epoch: .*got -1"),
+    (EarlyStopping, {"min_delta": nan}, "min_delta: expected a finite number, got nan"),
+    (EarlyStopping, {"min_delta": "1"}, "min_delta: .*got '1'"),
+    (EarlyStopping, {"baseline": nan}, "baseline: expected a number, not NaN, got nan"),
+    (EarlyStopping, {"baseline": "low"}, "baseline: .*got 'low'"),
+    (EarlyStopping, {"restore_best_weights": "no"}, "restore_best_weights: expected True or False, got 'no'"),
+    (EarlyStopping, {"monitor": None}, "monitor: expected a name in the logs, .*got None"),
+    (EarlyStopping, {"verbose": 2}, "verbose: expected 0 or 1, got 2"),
+    (EarlyStopping, {"verbose": "yes"}, "verbose: .*got 'yes'"),
+    (ModelCheckpoint, {"filepath": ""}, "filepath: expected a name or path that is not empty, got ''"),
+    (ModelCheckpoint, {"filepath": 3}, "filepath: .*got 3"),
+    (ModelCheckpoint, {"filepath": b"m"}, "filepath: .*got b'm'"),
+    (ModelCheckpoint, {"filepath": "m", "monitor": 3}, "monitor: .*got 3"),
+    (ModelCheckpoint, {"filepath": "m", "verbose": -1}, "verbose: .*got -1"),
+    (ModelCheckpoint, {"filepath": "m", "save_best_only": "val_loss"}, "save_best_only: .*got 'val_loss'"),
+    (ModelCheckpoint, {"filepath": "m", "save_weights_only": None}, "save_weights_only: .*got None"),
+    (ModelCheckpoint, {"filepath": "m", "initial_value_threshold": nan}, "initial_value_threshold: .*got nan"),
+    (ModelCheckpoint, {"filepath": "m", "save_freq": 0}, "save_freq: .*got 0"),
+    (BackupAndRestore, {"backup_dir": ""}, "backup_dir: .*got ''"),
+    (BackupAndRestore, {"backup_dir": None}, "backup_dir: .*got None"),
+    (BackupAndRestore, {"backup_dir": "b", "delete_checkpoint": 1}, "delete_checkpoint: .*got 1"),
+    (CSVLogger, {"filename": ""}, "filename: .*got ''"),
+    (CSVLogger, {"filename": "f", "separator": ", "}, "separator: expected one character .*got ', '"),
+    (CSVLogger, {"filename": "f", "separator": "\n"}, r"separator: .*got '\\n'"),
+    (CSVLogger, {"filename": "f", "append": "a"}, "append: .*got 'a'"),
+]
+
+
+@pytest.mark.parametrize(("cls", "arguments", "words"), WRONG)
+def test_wrong_arguments(cls: type[Callback], arguments: dict[str, Any], words: str) -> None:
+    """Refused where they are given, not after the first epoch."""
+    with pytest.raises((ValueError, TypeError), match="^" + words):
+        cls(**arguments)
+
+
+def test_arguments_of_other_types_that_mean_the_same() -> None:
+    stop = EarlyStopping(patience=np.int64(2), verbose=True, min_delta=np.float32(0.5), baseline=-math.inf, mode="max")
+    assert (stop.patience, stop.min_delta, stop.baseline) == (2, 0.5, -math.inf)
+    assert ModelCheckpoint(pathlib.Path("m"), initial_value_threshold=math.inf).filepath == "m"

@@ -6,6 +6,7 @@ import contextlib
 import os
 from typing import Any
 
+from nncore.arguments import check_flag, check_path
 from nncore.callbacks.checkpoint import Periodic
 
 
@@ -33,9 +34,8 @@ class BackupAndRestore(Periodic):
         self, backup_dir: str | os.PathLike[str], save_freq: str | int = "epoch", delete_checkpoint: bool = True
     ) -> None:
         super().__init__(save_freq)
-        if not os.fspath(backup_dir):
-            raise ValueError("backup_dir: expected the name of a directory, got an empty one")
-        self.backup_dir, self.delete_checkpoint = os.fspath(backup_dir), delete_checkpoint
+        self.backup_dir = check_path(backup_dir, "backup_dir")
+        self.delete_checkpoint = check_flag(delete_checkpoint, "delete_checkpoint")
         self.path = os.path.join(self.backup_dir, "backup.safetensors")
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:

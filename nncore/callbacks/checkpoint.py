@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any, ClassVar
 
-from nncore.arguments import is_whole
+from nncore.arguments import check_flag, check_path, is_whole
 from nncore.callbacks.base import Callback, Phase, take_state
-from nncore.callbacks.monitor import MonitorCallback
+from nncore.callbacks.monitor import MonitorCallback, check_threshold
 
 
 class Periodic(Callback):
@@ -86,8 +86,8 @@ class ModelCheckpoint(Periodic, MonitorCallback):
 
     Raises
     ------
-    ValueError
-        A name in `filepath` is not in the logs (when saving).
+    ValueError, TypeError
+        An argument is wrong; or, when saving, a name in `filepath` is not in the logs.
     """
 
     remembered = (*Periodic.remembered, "best", "warned")
@@ -105,10 +105,12 @@ class ModelCheckpoint(Periodic, MonitorCallback):
     ) -> None:
         Periodic.__init__(self, save_freq)
         # What is not compared needs no direction.
-        MonitorCallback.__init__(self, monitor, mode if save_best_only or mode != "auto" else "min")
-        self.filepath, self.verbose = os.fspath(filepath), verbose
-        self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
-        self.best = initial_value_threshold
+        self.save_best_only = check_flag(save_best_only, "save_best_only")
+        mode = mode if self.save_best_only or mode != "auto" else "min"
+        MonitorCallback.__init__(self, monitor, mode, verbose=verbose)
+        self.save_weights_only = check_flag(save_weights_only, "save_weights_only")
+        self.filepath = check_path(filepath, "filepath")
+        self.best = check_threshold(initial_value_threshold, "initial_value_threshold")
 
     def save(self, epoch: int, batch: int | None, logs: dict[str, Any]) -> None:
         """Save the model, if it is to be saved."""

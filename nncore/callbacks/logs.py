@@ -11,6 +11,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from nncore import progress
+from nncore.arguments import check_flag, check_path
 from nncore.callbacks.base import Callback
 
 
@@ -71,13 +72,16 @@ class CSVLogger(Callback):
     filename : str or PathLike
         The file; it is made when the first epoch ends.
     separator : str, default ","
-        One character.
+        One character, but no quote or end of a line.
     append : bool, default False
         Whether to add to a file that exists, or to begin it anew.
     """
 
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
-        self.filename, self.sep, self.append = os.fspath(filename), separator, append
+        if not isinstance(separator, str) or len(separator) != 1 or separator in '"\r\n':
+            raise ValueError(f"separator: expected one character that is no quote or end of a line, got {separator!r}")
+        self.filename, self.sep = check_path(filename, "filename"), separator
+        self.append = check_flag(append, "append")
         self.keys: list[str] | None = None
         self.file: io.FileIO | None = None
 

@@ -8,11 +8,17 @@ import re
 import warnings
 from typing import Any
 
+from nncore.arguments import check_number
 from nncore.callbacks.base import Callback
 
 # Parts of names of which less or more is better.
 LOWER = re.compile(r"error|crossentropy|divergence|hinge|poisson|perplexity|logcosh|false_|(^|_)r?(mse|mae|mape|msle)$")
 HIGHER = re.compile(r"acc|auc|precision|recall|score|f1|fbeta|(^|_)r2|iou|similarity|sensitivity|specificity|true_")
+
+
+def check_threshold(value: Any, argument: str) -> float | None:
+    """What a user wants surpassed, as a float; None stays."""
+    return None if value is None else check_number(value, argument, "a number, not NaN", lambda v: v == v)
 
 
 class MonitorCallback(Callback):
@@ -25,7 +31,9 @@ class MonitorCallback(Callback):
     mode : {"auto", "min", "max"}, default "auto"
         Whether less or more is better; "auto" judges by the name.
     min_delta : float, default 0
-        The least change that counts.
+        The least change that counts; its sign does not.
+    verbose : {0, 1}, default 0
+        Whether to print what is decided.
 
     Attributes
     ----------
@@ -34,11 +42,16 @@ class MonitorCallback(Callback):
 
     Raises
     ------
-    ValueError
-        `mode` is unknown, or "auto" and the name does not tell. (Keras takes an unknown mode for "auto".)
+    ValueError, TypeError
+        `mode` is unknown, or "auto" and the name does not tell (Keras takes an unknown mode for "auto"); or another
+        argument is wrong.
     """
 
-    def __init__(self, monitor: str = "val_loss", mode: str = "auto", min_delta: float = 0) -> None:
+    def __init__(self, monitor: str = "val_loss", mode: str = "auto", min_delta: float = 0, verbose: int = 0) -> None:
+        if not isinstance(monitor, str) or not monitor:
+            raise TypeError(f"monitor: expected a name in the logs, such as 'val_loss', got {monitor!r}")
+        if not isinstance(verbose, int) or verbose not in (0, 1):
+            raise ValueError(f"verbose: expected 0 or 1, got {verbose!r}")
         if mode not in ("auto", "min", "max"):
             raise ValueError(f"mode: expected 'auto', 'min' or 'max', got {mode!r}")
         if mode == "auto":
@@ -49,7 +62,8 @@ class MonitorCallback(Callback):
                     f"mode: {monitor!r} does not tell whether less or more of it is better; pass 'min' or 'max'"
                 )
             mode = "min" if lower else "max"
-        self.monitor, self.mode, self.min_delta = monitor, mode, abs(min_delta)
+        self.monitor, self.mode, self.verbose = monitor, mode, verbose
+        self.min_delta = abs(check_number(min_delta, "min_delta", "a finite number", math.isfinite))
         self.best: float | None = None
         self.warned = False
 

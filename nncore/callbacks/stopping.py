@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nncore.arguments import check_count, check_flag
 from nncore.callbacks.base import Callback, take_state
-from nncore.callbacks.monitor import MonitorCallback
+from nncore.callbacks.monitor import MonitorCallback, check_threshold
 
 STATE = ("best", "wait", "best_epoch", "stopped_epoch", "best_weights", "warned")  # of EarlyStopping
 
@@ -44,6 +45,11 @@ class EarlyStopping(MonitorCallback):
     stopped_epoch : int
         The epoch after which training stopped, counted from 0; 0 if it did not.
 
+    Raises
+    ------
+    ValueError, TypeError
+        An argument is wrong, or `mode` must be said; see `MonitorCallback`.
+
     References
     ----------
     L. Prechelt, "Early Stopping — But When?", in Neural Networks: Tricks of the Trade, Springer 1998.
@@ -60,9 +66,11 @@ class EarlyStopping(MonitorCallback):
         restore_best_weights: bool = False,
         start_from_epoch: int = 0,
     ) -> None:
-        super().__init__(monitor, mode, min_delta)
-        self.patience, self.verbose, self.baseline = patience, verbose, baseline
-        self.restore_best_weights, self.start_from_epoch = restore_best_weights, start_from_epoch
+        super().__init__(monitor, mode, min_delta, verbose)
+        self.patience = check_count(patience, "patience", 0)
+        self.baseline = check_threshold(baseline, "baseline")
+        self.restore_best_weights = check_flag(restore_best_weights, "restore_best_weights")
+        self.start_from_epoch = check_count(start_from_epoch, "start_from_epoch", 0)
         self.on_train_begin()
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
