@@ -160,7 +160,7 @@ class Model(Structure):
 
     def begin_fit(self, fit: training.Fit) -> None:
         """Let `fit` be the one that runs: one at a time, whatever threads ask."""
-        with self._lock:
+        with self._lock():
             self._require_idle("fit")
             self.fit_state = fit
 
@@ -397,7 +397,7 @@ class Model(Structure):
 
     def predictor(self) -> Predictor:
         """The compiled prediction."""
-        with self._lock:
+        with self._lock():
             if self._predictor is None:
                 self._predictor = Predictor(self._built())
             return self._predictor

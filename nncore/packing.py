@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nncore import runtime
 from nncore._kernels import dense
+from nncore.locks import Lock
 from nncore.state import ALIGNMENT, Array, Parameter, aligned_zeros
 
 if TYPE_CHECKING:
@@ -39,10 +39,7 @@ class Packed:
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies of a layer or model, which make their own copies of weights."""
-        return vars(self) | {"buffer": None, "version": -1, "lock": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, lock=Lock())
+        return vars(self) | {"buffer": None, "version": -1}
 
     @property
     def stale(self) -> bool:
@@ -69,7 +66,7 @@ class Packed:
 
     def memory(self) -> Array:
         """All copies."""
-        with self.lock:
+        with self.lock():
             if self.buffer is None:
                 self.buffer = aligned_zeros(self.size, np.uint8)
         return self.buffer
@@ -77,7 +74,7 @@ class Packed:
     def refresh(self) -> None:
         """Make all copies anew; weights that are written meanwhile leave them stale."""
         memory = self.memory()
-        with self.lock:
+        with self.lock():
             if not self.stale:
                 return  # another thread has been here
             version = self.state.version

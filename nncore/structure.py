@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from nncore.arguments import dtype_name
 from nncore.compiling import Graph
 from nncore.graph import Input, Symbol, check_shape
 from nncore.layers.base import Layer, assign
+from nncore.locks import Lock
 from nncore.state import Array
 from nncore.summary import summary
 
@@ -31,7 +31,7 @@ class Structure:
         self.graph: Graph | None = None
         self._stack: list[Layer] = []
         self._input: Symbol | None = None
-        self._lock = threading.RLock()  # the first predictions of several threads build once
+        self._lock = Lock()  # the first predictions of several threads build once
         self._reset()
         self.is_stack = outputs is None and inputs is None
         if not self.is_stack:
@@ -131,7 +131,7 @@ class Structure:
             784, (784,) or (None, 784).
         """
         shape = check_shape(input_shape, "input_shape")
-        with self._lock:
+        with self._lock():
             if self.graph is not None:
                 if shape != self.graph.inputs.shape:
                     raise ValueError(
