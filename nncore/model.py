@@ -149,6 +149,11 @@ class Model(Structure):
         """What `compile` was given."""
         return self._compiled().optimizer
 
+    @property
+    def matmul_precision(self) -> str:
+        """What `compile` was given, a floor on the accuracy of products; before that "highest"."""
+        return self.objective.matmul_precision if self.objective else super().matmul_precision
+
     def _compiled(self, need_loss: bool = False) -> Objective:
         if self.objective is None or (need_loss and self.objective.loss is None):
             raise ValueError('the model is not compiled with a loss: call compile(optimizer="adam", loss=…) first')

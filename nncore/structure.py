@@ -122,6 +122,11 @@ class Structure:
         """Shape of predictions, the batch as None; None before `build`."""
         return (None, *self.graph.outputs.shape) if self.graph else None
 
+    @property
+    def matmul_precision(self) -> str:
+        """What `compile` was given, a floor on the accuracy of products; before that "highest"."""
+        return "highest"
+
     def build(self, input_shape: Any) -> None:
         """Settle shapes and draw the initial weights.
 
@@ -185,7 +190,7 @@ class Structure:
         return sum(p.size for p in self.state.parameters)
 
     def summary(self, print_fn: Any = print) -> None:
-        """Print the layers, their output shapes and numbers of parameters."""
+        """Print layers, their output shapes and numbers of parameters, and what products of wide layers multiply."""
         print_fn(summary(self))
 
     def get_weights(self) -> list[Array]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nncore import runtime
+
 if TYPE_CHECKING:
     from nncore.structure import Structure
 
 
 def summary(model: Structure) -> str:
-    """Layers, output shapes and numbers of parameters as text."""
+    """Layers, output shapes and numbers of parameters as text, and what products multiply."""
     if model.graph is None:
         raise ValueError("summary: the model has no shapes yet: call build(input_shape), fit or predict first")
     rows = [("Layer", "Output shape", "Parameters")]
@@ -27,4 +29,6 @@ def summary(model: Structure) -> str:
     learned = sum(layer.count_params() for layer in model.layers if layer.trainable)
     size = total * model.graph.state.dtype.itemsize
     lines.append(f"Total: {total:,} parameters ({size:,} bytes), {learned:,} trainable")
+    arithmetic = runtime.matmul_precisions(model.dtype)[model.matmul_precision]
+    lines.append(f'Products: {arithmetic} (matmul_precision="{model.matmul_precision}")')
     return "\n".join(lines)

@@ -149,6 +149,25 @@ def test_no_change_where_there_is_no_such_arithmetic(precision: str, dtype: str)
     assert_all_same(found[1], found[0])
 
 
+def test_summary_says_what_is_computed(precision: str, tmp_path: Path) -> None:
+    """Of a new model, of one that was compiled, of its file, and of float64, which has one arithmetic only."""
+
+    def last_line(made: nn.Model) -> str:
+        said: list[str] = []
+        made.summary(print_fn=said.append)
+        return said[0].splitlines()[-1]
+
+    made, arithmetic = stack(precision), runtime.kernels("float32").arithmetic(precision)
+    assert last_line(made) == f'Products: {arithmetic} (matmul_precision="{precision}")'
+    assert (arithmetic == "float32") == (made.state.packed is None)
+    made.save(tmp_path / "model")
+    assert last_line(nn.load_model(tmp_path / "model")) == last_line(made)
+    assert last_line(stack(precision, dtype="float64")) == f'Products: float64 (matmul_precision="{precision}")'
+    made.compile()
+    assert last_line(made) == last_line(nn.Model([nn.Input(3), nn.Dense(1)]))
+    assert last_line(made) == 'Products: float32 (matmul_precision="highest")'
+
+
 # -- bits ----------------------------------------------------------------------------------------------------------
 
 OPTIMIZERS: dict[str, Callable[[], Any]] = {
