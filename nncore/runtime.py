@@ -17,15 +17,21 @@ from nncore.arguments import check_whole, dtype_name
 
 def chosen_isa() -> str:
     """The instruction set that `NNCORE_ISA` asks for, else the strongest."""
-    available = table.available()
     wanted = os.environ.get("NNCORE_ISA", "")
     if not wanted:
-        return available[-1]
-    if wanted not in available:
-        raise ValueError(
-            f"NNCORE_ISA: expected one that this build and CPU have, got {wanted!r}. Available: {', '.join(available)}"
-        )
+        return available_isas()[-1]
+    if wanted not in table.available():  # looks no further than that one
+        known = ", ".join(available_isas())
+        raise ValueError(f"NNCORE_ISA: expected one that this build and CPU have, got {wanted!r}. Available: {known}")
     return wanted
+
+
+def available_isas() -> list[str]:
+    """Names of the instruction sets that this build holds and this CPU runs, weakest first.
+
+    Where the CPU has AMX, this asks the system to let the process use it; with a weaker `NNCORE_ISA` nothing else does.
+    """
+    return list(table.available())
 
 
 _isa = chosen_isa()
@@ -37,11 +43,6 @@ _seed: tuple[int, int] | None = None  # what was set, and how many were drawn fr
 def isa() -> str:
     """Name of the instruction set in use; chosen once, at import, and lowered by the variable ``NNCORE_ISA``."""
     return _isa
-
-
-def available_isas() -> list[str]:
-    """Names of the instruction sets that this build holds and this CPU runs, weakest first."""
-    return table.available()
 
 
 def kernels(dtype: str) -> table.Table:

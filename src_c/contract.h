@@ -159,9 +159,10 @@ typedef struct nn_table {
     void (*function[NN_FUNCTIONS])(nn_index n, const void *x, void *y); /* y = f(x); y may be x */
 } nn_table;
 
-/* dispatch.c: the tables this build holds and this CPU and OS can run, weakest first. `bits` is 32 or 64. */
-int nn_tables_available(void);                      /* how many instruction sets */
-const nn_table *nn_table_at(int level, int bits);   /* level 0 … available−1 */
+/* dispatch.c: the tables this build holds, weakest first, and which of them this CPU and OS can run: those of level 0 to
+ * the last of which this is true, each implying the ones before it. Looking at amx asks the OS for tiles. */
+int nn_table_runs(int level);                       /* false beyond the last */
+const nn_table *nn_table_at(int level, int bits);   /* bits: 32 or 64 */
 
 /* Names in id order, each list ended by NULL. */
 extern const char *const nn_precision_names[], *const nn_activation_names[], *const nn_loss_names[], *const nn_metric_names[],

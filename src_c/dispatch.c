@@ -38,7 +38,7 @@ static int has_avx512_bf16(void) {
     return has_avx512() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1 << 5);
 }
 
-/* Linux keeps no room for tiles unless a process asks, and may refuse. */
+/* Linux keeps no room for tiles unless a process asks, and may refuse; what it gives makes every context larger. */
 static int may_use_tiles(void) {
 #ifdef __linux__
     enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
@@ -84,12 +84,7 @@ static const struct level {
 #endif
 };
 
-int nn_tables_available(void) {
-    const int count = sizeof levels / sizeof *levels;
-    int n = 0;
-    while (n < count && levels[n].runs()) n++; /* each level implies the ones before it */
-    return n;
-}
+int nn_table_runs(int level) { return level < (int)(sizeof levels / sizeof *levels) && levels[level].runs(); }
 
 const nn_table *nn_table_at(int level, int bits) { return bits == 32 ? levels[level].f32 : levels[level].f64; }
 

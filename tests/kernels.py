@@ -17,7 +17,7 @@ from nncore._kernels.table import Table, available
 Array = NDArray[Any]
 
 LAYOUTS = [(False, False), (False, True), (True, False), (True, True)]  # A, B transposed
-ISAS = [forced] if (forced := os.environ.get("NNCORE_ISA")) else available()
+ISAS = [forced] if (forced := os.environ.get("NNCORE_ISA")) else list(available())
 TABLES = [Table(isa, dtype) for isa in ISAS for dtype in ("float32", "float64")]
 BAND = 64  # elements: no vector that begins inside an output reaches beyond its band
 

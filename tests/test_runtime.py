@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 import nncore as nn
 from nncore import runtime
+from nncore._kernels import table
 
 
 def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -55,6 +57,34 @@ def test_an_unknown_one_is_refused_at_import(isa: str) -> None:
 
 def test_an_empty_one_is_none() -> None:
     assert python("import nncore; print(nncore.isa())", NNCORE_ISA="").stdout.strip() == nn.available_isas()[-1]
+
+
+def test_a_level_is_looked_at_when_it_is_reached() -> None:
+    levels = table.available()
+    assert [next(levels), *levels] == nn.available_isas()
+    with pytest.raises(ValueError, match=r"isa: expected one of \['portable'.*\], got 'sse9'"):
+        table.Table("sse9", "float32")
+
+
+PERMITTED = """
+import ctypes
+def permitted():
+    states = ctypes.c_uint64()
+    ctypes.CDLL(None).syscall(158, 0x1022, ctypes.byref(states))  # arch_prctl(ARCH_GET_XCOMP_PERM)
+    return states.value
+before = permitted()
+import nncore
+nncore.Model([nncore.Input(40), nncore.Dense(40)]).predict([[0.0] * 40])
+print(permitted() == before)
+"""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="about tiles of x86-64")
+@pytest.mark.parametrize("isa", [name for name in nn.available_isas() if name != "amx"])
+def test_no_tiles_are_asked_for_without_need(isa: str) -> None:
+    """This can fail on a CPU with AMX only."""
+    run = python(PERMITTED, NNCORE_ISA=isa)
+    assert run.stdout.strip() == "True", run.stderr
 
 
 # ---- threads ---------------------------------------------------------------------------------------------------------

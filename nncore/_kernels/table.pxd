@@ -93,7 +93,7 @@ cdef extern from "contract.h" nogil:
         nn_gather_labels *gather_labels
         nn_function *function
 
-    int nn_tables_available()
+    bint nn_table_runs(int level)
     const nn_table *nn_table_at(int level, int bits)
     const char *const *nn_precision_names
     const char *const *nn_activation_names

@@ -50,8 +50,14 @@ RULE_BYTES = sizeof(nn_rule)
 
 
 def available():
-    """Names of the instruction sets that this build holds and this CPU runs, weakest first."""
-    return [nn_table_at(level, 32).isa.decode() for level in range(nn_tables_available())]
+    """Yield the names of the instruction sets that this build holds and this CPU runs, weakest first.
+
+    Each is looked at when it is reached: amx asks the system for its tiles, which a process without need should not.
+    """
+    cdef int level = 0
+    while nn_table_runs(level):
+        yield nn_table_at(level, 32).isa.decode()
+        level += 1
 
 
 cdef class Table:
@@ -65,7 +71,11 @@ cdef class Table:
     """
 
     def __cinit__(self, str isa, str dtype):
-        self.c = nn_table_at(available().index(isa), {"float32": 32, "float64": 64}[dtype])
+        for level, name in enumerate(available()):
+            if name == isa:
+                self.c = nn_table_at(level, {"float32": 32, "float64": 64}[dtype])
+                return
+        raise ValueError(f"isa: expected one of {list(available())}, got {isa!r}")
 
     @property
     def isa(self):
