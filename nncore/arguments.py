@@ -1,14 +1,45 @@
-"""Checks of the numbers that users give; every error says the argument, what was expected, and what came."""
+"""Checks of what users give; every error says the argument, what was expected, and what came."""
 
 from __future__ import annotations
 
+import difflib
+import functools
+import inspect
 import math
 import os
 from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: Names that users of Keras bring along, and what to do about them.
+HABITS = {
+    "lr": "The optimizers call it learning_rate.",
+    "input_shape": "Let nncore.Input(shape) come first in the model.",
+    "input_dim": "Let nncore.Input(shape) come first in the model.",
+}
+
+
+def explained(method: Callable[P, R]) -> Callable[P, R]:
+    """Decorator: an unknown argument is a TypeError that names the known ones and the nearest of them, or a remedy."""
+    _, *names = inspect.signature(method).parameters  # without self
+    known = frozenset(names)
+
+    @functools.wraps(method)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        for name in sorted(kwargs.keys() - known):
+            owner = type(args[0]).__name__ if method.__name__ == "__init__" else method.__name__
+            near = difflib.get_close_matches(name, names, n=1)
+            remedy = HABITS.get(name) or (f"Did you mean {near[0]!r}?" if near else "Leave it out.")
+            have = ", ".join(names) or "none"
+            raise TypeError(f"{name}: expected an argument of {owner}, got an unknown name. {remedy} Known: {have}")
+        return method(*args, **kwargs)
+
+    return checked
 
 
 def is_number(value: object) -> bool:

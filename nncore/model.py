@@ -8,7 +8,7 @@ import numpy as np
 
 from nncore import checkpoint, compiling, data, evaluation, packing, runtime, training
 from nncore._kernels import engine
-from nncore.arguments import check_count, check_flag
+from nncore.arguments import check_count, check_flag, explained
 from nncore.callbacks import CallbackList, ProgressBar
 from nncore.compiling import Graph, Objective
 from nncore.graph import Symbol
@@ -49,6 +49,7 @@ class Model(Structure):
     seed : int
     """
 
+    @explained
     def __init__(
         self,
         layers: Any = None,
@@ -86,6 +87,7 @@ class Model(Structure):
 
     # -- training --------------------------------------------------------------------------------------------------
 
+    @explained
     def compile(
         self,
         optimizer: Any = "rmsprop",
@@ -210,6 +212,7 @@ class Model(Structure):
         ys = data.targets(y, xs.rows, shape, labels, dtype, f"{prefix}y", goal.loss.probable)
         return xs, ys, data.weights(sample_weight, class_weight, ys, dtype, shape[-1], prefix)
 
+    @explained
     def fit(
         self,
         x: Any,
@@ -308,6 +311,7 @@ class Model(Structure):
 
     # -- evaluation and prediction ---------------------------------------------------------------------------------
 
+    @explained
     def evaluate(
         self,
         x: Any,

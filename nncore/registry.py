@@ -13,6 +13,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
+from nncore.arguments import explained
+
 
 def snake_case(name: str) -> str:
     """`GlorotUniform` → `glorot_uniform`; a name that is snake case already stays."""
@@ -72,6 +74,7 @@ class Registry(Generic[T]):
         """Class decorator: known from now on as `name` (default: the class's name in snake case) and `aliases`."""
 
         def add(cls: type[T]) -> type[T]:
+            cls.__init__ = explained(cls.__init__)  # type: ignore[method-assign]
             key = name or snake_case(cls.__name__)
             self.classes[key] = cls
             self.aliases.update(dict.fromkeys(aliases, key))

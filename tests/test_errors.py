@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -308,6 +311,56 @@ def test_bad_arguments_of_fit(arguments: dict[str, Any], words: str) -> None:
         with pytest.raises(ValueError, match=words):
             model.predict(X, **arguments)
     model.fit(X, Y, verbose=0)
+
+
+UNKNOWN: list[tuple[Callable[..., Any], str, str, str]] = [
+    (nn.Adam, "lr", "Adam", r"The optimizers call it learning_rate\. Known: learning_rate, beta_1, .*, name$"),
+    (nn.SGD, "momentun", "SGD", "Did you mean 'momentum'"),
+    (
+        partial(nn.Dense, 3),
+        "input_shape",
+        "Dense",
+        r"Let nncore\.Input\(shape\) come first in the model\.",
+    ),
+    (nn.Flatten, "input_shape", "Flatten", r"Let nncore\.Input\(shape\) come first in the model\. Known: name$"),
+    (partial(nn.Dense, 3), "kernel_initialiser", "Dense", "Did you mean 'kernel_initializer'"),
+    (nn.losses.Huber, "dleta", "Huber", "Did you mean 'delta'"),
+    (nn.losses.MeanSquaredError, "reduction", "MeanSquaredError", r"Leave it out\. Known: none$"),
+    (nn.metrics.BinaryAccuracy, "treshold", "BinaryAccuracy", "Did you mean 'threshold'"),
+    (nn.initializers.RandomNormal, "stdev", "RandomNormal", "Did you mean 'stddev'"),
+    (nn.regularizers.L1L2, "l_2", "L1L2", "Did you mean 'l2'"),
+    (nn.callbacks.EarlyStopping, "patients", "EarlyStopping", "Did you mean 'patience'"),
+    (partial(nn.callbacks.ModelCheckpoint, "m"), "save_best", "ModelCheckpoint", "Did you mean 'save_best_only'"),
+    (partial(nn.callbacks.BackupAndRestore, "b"), "save_frequency", "BackupAndRestore", "Did you mean 'save_freq'"),
+    (partial(nn.callbacks.CSVLogger, "f"), "seperator", "CSVLogger", "Did you mean 'separator'"),
+    (nn.callbacks.ProgressBar, "verbosity", "ProgressBar", "Did you mean 'verbose'"),
+    (nn.Model, "n_thread", "Model", "Did you mean 'n_threads'"),
+    (nn.Sequential, "layer", "Sequential", "Did you mean 'layers'"),
+    (nn.Model().compile, "optimiser", "compile", "Did you mean 'optimizer'"),
+    (partial(classifier().fit, X, Y), "batchsize", "fit", "Did you mean 'batch_size'"),
+    (partial(classifier().evaluate, X, Y), "batchsize", "evaluate", "Did you mean 'batch_size'"),
+]
+
+
+@pytest.mark.parametrize(("call", "name", "owner", "words"), UNKNOWN)
+def test_an_unknown_argument_is_told_the_nearest(call: Callable[..., Any], name: str, owner: str, words: str) -> None:
+    with pytest.raises(TypeError, match=f"^{name}: expected an argument of {owner}, got an unknown name. {words}"):
+        call(**{name: 1})
+
+
+def test_what_is_called_rightly_is_not_explained() -> None:
+    """Signatures stay those of the classes, other TypeErrors Python's own, also for classes derived from ours."""
+    assert [*inspect.signature(nn.Flatten).parameters] == ["name"]
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'units'"):
+        nn.Dense()  # type: ignore[call-arg]
+
+    class Mine(nn.Dense):
+        def __init__(self, size: int, **settings: Any) -> None:
+            super().__init__(size, **settings)
+
+    assert Mine(size=3, use_bias=False).units == 3
+    with pytest.raises(TypeError, match="use_bais: expected an argument of Mine, .*'use_bias'"):
+        Mine(size=3, use_bais=False)
 
 
 def test_huge_numbers_are_no_trouble() -> None:

@@ -6,7 +6,7 @@ import contextlib
 import os
 from typing import Any
 
-from nncore.arguments import check_flag, check_path
+from nncore.arguments import check_flag, check_path, explained
 from nncore.callbacks.checkpoint import Periodic
 
 
@@ -30,6 +30,7 @@ class BackupAndRestore(Periodic):
 
     comes_last = True
 
+    @explained
     def __init__(
         self, backup_dir: str | os.PathLike[str], save_freq: str | int = "epoch", delete_checkpoint: bool = True
     ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, ClassVar
 
-from nncore.arguments import check_flag, check_path, is_whole
+from nncore.arguments import check_flag, check_path, explained, is_whole
 from nncore.callbacks.base import Callback, Phase, take_state
 from nncore.callbacks.monitor import MonitorCallback, check_threshold
 
@@ -92,6 +92,7 @@ class ModelCheckpoint(Periodic, MonitorCallback):
 
     remembered = (*Periodic.remembered, "best", "warned")
 
+    @explained
     def __init__(
         self,
         filepath: str | os.PathLike[str],

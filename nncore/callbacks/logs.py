@@ -11,7 +11,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from nncore import progress
-from nncore.arguments import check_flag, check_path
+from nncore.arguments import check_flag, check_path, explained
 from nncore.callbacks.base import Callback
 
 
@@ -77,6 +77,7 @@ class CSVLogger(Callback):
         Whether to add to a file that exists, or to begin it anew.
     """
 
+    @explained
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
         if not isinstance(separator, str) or len(separator) != 1 or separator in '"\r\n':
             raise ValueError(f"separator: expected one character that is no quote or end of a line, got {separator!r}")
@@ -160,6 +161,7 @@ class ProgressBar(Callback):
         Where to write; by default what `sys.stdout` is when the run begins.
     """
 
+    @explained
     def __init__(self, verbose: str | int | None = None, stream: TextIO | None = None) -> None:
         self.verbose, self.stream = verbose, stream
         self.shown: progress.Progress | None = None

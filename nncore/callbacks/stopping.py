@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nncore.arguments import check_count, check_flag
+from nncore.arguments import check_count, check_flag, explained
 from nncore.callbacks.base import Callback, take_state
 from nncore.callbacks.monitor import MonitorCallback, check_threshold
 
@@ -55,6 +55,7 @@ class EarlyStopping(MonitorCallback):
     L. Prechelt, "Early Stopping — But When?", in Neural Networks: Tricks of the Trade, Springer 1998.
     """
 
+    @explained
     def __init__(
         self,
         monitor: str = "val_loss",
