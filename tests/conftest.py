@@ -21,6 +21,7 @@ if importlib.util.find_spec("nncore") is None:
     raise pytest.UsageError(f"nncore is not installed for {sys.executable}: run `pip install '.[test]'` first")
 
 import nncore  # noqa: E402
+from nncore import running  # noqa: E402
 
 
 def pytest_report_header() -> str:
@@ -33,3 +34,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("torch"):
                 item.add_marker(pytest.mark.skip(reason="PyTorch is not installed"))
+
+
+@pytest.fixture(params=[(isa, p) for isa in nncore.available_isas() for p in ("high", "medium")], ids="-".join)
+def precision(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every precision with the kernels of every instruction set, and all threads that a model is given."""
+    from networks import use_isa
+
+    use_isa(request.param[0], monkeypatch)
+    monkeypatch.setattr(running, "PARALLEL_FLOPS", 0)
+    return str(request.param[1])
