@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 ALIGNMENT = 64  # bytes
+PAGE = 4096  # bytes: CPUs take addresses that agree modulo this for the same when a load overtakes a store
 CHUNK_ELEMENTS = 16384  # of one step of the update: part of the bits of norms and penalties
 
 #: struct nn_chunk of program.h
@@ -66,10 +67,13 @@ class Parameter:
 
 
 def aligned_zeros(n: int, dtype: Any) -> Array:
-    """A zeroed vector that starts on a cache line."""
+    """A zeroed vector that starts on a page, as all do that an update walks side by side.
+
+    Were one a line ahead of another, each load would wait for the last store: 1,424 parameters of Adam 0.4 → 1.6 µs.
+    """
     itemsize = np.dtype(dtype).itemsize
-    raw = np.zeros(n * itemsize + ALIGNMENT, dtype=np.uint8)
-    skip = -raw.ctypes.data % ALIGNMENT
+    raw = np.zeros(n * itemsize + PAGE, dtype=np.uint8)
+    skip = -raw.ctypes.data % PAGE
     return raw[skip : skip + n * itemsize].view(dtype)
 
 
