@@ -392,7 +392,7 @@ class Model(Structure):
     def __call__(self, x: Any) -> Array:
         """`predict` with the least overhead."""
         if self._predictor is not None:
-            out = self._predictor.call(x, self.n_threads or runtime.get_num_threads())
+            out = self._predictor.call(x, self.threads)
             if out is not None:
                 return out
         source = self._input_source(x)

@@ -819,3 +819,29 @@ def test_a_refused_row_leaves_the_next_prediction_whole(threads: int) -> None:
     held = [model.predict(x), model(x)]
     for y in held:
         np.testing.assert_allclose(y, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_what_an_update_walks_starts_on_a_page() -> None:
+    """Weights, gradients and slots: at any other distance loads may wait for stores (state.aligned_zeros)."""
+    between = []
+    for units in range(1, 40, 3):
+        model = nn.Model([nn.Dense(units)])
+        model.build(5)
+        model.compile("adam", "mse")
+        between.append(bytearray(100 * units))
+        for array in (model.graph.state.values, model.graph.state.like(), *model.slots.values()):
+            assert array.ctypes.data % 4096 == 0
+
+
+def test_calls_of_changing_shapes() -> None:
+    """What a call remembers of the last shape never shows in the next."""
+    model = nn.Model([nn.Dense(3)], seed=1)
+    model.build(4)
+    x = np.random.default_rng(0).standard_normal((6, 4)).astype(np.float32)
+    want = model.predict(x)
+    for rows in (1, 3, 0, 6, 1, 2):
+        np.testing.assert_array_equal(model(x[:rows]), want[:rows])
+    for wrong in (x[:, :3], x[0], x[:1, None], x[0, 0]):
+        with pytest.raises(ValueError, match="expected shape"):
+            model(wrong)
+    np.testing.assert_array_equal(model(x[:2]), want[:2])
