@@ -10,7 +10,23 @@ typedef vi vmask;
 #if NN_REAL_BITS == 32
 INLINE vmask mask_first(nn_index n) { return (integer)n > (vi){0, 1, 2, 3, 4, 5, 6, 7}; }
 INLINE vf load_mask(const real *p, vmask m) { return _mm256_maskload_ps(p, (__m256i)m); }
-INLINE void store_mask(real *p, vmask m, vf v) { _mm256_maskstore_ps(p, (__m256i)m, v); }
+/* A masked store takes AMD's CPUs a dozen cycles; these branches seldom turn out otherwise than the last time. Masks are of
+ * the first lanes. (10000,8,8): 57 → 26 µs. */
+INLINE void store_mask(real *p, vmask m, vf v) {
+    const int lanes = _mm256_movemask_ps((__m256)m);
+    __m128 part = _mm256_castps256_ps128(v);
+    if (lanes & 128) {
+        vstore(p, v);
+        return;
+    }
+    if (lanes & 8) _mm_storeu_ps(p, part), p += 4, part = _mm256_extractf128_ps(v, 1);
+    const int rest = lanes & 8 ? lanes >> 4 : lanes;
+    if (rest & 2) _mm_storel_pi((__m64 *)p, part), p += 2;
+    if (rest & 4)
+        _mm_store_ss(p, _mm_movehl_ps(part, part));
+    else if (rest == 1)
+        _mm_store_ss(p, part);
+}
 INLINE vf vmax(vf a, vf b) { return _mm256_max_ps(a, b); }
 INLINE vf vmin(vf a, vf b) { return _mm256_min_ps(a, b); }
 INLINE vf vsqrt(vf a) { return _mm256_sqrt_ps(a); }
@@ -22,7 +38,16 @@ INLINE vf load_blocks(const real *p, nn_index step) {
 #else
 INLINE vmask mask_first(nn_index n) { return (integer)n > (vi){0, 1, 2, 3}; }
 INLINE vf load_mask(const real *p, vmask m) { return _mm256_maskload_pd(p, (__m256i)m); }
-INLINE void store_mask(real *p, vmask m, vf v) { _mm256_maskstore_pd(p, (__m256i)m, v); }
+INLINE void store_mask(real *p, vmask m, vf v) {
+    const int lanes = _mm256_movemask_pd((__m256d)m);
+    __m128d part = _mm256_castpd256_pd128(v);
+    if (lanes & 8) {
+        vstore(p, v);
+        return;
+    }
+    if (lanes & 2) _mm_storeu_pd(p, part), p += 2, part = _mm256_extractf128_pd(v, 1);
+    if (lanes == 1 || lanes == 7) _mm_store_sd(p, part);
+}
 INLINE vf vmax(vf a, vf b) { return _mm256_max_pd(a, b); }
 INLINE vf vmin(vf a, vf b) { return _mm256_min_pd(a, b); }
 INLINE vf vsqrt(vf a) { return _mm256_sqrt_pd(a); }

@@ -23,9 +23,9 @@ _Static_assert(MC % MR == 0, "panels of A fill its packed block");
 
 #define B_PACKED (KC * NC)
 #define A_PACKED (MC * (KC + LANES))
-#define NARROW (LANES / 2) /* columns of C, at most, that may be computed as rows of Cᵀ */
+#define NARROW ((nn_index)12) /* columns of C, at most, that may be computed as rows of Cᵀ */
 #define NARROW_ROWS ((nn_index)128) /* of C at a time */
-#define NARROW_C (NARROW_ROWS * NARROW)
+#define NARROW_C (NARROW_ROWS * ((NARROW + LANES - 1) / LANES * LANES))
 #define DOT_K ((nn_index)16384) /* of columns at a time */
 _Static_assert(DOT_COLUMNS * DOT_K <= B_PACKED, "contiguous columns take the place of packed B");
 #define GEMM_SCRATCH ((size_t)(B_PACKED + A_PACKED + NARROW_C) * sizeof(real))
@@ -45,6 +45,11 @@ _Static_assert(DOT_COLUMNS * DOT_K <= B_PACKED, "contiguous columns take the pla
 #endif
 #define PACK_A_COLUMNS (4 * NR)
 #define FINISH_BYTES 16384 /* half of L1 */
+
+/* B = Wᵀ for so few rows of X that a packed copy would be used once: transposed in registers. (1,512,512) 41 → 20 µs,
+ * (4,2000,64) 45 → 64 % of peak, (8,480,480) 55 → 88 %, but (12,512,512) 64 → 49 %, as rows of X and W displace each other
+ * from L1 (avx512); avx2, (4,2000,64): 41 → 53 %, (6,512,512): 46 → 39 %. Rows of X that are narrow columns never do that. */
+#define BY_ROWS_M (VECTOR_BYTES == 64 ? 8 : LANES / 2)
 
 /* Where K is short, writing C is the work; it goes faster along a few rows than down many.
  * avx512: (512,2,512) 23 → 43 % of peak, (64,2,64) 33 → 52 %, (512,8,512) 48 → 57 %.
@@ -98,7 +103,8 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
     assert(a_transposed ? g->a_row == 1 : 1);
     assert(b_transposed ? g->b_row == 1 : 1);
 
-    const int pack_b = b_transposed || (M >= PACK_B_ROWS && ldb * size >= PACK_B_STRIDE);
+    const int by_rows = b_transposed && M <= (a_transposed ? MR : BY_ROWS_M) && K >= BLOCK; /* in whole vectors of columns */
+    int pack_b = b_transposed || (M >= PACK_B_ROWS && ldb * size >= PACK_B_STRIDE);
     /* Rows whose addresses agree modulo 4096 share one set of L1, which holds 8 */
     const int a_conflicts = MR > 8 && (lda * size + 8) % 4096 <= 16;
     const int pack_a = N >= PACK_A_COLUMNS && (a_transposed ? lda * size >= PACK_A_STRIDE : a_conflicts);
@@ -107,13 +113,15 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
     real *const sums = g->Z ? g->Z : g->C;
     const nn_index ldsums = g->Z ? g->ldz : g->ldc;
     real *const B_packed = g->scratch, *const A_packed = B_packed + B_PACKED;
-    const nn_index nc = pack_b ? NC : N, kc = block_k(K), mc = share(share(M, share(M, MC)), MR) * MR;
-    const nn_index height = K <= SHORT_K && N >= 4 * LANES && N <= SHORT_K_COLUMNS ? SHORT_K_ROWS : MR;
+    const nn_index kc = block_k(K), mc = share(share(M, share(M, MC)), MR) * MR;
+    const nn_index height = !by_rows && K <= SHORT_K && N >= 4 * LANES && N <= SHORT_K_COLUMNS ? SHORT_K_ROWS : MR;
     tile t = {.ldc = ldsums, .ldbias = ldbias};
     vf zeros = {0};
 
-    for (nn_index jc = 0; jc < N; jc += nc) { /* LOOP 5 cuts N, so that packed B fits its buffer */
-        const nn_index cols = least(nc, N - jc);
+    nn_index cols;
+    for (nn_index jc = 0; jc < N; jc += cols) { /* LOOP 5 cuts N, so that packed B fits its buffer */
+        if (by_rows) pack_b = N - jc < BY_ROWS_COLUMNS;
+        cols = pack_b ? least(NC, N - jc) : by_rows ? (N - jc) / BY_ROWS_COLUMNS * BY_ROWS_COLUMNS : N;
         nn_index kb = 0;
         do { /* LOOP 4 cuts K, in the order of the sums; once if K = 0 */
             t.K = least(kc, K - kb);
@@ -124,7 +132,7 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
             const real *B = (const real *)g->B + kb * g->b_row + jc * g->b_col;
             if (pack_b) pack_B(t.K, cols, B, ldb, b_transposed, B_packed), B = B_packed;
             t.ldb = pack_b ? NR : ldb;
-            const nn_index b_step = pack_b ? t.K : 1; /* columns j … j + NR of B start at B + j b_step */
+            const nn_index b_step = pack_b ? t.K : g->b_col; /* columns j … j + NR of B start at B + j b_step */
 
             for (nn_index ic = 0; ic < M; ic += mc) { /* LOOP 3 cuts M, so that A stays in L2 */
                 const nn_index rows = least(mc, M - ic);
@@ -145,7 +153,7 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
 
                 nn_index done = 0, n;
                 for (nn_index j = 0; j < cols; j += n) { /* LOOP 2 cuts columns to the width of a tile */
-                    const int width = tile_width(least(height, rows), cols - j, pack_b);
+                    const int width = by_rows && !pack_b ? BY_ROWS : tile_width(least(height, rows), cols - j, pack_b);
                     const tile_kernel *kernels = tile_kernels[a_transposed][width];
                     t.n = n = least(cols - j, tile_columns(width, least(height, rows)));
                     t.B = B + j * b_step;
@@ -174,30 +182,33 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
     if (g->nonfinite && across_sum(zeros)[0] != 0) *g->nonfinite = 1;
 }
 
-/* N ≤ NARROW columns leave most lanes idle: Cᵀ = Bᵀ Aᵀ, the same multiply-adds, has rows of C in the lanes.
- * (256,512,4): X W 24 → 40 % of peak, Xᵀ dY 24 → 88 %; (32,64,2): 10 → 15 %, 12 → 30 % (avx512). */
+/* Where N ≤ NARROW columns leave lanes idle: Cᵀ = Bᵀ Aᵀ, the same multiply-adds, has rows of C in the lanes.
+ * X W, (256,512,10): 58 → 87 % of peak, (1000,64,8): 42 → 73 %; Xᵀ dY, (256,128,10): 60 → 91 % (avx512). */
 static void multiply_narrow(const nn_gemm *g) {
-    real *const Ct = (real *)g->scratch + B_PACKED + A_PACKED; /* (N,rows) */
     real *const sums = g->Z ? g->Z : g->C;
     const nn_index ldsums = g->Z ? g->ldz : g->ldc;
-    const int in_tile = ends_in_tile(g) && !g->kept;
+    const int in_tile = ends_in_tile(g) && !g->kept, in_place = g->N == 1 && ldsums == 1; /* a column is its own transpose */
     for (nn_index i = 0; i < g->M; i += NARROW_ROWS) {
+        real *const Ct = in_place ? sums + i : (real *)g->scratch + B_PACKED + A_PACKED; /* (N,rows) */
         const nn_index rows = least(NARROW_ROWS, g->M - i);
-        for (nn_index j = 0; j < g->N; j++) {
-            const vf bias = g->bias ? vset(((const real *)g->bias)[j]) : (vf){0};
-            for (nn_index r = 0; r < rows; r += LANES) vstore(Ct + j * NARROW_ROWS + r, bias);
-        }
+        for (nn_index j = 0; g->bias && j < g->N; j++)
+            for (nn_index r = 0; r < rows; r += LANES) store_some(Ct + j * NARROW_ROWS + r, rows - r, vset(((const real *)g->bias)[j]));
         const nn_gemm transposed = {
             .M = g->N, .N = rows, .K = g->K,
             .A = g->B, .a_row = g->b_col, .a_col = g->b_row,
             .B = (const real *)g->A + i * g->a_row, .b_row = g->a_col, .b_col = g->a_row,
-            .C = Ct, .ldc = NARROW_ROWS, .bias = Ct,
+            .C = Ct, .ldc = NARROW_ROWS, .bias = g->bias ? Ct : NULL,
             .activation = in_tile ? g->activation : NN_ACTIVATION_linear, .nonfinite = in_tile ? g->nonfinite : NULL,
             .scratch = g->scratch,
         };
         multiply_blocks(&transposed, NARROW_ROWS);
-        for (nn_index r = 0; r < rows; r++)
-            for (nn_index j = 0; j < g->N; j++) sums[(i + r) * ldsums + j] = Ct[j * NARROW_ROWS + r];
+        for (nn_index j = 0; j < g->N && !in_place; j += LANES)
+            for (nn_index r = 0; r < rows; r += BLOCK) {
+                const vmask mask = mask_first(g->N - j);
+                vf c[BLOCK];
+                load_transposed(Ct + j * NARROW_ROWS + r, NARROW_ROWS, c);
+                for (nn_index q = 0; q < BLOCK && r + q < rows; q++) store_mask(sums + (i + r + q) * ldsums + j, mask, c[q]);
+            }
         if (!in_tile) finish_sums(g, i, 0, rows, g->N);
     }
 }
@@ -223,12 +234,19 @@ static void multiply_rows(const nn_gemm *g) {
     finish_sums(g, 0, 0, g->M, g->N);
 }
 
+/* Transposing X costs as much as about 4 multiply-adds per vector; Xᵀ is read as it lies. (256,64,8): 1.26 times as fast,
+ * (256,64,12): 0.85 times, (256,16,8): 0.68 times (avx512). */
+INLINE int suits_narrow(const nn_gemm *g, nn_index columns) {
+    const int transposed = g->a_col != 1;
+    return columns <= NARROW && share(columns, LANES) * LANES - columns >= (transposed ? LANES / 4 : 4) &&
+           g->M >= (transposed ? LANES : 2 * LANES) && g->K >= 8 * columns;
+}
+
 static void gemm(const nn_gemm *g) {
     if (g->M <= 0 || g->N <= 0) return;
-    const int transposed = g->a_col != 1; /* Aᵀ = X is read in place; else X is transposed on the way */
-    if (g->N <= DOT_COLUMNS && !transposed && !g->part)
+    if (g->N <= DOT_COLUMNS && g->a_col == 1 && !g->part)
         multiply_rows(g);
-    else if (g->N <= NARROW && g->M >= (transposed ? LANES : 2 * LANES) && g->K >= (transposed ? 8 : 16) * g->N)
+    else if (suits_narrow(g, g->N))
         multiply_narrow(g);
     else
         multiply_blocks(g, 0);

@@ -17,24 +17,10 @@ INLINE void copy_block(nn_index rows, nn_index cols, const real *x, nn_index ldx
     }
 }
 
-#define BLOCK ((int)(16 / sizeof(real))) /* reals of the 16-byte blocks that zip_lo and zip_hi work in */
-
-/* y (BLOCK, LANES) = x (LANES, BLOCK)ᵀ. Vector r holds rows r, r + BLOCK, r + 2 BLOCK, …, one per 16-byte block;
- * log2 BLOCK perfect shuffles transpose all its blocks at once. */
+/* y (BLOCK, LANES) = x (LANES, BLOCK)ᵀ */
 INLINE void transpose_blocks(const real *x, nn_index ldx, real *y, nn_index ldy) {
-    vf v[BLOCK], w[BLOCK];
-#pragma GCC unroll 4
-    for (int r = 0; r < BLOCK; r++) v[r] = load_blocks(x + r * ldx, BLOCK * ldx);
-#pragma GCC unroll 2
-    for (int round = 1; round < BLOCK; round *= 2) {
-#pragma GCC unroll 2
-        for (int r = 0; r < BLOCK / 2; r++) {
-            w[2 * r] = zip_lo(v[r], v[r + BLOCK / 2]);
-            w[2 * r + 1] = zip_hi(v[r], v[r + BLOCK / 2]);
-        }
-#pragma GCC unroll 4
-        for (int r = 0; r < BLOCK; r++) v[r] = w[r];
-    }
+    vf v[BLOCK];
+    load_transposed(x, ldx, v);
 #pragma GCC unroll 4
     for (int r = 0; r < BLOCK; r++) vstore(y + r * ldy, v[r]);
 }

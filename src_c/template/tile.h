@@ -6,6 +6,8 @@
  * multiply-add. Every kernel performs the same operations on an element, so the choice never shows in a result.
  */
 #define NR (2 * LANES)
+#define BY_ROWS_VECTORS (LANES == 16 ? 1 : 2)
+#define BY_ROWS_COLUMNS (BY_ROWS_VECTORS * LANES)
 
 typedef struct tile {
     nn_index n, K;
@@ -23,41 +25,48 @@ typedef struct tile {
     vf *zeros;        /* NULL, or 0 times all sums are added: nan if one is inf or nan; a lane beyond n is no worse than its row */
 } tile;
 
+#define BLOCK ((int)(16 / sizeof(real))) /* reals of the 16-byte blocks that zip_lo and zip_hi work in */
+
+/* v (BLOCK, LANES) = x (LANES, BLOCK)ᵀ. First vector r holds rows r, r + BLOCK, r + 2 BLOCK, …, one per 16-byte block;
+ * log2 BLOCK perfect shuffles transpose all its blocks at once. */
+INLINE void load_transposed(const real *x, nn_index ldx, vf *v) {
+    vf w[BLOCK];
+#pragma GCC unroll 4
+    for (int r = 0; r < BLOCK; r++) v[r] = load_blocks(x + r * ldx, BLOCK * ldx);
+#pragma GCC unroll 2
+    for (int round = 1; round < BLOCK; round *= 2) {
+#pragma GCC unroll 2
+        for (int r = 0; r < BLOCK / 2; r++) {
+            w[2 * r] = zip_lo(v[r], v[r + BLOCK / 2]);
+            w[2 * r + 1] = zip_hi(v[r], v[r + BLOCK / 2]);
+        }
+#pragma GCC unroll 4
+        for (int r = 0; r < BLOCK; r++) v[r] = w[r];
+    }
+}
+
 /* Rows fetched ahead. A row of B in place, or of Xᵀ, often lies on a page of its own, where the CPU's own prefetch stops:
  * 256×784×512 in place 93 → 97 % of peak (avx512). */
 #define AHEAD 16
 
-/* nv vectors of columns */
-INLINE void multiply_tile(const int m, const int nv, const int masked, const int transposed, const tile *t) {
-    vf c[MR][8], b[8];
-    const vmask mask = mask_first(t->n - (nv - 1) * LANES);
-    const nn_index lda = t->lda, ldb = t->ldb, ldc = t->ldc;
 #define LOAD(p, v) (masked && (v) == nv - 1 ? load_mask((p) + (v) * LANES, mask) : vload((p) + (v) * LANES))
 
+/* What the sums of nv vectors of columns begin with */
+INLINE void begin_tile(const int m, const int nv, const int masked, const tile *t, vf c[MR][8]) {
+    const vmask mask = mask_first(t->n - (nv - 1) * LANES);
 #pragma GCC unroll 16
     for (int i = 0; i < m; i++) {
-        if (nv <= 2) __builtin_prefetch(t->C + i * ldc, 1);
-        if (nv == 2) __builtin_prefetch(t->C + i * ldc + LANES, 1);
+        if (nv <= 2) __builtin_prefetch(t->C + i * t->ldc, 1);
+        if (nv == 2) __builtin_prefetch(t->C + i * t->ldc + LANES, 1);
 #pragma GCC unroll 8
         for (int v = 0; v < nv; v++) c[i][v] = t->bias ? LOAD(t->bias + i * t->ldbias, v) : (vf){0};
     }
+}
 
-    const real *A = t->A, *B = t->B;
-    for (nn_index k = t->K; k > 0; k--, A += transposed ? lda : 1, B += ldb) {
-        if (transposed) __builtin_prefetch(A + AHEAD * lda), __builtin_prefetch(A + AHEAD * lda + m - 1);
-#pragma GCC unroll 8
-        for (int v = 0; v < nv; v++) {
-            if (nv <= 2) __builtin_prefetch(B + AHEAD * ldb + v * LANES);
-            b[v] = LOAD(B, v);
-        }
-#pragma GCC unroll 16
-        for (int i = 0; i < m; i++) {
-            const real a = A[transposed ? i : i * lda];
-#pragma GCC unroll 8
-            for (int v = 0; v < nv; v++) c[i][v] += a * b[v];
-        }
-    }
-
+/* What follows the sums, and C */
+INLINE void end_tile(const int m, const int nv, const int masked, const tile *t, vf c[MR][8]) {
+    const vmask mask = mask_first(t->n - (nv - 1) * LANES);
+    const nn_index ldc = t->ldc;
     real *C = t->C;
     if (t->add)
 #pragma GCC unroll 16
@@ -90,12 +99,62 @@ INLINE void multiply_tile(const int m, const int nv, const int masked, const int
                 store_mask(C + v * LANES, mask, c[i][v]);
             else
                 vstore(C + v * LANES, c[i][v]);
-#undef LOAD
 }
+
+INLINE void multiply_tile(const int m, const int nv, const int masked, const int transposed, const tile *t) {
+    vf c[MR][8], b[8];
+    const vmask mask = mask_first(t->n - (nv - 1) * LANES);
+    const nn_index lda = t->lda, ldb = t->ldb;
+    begin_tile(m, nv, masked, t, c);
+    const real *A = t->A, *B = t->B;
+    for (nn_index k = t->K; k > 0; k--, A += transposed ? lda : 1, B += ldb) {
+        if (transposed) __builtin_prefetch(A + AHEAD * lda), __builtin_prefetch(A + AHEAD * lda + m - 1);
+#pragma GCC unroll 8
+        for (int v = 0; v < nv; v++) {
+            if (nv <= 2) __builtin_prefetch(B + AHEAD * ldb + v * LANES);
+            b[v] = LOAD(B, v);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < m; i++) {
+            const real a = A[transposed ? i : i * lda];
+#pragma GCC unroll 8
+            for (int v = 0; v < nv; v++) c[i][v] += a * b[v];
+        }
+    }
+    end_tile(m, nv, masked, t, c);
+}
+
+/* The same for whole vectors of columns of B = Wᵀ: rows of W (n,K), K ≥ BLOCK, ldb apart, are transposed in registers.
+ * A row's elements of LANES steps are used together, as rows may displace each other from L1. */
+INLINE void multiply_tile_by_rows(const int m, const int nv, const int transposed, const tile *t) {
+    vf c[MR][8];
+    const nn_index lda = t->lda, ldb = t->ldb, K = t->K;
+    begin_tile(m, nv, 0, t, c);
+    for (nn_index k0 = 0; k0 < K; k0 += LANES)
+#pragma GCC unroll 2
+        for (int v = 0; v < nv; v++)
+            for (nn_index k = k0; k < k0 + LANES && k < K; k += BLOCK) {
+                const nn_index done = k + BLOCK <= K ? 0 : k + BLOCK - K; /* of the last block, which ends with K */
+                const real *A = t->A + (k - done) * (transposed ? lda : 1);
+                vf b[BLOCK];
+                load_transposed(t->B + v * LANES * ldb + k - done, ldb, b);
+#pragma GCC unroll 4
+                for (int r = 0; r < BLOCK; r++, A += transposed ? lda : 1) {
+                    if (r < done) continue;
+#pragma GCC unroll 16
+                    for (int i = 0; i < m; i++) c[i][v] += A[transposed ? i : i * lda] * b[r];
+                }
+            }
+    end_tile(m, nv, 0, t, c);
+}
+#undef LOAD
 
 #define TILE(m, nv, masked)                                                                                   \
     static void tile_##m##_##nv##masked(const tile *t) { multiply_tile(m, nv, sizeof #masked > 1, 0, t); }     \
     static void tile_##m##_##nv##masked##_transposed(const tile *t) { multiply_tile(m, nv, sizeof #masked > 1, 1, t); }
+#define TILE_BY_ROWS(m)                                                                                        \
+    static void tile_##m##_by_rows(const tile *t) { multiply_tile_by_rows(m, BY_ROWS_VECTORS, 0, t); }         \
+    static void tile_##m##_by_rows_transposed(const tile *t) { multiply_tile_by_rows(m, BY_ROWS_VECTORS, 1, t); }
 #define TILES(m) TILE(m, 1, masked) TILE(m, 2, masked) TILE(m, 2, )
 
 #if MR == 14
@@ -107,22 +166,24 @@ INLINE void multiply_tile(const int m, const int nv, const int masked, const int
 #endif
 EACH_M(TILES)
 TILE(1, 8, ) TILE(2, 4, ) TILE(3, 4, )
-
+EACH_M(TILE_BY_ROWS)
 typedef void (*tile_kernel)(const tile *);
-enum { ONE, TWO_MASKED, TWO, WIDE };
+enum { ONE, TWO_MASKED, TWO, WIDE, BY_ROWS };
 #define TILE_1M(m) tile_##m##_1masked,
 #define TILE_2M(m) tile_##m##_2masked,
 #define TILE_2(m) tile_##m##_2,
 #define TILE_1MT(m) tile_##m##_1masked_transposed,
 #define TILE_2MT(m) tile_##m##_2masked_transposed,
 #define TILE_2T(m) tile_##m##_2_transposed,
-static const tile_kernel tile_kernels[2][4][MR] = { /* [transposed][width][m − 1] */
-    {{EACH_M(TILE_1M)}, {EACH_M(TILE_2M)}, {EACH_M(TILE_2)}, {tile_1_8, tile_2_4, tile_3_4}},
-    {{EACH_M(TILE_1MT)}, {EACH_M(TILE_2MT)}, {EACH_M(TILE_2T)}, {tile_1_8_transposed, tile_2_4_transposed, tile_3_4_transposed}},
+#define TILE_R(m) tile_##m##_by_rows,
+#define TILE_RT(m) tile_##m##_by_rows_transposed,
+static const tile_kernel tile_kernels[2][5][MR] = { /* [transposed][width][m − 1] */
+    {{EACH_M(TILE_1M)}, {EACH_M(TILE_2M)}, {EACH_M(TILE_2)}, {tile_1_8, tile_2_4, tile_3_4}, {EACH_M(TILE_R)}},
+    {{EACH_M(TILE_1MT)}, {EACH_M(TILE_2MT)}, {EACH_M(TILE_2T)}, {tile_1_8_transposed, tile_2_4_transposed, tile_3_4_transposed}, {EACH_M(TILE_RT)}},
 };
 
 INLINE nn_index tile_columns(int width, nn_index rows) {
-    return width == WIDE ? (rows == 1 ? 8 : 4) * LANES : width == ONE ? LANES : NR;
+    return width == WIDE ? (rows == 1 ? 8 : 4) * LANES : width == ONE ? LANES : width == BY_ROWS ? BY_ROWS_COLUMNS : NR;
 }
 
 /* The widest that `cols` columns fill; packed B is NR wide. */
