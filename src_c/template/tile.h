@@ -3,10 +3,11 @@
  * One step of k loads a row of B and multiplies it by m elements of A. There is a kernel for each m ≤ MR, for A read
  * along rows (X) or columns (Xᵀ), and for each width: one vector or two, the last one masked; two whole ones, the
  * usual case, NR columns; and more for few rows, where two would not be enough sums to hide the latency of
- * multiply-add. Every kernel performs the same operations on an element, so the choice never shows in a result.
+ * multiply-add. Others read B = Wᵀ as rows of W. Every kernel performs the same operations on an element, so the choice
+ * never shows in a result.
  */
 #define NR (2 * LANES)
-#define BY_ROWS_VECTORS (LANES == 16 ? 1 : 2)
+#define BY_ROWS_VECTORS (LANES == 16 ? 1 : 2) /* enough sums to hide the latency of multiply-add, even for one row */
 #define BY_ROWS_COLUMNS (BY_ROWS_VECTORS * LANES)
 
 typedef struct tile {
@@ -179,7 +180,8 @@ enum { ONE, TWO_MASKED, TWO, WIDE, BY_ROWS };
 #define TILE_RT(m) tile_##m##_by_rows_transposed,
 static const tile_kernel tile_kernels[2][5][MR] = { /* [transposed][width][m − 1] */
     {{EACH_M(TILE_1M)}, {EACH_M(TILE_2M)}, {EACH_M(TILE_2)}, {tile_1_8, tile_2_4, tile_3_4}, {EACH_M(TILE_R)}},
-    {{EACH_M(TILE_1MT)}, {EACH_M(TILE_2MT)}, {EACH_M(TILE_2T)}, {tile_1_8_transposed, tile_2_4_transposed, tile_3_4_transposed}, {EACH_M(TILE_RT)}},
+    {{EACH_M(TILE_1MT)}, {EACH_M(TILE_2MT)}, {EACH_M(TILE_2T)}, {tile_1_8_transposed, tile_2_4_transposed, tile_3_4_transposed},
+     {EACH_M(TILE_RT)}},
 };
 
 INLINE nn_index tile_columns(int width, nn_index rows) {
