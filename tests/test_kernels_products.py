@@ -52,7 +52,8 @@ def tile_sizes(table: Table) -> tuple[list[int], list[int]]:
 
 def narrow(table: Table) -> list[tuple[int, int, int]]:
     """Few columns beside rows and depth, which leave lanes idle and so may go another way."""
-    few = sorted({1, 2, table.lanes // 2 - 1, table.lanes // 2, table.lanes // 2 + 1} - {0})
+    lanes = table.lanes
+    few = sorted({1, 2, lanes // 2 - 1, lanes // 2, lanes // 2 + 1, 10, 12, 13, 2 * lanes + 1, lanes + 10} - {0})
     return [(M, N, 17 * N + 3) for M, N in product([table.lanes, 2 * table.lanes + 1, 127, 129, 300], few)]
 
 

@@ -33,14 +33,16 @@ _Static_assert(DOT_COLUMNS * DOT_K <= B_PACKED, "contiguous columns take the pla
 /* When a packed copy pays: at these strides in bytes, if at least so many rows or columns use it again. A tile of
  * avx512 takes 28 cycles or more per k, long enough to fetch lines from L2 wherever they lie; one of avx2 takes 6.
  * avx512, 256×784×512, B in place or packed: 97, 95 % of peak; 1000³: 77, 87 %; 64×1024×1024: 83, 66 %.
- * avx2, 128×128×128: 94, 94 %; 512³: 69, 87 %. avx2, A = Xᵀ, 128³: 86, 88 %; 512³: 71, 88 %; 64×64×64: 88, 83 %. */
+ * avx2, 128×128×128: 94, 94 %; 512³: 69, 87 %; where rows of B share few sets of L1, 32×512×512: 47, 59 %; 32×1024×1024:
+ * 25, 44 %; 16×512×512: 52, 53 %; where they do not, 32×1000×1000: 80, 72 %.
+ * avx2, A = Xᵀ, 128³: 86, 88 %; 512³: 71, 88 %; 64×64×64: 88, 83 %. */
 #if VECTOR_BYTES == 64
 #define PACK_B_STRIDE 3072
-#define PACK_B_ROWS 192
+#define PACK_B_ROWS(stride) 192
 #define PACK_A_STRIDE PTRDIFF_MAX
 #else
 #define PACK_B_STRIDE 1024
-#define PACK_B_ROWS 64
+#define PACK_B_ROWS(stride) ((stride) % 1024 ? 64 : 16)
 #define PACK_A_STRIDE 1024 /* of Xᵀ */
 #endif
 #define PACK_A_COLUMNS (4 * NR)
@@ -104,7 +106,7 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
     assert(b_transposed ? g->b_row == 1 : 1);
 
     const int by_rows = b_transposed && M <= (a_transposed ? MR : BY_ROWS_M) && K >= BLOCK; /* in whole vectors of columns */
-    int pack_b = b_transposed || (M >= PACK_B_ROWS && ldb * size >= PACK_B_STRIDE);
+    int pack_b = b_transposed || (M >= PACK_B_ROWS(ldb * size) && ldb * size >= PACK_B_STRIDE);
     /* Rows whose addresses agree modulo 4096 share one set of L1, which holds 8 */
     const int a_conflicts = MR > 8 && (lda * size + 8) % 4096 <= 16;
     const int pack_a = N >= PACK_A_COLUMNS && (a_transposed ? lda * size >= PACK_A_STRIDE : a_conflicts);
