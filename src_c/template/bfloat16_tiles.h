@@ -7,6 +7,7 @@
  */
 #define BF16_ROWS ((nn_index)32)
 #define BF16_GRAIN ((nn_index)16)
+#define BF16_MC ((nn_index)128)
 #define BF16_SPLITS 1
 #define TILE_SIDE ((nn_index)16) /* rows of a tile, words of a row */
 
@@ -67,14 +68,9 @@ INLINE void dot_tiles(const dot *t, const int pieces, const int tall, const int 
     if (tall) tile_store(2, sums + TILE_SIDE * PANEL, PANEL * sizeof(real));
     if (tall && wide) tile_store(3, sums + TILE_SIDE * PANEL + TILE_SIDE, PANEL * sizeof(real));
 
-    for (int v = 0; v <= wide; v++) {
-        const vmask some = mask_first(t->n - v * LANES);
-        const vf bias = t->bias ? load_mask(t->bias + v * LANES, some) : (vf){0};
-        real *C = t->C + v * LANES;
-        for (nn_index i = 0; i < t->rows; i++, C += t->ldc) {
-            const vf sum = vload(sums + i * PANEL + v * LANES) + bias;
-            store_mask(C, some, t->add ? sum + load_mask(C, some) : sum);
-        }
+    for (nn_index i = 0; i < t->rows; i++) {
+        vf c[1][2] = {{vload(sums + i * PANEL), vload(sums + i * PANEL + LANES)}};
+        finish_rows(1, 1 + wide, c, i, t);
     }
 }
 
