@@ -42,23 +42,24 @@ INLINE void store_words(word *p, vu v) { *(vu_any *)p = v; }
 INLINE void finish_rows(const int m, const int nv, vf (*c)[2], nn_index first, const dot *t) {
     const vmask last = mask_first(t->n - (nv - 1) * LANES), whole = mask_first(LANES);
     const vmask mask[2] = {nv == 1 ? last : whole, last};
-    real *const C = t->C + first * t->ldc;
+    const nn_index ldc = t->ldc, ldkept = t->ldkept;
+    real *const C = t->C + first * ldc;
 #define EACH_SUM                                             \
     _Pragma("GCC unroll 12") for (int i = 0; i < m; i++) \
         _Pragma("GCC unroll 2") for (int v = 0; v < nv; v++)
     if (t->bias) EACH_SUM c[i][v] += load_mask(t->bias + v * LANES, mask[v]);
-    if (t->add) EACH_SUM c[i][v] += load_mask(C + i * t->ldc + v * LANES, mask[v]);
+    if (t->add) EACH_SUM c[i][v] += load_mask(C + i * ldc + v * LANES, mask[v]);
     if (t->relu) EACH_SUM c[i][v] = f_relu(c[i][v], (vf){0});
     if (t->kept) {
-        const real *const kept = t->kept + first * t->ldkept;
-        EACH_SUM c[i][v] *= derivative_relu(load_mask(kept + i * t->ldkept + v * LANES, mask[v]), (vf){0});
+        const real *const kept = t->kept + first * ldkept;
+        EACH_SUM c[i][v] *= derivative_relu(load_mask(kept + i * ldkept + v * LANES, mask[v]), (vf){0});
     }
     if (t->zeros) {
         vf sum[4] = {*t->zeros};
         EACH_SUM sum[(i * nv + v) % 4] += c[i][v] * (real)0;
         *t->zeros = (sum[0] + sum[1]) + (sum[2] + sum[3]);
     }
-    EACH_SUM store_mask(C + i * t->ldc + v * LANES, mask[v], c[i][v]);
+    EACH_SUM store_mask(C + i * ldc + v * LANES, mask[v], c[i][v]);
 #undef EACH_SUM
 }
 
