@@ -12,8 +12,9 @@ import math
 
 SLICE = 0.05  # seconds between two returns to Python, for signals and the progress bar
 TRIAL = 0.005  # seconds for which the other size is tried
+TRIES = 4  # slices that a team may need: its threads may wake on one core, to be spread over others 5 to 20 ms later
 PATIENCE = 1.0  # seconds between two trials while the team is at work
-LONELY = 0.1  # the same while one thread is: a neighbour may leave at any time, and a team has more to gain
+LONELY = 0.1  # the same while one thread is, as a neighbour may leave at any time; twice as long after each failure
 TELLING = 3  # steps of the present size that a trial has room for
 LONGEST = 0.05  # seconds of a trial
 DROP = 0.75  # a pace below this part of the best calls for a trial at once
@@ -34,18 +35,31 @@ class Pace:
         self.best = 0.0  # best rate of `size` since the last trial
         self.since = 0.0  # seconds since then
         self.waited = 0.0  # seconds of slices since the last that went through a step
-        self.trying = False
+        self.lonely = LONELY / 2
+        self.tries = 0  # slices that are left of a trial
+
+    @property
+    def new(self) -> bool:
+        """Whether only one size has been measured."""
+        return len(self.rates) < 2
 
     def choose(self) -> tuple[int, float]:
         """Threads for the next slice, and its seconds."""
         if self.most == 1:
             return 1, SLICE
-        slow = self.rates.get(self.size, 0.0) < DROP * self.best
-        wait = TRIAL if len(self.rates) < 2 or slow else PATIENCE if self.size > 1 else LONELY
-        self.trying = self.since >= wait
-        if self.trying:
+        if not self.tries and self.since >= self.wait():
+            self.tries = 1 if self.size > 1 else max(1, round(TRIES * TRIAL / self.trial()))
+        if self.tries:
             return self.other(), self.trial()
-        return self.size, SLICE if self.rates else TRIAL
+        return self.size, TRIAL if self.new else SLICE
+
+    def wait(self) -> float:
+        """Seconds from one trial to the next."""
+        if self.new:
+            return TRIES * TRIAL
+        if self.rates[self.size] < DROP * self.best:
+            return TRIAL
+        return PATIENCE if self.size > 1 else self.lonely
 
     def trial(self) -> float:
         """Seconds that a trial takes."""
@@ -59,16 +73,28 @@ class Pace:
         """The slice just chosen went through so many steps; 0, where it ended within a step, tells nothing."""
         if self.most == 1:
             return
-        if not self.trying:
-            self.waited += seconds
-            if steps:
-                self.rates[self.size] = rate = steps / self.waited
-                self.best, self.waited = max(self.best, rate), 0.0
-            self.since = self.since + seconds if self.size == 1 or self.trial() <= LONGEST else 0.0
+        if self.tries:
+            self.conclude(steps / seconds)
             return
-        self.since = self.waited = 0.0
+        self.waited += seconds
         if steps:
-            self.rates[self.other()] = steps / seconds
-            if self.rates[self.other()] > self.rates.get(self.size, 0.0):
-                self.size = self.other()
-        self.best = self.rates.get(self.size, 0.0)
+            rate, self.waited = steps / self.waited, 0.0
+            self.best = max(self.best, rate)
+            self.rates[self.size] = self.best if self.new else rate
+        self.since = self.since + seconds if self.size == 1 or self.trial() <= LONGEST else 0.0
+
+    def conclude(self, rate: float) -> None:
+        """A slice of a trial had this rate."""
+        self.tries -= 1
+        won = rate > self.rates.get(self.size, 0.0)
+        if self.tries and not won:
+            return
+        if rate:
+            self.rates[self.other()] = rate
+            if won == (self.size > 1):  # the team has lost
+                self.lonely = min(2 * self.lonely, PATIENCE)
+            elif self.size > 1:
+                self.lonely = LONELY / 2
+        if won:
+            self.size = self.other()
+        self.best, self.since, self.waited, self.tries = self.rates.get(self.size, 0.0), 0.0, 0.0, 0

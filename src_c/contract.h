@@ -112,7 +112,7 @@ typedef struct nn_table {
      * denormals; a sum with an inf or nan in it is inf or nan, not always the one that IEEE arithmetic gives. */
     void (*gemm[NN_PRECISIONS])(const nn_gemm *block);
     nn_index (*depth)(nn_index K); /* of the blocks of K whose sums `gemm[highest]` adds in their order, the bias being in the
-                                    * first; for more than lanes / 2 columns */
+                                    * first; for more than three columns */
     int (*precision_for)(int precision, nn_index K, nn_index N); /* it, or `highest` where that is faster for the whole product */
     const char *arithmetic[NN_PRECISIONS]; /* what it multiplies: "float32", … */
 

@@ -5,7 +5,7 @@ import pytest
 
 import nncore as nn
 from nncore import running
-from nncore.pace import LONELY, PATIENCE, SLICE, TRIAL, Pace
+from nncore.pace import LONELY, PATIENCE, SLICE, TRIAL, TRIES, Pace
 
 
 def run(pace: Pace, seconds: float, rate: dict[int, float]) -> float:
@@ -41,6 +41,27 @@ def test_a_neighbour_is_noticed_within_100_ms_and_so_is_its_leaving():
     assert pace.size == 1
     run(pace, LONELY + SLICE + TRIAL, {1: 1e5, 4: 3e5})
     assert pace.size == 4
+
+
+def test_a_team_may_need_some_slices_until_its_threads_have_cores():
+    """Whenever it has slept for 0.05 s, its first 12 ms go at half of one thread's pace."""
+    pace, now, woken, left, of_team = Pace(2), 0.0, 0.0, -1.0, 0.0
+    while now < 5.0:
+        size, seconds = pace.choose()
+        if size == 2 and now - left > 0.05:
+            woken = now
+        rate = 1e5 * (1 if size == 1 else 1.9 if now >= woken + 0.012 else 0.5)
+        pace.note(int(rate * seconds), seconds)
+        now += seconds
+        if size == 2:
+            left, of_team = now, of_team + seconds
+    assert of_team > 0.95 * now
+
+
+def test_a_slower_team_is_tried_less_and_less():
+    pace = Pace(2)
+    assert run(pace, 1.0, {1: 1e5, 2: 0.6e5}) > TRIES * TRIAL / PATIENCE
+    assert run(pace, 10.0, {1: 1e5, 2: 0.6e5}) < 1.1 * TRIES * TRIAL / PATIENCE
 
 
 def test_slices_within_a_step_say_nothing():
