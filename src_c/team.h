@@ -145,8 +145,41 @@ static inline int nn_is_last(nn_tiles *group, int of) {
     return 1;
 }
 
+/* The end of a region: thread 0 lets those run that share its core, as the runtime's own barrier does not. */
+static inline void nn_tiles_leave(nn_tiles *tiles, int thread, int threads) {
+    if (thread) {
+        atomic_fetch_add_explicit(&tiles->done, 1, memory_order_release);
+        return;
+    }
+    for (int looks = 0; atomic_load_explicit(&tiles->done, memory_order_acquire) < threads - 1;) nn_pause(&looks);
+}
+
 /* The next tile of a prediction, where every thread works alone. */
 static inline long nn_claim(nn_tiles *tiles) { return atomic_fetch_add_explicit(&tiles->ticket, 1, memory_order_relaxed); }
+
+/* The core that the caller is on; −1: not known. */
+static inline int nn_core(void) {
+#ifdef __linux__
+    return sched_getcpu();
+#else
+    return -1;
+#endif
+}
+
+/* For a thread that may have woken on the core of the one that called it: leave that core to it. Linux may let both
+ * share it for tens of ms beside an idle one; 256×784×512 on two cores in turns with PyTorch's product: 4.0 → 1.1 ms.
+ * The affinity is put back at once. */
+static inline void nn_leave_core(int core) {
+#ifdef __linux__
+    cpu_set_t allowed, others;
+    if (core < 0 || sched_getcpu() != core || sched_getaffinity(0, sizeof(allowed), &allowed)) return;
+    others = allowed;
+    CPU_CLR(core, &others);
+    if (CPU_COUNT(&others) && !sched_setaffinity(0, sizeof(others), &others)) sched_setaffinity(0, sizeof(allowed), &allowed);
+#else
+    (void)core;
+#endif
+}
 
 /* Threads of the parallel region around the caller; a runtime may give fewer than were asked for. */
 static inline int nn_region_threads(void) {

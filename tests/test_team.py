@@ -49,6 +49,33 @@ assert weights() == before
 """
 
 
+AFFINITY = """
+import os
+import numpy as np
+import nncore as nn
+from nncore import running
+running.PARALLEL_FLOPS = 0
+allowed = os.sched_getaffinity(0)
+x, y = np.ones((512, 64), np.float32), np.arange(512) % 3
+model = nn.Model([nn.Dense(33), nn.Dense(3, activation="softmax")], seed=1, n_threads=4)
+model.compile("sgd", "sparse_categorical_crossentropy")
+nn.set_num_threads(4)
+for _ in range(20):
+    model.fit(x, y, verbose=0)
+    model.predict(x, verbose=0)
+    nn.matmul(x, x.T)
+threads = [int(thread) for thread in os.listdir("/proc/self/task")]
+assert len(threads) >= 4, threads
+assert all(os.sched_getaffinity(thread) == allowed for thread in threads)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="threads cannot be held to cores here")
+def test_threads_that_change_cores_may_use_all_of_them_afterwards():
+    run = subprocess.run([sys.executable, "-c", AFFINITY], capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, run.stderr
+
+
 @pytest.mark.parametrize("threads", [2, 5, 16])
 def test_late_threads_do_no_harm(threads):
     environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}

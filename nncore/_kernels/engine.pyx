@@ -15,8 +15,9 @@ from nncore._kernels cimport dense
 from nncore._kernels.run cimport Run
 from nncore._kernels.table cimport (
     NN_BATCH_SOURCES, NN_BUFFER_input, NN_BUFFER_weight, NN_CHUNK_ROWS, NN_OP_loss, NN_OP_metric, NN_OP_penalty,
-    NN_OP_update, Table, aligned, nn_member, nn_op, nn_openmp_runtime, nn_prepare_for_forks, nn_region_threads, nn_seconds,
-    nn_source, nn_team, nn_team_await, nn_team_open, nn_team_reset, nn_tiles_await, nn_tiles_offer, nn_tiles_reset,
+    NN_OP_update, Table, aligned, nn_core, nn_leave_core, nn_member, nn_op, nn_openmp_runtime, nn_prepare_for_forks,
+    nn_region_threads, nn_seconds, nn_source, nn_team, nn_team_await, nn_team_open, nn_team_reset, nn_tiles_await,
+    nn_tiles_offer, nn_tiles_reset,
 )
 
 
@@ -95,7 +96,7 @@ cdef class Pass(Run):
         int
             END, STEPS, TIME, NEED_DATA, DIVERGED or BAD_DATA.
         """
-        cdef int64_t i
+        cdef int core
         threads = <int> min(threads, self.max_threads) if threads else <int> self.max_threads
         self.steps_left = steps
         self.deadline = nn_seconds() + seconds if seconds else 0
@@ -103,6 +104,7 @@ cdef class Pass(Run):
         self.r.bad_row = -1
         nn_team_reset(self.team)
         nn_tiles_reset(self.r.tiles, <int> (self.n_ops * threads))  # stages count from 1 again
+        core = nn_core()
         if threads == 1:
             with nogil:
                 self.r.threads = 1
@@ -113,6 +115,7 @@ cdef class Pass(Run):
                     self.r.threads = nn_region_threads()
                     self.drive()
                 else:
+                    nn_leave_core(core)
                     self.follow(threadid())
         return self.reason
 

@@ -8,8 +8,8 @@ from libc.stdint cimport int64_t
 from nncore._kernels.ledger cimport Ledger
 from nncore._kernels.run cimport Run
 from nncore._kernels.table cimport (
-    NN_BUFFER_input, NN_BUFFER_output, NN_BUFFER_workspace, nn_claim, nn_member, nn_run, nn_seconds, nn_source,
-    nn_tiles_reset,
+    NN_BUFFER_input, NN_BUFFER_output, NN_BUFFER_workspace, nn_claim, nn_core, nn_leave_core, nn_member,
+    nn_region_threads, nn_run, nn_seconds, nn_source, nn_tiles_leave, nn_tiles_reset,
 )
 
 from nncore._kernels.engine import BAD_DATA, END, TIME
@@ -35,7 +35,7 @@ cdef class Prediction(Run):
         """
         cdef int64_t tiles = (self.r.rows - self.r.row + tile - 1) // tile
         cdef int64_t before = self.r.row
-        cdef int threads = <int> min(self.max_threads, tiles)
+        cdef int core, threads = <int> min(self.max_threads, tiles)
         cdef double began = nn_seconds(), pace = INFINITY
         self.tile = tile
         self.deadline = began + seconds if seconds else 0
@@ -47,8 +47,12 @@ cdef class Prediction(Run):
             with nogil:
                 self.tiles_of(0, NULL)
         else:
+            core = nn_core()
             with nogil, parallel(num_threads=threads):
+                if threadid() > 0:
+                    nn_leave_core(core)
                 self.tiles_of(threadid(), &pace)
+                nn_tiles_leave(self.r.tiles, threadid(), nn_region_threads())
         self.r.row = min(self.r.rows, before + min(nn_claim(self.r.tiles), tiles) * tile)
         if threads > 1:
             self.ledger.settle(self.r.row - before, pace, began, nn_seconds())

@@ -11,7 +11,8 @@ from libc.string cimport memset
 from nncore._kernels.dense cimport Grid, grid, product_block
 from nncore._kernels.ledger cimport Ledger
 from nncore._kernels.table cimport (
-    NN_ACTIVATION_linear, Table, aligned, nn_claim, nn_gemm, nn_index, nn_seconds, nn_table, nn_tiles, nn_tiles_reset,
+    NN_ACTIVATION_linear, Table, aligned, nn_claim, nn_core, nn_gemm, nn_index, nn_leave_core,
+    nn_region_threads, nn_seconds, nn_table, nn_tiles, nn_tiles_leave, nn_tiles_reset,
 )
 
 from numpy import empty
@@ -80,9 +81,14 @@ cdef double product_of_team(const nn_table *table, const nn_gemm *g, int precisi
     cdef Grid cut = grid(table, g, precision, threads)
     cdef nn_tiles tiles
     cdef double pace = INFINITY
+    cdef int core
     nn_tiles_reset(&tiles, 1)
+    core = nn_core()
     with parallel(num_threads=threads):
+        if threadid() > 0:
+            nn_leave_core(core)
         take_blocks(table, g, precision, &cut, &tiles, scratch, threadid(), &pace)
+        nn_tiles_leave(&tiles, threadid(), nn_region_threads())
     return pace
 
 
