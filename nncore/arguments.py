@@ -26,7 +26,10 @@ HABITS = {
 
 def explained(method: Callable[P, R]) -> Callable[P, R]:
     """Decorator: an unknown argument is a TypeError that names the known ones and the nearest of them, or a remedy."""
-    _, *names = inspect.signature(method).parameters  # without self
+    parameters = inspect.signature(method).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return method  # takes any
+    _, *names = parameters  # without self
     known = frozenset(names)
 
     @functools.wraps(method)

@@ -10,9 +10,9 @@ learning rate; state starts at 0. Before its rule every optimizer applies, in th
 2. weight decay, decoupled from the gradient as in [1]_: W ← W − η weight_decay W. PyTorch's SGD, Adam and
    RMSprop add weight_decay W to g instead.
 
-Rules with g² (Adam, AdamW, RMSprop) take elements of g beyond ±2⁶³ ≈ ±9.2e18 for that (float64: ±2⁵¹¹), so that no
-finite gradient makes a weight infinite or NaN, and an epsilon whose effect is less than that of the smallest normal
-g² for that one, so that 0 / 0 is never asked for.
+Rules with g² (Adam, AdamW, RMSprop) take elements of g beyond ±2⁶³ ≈ ±9.2e18 for that (float64: ±2⁵¹¹), so that g²
+does not overflow, and an epsilon below 2⁻⁶³, or below 2⁻¹²⁶ under a root, for that, so that 0 / 0 is never asked for. Finite
+gradients then leave the weights finite, except for `RMSprop(centered=True, epsilon=0)`, which may divide by nearly 0.
 
 References
 ----------

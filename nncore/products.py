@@ -51,7 +51,7 @@ def matmul(a: Any, b: Any, out: Array | None = None, precision: str = "highest")
 
     Where other processes keep the cores busy, a call on several threads can take milliseconds longer than on one.
     So what each call takes is compared with what one thread would have taken, and after 10 ms lost, one thread
-    multiplies for 50 ms, for longer each time up to half a second.
+    multiplies for 50 ms, for longer each time up to half a second; but calls of more than 20 ms keep their team.
 
     Examples
     --------

@@ -72,7 +72,8 @@ typedef struct nn_run {
     nn_tiles *tiles;        /* (operations, threads) */
     char *scratch;          /* threads × scratch_bytes */
     int64_t scratch_bytes;
-    char *parts;            /* of a forward product cut by blocks of K: the sums of all blocks but the first */
+    char *parts;            /* of forward products cut by blocks of K: the sums of all blocks but the first; */
+    int64_t *parts_at;      /* each operation's begin at this byte, for several of a stage are at work together */
     uint64_t seed;
     int64_t *step;          /* training steps so far, over all fits: dropout's counter */
     const nn_chunk *chunks;

@@ -154,7 +154,7 @@ static inline void nn_tiles_leave(nn_tiles *tiles, int thread, int threads) {
     for (int looks = 0; atomic_load_explicit(&tiles->done, memory_order_acquire) < threads - 1;) nn_pause(&looks);
 }
 
-/* The next tile of a prediction, where every thread works alone. */
+/* The next tile where every thread works alone: of a prediction, or a product that stands alone. */
 static inline long nn_claim(nn_tiles *tiles) { return atomic_fetch_add_explicit(&tiles->ticket, 1, memory_order_relaxed); }
 
 /* The core that the caller is on; −1: not known. */
@@ -168,7 +168,7 @@ static inline int nn_core(void) {
 
 /* For a thread that may have woken on the core of the one that called it: leave that core to it. Linux may let both
  * share it for tens of ms beside an idle one; 256×784×512 on two cores in turns with PyTorch's product: 4.0 → 1.1 ms.
- * The affinity is put back at once. */
+ * The affinity is put back at once; one that somebody else gives this thread in that moment is lost. */
 static inline void nn_leave_core(int core) {
 #ifdef __linux__
     cpu_set_t allowed, others;

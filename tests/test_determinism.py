@@ -115,10 +115,10 @@ def test_threads_on_every_instruction_set(isa: str, dtype: str, monkeypatch: pyt
 def test_threads_where_the_forward_product_is_cut_by_its_depth(
     isa: str, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Few rows of many inputs, in one block of K and several; activations with Z and without; a smaller last batch."""
+    """Few rows of many inputs, in several blocks of K; activations with Z and without; a smaller last batch."""
     use_isa(isa, monkeypatch)
     rng = np.random.default_rng(0)
-    for inputs, activation in ((500, "relu"), (784, "relu"), (1300, "gelu"), (2111, None)):
+    for inputs, activation in ((784, "relu"), (1300, "gelu"), (2111, None)):
         x, y = rng.standard_normal((43, inputs)), rng.integers(0, 3, 43)
         wanted: list[Array] = []
         for threads in (1, 2, 3, 5):
@@ -129,6 +129,23 @@ def test_threads_where_the_forward_product_is_cut_by_its_depth(
             found = [*model.get_weights(), np.array(history["loss"]), np.array(model.evaluate(x, y, verbose=0))]
             wanted = wanted or found
             assert_all_same(found, wanted, (inputs, threads))
+
+
+@pytest.mark.usefixtures("teams")
+def test_threads_where_several_products_of_a_stage_are_cut_by_their_depth() -> None:
+    """Layers side by side, between which the team does not meet."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((200, 784)), rng.integers(0, 3, 200)
+    wanted: list[Array] = []
+    for threads in (1, 2, 3, 5) * 3:
+        inputs = nn.Input(784)
+        beside = nn.Concatenate()([nn.Dense(units, "relu")(inputs) for units in (512, 512, 96)])
+        model = nn.Model(inputs, nn.Dense(3, "softmax")(beside), seed=1, n_threads=threads)
+        model.compile(nn.SGD(0.1), "sparse_categorical_crossentropy")
+        model.fit(x, y, batch_size=16, epochs=8, verbose=0)
+        found = model.get_weights()
+        wanted = wanted or found
+        assert_all_same(found, wanted, threads)
 
 
 @pytest.mark.parametrize(("loss", "last"), [("mse", None), ("mae", "tanh"), ("huber", "softmax"), ("bce", "sigmoid")])

@@ -252,6 +252,8 @@ def test_flag_finds_one_element(table: Table) -> None:
     big = np.finfo(table.dtype).max
     cases = [(2 * mr + 1, nr + 3, 1, False, False), (mr + 1, 2 * nr, 3, True, True), (3, 5, 700, True, False)]
     cases += [(131, table.lanes // 2, 80, False, False)]
+    for ragged in {1, table.lanes // 2}:  # beside whole vectors of columns
+        cases += [(2 * table.lanes + 1, 2 * table.lanes + ragged, 8 * ragged, at, False) for at in (False, True)]
     for M, N, K, at, bt in cases:
         for i, j in product(range(M), range(N)):
             a, b = np.zeros((M, K), table.dtype), np.zeros((K, N), table.dtype)

@@ -110,7 +110,7 @@ cdef inline nn_index rows_by_depth(const nn_op *op, const nn_table *table) noexc
 cdef size_t parts_bytes(const nn_op *op, const nn_table *table, int64_t samples) noexcept nogil:
     """Room that a team needs for the sums of the further blocks."""
     cdef nn_index rows = min(rows_by_depth(op, table), samples * op.factor)
-    return further_blocks(table, op.k) * rows * op.n * table.itemsize if rows else 0
+    return up(further_blocks(table, op.k) * rows * op.n * table.itemsize, 64) * 64 if rows else 0
 
 
 cdef void product_by_depth(const nn_gemm *whole, nn_run *run, int64_t index, nn_member *me) noexcept nogil:
@@ -121,8 +121,9 @@ cdef void product_by_depth(const nn_gemm *whole, nn_run *run, int64_t index, nn_
     cdef nn_index size = table.itemsize, M = whole.M, N = whole.N, depth = table.depth(whole.K)
     cdef nn_index further = further_blocks(table, whole.K), col_tiles = up(N, table.nr)
     cdef nn_index col_block = up(col_tiles, min(run.threads, col_tiles)) * table.nr, cols = up(N, col_block)
-    cdef nn_index i, j, k
+    cdef nn_index i, j, k, part
     cdef char *sums = <char *> (whole.Z if whole.Z != NULL else whole.C)
+    cdef char *parts = run.parts + run.parts_at[index]   # (further,M,N)
     g.scratch = run.scratch + me.thread * run.scratch_bytes
     g.part, g.Z, g.activation = True, NULL, <int> NN_ACTIVATION_linear
     while nn_next_tile(tiles, me, (further + 1) * cols):
@@ -131,12 +132,12 @@ cdef void product_by_depth(const nn_gemm *whole, nn_run *run, int64_t index, nn_
         g.A = <const char *> whole.A + k * depth * size
         g.B = <const char *> whole.B + (k * depth * N + j) * size
         g.bias = <const char *> whole.bias + j * size if k == 0 and whole.bias != NULL else NULL
-        g.C = (sums if k == 0 else run.parts + (k - 1) * M * N * size) + j * size
+        g.C = (sums if k == 0 else parts + (k - 1) * M * N * size) + j * size
         table.gemm[0](&g)
         if nn_is_last(&tiles[me.tile % cols], <int> further + 1):
             for i in range(M):
-                for k in range(further):
-                    table.add(g.N, sums + (i * N + j) * size, run.parts + ((k * M + i) * N + j) * size,
+                for part in range(further):
+                    table.add(g.N, sums + (i * N + j) * size, parts + ((part * M + i) * N + j) * size,
                               sums + (i * N + j) * size)
             table.activate[whole.activation](M, g.N, sums + j * size, N, <char *> whole.C + j * size, N, whole.alpha)
 

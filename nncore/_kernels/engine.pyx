@@ -57,12 +57,15 @@ cdef class Pass(Run):
         cdef size_t parts = 0
         cdef int64_t i
         self.team = <nn_team *> aligned(sizeof(nn_team))
+        self.r.parts_at = <int64_t *> aligned(self.n_ops * sizeof(int64_t))
         for i in range(self.n_ops if self.max_threads > 1 else 0):
-            parts = max(parts, dense.parts_bytes(&self.r.ops[i], self.r.table, self.max_samples))
+            self.r.parts_at[i] = parts
+            parts += dense.parts_bytes(&self.r.ops[i], self.r.table, self.max_samples)
         self.r.parts = <char *> aligned(parts)
 
     def __dealloc__(self):
         free(self.team)
+        free(self.r.parts_at)
         free(self.r.parts)
 
     def begin(self, int64_t rows, int64_t batch, order=None, int64_t row=0):
@@ -104,12 +107,12 @@ cdef class Pass(Run):
         self.r.bad_row = -1
         nn_team_reset(self.team)
         nn_tiles_reset(self.r.tiles, <int> (self.n_ops * threads))  # stages count from 1 again
-        core = nn_core()
         if threads == 1:
             with nogil:
                 self.r.threads = 1
                 self.drive()
         else:
+            core = nn_core()
             with nogil, parallel(num_threads=threads):
                 if threadid() == 0:
                     self.r.threads = nn_region_threads()

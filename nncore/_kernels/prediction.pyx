@@ -16,13 +16,15 @@ from nncore._kernels.engine import BAD_DATA, END, TIME
 
 
 cdef class Prediction(Run):
-    """A run whose threads have a workspace each: `copies` is `threads`."""
+    """A run whose threads have a workspace each: `copies` must be `threads`."""
 
     cdef Ledger ledger
     cdef int64_t tile
     cdef double deadline
 
-    def __init__(self, *args, **settings):
+    def __cinit__(self, *args, **settings):
+        if self.copies != self.max_threads:
+            raise ValueError(f"copies: expected {self.max_threads}, one for each thread, got {self.copies}")
         self.ledger = Ledger()
 
     def predict(self, int64_t tile, double seconds=0):

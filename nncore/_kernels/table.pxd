@@ -172,6 +172,7 @@ cdef extern from "program.h" nogil:
         char *scratch
         int64_t scratch_bytes
         char *parts
+        int64_t *parts_at
         uint64_t seed
         int64_t *step
         const nn_chunk *chunks

@@ -50,7 +50,7 @@ _Static_assert(DOT_COLUMNS * DOT_K <= B_PACKED, "contiguous columns take the pla
 
 /* B = Wᵀ for so few rows of X that a packed copy would be used once: transposed in registers. (1,512,512) 41 → 20 µs,
  * (4,2000,64) 45 → 64 % of peak, (8,480,480) 55 → 88 %, but (12,512,512) 64 → 49 %, as rows of X and W displace each other
- * from L1 (avx512); avx2, (4,2000,64): 41 → 53 %, (6,512,512): 46 → 39 %. Rows of X that are narrow columns never do that. */
+ * from L1 (avx512); avx2, (4,2000,64): 41 → 53 %, (6,512,512): 46 → 39 %. The rows that multiply_narrow makes of columns never do that. */
 #define BY_ROWS_M (VECTOR_BYTES == 64 ? 8 : LANES / 2)
 
 /* Where K is short, writing C is the work; it goes faster along a few rows than down many.
@@ -244,7 +244,7 @@ static void multiply_rows(const nn_gemm *g) {
  * (256,64,12): 0.85 times, (256,16,8): 0.68 times (avx512). */
 INLINE int suits_narrow(const nn_gemm *g, nn_index columns) {
     const int transposed = g->a_col != 1;
-    return columns <= NARROW && share(columns, LANES) * LANES - columns >= (transposed ? LANES / 4 : 4) &&
+    return columns <= NARROW && share(columns, LANES) * LANES - columns >= (transposed ? LANES > 4 ? LANES / 4 : 1 : 4) &&
            g->M >= (transposed ? LANES : 2 * LANES) && g->K >= 8 * columns;
 }
 
