@@ -11,8 +11,9 @@ learning rate; state starts at 0. Before its rule every optimizer applies, in th
    RMSprop add weight_decay W to g instead.
 
 Rules with g² (Adam, AdamW, RMSprop) take elements of g beyond ±2⁶³ ≈ ±9.2e18 for that (float64: ±2⁵¹¹), so that g²
-does not overflow, and an epsilon below 2⁻⁶³, or below 2⁻¹²⁶ under a root, for that, so that 0 / 0 is never asked for. Finite
-gradients then leave the weights finite, except for `RMSprop(centered=True, epsilon=0)`, which may divide by nearly 0.
+does not overflow, and an epsilon below 2⁻⁶³, or below 2⁻¹²⁶ under a root, for that, so that 0 / 0 is never asked
+for. Finite gradients then leave the weights finite, except for `RMSprop(centered=True, epsilon=0)`, which may divide
+by nearly 0.
 
 References
 ----------
