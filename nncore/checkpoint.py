@@ -8,6 +8,7 @@ classes by registered names only, and are read without running or importing anyt
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -103,8 +104,20 @@ def layer_of(entry: Document, custom: Mapping[str, type[Layer]]) -> Layer:
 # -- the whole model ---------------------------------------------------------------------------------------------------
 
 
+def at_rest(model: Model) -> AbstractContextManager[None]:
+    """A context within which no training step changes the model."""
+    return model.state.gate.reading() if model.graph else nullcontext()
+
+
+def snapshot(model: Model) -> tuple[Tensors, Document]:
+    """What `capture` gives, in arrays of its own."""
+    with at_rest(model):
+        tensors, document = capture(model)
+        return {name: tensor.copy() for name, tensor in tensors.items()}, document
+
+
 def capture(model: Model, fit: Document | None = None) -> tuple[Tensors, Document]:
-    """Everything there is to know about a model."""
+    """Everything there is to know about a model; it must be at rest."""
     tensors: Tensors = weight_tensors(model)
     goal = model.objective
     document: Document = {
@@ -130,7 +143,18 @@ def weight_tensors(model: Model) -> Tensors:
 
 def write(path: Any, model: Model, fit: Document | None = None) -> None:
     """Write the model to `path`, atomically."""
-    files.write(path, *capture(model, fit))
+    save(path, model, lambda: capture(model, fit))
+
+
+def save(path: Any, model: Model, taken: Callable[[], tuple[Tensors, Document]]) -> None:
+    """Write what `taken` gives, between two training steps; those of another thread's fit wait for a copy only."""
+    with at_rest(model):
+        tensors, document = taken()
+        if model.fit_state is None or not model.turn.elsewhere:
+            files.write(path, tensors, document)
+            return
+        tensors = {name: tensor.copy() for name, tensor in tensors.items()}
+    files.write(path, tensors, document)
 
 
 def decoded(tensors: Tensors, document: Document) -> Document:
@@ -187,12 +211,9 @@ def copy_tensors(model: Model, expected: Tensors, tensors: Tensors) -> None:
     """Copy each tensor to its place in the model, all or none."""
     for name, place in expected.items():
         require(name, place.shape, place.dtype, tensors)
-    try:
+    with model.state.writing() if model.graph else nullcontext():
         for name, place in expected.items():
             place[...] = tensors[name]
-    finally:
-        if model.graph:
-            model.state.changed()
 
 
 def require(name: str, shape: tuple[int, ...], dtype: Any, tensors: Tensors) -> None:
@@ -249,7 +270,7 @@ def comparable(description: Any) -> Any:
 
 def save_weights(path: Any, model: Model) -> None:
     """Write the weights alone."""
-    files.write(path, weight_tensors(model), {"format": FORMAT, "nncore": __version__})
+    save(path, model, lambda: (weight_tensors(model), {"format": FORMAT, "nncore": __version__}))
 
 
 def load_weights(path: Any, model: Model) -> None:

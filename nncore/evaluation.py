@@ -16,10 +16,10 @@ def rows_at_once(callbacks: CallbackList, batch_size: int, rows: int) -> int:
     return min(batch_size, rows) if callbacks.wants_test_batches else EVALUATION_ROWS
 
 
-def evaluate(stepper: Stepper, callbacks: CallbackList) -> dict[str, float]:
+def evaluate(stepper: Stepper, callbacks: CallbackList, batch_size: int) -> dict[str, float]:
     """Loss and metrics over the attached data."""
     stepped = callbacks.wants_test_batches
-    stepper.begin(None)
+    stepper.begin(batch_size)
     callbacks.on_test_begin()
     batch = 0
     while stepper.run.row < stepper.rows:

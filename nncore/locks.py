@@ -1,4 +1,7 @@
-"""A lock that does not follow a fork: the child has but one thread, and nobody to release what others held."""
+"""Who may change what: locks that do not follow a fork, and a model's turn.
+
+A forked child has but one thread, and nobody to release what others held.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +32,49 @@ class Lock:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Lock, ()
+
+
+class Turn:
+    """Whose turn it is to change a model: the thread that fits it, or else the one that does a single step or a write.
+
+    Attributes
+    ----------
+    lock : Lock
+        Held by a thread during a single step.
+    """
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.end()
+
+    def begin(self, fit: Any) -> None:
+        """Let `fit` have the model until `end`: one at a time, whatever threads ask."""
+        with self.lock():
+            self.require("fit", within_fit=False)
+            self.given, self.thread, self.process = fit, threading.get_ident(), os.getpid()
+
+    def end(self) -> None:
+        """Let others have it again."""
+        self.given, self.thread, self.process = None, 0, 0
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the fit is another thread's."""
+        return self.thread != threading.get_ident()
+
+    @property
+    def fit(self) -> Any:
+        """The fit that has the model; None without one, and where its thread was left behind by a fork."""
+        return None if self.given is None or (self.elsewhere and self.process != os.getpid()) else self.given
+
+    def require(self, action: str, within_fit: bool = True) -> None:
+        """Raise unless the calling thread may change the model: no fit has it, or its own, which calls from a callback."""
+        if self.fit is not None and (self.elsewhere or not within_fit):
+            who = " by another thread" if self.elsewhere else ""
+            raise RuntimeError(f"{action}: this model is being fitted{who}; wait for it, or use a copy (copy.deepcopy)")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Turn, ()
 
 
 _alive: weakref.WeakSet[Lock] = weakref.WeakSet()

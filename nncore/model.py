@@ -13,7 +13,8 @@ from nncore.callbacks import CallbackList, ProgressBar
 from nncore.compiling import Graph, Objective
 from nncore.graph import Symbol
 from nncore.layers.base import LAYERS, Layer
-from nncore.running import Predictor, Stepper
+from nncore.locks import Turn
+from nncore.running import Predictor, Stepper, Steppers
 from nncore.state import Array
 from nncore.structure import Structure
 
@@ -66,23 +67,25 @@ class Model(Structure):
         self.objective: Objective | None = None
         self.slots: dict[str, Array] = {}  # of the optimizer, laid out as the weights
         self.history: Any = None
-        self.fit_state: training.Fit | None = None
+        self.turn = Turn()
         self.stop_training = False
         super().__init__(layers, outputs, inputs, name, seed, dtype)
 
     def reseed(self, seed: int) -> None:
         """Let later random choices derive from `seed`; weights stay."""
+        self.turn.require("reseed")
         self.seed = seed
         self._reset()
 
     def _reset(self) -> None:
         """Forget compiled programs."""
         self._predictor: Predictor | None = None
-        self._steppers: dict[bool, Stepper] = {}  # those that are not in use, by whether they train
+        self._steppers: Steppers | None = None
 
     def _adopt(self, graph: Graph) -> None:
         if self.objective:
             self._prepare(graph, self.objective)
+        graph.state.turn = self.turn
         super()._adopt(graph)
 
     # -- training --------------------------------------------------------------------------------------------------
@@ -117,7 +120,7 @@ class Model(Structure):
         ValueError
             A name is unknown, or the loss does not fit the last layer.
         """
-        self._require_idle("compile")
+        self.turn.require("compile")
         goal = Objective.of(optimizer, loss, metrics, weighted_metrics, matmul_precision)
         if self.graph:
             self._prepare(self.graph, goal)
@@ -141,7 +144,7 @@ class Model(Structure):
             for p, trainable in zip(state.parameters, trained, strict=True):
                 p.trainable = trainable
             raise
-        self._steppers = {}
+        self._steppers = None
         self._predictor = None  # its products may have another precision
         self.slots = {name: graph.state.like() for name in goal.optimizer.slots if name}
         goal.optimizer.iterations = 0
@@ -161,39 +164,27 @@ class Model(Structure):
             raise ValueError('the model is not compiled with a loss: call compile(optimizer="adam", loss=…) first')
         return self.objective
 
-    def _require_idle(self, action: str) -> None:
-        if self.fit_state is not None:
-            raise RuntimeError(f"{action}: this model is being fitted; wait for it, or use a copy")
-
-    def begin_fit(self, fit: training.Fit) -> None:
-        """Let `fit` be the one that runs: one at a time, whatever threads ask."""
-        with self._lock():
-            self._require_idle("fit")
-            self.fit_state = fit
+    @property
+    def fit_state(self) -> training.Fit | None:
+        """The fit that runs, in whatever thread."""
+        return self.turn.fit
 
     def threads(self) -> int:
         """Most threads to use."""
         return self.n_threads or runtime.get_num_threads()
 
-    def stepper(self, train: bool, sources: evaluation.Data, batch: int, shuffled: bool = False) -> Stepper:
-        """A program of steps with its memory, attached to data; its `release` keeps it for the next."""
-        weighted = sources[2] is not None
-        stepper = self._steppers.pop(train, None)
-        if stepper is None or not stepper.fits(weighted, batch, self.threads()):
+    def steppers(self) -> Steppers:
+        """The programs of steps of this compilation."""
+        if self._steppers is None:
             goal = self._compiled(need_loss=True)
             slots = [self.slots[name] if name else None for name in goal.optimizer.slots]
-            stepper = Stepper(
-                self._built(),
-                goal,
-                training=train,
-                weighted=weighted,
-                max_samples=batch,
-                threads=self.threads(),
-                slots=slots,
-                seed=self.seed,
-                steps=self.counters,
-            )
-        stepper.attach(*sources, shuffled=shuffled, home=self._steppers)
+            self._steppers = Steppers(self._built(), goal, slots, self.seed, self.counters)
+        return self._steppers
+
+    def stepper(self, training: bool, sources: evaluation.Data, batch: int, shuffled: bool = False) -> Stepper:
+        """A program of steps with its memory, attached to data; to be given back to `steppers`."""
+        stepper = self.steppers().take(training, sources[2] is not None, batch, self.threads())
+        stepper.attach(*sources, shuffled=shuffled)
         return stepper
 
     def _sources(
@@ -275,7 +266,7 @@ class Model(Structure):
         DivergedError
             A loss or gradient became infinite or NaN; the weights are the last finite ones.
         """
-        self._require_idle("fit")
+        self.turn.require("fit", within_fit=False)
         validation_batch = batch_size if validation_batch_size is None else validation_batch_size
         plan = training.Plan(
             epochs=check_count(epochs, "epochs", 0),
@@ -299,15 +290,18 @@ class Model(Structure):
         self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, return_dict: bool = False
     ) -> Any:
         """Do one step with all rows of x; returns the loss, or the list of loss and metrics if there are metrics."""
-        sources = self._sources(x, y, sample_weight, class_weight)
-        stepper = self.stepper(True, sources, sources[0].rows)
-        try:
-            stepper.begin(None)
-            if stepper.whole_step() == engine.DIVERGED:
-                raise training.explain_divergence(self, sources, stepper.batch_rows(), 0, 0)
-            return stepper.logs() if return_dict else listed(stepper.logs())
-        finally:
-            stepper.release()
+        with self.turn.lock():
+            self.turn.require("train_on_batch")
+            sources = self._sources(x, y, sample_weight, class_weight)
+            steppers, rows = self.steppers(), sources[0].rows
+            stepper = self.stepper(True, sources, rows)
+            try:
+                stepper.begin(rows)
+                if stepper.whole_step() == engine.DIVERGED:
+                    raise training.explain_divergence(self, sources, stepper.batch_rows(), 0, 0)
+                return stepper.logs() if return_dict else listed(stepper.logs())
+            finally:
+                steppers.give(stepper)
 
     # -- evaluation and prediction ---------------------------------------------------------------------------------
 
@@ -342,12 +336,14 @@ class Model(Structure):
         sources = self._sources(x, y, sample_weight)
         batch = check_count(32 if batch_size is None else batch_size, "batch_size")
         listeners = self._listeners(callbacks, verbose, sources[0].rows, batch)
-        stepper = self.stepper(False, sources, evaluation.rows_at_once(listeners, batch, sources[0].rows))
+        batch = evaluation.rows_at_once(listeners, batch, sources[0].rows)
+        steppers, stepper = self.steppers(), self.stepper(False, sources, batch)
         try:
-            logs = evaluation.evaluate(stepper, listeners)
+            with self.state.gate.reading():
+                logs = evaluation.evaluate(stepper, listeners, batch)
         finally:
             listeners.on_close()
-            stepper.release()
+            steppers.give(stepper)
         return logs if return_dict else listed(logs)
 
     def _listeners(self, callbacks: Any, verbose: Any, samples: int, batch: int) -> CallbackList:
@@ -425,14 +421,15 @@ class Model(Structure):
 
     def load_weights(self, path: Any) -> None:
         """Read weights from a file of `save_weights` or `save` into this built model."""
+        self.turn.require("load_weights")
         self._built()
         checkpoint.load_weights(path, self)
 
     def __getstate__(self) -> dict[str, Any]:
-        tensors, document = checkpoint.capture(self)
+        tensors, document = checkpoint.snapshot(self)
         own = {type(layer).__name__: type(layer) for layer in self.layers if type(layer) not in LAYERS.classes.values()}
         return {
-            "tensors": {k: v.copy() for k, v in tensors.items()},
+            "tensors": tensors,
             "document": document,
             "custom": own,
             "n_threads": self.n_threads,
@@ -470,7 +467,7 @@ class Sequential(Model):
         return last
 
     def _change(self, stack: list[Layer]) -> None:
-        self._require_idle("add, pop")
+        self.turn.require("add, pop", within_fit=False)
         if self.built:
             self.objective = None
         self._restack(stack)

@@ -74,7 +74,7 @@ class Packed:
     def refresh(self) -> None:
         """Make all copies anew; weights that are written meanwhile leave them stale."""
         memory = self.memory()
-        with self.lock():
+        with self.state.gate.reading(), self.lock():
             if not self.stale:
                 return  # another thread has been here
             version = self.state.version

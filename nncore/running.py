@@ -63,6 +63,7 @@ class Predictor:
                 copies=threads,
             )
             run.bind(BUFFERS["parameters"], self.graph.state.values)
+            run.bind_gate(self.graph.state.gate)
             if self.packed:
                 run.bind(BUFFERS["packed"], self.packed.memory())
             return run
@@ -110,18 +111,19 @@ class Predictor:
         run = self.take(threads)
         slab = x.rows if x.direct else 32 * TILE_ROWS
         try:
-            for start in range(0, x.rows, slab):
-                rows = min(slab, x.rows - start)
-                part = x if x.direct else x.converted(slice(start, start + rows))
-                part.attach(run, 0, shuffled=False)
-                run.bind(BUFFERS["output"], out[start : start + rows])
-                run.begin(rows, TILE_ROWS)
-                tile = min(TILE_ROWS, max(16, -(-rows // (4 * threads))))
-                reason = engine.TIME
-                while reason == engine.TIME:
-                    reason = run.predict(tile, SLICE)
-                if reason == engine.BAD_DATA:
-                    raise part.bad_row(run.bad[1])
+            with self.graph.state.gate.reading():
+                for start in range(0, x.rows, slab):
+                    rows = min(slab, x.rows - start)
+                    part = x if x.direct else x.converted(slice(start, start + rows))
+                    part.attach(run, 0, shuffled=False)
+                    run.bind(BUFFERS["output"], out[start : start + rows])
+                    run.begin(rows, TILE_ROWS)
+                    tile = min(TILE_ROWS, max(16, -(-rows // (4 * threads))))
+                    reason = engine.TIME
+                    while reason == engine.TIME:
+                        reason = run.predict(tile, SLICE)
+                    if reason == engine.BAD_DATA:
+                        raise part.bad_row(run.bad[1])
         finally:
             run.bind(BUFFERS["output"], None)
             run.forget()
@@ -157,59 +159,64 @@ class Stepper:
         weighted: bool,
         max_samples: int,
         threads: int,
-        slots: list[Array | None] | None = None,
-        seed: int = 0,
-        steps: Array | None = None,
+        slots: list[Array | None],
+        seed: int,
+        steps: Array,
     ) -> None:
         self.program = step(graph, goal, training=training, weighted=weighted, max_samples=max_samples)
-        state, optimizer = graph.state, goal.optimizer
-        self.training, self.weighted, self.max_samples, self.asked = training, weighted, max_samples, threads
-        threads = team(self.program.cost * max_samples + UPDATE_FLOPS * state.size * training, threads)
-        chunks = state.chunks(optimizer.clipnorm is not None, optimizer.excluded_from_weight_decay)
+        self.state, optimizer = graph.state, goal.optimizer
+        self.training, self.weighted, self.max_samples, self.most_threads = training, weighted, max_samples, threads
+        self.overhead = UPDATE_FLOPS * self.state.size * training  # of a step, whatever its rows
         self.run = engine.Pass(
-            runtime.kernels(state.dtype.name),
+            runtime.kernels(self.state.dtype.name),
             self.program.ops,
             update_at=self.program.update_at,
             workspace=self.program.workspace,
             max_samples=max_samples,
-            threads=threads,
+            threads=self.team(max_samples),
             n_sums=len(self.program.sums),
-            chunks=chunks,
+            chunks=self.state.chunks(optimizer.clipnorm is not None, optimizer.excluded_from_weight_decay),
         )
         self.sums = np.zeros((len(self.program.sums), 2))
         self.run.bind_sums(self.sums)
-        self.run.bind(BUFFERS["parameters"], state.values)
-        self.packed = state.packed
+        self.run.bind_gate(self.state.gate)
+        self.run.bind(BUFFERS["parameters"], self.state.values)
+        self.packed = self.state.packed
         if self.packed:
             self.run.bind(BUFFERS["packed"], self.packed.memory())
-        self.pace = Pace(threads)
+        self.batch, self.pace = 0, Pace(1)
         self.sources: tuple[Source | None, ...] = (None, None, None)
+        self.steps = steps
+        self.order: Array | None = None
+        self.seen = (0, 0)
         if training:
-            self.gradients = state.like()
-            self.run.bind(BUFFERS["gradients"], self.gradients)
-            for i, slot in enumerate(slots or []):
+            self.run.bind(BUFFERS["gradients"], self.state.gradients)
+            for i, slot in enumerate(slots):
                 self.run.bind(BUFFERS[f"slot_{i}"], slot)
-            assert steps is not None
             self.run.bind_random(seed, steps)
             self.run.bind_rule(optimizer.rule, optimizer.clipnorm or optimizer.global_clipnorm or 0.0)
 
-    def fits(self, weighted: bool, batch: int, threads: int) -> bool:
-        """Whether this can be used for such a pass."""
-        return self.weighted == weighted and self.max_samples == batch and self.asked == threads
+    def team(self, batch: int) -> int:
+        """How many threads a batch of so many samples is worth."""
+        return team(self.program.cost * batch + self.overhead, self.most_threads)
 
-    def attach(self, x: Source, y: Source, w: Source | None, shuffled: bool, home: dict[bool, Stepper]) -> None:
-        """Use these data from now on, with sums of 0; `release` puts the stepper into `home`, for later use."""
-        self.home = home
+    def attach(self, x: Source, y: Source, w: Source | None, shuffled: bool) -> None:
+        """Use these data from now on, with sums of 0."""
         self.sums[:] = 0
         self.sources = (x, y, w)
         for i, source in enumerate(self.sources):
             if source is not None:
                 source.attach(self.run, i, shuffled)
 
-    def begin(self, order: Array | None, row: int = 0) -> None:
-        """Start a pass at `row`, in the given order of rows."""
+    def begin(self, batch: int, order: Array | None = None, row: int = 0) -> None:
+        """Start a pass at `row`, in batches of `batch` rows in the given order."""
+        if batch != self.batch:
+            threads = self.team(batch)
+            if threads != self.pace.most or not self.batch <= 2 * batch <= 4 * self.batch:
+                self.pace = Pace(threads)  # what was measured was another work
+            self.batch = batch
         self.order = order
-        self.run.begin(self.rows, self.max_samples, order, row)
+        self.run.begin(self.rows, batch, order, row)
 
     @property
     def rows(self) -> int:
@@ -219,7 +226,7 @@ class Stepper:
 
     def batch_rows(self) -> Array:
         """Row numbers of the batch at hand."""
-        stop = min(self.run.row + self.max_samples, self.rows)
+        stop = min(self.run.row + self.batch, self.rows)
         return np.arange(self.run.row, stop) if self.order is None else self.order[self.run.row : stop]
 
     def advance(self, steps: int = -1) -> int:
@@ -227,10 +234,13 @@ class Stepper:
         while True:
             if self.packed and self.packed.stale:
                 self.packed.refresh()
+            if self.seen != (seen := (self.state.version, int(self.steps[0]))):
+                self.run.abandon()  # somebody wrote weights in the middle of a step: it begins again
             threads, seconds = self.pace.choose()
             row, started = self.run.row, perf_counter()
             reason: int = self.run.run(steps, seconds, threads)
-            self.pace.note(-(-(self.run.row - row) // self.max_samples), perf_counter() - started)
+            self.seen = seen[0], int(self.steps[0])
+            self.pace.note(-(-(self.run.row - row) // self.batch), perf_counter() - started)
             if reason == engine.BAD_DATA:
                 which, row = self.run.bad
                 source = self.sources[which]
@@ -259,6 +269,38 @@ class Stepper:
     def release(self) -> None:
         """Let go of the data, and of an unfinished step."""
         self.run.abandon()
-        self.sources = (None, None, None)
+        self.sources, self.order = (None, None, None), None
         self.run.forget()
-        self.home[self.training] = self
+
+
+class Steppers:
+    """The steppers of a compiled model that are not in use: for training and evaluation, with and without weights.
+
+    Each serves every batch up to the size that it has room for, so that batches of changing sizes, and fits among
+    single steps, find their programs made.
+
+    Parameters
+    ----------
+    graph, goal, slots, seed, steps
+        See `Stepper`.
+
+    """
+
+    def __init__(self, graph: Graph, goal: Objective, slots: list[Array | None], seed: int, steps: Array) -> None:
+        self.graph, self.goal = graph, goal
+        self.settings: dict[str, Any] = {"slots": slots, "seed": seed, "steps": steps}
+        self.idle: dict[tuple[bool, bool], Stepper] = {}
+
+    def take(self, training: bool, weighted: bool, batch: int, threads: int) -> Stepper:
+        """One with room for `batch`; give it back in the end. Where there was one with less room, room doubles."""
+        stepper = self.idle.pop((training, weighted), None)
+        if stepper and stepper.max_samples >= batch and stepper.most_threads == threads:
+            return stepper
+        room = max(batch, 2 * stepper.max_samples if stepper and stepper.max_samples < batch else 0)
+        kind: dict[str, Any] = {"training": training, "weighted": weighted}
+        return Stepper(self.graph, self.goal, **kind, max_samples=room, threads=threads, **self.settings)
+
+    def give(self, stepper: Stepper) -> None:
+        """Let go of the stepper's data, and keep it for the next pass."""
+        stepper.release()
+        self.idle[stepper.training, stepper.weighted] = stepper

@@ -7,12 +7,17 @@ reduction, and a checkpoint one copy. Each parameter starts on a cache line; the
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nncore._kernels.gate import Gate
 from nncore._kernels.table import PACK_ROWS
+from nncore.locks import Turn
 
 if TYPE_CHECKING:
     from nncore.graph import Shape
@@ -100,16 +105,27 @@ class State:
         self.values = aligned_zeros(self.size, dtype)
         self.version = 0  # counts what was written to the values, updates excepted
         self.packed: Packed | None = None
+        self.gate, self.turn = Gate(), Turn()
 
-    def changed(self) -> None:
-        """To be called after the values were written: copies of them are no longer true."""
-        self.version += 1
+    @cached_property
+    def gradients(self) -> Array:
+        """Those of the step at hand, for whichever program computes it."""
+        return self.like()
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Keep readers out while values are written; afterwards copies of them are no longer true."""
+        with self.gate.writing():
+            try:
+                yield
+            finally:
+                self.version += 1
 
     def initialize(self, rng: np.random.Generator) -> None:
         """Draw all initial values, in the order of the parameters."""
-        for p in self.parameters:
-            self.view(p)[...] = p.initializer(p.shape, self.dtype, rng)
-        self.changed()
+        with self.writing():
+            for p in self.parameters:
+                self.view(p)[...] = p.initializer(p.shape, self.dtype, rng)
 
     def view(self, p: Parameter, flat: Array | None = None) -> Array:
         """The elements of `p`, in its shape, within `flat` (default: the values)."""

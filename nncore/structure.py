@@ -195,7 +195,9 @@ class Structure:
 
     def get_weights(self) -> list[Array]:
         """Copies of all arrays in Keras's order: per layer kernel (in, out), bias (out,)."""
-        return [self.state.view(p).copy() for p in self.state.parameters]
+        state = self.state
+        with state.gate.reading():
+            return [state.view(p).copy() for p in state.parameters]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Replace all arrays, in the order and shapes of `get_weights`."""

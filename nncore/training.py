@@ -20,7 +20,7 @@ from nncore.data import Source
 from nncore.errors import DivergedError
 from nncore.evaluation import Data, evaluate, rows_at_once
 from nncore.pace import SLICE
-from nncore.running import Stepper
+from nncore.running import Stepper, Steppers
 from nncore.state import Array
 
 if TYPE_CHECKING:
@@ -69,7 +69,8 @@ class Fit:
         self.epoch, self.batch = plan.initial_epoch, 0
         self.history = History()
         self.callbacks = CallbackList([callbacks, ProgressBar()], model, self.history)
-        self.stepper: Stepper = model.stepper(True, data, plan.batch_size, plan.shuffle)
+        self.steppers: Steppers | None = None  # of the compilation that the stepper belongs to
+        self.stepper: Stepper
         rows = data[0].rows
         self.batches_per_pass = -(-rows // plan.batch_size)
         self.steps = plan.steps_per_epoch or self.batches_per_pass
@@ -82,8 +83,9 @@ class Fit:
         """Train until all epochs are done or a callback stops."""
         model, plan = self.model, self.plan
         samples = min(self.steps * plan.batch_size, -(-self.steps // self.batches_per_pass) * self.data[0].rows)
-        model.begin_fit(self)
+        model.turn.begin(self)
         try:
+            self.take_stepper()
             model.stop_training = False
             model.history = self.history
             self.callbacks.set_params(
@@ -95,10 +97,29 @@ class Fit:
                 logs = self.run_epoch()
             self.callbacks.on_train_end(logs)
         finally:
-            model.fit_state = None
-            self.stepper.release()
+            model.turn.end()
+            if self.steppers:
+                self.steppers.give(self.stepper)
             self.callbacks.on_close()
         return self.history
+
+    def take_stepper(self) -> bool:
+        """Have the stepper that a callback's compile or reseed calls for; True if it is another than before."""
+        if self.steppers is not None and self.steppers is self.model.steppers():
+            return False
+        sums = self.stepper.sums if self.steppers else None
+        steppers = self.model.steppers()
+        assert steppers.goal.loss is not None
+        if (steppers.goal.loss.target == "labels") != bool(self.data[1].classes):
+            raise ValueError(
+                f"loss: expected one for targets such as this fit was given, got {steppers.goal.loss!r}. "
+                "Call compile after the fit, and fit again"
+            )
+        self.stepper = self.model.stepper(True, self.data, self.plan.batch_size, self.plan.shuffle)
+        self.steppers = steppers
+        if sums is not None and sums.shape == self.stepper.sums.shape:
+            self.stepper.sums[:] = sums
+        return True
 
     def run_epoch(self) -> dict[str, float]:
         """Train and validate one epoch, or what is left of it after a resume."""
@@ -131,13 +152,15 @@ class Fit:
         """Shuffle by (seed, number of the pass), and start at `row`."""
         if self.order is not None:
             permutation(self.model.seed, SHUFFLE_STREAM | int(self.model.counters[1]), self.order)
-        self.stepper.begin(self.order, row)
+        self.stepper.begin(self.plan.batch_size, self.order, row)
         self.row = row
 
     def advance(self, steps: int) -> None:
         """Run up to `steps` steps of this pass; fewer where it ends, or the fit is to end."""
         done, target = self.batch, self.batch + steps
         while True:
+            if self.take_stepper():
+                self.stepper.begin(self.plan.batch_size, self.order, self.row)
             before = self.row
             reason = self.stepper.advance(target - self.batch)
             self.row = self.stepper.run.row
@@ -169,9 +192,9 @@ class Fit:
         rows = rows_at_once(self.callbacks, self.plan.validation_batch_size, self.validation[0].rows)
         evaluator = self.model.stepper(False, self.validation, rows)
         try:
-            return evaluate(evaluator, self.callbacks)
+            return evaluate(evaluator, self.callbacks, rows)
         finally:
-            evaluator.release()
+            self.model.steppers().give(evaluator)
 
     def diverged(self) -> None:
         """A step met something not finite: end the fit if a callback says so, else raise what explains it."""

@@ -7,6 +7,7 @@
 #define NNCORE_PROGRAM_H
 
 #include "contract.h"
+#include "gate.h"
 #include "team.h"
 
 enum {
@@ -60,7 +61,8 @@ typedef struct nn_chunk {
     int64_t packed[2];      /* bytes into NN_BUFFER_packed of the copies for X W and dY Wᵀ; −1: none */
 } nn_chunk;
 
-typedef struct nn_run {
+typedef struct nn_run nn_run;
+struct nn_run {
     const nn_table *table;
     const nn_op *ops;
     char *base[NN_BUFFERS];
@@ -69,6 +71,7 @@ typedef struct nn_run {
     int64_t row, samples;   /* where this batch begins in the pass, and its size */
     int64_t rows;           /* of the pass */
     int64_t threads;
+    int64_t undivided;      /* 1: one thread does each operation at one go */
     nn_tiles *tiles;        /* (operations, threads) */
     char *scratch;          /* threads × scratch_bytes */
     int64_t scratch_bytes;
@@ -84,8 +87,33 @@ typedef struct nn_run {
     int64_t n_sums, max_partials;
     double *sums;           /* (n_sums, 2): value and weight, over the steps of the pass so far */
     int nonfinite;          /* this step met an inf or nan */
-    int64_t bad_row, bad_source; /* this step met a row that cannot be converted; −1: none */
-} nn_run;
+    _Atomic int64_t bad;    /* the first row of the pass that cannot be converted, see nn_note_bad; NN_NONE_BAD */
+    double look_at;         /* of a long step: when thread 0 calls `look`, in seconds of nn_seconds; 0: never */
+    void (*look)(nn_run *); /* may call the step off, and says when to look again */
+    atomic_int called_off;  /* 1: the step is to be abandoned, so tiles that are left are taken but not computed */
+    void *owner;            /* for `look` */
+    nn_gate *gate;          /* before the parameters; NULL: nobody else uses them */
+};
+
+#define NN_NONE_BAD INT64_MAX
+
+/* Note that a source has a row that cannot be converted, by its place in the pass: the first counts, x before y. */
+static inline void nn_note_bad(nn_run *run, int64_t place, int64_t source) {
+    const int64_t now = place * NN_BATCH_SOURCES + source;
+    int64_t first = atomic_load(&run->bad);
+    while (now < first && !atomic_compare_exchange_weak(&run->bad, &first, now)) {}
+}
+
+/* nn_next_tile of operation `index`. */
+static inline int nn_take_tile(nn_run *run, int64_t index, nn_member *me, long count) {
+    nn_tiles *tiles = &run->tiles[index * run->threads];
+    while (nn_next_tile(tiles, me, count)) {
+        if (!run->look_at) return 1;
+        if (me->thread == 0 && nn_seconds() > run->look_at) run->look(run);
+        if (!atomic_load_explicit(&run->called_off, memory_order_relaxed)) return 1;
+    }
+    return 0;
+}
 
 /* Shares call this to find their operand. */
 static inline void *nn_at(const nn_run *run, const nn_op *op, int i) {

@@ -10,13 +10,14 @@ from libc.string cimport memset
 
 from nncore._kernels.table cimport (
     NN_ACTIVATION_linear, NN_OP_dense_forward, Table, View, aligned, nn_at, nn_gemm, nn_index, nn_is_last, nn_member,
-    nn_next_tile, nn_op, nn_run, nn_table, nn_tiles, view,
+    nn_op, nn_run, nn_table, nn_take_tile, nn_tiles, view,
 )
 from nncore._kernels.table import ACTIVATIONS, PRECISIONS
 
 cdef enum:
     BLOCKS_PER_THREAD = 4   # enough that a thread whose core is busy elsewhere holds the others up little
     BLOCK_FLOPS = 200_000   # about 2 µs: below this, claiming and packing cost more than they share
+    LONGEST_FLOPS = 2_000_000_000   # of a block: 10 to 40 ms, between two looks at signals
     DEPTH_PER_ROW = 16      # inputs for each row of a further block's sums that make up for adding them
 
 
@@ -29,11 +30,13 @@ cdef Grid grid(const nn_table *table, const nn_gemm *g, int64_t precision, int64
 
     r blocks of rows read B r times, c blocks of columns read A c times; r N + c M is least for the best pair.
     """
-    cdef nn_index wanted = min(BLOCKS_PER_THREAD * threads, 2 * g.M * g.N * g.K // BLOCK_FLOPS)
+    cdef double flops = 2.0 * g.M * g.N * g.K
+    cdef nn_index wanted = <nn_index> max(min(<double> BLOCKS_PER_THREAD * threads if threads > 1 else 1.0,
+                                              flops / BLOCK_FLOPS), flops / LONGEST_FLOPS)
     cdef nn_index r, c, best_r = 1, best_c = 1, cost, least = -1
     cdef nn_index row_tiles = up(g.M, table.mr[precision]), col_tiles = up(g.N, table.nr)
     cdef Grid cut
-    if threads > 1 and wanted > 1:
+    if wanted > 1:
         for r in range(1, min(wanted, row_tiles) + 1):
             c = min(up(wanted, r), col_tiles)
             cost = r * g.N + c * g.M
@@ -80,11 +83,11 @@ cdef void product(nn_gemm *g, int64_t precision, nn_run *run, int64_t index, nn_
     cdef Grid cut
     precision = run.table.precision_for(<int> precision, g.K, g.N)
     g.scratch = run.scratch + me.thread * run.scratch_bytes
-    if run.threads == 1:
+    if run.undivided:
         run.table.gemm[precision](g)
         return
     cut = grid(run.table, g, precision, run.threads)
-    while nn_next_tile(&run.tiles[index * run.threads], me, cut.rows * cut.cols):
+    while nn_take_tile(run, index, me, cut.rows * cut.cols):
         product_block(run.table, g, precision, &cut, me.tile)
 
 
@@ -126,7 +129,7 @@ cdef void product_by_depth(const nn_gemm *whole, nn_run *run, int64_t index, nn_
     cdef char *parts = run.parts + run.parts_at[index]   # (further,M,N)
     g.scratch = run.scratch + me.thread * run.scratch_bytes
     g.part, g.Z, g.activation = True, NULL, <int> NN_ACTIVATION_linear
-    while nn_next_tile(tiles, me, (further + 1) * cols):
+    while nn_take_tile(run, index, me, (further + 1) * cols):
         k, j = me.tile // cols, me.tile % cols * col_block
         g.K, g.N = min(depth, whole.K - k * depth), min(col_block, N - j)
         g.A = <const char *> whole.A + k * depth * size

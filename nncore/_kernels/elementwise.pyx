@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
-from nncore._kernels.table cimport Table, View, nn_at, nn_index, nn_member, nn_next_tile, nn_op, nn_run, view
+from nncore._kernels.table cimport Table, View, nn_at, nn_index, nn_member, nn_op, nn_run, nn_take_tile, view
 from nncore._kernels.table import ACTIVATIONS, FUNCTIONS
 
 cdef enum:
@@ -13,14 +13,14 @@ cdef enum:
 cdef bint take(nn_run *run, int64_t index, nn_member *me, nn_index size, nn_index block, Span *span) noexcept nogil:
     """Take the next span of `size` things in blocks of `block`; False when none is left.
 
-    Start with ``span.count = 0``. One thread alone gets everything at once.
+    Start with ``span.count = 0``. One thread alone gets everything at once, unless the step is a long one.
     """
-    if run.threads == 1:
+    if run.undivided:
         if span.count or size == 0:
             return False
         span.first, span.count = 0, size
         return True
-    if not nn_next_tile(&run.tiles[index * run.threads], me, (size + block - 1) // block):
+    if not nn_take_tile(run, index, me, (size + block - 1) // block):
         return False
     span.first = me.tile * block
     span.count = min(block, size - span.first)

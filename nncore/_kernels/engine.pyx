@@ -5,6 +5,7 @@ barriers), and thread 0 alone decides between stages. It returns to Python with 
 stopped when called again.
 """
 
+from cpython.exc cimport PyErr_CheckSignals
 from cython.parallel cimport parallel, threadid
 from libc.math cimport isfinite
 from libc.stdint cimport int64_t
@@ -14,10 +15,10 @@ from libc.string cimport memset
 from nncore._kernels cimport dense
 from nncore._kernels.run cimport Run
 from nncore._kernels.table cimport (
-    NN_BATCH_SOURCES, NN_BUFFER_input, NN_BUFFER_weight, NN_CHUNK_ROWS, NN_OP_loss, NN_OP_metric, NN_OP_penalty,
-    NN_OP_update, Table, aligned, nn_core, nn_leave_core, nn_member, nn_op, nn_openmp_runtime, nn_prepare_for_forks,
-    nn_region_threads, nn_seconds, nn_source, nn_team, nn_team_await, nn_team_open, nn_team_reset, nn_tiles_await,
-    nn_tiles_offer, nn_tiles_reset,
+    NN_BATCH_SOURCES, NN_BUFFER_input, NN_BUFFER_weight, NN_CHUNK_ROWS, NN_NONE_BAD, NN_OP_loss, NN_OP_metric,
+    NN_OP_penalty, NN_OP_update, Table, aligned, nn_core, nn_gate_end_write, nn_gate_write, nn_leave_core, nn_member,
+    nn_op, nn_openmp_runtime, nn_prepare_for_forks, nn_region_threads, nn_run, nn_seconds, nn_source, nn_team,
+    nn_team_await, nn_team_open, nn_team_reset, nn_tiles_await, nn_tiles_offer, nn_tiles_reset,
 )
 
 
@@ -41,17 +42,23 @@ cpdef enum:
 
 cdef enum:
     LOOK_FLOPS = 1_000_000   # work between two looks at the clock, each of which costs 1 % of a tiny step
+    LONG_FLOPS = 500_000_000   # of a step whose operations are cut up, to look at signals in between: 3 to 10 ms
+
+cdef double LOOK_SECONDS = 0.05      # between two looks at signals within a long step
+cdef double PATIENCE = 0.05          # for which an update waits for those who read the weights
 
 
 cdef class Pass(Run):
     """A run whose team works on one batch at a time."""
 
     cdef nn_team *team
+    cdef int64_t cost   # FLOPs per sample
     cdef int64_t op, stage_first, stage_last   # next operation; those of the open stage
     cdef int64_t steps_left
     cdef double deadline, work
-    cdef int reason
+    cdef int reason, own_reads
     cdef bint step_ready
+    cdef object interrupt   # the exception that a signal raised within a step
 
     def __cinit__(self, *args, **settings):
         cdef size_t parts = 0
@@ -62,6 +69,10 @@ cdef class Pass(Run):
             self.r.parts_at[i] = parts
             parts += dense.parts_bytes(&self.r.ops[i], self.r.table, self.max_samples)
         self.r.parts = <char *> aligned(parts)
+        self.cost = 0
+        for i in range(self.n_ops):
+            self.cost += self.r.ops[i].cost
+        self.r.owner, self.r.look = <void *> self, look
 
     def __dealloc__(self):
         free(self.team)
@@ -98,13 +109,20 @@ cdef class Pass(Run):
         -------
         int
             END, STEPS, TIME, NEED_DATA, DIVERGED or BAD_DATA.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            Or what else a signal raises within a long step, which is abandoned.
         """
         cdef int core
         threads = <int> min(threads, self.max_threads) if threads else <int> self.max_threads
         self.steps_left = steps
         self.deadline = nn_seconds() + seconds if seconds else 0
         self.work = LOOK_FLOPS
-        self.r.bad_row = -1
+        self.r.bad = NN_NONE_BAD
+        self.r.called_off = False
+        self.own_reads = self.gate.own() if self.gate is not None else 0
         nn_team_reset(self.team)
         nn_tiles_reset(self.r.tiles, <int> (self.n_ops * threads))  # stages count from 1 again
         if threads == 1:
@@ -120,6 +138,10 @@ cdef class Pass(Run):
                 else:
                     nn_leave_core(core)
                     self.follow(threadid())
+        if self.interrupt is not None:
+            self.abandon()
+            interrupt, self.interrupt = self.interrupt, None
+            raise interrupt
         return self.reason
 
     cdef void follow(self, int thread) noexcept nogil:
@@ -144,14 +166,17 @@ cdef class Pass(Run):
         cdef bint alone = self.r.threads == 1
         cdef nn_member me
         me.thread, me.threads, me.stage, me.tile = 0, <int> self.r.threads, 0, -1
+        self.cut_operations()
         while True:
             if self.op == 0 and not self.begin_step():
+                break
+            if self.op == self.update_at and not self.begin_update():
                 break
             end = self.stage_end()
             self.stage_first, self.stage_last = self.op, end
             if self.op >= self.update_at and self.r.ops[end - 1].kind == NN_OP_update:
                 self.r.rule.step += 1
-            if alone:
+            if self.r.undivided:
                 self.take_part(&self.r, self.op, end, &me)
             else:
                 me.stage += 1
@@ -163,11 +188,10 @@ cdef class Pass(Run):
             for i in range(self.op, end):
                 self.work += <double> self.r.ops[i].cost * self.r.samples
             self.op = end
-            if self.r.bad_row >= 0:
-                self.reason = BAD_DATA
+            if self.r.called_off:
                 break
-            if end == self.update_at and not self.close_sums():
-                self.reason = DIVERGED
+            if self.r.bad != NN_NONE_BAD:
+                self.reason = BAD_DATA
                 break
             if end == self.n_ops:
                 self.end_step()
@@ -177,6 +201,28 @@ cdef class Pass(Run):
         if not alone:
             self.team.leaving = 1
             nn_team_open(self.team, me.stage + 1)
+
+    cdef void cut_operations(self) noexcept nogil:
+        """Have the operations of a long step cut up, so that thread 0 can look at signals within them."""
+        cdef bint long_step = self.cost * min(self.batch, self.r.rows) >= LONG_FLOPS
+        self.r.look_at = nn_seconds() + LOOK_SECONDS if long_step else 0
+        self.r.undivided = self.r.threads == 1 and not long_step
+
+    cdef bint begin_update(self) noexcept nogil:
+        """All gradients are there: add up the sums, and keep readers away from the weights; False, with a reason, if not."""
+        if self.r.gate != NULL and not nn_gate_write(self.r.gate, self.own_reads, PATIENCE):
+            self.reason = TIME
+            return False
+        if not self.close_sums():
+            self.end_update()
+            self.reason = DIVERGED
+            return False
+        self.r.look_at = 0  # the update is finished whatever comes
+        return True
+
+    cdef void end_update(self) noexcept nogil:
+        if self.r.gate != NULL:
+            nn_gate_end_write(self.r.gate)
 
     cdef bint late(self) noexcept nogil:
         """Whether the time is up, as far as the last look at the clock tells."""
@@ -245,7 +291,23 @@ cdef class Pass(Run):
     cdef void end_step(self) noexcept nogil:
         if self.update_at < self.n_ops:
             self.r.step[0] += 1
+            self.end_update()
+        else:
+            self.close_sums()
         self.r.row += self.r.samples
         self.steps_left -= 1
         self.op = 0
         self.step_ready = False
+        self.cut_operations()
+
+
+cdef void look(nn_run *run) noexcept nogil:
+    """Within a long step: let signals be handled, and other threads of Python run; an exception calls the step off."""
+    with gil:
+        engine = <Pass> run.owner
+        try:
+            PyErr_CheckSignals()
+        except BaseException as interrupt:
+            engine.interrupt = interrupt
+            run.called_off = True
+    run.look_at = nn_seconds() + LOOK_SECONDS

@@ -9,7 +9,8 @@ from libc.string cimport memset
 
 from nncore._kernels.elementwise cimport Span, take
 from nncore._kernels.table cimport (
-    NN_CHUNK_ROWS, Table, View, nn_at, nn_index, nn_loss, nn_member, nn_op, nn_run, nn_rowwise, nn_source, view,
+    NN_CHUNK_ROWS, Table, View, nn_at, nn_index, nn_loss, nn_member, nn_op, nn_note_bad, nn_run, nn_rowwise, nn_source,
+    view,
 )
 from nncore._kernels.table import LOSSES, METRICS, SOURCES
 
@@ -38,8 +39,7 @@ cdef void gather(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noe
             bad = run.table.gather[source.type](s.count, source.n, data, source.stride, order, known - s.first,
                                                 <char *> source.copy + s.first * source.n * run.table.itemsize)
         if bad >= 0:
-            run.bad_row = order[bad] if order != NULL else run.row + s.first + bad
-            run.bad_source = op.variant
+            nn_note_bad(run, run.row + s.first + bad, op.variant)
 
 
 cdef void rowwise(const nn_op *op, nn_run *run, int64_t index, nn_member *me, nn_rowwise kernel,

@@ -8,8 +8,9 @@ from libc.stdint cimport int64_t
 from nncore._kernels.ledger cimport Ledger
 from nncore._kernels.run cimport Run
 from nncore._kernels.table cimport (
-    NN_BUFFER_input, NN_BUFFER_output, NN_BUFFER_workspace, nn_claim, nn_core, nn_leave_core, nn_member,
-    nn_region_threads, nn_run, nn_seconds, nn_source, nn_tiles_leave, nn_tiles_reset,
+    NN_BATCH_SOURCES, NN_BUFFER_input, NN_BUFFER_output, NN_BUFFER_workspace, NN_NONE_BAD, nn_claim, nn_core,
+    nn_gate_end_read, nn_gate_read, nn_leave_core, nn_member, nn_note_bad, nn_region_threads, nn_run, nn_seconds,
+    nn_source, nn_tiles_leave, nn_tiles_reset,
 )
 
 from nncore._kernels.engine import BAD_DATA, END, TIME
@@ -41,7 +42,7 @@ cdef class Prediction(Run):
         cdef double began = nn_seconds(), pace = INFINITY
         self.tile = tile
         self.deadline = began + seconds if seconds else 0
-        self.r.bad_row = -1
+        self.r.bad = NN_NONE_BAD
         nn_tiles_reset(self.r.tiles, 1)
         if threads > 1 and not self.ledger.pays(self.r.rows - before, began):
             threads = 1
@@ -58,12 +59,13 @@ cdef class Prediction(Run):
         self.r.row = min(self.r.rows, before + min(nn_claim(self.r.tiles), tiles) * tile)
         if threads > 1:
             self.ledger.settle(self.r.row - before, pace, began, nn_seconds())
-        if self.r.bad_row >= 0:
+        if self.r.bad != NN_NONE_BAD:
             return BAD_DATA
         return END if self.r.row >= self.r.rows else TIME
 
     def call(self, x, out, int64_t rows):
-        """Predict `rows` rows on the calling thread: the shortest way; False where x is not as it has to be.
+        """Predict `rows` rows on the calling thread: the shortest way; False where x is not as it has to be, or a
+        training step is writing the weights.
 
         `x` (rows,·) is an array of the table's type, which has to be aligned and C-contiguous, and `out` one that is.
         """
@@ -72,27 +74,34 @@ cdef class Prediction(Run):
             PyObject_GetBuffer(x, &given, PyBUF_SIMPLE)
         except (BufferError, ValueError):
             return False
-        if <size_t> given.buf % <size_t> self.r.table.itemsize:
+        if <size_t> given.buf % <size_t> self.r.table.itemsize or not (self.r.gate == NULL or nn_gate_read(self.r.gate)):
             PyBuffer_Release(&given)
             return False
         try:
             PyObject_GetBuffer(out, &made, PyBUF_WRITABLE)
         except:
             PyBuffer_Release(&given)
+            self.leave_gate()
             raise
         self.r.source[0].data = <const char *> given.buf
         self.r.source[0].stride = given.len // rows if rows else 0
         self.r.source[0].in_place = 1
         self.r.base[<int> NN_BUFFER_output] = <char *> made.buf
-        self.r.rows, self.r.row, self.r.bad_row, self.tile, self.deadline = rows, 0, -1, self.max_samples, 0
+        self.r.rows, self.r.row, self.r.bad = rows, 0, NN_NONE_BAD
+        self.tile, self.deadline = self.max_samples, 0
         nn_tiles_reset(self.r.tiles, 1)
         with nogil:
             self.tiles_of(0, NULL)
+        self.leave_gate()
         self.r.source[0].data = NULL
         self.r.base[<int> NN_BUFFER_output] = NULL
         PyBuffer_Release(&given)
         PyBuffer_Release(&made)
         return True
+
+    cdef void leave_gate(self) noexcept:
+        if self.r.gate != NULL:
+            nn_gate_end_read(self.r.gate)
 
     cdef void tiles_of(self, int thread, double *pace) noexcept nogil:
         """Take tiles of rows through the whole program, alone; `pace`, if wanted: of thread 0's fastest, in seconds per row."""
@@ -102,7 +111,7 @@ cdef class Prediction(Run):
         cdef nn_member me
         cdef double began = 0
         me.thread, me.threads, me.stage, me.tile = thread, 1, 0, -1
-        mine.threads = 1
+        mine.threads = mine.undivided = 1
         mine.base[<int> NN_BUFFER_workspace] = self.r.base[<int> NN_BUFFER_workspace] + thread * self.workspace
         s = &mine.source[0]
         if not s.in_place:
@@ -119,6 +128,6 @@ cdef class Prediction(Run):
             self.take_part(&mine, 0, self.n_ops, &me)
             if pace != NULL and thread == 0:
                 pace[0] = min(pace[0], (nn_seconds() - began) / mine.samples)
-            if mine.bad_row >= 0:
-                self.r.bad_row, self.r.bad_source = mine.bad_row, mine.bad_source
+            if mine.bad != NN_NONE_BAD:
+                nn_note_bad(&self.r, mine.bad // NN_BATCH_SOURCES, mine.bad % NN_BATCH_SOURCES)
                 return

@@ -3,6 +3,7 @@
 from cpython.buffer cimport (
     PyBUF_RECORDS, PyBUF_RECORDS_RO, PyBuffer_Release, PyObject_CheckBuffer, PyObject_GetBuffer,
 )
+from cpython.exc cimport PyErr_CheckSignals
 from cython.parallel cimport parallel, threadid
 from libc.math cimport INFINITY
 from libc.stdlib cimport free
@@ -19,6 +20,9 @@ from numpy import empty
 
 cdef enum:
     PACKING_ROWS = 16   # fewer do not repay the packing of B for bfloat16: 8 rows are as fast (512×512)
+
+cdef double LONG_FLOPS = 2e9      # of a product that one thread does in blocks, too, to look at signals in between
+cdef double LOOK_SECONDS = 0.05   # between two looks
 
 
 cdef struct Matrix:
@@ -59,24 +63,42 @@ cdef bint apart(const Matrix *m, const Matrix *out) noexcept:
             or written + out.buffer.len <= first)
 
 
+cdef class Interrupt:
+    """What a signal raised during a product."""
+
+    cdef object raised
+    cdef bint came   # the threads leave the blocks that are left
+
+    cdef void look(self) noexcept nogil:
+        """Let signals be handled; on thread 0."""
+        with gil:
+            try:
+                PyErr_CheckSignals()
+            except BaseException as raised:
+                self.raised, self.came = raised, True
+
+
 cdef void take_blocks(const nn_table *table, const nn_gemm *whole, int precision, const Grid *cut, nn_tiles *tiles,
-                      char *scratch, int thread, double *pace) noexcept nogil:
+                      char *scratch, int thread, double *pace, Interrupt interrupt) noexcept nogil:
     """One thread's blocks of a product; `pace`: of thread 0's fastest, in seconds per element."""
     cdef nn_gemm g = whole[0]
     cdef nn_index block = nn_claim(tiles), elements
-    cdef double began = nn_seconds(), ended
+    cdef double began = nn_seconds(), ended, look_at = began + LOOK_SECONDS
     g.scratch = scratch + thread * table.gemm_scratch
-    while block < cut.rows * cut.cols:
+    while block < cut.rows * cut.cols and not interrupt.came:
         elements = product_block(table, &g, precision, cut, block)
         if thread == 0:
             ended = nn_seconds()
             pace[0] = min(pace[0], (ended - began) / elements)
             began = ended
+            if ended > look_at:
+                interrupt.look()
+                look_at = nn_seconds() + LOOK_SECONDS
         block = nn_claim(tiles)
 
 
-cdef double product_of_team(const nn_table *table, const nn_gemm *g, int precision, char *scratch,
-                            int threads) noexcept nogil:
+cdef double product_of_team(const nn_table *table, const nn_gemm *g, int precision, char *scratch, int threads,
+                            Interrupt interrupt) noexcept nogil:
     """A product in a parallel region of its own; its pace is returned, INFINITY if thread 0 had no block."""
     cdef Grid cut = grid(table, g, precision, threads)
     cdef nn_tiles tiles
@@ -87,7 +109,7 @@ cdef double product_of_team(const nn_table *table, const nn_gemm *g, int precisi
     with parallel(num_threads=threads):
         if threadid() > 0:
             nn_leave_core(core)
-        take_blocks(table, g, precision, &cut, &tiles, scratch, threadid(), &pace)
+        take_blocks(table, g, precision, &cut, &tiles, scratch, threadid(), &pace, interrupt)
         nn_tiles_leave(&tiles, threadid(), nn_region_threads())
     return pace
 
@@ -155,6 +177,7 @@ cdef class Products:
         cdef Matrix *c = &m[2]
         cdef Table table
         cdef Scratch scratch
+        cdef Interrupt interrupt
         cdef nn_gemm g
         cdef double flops, pace, began = 0
         if not (hold(x, a, PyBUF_RECORDS_RO) and hold(w, b, PyBUF_RECORDS_RO)):
@@ -189,13 +212,17 @@ cdef class Products:
         if scratch is None or scratch.threads < threads:
             scratch = Scratch(max(self.float32.c.gemm_scratch, self.float64.c.gemm_scratch), threads)
         precision = table.c.precision_for(precision, g.K, g.N) if g.M >= PACKING_ROWS else 0
-        if threads == 1:
+        if threads == 1 and flops < LONG_FLOPS:
             g.scratch = scratch.memory
             with nogil:
                 table.c.gemm[precision](&g)
         else:
+            interrupt = Interrupt()
             with nogil:
-                pace = product_of_team(table.c, &g, precision, scratch.memory, threads)
-            self.ledger.settle(flops, pace * g.M * g.N / flops, began, nn_seconds())
+                pace = product_of_team(table.c, &g, precision, scratch.memory, threads, interrupt)
+            if interrupt.came:
+                raise interrupt.raised
+            if threads > 1:
+                self.ledger.settle(flops, pace * g.M * g.N / flops, began, nn_seconds())
         self.idle.append(scratch)
         return out

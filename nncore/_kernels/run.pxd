@@ -1,5 +1,6 @@
 from libc.stdint cimport int64_t
 
+from nncore._kernels.gate cimport Gate
 from nncore._kernels.table cimport nn_member, nn_run
 
 
@@ -7,6 +8,7 @@ cdef class Run:
     cdef nn_run r
     cdef int64_t n_ops, update_at, n_out, max_samples, max_threads, copies, workspace, batch
     cdef dict held
+    cdef Gate gate
     cdef object table, ops_held, chunks_held
     cdef int64_t[3] copy_bytes
 

@@ -5,8 +5,9 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from nncore._kernels cimport dense, elementwise, loss, update
+from nncore._kernels.gate cimport Gate
 from nncore._kernels.table cimport (
-    NN_BATCH_SOURCES, NN_BUFFER_norms, NN_BUFFER_workspace, NN_CHUNK_ROWS, NN_OPERATIONS, NN_OP_activate,
+    NN_BATCH_SOURCES, NN_BUFFER_norms, NN_BUFFER_workspace, NN_CHUNK_ROWS, NN_NONE_BAD, NN_OPERATIONS, NN_OP_activate,
     NN_OP_activate_backward, NN_OP_add, NN_OP_copy, NN_OP_dense_backward_input, NN_OP_dense_backward_weights,
     NN_OP_dense_forward, NN_OP_dropout, NN_OP_gather, NN_OP_loss, NN_OP_metric, NN_OP_multiply, NN_OP_norms,
     NN_OP_penalty, NN_OP_rescale, NN_OP_softmax, NN_OP_softmax_backward, NN_OP_update, Table, View, aligned, nn_chunk,
@@ -85,7 +86,8 @@ cdef class Run:
         self.r.base[<int> NN_BUFFER_norms] = <char *> aligned(self.r.n_chunks * sizeof(double))
         self.r.partial = <double *> aligned(n_sums * self.r.max_partials * sizeof(double))
         self.r.base[<int> NN_BUFFER_workspace] = <char *> aligned(self.copies * workspace)
-        self.r.bad_row = -1
+        self.r.bad = NN_NONE_BAD
+        self.r.undivided = threads == 1
 
     def __dealloc__(self):
         cdef int i
@@ -107,6 +109,11 @@ cdef class Run:
         v = view(array, None, writable)
         self.held[buffer] = v
         self.r.base[buffer] = v.data
+
+    def bind_gate(self, Gate gate not None):
+        """Let `gate` stand before the parameters: training writes and predictions read through it."""
+        self.gate = gate
+        self.r.gate = gate.c
 
     def bind_rule(self, rule, double clipnorm):
         """Let the optimizer's rule be the float64 array `rule`, read at every update."""
@@ -191,8 +198,9 @@ cdef class Run:
 
     @property
     def bad(self):
-        """(source, row) of a row that could not be converted."""
-        return self.r.bad_source, self.r.bad_row
+        """(source, row) of the first row of the pass that could not be converted."""
+        place, source = divmod(self.r.bad, NN_BATCH_SOURCES)
+        return source, self.r.order[<int64_t> place] if self.r.order != NULL else place
 
     cdef void take_part(self, nn_run *run, int64_t first, int64_t last, nn_member *me) noexcept nogil:
         """Do shares of the operations first … last − 1."""

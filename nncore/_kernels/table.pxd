@@ -109,6 +109,19 @@ cdef extern from "contract.h" nogil:
     const char *const *nn_buffer_names
 
 
+cdef extern from "gate.h" nogil:
+    ctypedef struct nn_gate:
+        pass
+
+    bint nn_gate_read(nn_gate *)
+    void nn_gate_read_again(nn_gate *)
+    bint nn_gate_await(nn_gate *, double seconds)
+    void nn_gate_end_read(nn_gate *)
+    bint nn_gate_write(nn_gate *, int own, double seconds)
+    void nn_gate_end_write(nn_gate *)
+    void nn_gate_reset(nn_gate *, int own)
+
+
 cdef extern from "program.h" nogil:
     enum:
         NN_OPERATIONS
@@ -167,7 +180,7 @@ cdef extern from "program.h" nogil:
         char **base
         nn_source *source
         const int64_t *order
-        int64_t row, samples, rows, threads
+        int64_t row, samples, rows, threads, undivided
         nn_tiles *tiles
         char *scratch
         int64_t scratch_bytes
@@ -183,8 +196,16 @@ cdef extern from "program.h" nogil:
         int64_t n_sums, max_partials
         double *sums
         int nonfinite
-        int64_t bad_row, bad_source
+        int64_t bad
+        double look_at
+        void (*look)(nn_run *) noexcept nogil
+        int called_off
+        void *owner
+        nn_gate *gate
 
+    int64_t NN_NONE_BAD
+    void nn_note_bad(nn_run *, int64_t place, int64_t source)
+    bint nn_take_tile(nn_run *, int64_t index, nn_member *, long count)
     void *nn_at(const nn_run *, const nn_op *, int)
 
 

@@ -4,16 +4,24 @@ The other modules reach kernels through the pointers of a table, and ids through
 """
 
 from cpython.buffer cimport PyBUF_ANY_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
 
 
 cdef extern from "random.h" nogil:
-    void nn_permutation(const uint64_t *key, int64_t n, int64_t *out)
+    ctypedef struct nn_shuffle:
+        pass
+    void nn_shuffle_begin(nn_shuffle *s, const uint64_t *key, int64_t n, int64_t *out)
+    bint nn_shuffle_advance(nn_shuffle *s, int64_t work)
 
 
 cdef extern from "stdlib.h" nogil:
     int posix_memalign(void **out, size_t alignment, size_t size)
+
+
+cdef enum:
+    SHUFFLED = 1 << 20   # numbers between two looks at signals: about 10 ms
 
 
 cdef list names(const char *const *c_names):
@@ -141,12 +149,18 @@ cdef void *aligned(size_t size) except NULL:
 
 
 def permutation(uint64_t seed, uint64_t stream, out):
-    """Fill the int64 array `out` with a shuffle of 0 … n−1, the same for the same (seed, stream)."""
+    """Fill the int64 array `out` with a shuffle of 0 … n−1, the same for the same (seed, stream); a signal ends it early."""
     cdef View v = view(out, None, True)
     cdef uint64_t[2] key
+    cdef nn_shuffle shuffle
+    cdef bint done = False
     if v.itemsize != 8:
         raise TypeError("out: expected an array of int64")
     key[0] = seed
     key[1] = stream
     with nogil:
-        nn_permutation(key, v.size, <int64_t *> v.data)
+        nn_shuffle_begin(&shuffle, key, v.size, <int64_t *> v.data)
+    while not done:
+        with nogil:
+            done = nn_shuffle_advance(&shuffle, SHUFFLED)
+        PyErr_CheckSignals()

@@ -93,7 +93,8 @@ class Layer(Configurable):
     def get_weights(self) -> list[Array]:
         """Copies of the layer's arrays, in Keras's order: kernel (in, out), bias (out,)."""
         state = self._built()
-        return [state.view(p).copy() for p in self.parameters]
+        with state.gate.reading():
+            return [state.view(p).copy() for p in self.parameters]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Replace the layer's arrays; each must have the shape `get_weights` gives."""
@@ -110,6 +111,7 @@ class Layer(Configurable):
 
 def assign(state: State, parameters: list[Parameter], values: Sequence[Any], argument: str) -> None:
     """Copy `values` into `parameters`, all or none."""
+    state.turn.require(argument)
     if not isinstance(values, (list, tuple)):
         raise TypeError(f"{argument}: expected a list of arrays, got {type(values).__name__}")
     if len(values) != len(parameters):
@@ -126,8 +128,6 @@ def assign(state: State, parameters: list[Parameter], values: Sequence[Any], arg
         if not np.array_equal(np.isfinite(array), np.isfinite(converted)):
             raise ValueError(f"{argument}: a finite value of {p.path} overflows {state.dtype}")
         arrays.append(converted)
-    try:
+    with state.writing():
         for p, array in zip(parameters, arrays, strict=True):
             state.view(p)[...] = array
-    finally:
-        state.changed()

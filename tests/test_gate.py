@@ -1,0 +1,302 @@
+"""Other threads while a model is fitted: what reads sees the state between two steps, what writes is refused."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nncore as nn
+from nncore._kernels.gate import Gate
+
+INPUTS, UNITS = 96, 512
+X = np.ones((64, INPUTS), np.float32)
+Y = np.full((64, UNITS), 3.0, np.float32)
+
+
+def twin_weights(threads: int = 2, precision: str = "highest") -> nn.Model:
+    """A model all of whose weights are equal at every step, as are m and v, so that a torn state shows."""
+    layer = nn.Dense(UNITS, use_bias=False, kernel_initializer="zeros")
+    model = nn.Model([nn.Input(INPUTS), layer], seed=0, n_threads=threads)
+    model.compile(nn.Adam(1e-5), "mse", matmul_precision=precision)
+    return model
+
+
+@contextmanager
+def fitting(model: nn.Model) -> Iterator[None]:
+    """Within this, another thread fits the model."""
+    begun, end = threading.Event(), threading.Event()
+
+    class Until(nn.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            begun.set()
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            self.model.stop_training = end.is_set()
+
+    thread = threading.Thread(
+        target=model.fit, args=(X, Y), kwargs={"epochs": 10**9, "batch_size": 16, "verbose": 0, "callbacks": [Until()]}
+    )
+    thread.start()
+    assert begun.wait(10)
+    try:
+        yield
+    finally:
+        end.set()
+        thread.join()
+
+
+def states(model: nn.Model, tensors: dict[str, np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
+    return [tensors[name] for name in tensors if name.startswith(("weights/", "optimizer/"))]
+
+
+READERS: dict[str, Callable[[nn.Model, Path], list[Any]]] = {
+    "get_weights": lambda model, _: model.get_weights(),
+    "layer.get_weights": lambda model, _: model.layers[0].get_weights(),
+    "predict one row": lambda model, _: [model(X[:1])],
+    "predict": lambda model, _: [model.predict(np.repeat(X, 20, axis=0))],
+    "deepcopy": lambda model, _: [*copy.deepcopy(model).get_weights()],
+    "pickle": lambda model, _: states(model, pickle.loads(pickle.dumps(model)).__getstate__()["tensors"]),
+    "save": lambda model, path: (model.save(path), states(model, nn.load_model(path).__getstate__()["tensors"]))[1],
+    "save_weights": lambda model, path: (model.save_weights(path), saved(path))[1],
+}
+
+
+def saved(path: Path) -> list[Any]:
+    from safetensors.numpy import load_file
+
+    return list(load_file(path).values())
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_reader_sees_the_state_between_two_steps(name: str, tmp_path: Path) -> None:
+    model = twin_weights()
+    seen = set()
+    with fitting(model):
+        end = time.monotonic() + 0.7
+        while time.monotonic() < end:
+            for array in READERS[name](model, tmp_path / "m.safetensors"):
+                assert (array == array.flat[0]).all(), name
+                seen.add(float(array.flat[0]))
+    assert len(seen) > 2  # the fit went on
+
+
+def test_a_bfloat16_reader_sees_the_state_between_two_steps() -> None:
+    """Its packed copies are written by the update, too."""
+    model = twin_weights(precision="medium")
+    with fitting(model):
+        end = time.monotonic() + 0.7
+        while time.monotonic() < end:
+            for y in (model(X[:1]), model.predict(X[:40])):
+                assert (y == y.flat[0]).all()
+
+
+def test_an_evaluation_is_of_one_state() -> None:
+    """Its mean over rows is that of one moment: with all weights w, (INPUTS w − 3)² of any row."""
+    model = twin_weights()
+    x, y = np.repeat(X, 200, axis=0), np.repeat(Y, 200, axis=0)
+    first: list[float] = []
+
+    class First(nn.Callback):
+        def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+            if batch == 0:
+                first.append(logs["loss"])
+
+    with fitting(model):
+        for _ in range(5):
+            whole = model.evaluate(x, y, verbose=0, batch_size=64, callbacks=[First()])
+            assert whole == pytest.approx(first[-1], rel=1e-12)
+    assert len(set(first)) > 1
+
+
+WRITERS: dict[str, Callable[[nn.Model], Any]] = {
+    "weights": lambda model: model.set_weights(model.get_weights()),
+    "train_on_batch": lambda model: model.train_on_batch(X, Y),
+    "compile": lambda model: model.compile("sgd", "mse"),
+    "reseed": lambda model: model.reseed(3),
+    "fit": lambda model: model.fit(X, Y, verbose=0),
+    "load_weights": lambda model: model.load_weights("nowhere"),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_writer_is_refused(name: str) -> None:
+    model = twin_weights()
+    with fitting(model), pytest.raises(RuntimeError, match=f"{name}: this model is being fitted by another thread"):
+        WRITERS[name](model)
+
+
+def test_weights_of_a_layer_are_the_models() -> None:
+    model = twin_weights()
+    with fitting(model), pytest.raises(RuntimeError, match="being fitted by another thread"):
+        model.layers[0].set_weights(model.layers[0].get_weights())
+
+
+def test_a_callback_of_the_fit_may_write() -> None:
+    """Also in the middle of a step, which then begins again: with weights W it would have used old ones."""
+
+    def trained(write: bool) -> list[Any]:
+        model = twin_weights()
+        moved = [np.full_like(w, 0.01) for w in model.get_weights()]
+
+        class Write(nn.Callback):
+            def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+                if write and batch == 2:
+                    self.model.set_weights(moved)
+
+        model.fit(X, Y, batch_size=16, verbose=0, shuffle=False, callbacks=[Write()])
+        if not write:
+            model.set_weights(moved)
+        return model.get_weights()
+
+    after = trained(True)[0].flat[0]
+    # two steps of Adam, whose increment is the learning rate while the gradient hardly changes
+    assert after == pytest.approx(0.01 + 2e-5, abs=1e-6)
+
+
+def test_compile_within_a_fit_takes_effect_at_the_next_step() -> None:
+    model = twin_weights()
+
+    class Recompile(nn.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            if epoch == 0:
+                self.model.compile(nn.SGD(0.0), "mae", metrics=["mse"])
+                self.weights = self.model.get_weights()
+
+    again = Recompile()
+    history = model.fit(X, Y, epochs=3, batch_size=16, verbose=0, callbacks=[again]).history
+    assert np.array_equal(model.get_weights()[0], again.weights[0])
+    assert [len(history[name]) for name in ("loss", "mse")] == [3, 2]
+    error = 3.0 - INPUTS * float(again.weights[0].flat[0])
+    assert history["loss"][1:] == pytest.approx([error, error], rel=1e-5)
+
+
+def test_compile_within_a_fit_for_other_targets_is_explained() -> None:
+    model = nn.Model([nn.Input(4), nn.Dense(3, activation="softmax")], seed=0)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    recompile = nn.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: model.compile("sgd", "mse"))
+    with pytest.raises(ValueError, match="loss: expected one for targets such as this fit was given"):
+        model.fit(np.ones((8, 4)), np.zeros(8, int), epochs=2, verbose=0, callbacks=[recompile])
+    model.fit(np.ones((8, 4)), np.ones((8, 3)), verbose=0)
+
+
+def test_reseed_within_a_fit_keeps_the_sums() -> None:
+    """The loss of the epoch is that of all its batches."""
+
+    def losses(reseed: bool) -> Any:
+        model = twin_weights()
+
+        class Reseed(nn.Callback):
+            def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+                if reseed and batch == 1:
+                    self.model.reseed(5)
+
+        return model.fit(X, Y, batch_size=16, shuffle=False, verbose=0, callbacks=[Reseed()]).history["loss"]
+
+    assert losses(True) == losses(False)
+
+
+def test_single_steps_of_two_threads_follow_each_other() -> None:
+    model = twin_weights()
+
+    def some() -> None:
+        for _ in range(200):
+            model.train_on_batch(X[:16], Y[:16])
+
+    threads = [threading.Thread(target=some) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert model.optimizer.iterations == 400
+    assert (model.get_weights()[0] == model.get_weights()[0].flat[0]).all()
+
+
+# -- the gate itself -----------------------------------------------------------------------------------------------
+
+
+def test_a_thread_that_reads_may_read_and_write() -> None:
+    gate = Gate()
+    with gate.reading(), gate.reading(), gate.writing():
+        pass
+    with gate.writing():
+        pass
+
+
+@pytest.mark.parametrize(("outer", "inner"), [("reading", "writing"), ("writing", "reading"), ("writing", "writing")])
+def test_others_wait(outer: str, inner: str) -> None:
+    gate, entered = Gate(), threading.Event()
+
+    def enter() -> None:
+        with getattr(gate, inner)():
+            entered.set()
+
+    thread = threading.Thread(target=enter)
+    with getattr(gate, outer)():
+        thread.start()
+        assert not entered.wait(0.2)
+    assert entered.wait(10)
+    thread.join()
+
+
+def test_readers_do_not_wait_for_each_other() -> None:
+    gate, entered = Gate(), threading.Event()
+
+    def enter() -> None:
+        with gate.reading():
+            entered.set()
+
+    thread = threading.Thread(target=enter)
+    with gate.reading():
+        thread.start()
+        assert entered.wait(10)
+    thread.join()
+
+
+FORK = """
+import os, signal, threading, numpy as np, nncore as nn
+model = nn.Model([nn.Input(96), nn.Dense(512, use_bias=False, kernel_initializer="zeros")], seed=0, n_threads=2)
+model.compile(nn.Adam(1e-5), "mse")
+x, y = np.ones((64, 96), np.float32), np.full((64, 512), 3, np.float32)
+begun, end = threading.Event(), threading.Event()
+class Until(nn.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        begun.set()
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.stop_training = end.is_set()
+thread = threading.Thread(target=lambda: model.fit(x, y, epochs=10**9, batch_size=16, verbose=0, callbacks=[Until()]))
+thread.start()
+assert begun.wait(10)
+status = []
+for _ in range(20):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        w = model.get_weights()[0]
+        if not (w == w.flat[0]).all():
+            os._exit(2)
+        before = model.optimizer.iterations
+        model.fit(x, y, epochs=1, batch_size=16, verbose=0)
+        model.compile("sgd", "mse")
+        os._exit(model.optimizer.iterations != 0 or not np.isfinite(model.predict(x)).all())
+    status.append(os.waitpid(child, 0)[1])
+end.set()
+thread.join()
+assert not any(status), status
+"""
+
+
+def test_a_child_forked_during_a_fit_can_fit() -> None:
+    """It has the state between two steps, and none of the parent's threads."""
+    run = subprocess.run([sys.executable, "-W", "ignore", "-c", FORK], capture_output=True, text=True, timeout=100)
+    assert run.returncode == 0, run.stderr
