@@ -53,6 +53,24 @@ def as_array(data: Any, argument: str) -> Array:
 TYPES = {np.dtype(name): number for name, number in SOURCES.items()}
 
 
+AXES = 3  # of a row, as the engine reads it
+
+
+def merged_axes(array: Array) -> list[tuple[int, int]]:
+    """(count, step in bytes) of a row's axes, innermost last, in as few as its memory allows; at least one."""
+    axes: list[tuple[int, int]] = []
+    if math.prod(array.shape[1:]) == 1:
+        return [(1, array.itemsize)]
+    for count, step in zip(array.shape[:0:-1], array.strides[:0:-1], strict=True):
+        if axes and (count == 1 or step == axes[0][0] * axes[0][1]):
+            axes[0] = count * axes[0][0], axes[0][1]
+        elif axes and axes[0][0] == 1:
+            axes[0] = count, step
+        else:
+            axes.insert(0, (count, step))
+    return axes or [(1, array.itemsize)]
+
+
 class Source:
     """One array of a data set.
 
@@ -72,15 +90,15 @@ class Source:
         self.array, self.argument, self.dtype, self.classes = array, argument, dtype, classes
         self.rows = len(array)
         self.n = math.prod(array.shape[1:])
-        inner = array[:1]
-        rows_whole = bool(inner.flags.c_contiguous)
-        plain = array.view(np.uint8) if array.dtype == np.bool_ and rows_whole else array
-        self.type = TYPES.get(plain.dtype, -1) if rows_whole else -1
+        self.axes = merged_axes(array)
+        dtype_read = np.dtype(np.uint8) if array.dtype == np.bool_ else array.dtype
+        self.type = TYPES.get(dtype_read, -1) if len(self.axes) <= AXES else -1
         self.direct = self.type >= 0
         self.stride = array.strides[0]
         self.address = array.__array_interface__["data"][0]
         self.in_place = (
             self.direct
+            and self.axes == [(self.n, dtype.itemsize)]
             and not classes
             and array.dtype == dtype
             and bool(array.flags.aligned)
@@ -96,6 +114,7 @@ class Source:
             stride=self.stride,
             type=max(self.type, 0),
             n=self.n,
+            axes=self.axes if self.direct else None,
             classes=self.classes,
             in_place=self.in_place and not shuffled,
         )

@@ -68,7 +68,7 @@ class Turn:
         return None if self.given is None or (self.elsewhere and self.process != os.getpid()) else self.given
 
     def require(self, action: str, within_fit: bool = True) -> None:
-        """Raise unless the calling thread may change the model: no fit has it, or its own, which calls from a callback."""
+        """Raise unless the calling thread may change the model: no fit has it, or its own, from a callback."""
         if self.fit is not None and (self.elsewhere or not within_fit):
             who = " by another thread" if self.elsewhere else ""
             raise RuntimeError(f"{action}: this model is being fitted{who}; wait for it, or use a copy (copy.deepcopy)")

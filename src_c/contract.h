@@ -87,6 +87,12 @@ typedef struct nn_loss {
 
 typedef double (*nn_rowwise)(const nn_loss *args);
 
+/* Where the elements of one row of a data set lie: n = count[0] count[1] count[2] of them, in that order of axes, `step` bytes
+ * apart along each. A row that is contiguous has the counts 1, 1, n and the last step of an element. */
+typedef struct nn_row {
+    nn_index n, count[3], step[3];
+} nn_row;
+
 /* What an update rule needs beside its arrays; g stands for grad_scale × gradient, clipped to ±clip_value; adam and rmsprop
  * clip it to ±2^63 (double: ±2^511), too, the latter's ε is at least 2^-126 (2^-1022), the former's the root of that. */
 typedef struct nn_rule {
@@ -148,13 +154,13 @@ typedef struct nn_table {
     void (*update[NN_OPTIMIZERS])(nn_index n, void *w, const void *g, void *const slot[3], const nn_rule *rule);
 
     /* y (rows,n) = rows of a data set, converted: row r is at x + index[r] stride bytes (index NULL: r), its elements
-     * contiguous but perhaps misaligned; index has `known` ≥ rows entries, the later ones being fetched ahead for the
+     * where `row` says, perhaps misaligned; index has `known` ≥ rows entries, the later ones being fetched ahead for the
      * next batch. Returns the first r with a finite element that overflows, else −1. */
-    nn_index (*gather[NN_SOURCES])(nn_index rows, nn_index n, const void *x, nn_index stride, const int64_t *index,
-                                   nn_index known, void *y);
+    nn_index (*gather[NN_SOURCES])(nn_index rows, const nn_row *row, const void *x, nn_index stride,
+                                   const int64_t *index, nn_index known, void *y);
     /* The same to int32 labels; returns the first r with an element that is not an integer in [0,classes), else −1. */
-    nn_index (*gather_labels[NN_SOURCES])(nn_index rows, nn_index n, const void *x, nn_index stride, const int64_t *index,
-                                          nn_index known, int64_t classes, int32_t *y);
+    nn_index (*gather_labels[NN_SOURCES])(nn_index rows, const nn_row *row, const void *x, nn_index stride,
+                                          const int64_t *index, nn_index known, int64_t classes, int32_t *y);
 
     void (*function[NN_FUNCTIONS])(nn_index n, const void *x, void *y); /* y = f(x); y may be x */
 } nn_table;

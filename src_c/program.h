@@ -46,7 +46,7 @@ typedef struct nn_source {
     const char *data;       /* NULL: absent, or the caller fills the batch itself */
     int64_t stride;         /* bytes between rows */
     int64_t type;           /* NN_SOURCE_… */
-    int64_t n;              /* elements per row */
+    nn_row row;             /* where its elements lie; n = 0: there is no such source */
     int64_t classes;        /* > 0: int32 labels in [0,classes) */
     int64_t in_place;       /* 1: rows can be read where they are */
     void *copy;             /* where gather puts a batch otherwise */
@@ -96,10 +96,11 @@ struct nn_run {
 };
 
 #define NN_NONE_BAD INT64_MAX
+#define NN_BAD_PLACES (INT64_MAX / NN_BATCH_SOURCES)
 
-/* Note that a source has a row that cannot be converted, by its place in the pass: the first counts, x before y. */
+/* Note that a source has a row that cannot be converted, by its place in the pass: of the first source the first counts. */
 static inline void nn_note_bad(nn_run *run, int64_t place, int64_t source) {
-    const int64_t now = place * NN_BATCH_SOURCES + source;
+    const int64_t now = source * NN_BAD_PLACES + place;
     int64_t first = atomic_load(&run->bad);
     while (now < first && !atomic_compare_exchange_weak(&run->bad, &first, now)) {}
 }

@@ -135,6 +135,59 @@ def test_overflow(table: Table) -> None:
             assert bad == (r if table.dtype == "float32" else -1), ("order", rows, n, r, j, value)
 
 
+VIEWS = {  # of a (9, 4, 5, 6) array, as (rows, …): shape and strides of each row are what matters
+    "exchanged": lambda x: x.transpose(0, 2, 3, 1),
+    "every second": lambda x: x[:, :, :, ::2],
+    "backwards": lambda x: x[:, ::-1, :, ::-1],
+    "repeated": lambda x: np.broadcast_to(x[:, :, :1, :1], (9, 4, 3, 2)),
+    "columns first": lambda x: np.asfortranarray(x[:, 0, 0]),
+    "a corner": lambda x: x[:, 1:3, 1:4, 2:4],
+    "one element": lambda x: x[:, 2, 3, 4],
+}
+
+
+@each_table
+@each_name(SOURCES)
+@pytest.mark.parametrize("view", VIEWS)
+def test_rows_that_are_views(table: Table, name: str, view: str) -> None:
+    rows = VIEWS[view](extremes(name, 9, 120).reshape(9, 4, 5, 6))
+    expected = rounded(np.ascontiguousarray(rows), table).reshape(9, -1)
+    axes = list(zip(rows.shape[1:], rows.strides[1:], strict=True))
+    held = rows
+    while held.base is not None:
+        held = held.base
+    memory = np.frombuffer(held.tobytes(order="A"), "u1")
+    start = rows.__array_interface__["data"][0] - held.__array_interface__["data"][0]
+    for order in (None, np.array([8, 0, 3, 3, 1])):
+        count = 9 if order is None else len(order)
+        y = Output(table.dtype, count, expected.shape[1])
+        settings = {"order": order, "axes": axes}
+        bad = apply_gather(table, name, memory[start:], rows.strides[0], count, expected.shape[1], y.flat, **settings)
+        assert bad == -1
+        assert_same_bits(y.written(), expected if order is None else expected[order], view)
+
+
+@each_table
+def test_overflow_in_a_view(table: Table) -> None:
+    """An element that is no part of the view may be anything."""
+    x = np.ones((6, 8))
+    x[:, 1::2] = 1e300
+    x[4, 6] = -1e300
+    y = Output(table.dtype, 6, 4)
+    bad = apply_gather(table, "float64", x.view("u1").ravel(), 64, 6, 4, y.flat, axes=[(4, 16)])
+    assert bad == (4 if table.dtype == "float32" else -1)
+
+
+@each_table
+def test_labels_in_a_view(table: Table) -> None:
+    x = np.arange(24, dtype="int64").reshape(6, 4)
+    y = Output(LABELS, 6, 2)
+    assert apply_gather(table, "int64", x.view("u1").ravel(), 32, 6, 2, y.flat, classes=24, axes=[(2, 16)]) == -1
+    assert_same_bits(y.written(), x[:, ::2].astype(LABELS))
+    assert apply_gather(table, "int64", x.view("u1").ravel(), 32, 6, 2, y.flat, classes=19, axes=[(2, 16)]) == 5
+    assert apply_gather(table, "int64", x.view("u1").ravel(), 32, 6, 2, y.flat, classes=18, axes=[(2, 16)]) == 4
+
+
 # --- labels -------------------------------------------------------------------------------------------------------
 
 

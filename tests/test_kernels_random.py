@@ -106,10 +106,9 @@ def permuted(n: int, seed: int, stream: int) -> Array:
     return order
 
 
-def draws(seed: int, stream: int) -> Iterator[int]:
+def draws(seed: int, stream: int, counter: int = 0) -> Iterator[int]:
     """64-bit numbers, two from each counter, the lower word first."""
     key, upper = (seed & 0xFFFFFFFF, seed >> 32), (stream & 0xFFFFFFFF, stream >> 32)
-    counter = 0
     while True:
         a, b, c, d = ref.philox4x32_10((counter & 0xFFFFFFFF, counter >> 32, *upper), key)
         yield a | b << 32
@@ -118,9 +117,13 @@ def draws(seed: int, stream: int) -> Iterator[int]:
 
 
 def fisher_yates(n: int, seed: int, stream: int) -> list[int]:
+    """A shuffle of 0 … n−1."""
+    return mixed(list(range(n)), draws(seed, stream))
+
+
+def mixed(order: list[int], numbers: Iterator[int]) -> list[int]:
     """From the end down, each place exchanged with one at or before it; draws by Lemire's algorithm 5."""
-    order, numbers = list(range(n)), draws(seed, stream)
-    for i in range(n - 1, 0, -1):
+    for i in range(len(order) - 1, 0, -1):
         bound = i + 1
         product = next(numbers) * bound
         while product & MASK64 < 2**64 % bound:
@@ -138,8 +141,26 @@ def test_permutation(seed: int, stream: int) -> None:
         assert_same_bits(order, permuted(n, seed, stream))
 
 
+def dealt(n: int, bits: int, seed: int, stream: int) -> list[int]:
+    """Each number dealt to a part by 12 random bits, five of a draw; then each part mixed, by draws from 2⁶² on."""
+    parts: list[list[int]] = [[] for _ in range(2**bits)]
+    numbers = draws(seed, stream)
+    for first in range(0, n, 5):
+        draw = next(numbers)
+        for k, i in enumerate(range(first, min(first + 5, n))):
+            parts[(draw >> 12 * k) % 2**bits].append(i)
+    numbers = draws(seed, stream, 2**62)
+    return [i for part in parts for i in mixed(part, numbers)]
+
+
+@pytest.mark.parametrize(("n", "bits"), [(65_536, 0), (65_537, 1), (131_079, 2)])
+def test_permutation_of_many(n: int, bits: int) -> None:
+    expected = dealt(n, bits, 3, 9) if bits else fisher_yates(n, 3, 9)
+    assert permuted(n, 3, 9).tolist() == expected
+
+
 def test_large_permutation() -> None:
-    n = 100_003
+    n = 300_003
     order = permuted(n, 5, 7)
     assert_same_bits(np.sort(order), np.arange(n))
     fixed = int((order == np.arange(n)).sum())

@@ -247,11 +247,11 @@ cdef class Pass(Run):
             return False
         for i in range(NN_BATCH_SOURCES):
             s = &self.r.source[i]
-            if s.n and s.data == NULL and not self.step_ready:
+            if s.row.n and s.data == NULL and not self.step_ready:
                 self.reason = NEED_DATA
                 return False
             self.r.base[<int> NN_BUFFER_input + i] = (
-                <char *> s.data + self.r.row * s.stride if s.in_place else <char *> s.copy) if s.n else NULL
+                <char *> s.data + self.r.row * s.stride if s.in_place else <char *> s.copy) if s.row.n else NULL
         samples = min(self.batch, self.r.rows - self.r.row)
         if samples != self.r.samples and self.r.threads > 1:  # a late thread would count the tiles of another batch
             nn_tiles_offer(self.r.tiles, <int> (self.n_ops * self.r.threads), 0)

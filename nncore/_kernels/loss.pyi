@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Literal
 
 from nncore._kernels.table import Table, _Array
@@ -28,4 +29,5 @@ def apply_gather(
     *,
     order: _Array | None = None,
     classes: int = 0,
+    axes: Sequence[tuple[int, int]] | None = None,
 ) -> int: ...

@@ -9,8 +9,8 @@ from libc.string cimport memset
 
 from nncore._kernels.elementwise cimport Span, take
 from nncore._kernels.table cimport (
-    NN_CHUNK_ROWS, Table, View, nn_at, nn_index, nn_loss, nn_member, nn_op, nn_note_bad, nn_run, nn_rowwise, nn_source,
-    view,
+    NN_CHUNK_ROWS, Table, View, nn_at, nn_index, nn_loss, nn_member, nn_note_bad, nn_op, nn_row, nn_run, nn_rowwise,
+    nn_source, row_of, view,
 )
 from nncore._kernels.table import LOSSES, METRICS, SOURCES
 
@@ -28,16 +28,16 @@ cdef void gather(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noe
     if source.in_place or source.data == NULL:
         return
     s.count = 0
-    while take(run, index, me, run.samples, max(1, GATHER_BYTES // max(1, 4 * source.n)), &s):
+    while take(run, index, me, run.samples, max(1, GATHER_BYTES // max(1, 4 * source.row.n)), &s):
         data = source.data if run.order != NULL else source.data + (run.row + s.first) * source.stride
         order = run.order + run.row + s.first if run.order != NULL else NULL
         if source.classes:
-            bad = run.table.gather_labels[source.type](s.count, source.n, data, source.stride, order,
+            bad = run.table.gather_labels[source.type](s.count, &source.row, data, source.stride, order,
                                                        known - s.first, source.classes,
-                                                       <int32_t *> source.copy + s.first * source.n)
+                                                       <int32_t *> source.copy + s.first * source.row.n)
         else:
-            bad = run.table.gather[source.type](s.count, source.n, data, source.stride, order, known - s.first,
-                                                <char *> source.copy + s.first * source.n * run.table.itemsize)
+            bad = run.table.gather[source.type](s.count, &source.row, data, source.stride, order, known - s.first,
+                                                <char *> source.copy + s.first * source.row.n * run.table.itemsize)
         if bad >= 0:
             nn_note_bad(run, run.row + s.first + bad, op.variant)
 
@@ -138,18 +138,22 @@ def apply_rows(Table table, str kind, str name, p, target, Py_ssize_t rows, Py_s
 
 
 def apply_gather(Table table, str source, data, Py_ssize_t stride, Py_ssize_t rows, Py_ssize_t n, out, *, order=None,
-                 int64_t classes=0):
-    """Convert rows of `data` (bytes), `stride` bytes apart, into `out`; returns the first bad row, or −1."""
+                 int64_t classes=0, axes=None):
+    """Convert rows of `data` (bytes), `stride` bytes apart, into `out`; returns the first bad row, or −1.
+
+    `axes` says where the n elements of a row lie, as `Run.source` has it; by default one after another.
+    """
     cdef View vd = view(data), vo = view(out, None, True), vi
     cdef const int64_t *index = NULL
     cdef int which = SOURCES[source]
     cdef nn_index bad, known = rows
+    cdef nn_row row = row_of(n, which, axes)
     if order is not None:
         vi = view(order)
         index, known = <const int64_t *> vi.data, vi.size
     with nogil:
         if classes:
-            bad = table.c.gather_labels[which](rows, n, vd.data, stride, index, known, classes, <int32_t *> vo.data)
+            bad = table.c.gather_labels[which](rows, &row, vd.data, stride, index, known, classes, <int32_t *> vo.data)
         else:
-            bad = table.c.gather[which](rows, n, vd.data, stride, index, known, vo.data)
+            bad = table.c.gather[which](rows, &row, vd.data, stride, index, known, vo.data)
     return bad

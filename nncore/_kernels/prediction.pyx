@@ -8,7 +8,7 @@ from libc.stdint cimport int64_t
 from nncore._kernels.ledger cimport Ledger
 from nncore._kernels.run cimport Run
 from nncore._kernels.table cimport (
-    NN_BATCH_SOURCES, NN_BUFFER_input, NN_BUFFER_output, NN_BUFFER_workspace, NN_NONE_BAD, nn_claim, nn_core,
+    NN_BUFFER_input, NN_BUFFER_output, NN_BUFFER_workspace, NN_NONE_BAD, nn_claim, nn_core,
     nn_gate_end_read, nn_gate_read, nn_leave_core, nn_member, nn_note_bad, nn_region_threads, nn_run, nn_seconds,
     nn_source, nn_tiles_leave, nn_tiles_reset,
 )
@@ -115,7 +115,7 @@ cdef class Prediction(Run):
         mine.base[<int> NN_BUFFER_workspace] = self.r.base[<int> NN_BUFFER_workspace] + thread * self.workspace
         s = &mine.source[0]
         if not s.in_place:
-            s.copy = <char *> s.copy + thread * self.max_samples * s.n * size
+            s.copy = <char *> s.copy + thread * self.max_samples * s.row.n * size
         while not (self.deadline and nn_seconds() > self.deadline):
             row = self.r.row + nn_claim(self.r.tiles) * self.tile
             if row >= self.r.rows:
@@ -129,5 +129,5 @@ cdef class Prediction(Run):
             if pace != NULL and thread == 0:
                 pace[0] = min(pace[0], (nn_seconds() - began) / mine.samples)
             if mine.bad != NN_NONE_BAD:
-                nn_note_bad(&self.r, mine.bad // NN_BATCH_SOURCES, mine.bad % NN_BATCH_SOURCES)
+                nn_note_bad(&self.r, mine.bad, 0)
                 return

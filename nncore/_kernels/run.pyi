@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Self
 
 from typing_extensions import Buffer
@@ -38,6 +39,7 @@ class Run:
         stride: int = 0,
         type: int = 0,
         n: int = 0,
+        axes: Sequence[tuple[int, int]] | None = None,
         classes: int = 0,
         in_place: bool = False,
     ) -> None: ...

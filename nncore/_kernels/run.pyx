@@ -7,11 +7,11 @@ from libc.string cimport memset
 from nncore._kernels cimport dense, elementwise, loss, update
 from nncore._kernels.gate cimport Gate
 from nncore._kernels.table cimport (
-    NN_BATCH_SOURCES, NN_BUFFER_norms, NN_BUFFER_workspace, NN_CHUNK_ROWS, NN_NONE_BAD, NN_OPERATIONS, NN_OP_activate,
+    NN_BAD_PLACES, NN_BATCH_SOURCES, NN_BUFFER_norms, NN_BUFFER_workspace, NN_CHUNK_ROWS, NN_NONE_BAD, NN_OPERATIONS, NN_OP_activate,
     NN_OP_activate_backward, NN_OP_add, NN_OP_copy, NN_OP_dense_backward_input, NN_OP_dense_backward_weights,
     NN_OP_dense_forward, NN_OP_dropout, NN_OP_gather, NN_OP_loss, NN_OP_metric, NN_OP_multiply, NN_OP_norms,
     NN_OP_penalty, NN_OP_rescale, NN_OP_softmax, NN_OP_softmax_backward, NN_OP_update, Table, View, aligned, nn_chunk,
-    nn_member, nn_op, nn_rule, nn_run, nn_source, nn_tiles, share, view,
+    nn_member, nn_op, nn_rule, nn_run, nn_source, nn_tiles, row_of, share, view,
 )
 
 cdef share[<int> NN_OPERATIONS] SHARES
@@ -140,10 +140,11 @@ cdef class Run:
         self.r.sums = <double *> v.data
 
     def source(self, int which, owner, *, uint64_t address=0, int64_t stride=0, int64_t type=0, int64_t n=0,
-               int64_t classes=0, bint in_place=False):
+               axes=None, int64_t classes=0, bint in_place=False):
         """Let source `which` (0: x, 1: y, 2: sample weight) be the memory at `address`, which `owner` keeps alive.
 
-        Rows of `n` elements of SOURCES `type` lie `stride` bytes apart; `classes` > 0 makes them int32 labels;
+        Rows of `n` elements of SOURCES `type` lie `stride` bytes apart, the elements of each as `axes` says: up to three
+        (count, step in bytes), innermost last; None: one after another. `classes` > 0 makes them int32 labels;
         `in_place` says that operations may read the rows where they are. `address` 0 and n > 0: the caller fills
         `staging(which)` before each step; n = 0: absent.
         """
@@ -151,7 +152,8 @@ cdef class Run:
         cdef int64_t need = self.copies * self.max_samples * n * (4 if classes else self.r.table.itemsize)
         self.held["source", which] = owner
         s.data = <const char *> <size_t> address
-        s.stride, s.type, s.n, s.classes, s.in_place = stride, type, n, classes, in_place
+        s.stride, s.type, s.classes, s.in_place = stride, type, classes, in_place
+        s.row = row_of(n, <int> type, axes)
         if not in_place and need > self.copy_bytes[which]:
             free(s.copy)
             s.copy = NULL
@@ -162,7 +164,7 @@ cdef class Run:
     def staging(self, int which):
         """The memory that holds the batch of source `which` when the caller fills it."""
         cdef nn_source *s = &self.r.source[which]
-        cdef int64_t size = self.max_samples * s.n * (4 if s.classes else self.r.table.itemsize)
+        cdef int64_t size = self.max_samples * s.row.n * (4 if s.classes else self.r.table.itemsize)
         return (<char[:size]> <char *> s.copy) if size else None
 
     def begin(self, int64_t rows, int64_t batch, order=None, int64_t row=0):
@@ -186,7 +188,7 @@ cdef class Run:
         for i in range(NN_BATCH_SOURCES):
             self.held.pop(("source", i), None)
             self.r.source[i].data = NULL
-            self.r.source[i].n = 0
+            self.r.source[i].row.n = 0
         self.held.pop("order", None)
         self.r.order = NULL
         self.r.rows = self.r.row = 0
@@ -199,7 +201,7 @@ cdef class Run:
     @property
     def bad(self):
         """(source, row) of the first row of the pass that could not be converted."""
-        place, source = divmod(self.r.bad, NN_BATCH_SOURCES)
+        source, place = divmod(self.r.bad, NN_BAD_PLACES)
         return source, self.r.order[<int64_t> place] if self.r.order != NULL else place
 
     cdef void take_part(self, nn_run *run, int64_t first, int64_t last, nn_member *me) noexcept nogil:

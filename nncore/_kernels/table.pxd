@@ -46,6 +46,11 @@ cdef extern from "contract.h" nogil:
         void *grad
         void *prob
 
+    ctypedef struct nn_row:
+        nn_index n
+        nn_index *count
+        nn_index *step
+
     ctypedef struct nn_rule:
         double learning_rate, weight_decay, grad_scale, clip_value, momentum, beta_1, beta_2, rho, epsilon
         double nesterov, centered, step
@@ -54,9 +59,9 @@ cdef extern from "contract.h" nogil:
     ctypedef void (*nn_activate_backward)(nn_index, nn_index, const void *, nn_index, const void *, nn_index,
                                           void *, nn_index, double) noexcept nogil
     ctypedef void (*nn_update)(nn_index, void *, const void *, void **, const nn_rule *) noexcept nogil
-    ctypedef nn_index (*nn_gather)(nn_index, nn_index, const void *, nn_index, const int64_t *, nn_index,
+    ctypedef nn_index (*nn_gather)(nn_index, const nn_row *, const void *, nn_index, const int64_t *, nn_index,
                                    void *) noexcept nogil
-    ctypedef nn_index (*nn_gather_labels)(nn_index, nn_index, const void *, nn_index, const int64_t *, nn_index,
+    ctypedef nn_index (*nn_gather_labels)(nn_index, const nn_row *, const void *, nn_index, const int64_t *, nn_index,
                                           int64_t, int32_t *) noexcept nogil
     ctypedef double (*nn_rowwise)(const nn_loss *) noexcept nogil
     ctypedef void (*nn_function)(nn_index, const void *, void *) noexcept nogil
@@ -165,7 +170,8 @@ cdef extern from "program.h" nogil:
 
     ctypedef struct nn_source:
         const char *data
-        int64_t stride, type, n, classes, in_place
+        int64_t stride, type, classes, in_place
+        nn_row row
         void *copy
 
     ctypedef struct nn_chunk:
@@ -204,6 +210,7 @@ cdef extern from "program.h" nogil:
         nn_gate *gate
 
     int64_t NN_NONE_BAD
+    int64_t NN_BAD_PLACES
     void nn_note_bad(nn_run *, int64_t place, int64_t source)
     bint nn_take_tile(nn_run *, int64_t index, nn_member *, long count)
     void *nn_at(const nn_run *, const nn_op *, int)
@@ -253,5 +260,6 @@ cdef class View:
     cdef readonly Py_ssize_t size, itemsize
 
 
+cdef nn_row row_of(nn_index n, int type, axes)
 cdef View view(object array, Table table=*, bint writable=*)
 cdef void *aligned(size_t size) except NULL

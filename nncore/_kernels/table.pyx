@@ -46,6 +46,7 @@ METRICS = ids(nn_metric_names)
 METRIC_TARGETS = dict(zip(names(nn_metric_names), names(nn_metric_targets)))
 OPTIMIZERS = ids(nn_optimizer_names)
 SOURCES = ids(nn_source_names)
+SOURCE_BYTES = [int(name.strip("uintfloa")) // 8 for name in SOURCES]   # of an element, by type
 FUNCTIONS = ids(nn_function_names)
 OPERATIONS = ids(nn_operation_names)
 BUFFERS = ids(nn_buffer_names)
@@ -136,6 +137,21 @@ cdef View view(object array, Table table=None, bint writable=False):
     if table is not None and v.buffer.format[0] != (c'f' if table.c.itemsize == 4 else c'd'):
         raise TypeError(f"expected an array of {table.dtype}, got format {v.buffer.format.decode()!r}")
     return v
+
+
+cdef nn_row row_of(nn_index n, int type, axes):
+    """Where the n elements of a row lie: up to three (count, step in bytes), innermost last; None: one after another."""
+    cdef nn_row row
+    cdef int d
+    axes = axes if axes is not None else [(n, SOURCE_BYTES[type])]
+    axes = [(1, 0)] * (3 - len(axes)) + list(axes)
+    row.n = 1
+    for d in range(3):
+        row.count[d], row.step[d] = axes[d]
+        row.n *= row.count[d]
+    if row.n != n:
+        raise ValueError(f"axes: expected {n} elements, got {row.n}")
+    return row
 
 
 cdef void *aligned(size_t size) except NULL:

@@ -3,6 +3,7 @@
  * Row r of the batch is row index[r] of the data, which lies anywhere in a matrix larger than the caches, so
  * its lines are asked for some rows ahead, those of the next batch at the end of this one. Elements may be
  * misaligned (a field of a packed record).
+ * A row may be a view: a window of a series, an image with its axes exchanged, every second column.
  * Integers round to the nearest real. Only float64 → float32 can overflow: results are looked at a few rows at
  * a time, while they are in cache, and compared with their sources only where one is not finite.
  */
@@ -23,9 +24,33 @@ INLINE const char *row_of(const void *x, nn_index stride, const int64_t *index, 
 
 INLINE nn_index rows_ahead(nn_index bytes) { return 1 + AHEAD_BYTES / (bytes + 1); }
 
-INLINE void prefetch_row(const char *row, nn_index bytes) {
-    for (nn_index b = 0; b < bytes; b += LINE_BYTES) __builtin_prefetch(row + b);
-    __builtin_prefetch(row + bytes - 1);
+INLINE int contiguous(const nn_row *row, nn_index itemsize) {
+    return row->count[2] == row->n && row->step[2] == itemsize;
+}
+
+INLINE void prefetch_row(const char *x, const nn_row *row, nn_index itemsize) {
+    if (contiguous(row, itemsize)) {
+        const nn_index bytes = row->n * itemsize;
+        for (nn_index b = 0; b < bytes; b += LINE_BYTES) __builtin_prefetch(x + b);
+        __builtin_prefetch(x + bytes - 1);
+        return;
+    }
+    /* of each axis as many elements as lie on lines of their own */
+    nn_index skip[3];
+    for (int d = 0; d < 3; d++) {
+        const nn_index step = row->step[d] < 0 ? -row->step[d] : row->step[d];
+        skip[d] = step && step < LINE_BYTES ? LINE_BYTES / step : step ? 1 : row->count[d];
+    }
+    for (nn_index a = 0; a < row->count[0]; a += skip[0])
+        for (nn_index b = 0; b < row->count[1]; b += skip[1])
+            for (nn_index c = 0; c < row->count[2]; c += skip[2])
+                __builtin_prefetch(x + a * row->step[0] + b * row->step[1] + c * row->step[2]);
+}
+
+/* Where element j of a row lies. */
+INLINE nn_index offset_of(const nn_row *row, nn_index j) {
+    const nn_index c = j % row->count[2], ab = j / row->count[2];
+    return ab / row->count[1] * row->step[0] + ab % row->count[1] * row->step[1] + c * row->step[2];
 }
 
 typedef real vf_bytes __attribute__((vector_size(VECTOR_BYTES), aligned(1), may_alias));
@@ -37,35 +62,47 @@ INLINE void copy_row(nn_index n, const void *x, real *y) {
     if (j < n) store_some(y + j, n - j, load_some((const real *)x + j, n - j));
 }
 
-typedef void (*converter)(nn_index n, const void *row, real *y);
-typedef double (*element_of)(const void *row, nn_index j);
+typedef void (*converter)(nn_index n, const char *x, nn_index step, real *y);
+typedef double (*element_of)(const char *x);
 
-INLINE nn_index gather_rows(nn_index rows, nn_index n, const void *x, nn_index stride, const int64_t *index,
+INLINE void convert_view(const nn_row *row, const char *x, real *y, converter convert) {
+    for (nn_index a = 0; a < row->count[0]; a++)
+        for (nn_index b = 0; b < row->count[1]; b++, y += row->count[2])
+            convert(row->count[2], x + a * row->step[0] + b * row->step[1], row->step[2], y);
+}
+
+INLINE nn_index gather_rows(nn_index rows, const nn_row *row, const void *x, nn_index stride, const int64_t *index,
                             nn_index known, real *y, nn_index itemsize, converter convert, int may_overflow,
                             element_of element) {
-    const nn_index bytes = n * itemsize, ahead = rows_ahead(bytes), group = 1 + CHECKED / (n + 1);
+    const nn_index n = row->n, ahead = rows_ahead(n * itemsize), group = 1 + CHECKED / (n + 1);
+    const int whole = contiguous(row, itemsize);
     for (nn_index r = 0; r < rows; r++) {
-        if (index && r + ahead < known) prefetch_row(row_of(x, stride, index, r + ahead), bytes);
-        convert(n, row_of(x, stride, index, r), y + r * n);
+        const char *at = row_of(x, stride, index, r);
+        if (index && r + ahead < known) prefetch_row(row_of(x, stride, index, r + ahead), row, itemsize);
+        if (whole)
+            convert(n, at, itemsize, y + r * n);
+        else
+            convert_view(row, at, y + r * n, convert);
         if (may_overflow && (r % group == group - 1 || r == rows - 1)) {
             const nn_index first = r - r % group;
             if (any_nonfinite(1, (r + 1 - first) * n, y + first * n, 0))
                 for (nn_index i = first; i <= r; i++)
                     for (nn_index j = 0; j < n; j++)
-                        if (isinf(y[i * n + j]) && !isinf(element(row_of(x, stride, index, i), j))) return i;
+                        if (isinf(y[i * n + j]) && !isinf(element(row_of(x, stride, index, i) + offset_of(row, j))))
+                            return i;
         }
     }
     return -1;
 }
 
-INLINE nn_index gather_labels(nn_index rows, nn_index n, const void *x, nn_index stride, const int64_t *index,
+INLINE nn_index gather_labels(nn_index rows, const nn_row *row, const void *x, nn_index stride, const int64_t *index,
                               nn_index known, int64_t classes, int32_t *y, nn_index itemsize, element_of element) {
-    const nn_index bytes = n * itemsize, ahead = rows_ahead(bytes);
+    const nn_index n = row->n, ahead = rows_ahead(n * itemsize);
     const double end = classes < INT32_MAX ? (double)classes : 0x1p31;
     for (nn_index r = 0; r < rows; r++) {
-        if (index && r + ahead < known) prefetch_row(row_of(x, stride, index, r + ahead), bytes);
+        if (index && r + ahead < known) prefetch_row(row_of(x, stride, index, r + ahead), row, itemsize);
         for (nn_index j = 0; j < n; j++) {
-            const double label = element(row_of(x, stride, index, r), j); /* exact below 2⁵³ */
+            const double label = element(row_of(x, stride, index, r) + offset_of(row, j)); /* exact below 2⁵³ */
             if (!(label >= 0 && label < end && label == (double)(int32_t)label)) return r; /* nan fails */
             y[r * n + j] = (int32_t)label;
         }
@@ -75,24 +112,25 @@ INLINE nn_index gather_labels(nn_index rows, nn_index n, const void *x, nn_index
 
 #define IS_FLOATING(type) ((type)0.5 != 0)
 
-#define SOURCE(name, type)                                                                                         \
-    typedef type any_##name __attribute__((aligned(1), may_alias));                                                \
-    INLINE void convert_##name(nn_index n, const void *row, real *restrict y) {                                    \
-        const any_##name *restrict x = row;                                                                        \
-        if (IS_FLOATING(type) && sizeof(type) == sizeof(real))                                                     \
-            copy_row(n, row, y);                                                                                   \
-        else                                                                                                       \
-            for (nn_index j = 0; j < n; j++) y[j] = (real)x[j];                                                    \
-    }                                                                                                              \
-    INLINE double element_##name(const void *row, nn_index j) { return (double)((const any_##name *)row)[j]; }     \
-    static nn_index gather_##name(nn_index rows, nn_index n, const void *x, nn_index stride, const int64_t *index, \
-                                  nn_index known, void *y) {                                                       \
-        return gather_rows(rows, n, x, stride, index, known, y, sizeof(type), convert_##name,                             \
-                           IS_FLOATING(type) && sizeof(type) > sizeof(real), element_##name);                      \
-    }                                                                                                              \
-    static nn_index gather_labels_##name(nn_index rows, nn_index n, const void *x, nn_index stride,                \
-                                         const int64_t *index, nn_index known, int64_t classes, int32_t *y) {      \
-        return gather_labels(rows, n, x, stride, index, known, classes, y, sizeof(type), element_##name);                 \
+#define SOURCE(name, type)                                                                                            \
+    typedef type any_##name __attribute__((aligned(1), may_alias));                                                   \
+    INLINE void convert_##name(nn_index n, const char *x, nn_index step, real *restrict y) {                          \
+        if (step != sizeof(type))                                                                                     \
+            for (nn_index j = 0; j < n; j++) y[j] = (real) * (const any_##name *)(x + j * step);                      \
+        else if (IS_FLOATING(type) && sizeof(type) == sizeof(real))                                                   \
+            copy_row(n, x, y);                                                                                        \
+        else                                                                                                          \
+            for (nn_index j = 0; j < n; j++) y[j] = (real)((const any_##name *)x)[j];                                 \
+    }                                                                                                                 \
+    INLINE double element_##name(const char *x) { return (double)*(const any_##name *)x; }                            \
+    static nn_index gather_##name(nn_index rows, const nn_row *row, const void *x, nn_index stride,                   \
+                                  const int64_t *index, nn_index known, void *y) {                                    \
+        return gather_rows(rows, row, x, stride, index, known, y, sizeof(type), convert_##name,                       \
+                           IS_FLOATING(type) && sizeof(type) > sizeof(real), element_##name);                         \
+    }                                                                                                                 \
+    static nn_index gather_labels_##name(nn_index rows, const nn_row *row, const void *x, nn_index stride,            \
+                                         const int64_t *index, nn_index known, int64_t classes, int32_t *y) {         \
+        return gather_labels(rows, row, x, stride, index, known, classes, y, sizeof(type), element_##name);           \
     }
 #include "../kernels.def"
 
