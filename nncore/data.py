@@ -50,7 +50,7 @@ def as_array(data: Any, argument: str) -> Array:
 
 
 #: What the engine can read: native dtypes; one of the other byte order equals none of them.
-TYPES = {np.dtype(name): number for name, number in SOURCES.items()}
+TYPES = {np.dtype(name): number for name, number in SOURCES.items()} | {np.dtype(np.bool_): SOURCES["uint8"]}
 
 
 AXES = 3  # of a row, as the engine reads it
@@ -90,27 +90,19 @@ class Source:
         self.array, self.argument, self.dtype, self.classes = array, argument, dtype, classes
         self.rows = len(array)
         self.n = math.prod(array.shape[1:])
-        self.axes = merged_axes(array)
-        dtype_read = np.dtype(np.uint8) if array.dtype == np.bool_ else array.dtype
-        self.type = TYPES.get(dtype_read, -1) if len(self.axes) <= AXES else -1
+        flags = array.flags
+        whole = flags.c_contiguous
+        self.axes = None if whole else merged_axes(array)
+        self.type = TYPES.get(array.dtype, -1) if self.axes is None or len(self.axes) <= AXES else -1
         self.direct = self.type >= 0
         self.stride = array.strides[0]
-        self.address = array.__array_interface__["data"][0]
-        self.in_place = (
-            self.direct
-            and self.axes == [(self.n, dtype.itemsize)]
-            and not classes
-            and array.dtype == dtype
-            and bool(array.flags.aligned)
-            and (self.rows < 2 or self.stride == self.n * dtype.itemsize)
-        )
+        self.in_place = bool(self.direct and whole and not classes and array.dtype == dtype and flags.aligned)
 
     def attach(self, run: Any, which: int, shuffled: bool) -> None:
         """Make this source `which` of a run (0: x, 1: y, 2: weight)."""
         run.source(
             which,
-            self.array,
-            address=self.address if self.direct else 0,
+            self.array if self.direct else None,
             stride=self.stride,
             type=max(self.type, 0),
             n=self.n,

@@ -33,9 +33,8 @@ class Run:
     def source(
         self,
         which: int,
-        owner: object,
+        array: _Array | None,
         *,
-        address: int = 0,
         stride: int = 0,
         type: int = 0,
         n: int = 0,

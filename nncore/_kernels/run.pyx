@@ -1,5 +1,6 @@
 """What every run of a program has: its memory, its bindings, and the shares of its operations."""
 
+from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
@@ -139,19 +140,24 @@ cdef class Run:
         self.held["sums"] = v
         self.r.sums = <double *> v.data
 
-    def source(self, int which, owner, *, uint64_t address=0, int64_t stride=0, int64_t type=0, int64_t n=0,
-               axes=None, int64_t classes=0, bint in_place=False):
-        """Let source `which` (0: x, 1: y, 2: sample weight) be the memory at `address`, which `owner` keeps alive.
+    def source(self, int which, array, *, int64_t stride=0, int64_t type=0, int64_t n=0, axes=None, int64_t classes=0,
+               bint in_place=False):
+        """Let source `which` (0: x, 1: y, 2: sample weight) be `array`, which is held.
 
         Rows of `n` elements of SOURCES `type` lie `stride` bytes apart, the elements of each as `axes` says: up to three
         (count, step in bytes), innermost last; None: one after another. `classes` > 0 makes them int32 labels;
-        `in_place` says that operations may read the rows where they are. `address` 0 and n > 0: the caller fills
-        `staging(which)` before each step; n = 0: absent.
+        `in_place` says that operations may read the rows where they are. Where `array` is None and n > 0, the caller
+        fills `staging(which)` before each step; n = 0: absent.
         """
         cdef nn_source *s = &self.r.source[which]
         cdef int64_t need = self.copies * self.max_samples * n * (4 if classes else self.r.table.itemsize)
-        self.held["source", which] = owner
-        s.data = <const char *> <size_t> address
+        cdef Py_buffer memory
+        self.held["source", which] = array
+        s.data = NULL
+        if array is not None:
+            PyObject_GetBuffer(array, &memory, PyBUF_STRIDES)
+            s.data = <const char *> memory.buf
+            PyBuffer_Release(&memory)
         s.stride, s.type, s.classes, s.in_place = stride, type, classes, in_place
         s.row = row_of(n, <int> type, axes)
         if not in_place and need > self.copy_bytes[which]:
