@@ -24,7 +24,7 @@ import machine
 import report
 from nets import NETS
 
-SECTIONS = ("training", "prediction", "products", "details", "quality", "targets")
+SECTIONS = ("training", "prediction", "products", "details", "calls", "quality", "targets")
 RESULTS = Path(__file__).parent / "results"
 QUICK = {"rounds": 3, "seconds": 3.0, "seeds": 2}  # what --quick changes
 

@@ -13,6 +13,7 @@ TITLES = {
     "prediction": "Prediction, µs: median (minimum)",
     "products": "Product M, K, N, GFLOP/s: median (best)",
     "details": "Details of nncore: median (minimum)",
+    "calls": "What a call of nncore costs: median (minimum)",
 }
 UNITS = {"µs": 1e6, "ms": 1e3, "MB": 1e-6, "": 1.0}  # in one second, or byte; GFLOP/s need the FLOPs
 OURS = "nncore"
@@ -105,7 +106,7 @@ def share_of_peak(seconds: float, flops: float, candidate: str, about: dict[str,
 def details(title: str, cases: Sequence[dict[str, Any]]) -> str:
     """A line per candidate: they differ from case to case."""
     rows = [
-        [f"{case['name']}: {name}", cell(times, case["unit"], case["flops"]), case["unit"]]
+        [f"{case['name']}: {name}".removesuffix(": "), cell(times, case["unit"], case["flops"]), case["unit"]]
         for case in cases
         for name, times in case["times"].items()
     ]
@@ -172,7 +173,8 @@ def markdown(results: dict[str, Any]) -> str:
         for name, cases in run["sections"].items():
             if cases:
                 title = TITLES[name]
-                parts.append(details(title, cases) if name == "details" else section(title, cases, run["machine"]))
+                plain = name in ("details", "calls")
+                parts.append(details(title, cases) if plain else section(title, cases, run["machine"]))
         if run["skipped"]:
             parts.append("\n".join(f"- skipped: {note}" for note in run["skipped"]))
     if results["quality"]:
