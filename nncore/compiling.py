@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,10 +62,10 @@ class Graph:
 
 def name_layers(layers: Sequence[Layer]) -> None:
     """Name the nameless after their class, numbered from the second on; ValueError where a name comes twice."""
-    taken = [layer.name for layer in layers if layer.name is not None]
-    twice = {name for name in taken if taken.count(name) > 1}
+    taken = Counter(layer.name for layer in layers if layer.name is not None)
+    twice = sorted(name for name, count in taken.items() if count > 1)
     if twice:
-        raise ValueError(f"name: expected a name of its own for each layer, got {sorted(twice)} more than once")
+        raise ValueError(f"name: expected a name of its own for each layer, got {twice} more than once")
     counts: dict[str, int] = {}
     for layer in layers:
         while layer.name is None:
@@ -149,7 +150,13 @@ def prediction(graph: Graph, max_samples: int) -> Program:
 
 
 def step(graph: Graph, goal: Objective, *, training: bool, weighted: bool, max_samples: int) -> Program:
-    """The program of a training step, or of the evaluation of a batch.
+    """The program of a training step, or of the evaluation of a batch; raises what `emit_step` raises."""
+    b, y = emit_step(graph, goal, training=training, weighted=weighted)
+    return b.finish(y, max_samples, graph.state.values.nbytes)
+
+
+def emit_step(graph: Graph, goal: Objective, *, training: bool, weighted: bool) -> tuple[Builder, Tensor]:
+    """The operations of a step, still to be fused and placed, and the output: enough to see that all fits.
 
     Raises
     ------
@@ -176,7 +183,8 @@ def step(graph: Graph, goal: Objective, *, training: bool, weighted: bool, max_s
         b.penalty()
     if training:
         b.optimize(goal.optimizer.kernel, bool(goal.optimizer.clipnorm or goal.optimizer.global_clipnorm))
-    return b.finish(y, max_samples, state.values.nbytes)
+    b.play_backward()
+    return b, y
 
 
 def metric_names(goal: Objective) -> list[str]:
@@ -186,10 +194,11 @@ def metric_names(goal: Objective) -> list[str]:
 
 
 def logs_of(program: Program, sums: np.ndarray[Any, Any]) -> dict[str, float]:
-    """Loss (with penalties) and metrics from the sums of a pass."""
+    """Loss (with penalties) and metrics from the sums of a pass; a mean over a weight of 0 is 0, as in Keras."""
     logs: dict[str, float] = {}
-    with np.errstate(invalid="ignore", divide="ignore"):
-        means = sums[:, 0] / sums[:, 1]
+    values, weights = sums.T
+    with np.errstate(invalid="ignore"):
+        means = np.divide(values, weights, out=0 * values, where=weights != 0)  # what is not finite is so shown
     for i, entry in enumerate(program.sums):
         if entry.kind == "penalty":
             logs["loss"] += float(means[i])

@@ -1,10 +1,12 @@
 """Joining operations: an activation to the product that feeds it, its derivative to the product that makes its dX.
 
-The loss joins its softmax or sigmoid when it is emitted (`Builder.detach_last`).
+What may be joined is decided by which operation makes a tensor and by how many touch it, counted once: the time is
+linear in the number of operations. The loss joins its softmax or sigmoid when it is emitted (`Builder.detach_last`).
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from nncore._kernels.table import ACTIVATION_KEPT, ACTIVATIONS
@@ -15,41 +17,46 @@ if TYPE_CHECKING:
 KEPT = {ACTIVATIONS[name]: kept for name, kept in ACTIVATION_KEPT.items()}
 
 
-def fuse(forward: list[Op], backward: list[Op], keep: Tensor) -> None:
-    """Fuse in place; the memory of `keep` stays what it is."""
-    for op in [op for op in forward if op.kind == "activate"]:
-        fuse_forward(op, forward, backward, keep)
-    for op in [op for op in backward if op.kind == "activate_backward"]:
-        fuse_backward(op, backward)
+def fuse(forward: list[Op], backward: list[Op], keep: Tensor) -> tuple[list[Op], list[Op]]:
+    """Both sections with what can be joined joined; the memory of `keep` stays what it is."""
+    touched = Counter(root for op in (*forward, *backward) for root in op.roots())  # by how many operations
+    return fuse_forward(forward, backward, touched, keep), fuse_backward(backward, touched)
 
 
-def fuse_forward(op: Op, forward: list[Op], backward: list[Op], keep: Tensor) -> None:
+def fuse_forward(forward: list[Op], backward: list[Op], touched: Counter[int], keep: Tensor) -> list[Op]:
     """Y = f(X W + b) in one product, where nothing else reads Z (its own derivative may)."""
-    z, y = op.operands
-    product = next((p for p in forward if p.kind == "dense_forward" and p.operands[3] is z), None)
-    if product is not None and product.variant != ACTIVATIONS["linear"]:
-        return  # z is the output of another activation, which this product has taken already
-    readers = [p for p in forward + backward if p is not product and p is not op and p.touches(z)]
-    own = [p for p in readers if p.kind == "activate_backward" and p.operands[0] is z]
-    if product is None or len(own) != len(readers) or z is keep.root:
-        return
-    product.variant, product.param = op.variant, op.param
-    product.cost += op.cost
-    product.operands[3] = y
-    product.operands[4] = z if KEPT[op.variant] == "Z" and own else None
-    forward.remove(op)
+    products = {id(op.operands[3]): op for op in forward if op.kind == "dense_forward"}
+    derivatives = Counter(id(op.operands[0]) for op in backward if op.kind == "activate_backward")  # that read Z
+    left = []
+    for op in forward:
+        z = op.operands[0]
+        product = products.get(id(z)) if op.kind == "activate" else None
+        own = derivatives[id(z)]
+        if product is None or touched[id(z)] != 2 + own or z is keep.root:
+            left.append(op)
+            continue
+        take(product, op)
+        product.operands[3] = op.operands[1]
+        product.operands[4] = z if KEPT[op.variant] == "Z" and own else None
+    return left
 
 
-def fuse_backward(op: Op, backward: list[Op]) -> None:
+def fuse_backward(backward: list[Op], touched: Counter[int]) -> list[Op]:
     """dZ = (dY' Wᵀ) ⊙ f′(kept) in one product, where the product alone makes dY and nothing else reads it."""
-    kept, dy, dz = op.operands
-    touching = [p for p in backward if p is not op and p.touches(dy)]
-    if len(touching) != 1 or touching[0].kind != "dense_backward_input" or touching[0].operands[3] is not dy:
-        return
-    product = touching[0]
-    if product.operands[2] is not None:
-        return  # it has taken the derivative of the activation above already
+    products = {id(op.operands[3]): op for op in backward if op.kind == "dense_backward_input"}
+    left = []
+    for op in backward:
+        dy = op.operands[1]
+        product = products.get(id(dy)) if op.kind == "activate_backward" else None
+        if product is None or touched[id(dy)] != 2:
+            left.append(op)
+            continue
+        take(product, op)
+        product.operands[2], product.operands[3] = op.operands[0], op.operands[2]
+    return left
+
+
+def take(product: Op, op: Op) -> None:
+    """Let `product` do what the elementwise `op` does."""
     product.variant, product.param = op.variant, op.param
     product.cost += op.cost
-    product.operands[2], product.operands[3] = kept, dz
-    backward.remove(op)

@@ -138,7 +138,7 @@ class Model(Structure):
                 p.trainable = layer.trainable
         try:
             if goal.loss is not None:
-                compiling.step(graph, goal, training=True, weighted=False, max_samples=1)
+                compiling.emit_step(graph, goal, training=True, weighted=False)
         except BaseException:
             state.packed = packed
             for p, trainable in zip(state.parameters, trained, strict=True):
@@ -454,7 +454,7 @@ class Sequential(Model):
     def add(self, layer: Any) -> None:
         """Put a layer on top."""
         before = list(self._stack)
-        self._append(layer)
+        self._append(layer, {id(other) for other in before})
         stack, self._stack = self._stack, before
         self._change(stack)
 

@@ -11,14 +11,18 @@ if TYPE_CHECKING:
     from nncore.graph import Shape
     from nncore.state import Parameter
 
+OPERANDS = 6  # of an operation, at most
+
 #: Which operands an operation writes; it reads the others (`both`: it reads these as well).
 WRITES: dict[str, tuple[int, ...]] = {
     "gather": (0,), "dense_forward": (3, 4), "dense_backward_input": (3,), "dense_backward_weights": (2, 3),
     "activate": (1,), "activate_backward": (2,), "softmax": (1,), "softmax_backward": (2,), "dropout": (1,),
     "rescale": (1,), "add": (2,), "multiply": (2,), "copy": (1,), "loss": (3, 4), "metric": (), "penalty": (1,),
-    "norms": (1,), "update": (0, 2, 3, 4),
+    "norms": (1,), "update": (0, 1, 2, 3, 4),
 }  # fmt: skip
-BOTH = {"penalty": (1,), "update": (0, 2, 3, 4)}
+BOTH = {"penalty": (1,), "update": (0, 1, 2, 3, 4)}
+READS = {kind: tuple(i for i in range(OPERANDS) if i not in set(written) - set(BOTH.get(kind, ())))
+         for kind, written in WRITES.items()}  # fmt: skip
 
 
 @dataclass(eq=False)
@@ -31,6 +35,10 @@ class Tensor:
         Whether anything that learns comes before it.
     buffer : str
         Where it lives: "workspace", or a buffer of the batch.
+    alias_of : Tensor, optional
+        What it is a part of; given an alias, this becomes the tensor that owns the memory.
+    offset : int
+        Of an alias: its first element in what it is a part of. Otherwise its first byte, once it is placed.
     """
 
     shape: Shape
@@ -40,10 +48,15 @@ class Tensor:
     labels: bool = False
     offset: int = 0
 
+    def __post_init__(self) -> None:
+        if self.alias_of is not None and self.alias_of.alias_of is not None:
+            self.offset += self.alias_of.offset
+            self.alias_of = self.alias_of.alias_of
+
     @property
     def root(self) -> Tensor:
         """Whose memory this is: its own, or that of the tensor it is a reshape of."""
-        return self.alias_of.root if self.alias_of else self
+        return self if self.alias_of is None else self.alias_of
 
     @property
     def size(self) -> int:
@@ -86,10 +99,8 @@ class Op:
 
     def reads(self) -> Iterator[Operand]:
         """Operands it reads."""
-        hidden = set(WRITES[self.kind]) - set(BOTH.get(self.kind, ()))
-        return (o for i, o in enumerate(self.operands) if i not in hidden)
+        return (self.operands[i] for i in READS[self.kind] if i < len(self.operands))
 
-    def touches(self, tensor: Operand) -> bool:
-        """Whether it reads or writes the memory of `tensor`."""
-        assert isinstance(tensor, Tensor)
-        return any(isinstance(o, Tensor) and o.root is tensor.root for o in self.operands)
+    def roots(self) -> dict[int, Tensor]:
+        """The tensors whose memory it reads or writes, by id."""
+        return {id(o.root): o.root for o in self.operands if isinstance(o, Tensor)}

@@ -12,6 +12,7 @@ from nncore.locks import Lock
 from nncore.state import ALIGNMENT, Array, Parameter, aligned_zeros
 
 if TYPE_CHECKING:
+    from nncore._kernels.gate import Gate
     from nncore._kernels.table import Table
     from nncore.state import State
 
@@ -24,17 +25,21 @@ class Packed:
 
     Parameters
     ----------
-    state : State
+    values : ndarray
+        All weights of a `State`. That holds these copies, so they do not hold it.
+    gate : Gate
+        Before these weights.
     table : Table
     precision : {"high", "medium"}
     """
 
-    def __init__(self, state: State, table: Table, precision: str) -> None:
-        self.state, self.table, self.precision = state, table, precision
+    def __init__(self, values: Array, gate: Gate, table: Table, precision: str) -> None:
+        self.values, self.gate, self.table, self.precision = values, gate, table, precision
         self.places: dict[tuple[str, bool], tuple[int, Parameter]] = {}  # (path, transposed) → first byte
         self.size = 0
         self.buffer: Array | None = None
-        self.version = -1  # of the weights, when copies were made of them
+        self.written = 0  # counts what was written to the weights, updates excepted
+        self.version = -1  # that count, when copies were made of them
         self.lock = Lock()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -44,7 +49,7 @@ class Packed:
     @property
     def stale(self) -> bool:
         """Whether weights were written since then."""
-        return self.version != self.state.version
+        return self.version != self.written
 
     def place(self, kernel: Parameter, transposed: bool) -> int | None:
         """First byte of the copy for X W or, transposed, dY Wᵀ; None where products read W itself."""
@@ -74,13 +79,13 @@ class Packed:
     def refresh(self) -> None:
         """Make all copies anew; weights that are written meanwhile leave them stale."""
         memory = self.memory()
-        with self.state.gate.reading(), self.lock():
+        with self.gate.reading(), self.lock():
             if not self.stale:
                 return  # another thread has been here
-            version = self.state.version
+            version = self.written
             for (_, transposed), (place, kernel) in self.places.items():
                 inputs, outputs = kernel.shape
-                w = self.state.view(kernel)
+                w = kernel.within(self.values)
                 dense.pack(self.table, self.precision, transposed, inputs, outputs, w, memory, place)
             self.version = version
 
@@ -89,4 +94,4 @@ def packed_weights(state: State, precision: str) -> Packed | None:
     """What a model needs for a precision; None where its products are the most precise ones anyway."""
     table = runtime.kernels(state.dtype.name)
     same = table.arithmetic(precision) == table.arithmetic("highest")
-    return None if same else Packed(state, table, precision)
+    return None if same else Packed(state.values, state.gate, table, precision)

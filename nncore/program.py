@@ -47,6 +47,11 @@ class Program:
     cost: int  # FLOPs per sample
 
 
+#: What emits the backward pass of an operation, from the gradient of what it makes, to the builder it is given: if it
+#: held that itself, the two would keep one another, and a model's weights, until the garbage collector comes.
+Backward = Callable[["Builder", "Tensor"], None]
+
+
 @dataclass
 class Builder:
     """Collects the operations of a program.
@@ -69,7 +74,7 @@ class Builder:
     penalties: list[Op] = field(default_factory=list)  # at the end of the backward section: they add to gradients
     update: list[Op] = field(default_factory=list)
     sums: list[Sum] = field(default_factory=list)
-    tape: list[tuple[Tensor, Op | None, Callable[[Tensor], None]]] = field(default_factory=list)
+    tape: list[tuple[Tensor, Op | None, Backward]] = field(default_factory=list)
     gradients: dict[int, Tensor] = field(default_factory=dict)  # by id of the tensor
     layer_ids: int = 0
 
@@ -91,12 +96,12 @@ class Builder:
         if self.packed:
             sizes["precision"] = PRECISIONS[self.packed.precision]
 
-        def backward(dz: Tensor) -> None:
+        def backward(to: Builder, dz: Tensor) -> None:
             if kernel.trainable:
                 db = Whole("gradients", bias) if bias else None
-                self.backward.append(Op("dense_backward_weights", [x, dz, Whole("gradients", kernel), db], **sizes))
-            self.send(
-                x, lambda dx: Op("dense_backward_input", [dz, W, None, dx, None, self.copy_of(kernel, True)], **sizes)
+                to.backward.append(Op("dense_backward_weights", [x, dz, Whole("gradients", kernel), db], **sizes))
+            to.send(
+                x, lambda dx: Op("dense_backward_input", [dz, W, None, dx, None, to.copy_of(kernel, True)], **sizes)
             )
 
         operands: list[Operand] = [x, W, b, z, None, self.copy_of(kernel, False)]
@@ -118,7 +123,7 @@ class Builder:
             self.record(
                 y,
                 Op("softmax", [z, y], **sizes),
-                lambda dy: self.send(z, lambda dz: Op("softmax_backward", [y, dy, dz], **sizes)),
+                lambda to, dy: to.send(z, lambda dz: Op("softmax_backward", [y, dy, dz], **sizes)),
             )
             return y
         kept = y if ACTIVATION_KEPT[activation.kernel] == "Y" else z
@@ -131,7 +136,7 @@ class Builder:
         self.record(
             y,
             Op("activate", [z, y], **settings),
-            lambda dy: self.send(z, lambda dz: Op("activate_backward", [kept, dy, dz], **settings)),
+            lambda to, dy: to.send(z, lambda dz: Op("activate_backward", [kept, dy, dz], **settings)),
         )
         return y
 
@@ -146,7 +151,7 @@ class Builder:
         self.record(
             y,
             Op("dropout", [x, y], **settings),
-            lambda dy: self.send(x, lambda dx: Op("dropout", [dy, dx], **settings)),
+            lambda to, dy: to.send(x, lambda dx: Op("dropout", [dy, dx], **settings)),
         )
         return y
 
@@ -157,7 +162,7 @@ class Builder:
         self.record(
             y,
             Op("rescale", [x, y], param=(scale, offset), **sizes),
-            lambda dy: self.send(x, lambda dx: Op("rescale", [dy, dx], param=(scale, 0.0), **sizes)),
+            lambda to, dy: to.send(x, lambda dx: Op("rescale", [dy, dx], param=(scale, 0.0), **sizes)),
         )
         return y
 
@@ -165,9 +170,9 @@ class Builder:
         """Y = A + B; backward: dA = dB = dY."""
         y = Tensor(a.shape, a.differentiable or b.differentiable)
 
-        def backward(dy: Tensor) -> None:
+        def backward(to: Builder, dy: Tensor) -> None:
             for x in (a, b):
-                self.send(x, lambda dx: Op("rescale", [dy, dx], n=dy.size, param=(1.0, 0.0), cost=dy.size))
+                to.send(x, lambda dx: Op("rescale", [dy, dx], n=dy.size, param=(1.0, 0.0), cost=dy.size))
 
         self.record(y, Op("add", [a, b, y], n=y.size, cost=y.size), backward)
         return y
@@ -176,9 +181,9 @@ class Builder:
         """Y = A ⊙ B; backward: dA = dY ⊙ B, dB = dY ⊙ A."""
         y = Tensor(a.shape, a.differentiable or b.differentiable)
 
-        def backward(dy: Tensor) -> None:
-            self.send(a, lambda da: Op("multiply", [dy, b, da], n=dy.size, cost=dy.size))
-            self.send(b, lambda db: Op("multiply", [dy, a, db], n=dy.size, cost=dy.size))
+        def backward(to: Builder, dy: Tensor) -> None:
+            to.send(a, lambda da: Op("multiply", [dy, b, da], n=dy.size, cost=dy.size))
+            to.send(b, lambda db: Op("multiply", [dy, a, db], n=dy.size, cost=dy.size))
 
         self.record(y, Op("multiply", [a, b, y], n=y.size, cost=y.size), backward)
         return y
@@ -193,9 +198,11 @@ class Builder:
             whole = Tensor((y.size - first,), alias_of=y, offset=first)  # y from its column `first` on
             sizes: dict[str, Any] = {"factor": rows, "n": n, "cost": part.size}
 
-            def backward(dy: Tensor, part: Tensor = part, first: int = first, sizes: Any = sizes, n: int = n) -> None:
+            def backward(
+                to: Builder, dy: Tensor, part: Tensor = part, first: int = first, sizes: Any = sizes, n: int = n
+            ) -> None:
                 columns = Tensor((y.size - first,), alias_of=dy, offset=first)
-                self.send(part, lambda dx: Op("copy", [columns, dx], k=width, ld=n, **sizes))
+                to.send(part, lambda dx: Op("copy", [columns, dx], k=width, ld=n, **sizes))
 
             self.record(y, Op("copy", [part, whole], k=n, ld=width, **sizes), backward)
             first += n
@@ -205,19 +212,19 @@ class Builder:
         """The same elements in another shape: no operation."""
         y = Tensor(shape, x.differentiable, x.buffer, alias_of=x)
 
-        def backward(dy: Tensor) -> None:
+        def backward(to: Builder, dy: Tensor) -> None:
             dx = Tensor(x.shape, alias_of=dy)
-            if id(x) not in self.gradients:
-                self.gradients[id(x)] = dx
+            if id(x) not in to.gradients:
+                to.gradients[id(x)] = dx
             else:
-                self.send(x, lambda out: Op("rescale", [dx, out], n=x.size, param=(1.0, 0.0), cost=x.size))
+                to.send(x, lambda out: Op("rescale", [dx, out], n=x.size, param=(1.0, 0.0), cost=x.size))
 
         self.tape.append((y, None, backward))
         return y
 
     # -- the tape --------------------------------------------------------------------------------------------------
 
-    def record(self, y: Tensor, op: Op, backward: Callable[[Tensor], None]) -> None:
+    def record(self, y: Tensor, op: Op, backward: Backward) -> None:
         """Append a forward operation that makes `y`, and what its backward pass emits from dy."""
         self.forward.append(op)
         if y.differentiable:
@@ -237,7 +244,7 @@ class Builder:
         """Emit the backward pass, from the gradients known so far."""
         for y, _, backward in reversed(self.tape):
             if id(y) in self.gradients:
-                backward(self.gradients[id(y)])
+                backward(self, self.gradients[id(y)])
 
     # -- loss, metrics, update -------------------------------------------------------------------------------------
 
@@ -307,7 +314,7 @@ class Builder:
     # -- the program -----------------------------------------------------------------------------------------------
 
     def finish(self, output: Tensor, max_samples: int, layout_bytes: int) -> Program:
-        """Fuse, plan and encode.
+        """Fuse, plan and encode what was emitted, the backward pass included.
 
         Parameters
         ----------
@@ -318,9 +325,8 @@ class Builder:
         layout_bytes : int
             Size of the parameters' buffer.
         """
-        self.play_backward()
-        fuse(self.forward, self.backward, keep=output)
-        ops = self.forward + self.backward + self.penalties + self.update
+        forward, backward = fuse(self.forward, self.backward, keep=output)
+        ops = forward + backward + self.penalties + self.update
         update_at = len(ops) - len(self.update)
         workspace = plan(ops, max_samples, self.itemsize, output)
         place_barriers(ops, update_at, max_samples, self.itemsize, layout_bytes)

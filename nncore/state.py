@@ -70,6 +70,10 @@ class Parameter:
         """One past its last element in the flat buffer."""
         return self.offset + self.size
 
+    def within(self, flat: Array) -> Array:
+        """Its elements, in its shape, within an array of the layout of all parameters."""
+        return flat[self.offset : self.end].reshape(self.shape)
+
 
 def aligned_zeros(n: int, dtype: Any) -> Array:
     """A zeroed vector that starts on a page, as all do that an update walks side by side.
@@ -120,6 +124,8 @@ class State:
                 yield
             finally:
                 self.version += 1
+                if self.packed:
+                    self.packed.written += 1
 
     def initialize(self, rng: np.random.Generator) -> None:
         """Draw all initial values, in the order of the parameters."""
@@ -129,7 +135,7 @@ class State:
 
     def view(self, p: Parameter, flat: Array | None = None) -> Array:
         """The elements of `p`, in its shape, within `flat` (default: the values)."""
-        return (self.values if flat is None else flat)[p.offset : p.end].reshape(p.shape)
+        return p.within(self.values if flat is None else flat)
 
     def like(self) -> Array:
         """A zeroed array of the same layout: gradients, or a slot of an optimizer."""
@@ -146,19 +152,21 @@ class State:
             Parameters whose path contains one of these take no weight decay.
         """
         runs: list[list[Any]] = []  # [offset, end, *settings], in the order of CHUNK
+        gap = False  # whether frozen elements lie between the last run and the next parameter
         for i, p in enumerate(self.parameters):
             if not p.trainable or not p.size:
+                gap |= p.size > 0
                 continue
             r = p.regularizer
             settings: list[Any] = [i if per_parameter_norm else 0, r.l1 if r else 0.0, r.l2 if r else 0.0]
             settings.append(0.0 if any(name in p.path for name in excluded) else 1.0)
             copies = self.packed.copies(p) if self.packed else (-1, -1)
             settings += [*(p.shape if max(copies) >= 0 else (0, 0)), copies]
-            gap = runs and any(runs[-1][1] <= q.offset < p.offset and q.size for q in self.parameters)
             if runs and runs[-1][2:] == settings and not gap:
                 runs[-1][1] = p.end
             else:
                 runs.append([p.offset, p.end, *settings])
+            gap = False
         pieces = []
         for offset, end, *settings, inputs, outputs, copies in runs:
             rows = max(PACK_ROWS, CHUNK_ELEMENTS // max(1, outputs) // PACK_ROWS * PACK_ROWS)

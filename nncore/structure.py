@@ -45,13 +45,14 @@ class Structure:
             return
         if layers is not None and not isinstance(layers, (list, tuple)):
             raise TypeError(f"layers: expected a list of layers, or inputs and outputs, got {type(layers).__name__}")
+        held: set[int] = set()
         for layer in layers or []:
-            self._append(layer)
+            self._append(layer, held)
         if self._input is not None and self._stack:
             self.build(self._input.shape)
 
-    def _append(self, layer: Any) -> None:
-        """Put a layer, or first of all an Input, on top of the stack."""
+    def _append(self, layer: Any, held: set[int]) -> None:
+        """Put a layer, or first of all an Input, on top of the stack, whose layers' ids are `held`."""
         if isinstance(layer, Symbol) and layer.layer is None and not self._stack and self._input is None:
             self._input = layer
             return
@@ -59,9 +60,10 @@ class Structure:
             raise TypeError(f"layers: expected Layer objects, got {layer!r}. For example nncore.Dense(10)")
         if layer.takes_many:
             raise ValueError(f"layers: {type(layer).__name__} joins several inputs; use Model(inputs, outputs)")
-        if any(layer is other for other in self._stack) or layer.input_shapes is not None:
+        if id(layer) in held or layer.input_shapes is not None:
             raise ValueError(f"layers: {layer.name or type(layer).__name__} is in a model already; make a new layer")
         self._stack.append(layer)
+        held.add(id(layer))
 
     def _reset(self) -> None:
         """Forget what was compiled for the structure so far."""

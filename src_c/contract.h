@@ -146,7 +146,7 @@ typedef struct nn_table {
 
     /* reductions */
     void (*column_sums)(nn_index rows, nn_index cols, const void *x, nn_index ldx, void *y, int *nonfinite); /* y_j = Σ_i x_ij, order: rows */
-    double (*sum_squares)(nn_index n, const void *x);                                         /* order: n */
+    double (*sum_squares)(nn_index n, const void *x, double *unit);  /* returns Σ (x / unit)², order: n; unit: see reduce.h */
     double (*regularize)(nn_index n, double l1, double l2, const void *w, void *g);           /* g += l1 sign(w) + 2 l2 w (g may be NULL); returns l1 Σ|w| + l2 Σ w² */
 
     nn_rowwise loss[NN_LOSSES];     /* returns Σ_i weight_i loss_i, in float64, order: rows */

@@ -84,7 +84,7 @@ cdef class Run:
         self.r.scratch_bytes = <int64_t> table.c.gemm_scratch
         self.r.tiles = <nn_tiles *> aligned(max(1, self.n_ops) * threads * sizeof(nn_tiles))
         self.r.scratch = <char *> aligned(threads * self.r.scratch_bytes)
-        self.r.base[<int> NN_BUFFER_norms] = <char *> aligned(self.r.n_chunks * sizeof(double))
+        self.r.base[<int> NN_BUFFER_norms] = <char *> aligned(2 * self.r.n_chunks * sizeof(double))
         self.r.partial = <double *> aligned(n_sums * self.r.max_partials * sizeof(double))
         self.r.base[<int> NN_BUFFER_workspace] = <char *> aligned(self.copies * workspace)
         self.r.bad = NN_NONE_BAD

@@ -89,7 +89,7 @@ cdef extern from "contract.h" nogil:
         void (*rescale)(nn_index, double, double, const void *, void *) noexcept nogil
         void (*dropout)(nn_index, uint64_t, const uint64_t *, double, const void *, void *) noexcept nogil
         void (*column_sums)(nn_index, nn_index, const void *, nn_index, void *, int *) noexcept nogil
-        double (*sum_squares)(nn_index, const void *) noexcept nogil
+        double (*sum_squares)(nn_index, const void *, double *) noexcept nogil
         double (*regularize)(nn_index, double, double, const void *, void *) noexcept nogil
         nn_rowwise *loss
         nn_rowwise *metric

@@ -33,24 +33,38 @@ cdef void penalty(const nn_op *op, nn_run *run, int64_t index, nn_member *me) no
 
 
 cdef void norms(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil:
-    """Σ g² of each chunk."""
+    """Σ (g / unit)² of each chunk, and unit."""
     cdef Span s
     cdef double *norms = <double *> nn_at(run, op, 1)
     cdef int64_t i
     s.count = 0
     while take(run, index, me, run.n_chunks, 1, &s):
         for i in range(s.first, s.first + s.count):
-            norms[i] = run.table.sum_squares(run.chunks[i].n, part(run, op, 0, run.chunks[i].offset))
+            norms[2 * i] = run.table.sum_squares(
+                run.chunks[i].n, part(run, op, 0, run.chunks[i].offset), &norms[2 * i + 1])
 
 
-cdef double norm_scale(const nn_run *run, const double *norms, int64_t group) noexcept nogil:
-    """What brings the norm of a group's gradient down to clipnorm."""
-    cdef double total = 0
-    cdef int64_t i
-    for i in range(run.n_chunks):
-        if run.chunks[i].group == group:
-            total += norms[i]
-    return run.clipnorm / sqrt(total) if sqrt(total) > run.clipnorm else 1
+cdef double norm_scale(const nn_run *run, const double *norms, int64_t chunk, double *unit) noexcept nogil:
+    """What brings the norm of g / unit, of the group of a chunk, down to clipnorm.
+
+    `unit` is a power of two, apart from the result, for their quotient may be beyond what a real can hold.
+    """
+    cdef int64_t i, first = chunk, end = chunk  # a group's chunks stand side by side
+    cdef double total = 0, ratio
+    while first > 0 and run.chunks[first - 1].group == run.chunks[chunk].group:
+        first -= 1
+    while end < run.n_chunks and run.chunks[end].group == run.chunks[chunk].group:
+        end += 1
+    unit[0] = norms[2 * first + 1]
+    for i in range(first, end):
+        unit[0] = max(unit[0], norms[2 * i + 1])
+    for i in range(first, end):
+        ratio = norms[2 * i + 1] / unit[0]
+        total += norms[2 * i] * ratio * ratio
+    if sqrt(total) > run.clipnorm / unit[0]:
+        return run.clipnorm / sqrt(total)
+    unit[0] = 1
+    return 1
 
 
 cdef void repack(const nn_op *op, nn_run *run, const nn_chunk *c, int thread) noexcept nogil:
@@ -71,13 +85,16 @@ cdef void update(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noe
     cdef nn_rule rule = run.rule[0]
     cdef void *slot[3]
     cdef int64_t i, k, group = -1
+    cdef double unit = 1  # what g is divided by, before rule.grad_scale: hardly ever anything else
     s.count = 0
     while take(run, index, me, run.n_chunks, 1, &s):
         for i in range(s.first, s.first + s.count):
             c = &run.chunks[i]
             if run.clipnorm and c.group != group:
                 group = c.group
-                rule.grad_scale = norm_scale(run, <const double *> nn_at(run, op, 5), group)
+                rule.grad_scale = norm_scale(run, <const double *> nn_at(run, op, 5), i, &unit)
+            if unit != 1:
+                run.table.rescale(c.n, 1 / unit, 0, part(run, op, 1, c.offset), part(run, op, 1, c.offset))
             rule.weight_decay = run.rule.weight_decay * c.decay
             for k in range(3):
                 slot[k] = part(run, op, 2 + k, c.offset)
@@ -113,9 +130,10 @@ def apply_column_sums(Table table, x, out, Py_ssize_t rows, Py_ssize_t cols):
 
 
 def apply_sum_squares(Table table, x):
-    """Σ x², in float64."""
+    """Σ (x / unit)², in float64, and unit."""
     cdef View vx = view(x, table)
-    return table.c.sum_squares(vx.size, vx.data)
+    cdef double unit = 1
+    return table.c.sum_squares(vx.size, vx.data, &unit), unit
 
 
 def apply_regularize(Table table, double l1, double l2, w, g=None):

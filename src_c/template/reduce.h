@@ -4,6 +4,9 @@
  *              and the chains are added as (0+1)+(2+3). A column is never told which others stand beside it,
  *              so its bits depend on `rows` alone; the error grows like 16 + rows/64, not like rows.
  * sum_squares, regularize: in float64; vector i of x belongs to accumulator i mod 4, summed likewise, then across lanes.
+ *
+ * sum_squares gives Σ (x / unit)², where unit is 1 unless squares overflow, or underflow so far that it shows, or a real
+ * would hardly hold the inverse of the norm: then it is a power of two that brings the sum back (Blue 1978).
  */
 #ifndef NNCORE_REDUCE_H
 #define NNCORE_REDUCE_H
@@ -45,16 +48,32 @@ static void column_sums(nn_index rows, nn_index cols, const void *x, nn_index ld
     if (nonfinite && any_nonfinite(1, cols, y, cols)) *nonfinite = 1;
 }
 
-static double sum_squares(nn_index n, const void *x_) {
-    const real *x = x_;
+/* The sums between LEAST and MOST have the unit 1; UNIT and 1 / UNIT bring those of any finite x there, or near. */
+#if NN_REAL_BITS == 64
+#define LEAST_SQUARES 0x1p-900
+#define MOST_SQUARES 0x1p1000
+#define UNIT 0x1p600
+#else /* no float's square is out of a double's range */
+#define LEAST_SQUARES 0
+#define MOST_SQUARES 0x1p160
+#define UNIT 0x1p64
+#endif
+
+INLINE double sum_scaled_squares(nn_index n, const real *x, double scale) {
     vd c[CHAINS] = {{0}};
     for (nn_index i = 0; i < n; i += CHAINS * LANES)
 #pragma GCC unroll 4
         for (nn_index k = 0; k < CHAINS; k++) {
             const nn_index at = i + k * LANES;
-            if (at < n) c[k] += fold_squares(load_some(x + at, n - at));
+            if (at < n) c[k] += fold_squares((real)scale * load_some(x + at, n - at));
         }
     return across_total((c[0] + c[1]) + (c[2] + c[3]));
+}
+
+static double sum_squares(nn_index n, const void *x, double *unit) {
+    const double sum = sum_scaled_squares(n, x, 1);
+    *unit = sum > MOST_SQUARES ? UNIT : sum < LEAST_SQUARES ? 1 / UNIT : 1;
+    return *unit > 1 ? sum_scaled_squares(n, x, 1 / UNIT) : *unit < 1 ? sum_scaled_squares(n, x, UNIT) : sum;
 }
 
 /* One vector of the penalty: its terms to *c and its gradient to g, if any. */
