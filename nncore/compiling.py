@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -194,14 +195,17 @@ def metric_names(goal: Objective) -> list[str]:
 
 
 def logs_of(program: Program, sums: np.ndarray[Any, Any]) -> dict[str, float]:
-    """Loss (with penalties) and metrics from the sums of a pass; a mean over a weight of 0 is 0, as in Keras."""
+    """Loss (with penalties) and metrics from the sums of a pass: means, which before the first row are NaN."""
     logs: dict[str, float] = {}
-    values, weights = sums.T
-    with np.errstate(invalid="ignore"):
-        means = np.divide(values, weights, out=0 * values, where=weights != 0)  # what is not finite is so shown
-    for i, entry in enumerate(program.sums):
-        if entry.kind == "penalty":
-            logs["loss"] += float(means[i])
+    pairs: list[tuple[float, float]] = sums.tolist()
+    rows = pairs[0][1]  # of the loss
+    for entry, (value, weight) in zip(program.sums, pairs, strict=True):
+        if weight:
+            mean = value / weight
         else:
-            logs[entry.name] = float(means[i])
+            mean = 0.0 if rows and value == 0 else math.nan  # as Keras: rows that all weigh nothing have the mean 0
+        if entry.kind == "penalty":
+            logs["loss"] += mean
+        else:
+            logs[entry.name] = mean
     return logs

@@ -12,9 +12,11 @@ import numpy as np
 from nncore._kernels.table import BUFFERS, OPERATIONS
 from nncore.operations import OPERANDS, Op, Operand, Tensor, Whole
 
+FIELDS = ("variant", "barrier", "slot", "factor", "precision", "n", "k", "ld", "cost")  # of an Op, as they are
+
 #: struct nn_op of src_c/program.h
 OPERATION = np.dtype(
-    [(name, "i8") for name in ("kind", "variant", "barrier", "slot", "factor", "precision", "n", "k", "ld", "cost")]
+    [(name, "i8") for name in ("kind", *FIELDS)]
     + [("param", "f8", 2), ("arg", [("buffer", "i8"), ("offset", "i8")], OPERANDS)]
 )
 
@@ -148,7 +150,7 @@ def extent(operand: Operand, max_samples: int, itemsize: int, layout_bytes: int)
 
 
 class Intervals:
-    """Sets of bytes, one for each buffer, as sorted runs that do not meet: a stage may have any number of operations."""
+    """Sets of bytes, one for each buffer, as sorted runs that do not meet: a stage may be of any length."""
 
     def __init__(self) -> None:
         self.runs: dict[str, tuple[list[int], list[int]]] = {}  # starts, ends
@@ -176,5 +178,5 @@ def encode(ops: list[Op], itemsize: int) -> np.ndarray[Any, Any]:
     for op in ops:
         places = [locate(o, itemsize) for o in op.operands] + nothing * (OPERANDS - len(op.operands))
         arguments = [(BUFFERS[buffer], offset) for buffer, offset in places]
-        rows.append((OPERATIONS[op.kind], *(getattr(op, name) for name in OPERATION.names[1:-1]), arguments))
+        rows.append((OPERATIONS[op.kind], *(getattr(op, name) for name in FIELDS), op.param, arguments))
     return np.array(rows, dtype=OPERATION)

@@ -122,7 +122,7 @@ def test_model_and_params_reach_all() -> None:
     every = CallbackList([one, [two]], model)
     every.set_params({"epochs": 3})
     assert one.model is two.model is model and one.params == two.params == {"epochs": 3}
-    assert Callback.params == {} and Callback.model is None
+    assert Callback.params == {} and Callback().model is None
 
 
 def test_backup_comes_last_and_history_after_the_users(tmp_path: pathlib.Path) -> None:

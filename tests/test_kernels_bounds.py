@@ -250,7 +250,7 @@ def sums(table: Table) -> Cases:
         def case(place: Place, n: int = n) -> list[Array]:
             w, g = place(reals(table, n)), place(reals(table, n))
             square = update.apply_sum_squares(table, w)
-            return [np.array([square, update.apply_regularize(table, 0.1, 0.2, w, g)]), g]
+            return [np.array([*square, update.apply_regularize(table, 0.1, 0.2, w, g)]), g]
 
         yield f"sums {n}", case
     for rows, n in product([0, 1, 5, 65], LENGTHS):

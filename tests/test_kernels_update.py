@@ -238,13 +238,34 @@ def test_sum_squares(table: Table) -> None:
         x = normal(table, n)
         want = math.fsum(v * v for v in ref.float64(x).tolist())
         tolerance = (n / table.lanes + 8) * np.finfo(float).eps  # squares and sums are in float64
-        assert update.apply_sum_squares(table, x) == pytest.approx(want, rel=tolerance), n
+        scaled, unit = update.apply_sum_squares(table, x)
+        assert scaled == pytest.approx(want, rel=tolerance), n
+        assert unit == 1 or not n, n
     for i in range(4 * table.lanes + 1):
         one = np.zeros(4 * table.lanes + 1, table.dtype)
         one[i] = 1e30
-        assert update.apply_sum_squares(table, one) == float(one[i]) ** 2, i
+        scaled, unit = update.apply_sum_squares(table, one)
+        assert scaled * unit**2 == float(one[i]) ** 2, i
         one[i] = np.nan
-        assert np.isnan(update.apply_sum_squares(table, one)), i
+        assert np.isnan(update.apply_sum_squares(table, one)[0]), i
+
+
+@each_table
+def test_squares_beyond_the_range_of_a_double_have_a_unit(table: Table) -> None:
+    """A norm of 5 from 3 and 4, at every power of two: where squares overflow or underflow, and around."""
+    low, high = np.log2([np.finfo(table.dtype).tiny, np.finfo(table.dtype).max]).astype(int)
+    ones = np.zeros(3 * table.lanes + 2, table.dtype)
+    ones[table.lanes], ones[-1] = 3, 4
+    for power in range(low, high - 2):
+        scaled, unit = update.apply_sum_squares(table, np.ldexp(ones, power))
+        mantissa, exponent = math.frexp(scaled)
+        root = math.sqrt(math.ldexp(mantissa, exponent % 2))  # √Σ = root 2^half unit, none of which has to be in range
+        half = exponent // 2
+        assert math.ldexp(root, half + int(math.log2(unit)) - power) == 5, power
+    ones[:] = np.finfo(table.dtype).max
+    scaled, unit = update.apply_sum_squares(table, ones)
+    largest = float(ones[0]) / unit
+    assert math.isfinite(scaled) and scaled == pytest.approx(len(ones) * largest**2, rel=1e-15)
 
 
 @each_table

@@ -241,6 +241,32 @@ def test_metrics_with_and_without_weights(xy: tuple[Array, Array]) -> None:
     assert plain["weighted_accuracy"] == pytest.approx(right.mean())
 
 
+def test_rows_that_weigh_nothing_have_the_mean_0(xy: tuple[Array, Array]) -> None:
+    """In every log of every way to pass weights, as in Keras; the plain metric and the penalty are what they are."""
+    x, y = xy
+    model = network(nn.SGD(0.0), l2=0.1, metrics=["accuracy"], weighted_metrics=["accuracy"])
+    right = float(np.mean(model.predict(x).argmax(axis=1) == y))
+    penalty = 0.1 * sum((k**2).sum() for k in model.get_weights()[::2])
+    none, nothing = np.zeros(N), dict.fromkeys(range(CLASSES), 0.0)
+    wanted = {"loss": penalty, "accuracy": right, "weighted_accuracy": 0.0}
+    seen: list[dict[str, float]] = []
+    spy = nn.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(dict(logs)))
+    given: dict[str, Any]
+    for given in ({"sample_weight": none}, {"class_weight": nothing}, {"sample_weight": none, "class_weight": nothing}):
+        history = model.fit(x, y, BATCH, validation_data=(x, y, none), callbacks=[spy], verbose=0, **given).history
+        assert {k: v[0] for k, v in history.items() if not k.startswith("val_")} == pytest.approx(wanted)
+        assert {k[4:]: v[0] for k, v in history.items() if k.startswith("val_")} == pytest.approx(wanted)
+        assert model.train_on_batch(x, y, return_dict=True, **given) == pytest.approx(wanted)
+    assert [(logs["loss"], logs["weighted_accuracy"]) for logs in seen] == [(pytest.approx(penalty), 0)] * 12
+    assert model.evaluate(x, y, sample_weight=none, verbose=0, return_dict=True) == pytest.approx(wanted)
+    assert model.test_on_batch(x, y, none, return_dict=True) == pytest.approx(wanted)
+    some = np.where(np.arange(N) < BATCH, 0.0, 2.0)  # none in the first batch: only there the mean is 0
+    seen.clear()
+    model.fit(x, y, BATCH, shuffle=False, sample_weight=some, callbacks=[spy], verbose=0)
+    counted = np.mean(model.predict(x[BATCH:]).argmax(axis=1) == y[BATCH:])
+    assert seen[0]["weighted_accuracy"] == 0 and seen[-1]["weighted_accuracy"] == pytest.approx(counted)
+
+
 @pytest.mark.parametrize(("loss", "last"), [("mse", None), ("mae", "sigmoid"), ("huber", None), ("bce", "sigmoid"),
                                             ("categorical_crossentropy", "softmax")])  # fmt: skip
 def test_evaluate_is_the_formula_on_what_predict_gives(loss: str, last: str | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -23,15 +24,30 @@ class Callback:
     Attributes
     ----------
     model : Model
-        The model that runs; None before.
+        The model that runs, and afterwards the one that ran, for as long as it lives: a callback, or a `History`, does
+        not keep it. None before, in a copy of the callback, and once the model is gone.
     params : dict
         ``epochs``, ``steps`` (batches per epoch), ``samples`` (per epoch), ``verbose``, ``metrics`` (the names that
         `logs` will hold).
     """
 
-    model: Any = None
     comes_last: ClassVar[bool] = False  # in a CallbackList: what saves the others' states does
     params: dict[str, Any] = {}  # noqa: RUF012 (replaced, never changed)
+
+    @property
+    def model(self) -> Any:
+        """The model that runs, or ran."""
+        reference = vars(self).get("_reference")
+        return reference and reference()
+
+    @model.setter
+    def model(self, model: Any) -> None:
+        # Weak, for a model holds its history: both would wait for the garbage collector, arrays and all.
+        self._reference = None if model is None else weakref.ref(model)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles, which get their model from the next run."""
+        return {name: value for name, value in vars(self).items() if name != "_reference"}
 
     def set_params(self, params: dict[str, Any]) -> None:
         """Receive the facts of the run."""
