@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import nncore as nn
+from nncore.output import say, write
 
 CLASSES = 10
 INK = " .:-=+*#%"  # a pixel's value, halved: 0 (paper) to 8 (ink)
@@ -36,15 +37,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             nn.show_config()
         else:
             train(options)
-        sys.stdout.flush()
+        if sys.stdout is not None and not sys.stdout.closed:
+            sys.stdout.flush()  # what could not be written is still there, and is an error now
     except KeyboardInterrupt:
-        print("\nnncore: stopped", file=sys.stderr)
+        write(sys.stderr, "\nnncore: stopped\n")
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at exit
         return 1
     except OSError as error:
-        print(f"nncore: {error}", file=sys.stderr)
+        write(sys.stderr, f"nncore: {error}\n")
         return 1
     return 0
 
@@ -104,10 +106,10 @@ def train(options: argparse.Namespace) -> None:
     (x_train, y_train), (x_test, y_test) = nn.datasets.load_digits()
     model = digits_model(options.seed, options.threads)
     if not options.quiet:
-        print(f"{len(x_train)} images to learn from, {len(x_test)} held out; 8x8 pixels, digits 0 to 9\n")
+        say(f"{len(x_train)} images to learn from, {len(x_test)} held out; 8x8 pixels, digits 0 to 9\n")
         model.build(x_train.shape[1:])
         model.summary()
-        print(flush=True)
+        say("")
     model.fit(
         x_train,
         y_train,
@@ -117,7 +119,7 @@ def train(options: argparse.Namespace) -> None:
         verbose=0 if options.quiet else "auto",
     )
     if not options.quiet:
-        print()
+        say("")
     probabilities = model.predict(x_test)
     labels = probabilities.argmax(axis=1)
     right = int(np.count_nonzero(labels == y_test))
@@ -127,11 +129,11 @@ def train(options: argparse.Namespace) -> None:
     if again.tobytes() != probabilities.tobytes():
         raise AssertionError(f"{options.output}: the loaded network predicts other bits than the one saved")
 
-    print(f"Accuracy on held-out digits: {right / len(y_test):.2%} ({right} of {len(y_test)})")
+    say(f"Accuracy on held-out digits: {right / len(y_test):.2%} ({right} of {len(y_test)})")
     if not options.quiet:
-        print(f"\n{per_digit(y_test, labels)}\n")
-        print(f"Saved to {options.output} and loaded again: the same predictions, bit for bit.\n")
-        print(gallery(x_test, y_test, probabilities))
+        say(f"\n{per_digit(y_test, labels)}\n")
+        say(f"Saved to {options.output} and loaded again: the same predictions, bit for bit.\n")
+        say(gallery(x_test, y_test, probabilities))
 
 
 def digits_model(seed: int, threads: int | None) -> nn.Model:

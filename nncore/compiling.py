@@ -194,6 +194,11 @@ def metric_names(goal: Objective) -> list[str]:
     return plain + [f"weighted_{m.name}" if m.name in plain else m.name for m in goal.weighted_metrics]
 
 
+def names_of(program: Program) -> list[str]:
+    """The names in `logs_of`, in order."""
+    return list(dict.fromkeys(entry.name for entry in program.sums if entry.kind != "penalty"))
+
+
 def logs_of(program: Program, sums: np.ndarray[Any, Any]) -> dict[str, float]:
     """Loss (with penalties) and metrics from the sums of a pass: means, which before the first row are NaN."""
     logs: dict[str, float] = {}

@@ -335,22 +335,21 @@ class Model(Structure):
         """
         sources = self._sources(x, y, sample_weight)
         batch = check_count(32 if batch_size is None else batch_size, "batch_size")
-        listeners = self._listeners(callbacks, verbose, sources[0].rows, batch)
-        batch = evaluation.rows_at_once(listeners, batch, sources[0].rows)
-        steppers, stepper = self.steppers(), self.stepper(False, sources, batch)
+        listeners = self._listeners(callbacks)
+        rows = evaluation.rows_at_once(listeners, batch, sources[0].rows)
+        steppers, stepper = self.steppers(), self.stepper(False, sources, rows)
         try:
+            listeners.set_params(_facts(sources[0].rows, batch, verbose, compiling.names_of(stepper.program)))
             with self.state.gate.reading():
-                logs = evaluation.evaluate(stepper, listeners, batch)
+                logs = evaluation.evaluate(stepper, listeners, rows)
         finally:
-            listeners.on_close()
             steppers.give(stepper)
+            listeners.on_close()
         return logs if return_dict else listed(logs)
 
-    def _listeners(self, callbacks: Any, verbose: Any, samples: int, batch: int) -> CallbackList:
+    def _listeners(self, callbacks: Any) -> CallbackList:
         """Callbacks of an evaluation or prediction, with the progress bar."""
-        listeners = CallbackList([callbacks, ProgressBar()], self)
-        listeners.set_params({"steps": -(-samples // batch), "samples": samples, "verbose": verbose})
-        return listeners
+        return CallbackList([callbacks, ProgressBar()], self)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """`evaluate` on one batch, silently."""
@@ -375,7 +374,8 @@ class Model(Structure):
         if callbacks is None and verbose == 0:
             return self(x)
         source = self._input_source(x)
-        listeners = self._listeners(callbacks, verbose, source.rows, batch)
+        listeners = self._listeners(callbacks)
+        listeners.set_params(_facts(source.rows, batch, verbose, []))
         try:
             return evaluation.predict(self.predictor(), source, self.threads(), listeners, batch)
         finally:
@@ -471,6 +471,11 @@ class Sequential(Model):
         if self.built:
             self.objective = None
         self._restack(stack)
+
+
+def _facts(samples: int, batch: int, verbose: Any, metrics: list[str]) -> dict[str, Any]:
+    """`Callback.params` of an evaluation or prediction."""
+    return {"steps": -(-samples // batch), "samples": samples, "verbose": verbose, "metrics": metrics}
 
 
 def listed(logs: dict[str, float]) -> float | list[float]:

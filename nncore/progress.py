@@ -13,6 +13,10 @@ import time
 from collections.abc import Mapping
 from typing import Any, TextIO
 
+import numpy as np
+
+from nncore import output
+
 Logs = Mapping[str, Any]
 
 INTERVAL = 0.05  # seconds between two pictures of the bar
@@ -38,7 +42,7 @@ def make(verbose: str | int, epochs: int | None, samples: int | None, stream: Te
     ValueError
         `verbose` is something else.
     """
-    stream = stream or sys.stdout
+    stream = sys.stdout if stream is None else stream
     if verbose not in ("auto", 0, 1, 2):
         raise ValueError(f"verbose: expected 'auto', 0, 1 or 2, got {verbose!r}")
     if verbose == 0 or stream is None:  # pythonw has no stdout
@@ -50,18 +54,26 @@ def make(verbose: str | int, epochs: int | None, samples: int | None, stream: Te
 
 def _redraws(stream: TextIO) -> bool:
     """Whether a carriage return goes back over the line: terminals and notebooks, not files and pipes."""
-    return stream.isatty() or type(stream).__module__.startswith("ipykernel")
+    return output.is_terminal(stream) or type(stream).__module__.startswith("ipykernel")
 
 
 def _number(value: Any) -> str:
     """`0.1234`, or `1.2345e-05` for what would round to nothing; as in Keras."""
     try:
+        if isinstance(value, int) or np.ndim(value):
+            return _word(value)
         x = float(value)
-    except (TypeError, ValueError):  # an array, a word
-        return str(value)
-    if isinstance(value, int):
-        return str(value)
+    except Exception:  # a word, or whatever else a callback put into the logs
+        return _word(value)
     return f"{x:.4f}" if x == 0 or abs(x) > 1e-3 or not math.isfinite(x) else f"{x:.4e}"
+
+
+def _word(value: Any) -> str:
+    """On one line what `value` says of itself, or of what class it is."""
+    try:
+        return " ".join(str(value).split())
+    except Exception:  # an int of more digits than Python prints, an object of the user's
+        return f"<{type(value).__name__}>"
 
 
 def _seconds(t: float) -> str:
@@ -131,8 +143,7 @@ class Lines(Progress):
         if elapsed > 0 and self.done > self.first:
             parts.append(f"{(self.done - self.first) / elapsed:,.0f} samples/s")
         parts += [f"{name}: {_number(value)}" for name, value in logs.items()]
-        self.stream.write(" - ".join(parts) + "\n")
-        self.stream.flush()
+        output.write(self.stream, " - ".join(parts) + "\n")
 
 
 class Bar(Lines):
@@ -153,37 +164,35 @@ class Bar(Lines):
         self.ascii = not (getattr(stream, "encoding", None) or "").lower().startswith("utf")
         self.drawn_at = -math.inf
         self.width = 0  # of what stands on the line now
-        self.skipped: tuple[float, Logs] | None = None  # the last epoch, if it was too short to be drawn
-
-    def begin_epoch(self, epoch: int, samples_done: int = 0) -> None:
-        """Start the epoch's clock; the epoch before stays as it is."""
-        super().begin_epoch(epoch, samples_done)
-        self.skipped = None
+        self.skipped: tuple[Any, ...] = ()  # the last epoch, if it was too short to be drawn
 
     def update(self, samples_done: int, logs: Logs | None = None) -> None:
         """Draw the line anew, if it is time."""
         super().update(samples_done, logs)
+        self.skipped = ()
         if self.due():
             self.draw(self.cut(self.line(self.elapsed(), logs or {})))
 
     def finish(self, elapsed: float, logs: Logs) -> None:
         """Show the end of an epoch; the line stays, unless the epoch was a short one among others."""
         last = self.epochs is None or self.epoch + 1 >= self.epochs
+        self.skipped = ()
         if last or elapsed >= INTERVAL or not self.redraws:
             self.draw(self.line(elapsed, logs, _seconds(elapsed)))
             self.newline()
             return
-        self.skipped = elapsed, logs
+        self.skipped = self.epoch, self.first, self.done, elapsed, logs
         if self.due():
             self.draw(self.cut(self.line(elapsed, logs, _seconds(elapsed))))
 
     def close(self) -> None:
         """Draw the epoch that was skipped, if one was, and end the line."""
-        if self.skipped:  # training stopped early
-            self.draw(self.line(*self.skipped, _seconds(self.skipped[0])))
+        if self.skipped:  # training stopped early, maybe in the beginning of another epoch
+            self.epoch, self.first, self.done, elapsed, logs = self.skipped
+            self.draw(self.line(elapsed, logs, _seconds(elapsed)))
         if self.width:
             self.newline()
-        self.skipped = None
+        self.skipped = ()
 
     def due(self) -> bool:
         """Whether the last picture is old enough for another."""
@@ -214,12 +223,10 @@ class Bar(Lines):
 
     def draw(self, text: str) -> None:
         """Put `text` over what stands on the line."""
-        self.stream.write(("\r" if self.redraws else "") + text + " " * (self.width - len(text)))
-        self.stream.flush()
+        output.write(self.stream, ("\r" if self.redraws else "") + text + " " * (self.width - len(text)))
         self.width, self.drawn_at = len(text), time.perf_counter()
 
     def newline(self) -> None:
         """Keep the line and go to the next."""
-        self.stream.write("\n")
-        self.stream.flush()
+        output.write(self.stream, "\n")
         self.width = 0

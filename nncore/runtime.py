@@ -13,6 +13,7 @@ import numpy as np
 from nncore._kernels import engine, table
 from nncore._version import __version__
 from nncore.arguments import check_whole, dtype_name
+from nncore.output import say
 
 
 def chosen_isa() -> str:
@@ -172,4 +173,4 @@ def config() -> dict[str, str]:
 def show_config() -> None:
     """Print versions, instruction set, threads and the OpenMP runtime in use."""
     for name, value in config().items():
-        print(f"{name:>8}: {value}")
+        say(f"{name:>8}: {value}")

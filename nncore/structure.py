@@ -13,6 +13,7 @@ from nncore.compiling import Graph
 from nncore.graph import Input, Symbol, check_shape
 from nncore.layers.base import Layer, assign
 from nncore.locks import Lock
+from nncore.output import say
 from nncore.state import Array
 from nncore.summary import summary
 
@@ -191,9 +192,9 @@ class Structure:
         """Number of weights and biases."""
         return sum(p.size for p in self.state.parameters)
 
-    def summary(self, print_fn: Any = print) -> None:
+    def summary(self, print_fn: Any = None) -> None:
         """Print layers, their output shapes and numbers of parameters, and what products of wide layers multiply."""
-        print_fn(summary(self))
+        (print_fn or say)(summary(self))
 
     def get_weights(self) -> list[Array]:
         """Copies of all arrays in Keras's order: per layer kernel (in, out), bias (out,)."""

@@ -16,6 +16,7 @@ from nncore._kernels import engine
 from nncore._kernels.table import permutation
 from nncore.arguments import check_flag, check_whole
 from nncore.callbacks import CallbackList, History, ProgressBar
+from nncore.compiling import names_of
 from nncore.data import Source
 from nncore.errors import DivergedError
 from nncore.evaluation import Data, evaluate, rows_at_once
@@ -82,26 +83,42 @@ class Fit:
     def run(self) -> History:
         """Train until all epochs are done or a callback stops."""
         model, plan = self.model, self.plan
-        samples = min(self.steps * plan.batch_size, -(-self.steps // self.batches_per_pass) * self.data[0].rows)
         model.turn.begin(self)
         try:
             self.take_stepper()
             model.stop_training = False
             model.history = self.history
-            self.callbacks.set_params(
-                {"epochs": plan.epochs, "steps": self.steps, "samples": samples, "verbose": plan.verbose}
-            )
+            self.callbacks.set_params(self.facts())
             self.callbacks.on_train_begin()
             logs: dict[str, float] = {}
             while self.epoch < plan.epochs and not model.stop_training:
-                logs = self.run_epoch()
+                logs = self.run_epoch() or logs
             self.callbacks.on_train_end(logs)
         finally:
-            model.turn.end()
-            if self.steppers:
-                self.steppers.give(self.stepper)
-            self.callbacks.on_close()
+            try:
+                if self.steppers:
+                    self.steppers.give(self.stepper)
+            finally:
+                try:
+                    self.callbacks.on_close()  # may still write to the model
+                finally:
+                    model.turn.end()
         return self.history
+
+    def facts(self) -> dict[str, Any]:
+        """`Callback.params` of this fit."""
+        plan, metrics = self.plan, names_of(self.stepper.program)
+        freq = plan.validation_freq if self.validation else None
+        if freq and plan.epochs // freq > self.epoch // freq:  # some epoch is validated
+            metrics += [f"val_{name}" for name in metrics]
+        return {
+            "epochs": plan.epochs,
+            "steps": self.steps,
+            "samples": min(self.steps * plan.batch_size, -(-self.steps // self.batches_per_pass) * self.data[0].rows),
+            "verbose": plan.verbose,
+            "metrics": metrics,
+            "validation_freq": freq,
+        }
 
     def take_stepper(self) -> bool:
         """Have the stepper that a callback's compile or reseed calls for; True if it is another than before."""
@@ -122,7 +139,7 @@ class Fit:
         return True
 
     def run_epoch(self) -> dict[str, float]:
-        """Train and validate one epoch, or what is left of it after a resume."""
+        """Train and validate one epoch, or what is left of it after a resume; its logs, {} if it was never begun."""
         epoch, self.ticked = self.epoch, time.perf_counter()
         if self.batch == 0:
             self.stepper.sums[:] = 0
@@ -141,6 +158,8 @@ class Fit:
             if self.stepped:
                 self.callbacks.on_train_batch_begin(self.batch)
             self.advance(1 if self.stepped else min(self.steps - self.batch, self.batches_per_pass))
+        if not self.stepper.sums.any():  # stopped before the first step: there is nothing to record
+            return {}
         logs = self.stepper.logs()
         if self.validation and (epoch + 1) % self.plan.validation_freq == 0:
             logs |= {f"val_{name}": value for name, value in self.validate().items()}

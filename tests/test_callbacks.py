@@ -227,9 +227,17 @@ def test_lambda_callback() -> None:
         ({"min_delta": -0.5}, [3, 2.4, 2, 0], 3, 1),  # its size counts
         ({"min_delta": 1}, [3, 2, 1], 2, 0),  # exactly min_delta is not more than it
         ({"start_from_epoch": 2}, [0, 0, 3, 2, 2], 5, 3),
-        ({"patience": 2, "baseline": 1}, [3, 2, 1.5, 0.5], 4, 3),  # better than before, but never than the baseline:
-        ({"patience": 2, "baseline": 1}, [3, 2, 4, 0.5], 3, 1),  # waits only stop it when an epoch is worse
+        ({"patience": 2, "baseline": 1}, [3, 2, 1.5, 0.5], 2, 1),  # better and better, but never than the baseline
+        ({"patience": 3, "baseline": 1}, [3, 2, 4, 0.5], 3, 1),
+        ({"patience": 3, "baseline": 1}, [3, 3, 3, 3], 3, 0),
+        ({"patience": 5, "baseline": 0.5}, [0.9, 0.8, 0.7, 0.71, 0.72, 0.73], 5, 2),
         ({"patience": 2, "baseline": 1}, [0.5, 2, 2], 3, 0),
+        ({"patience": 3, "baseline": 1}, [3, 0.9, 0.8, 0.85, 0.7, 0.9, 0.8, 0.75, 0], 8, 4),  # the last improvement
+        ({"patience": 2, "baseline": 1, "min_delta": 0.5}, [0.6, 0.2], 2, 0),  # surpassed, but by less than min_delta
+        ({"patience": 2, "baseline": 1, "start_from_epoch": 1}, [0, 3, 2, 0], 3, 2),
+        ({"baseline": 1}, [3, 2, 0], 2, 1),  # patience 0: not after epoch 0 alone
+        ({"patience": 1, "baseline": 1}, [3, 0.5, 0.4, 0.4], 4, 2),
+        ({"patience": 2, "baseline": 2, "mode": "max"}, [1, 1.5, 3], 2, 1),
         ({"mode": "max"}, [1, 2, 2, 3], 3, 1),
         ({"mode": "max", "min_delta": 0.5}, [1, 1.6, 2, 9], 3, 1),
         ({"patience": 1}, [nan, 2, 1, 1], 4, 2),
@@ -287,9 +295,38 @@ def test_missing_monitor_warns_once_and_does_not_stop() -> None:
 
 
 def test_validation_every_other_epoch() -> None:
+    """The epochs between do not count, and are no cause for a warning."""
+    stop = EarlyStopping(patience=2)
+    stop.set_params({"metrics": ["loss", "val_loss"], "validation_freq": 2})
+    logs: Any = [{"loss": 1}, {"val_loss": 1}, {"loss": 1}, {"val_loss": 2}, {"loss": 1}, {"val_loss": 3}, {"loss": 1}]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        assert epochs_of(run(EarlyStopping(), {}, {"val_loss": 1}, {}, {"val_loss": 2}, {})) == 4
+        warnings.simplefilter("error")
+        assert epochs_of(run(stop, *logs)) == 6
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"metrics": ["loss"], "validation_freq": None, "epochs": 3}, "; pass validation_data or validation_split"),
+        ({"metrics": ["loss"], "validation_freq": 5, "epochs": 3}, "; validation_freq=5 validates after none"),
+        ({"metrics": ["loss", "val_los"], "validation_freq": 2}, "; did you mean 'val_los'"),
+    ],
+)
+def test_the_remedy_for_a_missing_monitor(params: dict[str, Any], words: str) -> None:
+    stop = EarlyStopping()
+    stop.set_params(params)
+    with pytest.warns(UserWarning, match="monitor: EarlyStopping expected 'val_loss' in the logs.*" + words):
+        run(stop, {"loss": 1.0, 3: 1.0})  # type: ignore[dict-item]
+
+
+def test_what_is_monitored_is_one_number() -> None:
+    logs: Any = [{"val_loss": np.float32(2)}, {"val_loss": 1}, {"val_loss": None}]  # None: not yet
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert epochs_of(run(EarlyStopping(), *logs)) == 3
+        assert run(ModelCheckpoint("{epoch}", save_best_only=True), *logs).saved == ["1", "2"]
+    with pytest.raises(TypeError, match=r"monitor: EarlyStopping expected one number in logs\['val_loss'\], got \[1"):
+        run(EarlyStopping(), {"val_loss": [1.0, 2.0]})
 
 
 LESS = "loss val_loss out_loss mse val_mse rmse mean_absolute_error hinge kl_divergence false_positives score_loss"
@@ -361,6 +398,70 @@ def test_checkpoint_without_its_monitor_warns_once_and_saves() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert run(ModelCheckpoint("{epoch}", monitor="strange"), {"loss": 1}).saved == ["1"]  # not asked for
+
+
+def test_an_epoch_without_the_monitor_saves_nothing() -> None:
+    keep = ModelCheckpoint("{epoch}", save_best_only=True)
+    keep.set_params({"metrics": ["loss", "val_loss"], "validation_freq": 2})
+    with pytest.warns(UserWarning, match="after epochs without 'val_loss', which validation_freq=2 leaves") as caught:
+        logs: Any = [
+            {"loss": 1},
+            {"loss": 1, "val_loss": 2},
+            {"loss": 1},
+            {"val_loss": 3},
+            {"loss": 1},
+            {"val_loss": 1},
+        ]
+        assert run(keep, *logs).saved == ["2", "6"]
+    assert len(caught) == 1 and "validation_data" not in str(caught[0].message)
+
+
+def test_a_name_that_only_some_logs_have_never_replaces_the_best() -> None:
+    keep = ModelCheckpoint("{epoch}", "f1", save_best_only=True)  # a callback adds it now and then: fit cannot know
+    with pytest.warns(UserWarning, match="expected 'f1'"):
+        assert run(keep, {"loss": 1}, {"f1": 0.5}, {"loss": 1}, {"f1": 0.4}, {"f1": 0.6}).saved == ["1", "2", "5"]
+
+
+def test_a_failed_save_is_not_the_best() -> None:
+    class Full(Model):
+        def save(self, path: str) -> None:
+            raise OSError("no space")
+
+    keep = ModelCheckpoint("m", save_best_only=True)
+    keep.set_model(Full())
+    with pytest.raises(OSError):
+        keep.on_epoch_end(0, {"val_loss": 1.0})
+    keep.set_model(other := Model())
+    keep.on_epoch_end(1, {"val_loss": 2.0})
+    assert other.saved == ["m"]
+
+
+def test_the_best_validation_with_a_frequency_in_batches() -> None:
+    model = Model()
+    keep = ModelCheckpoint("{epoch}-{val_loss}", save_best_only=True, save_freq=2)
+    every = CallbackList(keep, model)
+    every.set_params({"metrics": ["loss", "val_loss"], "validation_freq": 1})
+    with pytest.warns(UserWarning, match="after epochs, not after every 2 batches, whose logs lack 'val_l") as caught:
+        for epoch, value in enumerate([3, 4, 2]):
+            every.on_epoch_begin(epoch)
+            for batch in range(5):
+                every.on_train_batch_end(batch, {"loss": 1.0})
+            every.on_epoch_end(epoch, {"loss": 1.0, "val_loss": value})
+    assert model.saved == ["1-3", "3-2"] and len(caught) == 1
+
+
+def test_checkpoint_names_of_any_logs() -> None:
+    odd: Any = {"val_loss": 1.0, 0: 2}
+    assert run(ModelCheckpoint("{epoch}-{val_loss:.1f}"), odd).saved == ["1-1.0"]
+    for pattern, words in (("{}", "cannot fill in '{}'"), ("{val_loss:d}", "cannot fill in"), ("{0.x}", "cannot fill")):
+        with pytest.raises(ValueError, match="filepath: " + words):
+            run(ModelCheckpoint(pattern), odd)
+    late = ModelCheckpoint("{val_loss}")
+    late.set_params({"metrics": ["loss", "val_loss"]})
+    with pytest.raises(
+        ValueError, match=r"filepath: .*names 'val_loss' only after a validation, known are loss, epoch"
+    ):
+        run(late, {"loss": 1.0})
 
 
 def test_checkpoint_says_why(capsys: pytest.CaptureFixture[str]) -> None:
@@ -472,6 +573,20 @@ def test_csv_that_lost_rows(tmp_path: pathlib.Path) -> None:
     begun.on_epoch_end(1, {"loss": 2.0})
     begun.on_train_end()
     assert path.read_text() == "epoch,loss\n1,2.0\n"
+
+
+def test_csv_of_any_logs(tmp_path: pathlib.Path) -> None:
+    class Odd:
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    logs: Any = {"b": 10**5000, 1: Odd(), "\ud800": "\udc00", "none": None, "f": np.float64(0.1), "a": np.array(2)}
+    logger = CSVLogger(tmp_path / "log")
+    run(logger, logs)
+    assert (tmp_path / "log").read_text().splitlines() == [
+        "epoch,1,\\ud800,a,b,f,none",
+        "0,<Odd>,\\udc00,2,<int>,0.1,",
+    ]
 
 
 def test_progress_bar_callback() -> None:

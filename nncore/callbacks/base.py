@@ -6,6 +6,8 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Literal
 
+from nncore import files
+
 Phase = Literal["train", "test", "predict"]
 
 BATCH_HOOKS: dict[Phase, tuple[str, ...]] = {
@@ -28,7 +30,8 @@ class Callback:
         not keep it. None before, in a copy of the callback, and once the model is gone.
     params : dict
         ``epochs``, ``steps`` (batches per epoch), ``samples`` (per epoch), ``verbose``, ``metrics`` (the names that
-        `logs` will hold).
+        `logs` will hold at the end of an epoch, in order; those with ``val_`` only after a validation),
+        ``validation_freq``. Of evaluate and predict ``steps``, ``samples``, ``verbose``, ``metrics``.
     """
 
     comes_last: ClassVar[bool] = False  # in a CallbackList: what saves the others' states does
@@ -64,7 +67,10 @@ class Callback:
         """End `fit` without an exception; `logs` is that of the last epoch."""
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Begin an epoch; not called for one that a resume continues in the middle."""
+        """Begin an epoch; not called for one that a resume continues in the middle.
+
+        If `model.stop_training` is set here, the epoch is not begun: nothing is done, recorded or called of it.
+        """
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """End an epoch, validation included, whose results have the prefix ``val_``."""
@@ -123,7 +129,7 @@ class Callback:
         return False
 
     def on_close(self) -> None:
-        """Release what is open: called last, also after an exception or Ctrl-C."""
+        """Release what is open: called last, also after an exception or Ctrl-C; again, if Ctrl-C comes meanwhile."""
 
     def get_state(self) -> dict[str, Any]:
         """Return everything that an exact resume needs: JSON values, arrays, and dicts and lists of them."""
@@ -299,9 +305,20 @@ class CallbackList:
     on_tick = _numbered("on_tick")
 
     def on_close(self) -> None:
-        """Call it of every callback."""
+        """Call it of every callback, and only then raise the first exception; once more of one that Ctrl-C left."""
+        first: BaseException | None = None
         for callback in self.callbacks:
-            callback.on_close()
+            for _ in range(2):
+                try:
+                    callback.on_close()
+                    break
+                except KeyboardInterrupt as error:
+                    first = first or error
+                except BaseException as error:
+                    first = first or error
+                    break
+        if first is not None:
+            raise first
 
     def on_diverged(self, epoch: int, batch: int) -> bool:
         """Ask every callback; True if any lets `fit` end normally."""
@@ -309,8 +326,14 @@ class CallbackList:
         return any(answers)
 
     def get_state(self) -> dict[str, Any]:
-        """The states of the callbacks that have one."""
-        return {"callbacks": [{"class": type(c).__name__, "state": c.get_state()} for c in self._stateful()]}
+        """The states of the callbacks that have one; a TypeError names the callback whose no file can hold."""
+        states = []
+        for callback in self._stateful():
+            name, state = type(callback).__name__, callback.get_state()
+            if fault := files.fault(state):
+                raise TypeError(f"callbacks: {name}.get_state must return JSON values and arrays, but {fault}")
+            states.append({"class": name, "state": state})
+        return {"callbacks": states}
 
     def check_state(self, state: dict[str, Any]) -> None:
         """Raise a ValueError if the state is that of other callbacks."""

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from nncore.arguments import check_flag, check_path, explained, is_whole
 from nncore.callbacks.base import Callback, Phase, take_state
 from nncore.callbacks.monitor import MonitorCallback, check_threshold
+from nncore.output import say
 
 
 class Periodic(Callback):
@@ -70,11 +71,14 @@ class ModelCheckpoint(Periodic, MonitorCallback):
         The file; may hold ``{epoch}`` and ``{batch}``, counted from 1, and names of the logs with a format:
         ``"model-{epoch:02d}-{val_loss:.2f}.safetensors"``. Missing directories are made.
     monitor : str, default "val_loss"
-        What decides which model is the best. Without it there is a warning, and every model is saved.
+        What decides which model is the best. An epoch that lacks it, since `validation_freq` leaves it out, saves
+        nothing, with a warning, once. If it is in none of the logs (a wrong name, no validation data), every model is
+        saved until one has it, with a warning, as in Keras.
     verbose : {0, 1}, default 0
         Whether to say what is saved and why.
     save_best_only : bool, default False
-        Whether to save only what improves on the best so far, also that of earlier fits with this object.
+        Whether to save only what improves on the best so far, also that of earlier fits with this object. With a
+        `save_freq` in batches a quantity of the validation, ``val_…``, is looked at after epochs, where it is known.
     save_weights_only : bool, default False
         Whether to call `model.save_weights` instead of `model.save`.
     mode : {"auto", "min", "max"}, default "auto"
@@ -113,31 +117,65 @@ class ModelCheckpoint(Periodic, MonitorCallback):
         self.filepath = check_path(filepath, "filepath")
         self.best = check_threshold(initial_value_threshold, "initial_value_threshold")
 
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Save, unless batches are counted, and their logs say what is the best."""
+        if self.save_best_only and self.save_freq != "epoch" and self.monitor.startswith("val_"):
+            if self.monitor in (logs or {}):
+                self.save(epoch, None, logs or {})
+        else:
+            super().on_epoch_end(epoch, logs)
+
     def save(self, epoch: int, batch: int | None, logs: dict[str, Any]) -> None:
         """Save the model, if it is to be saved."""
-        path = self.path(epoch, batch, logs)
         reason = ""
-        if self.save_best_only and (value := self.current(logs)) is not None:
+        if self.save_best_only:
             best = "None" if self.best is None else f"{self.best:.5f}"
-            if not self.better(value, self.best):
+            value = self.current(logs)
+            if value is None:
+                if self.awaited(logs) and self.monitor not in logs:
+                    self.warn_of_frequency(batch)
+                if self.awaited(logs) or self.best is not None:
+                    return
+            elif not self.better(value, self.best):
                 self.say(f"Epoch {epoch + 1}: {self.monitor} did not improve from {best}")
                 return
-            reason = f"{self.monitor} improved from {best} to {value:.5f}, "
-            self.best = value
+            else:
+                reason = f"{self.monitor} improved from {best} to {value:.5f}, "
+        path = self.path(epoch, batch, logs)
         self.say(f"Epoch {epoch + 1}: {reason}saving model to {path}")
         if directory := os.path.dirname(path):
             os.makedirs(directory, exist_ok=True)
         (self.model.save_weights if self.save_weights_only else self.model.save)(path)
+        if reason:
+            self.best = value
+
+    def warn_of_frequency(self, batch: int | None) -> None:
+        """Say which models are not considered for the best one."""
+        if batch is not None:
+            self.warn(
+                f"saves the best after epochs, not after every {self.save_freq} batches, whose logs lack "
+                f"{self.monitor!r}; pass save_freq='epoch', or monitor='loss'"
+            )
+            return
+        freq = self.params.get("validation_freq")
+        self.warn(
+            f"saves nothing after epochs without {self.monitor!r}, which validation_freq={freq} leaves out; "
+            "to consider every epoch pass validation_freq=1"
+        )
 
     def say(self, text: str) -> None:
         """Print, if asked to."""
         if self.verbose:
-            print(text)
+            say(text)
 
     def path(self, epoch: int, batch: int | None, logs: dict[str, Any]) -> str:
         """The file's name for this occasion."""
         known = dict(logs) | {"epoch": epoch + 1} | ({} if batch is None else {"batch": batch + 1})
+        names = ", ".join(map(str, known))
         try:
-            return self.filepath.format(**known)
-        except (KeyError, IndexError) as error:
-            raise ValueError(f"filepath: {self.filepath!r} names {error}, known are {', '.join(known)}") from None
+            return self.filepath.format_map(known)
+        except KeyError as error:
+            later = " only after a validation" if error.args[0] in self.params.get("metrics", ()) else ""
+            raise ValueError(f"filepath: {self.filepath!r} names {error}{later}, known are {names}") from None
+        except (ValueError, TypeError, AttributeError, IndexError) as error:
+            raise ValueError(f"filepath: cannot fill in {self.filepath!r}: {error}; known are {names}") from None

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import io
 import os
+import pickle
 import warnings
+from collections.abc import Callable
 from typing import Any, TextIO
 
 import numpy as np
 
-from nncore import progress
+from nncore import files, progress
 from nncore.arguments import check_flag, check_path, explained
 from nncore.callbacks.base import Callback
+
+INTS = {int, *(np.dtype(code).type for code in "bhilqBHILQ")}  # neither bools nor spans of time
 
 
 class History(Callback):
     """What `fit` returns: the logs of every epoch.
+
+    Whatever a callback adds to the logs is here, and never keeps a model from being saved, copied or pickled: the names
+    of which that cannot take the values are named in one warning, and left out. Files hold None, bools, ints, floats,
+    strings, arrays of numbers, and lists and dicts (with strings as keys) of them.
 
     Attributes
     ----------
@@ -25,6 +34,8 @@ class History(Callback):
     history : dict of str to list
         ``{"loss": [0.5, 0.3], "val_loss": […]}``; a name that was missing in some epoch has a shorter list.
     """
+
+    warned: frozenset[Any] = frozenset()  # names that were left out with a warning
 
     def __init__(self) -> None:
         self.epoch: list[int] = []
@@ -42,23 +53,73 @@ class History(Callback):
             self.history.setdefault(name, []).append(value)
 
     def get_state(self) -> dict[str, Any]:
-        """The lists; those of floats as arrays, which are stored faster and in less space."""
-        return {
-            "epoch": np.array(self.epoch, np.int64),
-            "names": list(self.history),
-            "values": [
-                np.array(values) if all(type(value) is float for value in values) else values
-                for values in self.history.values()
-            ],
-        }
+        """The lists; those of floats, of ints, and of arrays of one shape as one array: faster, in less space."""
+        stored = self.each(_stored, "a file")
+        return {"epoch": np.array(self.epoch, np.int64), "names": list(stored), "values": list(stored.values())}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Continue from `get_state`."""
         self.epoch = state["epoch"].tolist()
-        lists = [values.tolist() if isinstance(values, np.ndarray) else list(values) for values in state["values"]]
-        self.history = dict(zip(state["names"], lists, strict=True))
+        self.history = {name: _listed(values) for name, values in zip(state["names"], state["values"], strict=True)}
         if self.model is not None:  # a restored model brought a history of its own
             self.model.history = self
+
+    def each(self, attempt: Callable[[str, list[Any]], Any], where: str) -> dict[str, Any]:
+        """What `attempt` makes of each name and its values, but for those where it raises: of them a warning, once."""
+        made, lost = {}, {}
+        for name, values in self.history.items():
+            try:
+                made[name] = attempt(name, values)
+            except Exception as error:  # a value may be anything, and raise anything
+                lost[name] = error
+        if not lost.keys() <= self.warned:
+            self.warned |= lost.keys()
+            names = ", ".join(f"{name!r} ({error})" for name, error in lost.items())
+            warnings.warn(
+                f"history: {where} cannot hold what a callback added to the logs: {names}; left out. Add numbers, "
+                "strings, arrays, or lists and dicts of them",
+                stacklevel=2,
+            )
+        return made
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept = self.each(lambda name, values: pickle.dumps((name, values)), "a pickle")
+        return super().__getstate__() | {"history": {name: self.history[name] for name in kept}}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> History:
+        made: History = type(self).__new__(type(self))
+        memo[id(self)] = made
+        history = self.each(lambda name, values: copy.deepcopy(values, memo), "a copy")
+        vars(made).update(copy.deepcopy(super().__getstate__() | {"history": {}}, memo), history=history)
+        return made
+
+
+def _stored(name: str, values: list[Any]) -> Any:
+    """The values as a file holds them; a TypeError if it cannot."""
+    if not isinstance(name, str):
+        raise TypeError("expected a string for a name")
+    stored = _array(values)
+    if fault := files.fault(name) or files.fault(stored):
+        raise TypeError(fault)
+    return stored
+
+
+def _array(values: list[Any]) -> Any:
+    """The values as one array, if `_listed` can undo that; else as they are."""
+    if all(type(v) is float or (isinstance(v, np.floating) and (v == float(v) or v != v)) for v in values):
+        return np.array(values, np.float64)
+    if all(type(v) in INTS and -(2**63) <= int(v) < 2**63 for v in values):
+        return np.array([int(v) for v in values], np.int64)
+    first = values[0]
+    if type(first) is np.ndarray and first.ndim and first.dtype.kind in "biuf":
+        same = first.dtype, first.shape
+        if all(type(v) is np.ndarray and (v.dtype, v.shape) == same for v in values):
+            return np.stack(values)
+    return values
+
+
+def _listed(values: Any) -> list[Any]:
+    return values.tolist() if isinstance(values, np.ndarray) and values.ndim == 1 else list(values)
 
 
 class CSVLogger(Callback):
@@ -93,7 +154,7 @@ class CSVLogger(Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Write a row; what is not in the logs is NA."""
-        logs = logs or {}
+        logs = {_text(name): value for name, value in (logs or {}).items()}
         if self.keys is None:
             later = [name for name in self.params.get("metrics", []) if name not in logs]
             self.keys = sorted(logs) + later
@@ -146,8 +207,18 @@ class CSVLogger(Callback):
             self.file.seek(state["position"])
 
 
-def _cell(value: Any) -> Any:
-    return f"[{', '.join(map(str, value))}]" if isinstance(value, (list, tuple)) or np.ndim(value) else value
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    try:
+        several = isinstance(value, (list, tuple)) or np.ndim(value)
+        return _text(f"[{', '.join(map(str, value))}]" if several else value)
+    except Exception:  # an int of more digits than Python prints, an object of the user's
+        return f"<{type(value).__name__}>"
+
+
+def _text(value: Any) -> str:
+    return str(value).encode("utf-8", "backslashreplace").decode()  # half of a surrogate pair is no text
 
 
 class ProgressBar(Callback):

@@ -68,26 +68,46 @@ class MonitorCallback(Callback):
         self.warned = False
 
     def current(self, logs: dict[str, Any] | None) -> float | None:
-        """The monitored value; without it a warning, once, and None."""
+        """The monitored value; None where the logs have none, with a warning, once, if those of no epoch can."""
         logs = logs or {}
-        if self.monitor in logs:
-            return float(logs[self.monitor])
+        if (value := logs.get(self.monitor)) is not None:
+            try:
+                return float(value)
+            except (TypeError, ValueError):
+                raise TypeError(
+                    f"monitor: {type(self).__name__} expected one number in logs[{self.monitor!r}], got {value!r}"
+                ) from None
+        if not self.awaited(logs):
+            self.warn(f"expected {self.monitor!r} in the logs, which have {_names(logs) or 'nothing'}{self.hint(logs)}")
+        return None
+
+    def awaited(self, logs: dict[str, Any]) -> bool:
+        """Whether the logs of some epochs have the value, though maybe not these: `validation_freq` leaves some out."""
+        return self.monitor in logs or self.monitor in self.params.get("metrics", ())
+
+    def hint(self, logs: dict[str, Any]) -> str:
+        """What may be the reason that the logs never have the value."""
+        known = [name for name in (*self.params.get("metrics", ()), *logs) if isinstance(name, str)]
+        if self.monitor.startswith("val_") and not any(name.startswith("val_") for name in known):
+            freq, epochs = self.params.get("validation_freq"), self.params.get("epochs")
+            if freq is None:
+                return "; pass validation_data or validation_split to fit"
+            return f"; validation_freq={freq} validates after none of the epochs to {epochs}; pass a smaller one"
+        near = difflib.get_close_matches(self.monitor, known, n=1)
+        return f"; did you mean {near[0]!r}?" if near else ""
+
+    def warn(self, text: str) -> None:
+        """Warn about the monitored quantity, once."""
         if not self.warned:
             self.warned = True
-            known = ", ".join(logs) or "nothing"
-            near = difflib.get_close_matches(self.monitor, logs, n=1)
-            validated = any(name.startswith("val_") for name in logs)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            if self.monitor.startswith("val_") and not validated:
-                hint = "; pass validation_data or validation_split to fit"
-            warnings.warn(
-                f"monitor: {type(self).__name__} expected {self.monitor!r} in the logs, which have {known}{hint}",
-                stacklevel=2,
-            )
-        return None
+            warnings.warn(f"monitor: {type(self).__name__} {text}", stacklevel=2)
 
     def better(self, value: float, than: float | None) -> bool:
         """Whether `value` improves on `than` by more than `min_delta`; anything but NaN improves on None."""
         if math.isnan(value) or than is None:
             return not math.isnan(value)
         return value + self.min_delta < than if self.mode == "min" else value - self.min_delta > than
+
+
+def _names(logs: dict[str, Any]) -> str:
+    return ", ".join(map(str, logs))

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from nncore.arguments import check_count, check_flag, explained
 from nncore.callbacks.base import Callback, take_state
 from nncore.callbacks.monitor import MonitorCallback, check_threshold
+from nncore.output import say
 
 STATE = ("best", "wait", "best_epoch", "stopped_epoch", "best_weights", "warned")  # of EarlyStopping
 
@@ -17,12 +18,20 @@ STATE = ("best", "wait", "best_epoch", "stopped_epoch", "best_weights", "warned"
 class EarlyStopping(MonitorCallback):
     """Stop when the monitored quantity has stopped improving.
 
+    What counts: epochs from `start_from_epoch` on whose logs have the quantity, so with ``validation_freq=2`` every
+    other one. Such an epoch is *the best* if it is the first, or better than all before it by more than `min_delta`. It
+    is *an improvement* if it is the best and better than `baseline`, too, also by more than `min_delta`. Training stops
+    after `patience` epochs in a row that are no improvement, counted from the last improvement or, without one, from
+    the start: a baseline that is never reached stops it `patience` epochs in, also if each epoch is better than the one
+    before. (Keras 3.15 counts such epochs, too, but waits for one that is not the best.) As in Keras, epoch 0 alone
+    never stops a fit, and a `patience` of 0 means that of 1. NaN is never better than anything.
+
     Parameters
     ----------
     monitor : str, default "val_loss"
-        Its name in the logs. Without it there is a warning, and training goes on.
+        Its name in the logs. If no epoch of the fit is to have it there is a warning, and training goes on.
     min_delta : float, default 0
-        The least change that counts as an improvement.
+        The least change that counts.
     patience : int, default 0
         Epochs without improvement after which training stops.
     verbose : {0, 1}, default 0
@@ -32,7 +41,8 @@ class EarlyStopping(MonitorCallback):
     baseline : float, optional
         Stop as well if this is not surpassed within `patience` epochs.
     restore_best_weights : bool, default False
-        Whether the model gets, at the end of training however it ends, the weights of the best epoch.
+        Whether the model gets the weights of the best epoch when training ends, however it ends: stopped here or by
+        another callback, after all epochs, by Ctrl-C, by an exception. They need not have surpassed `baseline`.
     start_from_epoch : int, default 0
         Epochs at the start that do not count.
 
@@ -79,20 +89,21 @@ class EarlyStopping(MonitorCallback):
         self.best = None
         self.wait = self.best_epoch = self.stopped_epoch = 0
         self.best_weights: list[npt.NDArray[Any]] | None = None
+        self.restored = False
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Compare, remember, count, and maybe stop."""
         value = self.current(logs)
         if value is None or epoch < self.start_from_epoch:
             return
-        self.wait += 1
-        if self.better(value, self.best):
-            self.best, self.best_epoch = value, epoch
-            if self.restore_best_weights:
-                self.best_weights = [np.array(w) for w in self.model.get_weights()]
-            if self.baseline is None or self.better(value, self.baseline):
-                self.wait = 0
+        best = self.better(value, self.best)
+        if best:
+            weights = [np.array(w) for w in self.model.get_weights()] if self.restore_best_weights else None
+            self.best, self.best_epoch, self.best_weights = value, epoch, weights  # together, also under Ctrl-C
+        if best and (self.baseline is None or self.better(value, self.baseline)):
+            self.wait = 0
             return
+        self.wait += 1
         if self.wait >= self.patience and epoch > 0:
             self.stopped_epoch = epoch
             self.model.stop_training = True
@@ -100,11 +111,21 @@ class EarlyStopping(MonitorCallback):
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Restore the best weights, if asked to."""
         if self.verbose and self.stopped_epoch:
-            print(f"Epoch {self.stopped_epoch + 1}: early stopping")
-        if self.best_weights is not None:
-            if self.verbose:
-                print(f"Restoring model weights from the end of the best epoch: {self.best_epoch + 1}.")
-            self.model.set_weights(self.best_weights)
+            say(f"Epoch {self.stopped_epoch + 1}: early stopping")
+        self.restore()
+
+    def on_close(self) -> None:
+        """Restore them after an exception, too."""
+        self.restore()
+
+    def restore(self) -> None:
+        """Give the model the best weights, once a fit."""
+        if self.best_weights is None or self.restored:
+            return
+        if self.verbose:
+            say(f"Restoring model weights from the end of the best epoch: {self.best_epoch + 1}.")
+        self.model.set_weights(self.best_weights)
+        self.restored = True
 
     def get_state(self) -> dict[str, Any]:
         """All that was remembered and counted."""
@@ -124,6 +145,6 @@ class TerminateOnNaN(Callback):
 
     def on_diverged(self, epoch: int, batch: int) -> bool:
         """Say so and stop."""
-        print(f"Batch {batch}: Invalid loss, terminating training")
+        say(f"Batch {batch}: Invalid loss, terminating training")
         self.model.stop_training = True
         return True

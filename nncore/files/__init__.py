@@ -8,13 +8,13 @@ The format is safetensors, so its package reads our files::
     data      the tensors, C order, little-endian, without gaps
 
 `write` and `read` are all there is. `encode` and `decode` translate a richer document (arrays, NaN, NumPy scalars)
-into strict JSON and tensors, and back.
+into strict JSON and tensors, and back; `fault` says beforehand what they cannot.
 """
 
 from __future__ import annotations
 
-from nncore.files.documents import decode, encode
+from nncore.files.documents import decode, encode, fault
 from nncore.files.reading import read
 from nncore.files.writing import write
 
-__all__ = ["decode", "encode", "read", "write"]
+__all__ = ["decode", "encode", "fault", "read", "write"]

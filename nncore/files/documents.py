@@ -10,7 +10,17 @@ from typing import Any
 import numpy as np
 
 from nncore.errors import FormatError
-from nncore.files.layout import DEPTH_LIMIT, DICT_COST, ITEM_COST, LIST_COST, REMEDY, Array, short
+from nncore.files.layout import (
+    DEPTH_LIMIT,
+    DICT_COST,
+    DIMENSION_LIMIT,
+    ITEM_COST,
+    LIST_COST,
+    NAMES,
+    REMEDY,
+    Array,
+    short,
+)
 
 
 def encode(value: Any, tensors: dict[str, Array] | None = None, name: str = "") -> Any:
@@ -35,7 +45,7 @@ def encode(value: Any, tensors: dict[str, Array] | None = None, name: str = "") 
     ValueError
         A key starts with "$", or `tensors` already has an array's name.
     """
-    if isinstance(value, np.generic):
+    if isinstance(value, np.generic) and value.dtype.kind in "biufU":  # of others, item() may be an int: nanoseconds
         value = value.item()
     if value is None or isinstance(value, (bool, int, str)):
         return value
@@ -78,6 +88,34 @@ def decode(value: Any, tensors: Mapping[str, Array] | None = None) -> Any:
         case {"$tensor": str(name), **rest} if not rest and tensors is not None and name in tensors:
             return tensors[name]
     raise FormatError(f"document: expected a float or a tensor that exists, found {short(str(value))}. {REMEDY}")
+
+
+def fault(value: Any) -> str:
+    """Why a file cannot hold `value` as a small part of its document, in words; "" if it can.
+
+    Whatever passes comes back from `encode`, `write`, `read` and `decode` with the same values.
+    """
+    tensors: dict[str, Array] = {}
+    try:
+        encoded = encode(value, tensors, "value")
+        json.dumps(encoded)  # an int may have more digits than Python converts
+        json.dumps(encoded, ensure_ascii=False).encode()  # half of a surrogate pair is no text
+        if (depth := _depth(encoded)) > DEPTH_LIMIT // 2:
+            return f"expected at most {DEPTH_LIMIT // 2} nested objects and lists, got {depth}"
+    except RecursionError:
+        return f"expected at most {DEPTH_LIMIT // 2} nested objects and lists, got far more"
+    except Exception as error:  # also what a user's object raises
+        return str(error)
+    for a in tensors.values():
+        kind = type(a).__name__ if type(a) is not np.ndarray else f"an array of {a.dtype}, {a.ndim} dimensions"
+        if type(a) is not np.ndarray or a.dtype.newbyteorder("<").str not in NAMES or a.ndim > DIMENSION_LIMIT:
+            return f"expected an array of numbers, got {kind}"
+    return ""
+
+
+def _depth(encoded: Any) -> int:
+    items = encoded.values() if isinstance(encoded, dict) else encoded if isinstance(encoded, list) else None
+    return 0 if items is None else 1 + max(map(_depth, items), default=0)
 
 
 def require_json(value: Any, where: str) -> None:
