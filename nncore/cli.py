@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             nn.show_config()
         else:
             train(options)
-        if sys.stdout is not None and not sys.stdout.closed:
+        if not getattr(sys.stdout, "closed", True):  # None and a program's own object have no such attribute
             sys.stdout.flush()  # what could not be written is still there, and is an error now
     except KeyboardInterrupt:
         write(sys.stderr, "\nnncore: stopped\n")

@@ -277,6 +277,18 @@ def test_early_stopping_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == ""
 
 
+def test_the_best_weights_are_restored_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """Callbacks that come later may change them."""
+    stop = EarlyStopping(verbose=1, restore_best_weights=True)
+    model = Model()
+    every = CallbackList([stop, LambdaCallback(on_train_end=lambda logs: model.set_weights([np.array([7.0])]))], model)
+    every.on_train_begin()
+    every.on_epoch_end(0, {"val_loss": 1.0})
+    every.on_train_end()
+    every.on_close()
+    assert model.weights[0] == 7 and capsys.readouterr().out.count("Restoring") == 1
+
+
 def test_early_stopping_serves_again() -> None:
     stop = EarlyStopping(restore_best_weights=True)
     assert epochs_of(run(stop, 1, 2)) == 2
@@ -520,6 +532,15 @@ def test_csv(tmp_path: pathlib.Path) -> None:
     assert path.read_text() == "epoch;accuracy;loss\n0;1;0.1\n"
     run(CSVLogger(tmp_path / "new", append=True), {"loss": 0.1})
     assert (tmp_path / "new").read_text() == "epoch,loss\n0,0.1\n"
+
+
+def test_csv_goes_on_with_the_columns_that_are_there(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "log"
+    run(CSVLogger(path, ";"), {"b": 1, "a;": 2})
+    more = CSVLogger(path, ";", append=True)
+    more.set_params({"metrics": ["b", "val_b"]})
+    run(more, {"b": 3}, {"a;": 4, "val_b": 5}, first=1)
+    assert path.read_text() == 'epoch;"a;";b\n0;2;1\n1;NA;3\n2;4;NA\n'
 
 
 def test_csv_columns_that_come_later(tmp_path: pathlib.Path) -> None:

@@ -126,7 +126,8 @@ class CSVLogger(Callback):
     """Write the logs of every epoch to a CSV file, which any program may read meanwhile.
 
     The columns are ``epoch`` (counted from 0) and the sorted names of the first epoch's logs, then those that
-    `params["metrics"]` announces for later. After a resume the file is what it would have been without interruption.
+    `params["metrics"]` announces for later, such as ``val_loss`` with ``validation_freq=2``; or those of the file that
+    is continued. After a resume the file is what it would have been without interruption.
 
     Parameters
     ----------
@@ -155,12 +156,21 @@ class CSVLogger(Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Write a row; what is not in the logs is NA."""
         logs = {_text(name): value for name, value in (logs or {}).items()}
+        if self.file is None:
+            self.file = io.FileIO(self.filename, "a+" if self.append else "w")
+            self.keys = self.columns() if self.append else None
         if self.keys is None:
             later = [name for name in self.params.get("metrics", []) if name not in logs]
             self.keys = sorted(logs) + later
-        if self.file is None:
-            self.file = io.FileIO(self.filename, "a" if self.append else "w")
         self.write([epoch, *(_cell(logs.get(key, "NA")) for key in self.keys)])
+
+    def columns(self) -> list[str] | None:
+        """Those of the file that is continued, after ``epoch``; None if it is empty, or another program's."""
+        assert self.file is not None
+        self.file.seek(0)
+        names = next(csv.reader([self.file.readline().decode("utf-8", "replace")], delimiter=self.sep), [])
+        self.file.seek(0, os.SEEK_END)
+        return names[1:] if names[:1] == ["epoch"] else None
 
     def write(self, row: list[Any]) -> None:
         """Append a row, below the names if it is the first of the file."""
