@@ -440,12 +440,12 @@ def test_a_failed_save_is_not_the_best() -> None:
             raise OSError("no space")
 
     keep = ModelCheckpoint("m", save_best_only=True)
-    keep.set_model(Full())
+    keep.set_model(full := Full())
     with pytest.raises(OSError):
         keep.on_epoch_end(0, {"val_loss": 1.0})
     keep.set_model(other := Model())
     keep.on_epoch_end(1, {"val_loss": 2.0})
-    assert other.saved == ["m"]
+    assert (full.saved, other.saved) == ([], ["m"])
 
 
 def test_the_best_validation_with_a_frequency_in_batches() -> None:
