@@ -188,7 +188,7 @@ class Stepper:
         self.sources: tuple[Source | None, ...] = (None, None, None)
         self.steps = steps
         self.order: Array | None = None
-        self.seen = (0, 0)
+        self.left: tuple[int, int] | None = None  # the moment when the time was up, perhaps within a step
         if training:
             self.run.bind(BUFFERS["gradients"], self.state.gradients)
             for i, slot in enumerate(slots):
@@ -215,7 +215,7 @@ class Stepper:
             if threads != self.pace.most or not self.batch <= 2 * batch <= 4 * self.batch:
                 self.pace = Pace(threads)  # what was measured was another work
             self.batch = batch
-        self.order = order
+        self.order, self.left = order, None
         self.run.begin(self.rows, batch, order, row)
 
     @property
@@ -234,13 +234,16 @@ class Stepper:
         while True:
             if self.packed and self.packed.stale:
                 self.packed.refresh()
-            if self.seen != (seen := (self.state.version, int(self.steps[0]))):
+            if self.left and self.left != self.moment():
                 self.run.abandon()  # somebody wrote weights in the middle of a step: it begins again
-            threads, seconds = self.pace.choose()
-            row, started = self.run.row, perf_counter()
-            reason: int = self.run.run(steps, seconds, threads)
-            self.seen = seen[0], int(self.steps[0])
-            self.pace.note(-(-(self.run.row - row) // self.batch), perf_counter() - started)
+            if self.pace.most == 1:
+                reason: int = self.run.run(steps, SLICE, 1)
+            else:
+                threads, seconds = self.pace.choose()
+                row, started = self.run.row, perf_counter()
+                reason = self.run.run(steps, seconds, threads)
+                self.pace.note(-(-(self.run.row - row) // self.batch), perf_counter() - started)
+            self.left = self.moment() if reason == engine.TIME else None
             if reason == engine.BAD_DATA:
                 which, row = self.run.bad
                 source = self.sources[which]
@@ -254,6 +257,10 @@ class Stepper:
                 if source is not None:
                     source.fill(self.run, i, rows)
             self.run.data_ready()
+
+    def moment(self) -> tuple[int, int]:
+        """Changes with the weights, whoever writes them."""
+        return self.state.version, int(self.steps[0])
 
     def logs(self) -> dict[str, float]:
         """Loss and metrics of the pass so far."""
