@@ -154,7 +154,7 @@ def take_state(callback: Callback, state: dict[str, Any], names: Sequence[str]) 
 
 def overrides(callback: Callback, name: str) -> bool:
     """Whether a class or an object replaces a method of `Callback`."""
-    return getattr(getattr(callback, name), "__func__", None) is not getattr(Callback, name)
+    return name in vars(callback) or getattr(type(callback), name) is not getattr(Callback, name)
 
 
 class LambdaCallback(Callback):
