@@ -37,7 +37,9 @@ class Activation(Configurable):
         return 0.0
 
 
-ACTIVATIONS: Registry[Activation] = Registry("activation")
+ACTIVATIONS: Registry[Activation] = Registry(
+    "activation", "what it computes is native code; layers can join those there are (Add, Multiply, Concatenate)"
+)
 
 
 def get(identifier: Any, argument: str = "activation") -> Activation:

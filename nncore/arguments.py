@@ -7,51 +7,83 @@ import functools
 import inspect
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
+from nncore.habits import HABITS
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: Names that users of Keras bring along, and what to do about them.
-HABITS = {
-    "lr": "The optimizers call it learning_rate.",
-    "input_shape": "Let nncore.Input(shape) come first in the model.",
-    "input_dim": "Let nncore.Input(shape) come first in the model.",
-}
+
+def an(name: str) -> str:
+    """`name` with its indefinite article: "a loss", "an optimizer"."""
+    return f"{'an' if name[:1].lower() in tuple('aeiou') else 'a'} {name}"
 
 
 def explained(method: Callable[P, R]) -> Callable[P, R]:
-    """Decorator: an unknown argument is a TypeError that names the known ones and the nearest of them, or a remedy."""
+    """Decorator: an unknown argument is a TypeError that names the known ones and the nearest of them, or a remedy.
+
+    One of `HABITS` that asks for nothing is left out. To a constructor, arrays of no dimension are the numbers they
+    hold: what is kept must not change with an array of the user's.
+    """
     parameters = inspect.signature(method).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return method  # takes any
-    _, *names = parameters  # without self
+    names = [name for name in parameters if name != "self"]
     known = frozenset(names)
+    makes = method.__name__ == "__init__"
 
     @functools.wraps(method)
-    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-        for name in sorted(kwargs.keys() - known):
-            owner = type(args[0]).__name__ if method.__name__ == "__init__" else method.__name__
-            near = difflib.get_close_matches(name, names, n=1)
-            remedy = HABITS.get(name) or (f"Did you mean {near[0]!r}?" if near else "Leave it out.")
-            have = ", ".join(names) or "none"
-            raise TypeError(f"{name}: expected an argument of {owner}, got an unknown name. {remedy} Known: {have}")
+    def checked(*args: Any, **kwargs: Any) -> R:
+        if not kwargs.keys() <= known:
+            kwargs = without_habits(type(args[0]).__name__ if makes else method.__name__, names, kwargs)
+        if makes:
+            return method(*map(unboxed, args), **{name: unboxed(value) for name, value in kwargs.items()})
         return method(*args, **kwargs)
 
     return checked
 
 
+def without_habits(owner: str, names: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments `given` to `owner` that it knows; a TypeError for others, unless they ask for nothing."""
+    for name in sorted(given.keys() - set(names)):
+        habit = HABITS.get(f"{owner}.{name}") or HABITS.get(name)
+        if habit and habit.asks_nothing(given[name]):
+            continue
+        near = difflib.get_close_matches(name, names, n=1)
+        remedy = habit.remedy if habit else f"Did you mean {near[0]!r}?" if near else "Leave it out."
+        have = ", ".join(names) or "none"
+        raise TypeError(f"{name}: expected an argument of {owner}, got an unknown name. {remedy} Known: {have}")
+    return {name: value for name, value in given.items() if name in names}
+
+
+def unboxed(value: Any) -> Any:
+    """The number that an array of no dimension holds; anything else as it is."""
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item") and not isinstance(value, np.ma.MaskedArray):
+        return value.item()
+    return value
+
+
+def the_only(given: Any) -> Any:
+    """What a list or dict of one holds; anything else as it is."""
+    if isinstance(given, (list, tuple)) and len(given) == 1:
+        return given[0]
+    return next(iter(given.values())) if isinstance(given, Mapping) and len(given) == 1 else given
+
+
 def is_number(value: object) -> bool:
-    """Whether `value` is a real number, Python's or NumPy's; bools are none."""
+    """Whether `value` is a real number, Python's, NumPy's or in an array of no dimension; bools are none."""
+    value = unboxed(value)
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def is_whole(value: object) -> bool:
-    """Whether `value` is an int, Python's or NumPy's; bools are none."""
+    """Whether `value` is an int, Python's, NumPy's or in an array of no dimension; bools are none."""
+    value = unboxed(value)
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
@@ -102,7 +134,7 @@ def check_count(value: Any, argument: str, least: int = 1) -> int:
 
 def check_flag(value: Any, argument: str, remedy: str = "") -> bool:
     """`value` as a bool; a TypeError where it is none."""
-    if isinstance(value, (bool, np.bool_)):
+    if isinstance(unboxed(value), (bool, np.bool_)):
         return bool(value)
     remedy = f"; {remedy}" if remedy else ""
     raise TypeError(f"{argument}: expected True or False, got {value!r}{remedy}")
@@ -123,3 +155,13 @@ def dtype_name(dtype: Any) -> str:
         if dtype is not None and dtype in (name, np.dtype(name).type):
             return name
     raise ValueError(f'dtype: expected "float32" or "float64", got {dtype!r}')
+
+
+def check_real(dtype: Any) -> None:
+    """A ValueError unless `dtype` is one of real numbers, or bool."""
+    try:
+        kind = np.dtype(getattr(dtype, "name", dtype)).kind
+    except TypeError:
+        kind = ""
+    if kind not in tuple("biuf"):
+        raise ValueError(f"dtype: expected one of real numbers, such as float32 or uint8, got {dtype!r}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,10 +12,11 @@ import numpy as np
 
 from nncore import losses, metrics, optimizers
 from nncore._kernels.table import ACTIVATIONS, PRECISIONS
+from nncore.arguments import the_only
 from nncore.graph import Symbol, topological
 from nncore.layers.base import Layer
 from nncore.metrics import Metric
-from nncore.operations import Tensor
+from nncore.operations import Op, Tensor
 from nncore.program import Builder, Program
 from nncore.registry import serialize, snake_case
 from nncore.state import State
@@ -98,15 +99,17 @@ class Objective:
     matmul_precision: str = "highest"
 
     @classmethod
-    def of(cls, optimizer: Any, loss: Any, plain: Any, weighted: Any, matmul_precision: Any) -> Objective:
-        """Turn the arguments of `compile` into objects."""
+    def of(
+        cls, optimizer: Any, loss: Any, plain: Any, weighted: Any, matmul_precision: Any, last: str | None = None
+    ) -> Objective:
+        """Turn the arguments of `compile` into objects; `last` is the name of the last layer, if it is known."""
         if not isinstance(matmul_precision, str) or matmul_precision not in PRECISIONS:
             raise ValueError(f"matmul_precision: expected one of {', '.join(PRECISIONS)}, got {matmul_precision!r}")
         return cls(
             optimizers.get(optimizer, "optimizer"),
-            losses.get(loss, "loss"),
-            metric_list(plain, "metrics"),
-            metric_list(weighted, "weighted_metrics"),
+            losses.get(of_output(loss, "loss", last), "loss"),
+            metric_list(plain, "metrics", last),
+            metric_list(weighted, "weighted_metrics", last),
             matmul_precision,
         )
 
@@ -121,20 +124,63 @@ class Objective:
         }
 
 
-def metric_list(given: Any, argument: str) -> list[Metric]:
-    """One metric or a list of them as a list."""
+def of_output(given: Any, argument: str, last: str | None) -> Any:
+    """What is given for the only output: for each in a list, or by its name, that of the last layer, in a dict."""
+    single = isinstance(given, (list, tuple)) or (isinstance(given, Mapping) and set(given) != {"class", "config"})
+    if not single:
+        return given
+    if len(given) != 1:
+        raise ValueError(f"{argument}: expected that of the only output, got {given!r} for {len(given)}")
+    if isinstance(given, Mapping) and last is not None and last not in given:
+        raise ValueError(f"{argument}: expected as key the last layer's name {last!r}, got {next(iter(given))!r}")
+    return the_only(given)
+
+
+def metric_list(given: Any, argument: str, last: str | None = None) -> list[Metric]:
+    """One metric, or a list of them, also in a list or dict of the only output, as a list."""
+    if isinstance(given, Mapping) or (isinstance(given, (list, tuple)) and any(map(several, given))):
+        given = of_output(given, argument, last)
     items = [] if given is None else list(given) if isinstance(given, (list, tuple)) else [given]
     return [metrics.get(item, argument) for item in items]
 
 
-def last_activation(b: Builder, y: Tensor) -> str:
-    """Name of the activation that makes the output `y`."""
-    maker = next((op for op in reversed(b.forward) if any(w is y for w in op.writes())), None)
-    if maker is not None and maker.kind == "softmax":
-        return "softmax"
-    if maker is not None and maker.kind == "activate":
-        return next(name for name, number in ACTIVATIONS.items() if number == maker.variant)
-    return "linear"
+def several(item: Any) -> bool:
+    """Whether it is the list of an output, or None for an output without metrics."""
+    return item is None or isinstance(item, (list, tuple))
+
+
+def last_activation(b: Builder, y: Tensor) -> tuple[str, str]:
+    """Name of the activation that makes the output `y`, and words for one that does not count as such.
+
+    Views of its result are no obstacle, as long as the rows of a softmax stay whole.
+    """
+    maker = maker_of(b, y)
+    if maker is None:
+        return "linear", ""
+    name = activation_of(maker)
+    if name == "softmax" and y.shape[-1] != maker.n:
+        return (
+            "linear",
+            f". The softmax has rows of {maker.n}, which are cut or joined to rows of {y.shape[-1]} after it",
+        )
+    layer = {"rescale": "Rescaling", "dropout": "Dropout"}.get(maker.kind)
+    before = maker_of(b, x) if layer and isinstance(x := maker.operands[0], Tensor) else None
+    earlier = activation_of(before) if before else ""
+    if earlier in ("softmax", "sigmoid"):
+        return name, f". The {earlier} is followed by {layer}, which changes the probabilities: put it before"
+    return name, ""
+
+
+def maker_of(b: Builder, y: Tensor) -> Op | None:
+    """The operation that computes `y`, or what `y` is a view of."""
+    return next((op for op in reversed(b.forward) if any(w is y.root for w in op.writes())), None)
+
+
+def activation_of(op: Op) -> str:
+    """Name of the activation that an operation computes."""
+    if op.kind == "activate":
+        return next(name for name, number in ACTIVATIONS.items() if number == op.variant)
+    return "softmax" if op.kind == "softmax" else "linear"
 
 
 def own_output(b: Builder, y: Tensor) -> Tensor:
@@ -168,8 +214,11 @@ def emit_step(graph: Graph, goal: Objective, *, training: bool, weighted: bool) 
     state = graph.state
     b = Builder(state.dtype.itemsize, training, state.packed)
     y = own_output(b, graph.emit(b))
-    activation = last_activation(b, y)
-    plan = goal.loss.plan(activation, y.shape[-1])
+    activation, spoiled = last_activation(b, y)
+    try:
+        plan = goal.loss.plan(activation, y.shape[-1])
+    except ValueError as error:
+        raise ValueError(f"{error}{spoiled}") from None
     labels = goal.loss.target == "labels"
     target = b.target(y.shape[:-1] if labels else y.shape, labels)
     weight = b.weight() if weighted else None

@@ -13,40 +13,12 @@ from typing import Any
 import numpy as np
 
 from nncore._kernels.table import SOURCES
-from nncore.arguments import is_number, is_whole
+from nncore.arguments import an, is_number, is_whole, unboxed
+from nncore.conversion import as_array, as_input, as_rows
 from nncore.graph import Shape
 from nncore.state import Array
 
 SCAN_ELEMENTS = 1 << 20  # how much of a data set a check looks at, at a time
-
-
-def as_array(data: Any, argument: str) -> Array:
-    """`data` as an array of numbers, without copying one that is an array.
-
-    Raises
-    ------
-    ValueError, TypeError
-        It is no rectangular array of real numbers.
-    """
-    if data is None:
-        raise TypeError(f"{argument}: expected an array, got None")
-    try:
-        array = np.asarray(data)
-    except ValueError as error:
-        raise ValueError(
-            f"{argument}: expected a rectangular array of numbers, got rows that differ: {error}"
-        ) from None
-    if array.dtype.kind == "O":
-        try:
-            array = array.astype(np.float64)
-        except (TypeError, ValueError):
-            raise TypeError(
-                f"{argument}: expected numbers, got an array of Python objects. "
-                f"Convert it: np.asarray({argument}, float)"
-            ) from None
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"{argument}: expected real numbers, got dtype {array.dtype}. Encode it as numbers first")
-    return array
 
 
 #: What the engine can read: native dtypes; one of the other byte order equals none of them.
@@ -199,7 +171,7 @@ class Source:
 
 def inputs(x: Any, shape: Shape, dtype: np.dtype[Any], argument: str = "x") -> Source:
     """x as a source of rows of `shape`."""
-    array = as_array(x, argument)
+    array = as_input(x, argument, shape)
     if array.shape[1:] != shape and shape == (1,) and array.ndim == 1:
         array = array.reshape(-1, 1)
     if array.ndim == 0 or array.shape[1:] != shape:
@@ -217,7 +189,7 @@ def targets(
     y: Any, rows: int, outputs: Shape, labels: bool, dtype: np.dtype[Any], argument: str = "y", probable: bool = False
 ) -> Source:
     """y as a source of labels or values (`probable`: in [0, 1]) for outputs of shape `outputs`."""
-    array = as_array(y, argument)
+    array = as_rows(y, argument, rows)
     shape = outputs[:-1] if labels else outputs
     if array.ndim and len(array) == rows and array.shape[1:] != shape:
         if array.shape[1:] == (*shape, 1):
@@ -252,7 +224,7 @@ def weights(
     argument = f"{prefix}sample_weight"
     total = np.ones(y.rows, dtype)
     if sample_weight is not None:
-        array = as_array(sample_weight, argument)
+        array = as_rows(sample_weight, argument, y.rows)
         if array.shape not in ((y.rows,), (y.rows, 1)):
             raise ValueError(f"{argument}: expected shape ({y.rows},), one weight per sample, got {array.shape}")
         with np.errstate(over="ignore"):
@@ -271,22 +243,63 @@ def weights(
 
 def per_class(class_weight: Any, y: Source, classes: int) -> Array:
     """The weight of each row's class; 1 for classes that `class_weight` does not name."""
+    labels = classes_of(y, classes)
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        counts = np.bincount(labels, minlength=classes)
+        table = y.rows / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    else:
+        table = class_table(class_weight, classes, float(np.finfo(y.dtype).max))
+    return table[labels]
+
+
+def class_table(class_weight: Any, classes: int, most: float) -> Array:
+    """`class_weight` as the weight of each class."""
+    if hasattr(class_weight, "to_dict"):
+        class_weight = class_weight.to_dict()  # a Series, by its index
+    if isinstance(class_weight, (list, tuple, np.ndarray)):
+        weights = as_array(class_weight, "class_weight")
+        if weights.shape != (classes,):
+            raise ValueError(f"class_weight: expected {classes} weights, one per class, got shape {weights.shape}")
+        class_weight = dict(enumerate(weights.tolist()))
     if not isinstance(class_weight, Mapping):
-        raise TypeError(f"class_weight: expected a dict from class to weight, got {type(class_weight).__name__}")
+        raise TypeError(
+            f'class_weight: expected a dict from class to weight, a list with a weight per class, or "balanced", '
+            f"got {class_weight!r}"
+        )
+    table = np.ones(classes)
+    for label, weight in class_weight.items():
+        number = unboxed(label)  # labels may be floats or bools, as np.unique(y) gives them
+        if not isinstance(number, (int, float)) or number not in range(classes):
+            raise ValueError(f"class_weight: expected classes from 0 to {classes - 1} as keys, got {label!r}")
+        if not is_number(weight) or not 0 <= weight <= most:
+            raise ValueError(f"class_weight: expected finite numbers ≥ 0, got {weight!r} for class {label}")
+        table[int(number)] = weight
+    return table
+
+
+def classes_of(y: Source, classes: int) -> Array:
+    """The class of each row, from labels, one-hot rows, or values 0 and 1."""
     labels = np.asarray(y.array)
     if labels.ndim == 2 and labels.shape[1] > 1:
-        labels = labels.argmax(axis=1)
+        clear = np.count_nonzero(labels == labels.max(axis=1, keepdims=True), axis=1) == 1
+        if not clear.all():
+            raise ValueError(
+                f"class_weight: expected one class per sample, got {labels[np.argmin(clear)]} in row "
+                f"{np.argmin(clear)} of {y.argument}. Give sample_weight instead"
+            )
+        return labels.argmax(axis=1)
     if labels.size != y.rows:
         raise ValueError(f"class_weight: expected one class per sample, got targets of shape {labels.shape}")
     labels = labels.reshape(-1)
-    result = np.ones(y.rows)
-    for label, weight in class_weight.items():
-        if not is_whole(label) or not 0 <= label < classes:
-            raise ValueError(f"class_weight: expected classes from 0 to {classes - 1} as keys, got {label!r}")
-        if not is_number(weight) or not 0 <= weight <= float(np.finfo(y.dtype).max):
-            raise ValueError(f"class_weight: expected finite numbers ≥ 0, got {weight!r} for class {label}")
-        result[labels == label] = weight
-    return result
+    numbers = labels.astype(np.int64) if labels.dtype.kind != "f" else np.nan_to_num(labels).astype(np.int64)
+    whole = (numbers == labels) & (numbers >= 0) & (numbers < classes)
+    if not whole.all():
+        row = int(np.argmin(whole))
+        raise ValueError(
+            f"class_weight: expected classes from 0 to {classes - 1} as targets, got {labels[row]} in row {row} of "
+            f"{y.argument}. Give sample_weight instead"
+        )
+    return numbers
 
 
 def to_categorical(y: Any, num_classes: int | None = None) -> Array:
@@ -324,18 +337,21 @@ def to_categorical(y: Any, num_classes: int | None = None) -> Array:
 
 
 def split(
-    x: Any, y: Any, sample_weight: Any, validation_split: Any, validation_data: Any
+    x: Any, y: Any, sample_weight: Any, validation_split: Any, validation_data: Any, shape: Shape | None = None
 ) -> tuple[Any, Any, Any, tuple[Any, ...] | None]:
-    """x, y and weights to train on, and what is held out: the last rows, or the data given."""
+    """x (samples of `shape`, if known), y and weights to train on, and what is held out: the last rows, or others."""
     if not is_number(validation_split) or not 0 <= validation_split < 1:
         raise ValueError(f"validation_split: expected a number in [0, 1), got {validation_split!r}")
     if validation_data is not None:
         if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
-            raise ValueError("validation_data: expected (x, y) or (x, y, sample_weight)")
+            raise ValueError(
+                f"validation_data: expected (x, y) or (x, y, sample_weight), got {an(type(validation_data).__name__)}"
+            )
         return x, y, sample_weight, tuple(validation_data)
     if not validation_split:
         return x, y, sample_weight, None
-    x, y = as_array(x, "x"), as_array(y, "y")
+    x = as_input(x, "x", shape)
+    y = as_rows(y, "y", len(x) if x.ndim else 0)
     if not x.ndim or not y.ndim or len(x) != len(y):
         raise ValueError(f"y: expected as many rows as x, {x.shape[:1]}, got shape {y.shape}")
     cut = int(len(x) * (1 - validation_split))
@@ -343,7 +359,7 @@ def split(
         raise ValueError(f"validation_split: expected at least one row on each side, got {cut} of {len(x)} to train on")
     held_out: tuple[Any, ...] = (x[cut:], y[cut:])
     if sample_weight is not None:
-        sample_weight = as_array(sample_weight, "sample_weight")
+        sample_weight = as_rows(sample_weight, "sample_weight", len(x))
         if sample_weight.shape[:1] != (len(x),):
             raise ValueError(
                 f"sample_weight: expected shape ({len(x)},), one weight per sample, got {sample_weight.shape}"

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from nncore.arguments import check_count, check_real, explained
+
 if TYPE_CHECKING:
     from nncore.layers.base import Layer
 
@@ -63,7 +65,15 @@ def check_shape(shape: Any, argument: str) -> Shape:
     return known
 
 
-def Input(shape: Any, name: str | None = None) -> Symbol:
+@explained
+def Input(
+    shape: Any = None,
+    name: str | None = None,
+    *,
+    batch_size: int | None = None,
+    dtype: Any = None,
+    batch_shape: Any = None,
+) -> Symbol:
     """Stand for the input of a model.
 
     Parameters
@@ -71,12 +81,29 @@ def Input(shape: Any, name: str | None = None) -> Symbol:
     shape : int or tuple of int
         Shape of one sample, without the batch axis: ``(784,)``.
     name : str, optional
+    batch_size : int, optional
+        Of no consequence: a model takes any number of samples.
+    dtype : dtype, optional
+        Of no consequence: a model takes arrays of any real dtype.
+    batch_shape : tuple, optional
+        In place of `shape`: with the batch axis, ``(None, 784)``.
 
     Returns
     -------
     Symbol
         Call layers on it, then make ``Model(inputs, outputs)``; or put it first in the list of ``Model([...])``.
     """
+    if batch_size is not None:
+        check_count(batch_size, "batch_size")
+    if dtype is not None:
+        check_real(dtype)
+    if batch_shape is not None:
+        if shape is not None or not isinstance(batch_shape, (tuple, list)) or len(batch_shape) < 2:
+            raise ValueError(
+                f"batch_shape: expected the batch axis and a sample's shape, (None, 784), and no shape beside it, got "
+                f"{batch_shape!r}"
+            )
+        return Symbol(check_shape(tuple(batch_shape[1:]), "batch_shape"), name=name)
     return Symbol(check_shape(shape, "shape"), name=name)
 
 

@@ -93,7 +93,7 @@ class Loss(Configurable):
         return LossPlan(name, fused=False)
 
 
-LOSSES: Registry[Loss] = Registry("loss")
+LOSSES: Registry[Loss] = Registry("loss", "what it computes is native code")
 
 
 def get(identifier: Any, argument: str = "loss") -> Loss | None:

@@ -103,7 +103,9 @@ class Metric(Configurable):
         return MetricPlan(kernel, 0.0, "logits" if fused and self.ranks else "outputs")
 
 
-METRICS: Registry[Metric] = Registry("metric")
+METRICS: Registry[Metric] = Registry(
+    "metric", "what it computes is native code; compute others from predict, in a callback"
+)
 
 
 def get(identifier: Any, argument: str = "metrics") -> Metric:

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from nncore import checkpoint, compiling, data, evaluation, packing, runtime, training
+from nncore import checkpoint, compiling, conversion, data, evaluation, packing, runtime, training
 from nncore._kernels import engine
-from nncore.arguments import check_count, check_flag, explained
+from nncore.arguments import check_count, check_flag, explained, without_habits
 from nncore.callbacks import CallbackList, ProgressBar
 from nncore.compiling import Graph, Objective
+from nncore.files.foreign import new_file
 from nncore.graph import Symbol
 from nncore.layers.base import LAYERS, Layer
 from nncore.locks import Turn
@@ -107,9 +108,9 @@ class Model(Structure):
         ----------
         optimizer : str or Optimizer, default "rmsprop"
         loss : str, Loss or None
-            None: the model can only predict.
-        metrics, weighted_metrics : list of (str or Metric), optional
-            Shown beside the loss; the latter take account of `sample_weight`.
+            None: the model can only predict. Also a list of one, or a dict of one by the name of the last layer.
+        metrics, weighted_metrics : str, Metric or list of them, optional
+            Shown beside the loss; the latter take account of `sample_weight`. Also a list or dict as that of `loss`.
         matmul_precision : {"highest", "high", "medium"}
             A floor on the accuracy of products, in training and prediction: the dtype's own, operands of about 16
             bits, or bfloat16 operands; weights and sums stay float32. `nncore.matmul_precisions` says what is used
@@ -121,7 +122,8 @@ class Model(Structure):
             A name is unknown, or the loss does not fit the last layer.
         """
         self.turn.require("compile")
-        goal = Objective.of(optimizer, loss, metrics, weighted_metrics, matmul_precision)
+        output = self.layers[-1].name if self.layers else None
+        goal = Objective.of(optimizer, loss, metrics, weighted_metrics, matmul_precision, output)
         if self.graph:
             self._prepare(self.graph, goal)
         elif self._stack and goal.loss is not None and (last := getattr(self._stack[-1], "activation", None)):
@@ -193,7 +195,7 @@ class Model(Structure):
         """x, y and weights, checked."""
         goal = self._compiled(need_loss=True)
         assert goal.loss is not None
-        x = data.as_array(x, f"{prefix}x")
+        x = conversion.as_input(x, f"{prefix}x", self._sample_shape())
         graph = self._built(x)
         xs = data.inputs(x, graph.inputs.shape, graph.state.dtype, f"{prefix}x")
         if not xs.rows:
@@ -235,14 +237,17 @@ class Model(Structure):
         epochs : int, default 1
             Number of the last epoch; `epochs` − `initial_epoch` are done.
         verbose : {"auto", 0, 1, 2}
-            Silent, a progress bar, or a line per epoch; "auto" is 1 on a terminal, else 2.
+            Silent (also None, False), a progress bar (also True), or a line per epoch; "auto" is 1 on a terminal,
+            else 2.
         callbacks : list of Callback, optional
         validation_split : float in [0, 1)
             Fraction of the rows, the last ones before shuffling, that are kept for validation.
         validation_data : tuple (x, y) or (x, y, sample_weight), optional
         shuffle : bool, default True
             Whether each epoch draws a new order of the rows.
-        class_weight : dict of int to float, optional
+        class_weight : dict of class to float, list of float or "balanced", optional
+            Weights of the classes, whose numbers are those of `y` or of the columns of one-hot rows; 1 for those that a
+            dict does not name. "balanced": n / (k count), for k classes among the rows given, as in scikit-learn.
         sample_weight : array_like, shape (n,), optional
             The loss is Σ wᵢ ℓᵢ / n.
         initial_epoch : int, default 0
@@ -280,7 +285,8 @@ class Model(Structure):
             ),
             verbose=verbose,
         )
-        x, y, sample_weight, held_out = data.split(x, y, sample_weight, validation_split, validation_data)
+        shape = self._sample_shape()
+        x, y, sample_weight, held_out = data.split(x, y, sample_weight, validation_split, validation_data, shape)
         sources = self._sources(x, y, sample_weight, class_weight)
         validation = None if held_out is None else self._sources(*held_out, prefix="validation ")
         plan.batch_size = min(plan.batch_size, sources[0].rows)
@@ -355,7 +361,9 @@ class Model(Structure):
         """`evaluate` on one batch, silently."""
         return self.evaluate(x, y, verbose=0, sample_weight=sample_weight, return_dict=return_dict)
 
-    def predict(self, x: Any, batch_size: int | None = None, verbose: Any = 0, callbacks: Any = None) -> Array:
+    def predict(
+        self, x: Any, batch_size: int | None = None, verbose: Any = 0, callbacks: Any = None, **habits: Any
+    ) -> Array:
         """The outputs for all rows of x.
 
         Parameters
@@ -365,11 +373,15 @@ class Model(Structure):
             Only what callbacks see as batches; a row has the same bits in whatever batch it comes.
         verbose : {"auto", 0, 1, 2}, default 0
         callbacks : list of Callback, optional
+        **habits
+            Arguments of Keras that ask for nothing, such as ``steps=None``.
 
         Returns
         -------
         ndarray, shape (n, …) of the model's dtype
         """
+        if habits:
+            without_habits("predict", ("x", "batch_size", "verbose", "callbacks"), habits)
         batch = 32 if batch_size is None else check_count(batch_size, "batch_size")
         if callbacks is None and verbose == 0:
             return self(x)
@@ -385,8 +397,10 @@ class Model(Structure):
         """`predict` on one batch."""
         return self(x)
 
-    def __call__(self, x: Any) -> Array:
-        """`predict` with the least overhead."""
+    def __call__(self, x: Any, training: Any = None) -> Array:
+        """`predict` with the least overhead; `training` may be False, as it is for Keras's models."""
+        if training:
+            raise ValueError("training: expected False, got True. Only steps train: call fit or train_on_batch")
         if self._predictor is not None:
             out = self._predictor.call(x, self.threads)
             if out is not None:
@@ -396,7 +410,7 @@ class Model(Structure):
 
     def _input_source(self, x: Any) -> data.Source:
         """x, checked."""
-        x = data.as_array(x, "x")
+        x = conversion.as_input(x, "x", self._sample_shape())
         graph = self._built(x)
         return data.inputs(x, graph.inputs.shape, graph.state.dtype)
 
@@ -409,16 +423,27 @@ class Model(Structure):
 
     # -- files and copies ------------------------------------------------------------------------------------------
 
-    def save(self, path: Any) -> None:
-        """Write the model with its optimizer's state to one safetensors file, atomically; see `load_model`."""
-        self._built()
-        checkpoint.write(path, self)
+    @explained
+    def save(self, path: Any, overwrite: bool = True) -> None:
+        """Write the model with its optimizer's state to one safetensors file, atomically; see `load_model`.
 
-    def save_weights(self, path: Any) -> None:
-        """Write the weights alone to a safetensors file, atomically."""
+        Parameters
+        ----------
+        path : str or path-like
+            With any ending but those of other formats, such as ``.h5`` and ``.keras``.
+        overwrite : bool, default True
+            False: a FileExistsError where there is such a file.
+        """
         self._built()
-        checkpoint.save_weights(path, self)
+        checkpoint.write(new_file(path, overwrite), self)
 
+    @explained
+    def save_weights(self, path: Any, overwrite: bool = True) -> None:
+        """Write the weights alone to a safetensors file, atomically; parameters as those of `save`."""
+        self._built()
+        checkpoint.save_weights(new_file(path, overwrite), self)
+
+    @explained
     def load_weights(self, path: Any) -> None:
         """Read weights from a file of `save_weights` or `save` into this built model."""
         self.turn.require("load_weights")
@@ -484,7 +509,8 @@ def listed(logs: dict[str, float]) -> float | list[float]:
     return values[0] if len(values) == 1 else values
 
 
-def load_model(path: Any, custom_objects: Any = None) -> Model:
+@explained
+def load_model(path: Any, custom_objects: Any = None, compile: bool = True) -> Model:
     """Read a model that `Model.save` wrote: architecture, weights, compilation, optimizer's state, counters.
 
     Nothing in the file is executed; layers come from a fixed registry, and `custom_objects`.
@@ -494,6 +520,8 @@ def load_model(path: Any, custom_objects: Any = None) -> Model:
     path : str or path-like
     custom_objects : dict of str to class, optional
         Layers of your own, by the names under which they were saved.
+    compile : bool, default True
+        False leaves the model uncompiled, without the optimizer's state.
 
     Raises
     ------
@@ -502,4 +530,8 @@ def load_model(path: Any, custom_objects: Any = None) -> Model:
     FileNotFoundError
         There is no such file.
     """
-    return checkpoint.load(path, custom_objects)
+    compiled = check_flag(compile, "compile")
+    model = checkpoint.load(path, custom_objects)
+    if not compiled:
+        model.objective, model.slots = None, {}
+    return model

@@ -70,6 +70,8 @@ def _number(argument: str, value: Any, low: float = 0.0, high: float = math.inf,
         return low < v < high or (v == low and ends[0] == "[") or (v == high and ends[1] == "]")
 
     remedy = "choose one inside" if is_number(value) else "pass a Python or NumPy number"
+    if callable(value):
+        remedy = "schedules are not supported; set optimizer.learning_rate in a callback, such as on_epoch_begin"
     return check_number(value, argument, f"a number in {ends[0]}{low:g}, {high:g}{ends[1]}", fits, remedy)
 
 
@@ -219,7 +221,9 @@ class Optimizer(Configurable):
         self.__dict__.update(state, rule=np.array(state["rule"]))
 
 
-OPTIMIZERS: Registry[Optimizer] = Registry("optimizer")
+OPTIMIZERS: Registry[Optimizer] = Registry(
+    "optimizer", "its steps are native code; learning_rate can be set in a callback"
+)
 
 
 def get(identifier: Any, argument: str = "optimizer") -> Optimizer:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from nncore import runtime
 from nncore._kernels.products import Products
 from nncore._kernels.table import PRECISIONS
-from nncore.data import as_array
+from nncore.conversion import as_array
 from nncore.running import PARALLEL_FLOPS
 from nncore.state import Array
 
@@ -65,9 +66,10 @@ def matmul(a: Any, b: Any, out: Array | None = None, precision: str = "highest")
     except (KeyError, TypeError):
         raise ValueError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}") from None
     threads = runtime.get_num_threads()
-    c = _products.multiply(a, b, out, level, threads, PARALLEL_FLOPS)
-    if c is not None:
-        return c
+    if type(a) is ndarray and type(b) is ndarray and (out is None or type(out) is ndarray):
+        c = _products.multiply(a, b, out, level, threads, PARALLEL_FLOPS)
+        if c is not None:
+            return c
     x, w = operand(a, "a"), operand(b, "b")
     if x.shape[-1] != w.shape[0]:
         expected = f"({x.shape[-1]}, n)" if w.ndim == 2 else f"({x.shape[-1]},)"
@@ -97,8 +99,10 @@ def operand(given: Any, argument: str) -> Array:
 
 def writable(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], **read: Array) -> Array:
     """`out`, if a product of this shape and dtype can be written there while the arrays of `read` are read."""
-    if not isinstance(out, np.ndarray):
+    if not isinstance(out, ndarray):
         raise TypeError(f"out: expected an array or None, got {type(out).__name__}")
+    if isinstance(out, np.ma.MaskedArray):
+        raise TypeError("out: expected an array without a mask, which would hide what is written; give out.data")
     if out.shape != shape:
         raise ValueError(f"out: expected shape {shape}, got {out.shape}")
     if out.dtype != dtype:

@@ -266,14 +266,14 @@ class Builder:
         return w
 
     def detach_last(self, y: Tensor) -> Tensor:
-        """Take the softmax or sigmoid that makes `y` out, for a loss that fuses it; returns its input."""
+        """Take out the softmax or sigmoid that makes `y`, for a loss that fuses it; its input, in the shape of `y`."""
         root = y.root
         op = next(op for op in reversed(self.forward) if any(w is root for w in op.writes()))
         self.forward.remove(op)
         self.tape = [entry for entry in self.tape if entry[1] is not op]
         z = op.operands[0]
         assert isinstance(z, Tensor)
-        return z
+        return z if z.shape == y.shape else self.reshape(z, y.shape)
 
     def loss(
         self, kernel: str, p: Tensor, target: Tensor, weight: Tensor | None, prob: Tensor | None, param: float

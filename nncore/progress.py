@@ -22,14 +22,14 @@ Logs = Mapping[str, Any]
 INTERVAL = 0.05  # seconds between two pictures of the bar
 
 
-def make(verbose: str | int, epochs: int | None, samples: int | None, stream: TextIO | None = None) -> Progress:
+def make(verbose: str | int | None, epochs: int | None, samples: int | None, stream: TextIO | None = None) -> Progress:
     """Return the display that `verbose` asks for.
 
     Parameters
     ----------
-    verbose : {"auto", 0, 1, 2}
-        1 is a bar, 2 one line per epoch, 0 silence; "auto" is 1 on a terminal or in a notebook, else 2. (In Keras it is
-        nearly always 1.)
+    verbose : {"auto", 0, 1, 2, None, False, True}
+        1 and True are a bar, 2 one line per epoch, 0, False and None silence; "auto" is 1 on a terminal or in a
+        notebook, else 2. (In Keras it is nearly always 1.)
     epochs : int or None
         How many epochs follow; None for a single pass of evaluate or predict.
     samples : int or None
@@ -43,6 +43,8 @@ def make(verbose: str | int, epochs: int | None, samples: int | None, stream: Te
         `verbose` is something else.
     """
     stream = sys.stdout if stream is None else stream
+    if verbose is None:
+        verbose = 0
     if verbose not in ("auto", 0, 1, 2):
         raise ValueError(f"verbose: expected 'auto', 0, 1 or 2, got {verbose!r}")
     if verbose == 0 or stream is None:  # pythonw has no stdout

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
-from nncore.arguments import explained
+from nncore.arguments import an, explained
 
 
 def snake_case(name: str) -> str:
@@ -26,6 +26,10 @@ def unknown(argument: str, kind: str, given: object, known: list[str]) -> ValueE
     near = difflib.get_close_matches(str(given), known, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return ValueError(f"{argument}: expected a known {kind}, got {given!r}.{hint} Known: {', '.join(known)}")
+
+
+#: Whose objects users give in place of ours.
+LIBRARIES = ("torch", "keras", "tensorflow", "tf_keras", "jax", "optax", "sklearn", "numpy", "scipy")
 
 
 class Configurable:
@@ -53,6 +57,11 @@ class Configurable:
         return cls(**config)
 
 
+def plain(name: str) -> str:
+    """`name` without case and underscores: what different spellings of it have in common."""
+    return name.replace("_", "").lower()
+
+
 T = TypeVar("T", bound=Configurable)
 
 
@@ -63,10 +72,12 @@ class Registry(Generic[T]):
     ----------
     kind : str
         What the classes are, for error messages: "optimizer".
+    native : str, optional
+        What the kernels do of their work, where classes of a user's own are not possible for that.
     """
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
+    def __init__(self, kind: str, native: str = "") -> None:
+        self.kind, self.native = kind, native
         self.classes: dict[str, type[T]] = {}  # canonical names only
         self.aliases: dict[str, str] = {}
 
@@ -88,11 +99,11 @@ class Registry(Generic[T]):
         return sorted(self.classes)
 
     def find(self, name: str, argument: str) -> type[T]:
-        """The class called `name` (snake case, class name or alias), or a ValueError that lists the known ones."""
-        for key in (name, snake_case(name)) if isinstance(name, str) else ():
-            key = self.aliases.get(key, key)
-            if key in self.classes:
-                return self.classes[key]
+        """The class called `name` or having this alias, whatever case and underscores, or a ValueError."""
+        if isinstance(name, str):
+            known = {plain(key): key for key in self.classes} | {plain(key): to for key, to in self.aliases.items()}
+            if plain(name) in known:
+                return self.classes[known[plain(name)]]
         raise unknown(argument, self.kind, name, self.names())
 
     def name_of(self, obj: T) -> str:
@@ -100,7 +111,13 @@ class Registry(Generic[T]):
         for key, cls in self.classes.items():
             if cls is type(obj):
                 return key
-        raise ValueError(f"{type(obj).__name__} is not a registered {self.kind}; known: {', '.join(self.names())}")
+        raise ValueError(
+            f"{type(obj).__name__} is not a registered {self.kind}; known: {', '.join(self.names())}{self.limits()}"
+        )
+
+    def limits(self) -> str:
+        """Why there cannot be others, as a sentence."""
+        return f". {an(self.kind).capitalize()} of your own is not possible: {self.native}" if self.native else ""
 
     def get(self, identifier: Any, argument: str, base: type[T]) -> T:
         """Turn what a user gave into an object.
@@ -121,6 +138,9 @@ class Registry(Generic[T]):
         TypeError
             `identifier` is none of these.
         """
+        cls = identifier if isinstance(identifier, type) else type(identifier)
+        if self.native and issubclass(cls, base) and cls not in self.classes.values():
+            raise self.stranger(identifier, argument)
         if isinstance(identifier, base):
             return identifier
         if isinstance(identifier, str):
@@ -131,9 +151,21 @@ class Registry(Generic[T]):
             if set(identifier) != {"class", "config"}:
                 raise ValueError(f"{argument}: expected the keys 'class' and 'config', got {sorted(identifier)}")
             return self.find(identifier["class"], argument).from_config(identifier["config"])
-        raise TypeError(
-            f"{argument}: expected the name of a {self.kind}, or one of its objects, got {identifier!r}. "
-            f"Known names: {', '.join(self.names())}"
+        raise self.stranger(identifier, argument)
+
+    def stranger(self, identifier: Any, argument: str) -> TypeError:
+        """The error for what is none of the known names and classes, with what is possible in its place."""
+        cls = identifier if isinstance(identifier, type) else type(identifier)
+        name = plain(str(getattr(identifier, "__name__", cls.__name__)))
+        library = str(getattr(identifier, "__module__", cls.__module__)).partition(".")[0]
+        remedy = self.limits() if callable(identifier) or library != "builtins" else ""
+        if library in LIBRARIES:
+            remedy = f" of {library}, whose objects do not fit here{remedy}"
+        same = [key for key in (*self.classes, *self.aliases) if plain(key) in (name, name.removesuffix("loss"))]
+        hint = f" Did you mean {same[0]!r}?" if same else ""
+        return TypeError(
+            f"{argument}: expected the name of {an(self.kind)}, or one of its objects, got {identifier!r}{remedy}."
+            f"{hint} Known names: {', '.join(self.names())}"
         )
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from nncore import runtime
-from nncore.arguments import dtype_name
+from nncore.arguments import dtype_name, explained, the_only
 from nncore.compiling import Graph
-from nncore.graph import Input, Symbol, check_shape
+from nncore.graph import Input, Shape, Symbol, check_shape
 from nncore.layers.base import Layer, assign
 from nncore.locks import Lock
 from nncore.output import say
@@ -36,7 +36,7 @@ class Structure:
         self._reset()
         self.is_stack = outputs is None and inputs is None
         if not self.is_stack:
-            inputs = layers if inputs is None else inputs
+            inputs, outputs = the_only(layers if inputs is None else inputs), the_only(outputs)
             if not isinstance(inputs, Symbol) or not isinstance(outputs, Symbol):
                 raise TypeError(
                     "inputs, outputs: expected one Input and one output symbol, got "
@@ -58,7 +58,7 @@ class Structure:
             self._input = layer
             return
         if not isinstance(layer, Layer):
-            raise TypeError(f"layers: expected Layer objects, got {layer!r}. For example nncore.Dense(10)")
+            raise TypeError(f"layers: expected Layer objects, got {layer!r}. {remedy_of(layer)}")
         if layer.takes_many:
             raise ValueError(f"layers: {type(layer).__name__} joins several inputs; use Model(inputs, outputs)")
         if id(layer) in held or layer.input_shapes is not None:
@@ -157,6 +157,10 @@ class Structure:
                 self._release()
                 raise
 
+    def _sample_shape(self) -> Shape | None:
+        """Shape of one sample, if it is settled."""
+        return self.graph.inputs.shape if self.graph else None
+
     def _built(self, x: Array | None = None) -> Graph:
         """The graph; built from the shape of `x` if need be."""
         if self.graph is None:
@@ -192,6 +196,7 @@ class Structure:
         """Number of weights and biases."""
         return sum(p.size for p in self.state.parameters)
 
+    @explained
     def summary(self, print_fn: Any = None) -> None:
         """Print layers, their output shapes and numbers of parameters, and what products of wide layers multiply."""
         (print_fn or say)(summary(self))
@@ -205,3 +210,14 @@ class Structure:
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Replace all arrays, in the order and shapes of `get_weights`."""
         assign(self.state, self.state.parameters, weights, "weights")
+
+
+def remedy_of(layer: Any) -> str:
+    """What to do about something among the layers that is none."""
+    if isinstance(layer, Structure):
+        return "Models cannot be layers: give those of its layers, made anew"
+    if isinstance(layer, Symbol):
+        return "An Input comes first; for a graph of symbols call Model(inputs, outputs)"
+    if isinstance(layer, type) and issubclass(layer, Layer):
+        return f"Make one: {layer.__name__}(…)"
+    return f"For example nncore.{'Activation(...)' if isinstance(layer, str) else 'Dense(10)'}"

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from nncore.arguments import check_flag, check_path, explained, is_whole
 from nncore.callbacks.base import Callback, Phase, take_state
 from nncore.callbacks.monitor import MonitorCallback, check_threshold
+from nncore.files.foreign import check_ending
 from nncore.output import say
 
 
@@ -115,6 +116,7 @@ class ModelCheckpoint(Periodic, MonitorCallback):
         MonitorCallback.__init__(self, monitor, mode, verbose=verbose)
         self.save_weights_only = check_flag(save_weights_only, "save_weights_only")
         self.filepath = check_path(filepath, "filepath")
+        check_ending(self.filepath, "filepath")
         self.best = check_threshold(initial_value_threshold, "initial_value_threshold")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

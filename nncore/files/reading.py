@@ -13,6 +13,7 @@ import numpy as np
 
 from nncore.errors import FormatError
 from nncore.files.documents import JSON, parse_document, parse_object
+from nncore.files.foreign import check_beginning
 from nncore.files.layout import (
     DIMENSION_LIMIT,
     DTYPES,
@@ -77,6 +78,7 @@ def _read(fd: int, size: int) -> tuple[dict[str, Array], dict[str, Any]]:
     _fill(fd, prefix)
     length = int.from_bytes(prefix, "little")
     if length > min(size - 8, HEADER_LIMIT):
+        check_beginning(bytes(prefix))
         raise FormatError(
             f"expected a safetensors file; its first 8 bytes announce a header of {length} bytes, but {size - 8} bytes "
             f"follow (and the limit is {HEADER_LIMIT}). {REMEDY}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nncore.conversion import as_array
 from nncore.graph import Shape, Symbol
 from nncore.registry import Configurable, Registry
 from nncore.state import Array, Parameter, State
@@ -37,6 +38,12 @@ class Layer(Configurable):
     takes_many = False  # whether it is called on a list of symbols
 
     def __init__(self, name: str | None = None, trainable: bool = True) -> None:
+        if hasattr(self, "call") and type(self).emit is Layer.emit:
+            raise TypeError(
+                f"{type(self).__name__}: expected a layer that overrides emit, got one with call, which nothing calls: "
+                "layers are native code. In emit(self, b, x) join operations: b.dense, b.activate, b.add, b.multiply, "
+                "b.rescale, b.reshape, b.concatenate, as the layers of nncore.layers do"
+            )
         if name is not None and (not isinstance(name, str) or not name or "/" in name):
             raise ValueError(f"name: expected a non-empty string without '/', got {name!r}")
         self.name = name
@@ -118,9 +125,7 @@ def assign(state: State, parameters: list[Parameter], values: Sequence[Any], arg
         raise ValueError(f"{argument}: expected {len(parameters)} arrays, got {len(values)}")
     arrays = []
     for p, value in zip(parameters, values, strict=True):
-        array = np.asarray(value)
-        if array.dtype.kind not in "biuf":
-            raise TypeError(f"{argument}: expected real numbers for {p.path}, got dtype {array.dtype}")
+        array = as_array(value, f"{argument}: {p.path}")
         if array.shape != p.shape:
             raise ValueError(f"{argument}: expected shape {p.shape} for {p.path}, got {array.shape}")
         with np.errstate(over="ignore"):

@@ -1,0 +1,104 @@
+"""Arguments of Keras's functions that have none here: when they ask for nothing, and what to do where they ask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Habit:
+    """An argument that users of Keras bring along.
+
+    Parameters
+    ----------
+    remedy : str
+        What to do about it here.
+    harmless : tuple
+        Values that ask for nothing, beside None: what they ask for is so in any case.
+    types : tuple of type
+        All values of these types ask for nothing.
+    """
+
+    remedy: str
+    harmless: tuple[Any, ...] = ()
+    types: tuple[type, ...] = ()
+
+    def asks_nothing(self, value: Any) -> bool:
+        """Whether the argument may be left out without a word."""
+        if value is None or isinstance(value, self.types):
+            return True
+        return any(type(value) is type(known) and value == known for known in self.harmless)
+
+
+INPUT = "Let nncore.Input(shape) come first in the model."
+DTYPE = "A model has one dtype: Model(…, dtype=…)."
+CONSTRAINT = "Weights have no constraints; kernel_regularizer, or weight_decay of the optimizer, keep them small."
+GENERATOR = "It is for generators, and data are arrays."
+STEPS = "Give the rows themselves, x[:steps * batch_size]."
+FORMAT = "What is written is safetensors."
+
+#: By name, or by "owner.name" where the same name means different things.
+HABITS = {
+    "lr": Habit("The optimizers call it learning_rate."),
+    "input_shape": Habit(INPUT),
+    "input_dim": Habit(INPUT),
+    "batch_input_shape": Habit(INPUT),
+    # layers
+    "dtype": Habit(DTYPE, ("float32",)),
+    "activity_regularizer": Habit("Only weights have penalties: kernel_regularizer and bias_regularizer."),
+    "kernel_constraint": Habit(CONSTRAINT),
+    "bias_constraint": Habit(CONSTRAINT),
+    "lora_rank": Habit("Set trainable=False where weights should stay."),
+    "noise_shape": Habit("Each element is dropped for itself."),
+    "Dropout.seed": Habit("Every random choice derives from the model's: Model(…, seed=…)."),
+    "data_format": Habit("Axes keep their order.", ("channels_last",)),
+    "trainable": Habit("It learns nothing.", types=(bool,)),
+    # optimizers, losses, metrics
+    "decay": Habit("Set optimizer.learning_rate in a callback, such as on_epoch_begin.", (0, 0.0)),
+    "amsgrad": Habit("Adam is that of its first paper.", (False,)),
+    "use_ema": Habit("Average the weights in a callback.", (False,)),
+    "ema_momentum": Habit("There is no average of weights.", types=(float,)),
+    "loss_scale_factor": Habit("Weights and gradients are float32 or float64 and need no scaling."),
+    "gradient_accumulation_steps": Habit("Use a larger batch_size, which costs little memory.", (1,)),
+    "reduction": Habit(
+        "The loss of a batch is Σ wᵢ ℓᵢ / n; for a sum multiply the learning rate.",
+        ("auto", "sum_over_batch_size", "mean"),
+    ),
+    "label_smoothing": Habit("Smooth the targets: (1 - s) * y + s / classes.", (0, 0.0)),
+    "axis": Habit("Classes are along the last axis.", (-1,)),
+    "ignore_class": Habit("Give rows that should not count the sample_weight 0."),
+    "name": Habit("It has none.", types=(str,)),
+    # compile
+    "loss_weights": Habit("One output has one loss; sample_weight weighs samples.", (1, 1.0, [1], [1.0])),
+    "run_eagerly": Habit("Steps are native code; a callback can look at weights after each.", (False,)),
+    "jit_compile": Habit("Steps are native code in any case.", (True, False, "auto")),
+    "steps_per_execution": Habit("Epochs are native code in any case.", ("auto",), (int,)),
+    "auto_scale_loss": Habit("There is no scaling of losses.", types=(bool,)),
+    # fit, evaluate, predict
+    "nb_epoch": Habit("It is called epochs."),
+    "workers": Habit(GENERATOR, types=(int,)),
+    "use_multiprocessing": Habit(GENERATOR, types=(bool,)),
+    "max_queue_size": Habit(GENERATOR, types=(int,)),
+    "validation_steps": Habit("Give fewer rows as validation_data."),
+    "steps": Habit(STEPS),
+    # files
+    "include_optimizer": Habit("For weights without the optimizer call save_weights.", (True,)),
+    "save_format": Habit(FORMAT),
+    "zipped": Habit(FORMAT, (False,)),
+    "max_shard_size": Habit(FORMAT + " All of it is in one file."),
+    "safe_mode": Habit("Loading runs nothing of the file in any case.", types=(bool,)),
+    "skip_mismatch": Habit("The file must fit; for a part of it call layer.set_weights.", (False,)),
+    "by_name": Habit("Weights are found by the layers' names in any case.", (True, False)),
+    # summary
+    "line_length": Habit("Lines are as long as they must be.", types=(int,)),
+    "positions": Habit("Columns are as wide as they must be."),
+    "expand_nested": Habit("There are no models in models.", types=(bool,)),
+    "show_trainable": Habit("See layer.trainable of each of model.layers.", (False,)),
+    "layer_range": Habit("See model.layers."),
+    # Input
+    "sparse": Habit("Give dense arrays: x.toarray().", (False,)),
+    "ragged": Habit("Give rows of one length.", (False,)),
+    "optional": Habit("The input is needed.", (False,)),
+    "tensor": Habit("Give arrays to fit and predict."),
+}
