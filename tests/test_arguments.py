@@ -9,28 +9,41 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nncore.arguments import check_count, check_flag, check_nonnegative, check_number, check_whole, is_number, is_whole
+from nncore.arguments import (
+    an,
+    check_count,
+    check_flag,
+    check_nonnegative,
+    check_number,
+    check_real,
+    check_whole,
+    is_number,
+    is_whole,
+    the_only,
+)
 
 
-@pytest.mark.parametrize("value", [0, -3, 2**70, np.int8(3), np.uint64(2**63)])
+@pytest.mark.parametrize("value", [0, -3, 2**70, np.int8(3), np.uint64(2**63), np.array(3), np.array(3, ">i2")])
 def test_whole_numbers(value: Any) -> None:
     assert is_whole(value)
     assert is_number(value)
 
 
-@pytest.mark.parametrize("value", [0.5, 1.0, math.nan, Fraction(1, 3), np.float32(2)])
+@pytest.mark.parametrize("value", [0.5, 1.0, math.nan, Fraction(1, 3), np.float32(2), np.array(0.5)])
 def test_numbers_that_are_not_whole(value: Any) -> None:
     assert is_number(value)
     assert not is_whole(value)
 
 
-@pytest.mark.parametrize("value", [True, np.bool_(True), "1", None, 1j, [1], np.ones(1)])
+@pytest.mark.parametrize(
+    "value", [True, np.bool_(True), "1", None, 1j, [1], np.ones(1), np.array(True), np.array("1"), np.ma.masked]
+)
 def test_no_numbers(value: Any) -> None:
     assert not is_number(value)
     assert not is_whole(value)
 
 
-@pytest.mark.parametrize("value", [0, -0.0, 1.5, np.float32(0.25), Fraction(1, 4), np.int64(7)])
+@pytest.mark.parametrize("value", [0, -0.0, 1.5, np.float32(0.25), Fraction(1, 4), np.int64(7), np.array(1.5)])
 def test_check_nonnegative_returns_a_float(value: Any) -> None:
     checked = check_nonnegative(value, "a", "think")
     assert type(checked) is float
@@ -55,7 +68,7 @@ def test_check_number_fits_what_is_returned() -> None:
         check_number(nearly, "a", "less than 1", lambda v: v < 1)
 
 
-@pytest.mark.parametrize("value", [2, 5, np.int64(3), np.uint64(4)])
+@pytest.mark.parametrize("value", [2, 5, np.int64(3), np.uint64(4), np.array(2)])
 def test_check_whole(value: Any) -> None:
     checked = check_whole(value, "a", "2 to 5", 2, 5)
     assert type(checked) is int
@@ -79,5 +92,28 @@ def test_check_count() -> None:
 def test_check_flag() -> None:
     assert check_flag(np.False_, "a") is False
     assert check_flag(True, "a") is True
+    assert check_flag(np.array(True), "a") is True
     with pytest.raises(TypeError, match="^a: expected True or False, got 1; think$"):
         check_flag(1, "a", "think")
+
+
+@pytest.mark.parametrize(("name", "expected"), [("loss", "a loss"), ("optimizer", "an optimizer"), ("IO", "an IO")])
+def test_articles(name: str, expected: str) -> None:
+    assert an(name) == expected
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint8", "bool", np.float16, np.dtype(">i4"), int])
+def test_real_dtypes(dtype: Any) -> None:
+    check_real(dtype)
+
+
+@pytest.mark.parametrize("dtype", ["string", "float31", complex, "M8[s]", object, 3])
+def test_other_dtypes(dtype: Any) -> None:
+    with pytest.raises(ValueError, match="dtype: expected one of real numbers, such as float32 or uint8, got"):
+        check_real(dtype)
+
+
+def test_the_only() -> None:
+    assert the_only([3]) == the_only((3,)) == the_only({"a": 3}) == the_only(3) == 3
+    for other in ([], [1, 2], {}, {"a": 1, "b": 2}, "a", None):
+        assert the_only(other) is other

@@ -336,3 +336,74 @@ def test_custom_layers(tmp_path: pathlib.Path) -> None:
     impostor = type("Dense", (nn.Dense,), {})
     with pytest.raises(ValueError, match="expected a class with a name of its own, got another Dense"):
         nn.Model([nn.Input(4), impostor(3)]).save(tmp_path / "n")
+
+
+# ---- names and formats of other libraries ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "better"),
+    [
+        ("a.keras", "a.safetensors"),
+        ("a.h5", "a.safetensors"),
+        ("a.weights.h5", "a.safetensors"),
+        ("A.HDF5", "A.safetensors"),
+        ("a.pt", "a.safetensors"),
+        ("models.h5/a.npz", "models.h5/a.safetensors"),
+    ],
+)
+def test_names_that_promise_another_format(name: str, better: str, tmp_path: pathlib.Path) -> None:
+    model, path = stack(), tmp_path / name
+    model.build(4)
+    words = rf"(path|filepath): expected a name for a safetensors file.*{name}'. Call it '.*/{better}'$"
+    for write in (model.save, model.save_weights, nn.callbacks.ModelCheckpoint):
+        for given in (path, str(path)):
+            with pytest.raises(ValueError, match=words):
+                write(given)
+    with pytest.raises(ValueError, match=words):
+        nn.callbacks.ModelCheckpoint(path, save_weights_only=True)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["a", "a.safetensors", "a.nn", "keras", ".h5.d"])
+def test_other_names(name: str, tmp_path: pathlib.Path) -> None:
+    model = stack()
+    model.build(4)
+    model.save(tmp_path / name)
+    assert same(nn.load_model(tmp_path / name), model)
+    (tmp_path / name).rename(tmp_path / "old.keras")  # what counts when reading is what is in it
+    assert same(nn.load_model(tmp_path / "old.keras"), model)
+
+
+@pytest.mark.parametrize("method", ["save", "save_weights"])
+def test_overwrite(method: str, tmp_path: pathlib.Path) -> None:
+    model, path = stack(), tmp_path / "model"
+    model.build(4)
+    write = getattr(model, method)
+    write(path, overwrite=False)
+    before = path.read_bytes()
+    model.fit(X, Y, verbose=0)
+    with pytest.raises(FileExistsError, match="path: expected a new file, since overwrite=False, got .*which exists"):
+        write(path, overwrite=False)
+    assert path.read_bytes() == before
+    write(path)
+    assert path.read_bytes() != before
+    with pytest.raises(TypeError, match="overwrite: expected True or False, got 'no'"):
+        write(path, overwrite="no")
+
+
+def test_load_without_compiling(tmp_path: pathlib.Path) -> None:
+    model = stack()
+    model.fit(X, Y, verbose=0)
+    model.save(tmp_path / "model")
+    loaded = nn.load_model(tmp_path / "model", compile=False)
+    assert same(loaded, model) and np.array_equal(loaded.predict(X), model.predict(X))
+    with pytest.raises(ValueError, match="not compiled"):
+        loaded.fit(X, Y)
+    loaded.save(tmp_path / "uncompiled")
+    assert same(nn.load_model(tmp_path / "uncompiled"), model)
+    loaded.compile("sgd", "sparse_categorical_crossentropy")
+    loaded.fit(X, Y, verbose=0)
+    assert nn.load_model(tmp_path / "model", compile=True).optimizer == model.optimizer
+    with pytest.raises(TypeError, match="compile: expected True or False, got None"):
+        nn.load_model(tmp_path / "model", compile=None)

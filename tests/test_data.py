@@ -215,3 +215,98 @@ def test_single_rows_of_any_layout() -> None:
         for given in (row, misaligned, strided, row.astype("f8"), row.astype(">f4"), row.tolist()):
             assert np.array_equal(model(given), whole[i : i + 1])
     assert model(x[:0]).shape == (0, 3)
+
+
+# ---- weights of classes ----------------------------------------------------------------------------------------------
+
+ROWS = RNG.normal(size=(12, 4)).astype("f4")
+LABELS = np.array([0, 2, 2, 2, 1, 2, 0, 2, 2, 2, 2, 1])  # 2, 2 and 8 of 12
+
+
+def trained(targets: Any, weights: Any, loss: str, how: str, units: int = 3) -> list[np.ndarray]:
+    activation = "softmax" if units > 1 else "sigmoid"
+    model = nn.Model([nn.Input(4), nn.Dense(units, activation=activation)], seed=0)
+    model.compile("sgd", loss)
+    if how == "fit":
+        model.fit(ROWS, targets, batch_size=5, epochs=2, shuffle=False, verbose=0, **weights)
+    else:
+        model.train_on_batch(ROWS, targets, **weights)
+    return model.get_weights()
+
+
+@pytest.mark.parametrize("how", ["fit", "train_on_batch"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {0: 3.0, 1: 0.5},
+        {0: 3.0, 1: 0.5, 2: 1},
+        dict(zip(np.unique(LABELS), [3, 0.5, 1], strict=True)),
+        dict(zip(np.unique(LABELS.astype("f4")), [3, 0.5, 1], strict=True)),
+        {np.uint8(0): np.float32(3), np.float64(1): np.array(0.5)},
+        {False: 3.0, np.True_: 0.5},
+        [3, 0.5, 1],
+        (3, 0.5, 1),
+        np.array([3, 0.5, 1], "f4"),
+    ],
+    ids=range(9),
+)
+def test_class_weight_is_that_of_each_row(given: Any, how: str) -> None:
+    """Whatever the form of classes and weights: the weights of the rows, by hand."""
+    rows = np.where(LABELS == 0, 3.0, np.where(LABELS == 1, 0.5, 1.0))
+    expected = trained(LABELS, {"sample_weight": rows}, "sparse_categorical_crossentropy", how)
+    for labels in (LABELS, LABELS.astype("f4"), LABELS[:, None].astype("u1")):
+        found = trained(labels, {"class_weight": given}, "sparse_categorical_crossentropy", how)
+        assert identical(tuple(found), tuple(expected))
+    half = {"sample_weight": np.full(12, 0.5)}
+    found = trained(LABELS, {"class_weight": given} | half, "sparse_categorical_crossentropy", how)
+    expected = trained(LABELS, {"sample_weight": rows / 2}, "sparse_categorical_crossentropy", how)
+    assert identical(tuple(found), tuple(expected))
+    hot = nn.to_categorical(LABELS)
+    for one_hot in (hot, hot.astype(">f8"), hot.astype(bool), 0.8 * hot + 0.05):
+        expected = trained(one_hot, {"sample_weight": rows}, "categorical_crossentropy", how)
+        found = trained(one_hot, {"class_weight": given}, "categorical_crossentropy", how)
+        assert identical(tuple(found), tuple(expected))
+
+
+@pytest.mark.parametrize("how", ["fit", "train_on_batch"])
+def test_balanced_classes(how: str) -> None:
+    """n / (k count): 12 / (3 × 2) = 2 for classes 0 and 1, 12 / (3 × 8) = 0.5 for class 2."""
+    rows = np.where(LABELS == 2, 0.5, 2.0)
+    for targets, loss in (
+        (LABELS, "sparse_categorical_crossentropy"),
+        (nn.to_categorical(LABELS), "categorical_crossentropy"),
+    ):
+        expected = trained(targets, {"sample_weight": rows}, loss, how)
+        assert identical(tuple(trained(targets, {"class_weight": "balanced"}, loss, how)), tuple(expected))
+    two = (LABELS != 2).astype(float)  # 4 ones of 12: 12 / (2 × 8) = 0.75 and 12 / (2 × 4) = 1.5
+    for targets in (two, two[:, None], two.astype(bool)):
+        expected = trained(two, {"sample_weight": 0.75 + 0.75 * two}, "binary_crossentropy", how, 1)
+        assert identical(tuple(trained(targets, {"class_weight": "balanced"}, "bce", how, 1)), tuple(expected))
+    one = np.zeros(12)  # classes that are not there count for nothing: 12 / (1 × 12)
+    expected = trained(one, {}, "bce", how, 1)
+    assert np.allclose(trained(one, {"class_weight": "balanced"}, "bce", how, 1)[0], expected[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("targets", "units", "words"),
+    [
+        (
+            np.linspace(0, 1, 12),
+            1,
+            r"class_weight: expected classes from 0 to 1 as targets, got 0\.09\d+ in row 1 of y",
+        ),
+        (
+            np.eye(3)[LABELS] + np.eye(3)[[1] * 12] * (LABELS == 0)[:, None],
+            3,
+            r"one class per sample, got \[1\. 1\. 0\.\]",
+        ),
+        (np.zeros((12, 3)), 3, r"one class per sample, got \[0\. 0\. 0\.\] in row 0 of y\. Give sample_weight instead"),
+    ],
+)
+def test_class_weight_without_classes(targets: Any, units: int, words: str) -> None:
+    """Not silently the weight 1, nor that of the first of several classes."""
+    model = nn.Model([nn.Input(4), nn.Dense(units, activation="sigmoid")], seed=0)
+    model.compile("sgd", "binary_crossentropy")
+    for call in (model.fit, model.train_on_batch):
+        with pytest.raises(ValueError, match=words):
+            call(ROWS, targets, class_weight={0: 2.0})

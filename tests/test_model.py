@@ -157,7 +157,7 @@ def test_a_build_that_fails_changes_nothing() -> None:
         (lambda: nn.Model([nn.Dense(3), nn.Input(4)]), "expected Layer objects, got Symbol"),
         (lambda: nn.Model([nn.Add()]), "Add joins several inputs"),
         (
-            lambda: nn.Model([nn.Input(3)], nn.Dense(3)(nn.Input(3))),
+            lambda: nn.Model([nn.Input(3), nn.Input(3)], nn.Dense(3)(nn.Input(3))),
             "inputs, outputs: expected one Input and one output",
         ),
         (lambda: nn.Model(inputs=nn.Input(3)), "inputs, outputs: expected"),
@@ -696,7 +696,9 @@ def test_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines == printed("auto") or lines.count("\n") == printed("auto").count("\n")  # not a terminal
     assert lines.count("Epoch") >= 2 and "val_accuracy" in lines and "\r" not in lines
     assert "loss" in printed(1)
-    for verbose in (3, "loud", None, -1):
+    assert printed(None) == printed(False) == ""  # as in Keras
+    assert "loss" in printed(True)
+    for verbose in (3, "loud", -1):
         for what in ("fit", "evaluate", "predict"):
             arguments = (X,) if what == "predict" else (X, LABELS)
             with pytest.raises(ValueError, match=r"verbose: expected 'auto', 0, 1 or 2, got"):

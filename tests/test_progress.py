@@ -55,11 +55,12 @@ def test_what_verbose_means() -> None:
         (0, terminal, progress.Progress),
     ]
     kinds += [(1, pipe, progress.Bar), (1, terminal, progress.Bar), (2, terminal, progress.Lines)]
+    kinds += [(None, terminal, progress.Progress), (False, pipe, progress.Progress), (True, pipe, progress.Bar)]
     for verbose, stream, kind in kinds:
         assert type(progress.make(verbose, 1, 1, stream)) is kind
 
 
-@pytest.mark.parametrize("verbose", [3, -1, "yes", None])
+@pytest.mark.parametrize("verbose", [3, -1, "yes"])
 def test_unknown_verbose(verbose: Any) -> None:
     with pytest.raises(ValueError, match="verbose: expected 'auto', 0, 1 or 2, got"):
         progress.make(verbose, 1, 1)

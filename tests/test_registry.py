@@ -11,7 +11,7 @@ import pytest
 
 from nncore import activations, initializers, layers, losses, metrics, optimizers, regularizers
 from nncore._kernels import table
-from nncore.registry import Configurable, Registry, serialize, snake_case, to_json, unknown
+from nncore.registry import Configurable, Registry, plain, serialize, snake_case, to_json, unknown
 
 REGISTRIES: dict[str, tuple[Any, Any]] = {
     "activation": (activations.ACTIVATIONS, activations.get),
@@ -57,6 +57,78 @@ def test_every_name_in_every_spelling(kind: str, name: str) -> None:
     assert cls.__doc__
     with pytest.raises(ValueError, match="unknown keys"):
         get({"class": name, "config": {"evil": 1}}, "a")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "expected"),
+    [
+        ("activation", "ReLU", "Relu"),
+        ("activation", "LeakyReLU", "LeakyRelu"),
+        ("activation", "leakyrelu", "LeakyRelu"),
+        ("activation", "GELU", "Gelu"),
+        ("activation", "SiLU", "Silu"),
+        ("activation", "Swish", "Silu"),
+        ("loss", "MSE", "MeanSquaredError"),
+        ("loss", "BinaryCrossEntropy", "BinaryCrossentropy"),
+        ("metric", "MAE", "MeanAbsoluteError"),
+        ("metric", "ACC", "Accuracy"),
+        ("optimizer", "ADAM", "Adam"),
+        ("optimizer", "RMSProp", "RMSprop"),
+        ("optimizer", "Sgd", "SGD"),
+        ("initializer", "HeNormal", "HeNormal"),
+        ("regularizer", "l1l2", "L1L2"),
+    ],
+)
+def test_case_and_underscores_do_not_matter(kind: str, name: str, expected: str) -> None:
+    _, get = REGISTRIES[kind]
+    assert type(get(name, "a")).__name__ == expected
+
+
+@pytest.mark.parametrize("kind", REGISTRIES)
+def test_names_differ_by_more_than_case_and_underscores(kind: str) -> None:
+    registry, _ = REGISTRIES[kind]
+    names = [*registry.classes, *(alias for alias, name in registry.aliases.items() if plain(alias) != plain(name))]
+    assert len({plain(name) for name in names}) == len(names)
+
+
+def function(y_true: Any, y_pred: Any) -> Any:
+    return y_pred
+
+
+class Adam:
+    __module__ = "torch.optim.adam"
+
+
+class MSELoss:
+    __module__ = "torch.nn.modules.loss"
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "words"),
+    [
+        ("loss", function, "name of a loss, .*A loss of your own is not possible: what it computes is native code"),
+        ("loss", type("Mine", (losses.Loss,), {})(), "A loss of your own is not possible"),
+        ("loss", type("Mine", (losses.Loss,), {}), "A loss of your own is not possible"),
+        ("loss", type("Mine", (losses.Huber,), {})(), "A loss of your own is not possible"),
+        ("loss", MSELoss(), "of torch, whose objects do not fit here.* Did you mean 'mse'?"),
+        ("metric", function, "name of a metric, .*A metric of your own is not possible: .*in a callback"),
+        ("metric", type("Mine", (metrics.Metric,), {})(), "A metric of your own is not possible"),
+        ("optimizer", Adam(), "name of an optimizer, .*of torch, whose objects do not fit.* Did you mean 'adam'?"),
+        ("optimizer", Adam, "of torch, whose objects do not fit"),
+        ("activation", np.tanh, "name of an activation, .*of numpy, whose objects do not fit.* Did you mean 'tanh'?"),
+        ("activation", function, "An activation of your own is not possible: .*native code; layers can join"),
+        (
+            "initializer",
+            function,
+            r"name of an initializer, or one of its objects, got <function function at \w+>\. Known",
+        ),
+        ("regularizer", 0.01, r"name of a regularizer, or one of its objects, got 0\.01\. Known names: l1, l1_l2, l2"),
+    ],
+)
+def test_strangers(kind: str, given: Any, words: str) -> None:
+    _, get = REGISTRIES[kind]
+    with pytest.raises(TypeError, match=f"^a: expected the {words}" if words.startswith("name") else f"^a: .*{words}"):
+        get(given, "a")
 
 
 @pytest.mark.parametrize("kind", REGISTRIES)

@@ -1,0 +1,192 @@
+"""Arguments of Keras that have none here: when they are left out, and what else is said."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nncore as nn
+from nncore import activations
+from nncore.habits import HABITS
+
+X = np.random.default_rng(5).normal(size=(6, 4)).astype(np.float32)
+
+
+def trained() -> nn.Model:
+    model = nn.Model([nn.Input(4), nn.Dense(2)], seed=0)
+    model.compile("sgd", "mse")
+    return model
+
+
+MODEL = trained()
+DENSE, DROPOUT = partial(nn.Dense, 3), partial(nn.Dropout, 0.1)
+FIT, EVALUATE, PREDICT = (
+    partial(trained().fit, X, X[:, :2], verbose=0),
+    partial(trained().evaluate, X, X[:, :2], verbose=0),
+    partial(MODEL.predict, X),
+)
+
+TAKEN: list[tuple[Callable[..., Any], dict[str, Any]]] = [
+    (DENSE, {"dtype": "float32", "activity_regularizer": None, "kernel_constraint": None, "bias_constraint": None}),
+    (DROPOUT, {"seed": None, "noise_shape": None, "trainable": False}),
+    (nn.Flatten, {"data_format": "channels_last", "dtype": None}),
+    (nn.Adam, {"amsgrad": False, "use_ema": False, "ema_momentum": 0.99, "loss_scale_factor": None}),
+    (nn.losses.Huber, {"reduction": "sum_over_batch_size", "name": "huber", "dtype": None}),
+    (nn.losses.CategoricalCrossentropy, {"label_smoothing": 0.0, "axis": -1}),
+    (nn.metrics.MeanSquaredError, {"dtype": None}),
+    (partial(trained().compile, "sgd", "mse"), {"run_eagerly": False, "jit_compile": "auto", "steps_per_execution": 8}),
+    (partial(trained().compile, "sgd", "mse"), {"jit_compile": True, "loss_weights": None, "auto_scale_loss": True}),
+    (FIT, {"workers": 4, "use_multiprocessing": True, "max_queue_size": 10, "validation_steps": None}),
+    (EVALUATE, {"steps": None, "workers": 2}),
+    (PREDICT, {"steps": None, "workers": 2, "use_multiprocessing": False}),
+    (nn.Input, {"shape": 4, "sparse": False, "ragged": False, "tensor": None, "optional": False}),
+    (
+        partial(MODEL.summary, print_fn=lambda text: None),
+        {"line_length": 100, "expand_nested": True, "positions": None},
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "arguments"), TAKEN)
+def test_what_asks_for_nothing_is_left_out(call: Callable[..., Any], arguments: dict[str, Any]) -> None:
+    call(**arguments)
+
+
+REFUSED: list[tuple[Callable[..., Any], str, Any, str, str]] = [
+    (DENSE, "dtype", "float16", "Dense", r"A model has one dtype: Model\(…, dtype=…\)"),
+    (DENSE, "activity_regularizer", "l2", "Dense", "Only weights have penalties: kernel_regularizer"),
+    (DENSE, "kernel_constraint", "max_norm", "Dense", "Weights have no constraints"),
+    (DENSE, "batch_input_shape", (None, 4), "Dense", r"Let nncore\.Input\(shape\) come first"),
+    (DROPOUT, "seed", 1, "Dropout", r"Every random choice derives from the model's: Model\(…, seed=…\)"),
+    (nn.Adam, "amsgrad", True, "Adam", "Adam is that of its first paper"),
+    (nn.Adam, "use_ema", True, "Adam", "Average the weights in a callback"),
+    (nn.SGD, "decay", 1e-6, "SGD", r"Set optimizer\.learning_rate in a callback"),
+    (nn.losses.Huber, "reduction", "sum", "Huber", "The loss of a batch is"),
+    (nn.losses.CategoricalCrossentropy, "label_smoothing", 0.1, "CategoricalCrossentropy", "Smooth the targets"),
+    (trained().compile, "run_eagerly", True, "compile", "Steps are native code; a callback can look at weights"),
+    (trained().compile, "loss_weights", [0.5], "compile", "One output has one loss"),
+    (FIT, "nb_epoch", 3, "fit", "It is called epochs"),
+    (FIT, "validation_steps", 3, "fit", "Give fewer rows as validation_data"),
+    (EVALUATE, "steps", 3, "evaluate", r"Give the rows themselves, x\[:steps \* batch_size\]"),
+    (PREDICT, "steps", 3, "predict", r"Give the rows themselves, x\[:steps \* batch_size\]"),
+    (PREDICT, "batchsize", 3, "predict", r"Did you mean 'batch_size'\? Known: x, batch_size, verbose, callbacks$"),
+    (partial(nn.Input, 4), "sparse", True, "Input", r"Give dense arrays: x\.toarray\(\)"),
+    (partial(nn.Input, 4), "nam", "x", "Input", "Did you mean 'name'"),
+    (MODEL.summary, "positions", [1], "summary", "Columns are as wide as they must be"),
+    (partial(MODEL.save, "x"), "save_format", "h5", "save", "What is written is safetensors"),
+    (
+        partial(MODEL.save, "x"),
+        "include_optimizer",
+        False,
+        "save",
+        "For weights without the optimizer call save_weights",
+    ),
+    (partial(MODEL.load_weights, "x"), "skip_mismatch", True, "load_weights", "The file must fit"),
+    (partial(nn.load_model, "x"), "custom_object", {}, "load_model", "Did you mean 'custom_objects'"),
+]
+
+
+@pytest.mark.parametrize(("call", "name", "value", "owner", "words"), REFUSED)
+def test_what_asks_for_something_is_explained(
+    call: Callable[..., Any], name: str, value: Any, owner: str, words: str
+) -> None:
+    with pytest.raises(TypeError, match=f"^{name}: expected an argument of {owner}, got an unknown name. {words}"):
+        call(**{name: value})
+
+
+def test_signatures_stay() -> None:
+    assert [*inspect.signature(nn.load_model).parameters] == ["path", "custom_objects", "compile"]
+    assert [*inspect.signature(nn.Input).parameters][:2] == ["shape", "name"]
+
+
+@pytest.mark.parametrize("name", HABITS)
+def test_every_remedy_is_a_sentence(name: str) -> None:
+    remedy = HABITS[name].remedy
+    assert remedy[0].isupper() and remedy.endswith(".")
+
+
+def test_values_are_compared_with_their_types() -> None:
+    """True is no 1, and an array is compared with nothing."""
+    for value in (True, np.ones(3), [0.5], 0):
+        assert not HABITS["loss_weights"].asks_nothing(value)
+    assert HABITS["loss_weights"].asks_nothing([1.0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shape"),
+    [
+        ({"shape": (4,), "batch_size": 32, "dtype": "float32"}, (4,)),
+        ({"batch_shape": (None, 4)}, (4,)),
+        ({"batch_shape": [32, 2, 3], "dtype": np.uint8, "name": "x"}, (2, 3)),
+    ],
+)
+def test_input(arguments: dict[str, Any], shape: tuple[int, ...]) -> None:
+    symbol = nn.Input(**arguments)
+    assert symbol.shape == shape and symbol.name == arguments.get("name")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({}, "shape: expected the positive sizes of one sample"),
+        ({"batch_shape": 4}, "batch_shape: expected the batch axis and a sample's shape"),
+        ({"batch_shape": (None,)}, "batch_shape: expected the batch axis and a sample's shape"),
+        ({"batch_shape": (None, None)}, "batch_shape: expected the positive sizes"),
+        ({"shape": 4, "batch_shape": (None, 4)}, "batch_shape: .*no shape beside it"),
+        ({"shape": 4, "batch_size": 0}, "batch_size: expected a whole number of at least 1, got 0"),
+        ({"shape": 4, "dtype": "string"}, "dtype: expected one of real numbers"),
+    ],
+)
+def test_input_refuses(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=f"^{words}"):
+        nn.Input(**arguments)
+
+
+def test_calls_of_a_model() -> None:
+    assert np.array_equal(MODEL(X, training=False), MODEL.predict(X))
+    with pytest.raises(ValueError, match="training: expected False, got True. Only steps train: call fit"):
+        MODEL(X, training=True)
+
+
+def test_a_layer_with_call_is_told_of_emit() -> None:
+    class Mine(nn.Layer):
+        def call(self, x: Any) -> Any:
+            return x
+
+    with pytest.raises(TypeError, match=r"Mine: expected a layer that overrides emit, got one with call, .*b\.dense"):
+        Mine()
+
+
+def test_numbers_in_arrays() -> None:
+    """As hyper-parameters: the numbers they hold, which no later change of the array changes."""
+    rate = np.array(0.25)
+    objects = {
+        "learning_rate": nn.Adam(rate),
+        "beta_1": nn.Adam(beta_1=rate),
+        "delta": nn.losses.Huber(rate),
+        "threshold": nn.metrics.BinaryAccuracy(threshold=rate),
+        "negative_slope": activations.LeakyRelu(rate),
+        "rate": nn.Dropout(rate),
+        "scale": nn.Rescaling(rate),
+        "l2": nn.regularizers.L2(rate),
+        "stddev": nn.initializers.RandomNormal(stddev=rate),
+    }
+    optimizer = objects["learning_rate"]
+    optimizer.learning_rate = rate
+    rate[...] = 3
+    for name, thing in objects.items():
+        assert getattr(thing, name) == 0.25 and not isinstance(getattr(thing, name), np.ndarray), name
+    assert nn.Dense(np.array(3)).units == 3
+    assert len(trained().fit(X, X[:, :2], batch_size=np.array(2), epochs=np.array(3), verbose=0).epoch) == 3
+
+
+def test_schedules_are_told_of_callbacks() -> None:
+    with pytest.raises(
+        TypeError, match="learning_rate: expected a number .*schedules are not supported; set .*callback"
+    ):
+        nn.SGD(lambda step: 0.1)  # type: ignore[arg-type]
