@@ -5,7 +5,10 @@ Objects of other libraries are known by what they can do (`toarray`, `columns`, 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -71,10 +74,11 @@ def as_input(x: Any, argument: str, shape: Shape | None) -> Array:
     """`as_array` of the input of a model for samples of `shape`, if that is known; also in a dict or list of one."""
     x = only(x, lambda s: len(s) > 1 if shape is None else s[1:] == shape != s)
     if isinstance(x, (list, tuple)) and shape is not None and len(x) > 1:
-        shapes = [getattr(part, "shape", ()) for part in x]
-        if all(s[1:] == shape != s and s for s in shapes):
+        batches = (len(s := getattr(part, "shape", ())) > 0 and s[1:] == shape != s for part in x)
+        if all(batches):
+            shapes = str([part.shape for part in x[:8]])[1:-1]
             raise ValueError(
-                f"{argument}: expected one array, got {len(x)} of shapes {str(shapes[:8])[1:-1]}. Join their rows, "
+                f"{argument}: expected one array, got {len(x)} of shapes {shapes}. Join their rows, "
                 f"np.concatenate({called(argument)})"
             )
     return as_array(x, argument)
@@ -179,7 +183,11 @@ def fault(array: Array) -> tuple[str, str] | None:
         return f"a structured array with the fields {', '.join(array.dtype.names)}", "V"
     if kind != "O":
         return f"dtype {array.dtype}", kind if kind in "Mmc" else "dtype"
-    return next((found for found in map(fault_of, array.reshape(-1)) if found), None)
+    if all(issubclass(element, (Real, Decimal)) for element in set(map(type, array.flat))):
+        with contextlib.suppress(OverflowError):
+            array.astype(np.float64)
+            return None
+    return next((found for found in map(fault_of, array.flat) if found), None)
 
 
 def fault_of(element: Any) -> tuple[str, str] | None:

@@ -82,6 +82,7 @@ HABITS = {
     "max_queue_size": Habit(GENERATOR, types=(int,)),
     "validation_steps": Habit("Give fewer rows as validation_data."),
     "steps": Habit(STEPS),
+    "period": Habit("It is called save_freq, an epoch or a number of batches."),
     # files
     "include_optimizer": Habit("For weights without the optimizer call save_weights.", (True,)),
     "save_format": Habit(FORMAT),

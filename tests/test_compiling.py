@@ -117,6 +117,17 @@ def test_dropout_that_drops_nothing_is_no_obstacle() -> None:
     stack(nn.Dense(3, "softmax"), nn.Dropout(0)).compile("sgd", "categorical_crossentropy")
 
 
+def test_metrics_see_the_shape_of_the_outputs() -> None:
+    """The largest of 6 outputs, not of the 3 in each row of the sigmoid."""
+    model = stack(nn.Reshape((2, 2)), nn.Dense(3, "sigmoid"), nn.Flatten())
+    model.compile("sgd", "binary_crossentropy", metrics=["categorical_accuracy", "binary_accuracy"])
+    y = np.eye(6)[RNG.integers(0, 6, len(X))]
+    p = model.predict(X)
+    right, same = (p.argmax(1) == y.argmax(1)).mean(), ((p > 0.5) == y).mean()
+    logs = model.evaluate(X, y, verbose=0, return_dict=True)
+    assert np.isclose(logs["categorical_accuracy"], right) and np.isclose(logs["binary_accuracy"], same)
+
+
 # ---- the only output -------------------------------------------------------------------------------------------------
 
 

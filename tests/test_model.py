@@ -148,6 +148,17 @@ def test_a_build_that_fails_changes_nothing() -> None:
     wrong_loss.fit(X, np.zeros((50, 3)), verbose=0)
 
 
+@pytest.mark.parametrize("wrap", [lambda s: s, lambda s: [s], lambda s: (s,), lambda s: {"name": s}])
+def test_inputs_and_outputs_in_lists_and_dicts_of_one(wrap: Any) -> None:
+    x = nn.Input(4)
+    y = nn.Dense(3)(x)
+    model = nn.Model(wrap(x), wrap(y), seed=1)
+    assert model.input_shape == (None, 4) and model.output_shape == (None, 3) and not model.is_stack
+    x = nn.Input(4)
+    y = nn.Dense(3)(x)
+    assert np.array_equal(nn.Model(inputs=wrap(x), outputs=wrap(y), seed=1).predict(X), model.predict(X))
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
