@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from itertools import chain
 from numbers import Real
 from typing import Any
 
@@ -143,13 +144,16 @@ def is_array_like(data: Any) -> bool:
 
 def hidden(data: Any) -> int:
     """How many elements are masked, also in masked arrays that are in lists."""
-    if isinstance(data, np.ma.MaskedArray):
-        return int(np.count_nonzero(np.ma.getmaskarray(data)))
-    if isinstance(data, (list, tuple)):
-        kinds = set(map(type, data))
-        if any(issubclass(kind, (list, tuple, np.ma.MaskedArray)) for kind in kinds):
-            return sum(map(hidden, data))
-    return 0
+    if type(data) not in (list, tuple) and not isinstance(data, np.ma.MaskedArray):
+        return 0
+    count, level = 0, [data]
+    while level:  # all lists of one depth at a time: lists of numbers are looked at in C
+        kinds = set(map(type, level))
+        if any(issubclass(kind, np.ma.MaskedArray) for kind in kinds):
+            masks = (np.ma.getmaskarray(part) for part in level if isinstance(part, np.ma.MaskedArray))
+            count += sum(map(int, map(np.count_nonzero, masks)))
+        level = list(chain.from_iterable(p for p in level if type(p) in (list, tuple))) if kinds & {list, tuple} else []
+    return count
 
 
 # -- what NumPy could not convert --------------------------------------------------------------------------------------
