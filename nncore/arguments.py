@@ -83,6 +83,8 @@ def is_number(value: object) -> bool:
 
 def is_whole(value: object) -> bool:
     """Whether `value` is an int, Python's, NumPy's or in an array of no dimension; bools are none."""
+    if type(value) is int:  # the others' check takes 1 µs
+        return True
     value = unboxed(value)
     return isinstance(value, Integral) and not isinstance(value, bool)
 

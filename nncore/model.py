@@ -9,7 +9,8 @@ import numpy as np
 from nncore import checkpoint, compiling, conversion, data, evaluation, packing, runtime, training
 from nncore._kernels import engine
 from nncore.arguments import check_count, check_flag, explained, without_habits
-from nncore.callbacks import CallbackList, ProgressBar
+from nncore.callbacks import CallbackList
+from nncore.callbacks.logs import display
 from nncore.compiling import Graph, Objective
 from nncore.files.foreign import new_file
 from nncore.graph import Symbol
@@ -341,7 +342,7 @@ class Model(Structure):
         """
         sources = self._sources(x, y, sample_weight)
         batch = check_count(32 if batch_size is None else batch_size, "batch_size")
-        listeners = self._listeners(callbacks)
+        listeners = self._listeners(callbacks, verbose)
         rows = evaluation.rows_at_once(listeners, batch, sources[0].rows)
         steppers, stepper = self.steppers(), self.stepper(False, sources, rows)
         try:
@@ -353,9 +354,9 @@ class Model(Structure):
             listeners.on_close()
         return logs if return_dict else listed(logs)
 
-    def _listeners(self, callbacks: Any) -> CallbackList:
-        """Callbacks of an evaluation or prediction, with the progress bar."""
-        return CallbackList([callbacks, ProgressBar()], self)
+    def _listeners(self, callbacks: Any, verbose: Any) -> CallbackList:
+        """Callbacks of an evaluation or prediction, with its display."""
+        return CallbackList([callbacks, display(verbose)], self)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """`evaluate` on one batch, silently."""
@@ -386,7 +387,7 @@ class Model(Structure):
         if callbacks is None and verbose == 0:
             return self(x)
         source = self._input_source(x)
-        listeners = self._listeners(callbacks)
+        listeners = self._listeners(callbacks, verbose)
         listeners.set_params(_facts(source.rows, batch, verbose, []))
         try:
             return evaluation.predict(self.predictor(), source, self.threads(), listeners, batch)

@@ -15,7 +15,8 @@ from nncore import checkpoint
 from nncore._kernels import engine
 from nncore._kernels.table import permutation
 from nncore.arguments import check_flag, check_whole
-from nncore.callbacks import CallbackList, History, ProgressBar
+from nncore.callbacks import CallbackList, History
+from nncore.callbacks.logs import display
 from nncore.compiling import names_of
 from nncore.data import Source
 from nncore.errors import DivergedError
@@ -69,7 +70,7 @@ class Fit:
         self.model, self.plan, self.data, self.validation = model, plan, data, validation
         self.epoch, self.batch = plan.initial_epoch, 0
         self.history = History()
-        self.callbacks = CallbackList([callbacks, ProgressBar()], model, self.history)
+        self.callbacks = CallbackList([callbacks, display(plan.verbose)], model, self.history)
         self.steppers: Steppers | None = None  # of the compilation that the stepper belongs to
         self.stepper: Stepper
         rows = data[0].rows

@@ -231,6 +231,11 @@ def _text(value: Any) -> str:
     return str(value).encode("utf-8", "backslashreplace").decode()  # half of a surrogate pair is no text
 
 
+def display(verbose: Any) -> list[Callback]:
+    """What shows a run: a `ProgressBar`, unless `verbose` asks for silence."""
+    return [] if verbose is None or (isinstance(verbose, int) and verbose == 0) else [ProgressBar()]
+
+
 class ProgressBar(Callback):
     """Show how a run goes: what `verbose` does.
 
