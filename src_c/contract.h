@@ -4,8 +4,9 @@
  * type serves both. Matrices are row-major; `ld…` is the distance between rows, in elements. A kernel
  * computes one block on one thread: it never allocates, starts a thread or fails; what it requires is
  * asserted. Any size may be 0. IN arrays may be unaligned and read-only; outputs alias inputs only where
- * a line says so. "order" is the order of accumulation: always a function of the sizes named, never of the
- * block that a thread was given, so results have the same bits however the work is divided.
+ * a line says so. Who calls one has entered the mode of float_mode.h: denormals are 0. "order" is the order of
+ * accumulation: always a function of the sizes named, never of the block that a thread was given, so results have the
+ * same bits however the work is divided.
  */
 #ifndef NNCORE_CONTRACT_H
 #define NNCORE_CONTRACT_H
@@ -114,8 +115,8 @@ typedef struct nn_table {
     nn_index mr[NN_PRECISIONS], nr;   /* tile of the product */
     size_t gemm_scratch;              /* bytes, a multiple of 64 */
 
-    /* By precision; a table without arithmetic of its own for one repeats a more accurate product. bfloat16 flushes
-     * denormals; a sum with an inf or nan in it is inf or nan, not always the one that IEEE arithmetic gives. */
+    /* By precision; a table without arithmetic of its own for one repeats a more accurate product. Of bfloat16, a sum with an
+     * inf or nan in it is inf or nan, not always the one that IEEE arithmetic gives. */
     void (*gemm[NN_PRECISIONS])(const nn_gemm *block);
     nn_index (*depth)(nn_index K); /* of the blocks of K whose sums `gemm[highest]` adds in their order, the bias being in the
                                     * first; for more than three columns */

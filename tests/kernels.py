@@ -80,12 +80,14 @@ class Output:
         self.array = self.flat.reshape(rows, ld)[:, :cols]
         self.array[...] = (np.nan if dtype.kind == "f" else np.iinfo(dtype).min) if fill is None else fill
 
-    def written(self) -> Array:
-        """A copy of the matrix, once nothing else was written."""
+    def written(self, computed: bool = True) -> Array:
+        """A copy of the matrix, once nothing else was written, nor a denormal by what computes rather than copies."""
         written = self.array.copy()
         self.array[...] = self._band
         touched = np.flatnonzero(self._memory != self._band) - BAND
         self.array[...] = written
+        if computed and written.dtype.kind == "f" and np.any((written != 0) & (np.abs(written) < np.finfo(written.dtype).tiny)):
+            raise AssertionError(f"denormals in the output {self.array.shape}")
         if touched.size:
             raise AssertionError(f"written outside of the output {self.array.shape}, at {touched[:8]} of its memory")
         return written

@@ -11,9 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
@@ -28,6 +29,11 @@ PROBABILITY_MIN = 1e-7  # Keras's epsilon: probabilities are clipped to [1e-7, 1
 
 def float64(x: ArrayLike) -> Array:
     return np.asarray(x, dtype=np.float64)
+
+
+def flush(x: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
+    """x, but 0 of the same sign where it is smaller than the smallest normal number of `dtype`."""
+    return np.where(np.abs(x) < np.finfo(dtype).tiny, np.copysign(0, x), x)
 
 
 def bfloat16(x: ArrayLike) -> Array:

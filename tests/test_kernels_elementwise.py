@@ -54,8 +54,8 @@ def test_activation(table: Table, name: str) -> None:
     with np.errstate(over="ignore", invalid="ignore"):
         y = ref.activate(name, z, ALPHA)
         sensitivity = np.nan_to_num(np.abs(z * ref.activate_prime(name, z, ALPHA)), nan=0.0)
-    denormal = (2 + np.abs(z)) * float(np.finfo(table.dtype).smallest_subnormal)  # a factor may be one
-    tolerance = 4 * eps(table) * (np.abs(y) + sensitivity) + denormal
+    flushed = (2 + np.abs(z)) * float(np.finfo(table.dtype).tiny)  # a factor may have been
+    tolerance = 4 * eps(table) * (np.abs(y) + sensitivity) + flushed
     assert_close(activate(table, name, z), y, tolerance)
 
 
@@ -173,7 +173,7 @@ def softmax_backward(table: Table, y: Array, dy: Array) -> Array:
 def softmax_tolerance(table: Table, z: Array) -> Array:
     """Relative: some roundings, those of the exponents' difference from the largest, and those of the sum."""
     y, away = ref.softmax(z), ref.float64(z).max(axis=1, keepdims=True) - z
-    return eps(table) * (6 + away + z.shape[1] / table.lanes / 2) * y + np.finfo(table.dtype).smallest_subnormal
+    return eps(table) * (6 + away + z.shape[1] / table.lanes / 2) * y + np.finfo(table.dtype).tiny
 
 
 @each_table

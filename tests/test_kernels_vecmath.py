@@ -34,7 +34,7 @@ def apply(table: Table, name: str, x: Array) -> Array:
 
 
 def special(dtype: str) -> Array:
-    """Signed zeros, denormals, ends of ranges, and arguments around which a function changes its formula."""
+    """Signed zeros, denormals (which are zeros), ends of ranges, and arguments around which a function changes its formula."""
     info = np.finfo(dtype)
     turns = [0.25, 0.35, 0.5, np.log(2) / 2, np.sqrt(0.5), np.sqrt(2), 1.0, 2.0, 5.0, 7.0, 17.0, 18.0, 37.0, 38.0]
     overflow = [np.log(float(info.max)), np.log(float(info.tiny)), np.log(float(info.smallest_subnormal))]
@@ -65,7 +65,7 @@ def arguments(dtype: str) -> Array:
 @lru_cache(maxsize=2)  # both types of one function: they are large
 def expected(name: str, dtype: str) -> tuple[Array, float]:
     """f(x), more precisely than in `dtype`, and its own error in ULP."""
-    x = arguments(dtype)
+    x = ref.flush(arguments(dtype), dtype)
     with np.errstate(all="ignore"):
         if dtype == "float32":
             return ref.FUNCTIONS[name](ref.float64(x)), 0.0
@@ -94,9 +94,12 @@ def test_error(table: Table, name: str) -> None:
     got = apply(table, name, x)
     assert np.array_equal(np.isnan(got), np.isnan(want))
     number = ~np.isnan(want)
+    bound = BOUND.get(name, 2.0) + own
     error = ulps(got[number], want[number])
+    least, spacing = np.finfo(table.dtype).tiny, np.finfo(table.dtype).eps
+    error[(got[number] == 0) & (np.abs(want[number]) < least * (1 + bound * spacing))] = 0
     worst = int(error.argmax())
-    assert error[worst] <= BOUND.get(name, 2.0) + own, (float(error[worst]), float(x[number][worst]))
+    assert error[worst] <= bound, (float(error[worst]), float(x[number][worst]))
     signs = np.signbit(got[number]) == np.signbit(want[number])
     assert signs.all(), ("sign", x[number][~signs][:5])
 

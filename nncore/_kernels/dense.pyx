@@ -9,8 +9,9 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from nncore._kernels.table cimport (
-    NN_ACTIVATION_linear, NN_OP_dense_forward, Table, View, aligned, nn_at, nn_gemm, nn_index, nn_is_last, nn_member,
-    nn_op, nn_run, nn_table, nn_take_tile, nn_tiles, view,
+    NN_ACTIVATION_linear, NN_OP_dense_forward, Table, View, aligned, nn_at, nn_float_mode, nn_float_mode_enter,
+    nn_float_mode_leave, nn_gemm, nn_index, nn_is_last, nn_member, nn_op, nn_run, nn_table, nn_take_tile, nn_tiles,
+    view,
 )
 from nncore._kernels.table import ACTIVATIONS, PRECISIONS
 
@@ -223,6 +224,7 @@ def gemm(Table table, a, b, out, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, *, bi
     bool
         Whether every element of C that was looked at is finite.
     """
+    cdef nn_float_mode callers
     cdef nn_gemm g
     cdef View va = view(a, table), vb = view(b, table), vc = view(out, table, True), vbias, vz, vkept, vpacked
     cdef int nonfinite = 0, level = PRECISIONS[precision]
@@ -252,7 +254,9 @@ def gemm(Table table, a, b, out, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, *, bi
     g.scratch = aligned(table.c.gemm_scratch)
     try:
         with nogil:
+            callers = nn_float_mode_enter()
             table.c.gemm[level](&g)
+            nn_float_mode_leave(callers)
     finally:
         free(g.scratch)
     return not nonfinite
@@ -260,6 +264,7 @@ def gemm(Table table, a, b, out, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, *, bi
 
 def pack(Table table, str precision, bint transposed, nn_index inputs, nn_index outputs, w, packed, int64_t offset):
     """Lay out the weights `w` (inputs,outputs) from byte `offset` of `packed` on, for X W or, transposed, dY Wᵀ."""
+    cdef nn_float_mode callers
     cdef View vw = view(w, table), vp = view(packed, None, True)
     cdef int level = PRECISIONS[precision]
     cdef int64_t size = table.c.packed_bytes(level, transposed, inputs, outputs)
@@ -270,5 +275,7 @@ def pack(Table table, str precision, bint transposed, nn_index inputs, nn_index 
         raise ValueError(f"w, packed: too small for weights of shape ({inputs}, {outputs})")
     scratch = aligned(table.c.gemm_scratch)
     with nogil:
+        callers = nn_float_mode_enter()
         table.c.pack(level, transposed, inputs, outputs, 0, inputs, vw.data, vp.data + offset, scratch)
+        nn_float_mode_leave(callers)
     free(scratch)

@@ -3,7 +3,10 @@
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
-from nncore._kernels.table cimport Table, View, nn_at, nn_index, nn_member, nn_op, nn_run, nn_take_tile, view
+from nncore._kernels.table cimport (
+    Table, View, nn_at, nn_float_mode, nn_float_mode_enter, nn_float_mode_leave, nn_index, nn_member, nn_op, nn_run,
+    nn_take_tile, view,
+)
 from nncore._kernels.table import ACTIVATIONS, FUNCTIONS
 
 cdef enum:
@@ -123,12 +126,15 @@ cdef void copy(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexc
 
 def apply_activation(Table table, str name, z, out, double alpha=0.0, Py_ssize_t cols=-1, Py_ssize_t ld=-1):
     """out = f(z), elementwise; as rows of `cols` elements that lie `ld` apart where these are given."""
+    cdef nn_float_mode callers
     cdef View vz = view(z, table), vy = view(out, table, True)
     cdef int which = ACTIVATIONS[name]
     cdef nn_index n = vz.size if cols < 0 else cols, step = n if ld < 0 else ld
     cdef nn_index rows = 0 if vz.size == 0 else (1 if step == 0 else up_rows(vz.size, n, step))
     with nogil:
+        callers = nn_float_mode_enter()
         table.c.activate[which](rows, n, vz.data, step, vy.data, step, alpha)
+        nn_float_mode_leave(callers)
 
 
 cdef nn_index up_rows(nn_index size, nn_index cols, nn_index ld):
@@ -137,59 +143,83 @@ cdef nn_index up_rows(nn_index size, nn_index cols, nn_index ld):
 
 def apply_activation_backward(Table table, str name, kept, dy, out, double alpha=0.0):
     """out = dy ⊙ f′(kept), elementwise; `kept` holds Y or Z as kernels.def says."""
+    cdef nn_float_mode callers
     cdef View vk = view(kept, table), vd = view(dy, table), vo = view(out, table, True)
     cdef int which = ACTIVATIONS[name]
     with nogil:
+        callers = nn_float_mode_enter()
         table.c.activate_backward[which](1, vk.size, vk.data, vk.size, vd.data, vk.size, vo.data, vk.size, alpha)
+        nn_float_mode_leave(callers)
 
 
 def apply_softmax(Table table, z, out, Py_ssize_t rows, Py_ssize_t n):
     """out (rows,n) = softmax(z), row by row."""
+    cdef nn_float_mode callers
     cdef View vz = view(z, table), vo = view(out, table, True)
     with nogil:
+        callers = nn_float_mode_enter()
         table.c.softmax(rows, n, vz.data, vo.data)
+        nn_float_mode_leave(callers)
 
 
 def apply_softmax_backward(Table table, y, dy, out, Py_ssize_t rows, Py_ssize_t n):
     """out = y ⊙ (dy − Σ dy y), row by row."""
+    cdef nn_float_mode callers
     cdef View vy = view(y, table), vd = view(dy, table), vo = view(out, table, True)
     with nogil:
+        callers = nn_float_mode_enter()
         table.c.softmax_backward(rows, n, vy.data, vd.data, vo.data)
+        nn_float_mode_leave(callers)
 
 
 def apply_dropout(Table table, x, out, double rate, uint64_t first, uint64_t key_0, uint64_t key_1):
     """out = x ⊙ mask / (1 − rate), the mask of elements first, first + 1, …"""
+    cdef nn_float_mode callers
     cdef View vx = view(x, table), vo = view(out, table, True)
     cdef uint64_t[2] key
     key[0], key[1] = key_0, key_1
     with nogil:
+        callers = nn_float_mode_enter()
         table.c.dropout(vx.size, first, key, rate, vx.data, vo.data)
+        nn_float_mode_leave(callers)
 
 
 def apply_add(Table table, a, b, out):
     """out = a + b."""
+    cdef nn_float_mode callers
     cdef View va = view(a, table), vb = view(b, table), vo = view(out, table, True)
     with nogil:
+        callers = nn_float_mode_enter()
         table.c.add(va.size, va.data, vb.data, vo.data)
+        nn_float_mode_leave(callers)
 
 
 def apply_multiply(Table table, a, b, out):
     """out = a ⊙ b."""
+    cdef nn_float_mode callers
     cdef View va = view(a, table), vb = view(b, table), vo = view(out, table, True)
     with nogil:
+        callers = nn_float_mode_enter()
         table.c.multiply(va.size, va.data, vb.data, vo.data)
+        nn_float_mode_leave(callers)
 
 
 def apply_rescale(Table table, x, out, double scale, double offset):
     """out = scale x + offset."""
+    cdef nn_float_mode callers
     cdef View vx = view(x, table), vo = view(out, table, True)
     with nogil:
+        callers = nn_float_mode_enter()
         table.c.rescale(vx.size, scale, offset, vx.data, vo.data)
+        nn_float_mode_leave(callers)
 
 
 def apply_function(Table table, str name, x, out):
     """out = the vector math function `name` of x."""
+    cdef nn_float_mode callers
     cdef View vx = view(x, table), vo = view(out, table, True)
     cdef int which = FUNCTIONS[name]
     with nogil:
+        callers = nn_float_mode_enter()
         table.c.function[which](vx.size, vx.data, vo.data)
+        nn_float_mode_leave(callers)

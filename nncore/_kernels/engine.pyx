@@ -16,9 +16,10 @@ from nncore._kernels cimport dense
 from nncore._kernels.run cimport Run
 from nncore._kernels.table cimport (
     NN_BATCH_SOURCES, NN_BUFFER_input, NN_BUFFER_weight, NN_CHUNK_ROWS, NN_NONE_BAD, NN_OP_loss, NN_OP_metric,
-    NN_OP_penalty, NN_OP_update, Table, aligned, nn_core, nn_gate_end_write, nn_gate_write, nn_leave_core, nn_member,
-    nn_op, nn_openmp_runtime, nn_prepare_for_forks, nn_region_threads, nn_run, nn_seconds, nn_source, nn_team,
-    nn_team_await, nn_team_open, nn_team_reset, nn_tiles_await, nn_tiles_offer, nn_tiles_reset,
+    NN_OP_penalty, NN_OP_update, Table, aligned, nn_core, nn_float_mode, nn_float_mode_enter, nn_float_mode_leave,
+    nn_gate_end_write, nn_gate_write, nn_leave_core, nn_member, nn_op, nn_openmp_runtime, nn_prepare_for_forks,
+    nn_region_threads, nn_run, nn_seconds, nn_source, nn_team, nn_team_await, nn_team_open, nn_team_reset,
+    nn_tiles_await, nn_tiles_offer, nn_tiles_reset,
 )
 
 
@@ -127,22 +128,27 @@ cdef class Pass(Run):
         nn_tiles_reset(self.r.tiles, <int> (self.n_ops * threads))  # stages count from 1 again
         if threads == 1:
             with nogil:
-                self.r.threads = 1
-                self.drive()
+                self.take_place(0, 1, -1)
         else:
             core = nn_core()
             with nogil, parallel(num_threads=threads):
-                if threadid() == 0:
-                    self.r.threads = nn_region_threads()
-                    self.drive()
-                else:
-                    nn_leave_core(core)
-                    self.follow(threadid())
+                self.take_place(threadid(), nn_region_threads(), core)
         if self.interrupt is not None:
             self.abandon()
             interrupt, self.interrupt = self.interrupt, None
             raise interrupt
         return self.reason
+
+    cdef void take_place(self, int thread, int threads, int core) noexcept nogil:
+        """What one thread does, from its entry to its end; `core`: that of the caller."""
+        cdef nn_float_mode callers = nn_float_mode_enter()
+        if thread == 0:
+            self.r.threads = threads
+            self.drive()
+        else:
+            nn_leave_core(core)
+            self.follow(thread)
+        nn_float_mode_leave(callers)
 
     cdef void follow(self, int thread) noexcept nogil:
         """What threads other than 0 do: their shares of each stage that thread 0 opens."""

@@ -9,8 +9,8 @@ from libc.string cimport memset
 
 from nncore._kernels.elementwise cimport Span, take
 from nncore._kernels.table cimport (
-    NN_CHUNK_ROWS, Table, View, nn_at, nn_index, nn_loss, nn_member, nn_note_bad, nn_op, nn_row, nn_run, nn_rowwise,
-    nn_source, row_of, view,
+    NN_CHUNK_ROWS, Table, View, nn_at, nn_float_mode, nn_float_mode_enter, nn_float_mode_leave, nn_index, nn_loss,
+    nn_member, nn_note_bad, nn_op, nn_row, nn_rowwise, nn_run, nn_source, view,
 )
 from nncore._kernels.table import LOSSES, METRICS, SOURCES
 
@@ -117,6 +117,7 @@ def apply_rows(Table table, str kind, str name, p, target, Py_ssize_t rows, Py_s
     float
         Σ weight value.
     """
+    cdef nn_float_mode callers
     cdef nn_loss a
     cdef View vp = view(p), vt = view(target), vw, vg, vprob
     cdef nn_rowwise kernel = table.c.loss[<int> LOSSES[name]] if kind == "loss" else table.c.metric[<int> METRICS[name]]
@@ -133,7 +134,9 @@ def apply_rows(Table table, str kind, str name, p, target, Py_ssize_t rows, Py_s
         vprob = view(prob, table, True)
         a.prob = vprob.data
     with nogil:
+        callers = nn_float_mode_enter()
         value = kernel(&a)
+        nn_float_mode_leave(callers)
     return value
 
 
@@ -143,6 +146,7 @@ def apply_gather(Table table, str source, data, Py_ssize_t stride, Py_ssize_t ro
 
     `axes` says where the n elements of a row lie, as `Run.source` has it; by default one after another.
     """
+    cdef nn_float_mode callers
     cdef View vd = view(data), vo = view(out, None, True), vi
     cdef const int64_t *index = NULL
     cdef int which = SOURCES[source]
@@ -152,8 +156,10 @@ def apply_gather(Table table, str source, data, Py_ssize_t stride, Py_ssize_t ro
         vi = view(order)
         index, known = <const int64_t *> vi.data, vi.size
     with nogil:
+        callers = nn_float_mode_enter()
         if classes:
             bad = table.c.gather_labels[which](rows, &row, vd.data, stride, index, known, classes, <int32_t *> vo.data)
         else:
             bad = table.c.gather[which](rows, &row, vd.data, stride, index, known, vo.data)
+        nn_float_mode_leave(callers)
     return bad

@@ -8,9 +8,9 @@ from libc.stdint cimport int64_t
 from nncore._kernels.ledger cimport Ledger
 from nncore._kernels.run cimport Run
 from nncore._kernels.table cimport (
-    NN_BUFFER_input, NN_BUFFER_output, NN_BUFFER_workspace, NN_NONE_BAD, nn_claim, nn_core,
-    nn_gate_end_read, nn_gate_read, nn_leave_core, nn_member, nn_note_bad, nn_region_threads, nn_run, nn_seconds,
-    nn_source, nn_tiles_leave, nn_tiles_reset,
+    NN_BUFFER_input, NN_BUFFER_output, NN_BUFFER_workspace, NN_NONE_BAD, nn_claim, nn_core, nn_float_mode,
+    nn_float_mode_enter, nn_float_mode_leave, nn_gate_end_read, nn_gate_read, nn_leave_core, nn_member, nn_note_bad,
+    nn_region_threads, nn_run, nn_seconds, nn_source, nn_tiles_leave, nn_tiles_reset,
 )
 
 from nncore._kernels.engine import BAD_DATA, END, TIME
@@ -110,6 +110,7 @@ cdef class Prediction(Run):
         cdef nn_source *s
         cdef nn_member me
         cdef double began = 0
+        cdef nn_float_mode callers = nn_float_mode_enter()
         me.thread, me.threads, me.stage, me.tile = thread, 1, 0, -1
         mine.threads = mine.undivided = 1
         mine.base[<int> NN_BUFFER_workspace] = self.r.base[<int> NN_BUFFER_workspace] + thread * self.workspace
@@ -119,7 +120,7 @@ cdef class Prediction(Run):
         while not (self.deadline and nn_seconds() > self.deadline):
             row = self.r.row + nn_claim(self.r.tiles) * self.tile
             if row >= self.r.rows:
-                return
+                break
             mine.row, mine.samples = row, min(self.tile, self.r.rows - row)
             mine.base[<int> NN_BUFFER_input] = <char *> s.data + row * s.stride if s.in_place else <char *> s.copy
             mine.base[<int> NN_BUFFER_output] = self.r.base[<int> NN_BUFFER_output] + row * self.n_out * size
@@ -130,4 +131,5 @@ cdef class Prediction(Run):
                 pace[0] = min(pace[0], (nn_seconds() - began) / mine.samples)
             if mine.bad != NN_NONE_BAD:
                 nn_note_bad(&self.r, mine.bad, 0)
-                return
+                break
+        nn_float_mode_leave(callers)

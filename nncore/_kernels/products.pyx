@@ -12,8 +12,8 @@ from libc.string cimport memset
 from nncore._kernels.dense cimport Grid, grid, product_block
 from nncore._kernels.ledger cimport Ledger
 from nncore._kernels.table cimport (
-    NN_ACTIVATION_linear, Table, aligned, nn_claim, nn_core, nn_gemm, nn_index, nn_leave_core,
-    nn_region_threads, nn_seconds, nn_table, nn_tiles, nn_tiles_leave, nn_tiles_reset,
+    NN_ACTIVATION_linear, Table, aligned, nn_claim, nn_core, nn_float_mode, nn_float_mode_enter, nn_float_mode_leave,
+    nn_gemm, nn_index, nn_leave_core, nn_region_threads, nn_seconds, nn_table, nn_tiles, nn_tiles_leave, nn_tiles_reset,
 )
 
 from numpy import empty
@@ -84,6 +84,7 @@ cdef void take_blocks(const nn_table *table, const nn_gemm *whole, int precision
     cdef nn_gemm g = whole[0]
     cdef nn_index block = nn_claim(tiles), elements
     cdef double began = nn_seconds(), ended, look_at = began + LOOK_SECONDS
+    cdef nn_float_mode callers = nn_float_mode_enter()
     g.scratch = scratch + thread * table.gemm_scratch
     while block < cut.rows * cut.cols and not interrupt.came:
         elements = product_block(table, &g, precision, cut, block)
@@ -95,6 +96,7 @@ cdef void take_blocks(const nn_table *table, const nn_gemm *whole, int precision
                 interrupt.look()
                 look_at = nn_seconds() + LOOK_SECONDS
         block = nn_claim(tiles)
+    nn_float_mode_leave(callers)
 
 
 cdef double product_of_team(const nn_table *table, const nn_gemm *g, int precision, char *scratch, int threads,
@@ -180,6 +182,7 @@ cdef class Products:
         cdef Interrupt interrupt
         cdef nn_gemm g
         cdef double flops, pace, began = 0
+        cdef nn_float_mode callers
         if not (hold(x, a, PyBUF_RECORDS_RO) and hold(w, b, PyBUF_RECORDS_RO)):
             return None
         if w.rows != x.cols or w.buffer.itemsize != x.buffer.itemsize:
@@ -215,7 +218,9 @@ cdef class Products:
         if threads == 1 and flops < LONG_FLOPS:
             g.scratch = scratch.memory
             with nogil:
+                callers = nn_float_mode_enter()
                 table.c.gemm[precision](&g)
+                nn_float_mode_leave(callers)
         else:
             interrupt = Interrupt()
             with nogil:

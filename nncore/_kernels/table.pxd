@@ -127,6 +127,12 @@ cdef extern from "gate.h" nogil:
     void nn_gate_reset(nn_gate *, int own)
 
 
+cdef extern from "float_mode.h" nogil:
+    ctypedef uint64_t nn_float_mode
+    nn_float_mode nn_float_mode_enter()
+    void nn_float_mode_leave(nn_float_mode callers)
+
+
 cdef extern from "program.h" nogil:
     enum:
         NN_OPERATIONS

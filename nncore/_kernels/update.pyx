@@ -9,7 +9,8 @@ from libc.string cimport memset
 
 from nncore._kernels.elementwise cimport Span, take
 from nncore._kernels.table cimport (
-    NN_BUFFER_packed, Table, View, nn_at, nn_chunk, nn_index, nn_member, nn_op, nn_rule, nn_run, view,
+    NN_BUFFER_packed, Table, View, nn_at, nn_chunk, nn_float_mode, nn_float_mode_enter, nn_float_mode_leave, nn_index,
+    nn_member, nn_op, nn_rule, nn_run, view,
 )
 from nncore._kernels.table import OPTIMIZERS
 
@@ -104,6 +105,7 @@ cdef void update(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noe
 
 def apply_update(Table table, str name, w, g, slots, rule):
     """Update `w` in place by the rule `name`; `rule` is a float64 array of the fields of nn_rule."""
+    cdef nn_float_mode callers
     cdef View vw = view(w, table, True), vg = view(g, table), vr = view(rule), v
     cdef void *slot[3]
     cdef int which = OPTIMIZERS[name], k
@@ -117,30 +119,45 @@ def apply_update(Table table, str name, w, g, slots, rule):
             held.append(v)
             slot[k] = v.data
     with nogil:
+        callers = nn_float_mode_enter()
         table.c.update[which](vw.size, vw.data, vg.data, slot, <const nn_rule *> vr.data)
+        nn_float_mode_leave(callers)
 
 
 def apply_column_sums(Table table, x, out, Py_ssize_t rows, Py_ssize_t cols):
     """out (cols) = column sums of x (rows,cols); returns whether all are finite."""
+    cdef nn_float_mode callers
     cdef View vx = view(x, table), vo = view(out, table, True)
     cdef int nonfinite = 0
     with nogil:
+        callers = nn_float_mode_enter()
         table.c.column_sums(rows, cols, vx.data, cols, vo.data, &nonfinite)
+        nn_float_mode_leave(callers)
     return not nonfinite
 
 
 def apply_sum_squares(Table table, x):
     """Σ (x / unit)², in float64, and unit."""
+    cdef nn_float_mode callers
     cdef View vx = view(x, table)
     cdef double unit = 1
-    return table.c.sum_squares(vx.size, vx.data, &unit), unit
+    with nogil:
+        callers = nn_float_mode_enter()
+        total = table.c.sum_squares(vx.size, vx.data, &unit)
+        nn_float_mode_leave(callers)
+    return total, unit
 
 
 def apply_regularize(Table table, double l1, double l2, w, g=None):
     """g += l1 sign(w) + 2 l2 w in place; returns l1 Σ|w| + l2 Σ w²."""
+    cdef nn_float_mode callers
     cdef View vw = view(w, table), vg
     cdef void *gradient = NULL
     if g is not None:
         vg = view(g, table, True)
         gradient = vg.data
-    return table.c.regularize(vw.size, l1, l2, vw.data, gradient)
+    with nogil:
+        callers = nn_float_mode_enter()
+        penalty = table.c.regularize(vw.size, l1, l2, vw.data, gradient)
+        nn_float_mode_leave(callers)
+    return penalty

@@ -21,9 +21,10 @@ INLINE void store_mask(real *p, vmask n, vf v) {
         if (i < n) p[i] = v[i];
 }
 
-/* As the SSE instructions: the second operand where either is nan. */
-INLINE vf vmax(vf a, vf b) { return vselect(a > b, a, b); }
-INLINE vf vmin(vf a, vf b) { return vselect(a < b, a, b); }
+/* The second operand where either is nan, as of the SSE instructions; the first of two zeros, so that a denormal is not
+ * the maximum of 0 and itself. */
+INLINE vf vmax(vf a, vf b) { return vselect(b <= a, a, b); }
+INLINE vf vmin(vf a, vf b) { return vselect(b >= a, a, b); }
 
 INLINE vf vsqrt(vf a) {
     for (nn_index i = 0; i < LANES; i++) a[i] = (real)(sizeof(real) == 4 ? __builtin_sqrtf((float)a[i]) : __builtin_sqrt(a[i]));

@@ -92,10 +92,21 @@ static void update_sgd(nn_index n, void *W, const void *g, void *const slot[3], 
         update_each(n, W, g, slot, SLOT_0, sgd_momentum, &c);
 }
 
+/* s + gain (g − s), a mean that follows g. Where the product is rounded on its own, it would be 0 from s < MIN_NORMAL / gain
+ * on, and s never come to 0: a step too small to be made arrives. */
+INLINE vf follow(vf s, vf g, real gain) {
+#if defined(__FMA__) || defined(__aarch64__)
+    return s + gain * (g - s);
+#else
+    const vf step = gain * (g - s);
+    return vselect(step == 0, g, s + step);
+#endif
+}
+
 /* Kingma & Ba 2015, algorithm 1; with weight_decay: AdamW. Slots: m, v. */
 INLINE vf adam(vf W, vf g, vf s[3], const coefficients *c) {
-    s[0] += c->gain_1 * (g - s[0]);
-    s[1] += c->gain_2 * (g * g - s[1]);
+    s[0] = follow(s[0], g, c->gain_1);
+    s[1] = follow(s[1], g * g, c->gain_2);
     return W - c->eta * s[0] / (vsqrt(s[1]) + c->epsilon);
 }
 

@@ -1,8 +1,8 @@
 /* vecmath.h: elementary functions of vectors, branch-free, for float and double.
  *
  * Each function reduces its argument exactly or nearly so, evaluates a polynomial, and puts the result
- * together; special values come out of the arithmetic or of one select at the end. Signed zeros, denormal
- * arguments and results, infinities and nans are right. Nothing relies on fused multiply-add, so the bounds
+ * together; special values come out of the arithmetic or of one select at the end. Signed zeros, infinities and
+ * nans are right; denormals are 0, as everywhere (float_mode.h). Nothing relies on fused multiply-add, so the bounds
  * hold in portable code too: 2 ULP (erf 4); tests/test_kernels_vecmath.py measures them.
  *
  * The polynomials are minimax fits (Remez exchange in 45-digit arithmetic, error weighted to be relative to
@@ -94,9 +94,10 @@ static const real ERFCX_POLY[] = {
 #define ROUNDER (REAL(1.5) * (real)((word)1 << MANTISSA_BITS))
 #define SIGN_BIT ((integer)((word)1 << (NN_REAL_BITS - 1)))
 
-#define NEGLIGIBLE (REAL(0.25) / (real)((word)1 << MANTISSA_BITS)) /* f(x) is x below, also −0 and denormals */
+#define NEGLIGIBLE (REAL(0.25) / (real)((word)1 << MANTISSA_BITS)) /* f(x) rounds to x below */
 
 INLINE vf vabs(vf x) { return (vf)((vi)x & ~SIGN_BIT); }
+INLINE vf vitself(vf x) { return x - x * x; } /* x where it is negligible: arithmetic, which takes a denormal as 0 */
 INLINE vf vcopysign(vf magnitude, vf sign) { return (vf)((vi)magnitude | ((vi)sign & SIGN_BIT)); } /* magnitude ≥ 0 */
 
 INLINE vf horner(vf x, const real *c, int terms) {
@@ -151,7 +152,7 @@ INLINE vf half_expm1(vf x) {
     return (s * e.r + (s - REAL(0.5))) + s * e.c;
 }
 
-INLINE vf vexpm1(vf x) { return vselect(vabs(x) < NEGLIGIBLE, x, 2 * half_expm1(vmin(vset(EXP_MAX), x))); }
+INLINE vf vexpm1(vf x) { return vselect(vabs(x) < NEGLIGIBLE, vitself(x), 2 * half_expm1(vmin(vset(EXP_MAX), x))); }
 
 /* tanh|x| = h / (1 + h), h = expm1(2|x|) / 2 */
 INLINE vf vtanh(vf x) {
@@ -167,14 +168,11 @@ INLINE vf vsigmoid(vf x) {
     return m - m * (e / (1 + e));
 }
 
-/* x = m 2ᵉ with m in [√½, √2), for x > 0 */
+/* x = m 2ᵉ with m in [√½, √2), for normal x > 0 */
 INLINE vf log_split(vf x, vf *e) {
-    const vi tiny = x < MIN_NORMAL;
-    x = vselect(tiny, x * (real)((word)1 << MANTISSA_BITS), x);
     const vu bias = (vu){0} + ((word)EXPONENT_BIAS << MANTISSA_BITS);
     const vu biased = (vu)x - (vu)vset(SQRT_HALF) + bias; /* its exponent field is e + bias */
     *e = (vf)((biased >> MANTISSA_BITS) + (vu)vset(ROUNDER - EXPONENT_BIAS)) - ROUNDER;
-    *e -= (vf)((vi)vset(MANTISSA_BITS) & tiny);
     return (vf)((vu)x - (biased & ~(((word)1 << MANTISSA_BITS) - 1)) + bias);
 }
 
@@ -201,7 +199,7 @@ INLINE vf vlog1p(vf x) {
     const vf u = 1 + x, d = u - 1, lost = (1 - (u - d)) + (x - d);
     vf e, m = log_split(u, &e);
     const vf y = log_special(u, log_join((m - 1) + lost / u * m, e));
-    return vselect(vabs(x) < NEGLIGIBLE, x, y);
+    return vselect(vabs(x) < NEGLIGIBLE, vitself(x), y);
 }
 
 /* log1p(x) for 0 ≤ x ≤ 1 (nan stays): 1 + x is 1 + f with f = x, or from √2 on 2 (1 + f) with f = (x − 1) / 2 */
@@ -225,7 +223,7 @@ INLINE vf erfcx(vf x) {
 
 INLINE vf verf(vf x) {
     const vf t = vmin(vset(ERF_MAX), vabs(x));
-    const vf inner = x + x * POLYNOMIAL(x * x, ERF_POLY);
+    const vf inner = x * (1 + POLYNOMIAL(x * x, ERF_POLY)); /* x times less than ½ could be flushed */
     const vf outer = vcopysign(1 - gaussian(t, 1) * erfcx(t), x);
     return vselect(t < REAL(0.5), inner, outer);
 }
