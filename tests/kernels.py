@@ -63,6 +63,11 @@ def whole(table: Table, *shape: int) -> Array:
     return generator(shape).integers(-3, 4, shape).astype(table.dtype)
 
 
+def is_denormal(x: Array) -> Array:
+    """Whether an element is one that arithmetic takes as 0."""
+    return (x != 0) & (np.abs(x) < np.finfo(x.dtype).tiny) if x.dtype.kind == "f" else np.zeros(x.shape, bool)
+
+
 class Output:
     """A matrix (rows,cols) for a kernel to write, in a band that must stay as it is.
 
@@ -86,7 +91,7 @@ class Output:
         self.array[...] = self._band
         touched = np.flatnonzero(self._memory != self._band) - BAND
         self.array[...] = written
-        if computed and written.dtype.kind == "f" and np.any((written != 0) & (np.abs(written) < np.finfo(written.dtype).tiny)):
+        if computed and is_denormal(written).any():
             raise AssertionError(f"denormals in the output {self.array.shape}")
         if touched.size:
             raise AssertionError(f"written outside of the output {self.array.shape}, at {touched[:8]} of its memory")

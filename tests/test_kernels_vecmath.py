@@ -34,7 +34,7 @@ def apply(table: Table, name: str, x: Array) -> Array:
 
 
 def special(dtype: str) -> Array:
-    """Signed zeros, denormals (which are zeros), ends of ranges, and arguments around which a function changes its formula."""
+    """Signed zeros, denormals, which are zeros, ends of ranges, arguments where a function changes its formula."""
     info = np.finfo(dtype)
     turns = [0.25, 0.35, 0.5, np.log(2) / 2, np.sqrt(0.5), np.sqrt(2), 1.0, 2.0, 5.0, 7.0, 17.0, 18.0, 37.0, 38.0]
     overflow = [np.log(float(info.max)), np.log(float(info.tiny)), np.log(float(info.smallest_subnormal))]
