@@ -1,4 +1,5 @@
-"""What the other sections leave open: layers, updates, the gather, a second thread, a neighbour, the start, memory.
+"""What the other sections leave open: layers, updates, the gather, denormals, a second thread, a neighbour, the start,
+memory.
 
 Candidates are all nncore's, but for the copy that an update is compared with.
 """
@@ -37,6 +38,8 @@ CACHED, STREAMING = "shuffled batches of {}, data in cache", "shuffled batches o
 TEAM = "{} thread(s)"  # a candidate of SCALING
 SCALING = "threads in a step of {}"
 BESIDE = "product {}, {}, {} in the first second beside a neighbour"
+DECAYED = "moments of dead units in a step of {}"
+ZEROS, DENORMALS = "all 0", "all denormal"  # candidates of DECAYED
 NEIGHBOUR = "a neighbour takes a core: until one thread's speed is back"
 
 
@@ -63,6 +66,9 @@ def cases(threads: int, names: list[str] | None = None) -> Iterator[Case]:
                     unit="MB",
                     own_clock=True,
                 )
+            if net.name in "FD":
+                moments = {ZEROS: partial(decayed_run, net, 0.0), DENORMALS: partial(decayed_run, net, 1e-40)}
+                yield Case(DECAYED.format(net.name), net.steps, moments)
             if net.name == "F":
                 yield Case(ALLOCATIONS.format(net.name), 1, {"fit": partial(allocations, net)}, unit="", own_clock=True)
     for net in nets:
@@ -121,6 +127,21 @@ def update_run(name: str, n: int) -> Run:
     # learning_rate, weight_decay, grad_scale, clip_value, momentum, betas, rho, epsilon, nesterov, centered, step
     rule = np.array([1e-3, 0, 1, np.inf, 0, 0.9, 0.999, 0.9, 1e-7, 0, 0, 100])
     return lambda: apply_update(table, name, w, g, slots, rule)
+
+
+def decayed_run(net: Net, moment: float) -> Run:
+    """An epoch that begins with this m and v everywhere, of weights that no gradient moves: no sample counts."""
+    from training import compiled_model
+
+    (x, y), model = net.data(), compiled_model(net, 1)
+    nothing = np.zeros(len(x), np.float32)
+
+    def run() -> None:
+        for slot in model.slots.values():
+            slot[:] = moment
+        model.fit(x, y, batch_size=net.batch, sample_weight=nothing, verbose=0)
+
+    return run
 
 
 def gather_case(name: str, net: Net, threads: int, size: int) -> Case:

@@ -193,6 +193,10 @@ def detail(name: str, above: str, below: str, threads: int | None = None) -> Fig
     return every_thread_count(figure) if threads is None else lambda r: {f"{threads} thread(s)": figure(r, threads)}
 
 
+def decayed(net: str) -> Figure:
+    return detail(details.DECAYED.format(net), details.DENORMALS, details.ZEROS, 1)
+
+
 def layers(activation: str) -> Figure:
     def figure(results: Results) -> Figures:
         found: Figures = {}
@@ -269,6 +273,7 @@ TARGETS = (
     Target(1, "F: step, PyTorch's time ÷ ours", "≥", 60, trained("F", "PyTorch")),
     Target(1, "D: step, the best peer's time ÷ ours", "≥", 4, trained("D")),
     Target(1, "D: step, PyTorch's time ÷ ours", "≥", 25, trained("D", "PyTorch")),
+    *(Target(1, f"{net}: a step with denormal moments ÷ one without", "≤", 1.05, decayed(net)) for net in "FD"),
     Target(2, "A: step, the best peer's time ÷ ours", "≥", 3, trained("A")),
     Target(3, "B: step at highest, the best peer's time ÷ ours", "≥", 1.6, trained("B")),
     Target(3, "C: step at highest, the best peer's time ÷ ours", "≥", 1.4, trained("C")),

@@ -145,14 +145,18 @@ def nncore_model(net: Net, threads: int) -> Any:
     return model
 
 
-def nncore_run(net: Net, threads: int, level: str = "highest", **options: Any) -> Run:
-    """An epoch, or what `options` of fit say."""
+def compiled_model(net: Net, threads: int, level: str = "highest") -> Any:
     model = nncore_model(net, threads)
 
     import nncore as nn
 
     optimizer = (nn.Adam if net.optimizer == "adam" else nn.SGD)(net.learning_rate)
     model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", matmul_precision=level)
-    x, y = net.data()
+    return model
+
+
+def nncore_run(net: Net, threads: int, level: str = "highest", **options: Any) -> Run:
+    """An epoch, or what `options` of fit say."""
+    model, (x, y) = compiled_model(net, threads, level), net.data()
     options = {"batch_size": net.batch, "verbose": 0} | options
     return lambda: model.fit(x, y, **options)
