@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import os
 import platform
+import re
 import secrets
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from nncore._kernels import engine, table
+from nncore._kernels import table, threads
 from nncore._version import __version__
 from nncore.arguments import check_whole, dtype_name
 from nncore.output import say
@@ -84,19 +85,63 @@ def matmul_precisions(dtype: str = "float32") -> dict[str, str]:
     return {precision: kernels(dtype_name(dtype)).arithmetic(precision) for precision in table.PRECISIONS}
 
 
-def quota() -> float:
-    """CPUs that the control group of this process may use; infinity where nothing limits it."""
+def quota(root: Path = Path("/")) -> float:
+    """CPUs that this process's control groups let it use; infinity where nothing limits it.
+
+    The least of all quotas from the process's own group up to the top, for a group may use no more than those around
+    it: in the hierarchy of the cpu controller (version 1) and in the unified one (version 2).
+
+    Parameters
+    ----------
+    root : Path
+        What ``proc`` and the mounts are below.
+    """
     try:
-        limit, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return math.inf if limit == "max" else int(limit) / int(period)
-    except (OSError, ValueError):
-        pass
-    try:
-        limit = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us").read_text()
-        period = Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us").read_text()
-        return math.inf if int(limit) <= 0 else int(limit) / int(period)
+        return min(map(quota_of, control_groups(root)), default=math.inf)
     except (OSError, ValueError):
         return math.inf
+
+
+def control_groups(root: Path) -> list[Path]:
+    """Folders of the groups that may limit this process's CPUs."""
+    paths: dict[str, str] = {}  # of the group, by type of the mount
+    folders: list[Path] = []
+    for line in (root / "proc/self/cgroup").read_text().splitlines():  # 4:cpu,cpuacct:/path, or 0::/path
+        _, controllers, path = line.split(":", 2)
+        if not controllers or "cpu" in controllers.split(","):
+            paths["cgroup" if controllers else "cgroup2"] = path
+    for line in (root / "proc/self/mountinfo").read_text().splitlines():
+        before, _, after = line.partition(" - ")  # 31 23 0:27 /top /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw
+        top, place = (unescaped(name) for name in before.split()[3:5])
+        kind, *_, options = after.split()
+        if kind not in paths or (kind == "cgroup" and "cpu" not in options.split(",")):
+            continue
+        folders.append(root / place.lstrip("/"))
+        # The mount shows the hierarchy from `top` on. A container's may not hold the path that its process has on the
+        # host: then its top is the nearest group that can be seen.
+        path = PurePosixPath(paths[kind])
+        if path.is_relative_to(top) and ".." not in path.parts:
+            for name in path.relative_to(top).parts:
+                folders.append(folders[-1] / name)
+    return folders
+
+
+def unescaped(name: str) -> str:
+    """A path of mountinfo, which writes white space as octal numbers."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), name)
+
+
+def quota_of(folder: Path) -> float:
+    """CPUs that a control group of either version lets its processes use."""
+    try:
+        limit, period = (folder / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            limit, period = ((folder / f"cpu.cfs_{name}_us").read_text().strip() for name in ("quota", "period"))
+        except OSError:
+            return math.inf
+    limited = limit.isdigit() and period.isdigit() and int(limit) > 0 < int(period)  # not "max", nor -1
+    return int(limit) / int(period) if limited else math.inf
 
 
 def default_threads() -> int:
@@ -166,7 +211,7 @@ def config() -> dict[str, str]:
         "isa": f"{isa()} (available: {', '.join(available_isas())})",
         "products": ", ".join(f"{name} {arithmetic}" for name, arithmetic in matmul_precisions().items()),
         "threads": str(get_num_threads()),
-        "openmp": engine.openmp_runtime(),
+        "openmp": threads.openmp_runtime(),
     }
 
 

@@ -14,14 +14,11 @@
 #define NNCORE_TEAM_H
 
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* dladdr, RTLD_DEFAULT */
+#define _GNU_SOURCE /* sched_getcpu, CPU_SET */
 #endif
-#include <dlfcn.h>
-#include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdint.h>
-#include <string.h>
 #include <time.h>
 #ifdef _OPENMP
 #include <omp.h>
@@ -187,29 +184,6 @@ static inline int nn_region_threads(void) {
     return omp_get_num_threads();
 #else
     return 1;
-#endif
-}
-
-/* A child of fork inherits the memory of the runtime's pool but none of its threads, and GNU's would wait for them for
- * ever: let the forking thread give up its pool before, which the next region of parent or child makes anew. */
-static inline void nn_leave_pool(void) {
-#ifdef _OPENMP
-    int (*pause)(int) = (int (*)(int))(uintptr_t)dlsym(RTLD_DEFAULT, "omp_pause_resource_all"); /* OpenMP 5 */
-    if (pause && !omp_in_parallel()) pause(1 /* omp_pause_soft */);
-#endif
-}
-
-static inline int nn_prepare_for_forks(void) { return pthread_atfork(nn_leave_pool, 0, 0); }
-
-/* File name of the OpenMP runtime behind the caller. */
-static inline const char *nn_openmp_runtime(void) {
-#ifdef _OPENMP
-    Dl_info info;
-    const char *name = dladdr((void *)(uintptr_t)&omp_get_num_threads, &info) ? info.dli_fname : 0;
-    const char *slash = name ? strrchr(name, '/') : 0;
-    return slash ? slash + 1 : name ? name : "unknown";
-#else
-    return "none (built without OpenMP)";
 #endif
 }
 

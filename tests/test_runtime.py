@@ -128,26 +128,71 @@ def test_default_threads(
     assert runtime.default_threads() == expected
 
 
-@pytest.mark.parametrize(
-    ("files", "expected"),
-    [
-        ({"cpu.max": "max 100000\n"}, np.inf),
-        ({"cpu.max": "150000 100000\n"}, 1.5),
-        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, np.inf),
-        ({"cpu/cpu.cfs_quota_us": "50000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 0.5),
-        ({}, np.inf),
-        ({"cpu.max": "rubbish"}, np.inf),
-    ],
-)
-def test_quota(files: dict[str, str], expected: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    def read_text(path: Path, *_: Any) -> str:
-        name = str(path).removeprefix("/sys/fs/cgroup/")
-        if name not in files:
-            raise FileNotFoundError(name)
-        return files[name]
+MOUNT_V2 = "31 23 0:27 {top} {place} rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate"
+MOUNTS_V1 = [
+    "30 23 0:26 / /sys/fs/cgroup rw - tmpfs tmpfs rw",
+    "32 30 0:28 {top} /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory",
+    "33 30 0:29 {top} {place} rw master:3 shared:11 - cgroup cgroup rw,cpu,cpuacct",
+]
 
-    monkeypatch.setattr(Path, "read_text", read_text)
-    assert runtime.quota() == expected
+
+@pytest.mark.parametrize(
+    ("own", "mounts", "files", "expected"),
+    [
+        # version 2: the least of the group's own and those around it
+        ("0::/", [MOUNT_V2], {"cpu.max": "max 100000"}, np.inf),
+        ("0::/", [MOUNT_V2], {"cpu.max": "150000 100000"}, 1.5),
+        ("0::/a/b", [MOUNT_V2], {"a/cpu.max": "max 100000", "a/b/cpu.max": "250000 100000"}, 2.5),
+        ("0::/a/b", [MOUNT_V2], {"a/cpu.max": "50000 100000", "a/b/cpu.max": "250000 100000"}, 0.5),
+        ("0::/a/b", [MOUNT_V2], {"a/c/cpu.max": "50000 100000", "c/cpu.max": "50000 100000"}, np.inf),
+        ("0::/a b:c", [MOUNT_V2], {"a b:c/cpu.max": "50000 100000"}, 0.5),
+        # a container: a mount of a part of the hierarchy; a path of the host's; one outside of the namespace
+        ("0::/pod/x/y", [MOUNT_V2.replace("{top}", "/pod/x")], {"y/cpu.max": "70000 100000"}, 0.7),
+        ("0::/pod/x", [MOUNT_V2.replace("{top}", "/pod/x")], {"cpu.max": "70000 100000"}, 0.7),
+        ("0::/pod/xy", [MOUNT_V2.replace("{top}", "/pod/x")], {"y/cpu.max": "9 100", "cpu.max": "70000 100000"}, 0.7),
+        ("0::/pod/x", [MOUNT_V2], {"cpu.max": "70000 100000"}, 0.7),
+        ("0::/../other", [MOUNT_V2], {"cpu.max": "70000 100000", "../other/cpu.max": "10000 100000"}, 0.7),
+        # version 1
+        ("4:cpu,cpuacct:/", MOUNTS_V1, {"cpu.cfs_quota_us": "-1\n", "cpu.cfs_period_us": "100000\n"}, np.inf),
+        ("4:cpu,cpuacct:/", MOUNTS_V1, {"cpu.cfs_quota_us": "50000\n", "cpu.cfs_period_us": "100000\n"}, 0.5),
+        (
+            "5:memory:/b\n4:cpu,cpuacct:/a\n0::/c", MOUNTS_V1,
+            {
+                "a/cpu.cfs_quota_us": "30000\n", "a/cpu.cfs_period_us": "10000\n",
+                "cpu.cfs_quota_us": "-1\n", "cpu.cfs_period_us": "100000\n",
+                "b/cpu.cfs_quota_us": "10\n", "b/cpu.cfs_period_us": "100\n",
+            },
+            3.0,
+        ),
+        ("4:cpuset:/a\n3:cpuacct:/a", MOUNTS_V1, {"a/cpu.cfs_quota_us": "1", "a/cpu.cfs_period_us": "2"}, np.inf),
+        # both, and neither
+        ("4:cpu:/a\n0::/a", [*MOUNTS_V1, MOUNT_V2], {"a/cpu.max": "200 100", "a/cpu.cfs_quota_us": "1"}, 2.0),
+        ("0::/", [], {"cpu.max": "50000 100000"}, np.inf),
+        ("", [MOUNT_V2], {"cpu.max": "50000 100000"}, np.inf),
+        ("0::/", [MOUNT_V2], {"cpu.max": "rubbish"}, np.inf),
+        ("0::/", [MOUNT_V2], {"cpu.max": "100 rubbish"}, np.inf),
+        ("0::/", [MOUNT_V2], {"cpu.max": "100 0"}, np.inf),
+        ("rubbish", [MOUNT_V2], {"cpu.max": "50000 100000"}, np.inf),
+        ("0::/", ["rubbish"], {"cpu.max": "50000 100000"}, np.inf),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("place", ["/sys/fs/cgroup", r"/mnt/the\040groups"])
+def test_quota(own: str, mounts: list[str], files: dict[str, str], expected: float, place: str, tmp_path: Path) -> None:
+    """A machine's files, below a folder: what its process may use."""
+    info = "".join(mount.format(top="/", place=place) + "\n" for mount in mounts)
+    folder = f"{place}/".replace(r"\040", " ")[1:]
+    for name, text in {
+        "proc/self/cgroup": own,
+        "proc/self/mountinfo": info,
+        **{folder + k: files[k] for k in files},
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert runtime.quota(tmp_path) == expected
+
+
+def test_no_quota_where_the_system_tells_nothing(tmp_path: Path) -> None:
+    assert runtime.quota(tmp_path) == np.inf
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system cannot pin processes")

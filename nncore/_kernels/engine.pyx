@@ -17,19 +17,10 @@ from nncore._kernels.run cimport Run
 from nncore._kernels.table cimport (
     NN_BATCH_SOURCES, NN_BUFFER_input, NN_BUFFER_weight, NN_CHUNK_ROWS, NN_NONE_BAD, NN_OP_loss, NN_OP_metric,
     NN_OP_penalty, NN_OP_update, Table, aligned, nn_core, nn_float_mode, nn_float_mode_enter, nn_float_mode_leave,
-    nn_gate_end_write, nn_gate_write, nn_leave_core, nn_member, nn_op, nn_openmp_runtime, nn_prepare_for_forks,
-    nn_region_threads, nn_run, nn_seconds, nn_source, nn_team, nn_team_await, nn_team_open, nn_team_reset,
-    nn_tiles_await, nn_tiles_offer, nn_tiles_reset,
+    nn_gate_end_write, nn_gate_write, nn_leave_core, nn_member, nn_op, nn_region_threads, nn_run, nn_seconds, nn_source,
+    nn_team, nn_team_await, nn_team_open, nn_team_reset, nn_tiles_await, nn_tiles_offer, nn_tiles_reset,
 )
-
-
-def openmp_runtime():
-    """File name of the OpenMP runtime that this module calls, or what stands in for it."""
-    return nn_openmp_runtime().decode()
-
-
-if nn_prepare_for_forks():
-    raise MemoryError
+from nncore._kernels.threads cimport team_size
 
 
 # Why `Pass.run` and `Prediction.predict` came back.
@@ -118,6 +109,8 @@ cdef class Pass(Run):
         """
         cdef int core
         threads = <int> min(threads, self.max_threads) if threads else <int> self.max_threads
+        if threads > 1:
+            threads = team_size(threads)
         self.steps_left = steps
         self.deadline = nn_seconds() + seconds if seconds else 0
         self.work = LOOK_FLOPS

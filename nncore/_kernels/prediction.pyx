@@ -12,6 +12,7 @@ from nncore._kernels.table cimport (
     nn_float_mode_enter, nn_float_mode_leave, nn_gate_end_read, nn_gate_read, nn_leave_core, nn_member, nn_note_bad,
     nn_region_threads, nn_run, nn_seconds, nn_source, nn_tiles_leave, nn_tiles_reset,
 )
+from nncore._kernels.threads cimport team_size
 
 from nncore._kernels.engine import BAD_DATA, END, TIME
 
@@ -46,6 +47,8 @@ cdef class Prediction(Run):
         nn_tiles_reset(self.r.tiles, 1)
         if threads > 1 and not self.ledger.pays(self.r.rows - before, began):
             threads = 1
+        if threads > 1:
+            threads = team_size(threads)
         if threads <= 1:
             with nogil:
                 self.tiles_of(0, NULL)

@@ -15,6 +15,7 @@ from nncore._kernels.table cimport (
     NN_ACTIVATION_linear, Table, aligned, nn_claim, nn_core, nn_float_mode, nn_float_mode_enter, nn_float_mode_leave,
     nn_gemm, nn_index, nn_leave_core, nn_region_threads, nn_seconds, nn_table, nn_tiles, nn_tiles_leave, nn_tiles_reset,
 )
+from nncore._kernels.threads cimport team_size
 
 from numpy import empty
 
@@ -209,8 +210,7 @@ cdef class Products:
             threads = 1
         if threads > 1:
             began = nn_seconds()
-            if not self.ledger.pays(flops, began):
-                threads = 1
+            threads = team_size(threads) if self.ledger.pays(flops, began) else 1
         scratch = self.idle.pop() if self.idle else None
         if scratch is None or scratch.threads < threads:
             scratch = Scratch(max(self.float32.c.gemm_scratch, self.float64.c.gemm_scratch), threads)

@@ -247,8 +247,6 @@ cdef extern from "team.h" nogil:
     void nn_leave_core(int core)
     void nn_tiles_leave(nn_tiles *, int thread, int threads)
     int nn_region_threads()
-    int nn_prepare_for_forks()
-    const char *nn_openmp_runtime()
 
 
 # A share does one thread's part of operation `index`: it takes tiles until none is left.
