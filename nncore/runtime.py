@@ -119,9 +119,9 @@ def control_groups(root: Path) -> list[Path]:
         folders.append(root / place.lstrip("/"))
         # The mount shows the hierarchy from `top` on. A container's may not hold the path that its process has on the
         # host: then its top is the nearest group that can be seen.
-        path = PurePosixPath(paths[kind])
-        if path.is_relative_to(top) and ".." not in path.parts:
-            for name in path.relative_to(top).parts:
+        group = PurePosixPath(paths[kind])
+        if group.is_relative_to(top) and ".." not in group.parts:
+            for name in group.relative_to(top).parts:
                 folders.append(folders[-1] / name)
     return folders
 
