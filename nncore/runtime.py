@@ -160,7 +160,11 @@ def check_threads(n: object, argument: str) -> int:
 
 
 def get_num_threads() -> int:
-    """Most threads that a fit or predict uses, for models that set no `n_threads` of their own."""
+    """Most threads that a fit or predict uses, for models that set no `n_threads` of their own.
+
+    ``threadpoolctl.threadpool_limits`` and others that call ``omp_set_num_threads`` limit the thread that calls them
+    beyond that; and where the system cannot make so many threads, there are fewer, after a RuntimeWarning.
+    """
     global _threads
     if _threads is None:
         _threads = default_threads()
