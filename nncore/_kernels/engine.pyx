@@ -50,6 +50,7 @@ cdef class Pass(Run):
     cdef double deadline, work
     cdef int reason, own_reads
     cdef bint step_ready
+    cdef nn_float_mode callers   # of the thread that runs
     cdef object interrupt   # the exception that a signal raised within a step
 
     def __cinit__(self, *args, **settings):
@@ -136,7 +137,7 @@ cdef class Pass(Run):
         """What one thread does, from its entry to its end; `core`: that of the caller."""
         cdef nn_float_mode callers = nn_float_mode_enter()
         if thread == 0:
-            self.r.threads = threads
+            self.r.threads, self.callers = threads, callers
             self.drive()
         else:
             nn_leave_core(core)
@@ -304,9 +305,11 @@ cdef void look(nn_run *run) noexcept nogil:
     """Within a long step: let signals be handled, and other threads of Python run; an exception calls the step off."""
     with gil:
         engine = <Pass> run.owner
+        nn_float_mode_leave(engine.callers)   # handlers are the caller's
         try:
             PyErr_CheckSignals()
         except BaseException as interrupt:
             engine.interrupt = interrupt
             run.called_off = True
+        nn_float_mode_enter()
     run.look_at = nn_seconds() + LOOK_SECONDS

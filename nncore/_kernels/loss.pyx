@@ -10,7 +10,7 @@ from libc.string cimport memset
 from nncore._kernels.elementwise cimport Span, take
 from nncore._kernels.table cimport (
     NN_CHUNK_ROWS, Table, View, nn_at, nn_float_mode, nn_float_mode_enter, nn_float_mode_leave, nn_index, nn_loss,
-    nn_member, nn_note_bad, nn_op, nn_row, nn_rowwise, nn_run, nn_source, view,
+    nn_member, nn_note_bad, nn_op, nn_row, nn_rowwise, nn_run, nn_source, row_of, view,
 )
 from nncore._kernels.table import LOSSES, METRICS, SOURCES
 

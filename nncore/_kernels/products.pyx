@@ -68,15 +68,18 @@ cdef class Interrupt:
     """What a signal raised during a product."""
 
     cdef object raised
+    cdef nn_float_mode callers   # of thread 0
     cdef bint came   # the threads leave the blocks that are left
 
     cdef void look(self) noexcept nogil:
         """Let signals be handled; on thread 0."""
         with gil:
+            nn_float_mode_leave(self.callers)   # handlers are the caller's
             try:
                 PyErr_CheckSignals()
             except BaseException as raised:
                 self.raised, self.came = raised, True
+            nn_float_mode_enter()
 
 
 cdef void take_blocks(const nn_table *table, const nn_gemm *whole, int precision, const Grid *cut, nn_tiles *tiles,
@@ -86,6 +89,8 @@ cdef void take_blocks(const nn_table *table, const nn_gemm *whole, int precision
     cdef nn_index block = nn_claim(tiles), elements
     cdef double began = nn_seconds(), ended, look_at = began + LOOK_SECONDS
     cdef nn_float_mode callers = nn_float_mode_enter()
+    if thread == 0:
+        interrupt.callers = callers
     g.scratch = scratch + thread * table.gemm_scratch
     while block < cut.rows * cut.cols and not interrupt.came:
         elements = product_block(table, &g, precision, cut, block)
