@@ -170,7 +170,7 @@ def test_rows_that_are_views(table: Table, name: str, view: str) -> None:
         settings = {"order": order, "axes": axes}
         bad = apply_gather(table, name, memory[start:], rows.strides[0], count, expected.shape[1], y.flat, **settings)
         assert bad == -1
-        assert_same_bits(y.written(), expected if order is None else expected[order], view)
+        assert_same_bits(y.written(computed=name != table.dtype), expected if order is None else expected[order], view)
 
 
 @each_table
