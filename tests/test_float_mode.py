@@ -40,6 +40,7 @@ OFFSET, STATUS, MODES = {
 
 pytestmark = pytest.mark.skipif(not MODES, reason="nncore sets no mode on this machine")
 each_mode = pytest.mark.parametrize("mode", MODES)
+QUIET = [mode for mode in MODES if mode != "trapping"]  # in which Python and NumPy work as ever: 0 / 0 is no signal
 each_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 LOW = {"float32": -44, "float64": -322}  # decades
 
@@ -285,12 +286,12 @@ def test_models_do_not_depend_on_the_callers_mode(
     wanted = results(dtype, 1, MODES["usual"])
     for name, want in wanted.items():
         assert np.isfinite(want).all() and not is_denormal(want).any(), name
-    for mode in MODES:
+    for mode in QUIET:
         for name, got in results(dtype, threads, MODES[mode]).items():
             assert_same_bits(got, wanted[name], (mode, name))
 
 
-@each_mode
+@pytest.mark.parametrize("mode", QUIET)
 @pytest.mark.parametrize("threads", [1, 3])
 def test_the_caller_stays_in_its_mode(mode: str, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """After each call, also of one that raises, and inside callbacks."""
