@@ -143,12 +143,28 @@ def check_flag(value: Any, argument: str, remedy: str = "") -> bool:
 
 
 def check_path(value: Any, argument: str) -> str:
-    """`value` as the name of a file or directory; a TypeError where it is none, a ValueError where it is empty."""
-    path = os.fspath(value) if isinstance(value, (str, os.PathLike)) else value
-    if not isinstance(path, str) or not path:
-        error = ValueError if isinstance(path, str) else TypeError
-        raise error(f"{argument}: expected a name or path that is not empty, got {value!r}")
-    return path
+    """`value` as the name of a file or directory: str, bytes or path-like, as the `open` of Python takes them.
+
+    Bytes become what `os.fsdecode` makes of them, so names that are no text work, too. A TypeError where it is none of
+    these, a ValueError where it is empty or no file can have the name.
+    """
+    path = os.fspath(value) if isinstance(value, (str, bytes, os.PathLike)) else value
+    if not isinstance(path, (str, bytes)):
+        raise TypeError(f"{argument}: expected a name or path that is not empty, got {value!r}")
+    try:
+        encoded = os.fsencode(path)
+    except UnicodeEncodeError:  # half of a surrogate pair
+        raise ValueError(f"{argument}: expected a name or path of characters or bytes, got {value!r}") from None
+    if not encoded:
+        raise ValueError(f"{argument}: expected a name or path that is not empty, got {value!r}")
+    if b"\0" in encoded:
+        raise ValueError(f"{argument}: expected a name or path without a byte 0, got {value!r}")
+    return os.fsdecode(path)
+
+
+def printable(path: str) -> str:
+    """A path as text that can be printed, whatever bytes it has."""
+    return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def dtype_name(dtype: Any) -> str:

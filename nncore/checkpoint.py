@@ -7,17 +7,32 @@ classes by registered names only, and are read without running or importing anyt
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nncore import files
 from nncore._version import __version__
-from nncore.compiling import Objective
+from nncore.arguments import check_flag
+from nncore.compiling import Objective, name_layers
 from nncore.errors import FormatError
 from nncore.graph import Input, Symbol
+from nncore.judging import (
+    FORMAT,
+    Document,
+    Form,
+    Shaped,
+    Shapes,
+    current,
+    difference,
+    numbers,
+    refuse_others,
+    refuse_strangers,
+    require,
+)
 from nncore.layers.base import LAYERS, Layer
 from nncore.registry import serialize, snake_case
 from nncore.state import Array
@@ -25,11 +40,6 @@ from nncore.state import Array
 if TYPE_CHECKING:
     from nncore.model import Model
 
-FORMAT = 1
-KEYS = {"format", "nncore", "architecture", "compile", "rule", "counters", "history", "fit"}
-ARCHITECTURE_KEYS = {"name", "dtype", "seed", "stack", "input_shape", "layers"}
-
-Document = dict[str, Any]
 Tensors = dict[str, Array]
 
 
@@ -49,14 +59,11 @@ def describe(model: Model) -> Document:
     return about | {"input_shape": list(graph.inputs.shape), "layers": layers}
 
 
-def construct(about: Document, custom: Mapping[str, type[Layer]], tensors: Tensors) -> Model:
-    """A new model of the described architecture, made only if `tensors` has all its weights."""
+def assemble(about: Document, layers: list[Layer]) -> Model:
+    """A new model of the described architecture, of these layers."""
     from nncore.model import Model, Sequential
 
     settings = {"name": about["name"], "dtype": about["dtype"], "seed": int(about["seed"])}
-    layers = [layer_of(entry, custom) for entry in about["layers"]]
-    if about["input_shape"] is not None:
-        require_weights(about, layers, tensors)
     if about["stack"]:
         model = Sequential(layers, **settings)
         if about["input_shape"] is not None:
@@ -71,14 +78,24 @@ def construct(about: Document, custom: Mapping[str, type[Layer]], tensors: Tenso
     return Model(symbols[0], symbols[-1], **settings)
 
 
-def require_weights(about: Document, layers: list[Layer], tensors: Tensors) -> None:
-    """Raise unless the arrays that `layers` will declare are there: a short file must not make a large model."""
+def make_layers(about: Document, custom: Mapping[str, type[Layer]]) -> Iterator[Layer]:
+    """The described layers, made one after another: a file without their tensors is refused at the first of them."""
+    layers = (layer_of(entry, custom) for entry in about["layers"])
+    nameless = any(entry["config"].get("name") is None for entry in about["layers"])
+    if nameless and about["input_shape"] is not None:  # a constructor takes no name: it depends on all the others
+        made = list(layers)
+        name_layers(made)
+        return iter(made)
+    return layers
+
+
+def declared(about: Document, layers: Iterable[Layer]) -> Iterator[Layer]:
+    """The layers, each with the parameters that it will have, but no memory for them."""
     shapes = [tuple(about["input_shape"])]
     for i, (layer, entry) in enumerate(zip(layers, about["layers"], strict=True)):
         read = [shapes[i]] if about["stack"] else [shapes[number] for number in entry["inputs"]]
         layer.build(*read)
-        for p in layer.parameters:
-            require(f"weights/{p.path}", p.shape, np.dtype(about["dtype"]), tensors)
+        yield layer
         shapes.append(layer.output_shape(*read))
 
 
@@ -101,6 +118,15 @@ def layer_of(entry: Document, custom: Mapping[str, type[Layer]]) -> Layer:
     return layer
 
 
+def layer_classes(custom: Any) -> Mapping[str, type[Layer]]:
+    """`custom_objects`, checked."""
+    custom = custom or {}
+    classes = custom.values() if isinstance(custom, Mapping) else [None]
+    if not all(isinstance(c, type) and issubclass(c, Layer) for c in classes):
+        raise TypeError(f"custom_objects: expected a dict from names to classes of Layer, got {custom!r}")
+    return custom
+
+
 # -- the whole model ---------------------------------------------------------------------------------------------------
 
 
@@ -118,7 +144,7 @@ def snapshot(model: Model) -> tuple[Tensors, Document]:
 
 def capture(model: Model, fit: Document | None = None) -> tuple[Tensors, Document]:
     """Everything there is to know about a model; it must be at rest."""
-    tensors: Tensors = weight_tensors(model)
+    tensors = places(model)
     goal = model.objective
     document: Document = {
         "format": FORMAT,
@@ -131,8 +157,6 @@ def capture(model: Model, fit: Document | None = None) -> tuple[Tensors, Documen
     }
     if goal:
         document["rule"] = [float(v) for v in goal.optimizer.rule]
-        for name, slot in model.slots.items():
-            tensors |= {f"optimizer/{name}/{p.path}": model.state.view(p, slot) for p in model.state.parameters}
     return tensors, files.encode(document, tensors)
 
 
@@ -157,90 +181,129 @@ def save(path: Any, model: Model, taken: Callable[[], tuple[Tensors, Document]])
     files.write(path, tensors, document)
 
 
-def decoded(tensors: Tensors, document: Document) -> Document:
-    """The document of a whole model of this version."""
-    document = files.decode(document, tensors)
-    if document.get("format") != FORMAT:
-        raise ValueError(
-            f"format: expected version {FORMAT}, got {document.get('format')!r}; "
-            f"it was written by nncore {document.get('nncore')}, this is {__version__}"
-        )
-    if "architecture" not in document:
-        raise ValueError("expected a whole model, got weights only; build the model and call its load_weights")
-    strange = (set(document) - KEYS) | (set(document["architecture"]) - ARCHITECTURE_KEYS)
-    if strange:
-        raise ValueError(f"expected the keys of version {FORMAT}, got also {sorted(strange)}")
-    return document
+@dataclass
+class Draft:
+    """A model that a document describes, checked as far as can be without its tensors.
+
+    Attributes
+    ----------
+    layers : list of Layer
+    goal : Objective or None
+    rule, counters : ndarray
+        Of the optimizer, of the model.
+    wanted : set of str
+        The tensors that the model needs.
+    """
+
+    document: Document
+    layers: list[Layer]
+    goal: Objective | None
+    rule: Array
+    counters: Array
+    wanted: set[str]
+
+    def make(self, tensors: Tensors) -> Model:
+        """The model."""
+        history = past(self.document, tensors)
+        model = assemble(self.document["architecture"], self.layers)
+        if goal := self.goal:
+            model.compile(goal.optimizer, goal.loss, goal.metrics, goal.weighted_metrics, goal.matmul_precision)
+        fill(model, tensors, self.counters, self.rule, history)
+        return model
+
+
+def draft(document: Document, entries: Shapes, custom: Mapping[str, type[Layer]]) -> Draft:
+    """Judge a document by the shapes of the tensors that come with it; what is cheap comes first."""
+    document = current(document)
+    own = set(files.tensor_names(document["history"]))
+    references = own | set(files.tensor_names(document["fit"]))
+    about = document["architecture"]
+    refuse_strangers(about, entries, references, named=not custom)
+    goal = None if document["compile"] is None else Objective.of(**document["compile"])
+    counters, rule = numbers(document, goal)
+    layers: list[Layer] = []
+    expected: dict[str, Shaped] = {}
+    made = make_layers(about, custom)
+    if about["input_shape"] is None:
+        layers.extend(made)
+    else:
+        dtype = np.dtype(about["dtype"])
+        kinds = ["weights", *(f"optimizer/{slot}" for slot in (goal.optimizer.slots if goal else ()) if slot)]
+        for layer in declared(about, made):
+            layers.append(layer)
+            forms = {f"{kind}/{p.path}": Form(p.shape, dtype) for kind in kinds for p in layer.parameters}
+            for name, form in forms.items():
+                require(name, form, entries)
+            expected |= forms
+    refuse_others(expected, entries, references)
+    return Draft(document, layers, goal, rule, counters, own | set(expected))
+
+
+def past(document: Document, tensors: Tensors) -> Any:
+    """The model's history."""
+    from nncore.callbacks import History
+
+    if document["history"] is None:
+        return None
+    history = History()
+    history.set_state(files.decode(document["history"], tensors))
+    return history
 
 
 def revive(tensors: Tensors, document: Document, custom: Mapping[str, type[Layer]]) -> Model:
     """The model that `capture` saw."""
-    document = decoded(tensors, document)
-    model = construct(document["architecture"], custom, tensors)
-    if document["compile"] is not None:
-        goal = Objective.of(**document["compile"])
-        model.compile(goal.optimizer, goal.loss, goal.metrics, goal.weighted_metrics, goal.matmul_precision)
-    fill(model, tensors, document)
-    return model
+    return draft(document, tensors, custom).make(tensors)
 
 
-def fill(model: Model, tensors: Tensors, document: Document) -> None:
+def places(model: Model) -> Tensors:
+    """Where in a model the tensors of its file go, by their names."""
+    found = weight_tensors(model)
+    for name, slot in model.slots.items():
+        found |= {f"optimizer/{name}/{p.path}": model.state.view(p, slot) for p in model.state.parameters}
+    return found
+
+
+def fill(model: Model, tensors: Tensors, counters: Array, rule: Array, history: Any) -> None:
     """Put weights, slots and counters into a model of the same architecture and compilation, all or none."""
-    from nncore.callbacks import History
-
-    counters, history = np.array(document["counters"], np.int64).reshape(model.counters.shape), None
-    if document["history"] is not None:
-        history = History()
-        history.set_state(document["history"])
-    expected = weight_tensors(model)
-    if model.objective:
-        rule = np.array(document["rule"], np.float64).reshape(model.objective.optimizer.rule.shape)
-        for name, slot in model.slots.items():
-            expected |= {f"optimizer/{name}/{p.path}": model.state.view(p, slot) for p in model.state.parameters}
-    strange = [name for name in tensors if name not in expected and not name.startswith(("fit/", "history/"))]
-    if strange:
-        raise ValueError(f"{strange[0]}: expected no such array; the model has no place for it")
-    copy_tensors(model, expected, tensors)
+    copy_tensors(model, places(model), tensors)
     model.counters[:] = counters
     model.history = history
     if model.objective:
         model.objective.optimizer.rule[:] = rule
 
 
-def copy_tensors(model: Model, expected: Tensors, tensors: Tensors) -> None:
+def copy_tensors(model: Model, targets: Tensors, tensors: Tensors) -> None:
     """Copy each tensor to its place in the model, all or none."""
-    for name, place in expected.items():
-        require(name, place.shape, place.dtype, tensors)
+    for name, place in targets.items():
+        require(name, place, tensors)
     with model.state.writing() if model.graph else nullcontext():
-        for name, place in expected.items():
+        for name, place in targets.items():
             place[...] = tensors[name]
 
 
-def require(name: str, shape: tuple[int, ...], dtype: Any, tensors: Tensors) -> None:
-    """Raise unless there is a tensor of this name, shape and dtype."""
-    if name not in tensors:
-        raise ValueError(f"{name}: expected in the file, but it is not there. Load it into the model it came from")
-    if tensors[name].shape != shape or tensors[name].dtype != dtype:
-        raise ValueError(
-            f"{name}: expected shape {shape} of {dtype}, got {tensors[name].shape} of "
-            f"{tensors[name].dtype}. Load it into a model with the same layers and dtype"
-        )
-
-
-def load(path: Any, custom_objects: Mapping[str, type[Layer]] | None = None) -> Model:
+def load(path: Any, custom_objects: Mapping[str, type[Layer]] | None = None, verify: bool = True) -> Model:
     """Read a model; see `nncore.load_model`."""
-    custom = custom_objects or {}
-    classes = custom.values() if isinstance(custom, Mapping) else [None]
-    if not all(isinstance(c, type) and issubclass(c, Layer) for c in classes):
-        raise TypeError(f"custom_objects: expected a dict from names to classes of Layer, got {custom_objects!r}")
-    return guarded(path, lambda tensors, document: revive(tensors, document, custom))
+    custom = layer_classes(custom_objects)
+    check_flag(verify, "verify")
+    with opened(path) as file:
+        plan = draft(file.document, file.entries, custom)
+        return plan.make(file.tensors(plan.wanted, verify))
 
 
-def restore(path: Any, model: Model, check: Callable[[Document], None]) -> Document:
-    """Put a backup into `model`, if `check` takes the state of its fit; return that."""
+def restore(
+    path: Any,
+    model: Model,
+    check: Callable[[Document], None],
+    take: Callable[[Document], None],
+    ignored: Container[str],
+) -> None:
+    """Put a backup into `model`, if `check` takes the state of its fit; give that to `take`.
 
-    def into(tensors: Tensors, document: Document) -> Document:
-        document = decoded(tensors, document)
+    What the backup must share with the model, but for the keys `ignored` of the descriptions, is checked before any
+    tensor is read, and before anything is changed.
+    """
+    with opened(path) as file:
+        document = current(file.document)
         fit: Document | None = document["fit"]
         if fit is None:
             raise ValueError("expected the backup of a running fit, got a saved model. Delete it to start anew")
@@ -248,24 +311,24 @@ def restore(path: Any, model: Model, check: Callable[[Document], None]) -> Docum
             ("architecture", describe(model), document["architecture"]),
             ("compile", model.objective and model.objective.config(), document["compile"]),
         ):
-            if comparable(mine) != comparable(saved):
+            if found := difference(mine, saved, ignored):
+                flag = " or give BackupAndRestore allow_other_bits=True," if "matmul_precision" in found else ""
                 raise ValueError(
-                    f"{argument}: expected that of the interrupted fit, to resume it, got another. "
-                    "Make the same model, or delete the backup to start anew"
+                    f"{argument}: expected that of the interrupted fit, to resume it, got another: {found}. "
+                    f"Make the same model,{flag} or delete the backup to start anew"
                 )
         check(fit)
-        fill(model, tensors, document)
+        counters, rule = numbers(document, model.objective)
+        references = {*files.tensor_names(document["history"]), *files.tensor_names(fit)}
+        targets = places(model)
+        for name, place in targets.items():
+            require(name, place, file.entries)
+        refuse_others(targets, file.entries, references)
+        tensors = file.tensors()
+        fit = files.decode(fit, tensors)
+        fill(model, tensors, counters, rule, past(document, tensors))
         model.reseed(int(document["architecture"]["seed"]))
-        return fit
-
-    return guarded(path, into)
-
-
-def comparable(description: Any) -> Any:
-    """A description without what may differ where a fit goes on: seed and learning rate."""
-    if isinstance(description, dict):
-        return {k: comparable(v) for k, v in description.items() if k not in ("seed", "learning_rate")}
-    return [comparable(v) for v in description] if isinstance(description, list) else description
+        take(fit)
 
 
 def save_weights(path: Any, model: Model) -> None:
@@ -273,29 +336,30 @@ def save_weights(path: Any, model: Model) -> None:
     save(path, model, lambda: (weight_tensors(model), {"format": FORMAT, "nncore": __version__}))
 
 
-def load_weights(path: Any, model: Model) -> None:
+def load_weights(path: Any, model: Model, verify: bool = True) -> None:
     """Read weights into a built model: from a file of weights or of a whole model."""
-
-    def into(tensors: Tensors, document: Document) -> None:
-        if document.get("format") != FORMAT:
-            raise ValueError(f"format: expected version {FORMAT}, got {document.get('format')!r}")
-        places = weight_tensors(model)
-        strange = sorted(name for name in tensors if name.startswith("weights/") and name not in places)
+    check_flag(verify, "verify")
+    with opened(path) as file:
+        if (found := file.document.get("format")) != FORMAT:
+            raise ValueError(f"format: expected version {FORMAT}, got {found!r}")
+        targets = weight_tensors(model)
+        strange = sorted(name for name in file.entries if name.startswith("weights/") and name not in targets)
         if strange:
             known = [layer.name for layer in model.layers]
             raise ValueError(f"{strange[0]}: expected the layers {known}; it has no place")
-        copy_tensors(model, places, tensors)
+        for name, place in targets.items():
+            require(name, place, file.entries)
+        copy_tensors(model, targets, file.tensors(targets, verify))
 
-    guarded(path, into)
 
-
-def guarded(path: Any, use: Any) -> Any:
-    """Read a file and use it; whatever does not fit is a FormatError that names the file."""
-    tensors, document = files.read(path)
-    try:
-        return use(tensors, document)
-    except FormatError:
-        raise
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError) as error:
-        fault = "" if isinstance(error, ValueError) else f"damaged, or not of nncore: {type(error).__name__}: "
-        raise FormatError(f"{path}: {fault}{error}") from error
+@contextmanager
+def opened(path: Any) -> Iterator[files.File]:
+    """A file to be used; whatever does not fit is a FormatError that names it."""
+    with files.File(path) as file:
+        try:
+            yield file
+        except FormatError:
+            raise
+        except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError) as error:
+            fault = "" if isinstance(error, ValueError) else f"damaged, or not of nncore: {type(error).__name__}: "
+            raise FormatError(f"{file.name}: {fault}{error}") from error

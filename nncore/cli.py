@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import nncore as nn
+from nncore.arguments import printable
+from nncore.files.atomic import target_mode
 from nncore.output import say, write
 
 CLASSES = 10
@@ -98,6 +100,10 @@ def writable(text: str) -> Path:
     path = Path(text)
     if path.is_dir() or not os.access(path.parent, os.W_OK):
         raise argparse.ArgumentTypeError(f"expected a file in a directory that can be written to, got {text!r}")
+    try:
+        target_mode(text)
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
     return path
 
 
@@ -132,7 +138,7 @@ def train(options: argparse.Namespace) -> None:
     say(f"Accuracy on held-out digits: {right / len(y_test):.2%} ({right} of {len(y_test)})")
     if not options.quiet:
         say(f"\n{per_digit(y_test, labels)}\n")
-        say(f"Saved to {options.output} and loaded again: the same predictions, bit for bit.\n")
+        say(f"Saved to {printable(str(options.output))} and loaded again: the same predictions, bit for bit.\n")
         say(gallery(x_test, y_test, probabilities))
 
 

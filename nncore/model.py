@@ -445,11 +445,18 @@ class Model(Structure):
         checkpoint.save_weights(new_file(path, overwrite), self)
 
     @explained
-    def load_weights(self, path: Any) -> None:
-        """Read weights from a file of `save_weights` or `save` into this built model."""
+    def load_weights(self, path: Any, verify: bool = True) -> None:
+        """Read weights from a file of `save_weights` or `save` into this built model.
+
+        Parameters
+        ----------
+        path : str, bytes or PathLike
+        verify : bool, default True
+            Whether to compare the file's bytes with its checksum; files of other programs may have none.
+        """
         self.turn.require("load_weights")
         self._built()
-        checkpoint.load_weights(path, self)
+        checkpoint.load_weights(path, self, verify)
 
     def __getstate__(self) -> dict[str, Any]:
         tensors, document = checkpoint.snapshot(self)
@@ -511,18 +518,20 @@ def listed(logs: dict[str, float]) -> float | list[float]:
 
 
 @explained
-def load_model(path: Any, custom_objects: Any = None, compile: bool = True) -> Model:
+def load_model(path: Any, custom_objects: Any = None, compile: bool = True, verify: bool = True) -> Model:
     """Read a model that `Model.save` wrote: architecture, weights, compilation, optimizer's state, counters.
 
     Nothing in the file is executed; layers come from a fixed registry, and `custom_objects`.
 
     Parameters
     ----------
-    path : str or path-like
+    path : str, bytes or PathLike
     custom_objects : dict of str to class, optional
         Layers of your own, by the names under which they were saved.
     compile : bool, default True
         False leaves the model uncompiled, without the optimizer's state.
+    verify : bool, default True
+        Whether to compare the file's bytes with its checksum, at about 6 GB/s; False reads a damaged file as it is.
 
     Raises
     ------
@@ -532,7 +541,7 @@ def load_model(path: Any, custom_objects: Any = None, compile: bool = True) -> M
         There is no such file.
     """
     compiled = check_flag(compile, "compile")
-    model = checkpoint.load(path, custom_objects)
+    model = checkpoint.load(path, custom_objects, verify)
     if not compiled:
         model.objective, model.slots = None, {}
     return model

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import re
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -31,6 +32,8 @@ def unknown(argument: str, kind: str, given: object, known: list[str]) -> ValueE
 #: Whose objects users give in place of ours.
 LIBRARIES = ("torch", "keras", "tensorflow", "tf_keras", "jax", "optax", "sklearn", "numpy", "scipy")
 
+_names: weakref.WeakKeyDictionary[type, list[str]] = weakref.WeakKeyDictionary()
+
 
 class Configurable:
     """An object described by the arguments of its constructor, kept as attributes of the same names."""
@@ -40,9 +43,12 @@ class Configurable:
 
     @classmethod
     def config_names(cls) -> list[str]:
-        """The constructor's arguments, in order."""
-        kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-        return [p.name for p in inspect.signature(cls).parameters.values() if p.kind in kinds]
+        """The constructor's arguments, in order; remembered, since a file may hold thousands of objects of a class."""
+        names = _names.get(cls)
+        if names is None:
+            kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+            names = _names[cls] = [p.name for p in inspect.signature(cls).parameters.values() if p.kind in kinds]
+        return names.copy()
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments as values that JSON can hold."""
@@ -51,9 +57,9 @@ class Configurable:
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Any:
         """Build the object that `get_config` described; unknown keys are a ValueError."""
-        strange = sorted(set(config) - set(cls.config_names()))
-        if strange:
-            raise ValueError(f"config of {cls.__name__}: unknown keys {strange}; known: {cls.config_names()}")
+        known = cls.config_names()
+        if strange := sorted(set(config).difference(known)):
+            raise ValueError(f"config of {cls.__name__}: unknown keys {strange}; known: {known}")
         return cls(**config)
 
 
@@ -80,6 +86,7 @@ class Registry(Generic[T]):
         self.kind, self.native = kind, native
         self.classes: dict[str, type[T]] = {}  # canonical names only
         self.aliases: dict[str, str] = {}
+        self.spellings: dict[str, type[T]] = {}  # by `plain` names and aliases: files may ask thousands of times
 
     def register(self, *aliases: str, name: str | None = None) -> Callable[[type[T]], type[T]]:
         """Class decorator: known from now on as `name` (default: the class's name in snake case) and `aliases`."""
@@ -89,6 +96,7 @@ class Registry(Generic[T]):
             key = name or snake_case(cls.__name__)
             self.classes[key] = cls
             self.aliases.update(dict.fromkeys(aliases, key))
+            self.spellings.update(dict.fromkeys(map(plain, (key, *aliases)), cls))
             cls.registry = self
             return cls
 
@@ -100,10 +108,8 @@ class Registry(Generic[T]):
 
     def find(self, name: str, argument: str) -> type[T]:
         """The class called `name` or having this alias, whatever case and underscores, or a ValueError."""
-        if isinstance(name, str):
-            known = {plain(key): key for key in self.classes} | {plain(key): to for key, to in self.aliases.items()}
-            if plain(name) in known:
-                return self.classes[known[plain(name)]]
+        if isinstance(name, str) and (spelling := plain(name)) in self.spellings:
+            return self.spellings[spelling]
         raise unknown(argument, self.kind, name, self.names())
 
     def name_of(self, obj: T) -> str:

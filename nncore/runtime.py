@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from nncore._kernels import table, threads
-from nncore._version import __version__
+from nncore._version import ARITHMETIC, __version__
 from nncore.arguments import check_whole, dtype_name
 from nncore.output import say
 
@@ -83,6 +83,22 @@ def matmul_precisions(dtype: str = "float32") -> dict[str, str]:
         ``{"highest": "float32", "high": "float32", "medium": "bfloat16"}`` with the level avx512_bf16, say.
     """
     return {precision: kernels(dtype_name(dtype)).arithmetic(precision) for precision in table.PRECISIONS}
+
+
+def arithmetic(dtype: str, precision: str) -> dict[str, str | int]:
+    """What the bits of a fit depend on besides model, seed and data; not the number of threads.
+
+    Parameters
+    ----------
+    dtype : {"float32", "float64"}
+    precision : {"highest", "high", "medium"}
+    """
+    return {
+        "NNCORE_ISA": isa(),
+        "machine": platform.machine(),
+        "products": kernels(dtype).arithmetic(precision),
+        "arithmetic": ARITHMETIC,
+    }
 
 
 def quota(root: Path = Path("/")) -> float:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nncore import checkpoint
+from nncore import checkpoint, resuming, runtime
 from nncore._kernels import engine
 from nncore._kernels.table import permutation
 from nncore.arguments import check_flag, check_whole
 from nncore.callbacks import CallbackList, History
 from nncore.callbacks.logs import display
 from nncore.compiling import names_of
-from nncore.data import Source
 from nncore.errors import DivergedError
 from nncore.evaluation import Data, evaluate, rows_at_once
+from nncore.fingerprint import fingerprint
 from nncore.pace import SLICE
 from nncore.running import Stepper, Steppers
 from nncore.state import Array
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from nncore.model import Model
 
 SHUFFLE_STREAM = 1 << 63  # keeps the shuffles' random numbers apart from dropout's
-FINGERPRINT_ROWS = 256
 
 
 @dataclass
@@ -233,6 +231,7 @@ class Fit:
             "sums": self.stepper.sums.copy(),
             "stop_training": self.model.stop_training,
             "identity": self.identity(),
+            "bits": self.bits(),
             "callbacks": self.callbacks.get_state(),
         }
 
@@ -251,14 +250,15 @@ class Fit:
             "metrics": len(self.stepper.sums),
         }
 
-    def check_state(self, state: dict[str, Any]) -> None:
+    def bits(self) -> dict[str, Any]:
+        """What the bits of the results depend on besides."""
+        return runtime.arithmetic(self.model.dtype, self.model.matmul_precision)
+
+    def check_state(self, state: dict[str, Any], allow_other_bits: bool = False) -> None:
         """Raise a ValueError unless `set_state` can take this state."""
-        for argument, mine in self.identity().items():
-            if (was := state["identity"][argument]) != mine:
-                raise ValueError(
-                    f"{argument}: expected what the interrupted fit was given, to resume it, got something else "
-                    f"({mine!r}, was {was!r}). Give the same, or delete the backup to start anew"
-                )
+        resuming.check_identity(self.identity(), state)
+        if not allow_other_bits:
+            resuming.check_bits(self.bits(), state)
         for name, most in (("epoch", math.inf), ("batch", self.steps), ("row", self.data[0].rows)):
             check_whole(state[name], name, f"a position within the fit, 0 to {most}", 0, most)
         check_flag(state["stop_training"], "stop_training")
@@ -276,9 +276,11 @@ class Fit:
         """Write model, optimizer, position and callbacks to one file, atomically."""
         checkpoint.write(path, self.model, self.get_state())
 
-    def restore(self, path: Any) -> None:
+    def restore(self, path: Any, allow_other_bits: bool = False) -> None:
         """Take up what `save` wrote."""
-        self.set_state(checkpoint.restore(path, self.model, self.check_state))
+        check = partial(self.check_state, allow_other_bits=allow_other_bits)
+        ignored = resuming.FREE | (resuming.PRECISION if allow_other_bits else set())
+        checkpoint.restore(path, self.model, check, self.set_state, ignored)
 
 
 def explain_divergence(model: Model, data: Data, rows: Array, epoch: int, batch: int) -> Exception:
@@ -296,16 +298,3 @@ def explain_divergence(model: Model, data: Data, rows: Array, epoch: int, batch:
         epoch,
         batch,
     )
-
-
-def fingerprint(data: tuple[Source | None, ...]) -> str:
-    """A digest of shapes, dtypes and some rows of the data: enough to notice other data."""
-    digest = hashlib.blake2b(digest_size=16)
-    for source in data:
-        if source is None:
-            digest.update(b"none")
-            continue
-        digest.update(repr((source.array.shape, source.array.dtype.str)).encode())
-        rows = np.linspace(0, source.rows - 1, min(source.rows, FINGERPRINT_ROWS)).astype(np.int64)
-        digest.update(np.ascontiguousarray(source.array[rows]).tobytes())
-    return digest.hexdigest()

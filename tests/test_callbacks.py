@@ -670,7 +670,7 @@ class Fit:
         state = {"epoch": self.epoch, "batch": self.batch, "stop": self.model.stop_training}
         files.write(path, tensors, files.encode(state | {"callbacks": self.callbacks.get_state()}, tensors))
 
-    def restore(self, path: str) -> None:
+    def restore(self, path: str, allow_other_bits: bool) -> None:
         tensors, document = files.read(path)
         state = files.decode(document, tensors)
         self.model.weights = [tensors["weights"]]
@@ -679,6 +679,12 @@ class Fit:
         self.restored = True
 
     def run(self) -> None:
+        try:
+            self.go()
+        finally:
+            self.callbacks.on_close()
+
+    def go(self) -> None:
         every, model = self.callbacks, self.model
         every.on_train_begin()
         while self.epoch < self.EPOCHS and not model.stop_training:
@@ -771,7 +777,7 @@ WRONG: list[tuple[type[Callback], dict[str, Any], str]] = [
     (EarlyStopping, {"verbose": "yes"}, "verbose: .*got 'yes'"),
     (ModelCheckpoint, {"filepath": ""}, "filepath: expected a name or path that is not empty, got ''"),
     (ModelCheckpoint, {"filepath": 3}, "filepath: .*got 3"),
-    (ModelCheckpoint, {"filepath": b"m"}, "filepath: .*got b'm'"),
+    (ModelCheckpoint, {"filepath": b""}, "filepath: .*got b''"),
     (ModelCheckpoint, {"filepath": "m", "monitor": 3}, "monitor: .*got 3"),
     (ModelCheckpoint, {"filepath": "m", "verbose": -1}, "verbose: .*got -1"),
     (ModelCheckpoint, {"filepath": "m", "save_best_only": "val_loss"}, "save_best_only: .*got 'val_loss'"),

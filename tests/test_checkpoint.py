@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import pathlib
 import shutil
 import tracemalloc
+import zlib
 from typing import Any
 
 import numpy as np
@@ -302,6 +304,36 @@ def test_files_that_are_none_of_ours(saved: pathlib.Path, tmp_path: pathlib.Path
         nn.load_model(tmp_path)
     with pytest.raises(FileNotFoundError):
         nn.Model([nn.Input(4), nn.Dense(3)]).save(tmp_path / "no" / "directory")
+
+
+#: What the first layout looked like: a model of two inputs and one neuron after one step, without a checksum.
+FIRST_LAYOUT = (
+    "c-oaz&2G~`5blWsLgEEDAPWf&Rud;xRE0xtNPPtwYnj;NWYzVq*`K0N`LQ@5A+FpI5|6<<FgtdVrg4j~R5dd@^X)g^&di%9C;Z(e"
+    "Le%J?1P?+a^V>x0!dOh^$?YPkjIF^hl6jUc`U5f+$@nxo9WN4cf-Tn4W8niIQI3YX3#v_tii1kOX*yq}4EX7Uy$-SL&^psYaZR?j"
+    "0m+oQ30}B0aOTw{C!c~1S{F^ar%>P==a;A*GDcx^C08Afprv;`btt^N0WXd2&i1)VY6N>Pxoyb|4#iS}+f%wmt5FF_z!H@FjP^d-"
+    "N*QaspsS;DN0j=Cbx?}0i13fWk;}LtZaou=tDwO4sS$PyI(V{snUXQR1*u`Fu&=P)s?G|J^EPk!=DLxpe_PXdSr0LFtMaH?MZ#*S"
+    "SHgmi`Qy`Ze2d!DsC}qAPo#y;Q=vEHs6e@>^e2?7wHGB8u-U~GN;aBh-4+x*H=qLUUGxG=P~tdtS3FZ?6_sK32ZhuKTDXq^ES3VT"
+    "HG{p;D3b1|4>=c>&ZyvVF!}Cu07e@5u3B!5t7y~6)j^5IVj*4Evx{U+F(ee_Fk;ZYAB8N<V$xbVZ|tVK1shYWyPvN-O-Cd$-^Gmj"
+    "<F=QDVYYIlJ++9*+HU7<2&fAfjU(3MAsK~mKULE2AH@dltSfGf_{y|a7>M@-<49da^mzEtA0_22#q>hDQ90@cB(5{wJ+#f<O(#j3"
+    "@IHy_B#M^s(lb@%(7Wh7OQ)0k04EO9!zcq7(@8p=MT`Tj??PP8&K`#tr{{M8wi+MM_!q``n#~44vi}0fX6fWCZ`+sjo$S94zn^`%"
+    "p#R@rzyEdd^Xc<%KQ8l&7k|FK{R@$;8c6"
+)
+
+
+def test_files_of_the_first_layout(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "m").write_bytes(zlib.decompress(base64.b85decode(FIRST_LAYOUT)))
+    assert "nncore checksum" not in (tmp_path / "m").read_text("latin-1")
+    loaded = nn.load_model(tmp_path / "m")
+    kernel, bias = loaded.get_weights()
+    np.testing.assert_allclose(kernel.ravel(), [-0.13968968, 0.8644071], rtol=1e-6)
+    np.testing.assert_allclose(bias, [0.00573505], rtol=1e-6)
+    assert loaded.history.history == {"loss": [0.08222707360982895], "mae": [0.2867526412010193]}
+    assert loaded.optimizer.iterations == 1
+    other = nn.Model([nn.Input(2), nn.Dense(1, name="d")])
+    other.load_weights(tmp_path / "m")
+    assert same(other, loaded)
+    loaded.save(tmp_path / "m")
+    assert same(nn.load_model(tmp_path / "m"), loaded)
 
 
 # ---- layers of one's own ---------------------------------------------------------------------------------------------

@@ -264,7 +264,7 @@ def test_a_backup_is_a_model_too(tmp_path: pathlib.Path) -> None:
 def test_data_errors_and_divergence_leave_a_backup_that_goes_on(tmp_path: pathlib.Path) -> None:
     whole = uninterrupted(tmp_path)
     bad = X.copy()
-    bad[40] = np.nan  # not among the rows that the fingerprint of so few rows would miss
+    bad[40] = np.nan
     with pytest.raises(ValueError, match="row 40 of x"):
         fit(model(), tmp_path, 1, x=bad)
     assert (tmp_path / "backup").exists()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, ClassVar
 
-from nncore.arguments import check_flag, check_path, explained, is_whole
+from nncore.arguments import check_flag, check_path, explained, is_whole, printable
 from nncore.callbacks.base import Callback, Phase, take_state
 from nncore.callbacks.monitor import MonitorCallback, check_threshold
 from nncore.files.foreign import check_ending
@@ -68,7 +68,7 @@ class ModelCheckpoint(Periodic, MonitorCallback):
 
     Parameters
     ----------
-    filepath : str or PathLike
+    filepath : str, bytes or PathLike
         The file; may hold ``{epoch}`` and ``{batch}``, counted from 1, and names of the logs with a format:
         ``"model-{epoch:02d}-{val_loss:.2f}.safetensors"``. Missing directories are made.
     monitor : str, default "val_loss"
@@ -100,7 +100,7 @@ class ModelCheckpoint(Periodic, MonitorCallback):
     @explained
     def __init__(
         self,
-        filepath: str | os.PathLike[str],
+        filepath: str | bytes | os.PathLike[Any],
         monitor: str = "val_loss",
         verbose: int = 0,
         save_best_only: bool = False,
@@ -144,7 +144,7 @@ class ModelCheckpoint(Periodic, MonitorCallback):
             else:
                 reason = f"{self.monitor} improved from {best} to {value:.5f}, "
         path = self.path(epoch, batch, logs)
-        self.say(f"Epoch {epoch + 1}: {reason}saving model to {path}")
+        self.say(f"Epoch {epoch + 1}: {reason}saving model to {printable(path)}")
         if directory := os.path.dirname(path):
             os.makedirs(directory, exist_ok=True)
         (self.model.save_weights if self.save_weights_only else self.model.save)(path)

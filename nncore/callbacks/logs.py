@@ -131,7 +131,7 @@ class CSVLogger(Callback):
 
     Parameters
     ----------
-    filename : str or PathLike
+    filename : str, bytes or PathLike
         The file; it is made when the first epoch ends.
     separator : str, default ","
         One character, but no quote or end of a line.
@@ -140,7 +140,7 @@ class CSVLogger(Callback):
     """
 
     @explained
-    def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
+    def __init__(self, filename: str | bytes | os.PathLike[Any], separator: str = ",", append: bool = False) -> None:
         if not isinstance(separator, str) or len(separator) != 1 or separator in '"\r\n':
             raise ValueError(f"separator: expected one character that is no quote or end of a line, got {separator!r}")
         self.filename, self.sep = check_path(filename, "filename"), separator

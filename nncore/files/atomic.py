@@ -3,67 +3,96 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
+import hashlib
+import io
 import os
 import re
 import secrets
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable
+
+from nncore.files.opening import owned, sync_directory
+
+PLAIN_NAME = 64  # bytes of a target's name that a temporary's may contain: names have a limit
 
 
-def replace(path: str, pieces: Iterable[bytes | memoryview]) -> None:
-    """Atomically make `pieces` the content of `path`."""
+def replace(path: str, fill: Callable[[io.FileIO], None]) -> None:
+    """Atomically make what `fill` writes to an empty file the content of `path`."""
     directory, base = os.path.split(path)
-    old_mode = None
-    with contextlib.suppress(FileNotFoundError):
-        old_mode = os.stat(path).st_mode
-    if old_mode is not None and not stat.S_ISREG(old_mode):
-        raise ValueError(f"path: expected a regular file or a new one, got {path!r}; choose another name")
-    _remove_leftovers(directory, base)
-    fd, temporary = _create_temporary(directory, base, 0o666 if old_mode is None else stat.S_IMODE(old_mode))
+    mode = target_mode(path)
+    remove_leftovers(directory, base)
+    while not replaced(path, os.path.join(directory, temporary_name(base)), mode, fill):
+        pass
+    sync_directory(directory)
+
+
+def target_mode(path: str) -> int | None:
+    """The mode of the file that is to be replaced, or None if there is none; raises unless it may be written.
+
+    For replacing it the permission of its directory would do, and root needs none; a mode of 444 still says no.
+    """
     try:
-        if old_mode is not None:
-            os.fchmod(fd, stat.S_IMODE(old_mode))
-        for piece in pieces:
-            rest = memoryview(piece)
-            while rest:
-                rest = rest[os.write(fd, rest[: 1 << 24]) :]
-        os.fsync(fd)
-        os.replace(temporary, path)
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(mode):
+        raise ValueError(f"path: expected a regular file or a new one, got {path!r}; choose another name")
+    if not mode & 0o222 or not os.access(path, os.W_OK):
+        words = f"read-only, mode {stat.S_IMODE(mode):o}: allow writing (chmod u+w), or choose another name"
+        raise PermissionError(errno.EACCES, words, path)
+    return stat.S_IMODE(mode)
+
+
+def replaced(path: str, temporary: str, mode: int | None, fill: Callable[[io.FileIO], None]) -> bool:
+    """Write the temporary and give it the final name; False if another save has just removed it.
+
+    Its name is known before it exists, so there is no moment at which an interrupt would leave it behind.
+    """
+    try:
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        with owned(temporary, flags, 0o666 if mode is None else mode) as file:
+            # A temporary is locked until it has its final name: that tells a running save from a killed one.
+            with contextlib.suppress(OSError):  # a file system without locks: nobody can lock, so nobody removes
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if not os.fstat(file.fileno()).st_nlink:
+                return False  # taken for a leftover before it was locked
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
+            fill(file)
+            os.fsync(file.fileno())
+            os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
-    finally:
-        os.close(fd)  # and with it the lock: a temporary is locked until it has its final name
-    directory_fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory_fd)
-    finally:
-        os.close(directory_fd)
+    return True
 
 
-def _create_temporary(directory: str, base: str, mode: int) -> tuple[int, str]:
-    """Create and lock `.base.<random>.tmp`; the lock tells a concurrent save from a killed one."""
-    while True:
-        name = os.path.join(directory, f".{base}.{secrets.token_hex(8)}.tmp")
-        fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
-        with contextlib.suppress(OSError):  # a file system without locks: nobody can lock, so nobody removes
-            fcntl.flock(fd, fcntl.LOCK_EX)
-        if os.fstat(fd).st_nlink:
-            return fd, name
-        os.close(fd)  # another save took it for a leftover before it was locked
+def stem(base: str) -> str:
+    """What the temporaries for a target of this name begin with."""
+    name = os.fsencode(base)
+    return f".{base}" if len(name) <= PLAIN_NAME else f".{hashlib.blake2b(name, digest_size=16).hexdigest()}"
 
 
-def _remove_leftovers(directory: str, base: str) -> None:
+def temporary_name(base: str) -> str:
+    """A new name for a temporary: `.base.<random>.tmp`."""
+    return f"{stem(base)}.{secrets.token_hex(8)}.tmp"
+
+
+def remove_leftovers(directory: str, base: str) -> None:
     """Unlink temporaries for the same target whose writer is dead."""
-    pattern = re.compile(rf"\.{re.escape(base)}\.[0-9a-f]{{16}}\.tmp")
+    pattern = re.compile(rf"{re.escape(stem(base))}\.[0-9a-f]{{16}}\.tmp")
     for name in filter(pattern.fullmatch, os.listdir(directory)):
         leftover = os.path.join(directory, name)
-        with contextlib.suppress(OSError):
-            fd = os.open(leftover, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                os.unlink(leftover)
-            finally:
-                os.close(fd)
+        with contextlib.suppress(OSError), owned(leftover, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW) as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(leftover)
+
+
+def write_all(file: io.FileIO, data: bytes | memoryview) -> None:
+    """Write all of it, whatever a single call writes."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(file.fileno(), rest) :]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+import operator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -71,17 +72,21 @@ def encode(value: Any, tensors: dict[str, Array] | None = None, name: str = "") 
 def decode(value: Any, tensors: Mapping[str, Array] | None = None) -> Any:
     """Undo `encode`: floats that are not finite and the arrays of `tensors` return to their places.
 
+    Parts without any are not copied.
+
     Raises
     ------
     FormatError
         A key starts with "$" but is not one of `encode`'s, or an array is missing.
     """
-    if isinstance(value, list):
-        return [decode(item, tensors) for item in value]
-    if not isinstance(value, dict):
+    if not isinstance(value, (list, dict)):
         return value
-    if not any(key.startswith("$") for key in value):
-        return {key: decode(item, tensors) for key, item in value.items()}
+    items = value.values() if isinstance(value, dict) else value
+    if not isinstance(value, dict) or "$" not in "".join(value) or not any(key.startswith("$") for key in value):
+        made = [decode(item, tensors) if isinstance(item, (list, dict)) else item for item in items]
+        if all(map(operator.is_, made, items)):
+            return value  # as most are: a copy of the whole document would take as much memory again
+        return dict(zip(value, made, strict=True)) if isinstance(value, dict) else made
     match value:
         case {"$float": "nan" | "inf" | "-inf" as text, **rest} if not rest:
             return float(text)
@@ -118,6 +123,19 @@ def _depth(encoded: Any) -> int:
     return 0 if items is None else 1 + max(map(_depth, items), default=0)
 
 
+def tensor_names(value: Any) -> Iterator[str]:
+    """The names of the tensors that a document of `encode` refers to."""
+    if isinstance(value, list):
+        for item in value:
+            yield from tensor_names(item)
+    elif isinstance(value, dict):
+        if isinstance(name := value.get("$tensor"), str):
+            yield name
+        for item in value.values():
+            if isinstance(item, (dict, list)):
+                yield from tensor_names(item)
+
+
 def require_json(value: Any, where: str) -> None:
     """Raise unless `value` is strict JSON; json.dumps alone would turn keys into strings in silence."""
     if isinstance(value, dict):
@@ -135,8 +153,8 @@ def require_json(value: Any, where: str) -> None:
 
 
 def parse_document(text: str, limit: int) -> dict[str, Any]:
-    """Return the document of a file, or raise FormatError; `limit` is for `check_cost`."""
-    check_cost(text, limit)
+    """Return the document of a file, or raise FormatError; `limit` is that of `document_cost`."""
+    document_cost(text, limit)
     document = parse_object(text, "document")
     if "\\ud" in text.lower():
         try:
@@ -178,8 +196,8 @@ def _finite(text: str) -> float:
 JSON = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite)
 
 
-def check_cost(text: str, limit: int) -> None:
-    """Raise FormatError if JSON text nests too deep or would become more than `limit` bytes of objects."""
+def document_cost(text: str, limit: float = math.inf) -> int:
+    """How many bytes of objects JSON text becomes; FormatError where it nests too deep or that is over the limit."""
     if not text.isascii():
         raise FormatError(f"document: expected ASCII, found other characters. {REMEDY}")
     # Without escapes, every quote opens or closes a string.
@@ -201,3 +219,4 @@ def check_cost(text: str, limit: int) -> None:
             raise FormatError(
                 f"document: expected values worth at most {limit} bytes in a file of this size, found more."
             )
+    return cost
