@@ -5,12 +5,26 @@
 >>> model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
 """
 
-from nncore import callbacks, datasets, initializers, layers, losses, metrics, optimizers, regularizers
+from nncore import (
+    activations,
+    callbacks,
+    datasets,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    models,
+    optimizers,
+    regularizers,
+    saving,
+    utils,
+)
 from nncore._version import __version__
 from nncore.callbacks import Callback
 from nncore.data import to_categorical
 from nncore.errors import DivergedError, FormatError
 from nncore.graph import Input
+from nncore.initializers import Initializer
 from nncore.layers import (
     Activation,
     Add,
@@ -23,9 +37,12 @@ from nncore.layers import (
     Rescaling,
     Reshape,
 )
-from nncore.model import Model, Sequential, load_model
-from nncore.optimizers import SGD, Adam, AdamW, RMSprop
+from nncore.losses import Loss
+from nncore.metrics import Metric
+from nncore.models import Model, Sequential, clone_model, load_model
+from nncore.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 from nncore.products import matmul
+from nncore.regularizers import Regularizer
 from nncore.runtime import (
     available_isas,
     get_num_threads,
@@ -49,17 +66,24 @@ __all__ = [
     "Dropout",
     "Flatten",
     "FormatError",
+    "Initializer",
     "Input",
     "Layer",
+    "Loss",
+    "Metric",
     "Model",
     "Multiply",
+    "Optimizer",
     "RMSprop",
+    "Regularizer",
     "Rescaling",
     "Reshape",
     "Sequential",
     "__version__",
+    "activations",
     "available_isas",
     "callbacks",
+    "clone_model",
     "datasets",
     "get_num_threads",
     "initializers",
@@ -70,10 +94,13 @@ __all__ = [
     "matmul",
     "matmul_precisions",
     "metrics",
+    "models",
     "optimizers",
     "regularizers",
+    "saving",
     "set_num_threads",
     "set_random_seed",
     "show_config",
     "to_categorical",
+    "utils",
 ]

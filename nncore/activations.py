@@ -7,11 +7,11 @@ the product that feeds it. Z are the inputs and Y = f(Z) the outputs, of any sha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from nncore.arguments import check_flag, check_nonnegative
-from nncore.registry import Configurable, Registry
+from nncore.registry import Configurable, Registry, immutable
+from nncore.registry import serialize as serialize
 
 
 class Activation(Configurable):
@@ -51,19 +51,19 @@ SLOPE_REMEDY = "the derivative is computed from the outputs, whose sign must be 
 
 
 @ACTIVATIONS.register()
-@dataclass(frozen=True)
+@immutable
 class Linear(Activation):
     """f(z) = z."""
 
 
 @ACTIVATIONS.register()
-@dataclass(frozen=True)
+@immutable
 class Relu(Activation):
     """f(z) = max(z, 0), with f′(0) = 0."""
 
 
 @ACTIVATIONS.register()
-@dataclass(frozen=True)
+@immutable
 class LeakyRelu(Activation):
     """f(z) = z for z > 0, else negative_slope z.
 
@@ -94,7 +94,7 @@ class LeakyRelu(Activation):
 
 
 @ACTIVATIONS.register()
-@dataclass(frozen=True)
+@immutable
 class Elu(Activation):
     """f(z) = z for z > 0, else alpha (eᶻ − 1).
 
@@ -121,7 +121,7 @@ class Elu(Activation):
 
 
 @ACTIVATIONS.register()
-@dataclass(frozen=True)
+@immutable
 class Selu(Activation):
     """f(z) = λ z for z > 0, else λ α (eᶻ − 1), with λ ≈ 1.0507 and α ≈ 1.6733.
 
@@ -134,25 +134,25 @@ class Selu(Activation):
 
 
 @ACTIVATIONS.register()
-@dataclass(frozen=True)
+@immutable
 class Sigmoid(Activation):
     """f(z) = 1 / (1 + e⁻ᶻ), in [0, 1]."""
 
 
 @ACTIVATIONS.register()
-@dataclass(frozen=True)
+@immutable
 class Tanh(Activation):
     """f(z) = tanh z, in [−1, 1]."""
 
 
 @ACTIVATIONS.register()
-@dataclass(frozen=True)
+@immutable
 class Softplus(Activation):
     """f(z) = log(1 + eᶻ), which never overflows: max(z, 0) + log1p(e^−|z|)."""
 
 
 @ACTIVATIONS.register()
-@dataclass(frozen=True)
+@immutable
 class Gelu(Activation):
     """f(z) = z Φ(z), Φ being the distribution function of the standard normal distribution.
 
@@ -183,7 +183,7 @@ class Gelu(Activation):
 
 
 @ACTIVATIONS.register("swish")
-@dataclass(frozen=True)
+@immutable
 class Silu(Activation):
     """f(z) = z / (1 + e⁻ᶻ), also called swish.
 
@@ -194,6 +194,18 @@ class Silu(Activation):
 
 
 @ACTIVATIONS.register()
-@dataclass(frozen=True)
+@immutable
 class Softmax(Activation):
     """f(z)ⱼ = e^(zⱼ − max z) / Σₖ e^(zₖ − max z) along the last axis: outputs ≥ 0 that sum to one in every row."""
+
+
+deserialize = get
+
+
+def __getattr__(name: str) -> Activation:
+    # The functions of Keras, such as nncore.activations.relu, as objects of default arguments
+    return ACTIVATIONS.named(__name__, name)()
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *ACTIVATIONS.names(), *ACTIVATIONS.aliases})

@@ -21,6 +21,7 @@ from nncore.compiling import Objective, name_layers
 from nncore.errors import FormatError
 from nncore.graph import Input, Symbol
 from nncore.judging import (
+    ARCHITECTURE_KEYS,
     FORMAT,
     Document,
     Form,
@@ -51,19 +52,35 @@ def describe(model: Model) -> Document:
     graph = model.graph
     about = {"name": model.name, "dtype": model.dtype, "seed": str(model.seed), "stack": model.is_stack}
     if graph is None:
-        return about | {"input_shape": None, "layers": [entry_of(layer) for layer in model.layers]}
-    number = {id(s): i for i, s in enumerate(graph.symbols)}
+        return about | {"input_shape": None, "layers": [entry_of(layer, False) for layer in model.layers]}
+    number, compiled = {id(s): i for i, s in enumerate(graph.symbols)}, model.objective is not None
     layers = [
-        entry_of(s.layer) | {"inputs": [number[id(i)] for i in s.inputs]} for s in graph.symbols if s.layer is not None
+        entry_of(s.layer, compiled) | {"inputs": [number[id(i)] for i in s.inputs]}
+        for s in graph.symbols
+        if s.layer is not None
     ]
     return about | {"input_shape": list(graph.inputs.shape), "layers": layers}
+
+
+def architecture(config: Any) -> Document:
+    """What `describe` returned, if it has this form."""
+    fits = isinstance(config, Mapping) and set(config) == ARCHITECTURE_KEYS and isinstance(config["layers"], list)
+    parts = {"class", "config"} if fits and config["input_shape"] is None else {"class", "config", "inputs"}
+    if not fits or not all(isinstance(entry, Mapping) and parts <= set(entry) for entry in config["layers"]):
+        raise ValueError("config: expected what get_config returned, a dict with its keys, got something else")
+    return dict(config)
+
+
+def construct(about: Document, custom: Mapping[str, type[Layer]]) -> Model:
+    """A new model of the described architecture."""
+    return assemble(about, [layer_of(entry, custom) for entry in about["layers"]])
 
 
 def assemble(about: Document, layers: list[Layer]) -> Model:
     """A new model of the described architecture, of these layers."""
     from nncore.model import Model, Sequential
 
-    settings = {"name": about["name"], "dtype": about["dtype"], "seed": int(about["seed"])}
+    settings: dict[str, Any] = {"name": about["name"], "dtype": about["dtype"], "seed": int(about["seed"])}
     if about["stack"]:
         model = Sequential(layers, **settings)
         if about["input_shape"] is not None:
@@ -99,22 +116,33 @@ def declared(about: Document, layers: Iterable[Layer]) -> Iterator[Layer]:
         shapes.append(layer.output_shape(*read))
 
 
-def entry_of(layer: Layer) -> Document:
-    """A layer's class, by its registered name or else its own, and configuration; `layer_of` is its inverse."""
+def entry_of(layer: Layer, compiled: bool) -> Document:
+    """A layer's class, by its registered name or else its own, and configuration; `layer_of` is its inverse.
+
+    Of `trainable`, what is in force, beside the configuration where that has no place for it.
+    """
     cls = type(layer)
+    entry: Document = {"class": cls.__name__, "config": layer.get_config()}
     if cls in LAYERS.classes.values():
-        return serialize(layer)
-    if snake_case(cls.__name__) in LAYERS.classes:
+        entry = serialize(layer)
+    elif snake_case(cls.__name__) in LAYERS.classes:
         raise ValueError(
             f"layer {layer.name}: expected a class with a name of its own, got another {cls.__name__}; rename it"
         )
-    return {"class": cls.__name__, "config": layer.get_config()}
+    trained = layer.trained(compiled)
+    if "trainable" in entry["config"]:
+        entry["config"]["trainable"] = trained
+    elif not trained:
+        entry["trainable"] = False
+    return entry
 
 
 def layer_of(entry: Document, custom: Mapping[str, type[Layer]]) -> Layer:
     """A layer from its class's registered name and configuration."""
     cls = custom.get(entry["class"]) or LAYERS.find(entry["class"], "layer")
     layer: Layer = cls.from_config(entry["config"])
+    if "trainable" in entry:
+        layer.trainable = entry["trainable"]
     return layer
 
 
@@ -133,13 +161,6 @@ def layer_classes(custom: Any) -> Mapping[str, type[Layer]]:
 def at_rest(model: Model) -> AbstractContextManager[None]:
     """A context within which no training step changes the model."""
     return model.state.gate.reading() if model.graph else nullcontext()
-
-
-def snapshot(model: Model) -> tuple[Tensors, Document]:
-    """What `capture` gives, in arrays of its own."""
-    with at_rest(model):
-        tensors, document = capture(model)
-        return {name: tensor.copy() for name, tensor in tensors.items()}, document
 
 
 def capture(model: Model, fit: Document | None = None) -> tuple[Tensors, Document]:

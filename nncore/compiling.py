@@ -52,6 +52,24 @@ class Graph:
         for layer in self.layers:
             layer.state = self.state
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {"symbols": self.symbols} | vars(self)  # first, each after those it reads: no recursion however deep
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        for symbol in self.symbols:
+            if symbol.layer is not None:
+                symbol.layer.made(symbol)
+
+    def settle(self) -> Graph:
+        """The same symbols as a new graph, shapes and parameters by what the layers are now."""
+        for symbol in self.symbols:
+            if symbol.layer is not None:
+                shapes = tuple(s.shape for s in symbol.inputs)
+                symbol.shape = symbol.layer.output_shape(*shapes)
+                symbol.layer.input_shapes, symbol.layer.state = shapes, None
+        return Graph(self.inputs, self.outputs, self.state.dtype.name)
+
     def emit(self, b: Builder) -> Tensor:
         """Emit all layers; the output."""
         tensors = {id(self.inputs): b.input(self.inputs.shape)}
@@ -76,7 +94,7 @@ def name_layers(layers: Sequence[Layer]) -> None:
             counts[base] = number + 1
             name = f"{base}_{number}" if number else base
             if name not in taken:
-                layer.name = name
+                vars(layer)["name"] = name
 
 
 @dataclass

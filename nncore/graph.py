@@ -38,6 +38,11 @@ class Symbol:
     inputs: tuple[Symbol, ...] = field(default=())
     name: str | None = None
 
+    def __repr__(self) -> str:
+        name = "" if self.name is None else f"name={self.name!r}, "
+        maker = "input" if self.layer is None else f"of {type(self.layer).__name__} {self.layer.name or ''}".strip()
+        return f"<Symbol {name}shape={(None, *self.shape)}, {maker}>"
+
 
 def check_shape(shape: Any, argument: str) -> Shape:
     """A sample's shape from 784, (784,) or (None, 784).

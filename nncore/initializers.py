@@ -13,14 +13,14 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from nncore.arguments import check_nonnegative, check_number, is_whole
-from nncore.registry import Configurable, Registry
+from nncore.registry import Configurable, Registry, immutable
+from nncore.registry import serialize as serialize
 
 Array = npt.NDArray[np.float64]
 
@@ -121,7 +121,7 @@ def truncated_normal(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
 
 
 @INITIALIZERS.register("zero")
-@dataclass(frozen=True)
+@immutable
 class Zeros(Initializer):
     """All 0."""
 
@@ -130,7 +130,7 @@ class Zeros(Initializer):
 
 
 @INITIALIZERS.register("one")
-@dataclass(frozen=True)
+@immutable
 class Ones(Initializer):
     """All 1."""
 
@@ -139,7 +139,7 @@ class Ones(Initializer):
 
 
 @INITIALIZERS.register()
-@dataclass(frozen=True)
+@immutable
 class Constant(Initializer):
     """All `value`.
 
@@ -156,7 +156,7 @@ class Constant(Initializer):
 
 
 @INITIALIZERS.register("normal")
-@dataclass(frozen=True)
+@immutable
 class RandomNormal(Initializer):
     """Normal distribution.
 
@@ -182,7 +182,7 @@ class RandomNormal(Initializer):
 
 
 @INITIALIZERS.register("uniform")
-@dataclass(frozen=True)
+@immutable
 class RandomUniform(Initializer):
     """Uniform distribution on [minval, maxval).
 
@@ -209,7 +209,7 @@ class RandomUniform(Initializer):
 
 
 @INITIALIZERS.register()
-@dataclass(frozen=True)
+@immutable
 class TruncatedNormal(Initializer):
     """Normal distribution, values beyond two standard deviations drawn again.
 
@@ -234,7 +234,7 @@ class TruncatedNormal(Initializer):
         return self.mean + self.stddev * truncated_normal(shape, rng)
 
 
-@dataclass(frozen=True)
+@immutable
 class VarianceScaling(Initializer):
     """Base of the initializers whose variance follows the fans: σ² = scale / fan.
 
@@ -272,7 +272,7 @@ class VarianceScaling(Initializer):
 
 
 @INITIALIZERS.register()
-@dataclass(frozen=True)
+@immutable
 class GlorotUniform(VarianceScaling):
     """Uniform on ±√(6 / (fan_in + fan_out)): keeps variances through tanh and linear layers, both ways.
 
@@ -289,7 +289,7 @@ class GlorotUniform(VarianceScaling):
 
 
 @INITIALIZERS.register()
-@dataclass(frozen=True)
+@immutable
 class GlorotNormal(VarianceScaling):
     """Truncated normal with σ² = 2 / (fan_in + fan_out).
 
@@ -303,7 +303,7 @@ class GlorotNormal(VarianceScaling):
 
 
 @INITIALIZERS.register()
-@dataclass(frozen=True)
+@immutable
 class HeUniform(VarianceScaling):
     """Uniform on ±√(6 / fan_in): keeps variances through layers with ReLU.
 
@@ -316,7 +316,7 @@ class HeUniform(VarianceScaling):
 
 
 @INITIALIZERS.register()
-@dataclass(frozen=True)
+@immutable
 class HeNormal(VarianceScaling):
     """Truncated normal with σ² = 2 / fan_in: keeps variances through layers with ReLU.
 
@@ -330,7 +330,7 @@ class HeNormal(VarianceScaling):
 
 
 @INITIALIZERS.register()
-@dataclass(frozen=True)
+@immutable
 class LecunUniform(VarianceScaling):
     """Uniform on ±√(3 / fan_in).
 
@@ -341,7 +341,7 @@ class LecunUniform(VarianceScaling):
 
 
 @INITIALIZERS.register()
-@dataclass(frozen=True)
+@immutable
 class LecunNormal(VarianceScaling):
     """Truncated normal with σ² = 1 / fan_in; the companion of SELU.
 
@@ -354,7 +354,7 @@ class LecunNormal(VarianceScaling):
 
 
 @INITIALIZERS.register()
-@dataclass(frozen=True)
+@immutable
 class Orthogonal(Initializer):
     """gain × a random matrix with orthonormal columns, or rows where there are fewer of them.
 
@@ -385,3 +385,15 @@ class Orthogonal(Initializer):
         Q, R = np.linalg.qr(rng.standard_normal((max(rows, cols), min(rows, cols))))
         Q *= np.where(np.diagonal(R) < 0, -self.gain, self.gain)
         return (Q.T if rows < cols else Q).reshape(shape)
+
+
+deserialize = get
+
+
+def __getattr__(name: str) -> type[Initializer]:
+    # The classes by Keras's other names, such as nncore.initializers.he_normal
+    return INITIALIZERS.named(__name__, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *INITIALIZERS.names(), *INITIALIZERS.aliases})

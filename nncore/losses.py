@@ -14,11 +14,11 @@ and the gradient is p − t, without the cancellation that a division by p would
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from nncore.arguments import check_flag, check_number
-from nncore.registry import Configurable, Registry
+from nncore.registry import Configurable, Registry, immutable
+from nncore.registry import serialize as serialize
 
 
 class LossPlan(NamedTuple):
@@ -102,7 +102,7 @@ def get(identifier: Any, argument: str = "loss") -> Loss | None:
 
 
 @LOSSES.register("mse")
-@dataclass(frozen=True)
+@immutable
 class MeanSquaredError(Loss):
     """ℓ = 1/n Σⱼ (pⱼ − tⱼ)², gradient 2/n (pⱼ − tⱼ).
 
@@ -111,13 +111,13 @@ class MeanSquaredError(Loss):
 
 
 @LOSSES.register("mae")
-@dataclass(frozen=True)
+@immutable
 class MeanAbsoluteError(Loss):
     """ℓ = 1/n Σⱼ |pⱼ − tⱼ|, gradient sign(pⱼ − tⱼ) / n, which is 0 where pⱼ = tⱼ."""
 
 
 @LOSSES.register()
-@dataclass(frozen=True)
+@immutable
 class Huber(Loss):
     """ℓ = 1/n Σⱼ h(pⱼ − tⱼ), with h(e) = ½ e² for |e| ≤ delta, else delta (|e| − ½ delta).
 
@@ -150,7 +150,7 @@ class Huber(Loss):
         return float(self.delta)
 
 
-@dataclass(frozen=True)
+@immutable
 class Crossentropy(Loss):
     """Base of the crossentropies: −log of the probability that the model gives to what is true.
 
@@ -195,7 +195,7 @@ class Crossentropy(Loss):
 
 
 @LOSSES.register("bce")
-@dataclass(frozen=True)
+@immutable
 class BinaryCrossentropy(Crossentropy):
     """ℓ = −1/n Σⱼ (tⱼ log pⱼ + (1 − tⱼ) log(1 − pⱼ)) for targets in [0, 1]; each output is a question of its own.
 
@@ -220,7 +220,7 @@ class BinaryCrossentropy(Crossentropy):
 
 
 @LOSSES.register()
-@dataclass(frozen=True)
+@immutable
 class CategoricalCrossentropy(Crossentropy):
     """ℓ = −Σⱼ tⱼ log pⱼ for one-hot targets, or any that are ≥ 0 and sum to one.
 
@@ -242,7 +242,7 @@ class CategoricalCrossentropy(Crossentropy):
 
 
 @LOSSES.register()
-@dataclass(frozen=True)
+@immutable
 class SparseCategoricalCrossentropy(Crossentropy):
     """ℓ = −log p_c for the integer label c in [0, n): `CategoricalCrossentropy` without the one-hot targets.
 
@@ -262,3 +262,15 @@ class SparseCategoricalCrossentropy(Crossentropy):
 
     target = "labels"
     accuracy = "sparse_categorical_accuracy"
+
+
+deserialize = get
+
+
+def __getattr__(name: str) -> Loss:
+    # The functions of Keras, such as nncore.losses.mse, as objects of default arguments
+    return LOSSES.named(__name__, name)()
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *LOSSES.names(), *LOSSES.aliases})

@@ -7,11 +7,11 @@ A metric computes nothing here. A kernel gives one value per sample; the weighte
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from nncore.arguments import check_number
-from nncore.registry import Configurable, Registry, snake_case
+from nncore.registry import Configurable, Registry, immutable, snake_case
+from nncore.registry import serialize as serialize
 
 if TYPE_CHECKING:
     from nncore.losses import Loss
@@ -35,7 +35,7 @@ class MetricPlan(NamedTuple):
     reads: Literal["logits", "outputs"]
 
 
-@dataclass(frozen=True)
+@immutable
 class Metric(Configurable):
     """Base of the metrics; objects are immutable and equal where class and arguments are.
 
@@ -116,7 +116,7 @@ def get(identifier: Any, argument: str = "metrics") -> Metric:
 
 
 @METRICS.register("acc")
-@dataclass(frozen=True)
+@immutable
 class Accuracy(Metric):
     """Share of right answers, in the form that suits the loss, as Keras's name "accuracy" does.
 
@@ -140,7 +140,7 @@ class Accuracy(Metric):
 
 
 @METRICS.register()
-@dataclass(frozen=True)
+@immutable
 class BinaryAccuracy(Metric):
     """1/n Σⱼ [(pⱼ > threshold) = tⱼ] for targets 0 and 1.
 
@@ -177,7 +177,7 @@ class BinaryAccuracy(Metric):
 
 
 @METRICS.register()
-@dataclass(frozen=True)
+@immutable
 class CategoricalAccuracy(Metric):
     """[argmaxⱼ pⱼ = argmaxⱼ tⱼ] for one-hot targets; of equal values the first counts."""
 
@@ -185,7 +185,7 @@ class CategoricalAccuracy(Metric):
 
 
 @METRICS.register()
-@dataclass(frozen=True)
+@immutable
 class SparseCategoricalAccuracy(Metric):
     """[argmaxⱼ pⱼ = c] for the integer label c; of equal values the first counts."""
 
@@ -194,12 +194,24 @@ class SparseCategoricalAccuracy(Metric):
 
 
 @METRICS.register("mse")
-@dataclass(frozen=True)
+@immutable
 class MeanSquaredError(Metric):
     """1/n Σⱼ (pⱼ − tⱼ)²."""
 
 
 @METRICS.register("mae")
-@dataclass(frozen=True)
+@immutable
 class MeanAbsoluteError(Metric):
     """1/n Σⱼ |pⱼ − tⱼ|."""
+
+
+deserialize = get
+
+
+def __getattr__(name: str) -> Metric:
+    # The functions of Keras, such as nncore.metrics.mse, as objects of default arguments
+    return METRICS.named(__name__, name)()
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *METRICS.names(), *METRICS.aliases})

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nncore import checkpoint, compiling, conversion, data, evaluation, packing, runtime, training
+from nncore import checkpoint, compiling, conversion, data, evaluation, packing, portable, runtime, training
 from nncore._kernels import engine
 from nncore.arguments import check_count, check_flag, explained, without_habits
 from nncore.callbacks import CallbackList
@@ -14,7 +14,7 @@ from nncore.callbacks.logs import display
 from nncore.compiling import Graph, Objective
 from nncore.files.foreign import new_file
 from nncore.graph import Symbol
-from nncore.layers.base import LAYERS, Layer
+from nncore.layers.base import Layer
 from nncore.locks import Turn
 from nncore.running import Predictor, Stepper, Steppers
 from nncore.state import Array
@@ -64,9 +64,9 @@ class Model(Structure):
         n_threads: int | None = None,
         dtype: Any = "float32",
     ) -> None:
-        self.n_threads = None if n_threads is None else runtime.check_threads(n_threads, "n_threads")
+        self.n_threads = n_threads
         self.counters = np.zeros(2, np.int64)  # training steps, passes over data
-        self.objective: Objective | None = None
+        self.objective = None
         self.slots: dict[str, Array] = {}  # of the optimizer, laid out as the weights
         self.history: Any = None
         self.turn = Turn()
@@ -76,7 +76,11 @@ class Model(Structure):
     def reseed(self, seed: int) -> None:
         """Let later random choices derive from `seed`; weights stay."""
         self.turn.require("reseed")
-        self.seed = seed
+        super().reseed(seed)
+
+    def forget_programs(self, action: str) -> None:
+        """Let what was changed take effect at the next pass; a RuntimeError during a fit."""
+        self.turn.require(action, within_fit=False)
         self._reset()
 
     def _reset(self) -> None:
@@ -89,6 +93,19 @@ class Model(Structure):
             self._prepare(graph, self.objective)
         graph.state.turn = self.turn
         super()._adopt(graph)
+
+    def _arrays(self) -> dict[str, Array]:
+        return super()._arrays() | self.slots
+
+    def change_layer(self, layer: Layer, argument: str, value: Any) -> None:
+        """See `Structure.change_layer`; a RuntimeError during a fit."""
+        self.turn.require(argument, within_fit=False)
+        steps = self.objective.optimizer.iterations if self.objective else 0
+        try:
+            super().change_layer(layer, argument, value)
+        finally:
+            if self.objective:
+                self.objective.optimizer.iterations = steps
 
     # -- training --------------------------------------------------------------------------------------------------
 
@@ -125,23 +142,23 @@ class Model(Structure):
         self.turn.require("compile")
         output = self.layers[-1].name if self.layers else None
         goal = Objective.of(optimizer, loss, metrics, weighted_metrics, matmul_precision, output)
+        goal.optimizer = goal.optimizer.of(self)
         if self.graph:
             self._prepare(self.graph, goal)
         elif self._stack and goal.loss is not None and (last := getattr(self._stack[-1], "activation", None)):
             goal.loss.plan(last.kernel, getattr(self._stack[-1], "units", None))
         self.objective = goal
+        goal.optimizer.claim(self)
 
     def _prepare(self, graph: Graph, goal: Objective) -> None:
         """Check that the objective fits the graph, or else change nothing, and make the optimizer's state."""
         state = graph.state
         packed, trained = state.packed, [p.trainable for p in state.parameters]
-        state.packed = packing.packed_weights(state, goal.matmul_precision)
         for layer in graph.layers:
             for p in layer.parameters:
                 p.trainable = layer.trainable
         try:
-            if goal.loss is not None:
-                compiling.emit_step(graph, goal, training=True, weighted=False)
+            self._pack(graph, goal)
         except BaseException:
             state.packed = packed
             for p, trainable in zip(state.parameters, trained, strict=True):
@@ -151,6 +168,12 @@ class Model(Structure):
         self._predictor = None  # its products may have another precision
         self.slots = {name: graph.state.like() for name in goal.optimizer.slots if name}
         goal.optimizer.iterations = 0
+
+    def _pack(self, graph: Graph, goal: Objective) -> None:
+        """Let there be packed copies for whatever the programs read; raises where the objective does not fit."""
+        graph.state.packed = packing.packed_weights(graph.state, goal.matmul_precision)
+        if goal.loss is not None:
+            compiling.emit_step(graph, goal, training=True, weighted=False)
 
     @property
     def optimizer(self) -> Any:
@@ -458,19 +481,13 @@ class Model(Structure):
         self._built()
         checkpoint.load_weights(path, self, verify)
 
+    _transient = ("_predictor", "_steppers", "_lock", "turn")
+
     def __getstate__(self) -> dict[str, Any]:
-        tensors, document = checkpoint.snapshot(self)
-        own = {type(layer).__name__: type(layer) for layer in self.layers if type(layer) not in LAYERS.classes.values()}
-        return {
-            "tensors": tensors,
-            "document": document,
-            "custom": own,
-            "n_threads": self.n_threads,
-        }
+        return portable.capture(self, super().__getstate__())
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(checkpoint.revive(state["tensors"], state["document"], state["custom"]).__dict__)
-        self.n_threads = state["n_threads"]
+        portable.restore(self, state)
 
 
 class Sequential(Model):

@@ -22,15 +22,19 @@ References
 
 from __future__ import annotations
 
+import copy
+import gc
 import math
+import warnings
+import weakref
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from nncore.arguments import check_flag, check_number, is_number, is_whole
 from nncore.registry import Configurable, Registry
+from nncore.registry import serialize as serialize
 
 RULE_FIELDS = (
     "learning_rate", "weight_decay", "grad_scale", "clip_value", "momentum", "beta_1", "beta_2", "rho", "epsilon",
@@ -39,28 +43,6 @@ RULE_FIELDS = (
 _LEARNING_RATE, _STEP = RULE_FIELDS.index("learning_rate"), RULE_FIELDS.index("step")
 
 Slots = tuple[str | None, str | None, str | None]
-V = TypeVar("V")
-
-
-class Fixed(Generic[V]):
-    """An attribute that is set once, by the constructor: a later change would never reach the kernel."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    def __get__(self, optimizer: Optimizer | None, owner: type | None = None) -> V:
-        if optimizer is None:
-            raise AttributeError(f"{self.name} belongs to an optimizer, not to its class")
-        value: V = optimizer.__dict__[self.name]
-        return value
-
-    def __set__(self, optimizer: Optimizer, value: V) -> None:
-        if self.name in optimizer.__dict__:
-            raise AttributeError(
-                f"{self.name}: fixed when the optimizer is made, cannot become {value!r}; compile with a new optimizer "
-                "(only learning_rate can change)"
-            )
-        optimizer.__dict__[self.name] = value
 
 
 def _number(argument: str, value: Any, low: float = 0.0, high: float = math.inf, ends: str = "[)") -> float:
@@ -109,11 +91,14 @@ class Optimizer(Configurable):
     """
 
     kernel: ClassVar[str]
-    weight_decay = Fixed[float]()
-    clipnorm = Fixed[float | None]()
-    clipvalue = Fixed[float | None]()
-    global_clipnorm = Fixed[float | None]()
-    rule = Fixed[npt.NDArray[np.float64]]()
+    weight_decay: float
+    clipnorm: float | None
+    clipvalue: float | None
+    global_clipnorm: float | None
+    remedies: ClassVar[dict[str, str]] = {
+        "rule": "Its elements may change: the engine reads them where they are.",
+        "excluded_from_weight_decay": "Call exclude_from_weight_decay.",
+    }
 
     def __init__(
         self,
@@ -138,6 +123,7 @@ class Optimizer(Configurable):
         values = {"grad_scale": 1.0, "clip_value": math.inf if self.clipvalue is None else self.clipvalue}
         self.rule = np.array([values.get(f, self.__dict__.get(f, 0.0)) for f in RULE_FIELDS], np.float64)
         self.learning_rate = learning_rate
+        self._owner: weakref.ref[Any] | None = None
 
     @property
     def slots(self) -> Slots:
@@ -165,10 +151,36 @@ class Optimizer(Configurable):
             raise fault(f"iterations: expected an int in [0, 2**53), got {value!r}")
         self.rule[_STEP] = value
 
+    def owner(self) -> Any:
+        """The model that is compiled with this optimizer; None if there is none, or it is gone."""
+        model = self._owner() if self._owner else None
+        goal = model.objective if model is not None else None
+        return model if goal is not None and goal.optimizer is self else None
+
+    def of(self, model: Any) -> Optimizer:
+        """What `model` is to be compiled with: this, or a copy, with a warning, if another model is compiled with this.
+
+        One optimizer counts the steps of one model; `claim` says which.
+        """
+        if self.owner() not in (None, model):
+            gc.collect()  # it may be one that nobody holds any more
+        if (other := self.owner()) in (None, model):
+            return self
+        warnings.warn(
+            f"optimizer: expected one that no other model uses, got the {type(self).__name__} of {other!r}. Since it "
+            "counts that model's steps, this one got a copy, its model.optimizer; give each model one of its own",
+            stacklevel=4,
+        )
+        return copy.copy(self)
+
+    def claim(self, model: Any) -> None:
+        """Belong to `model`, as long as it is compiled with this optimizer."""
+        self._owner = weakref.ref(model)
+
     def exclude_from_weight_decay(self, var_names: Iterable[str]) -> None:
         """Spare the weights whose names contain one of these strings from decay; replaces an earlier choice.
 
-        Call it before the model's first `fit`.
+        It takes effect at the next `fit`; during one it is a RuntimeError.
 
         Parameters
         ----------
@@ -187,7 +199,9 @@ class Optimizer(Configurable):
             raise TypeError(f'var_names: expected a list of strings, got {var_names!r}; for one name write ["bias"]')
         if "" in names:
             raise ValueError(f"var_names: expected parts of names, got {list(names)}; '' is part of every name")
-        self.excluded_from_weight_decay = names
+        if (model := self.owner()) is not None:
+            model.forget_programs("exclude_from_weight_decay")
+        vars(self)["excluded_from_weight_decay"] = names
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments, and the exclusions from weight decay where there are any."""
@@ -216,9 +230,9 @@ class Optimizer(Configurable):
         arguments = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
         return f"{type(self).__name__}({arguments})"
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        # Also copy.copy comes here: two optimizers must never share the memory that an engine reads.
-        self.__dict__.update(state, rule=np.array(state["rule"]))
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy, that of copy.copy too, is free, and never shares the memory that an engine reads.
+        return vars(self) | {"rule": self.rule.copy(), "_owner": None}
 
 
 OPTIMIZERS: Registry[Optimizer] = Registry(
@@ -255,8 +269,6 @@ class SGD(Optimizer):
     """
 
     kernel: ClassVar[str] = "sgd"
-    momentum = Fixed[float]()
-    nesterov = Fixed[bool]()
 
     def __init__(
         self,
@@ -303,9 +315,6 @@ class Adam(Optimizer):
     """
 
     kernel: ClassVar[str] = "adam"
-    beta_1 = Fixed[float]()
-    beta_2 = Fixed[float]()
-    epsilon = Fixed[float]()
 
     def __init__(
         self,
@@ -395,10 +404,6 @@ class RMSprop(Optimizer):
     """
 
     kernel: ClassVar[str] = "rmsprop"
-    rho = Fixed[float]()
-    momentum = Fixed[float]()
-    epsilon = Fixed[float]()
-    centered = Fixed[bool]()
 
     def __init__(
         self,
@@ -423,3 +428,6 @@ class RMSprop(Optimizer):
     def slots(self) -> Slots:
         """See `Optimizer`."""
         return "velocity", "momentum" if self.momentum else None, "average_gradient" if self.centered else None
+
+
+deserialize = get

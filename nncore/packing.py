@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -41,10 +41,6 @@ class Packed:
         self.written = 0  # counts what was written to the weights, updates excepted
         self.version = -1  # that count, when copies were made of them
         self.lock = Lock()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """For copies of a layer or model, which make their own copies of weights."""
-        return vars(self) | {"buffer": None, "version": -1}
 
     @property
     def stale(self) -> bool:

@@ -7,14 +7,14 @@ names, so loading one can never import or call anything else.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
-import inspect
 import re
-import weakref
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, dataclass_transform
 
 from nncore.arguments import an, explained
+from nncore.attributes import Guarded, arguments
 
 
 def snake_case(name: str) -> str:
@@ -32,26 +32,32 @@ def unknown(argument: str, kind: str, given: object, known: list[str]) -> ValueE
 #: Whose objects users give in place of ours.
 LIBRARIES = ("torch", "keras", "tensorflow", "tf_keras", "jax", "optax", "sklearn", "numpy", "scipy")
 
-_names: weakref.WeakKeyDictionary[type, list[str]] = weakref.WeakKeyDictionary()
+C = TypeVar("C")
 
 
-class Configurable:
-    """An object described by the arguments of its constructor, kept as attributes of the same names."""
+class Configurable(Guarded):
+    """An object described by the arguments of its constructor, kept as attributes of the same names.
 
+    Once it is made they do not change: what holds it may have been compiled from them. Layers differ.
+    """
+
+    own = False
     registry: ClassVar[Registry[Any]]
     name: Any
 
     @classmethod
     def config_names(cls) -> list[str]:
-        """The constructor's arguments, in order; remembered, since a file may hold thousands of objects of a class."""
-        names = _names.get(cls)
-        if names is None:
-            kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-            names = _names[cls] = [p.name for p in inspect.signature(cls).parameters.values() if p.kind in kinds]
-        return names.copy()
+        """The constructor's arguments, in order."""
+        return list(arguments(cls))
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments as values that JSON can hold."""
+        for name in self.config_names():
+            if not hasattr(self, name):
+                raise AttributeError(
+                    f"{name}: expected as an attribute of {type(self).__name__}, since its constructor takes it; "
+                    f"set self.{name} there, or override get_config"
+                )
         return {name: to_json(getattr(self, name)) for name in self.config_names()}
 
     @classmethod
@@ -61,6 +67,26 @@ class Configurable:
         if strange := sorted(set(config).difference(known)):
             raise ValueError(f"config of {cls.__name__}: unknown keys {strange}; known: {known}")
         return cls(**config)
+
+    def _kind(self) -> str:
+        return self.registry.kind if hasattr(self, "registry") else super()._kind()
+
+    def _checked(self, name: str, value: Any) -> Any:
+        if name in self.__dict__ and name in arguments(type(self)):
+            return self._changed(name, value)
+        return super()._checked(name, value)
+
+    def _changed(self, name: str, value: Any) -> Any:
+        """What argument `name` becomes where a user sets `value`."""
+        raise AttributeError(f"{name}: fixed when the {self._kind()} is made, cannot become {value!r}; make another")
+
+
+@dataclass_transform(frozen_default=True)
+def immutable(cls: type[C]) -> type[C]:
+    """Class decorator: a dataclass of the constructor's arguments; equal where class and arguments are."""
+    made = dataclasses.dataclass(frozen=True)(cls)
+    type.__setattr__(made, "__setattr__", Guarded.__setattr__)  # whose errors say more
+    return made
 
 
 def plain(name: str) -> str:
@@ -111,6 +137,13 @@ class Registry(Generic[T]):
         if isinstance(name, str) and (spelling := plain(name)) in self.spellings:
             return self.spellings[spelling]
         raise unknown(argument, self.kind, name, self.names())
+
+    def named(self, module: str, name: str) -> type[T]:
+        """A class by its name in a module, for ``nncore.regularizers.l2``; an AttributeError where there is none."""
+        try:
+            return self.find(name, f"{module}.{name}")
+        except ValueError as error:
+            raise AttributeError(error) from None
 
     def name_of(self, obj: T) -> str:
         """The canonical name of an object's class."""
@@ -178,6 +211,14 @@ class Registry(Generic[T]):
 def serialize(obj: Configurable) -> dict[str, Any]:
     """Describe a registered object: ``{"class": name, "config": {…}}``."""
     return {"class": obj.registry.name_of(obj), "config": obj.get_config()}
+
+
+def brief(value: Any) -> str:
+    """How to write a constructor's argument: an object of default arguments by its name."""
+    plain = isinstance(value, Configurable) and all(
+        getattr(value, name, p.default) == p.default for name, p in arguments(type(value)).items()
+    )
+    return repr(snake_case(type(value).__name__) if plain else value)
 
 
 def to_json(value: Any) -> Any:

@@ -8,11 +8,11 @@ number of samples of the batch. For decay apart from the loss see `weight_decay`
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from nncore.arguments import check_nonnegative
-from nncore.registry import Configurable, Registry
+from nncore.registry import Configurable, Registry, immutable
+from nncore.registry import serialize as serialize
 
 
 class Regularizer(Configurable):
@@ -48,7 +48,7 @@ def get(identifier: Any, argument: str = "regularizer") -> Regularizer | None:
 
 
 @REGULARIZERS.register()
-@dataclass(frozen=True)
+@immutable
 class L1(Regularizer):
     """penalty(W) = l1 Σ|w|, which drives weights to exactly zero (lasso).
 
@@ -67,7 +67,7 @@ class L1(Regularizer):
 
 
 @REGULARIZERS.register()
-@dataclass(frozen=True)
+@immutable
 class L2(Regularizer):
     """penalty(W) = l2 Σ w², whose gradient is 2 l2 w (ridge).
 
@@ -86,7 +86,7 @@ class L2(Regularizer):
 
 
 @REGULARIZERS.register("l1l2")
-@dataclass(frozen=True)
+@immutable
 class L1L2(Regularizer):
     """penalty(W) = l1 Σ|w| + l2 Σ w² (elastic net).
 
@@ -103,3 +103,15 @@ class L1L2(Regularizer):
 
     l1: float = 0.0
     l2: float = 0.0
+
+
+deserialize = get
+
+
+def __getattr__(name: str) -> type[Regularizer]:
+    # The classes by Keras's other names, such as nncore.regularizers.l2
+    return REGULARIZERS.named(__name__, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *REGULARIZERS.names(), *REGULARIZERS.aliases})

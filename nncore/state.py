@@ -7,9 +7,10 @@ reduction, and a checkpoint one copy. Each parameter starts on a cache line; the
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ import numpy as np
 
 from nncore._kernels.gate import Gate
 from nncore._kernels.table import PACK_ROWS
+from nncore.conversion import as_array
 from nncore.locks import Turn
 
 if TYPE_CHECKING:
@@ -41,7 +43,9 @@ CHUNK = np.dtype(
 
 @dataclass(eq=False)
 class Parameter:
-    """One array that a layer learns.
+    """One array that a layer learns: ``layer.kernel``.
+
+    ``np.asarray(parameter)`` and `numpy` give its values at that moment; `assign` changes them.
 
     Attributes
     ----------
@@ -49,6 +53,8 @@ class Parameter:
         ``layer/kernel``: its name in files.
     shape : tuple of int
         Kernels are (in, out).
+    trainable : bool
+        Whether fit changes it: what the layer's `trainable` was when the model was compiled.
     offset : int
         First element in the flat buffer.
     """
@@ -59,11 +65,82 @@ class Parameter:
     regularizer: Regularizer | None = None
     trainable: bool = True
     offset: int = -1
+    _values: Array | None = field(default=None, repr=False)  # its part of the flat buffer, in its shape
+    _state: weakref.ref[State] | None = field(default=None, repr=False)  # weak: the state holds the parameters
+
+    def bind(self, state: State) -> None:
+        """Be a part of `state`."""
+        self._values, self._state = state.view(self), weakref.ref(state)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_values": None, "_state": None}  # the copy of the state binds them again
+
+    @property
+    def name(self) -> str:
+        """The last part of `path`: "kernel"."""
+        return self.path.rpartition("/")[2]
 
     @property
     def size(self) -> int:
         """Number of elements."""
         return math.prod(self.shape)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of its values: the model's."""
+        return self._bound().dtype
+
+    def _bound(self) -> Array:
+        if self._values is None:
+            raise ValueError(f"{self.path}: has no values before its model is built; call model.build(input_shape)")
+        return self._values
+
+    def _reading(self) -> AbstractContextManager[None]:
+        state = self._state() if self._state else None
+        return state.gate.reading() if state else nullcontext()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        view = self._bound().view()
+        if copy is not False:
+            with self._reading():
+                view = np.array(view, dtype)
+        elif dtype is not None and np.dtype(dtype) != view.dtype:
+            raise ValueError(f"{self.path}: expected its dtype {view.dtype} where nothing may be copied, got {dtype}")
+        view.flags.writeable = copy is True
+        return view
+
+    def numpy(self) -> Array:
+        """A copy of its values."""
+        with self._reading():
+            return self._bound().copy()
+
+    @property
+    def value(self) -> Array:
+        """The same, by Keras's other name."""
+        return self.numpy()
+
+    def assign(self, value: Any) -> None:
+        """Replace its values by an array of its shape."""
+        self._bound()
+        state = self._state() if self._state else None
+        if state is None:
+            raise ValueError(f"{self.path}: its model is gone, or was built again; take it from the layer")
+        state.assign([self], [value], self.path)
+
+    def __getitem__(self, key: Any) -> Any:
+        return np.asarray(self)[key]
+
+    def __len__(self) -> int:
+        return len(self._bound())
+
+    def __repr__(self) -> str:
+        dtype = "not built" if self._values is None else self.dtype
+        return f"<Parameter {self.path!r}: shape {self.shape}, {dtype}{'' if self.trainable else ', frozen'}>"
 
     @property
     def end(self) -> int:
@@ -106,10 +183,36 @@ class State:
             self.size += -(-p.size // step) * step
             if self.size * self.dtype.itemsize >= 2**62:
                 raise ValueError(f"{p.path}: expected a shape that fits into memory, got {p.shape}")
-        self.values = aligned_zeros(self.size, dtype)
+        self._take(aligned_zeros(self.size, dtype))
+
+    def _take(self, values: Array) -> None:
+        """Let `values` be the flat buffer."""
+        self.values = values
         self.version = 0  # counts what was written to the values, updates excepted
         self.packed: Packed | None = None
         self.gate, self.turn = Gate(), Turn()
+        self.captured: weakref.ref[Array] | None = None
+        for p in self.parameters:
+            p.bind(self)
+
+    def capture(self) -> Array:
+        """A copy of the values; a copy of the state that is made while it lives has these. The gate is the caller's."""
+        values = self.values.copy()
+        self.captured = weakref.ref(values)
+        return values
+
+    def __getstate__(self) -> dict[str, Any]:
+        captured = self.captured() if self.captured else None
+        if captured is None:
+            with self.gate.reading():
+                captured = self.values.copy()
+        return {"parameters": self.parameters, "dtype": self.dtype, "size": self.size, "values": captured}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        values = state.pop("values")
+        vars(self).update(state)
+        self._take(self.like())
+        self.values[:] = values
 
     @cached_property
     def gradients(self) -> Array:
@@ -126,6 +229,27 @@ class State:
                 self.version += 1
                 if self.packed:
                     self.packed.written += 1
+
+    def assign(self, parameters: Sequence[Parameter], values: Sequence[Any], argument: str) -> None:
+        """Copy `values` into `parameters`, all or none."""
+        self.turn.require(argument)
+        if not isinstance(values, (list, tuple)):
+            raise TypeError(f"{argument}: expected a list of arrays, got {type(values).__name__}")
+        if len(values) != len(parameters):
+            raise ValueError(f"{argument}: expected {len(parameters)} arrays, got {len(values)}")
+        arrays = []
+        for p, value in zip(parameters, values, strict=True):
+            array = as_array(value, f"{argument}: {p.path}")
+            if array.shape != p.shape:
+                raise ValueError(f"{argument}: expected shape {p.shape} for {p.path}, got {array.shape}")
+            with np.errstate(over="ignore"):
+                converted = array.astype(self.dtype)
+            if not np.array_equal(np.isfinite(array), np.isfinite(converted)):
+                raise ValueError(f"{argument}: a finite value of {p.path} overflows {self.dtype}")
+            arrays.append(converted)
+        with self.writing():
+            for p, array in zip(parameters, arrays, strict=True):
+                self.view(p)[...] = array
 
     def initialize(self, rng: np.random.Generator) -> None:
         """Draw all initial values, in the order of the parameters."""

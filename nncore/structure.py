@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,25 +11,25 @@ import numpy as np
 from nncore import runtime
 from nncore.arguments import dtype_name, explained, the_only
 from nncore.compiling import Graph
+from nncore.copying import Travelling
 from nncore.graph import Input, Shape, Symbol, check_shape
-from nncore.layers.base import Layer, assign
+from nncore.inspection import Inspected
+from nncore.layers.base import Layer
 from nncore.locks import Lock
 from nncore.output import say
-from nncore.state import Array
+from nncore.state import Array, Parameter, State
 from nncore.summary import summary
 
 WEIGHTS_STREAM = 2**64 - 1  # keeps the initial weights' random numbers apart from shuffles and dropout
 
 
-class Structure:
+class Structure(Travelling, Inspected):
     """Layers and weights; see `nncore.Model` for the parameters."""
 
     def __init__(self, layers: Any, outputs: Any, inputs: Any, name: str | None, seed: int | None, dtype: Any) -> None:
-        if name is not None and (not isinstance(name, str) or not name):
-            raise TypeError(f"name: expected a string with characters, or None, got {name!r}")
-        self.name = name or "model"
+        self.name = "model" if name is None else name
         self.dtype = dtype_name(dtype)
-        self.seed = runtime.next_seed() if seed is None else runtime.check_seed(seed, "seed")
+        self.seed = runtime.next_seed() if seed is None else seed
         self.graph: Graph | None = None
         self._stack: list[Layer] = []
         self._input: Symbol | None = None
@@ -66,15 +67,50 @@ class Structure:
         self._stack.append(layer)
         held.add(id(layer))
 
-    def _reset(self) -> None:
-        """Forget what was compiled for the structure so far."""
-
     def _adopt(self, graph: Graph) -> None:
         """Draw the weights of this graph and take it: last of all, since other threads use it from then on."""
         key = np.array([self.seed, WEIGHTS_STREAM], np.uint64)
         graph.state.initialize(np.random.Generator(np.random.Philox(key=key)))
         self._reset()
+        for layer in graph.layers:
+            layer._model = weakref.ref(self)
         self.graph = graph
+
+    def change_layer(self, layer: Layer, argument: str, value: Any) -> None:
+        """Let an argument of a layer become `value`; shapes, weights and what was compiled follow, or nothing changes.
+
+        Arrays whose shape stays keep their values, those of the optimizer, too; others start anew.
+        """
+        graph, was = self._built(), vars(layer)[argument]
+        kept = [list(layer.parameters) for layer in graph.layers]
+        arrays = self._arrays()
+        vars(layer)[argument] = value
+        try:
+            self._adopt(graph.settle())
+        except BaseException:
+            vars(layer)[argument] = was
+            self._adopt(graph.settle())
+            raise
+        finally:
+            self._refill(kept, arrays)
+
+    def _arrays(self) -> dict[str, Array]:
+        """All that is laid out as the weights, by name."""
+        return {"weights": self.state.values}
+
+    def _refill(self, kept: list[list[Parameter]], arrays: dict[str, Array]) -> None:
+        """Put the elements of earlier arrays, of the parameters `kept` of each layer, in their place."""
+        state: State = self.state
+        with state.writing():
+            for layer, parameters in zip(self._built().layers, kept, strict=True):
+                known = {p.name: p for p in parameters}
+                for p in layer.parameters:
+                    if (old := known.get(p.name)) is None or old.shape != p.shape:
+                        continue
+                    p.trainable = old.trainable  # what is in force, until the next compile
+                    for name, flat in self._arrays().items():
+                        if name in arrays:
+                            state.view(p, flat)[...] = state.view(old, arrays[name])
 
     def _release(self) -> None:
         """Forget all shapes and weights."""
@@ -209,7 +245,7 @@ class Structure:
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Replace all arrays, in the order and shapes of `get_weights`."""
-        assign(self.state, self.state.parameters, weights, "weights")
+        self.state.assign(self.state.parameters, weights, "weights")
 
 
 def remedy_of(layer: Any) -> str:

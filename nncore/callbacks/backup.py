@@ -55,8 +55,12 @@ class BackupAndRestore(Periodic):
         self.backup_dir = check_path(backup_dir, "backup_dir")
         self.delete_checkpoint = check_flag(delete_checkpoint, "delete_checkpoint")
         self.allow_other_bits = check_flag(allow_other_bits, "allow_other_bits")
-        self.path = os.path.join(self.backup_dir, "backup.safetensors")
         self.lock: FileLock | None = None
+
+    @property
+    def path(self) -> str:
+        """The file."""
+        return os.path.join(self.backup_dir, "backup.safetensors")
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Keep other fits out, and continue from the backup, if there is one."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Literal
 
 from nncore import files
+from nncore.attributes import Guarded, arguments
 
 Phase = Literal["train", "test", "predict"]
 
@@ -17,7 +18,7 @@ BATCH_HOOKS: dict[Phase, tuple[str, ...]] = {
 }
 
 
-class Callback:
+class Callback(Guarded):
     """Base of the callbacks: override the hooks you need.
 
     `epoch` and `batch` count from 0; `logs` is a dict of the averages so far, the same for all callbacks, which may
@@ -51,6 +52,12 @@ class Callback:
     def __getstate__(self) -> dict[str, Any]:
         """For copies and pickles, which get their model from the next run."""
         return {name: value for name, value in vars(self).items() if name != "_reference"}
+
+    def __repr__(self) -> str:
+        known = vars(self)
+        given = {n: p.default for n, p in arguments(type(self)).items()} | dict.fromkeys(self.settable)
+        parts = [f"{name}={known[name]!r}" for name, default in given.items() if known.get(name, default) != default]
+        return f"{type(self).__name__}({', '.join(parts)})"
 
     def set_params(self, params: dict[str, Any]) -> None:
         """Receive the facts of the run."""
@@ -143,6 +150,9 @@ class Callback:
     def wants(self, phase: Phase) -> bool:
         """Whether a batch hook of this phase does anything."""
         return any(overrides(self, hook) for hook in BATCH_HOOKS[phase])
+
+
+Callback.settable = tuple(hook for hook in vars(Callback) if hook.startswith("on_"))
 
 
 def take_state(callback: Callback, state: dict[str, Any], names: Sequence[str]) -> None:
@@ -269,7 +279,16 @@ class CallbackList:
             callback.set_params(params)
 
     def set_model(self, model: Any) -> None:
-        """Give the model to every callback."""
+        """Give the model to every callback; a RuntimeError if one is at work in the fit of another."""
+        for callback in self.callbacks:
+            other = callback.model
+            if other is None or other is model or (fit := getattr(other, "fit_state", None)) is None:
+                continue
+            if any(callback is one for one in fit.callbacks.callbacks):
+                raise RuntimeError(
+                    f"callbacks: expected objects that no other fit is using, got {callback!r} of a fit of {other!r}; "
+                    "make another for this model"
+                )
         for callback in self.callbacks:
             callback.set_model(model)
 

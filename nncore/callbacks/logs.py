@@ -16,11 +16,12 @@ import numpy as np
 from nncore import files, progress
 from nncore.arguments import check_flag, check_path, explained
 from nncore.callbacks.base import Callback
+from nncore.display import history_table, history_text
 
 INTS = {int, *(np.dtype(code).type for code in "bhilqBHILQ")}  # neither bools nor spans of time
 
 
-class History(Callback):
+class History(Callback, guarded=False):
     """What `fit` returns: the logs of every epoch.
 
     Whatever a callback adds to the logs is here, and never keeps a model from being saved, copied or pickled: the names
@@ -63,6 +64,12 @@ class History(Callback):
         self.history = {name: _listed(values) for name, values in zip(state["names"], state["values"], strict=True)}
         if self.model is not None:  # a restored model brought a history of its own
             self.model.history = self
+
+    def __repr__(self) -> str:
+        return history_text(self)
+
+    def _repr_html_(self) -> str:
+        return history_table(self)
 
     def each(self, attempt: Callable[[str, list[Any]], Any], where: str) -> dict[str, Any]:
         """What `attempt` makes of each name and its values, but for those where it raises: of them a warning, once."""
@@ -236,7 +243,7 @@ def display(verbose: Any) -> list[Callback]:
     return [] if verbose is None or (isinstance(verbose, int) and verbose == 0) else [ProgressBar()]
 
 
-class ProgressBar(Callback):
+class ProgressBar(Callback, guarded=False):
     """Show how a run goes: what `verbose` does.
 
     Parameters

@@ -1,13 +1,20 @@
 """The layers, one short file per thought."""
 
+from typing import Any
+
+from nncore.graph import Input
+from nncore.graph import Input as InputLayer
 from nncore.layers.activation import Activation
 from nncore.layers.base import LAYERS, Layer
 from nncore.layers.dense import Dense
 from nncore.layers.dropout import Dropout
+from nncore.layers.functional import ELU, Identity, LeakyReLU, ReLU, Softmax, add, concatenate, multiply
 from nncore.layers.merging import Add, Concatenate, Multiply
 from nncore.layers.reshaping import Flatten, Rescaling, Reshape
+from nncore.registry import serialize
 
 __all__ = [
+    "ELU",
     "LAYERS",
     "Activation",
     "Add",
@@ -15,8 +22,24 @@ __all__ = [
     "Dense",
     "Dropout",
     "Flatten",
+    "Identity",
+    "Input",
+    "InputLayer",
     "Layer",
+    "LeakyReLU",
     "Multiply",
+    "ReLU",
     "Rescaling",
     "Reshape",
+    "Softmax",
+    "add",
+    "concatenate",
+    "deserialize",
+    "multiply",
+    "serialize",
 ]
+
+
+def deserialize(config: Any) -> Layer:
+    """Build the layer that `serialize` described."""
+    return LAYERS.get(config, "config", Layer)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
-from nncore.conversion import as_array
+from nncore.arguments import check_flag
+from nncore.attributes import arguments
+from nncore.copying import Travelling
 from nncore.graph import Shape, Symbol
-from nncore.registry import Configurable, Registry
+from nncore.initializers import Initializer
+from nncore.registry import Configurable, Registry, brief, to_json
 from nncore.state import Array, Parameter, State
 
 if TYPE_CHECKING:
-    from nncore.initializers import Initializer
     from nncore.operations import Tensor
     from nncore.program import Builder
     from nncore.regularizers import Regularizer
@@ -21,11 +22,14 @@ if TYPE_CHECKING:
 LAYERS: Registry[Layer] = Registry("layer")
 
 
-class Layer(Configurable):
+class Layer(Travelling, Configurable):
     """Base of all layers.
 
     A layer overrides `output_shape` and `emit`, and `build` if it learns something. It computes nothing: `emit`
     describes, for the compiler of programs, what to compute forward and backward.
+
+    The constructor's arguments may be set at any time, with the same checks, and a built model follows at once: weights
+    whose shape changes are drawn anew, all others stay, the optimizer's state with them. A fit that runs refuses it.
 
     Parameters
     ----------
@@ -33,9 +37,19 @@ class Layer(Configurable):
         Unique in its model; default the class's name with a number.
     trainable : bool, default True
         Whether fit changes its parameters; a change takes effect when the model is compiled.
+
+    Attributes
+    ----------
+    weights, trainable_weights, non_trainable_weights : list of Parameter
+        The learned arrays, in Keras's order; the latter two by what `trainable` is now. Also called …variables.
+    input, output : Symbol
+        What the layer reads (a list, if it joins several) and makes, once it was called.
     """
 
+    own = True
+    _transient = ("_model", "_output")
     takes_many = False  # whether it is called on a list of symbols
+    remedies: ClassVar[dict[str, str]] = {"weights": "Call set_weights."}
 
     def __init__(self, name: str | None = None, trainable: bool = True) -> None:
         if hasattr(self, "call") and type(self).emit is Layer.emit:
@@ -47,10 +61,12 @@ class Layer(Configurable):
         if name is not None and (not isinstance(name, str) or not name or "/" in name):
             raise ValueError(f"name: expected a non-empty string without '/', got {name!r}")
         self.name = name
-        self.trainable = bool(trainable)
+        self.trainable = trainable
         self.parameters: list[Parameter] = []
         self.input_shapes: tuple[Shape, ...] | None = None
         self.state: State | None = None
+        self._model: weakref.ref[Any] | None = None  # weak: it holds the layers
+        self._output: weakref.ref[Symbol] | None = None  # weak: it holds the layer
 
     def __call__(self, inputs: Symbol | Sequence[Symbol]) -> Symbol:
         """Connect the layer to the symbols it reads, and return the symbol of its output."""
@@ -72,7 +88,13 @@ class Layer(Configurable):
             )
         shape = self.output_shape(*(s.shape for s in symbols))
         self.input_shapes = tuple(s.shape for s in symbols)
-        return Symbol(shape, self, symbols)
+        symbol = Symbol(shape, self, symbols)
+        self.made(symbol)
+        return symbol
+
+    def made(self, symbol: Symbol) -> None:
+        """Remember the symbol of the output."""
+        self._output = weakref.ref(symbol)
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """Shape of one sample's output, from those of its inputs; ValueError where they do not fit."""
@@ -93,6 +115,82 @@ class Layer(Configurable):
         self.parameters.append(p)
         return p
 
+    # -- what is set on it -----------------------------------------------------------------------------------------
+
+    @property
+    def trainable(self) -> bool:
+        """Whether fit changes the parameters, from the next compile on."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = check_flag(value, "trainable")
+
+    def trained(self, compiled: bool) -> bool:
+        """What is in force of `trainable`: what it was at the last compile, if there was one."""
+        return self.parameters[0].trainable if compiled and self.parameters else self.trainable
+
+    def _checked(self, name: str, value: Any) -> Any:
+        if self.state is not None and isinstance(vars(self).get(name), Parameter) and not isinstance(value, Parameter):
+            raise AttributeError(f"{name}: cannot be replaced in layer {self.name}; call layer.{name}.assign(value)")
+        return super()._checked(name, value)
+
+    def _changed(self, name: str, value: Any) -> Any:
+        if all(hasattr(self, argument) for argument in arguments(type(self))):  # else its class has ways of its own
+            value = getattr(type(self).from_config(self.get_config() | {name: value}), name)
+        if self.input_shapes is None or to_json(value) == to_json(getattr(self, name)):
+            return value
+        if isinstance(value, Initializer):
+            raise AttributeError(
+                f"{name}: has drawn the weights of layer {self.name} already, cannot become {value!r}; call set_weights"
+            )
+        model = self._model() if self._model else None
+        if model is None or self.state is None:
+            raise AttributeError(
+                f"{name}: fixed since {self.name or type(self).__name__} was called, cannot become {value!r}; "
+                "make another layer"
+            )
+        model.change_layer(self, name, value)
+        return value
+
+    # -- what it holds ---------------------------------------------------------------------------------------------
+
+    @property
+    def built(self) -> bool:
+        """Whether it has weights: those of a built model."""
+        return self.state is not None
+
+    @property
+    def weights(self) -> list[Parameter]:
+        """All learned arrays."""
+        return list(self.parameters)
+
+    @property
+    def trainable_weights(self) -> list[Parameter]:
+        """The arrays that fit changes."""
+        return list(self.parameters) if self.trainable else []
+
+    @property
+    def non_trainable_weights(self) -> list[Parameter]:
+        """The arrays that fit does not change."""
+        return [] if self.trainable else list(self.parameters)
+
+    variables, trainable_variables, non_trainable_variables = weights, trainable_weights, non_trainable_weights
+
+    @property
+    def output(self) -> Symbol:
+        """The symbol of its output."""
+        symbol = self._output() if self._output and self.input_shapes is not None else None
+        if symbol is None:
+            raise AttributeError(f"{self.name or type(self).__name__}: has no input and output before it is called")
+        return symbol
+
+    @property
+    def input(self) -> Symbol | list[Symbol]:
+        """The symbol that it reads, or the list of them."""
+        inputs = self.output.inputs
+        return list(inputs) if self.takes_many else inputs[0]
+
     def count_params(self) -> int:
         """Number of learned values."""
         return sum(p.size for p in self.parameters)
@@ -105,7 +203,7 @@ class Layer(Configurable):
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Replace the layer's arrays; each must have the shape `get_weights` gives."""
-        assign(self._built(), self.parameters, weights, f"weights of layer {self.name}")
+        self._built().assign(self.parameters, weights, f"weights of layer {self.name}")
 
     def _built(self) -> State:
         """The arrays of the model; a ValueError before they exist."""
@@ -115,24 +213,15 @@ class Layer(Configurable):
             )
         return self.state
 
-
-def assign(state: State, parameters: list[Parameter], values: Sequence[Any], argument: str) -> None:
-    """Copy `values` into `parameters`, all or none."""
-    state.turn.require(argument)
-    if not isinstance(values, (list, tuple)):
-        raise TypeError(f"{argument}: expected a list of arrays, got {type(values).__name__}")
-    if len(values) != len(parameters):
-        raise ValueError(f"{argument}: expected {len(parameters)} arrays, got {len(values)}")
-    arrays = []
-    for p, value in zip(parameters, values, strict=True):
-        array = as_array(value, f"{argument}: {p.path}")
-        if array.shape != p.shape:
-            raise ValueError(f"{argument}: expected shape {p.shape} for {p.path}, got {array.shape}")
-        with np.errstate(over="ignore"):
-            converted = array.astype(state.dtype)
-        if not np.array_equal(np.isfinite(array), np.isfinite(converted)):
-            raise ValueError(f"{argument}: a finite value of {p.path} overflows {state.dtype}")
-        arrays.append(converted)
-    with state.writing():
-        for p, array in zip(parameters, arrays, strict=True):
-            state.view(p)[...] = array
+    def __repr__(self) -> str:
+        parts = [f"name={self.name!r}"] if self.name else []
+        for name, argument in arguments(type(self)).items():
+            told = brief(getattr(self, name, argument.default))
+            if name != "name" and told not in (repr(argument.default), repr({"activation": "linear"}.get(name))):
+                parts.append(f"{name}={told}")
+        if self._output and (symbol := self._output()) is not None and self.input_shapes:
+            read = ", ".join(str((None, *shape)) for shape in self.input_shapes)
+            parts.append(f"{read} -> {(None, *symbol.shape)}")
+        if self.parameters:
+            parts.append(f"{self.count_params():,} parameters")
+        return f"<{' '.join((type(self).__name__, ', '.join(parts))).strip()}>"

@@ -1,0 +1,191 @@
+"""What a model says of itself: the attributes that users of Keras expect, its configuration, and how it is shown."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from nncore import checkpoint, display, runtime
+from nncore.attributes import Guarded
+from nncore.compiling import metric_names
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nncore.compiling import Graph, Objective
+    from nncore.graph import Symbol
+    from nncore.layers.base import Layer
+    from nncore.losses import Loss
+    from nncore.metrics import Metric
+    from nncore.model import Model
+    from nncore.state import Parameter
+
+
+class Inspected(Guarded):
+    """Attributes of a model that follow from its graph and from what `compile` was given."""
+
+    graph: Graph | None
+    objective: Objective | None = None
+    layers: Any
+    history: Any = None
+    stop_training: bool = False
+    settable = ("stop_training",)
+    remedies: ClassVar[dict[str, str]] = {
+        "dtype": "Make a new model with it.",
+        "is_stack": "Make a new model.",
+        "layers": "Make a new model; Sequential has add and pop.",
+        "weights": "Call set_weights.",
+        "optimizer": "Give it to compile.",
+        "loss": "Give it to compile.",
+        "metrics": "Give them to compile.",
+        "metrics_names": "Give metrics to compile.",
+        "matmul_precision": "Give it to compile.",
+        "built": "Call build(input_shape).",
+        "compiled": "Call compile.",
+    }
+
+    # -- what may be set -------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self._name
+
+    @name.setter
+    def name(self, value: str) -> None:
+        if not isinstance(value, str) or not value:
+            raise TypeError(f"name: expected a string with characters, got {value!r}")
+        self._name = value
+
+    @property
+    def seed(self) -> int:
+        """What random choices derive from; setting it is `reseed`."""
+        return self._seed
+
+    @seed.setter
+    def seed(self, value: int) -> None:
+        self.reseed(value)
+
+    def reseed(self, seed: int) -> None:
+        """Let later random choices derive from `seed`; weights stay."""
+        self._seed = runtime.check_seed(seed, "seed")
+        self._reset()
+
+    def _reset(self) -> None:
+        """Forget what was compiled for the structure so far."""
+
+    @property
+    def n_threads(self) -> int | None:
+        """Most threads to use, from the next pass on; None: `get_num_threads()`."""
+        return self._n_threads
+
+    @n_threads.setter
+    def n_threads(self, value: int | None) -> None:
+        self._n_threads = None if value is None else runtime.check_threads(value, "n_threads")
+
+    @property
+    def trainable(self) -> bool:
+        """Whether any layer is trainable; what is set is set on all layers, with effect from the next compile on."""
+        return any(layer.trainable for layer in self.layers) or not self.layers
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        for layer in self.layers:
+            layer.trainable = value
+
+    # -- what follows ----------------------------------------------------------------------------------------------
+
+    @property
+    def weights(self) -> list[Parameter]:
+        """All learned arrays, in the order of `get_weights`."""
+        return [p for layer in self.layers for p in layer.weights]
+
+    @property
+    def trainable_weights(self) -> list[Parameter]:
+        """Those of layers that are trainable."""
+        return [p for layer in self.layers for p in layer.trainable_weights]
+
+    @property
+    def non_trainable_weights(self) -> list[Parameter]:
+        """Those of layers that are not."""
+        return [p for layer in self.layers for p in layer.non_trainable_weights]
+
+    variables, trainable_variables, non_trainable_variables = weights, trainable_weights, non_trainable_weights
+
+    def _ends(self) -> Graph:
+        if self.graph is None:
+            raise ValueError("the model has no shapes yet: call build(input_shape), fit or predict first")
+        return self.graph
+
+    @property
+    def input(self) -> Symbol:
+        """The symbol of its input."""
+        return self._ends().inputs
+
+    @property
+    def output(self) -> Symbol:
+        """The symbol of its output."""
+        return self._ends().outputs
+
+    @property
+    def inputs(self) -> list[Symbol]:
+        """A list of `input`."""
+        return [self.input]
+
+    @property
+    def outputs(self) -> list[Symbol]:
+        """A list of `output`."""
+        return [self.output]
+
+    @property
+    def compiled(self) -> bool:
+        """Whether `compile` was called."""
+        return self.objective is not None
+
+    @property
+    def loss(self) -> Loss | None:
+        """What `compile` was given."""
+        return self.objective.loss if self.objective else None
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """What `compile` was given, the weighted ones last."""
+        return [*self.objective.metrics, *self.objective.weighted_metrics] if self.objective else []
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """Names of what `evaluate` returns."""
+        return ["loss", *metric_names(self.objective)] if self.objective and self.objective.loss else []
+
+    # -- configuration and show ------------------------------------------------------------------------------------
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the architecture, without weights, as values that JSON can hold."""
+        return checkpoint.describe(self)  # type: ignore[arg-type]
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, type[Layer]] | None = None) -> Model:
+        """Build the `Model` or `Sequential` that `get_config` described, with new weights.
+
+        Parameters
+        ----------
+        config : dict
+        custom_objects : dict of str to class, optional
+            Layers of your own, by name.
+
+        Raises
+        ------
+        ValueError
+            `config` is not of this form, or names an unknown layer.
+        """
+        return checkpoint.construct(checkpoint.architecture(config), checkpoint.layer_classes(custom_objects))
+
+    def to_json(self) -> str:
+        """`get_config` as text; see `nncore.models.model_from_json`."""
+        return json.dumps(self.get_config())
+
+    def __repr__(self) -> str:
+        return display.model_text(self)
+
+    def _repr_html_(self) -> str:
+        return display.model_table(self)

@@ -1,0 +1,74 @@
+"""Models under Keras's module path, and what makes one from another."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from nncore import checkpoint, runtime
+from nncore.layers.base import Layer
+from nncore.model import Model, Sequential, load_model
+
+__all__ = ["Model", "Sequential", "clone_model", "load_model", "model_from_json", "save_model"]
+
+
+def clone_model(model: Model, clone_function: Callable[[Layer], Layer] | None = None) -> Model:
+    """Make a model of the same architecture, of new layers with new weights; it is not compiled.
+
+    Parameters
+    ----------
+    model : Model
+        Built or not. For a copy with its weights, use `copy.deepcopy`.
+    clone_function : callable, optional
+        Makes the new layer from an old one, with shapes that fit; default ``type(layer).from_config(config)``.
+
+    Returns
+    -------
+    Model or Sequential
+        Of a seed of its own, the others being those of `model`: name, dtype, number of threads.
+
+    Raises
+    ------
+    TypeError
+        `model` is no model, or `clone_function` returns no layer.
+    """
+    if not isinstance(model, Model):
+        raise TypeError(f"model: expected a Model, got {type(model).__name__}")
+    about = checkpoint.describe(model) | {"seed": runtime.next_seed()}
+    make = clone_function or (lambda layer: type(layer).from_config(layer.get_config()))
+    layers = [make(layer) for layer in model.layers]
+    for layer, old in zip(layers, model.layers, strict=True):
+        if not isinstance(layer, Layer) or layer is old:
+            raise TypeError(f"clone_function: expected it to make another layer from {old!r}, got {layer!r}")
+        layer.trainable = old.trainable
+    clone = checkpoint.assemble(about, layers)
+    clone.n_threads = model.n_threads
+    return clone
+
+
+def model_from_json(json_string: str, custom_objects: Mapping[str, type[Layer]] | None = None) -> Model:
+    """Make the model that `Model.to_json` described, with new weights.
+
+    Parameters
+    ----------
+    json_string : str
+        Trust it as far as its sizes: it may ask for much memory, but names nothing but layers.
+    custom_objects : dict of str to class, optional
+        Layers of your own, by name.
+
+    Raises
+    ------
+    ValueError
+        The text is no JSON, or describes no model.
+    """
+    try:
+        about = json.loads(json_string)
+    except ValueError as error:
+        raise ValueError(f"json_string: expected what Model.to_json returned, got no JSON ({error})") from error
+    return Model.from_config(about, custom_objects)
+
+
+def save_model(model: Model, filepath: Any) -> None:
+    """Call ``model.save(filepath)``."""
+    model.save(filepath)

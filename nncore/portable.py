@@ -1,0 +1,59 @@
+"""A model as a state that can be copied or pickled, of one moment, and back."""
+
+from __future__ import annotations
+
+import copy
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from nncore import checkpoint
+from nncore._version import __version__
+from nncore.copying import Travelling
+from nncore.locks import Lock, Turn
+
+if TYPE_CHECKING:
+    from nncore.model import Model
+
+
+def capture(model: Model, attributes: dict[str, Any]) -> dict[str, Any]:
+    """What `restore` needs: all attributes, with arrays that no later step changes.
+
+    Layers, symbols and parameters travel as the objects that they are, so that whatever refers to one of them refers to
+    its copy afterwards. The graph comes first: see `Graph.__getstate__`. Its state writes the array in "values".
+    """
+    with checkpoint.at_rest(model):
+        state = {"nncore": __version__, "graph": model.graph} | attributes
+        if model.graph:
+            state["values"] = model.graph.state.capture()
+        if model.objective:
+            state["rule"] = model.objective.optimizer.rule.copy()
+        state["counters"] = model.counters.copy()
+        state["slots"] = {name: slot.copy() for name, slot in model.slots.items()}
+        if model.fit_state is not None and model.history is not None:  # it goes on, and so does its history
+            state["history"] = history = copy.copy(model.history)
+            history.epoch, history.history = copy.deepcopy((history.epoch, history.history))
+    return state
+
+
+def restore(model: Model, state: dict[str, Any]) -> None:
+    """Make an empty `model` what `capture` saw."""
+    if state["nncore"] != __version__:
+        raise ValueError(
+            f"pickle: expected a model of nncore {__version__}, got one of {state['nncore']}. "
+            "From one version to another, use save and load_model"
+        )
+    Travelling.__setstate__(model, {k: v for k, v in state.items() if k not in ("nncore", "values", "rule", "slots")})
+    model._lock, model.turn, model.slots = Lock(), Turn(), {}
+    model._reset()
+    if model.graph:
+        model.graph.state.turn = model.turn
+        for layer in model.graph.layers:
+            layer._model = weakref.ref(model)
+        for name, values in state["slots"].items():
+            model.slots[name] = model.graph.state.like()
+            model.slots[name][:] = values
+    if model.objective:
+        if model.graph:
+            model._pack(model.graph, model.objective)
+        model.objective.optimizer.rule[:] = state["rule"]
+        model.objective.optimizer.claim(model)
