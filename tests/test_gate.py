@@ -56,8 +56,9 @@ def fitting(model: nn.Model) -> Iterator[None]:
         thread.join()
 
 
-def states(model: nn.Model, tensors: dict[str, np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
-    return [tensors[name] for name in tensors if name.startswith(("weights/", "optimizer/"))]
+def states(model: nn.Model) -> list[np.ndarray[Any, Any]]:
+    arrays = (model.state.values, *model.slots.values())
+    return [model.state.view(p, array) for array in arrays for p in model.state.parameters]
 
 
 READERS: dict[str, Callable[[nn.Model, Path], list[Any]]] = {
@@ -65,9 +66,10 @@ READERS: dict[str, Callable[[nn.Model, Path], list[Any]]] = {
     "layer.get_weights": lambda model, _: model.layers[0].get_weights(),
     "predict one row": lambda model, _: [model(X[:1])],
     "predict": lambda model, _: [model.predict(np.repeat(X, 20, axis=0))],
-    "deepcopy": lambda model, _: [*copy.deepcopy(model).get_weights()],
-    "pickle": lambda model, _: states(model, pickle.loads(pickle.dumps(model)).__getstate__()["tensors"]),
-    "save": lambda model, path: (model.save(path), states(model, nn.load_model(path).__getstate__()["tensors"]))[1],
+    "np.asarray": lambda model, _: [np.asarray(model.layers[0].kernel)],
+    "deepcopy": lambda model, _: states(copy.deepcopy(model)),
+    "pickle": lambda model, _: states(pickle.loads(pickle.dumps(model))),
+    "save": lambda model, path: (model.save(path), states(nn.load_model(path)))[1],
     "save_weights": lambda model, path: (model.save_weights(path), saved(path))[1],
 }
 
@@ -124,6 +126,9 @@ WRITERS: dict[str, Callable[[nn.Model], Any]] = {
     "train_on_batch": lambda model: model.train_on_batch(X, Y),
     "compile": lambda model: model.compile("sgd", "mse"),
     "reseed": lambda model: model.reseed(3),
+    "seed": lambda model: setattr(model, "seed", 3),
+    "activation": lambda model: setattr(model.layers[0], "activation", "relu"),
+    "dense/kernel": lambda model: model.layers[0].kernel.assign(np.zeros((INPUTS, UNITS))),
     "fit": lambda model: model.fit(X, Y, verbose=0),
     "load_weights": lambda model: model.load_weights("nowhere"),
 }

@@ -1,0 +1,225 @@
+"""Clones, JSON, and the names of Keras: a program for it whose parts exist here runs after changing its import."""
+
+from __future__ import annotations
+
+import importlib
+import pathlib
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nncore as nn
+from nncore import activations, layers, losses, metrics, models
+
+RNG = np.random.default_rng(6)
+X, LABELS = RNG.normal(size=(60, 4)), RNG.integers(0, 3, 60)
+
+
+class Twice(nn.Layer):
+    def __init__(self, times: float = 2.0, name: str | None = None) -> None:
+        super().__init__(name)
+        self.times = times
+
+    def emit(self, b: Any, *inputs: Any) -> Any:
+        return b.rescale(inputs[0], self.times, 0.0)
+
+
+def graph() -> nn.Model:
+    x = nn.Input(4)
+    h = nn.Dense(4, activation="relu", name="a", trainable=False)(x)
+    model = nn.Model(x, nn.Dense(3)(Twice(3.0)(nn.Add()([x, h]))), seed=7, name="g", dtype="float64", n_threads=1)
+    model.compile("adam", "mse")
+    return model
+
+
+# ---- clones and JSON -------------------------------------------------------------------------------------------------
+
+
+def test_clone() -> None:
+    model = graph()
+    model.layers[2].trainable = False  # its constructor has no such argument
+    clone = models.clone_model(model)
+    assert (
+        type(clone) is nn.Model
+        and not clone.compiled
+        and (clone.name, clone.dtype, clone.n_threads) == ("g", "float64", 1)
+    )
+    assert clone.get_config()["layers"] == model.get_config()["layers"] and clone.seed != model.seed
+    assert not {id(layer) for layer in clone.layers} & {id(layer) for layer in model.layers}
+    assert not np.array_equal(clone.get_weights()[0], model.get_weights()[0])
+    assert [layer.trainable for layer in clone.layers] == [False, True, False, True]
+    clone.set_weights(model.get_weights())
+    assert np.array_equal(clone.predict(X), model.predict(X))
+    nn.set_random_seed(3)
+    one = nn.clone_model(model)
+    nn.set_random_seed(3)
+    assert np.array_equal(one.get_weights()[0], nn.clone_model(model).get_weights()[0])
+    unbuilt = nn.clone_model(nn.Sequential([nn.Dense(2), nn.Dropout(0.5)]))
+    assert type(unbuilt) is nn.Sequential and not unbuilt.built and len(unbuilt.layers) == 2
+
+
+def test_clone_with_a_function() -> None:
+    model = nn.Sequential([nn.Input(4), nn.Dense(5), nn.Dropout(0.5)])
+
+    def without_dropout(layer: nn.Layer) -> nn.Layer:
+        return nn.Dropout(0.0) if isinstance(layer, nn.Dropout) else type(layer).from_config(layer.get_config())
+
+    assert [getattr(layer, "rate", None) for layer in nn.clone_model(model, without_dropout).layers] == [None, 0.0]
+    for bad in (lambda layer: layer, lambda layer: None):
+        with pytest.raises(TypeError, match="clone_function: expected it to make another layer"):
+            nn.clone_model(model, bad)
+    with pytest.raises(TypeError, match="model: expected a Model, got Dense"):
+        nn.clone_model(nn.Dense(3))
+
+
+def test_json() -> None:
+    model = graph()
+    with pytest.raises(ValueError, match="expected a known layer, got 'Twice'"):
+        models.model_from_json(model.to_json())
+    again = models.model_from_json(model.to_json(), custom_objects={"Twice": Twice})
+    assert again.get_config() == model.get_config() and again.layers[2].times == 3.0
+    with pytest.raises(ValueError, match="json_string: expected what Model.to_json returned, got no JSON"):
+        models.model_from_json("{")
+    for bad in ("3", "{}", "[]", '{"name": "x"}', '{"layers": 3}'):
+        with pytest.raises(ValueError, match="config: expected what get_config returned"):
+            models.model_from_json(bad)
+
+
+# ---- names -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("module", "names"),
+    [
+        ("", "Input Layer Loss Metric Model Sequential Optimizer Initializer Regularizer __version__"),
+        ("models", "Model Sequential clone_model load_model save_model model_from_json"),
+        ("saving", "load_model save_model"),
+        ("utils", "to_categorical set_random_seed clear_session"),
+        (
+            "layers",
+            "Activation Add Concatenate Dense Dropout Flatten Input InputLayer Layer Multiply Rescaling Reshape",
+        ),
+        ("layers", "Reshape add concatenate multiply ReLU LeakyReLU ELU Softmax Identity serialize deserialize"),
+        ("activations", "elu gelu leaky_relu linear relu selu sigmoid silu swish softmax softplus tanh"),
+        ("activations", "get serialize deserialize"),
+        ("losses", "BinaryCrossentropy CategoricalCrossentropy Huber Loss MeanAbsoluteError MeanSquaredError"),
+        ("losses", "SparseCategoricalCrossentropy binary_crossentropy categorical_crossentropy huber"),
+        ("losses", "mean_absolute_error mean_squared_error mae mse MAE MSE sparse_categorical_crossentropy get"),
+        ("metrics", "Accuracy BinaryAccuracy CategoricalAccuracy MeanAbsoluteError MeanSquaredError Metric"),
+        ("metrics", "SparseCategoricalAccuracy binary_accuracy categorical_accuracy sparse_categorical_accuracy"),
+        ("metrics", "mean_squared_error mean_absolute_error mse mae get serialize deserialize"),
+        ("optimizers", "SGD Adam AdamW RMSprop Optimizer get serialize deserialize"),
+        ("initializers", "Constant GlorotNormal GlorotUniform HeNormal HeUniform Initializer LecunNormal LecunUniform"),
+        ("initializers", "Ones Orthogonal RandomNormal RandomUniform TruncatedNormal Zeros constant glorot_normal"),
+        ("initializers", "glorot_uniform he_normal he_uniform lecun_normal lecun_uniform ones orthogonal"),
+        ("initializers", "random_normal random_uniform truncated_normal zeros get serialize deserialize"),
+        ("regularizers", "L1 L1L2 L2 Regularizer l1 l2 l1_l2 get serialize deserialize"),
+        ("callbacks", "BackupAndRestore CSVLogger Callback CallbackList EarlyStopping History LambdaCallback"),
+        ("callbacks", "ModelCheckpoint TerminateOnNaN"),
+    ],
+)
+def test_names_of_keras(module: str, names: str) -> None:
+    here = importlib.import_module(f"nncore.{module}".rstrip("."))
+    for name in names.split():
+        assert getattr(here, name) is not None, name
+        assert name in dir(here) or name.lower() in dir(here), name
+    if module:
+        assert getattr(nn, module) is here and module in nn.__all__
+
+
+def test_names_that_stand_for_nothing_here() -> None:
+    for module in (activations, losses, metrics, nn.initializers, nn.regularizers):
+        with pytest.raises(AttributeError, match=rf"{module.__name__}\.nonsense: expected a known .*Known: "):
+            repr(module.nonsense)
+        assert not hasattr(module, "__wrapped__")
+
+
+def test_functions_are_identifiers() -> None:
+    assert nn.Dense(3, activation=activations.relu).activation == activations.Relu()
+    assert nn.Dense(3, kernel_regularizer=nn.regularizers.l1_l2(l1=0.1, l2=0.2)).kernel_regularizer.l1 == 0.1
+    assert nn.Dense(3, kernel_initializer=nn.initializers.he_normal(seed=3)).kernel_initializer.seed == 3
+    model = nn.Model([nn.Input(4), nn.Dense(1)])
+    model.compile("sgd", losses.mse, metrics=[metrics.mae, metrics.mean_squared_error])
+    assert model.metrics_names == ["loss", "mean_absolute_error", "mean_squared_error"]
+    for module, thing in [(losses, losses.Huber(2.0)), (nn.optimizers, nn.SGD(0.5)), (layers, nn.Dropout(0.5))]:
+        again = module.deserialize(module.serialize(thing))
+        assert type(again) is type(thing) and again.get_config() == thing.get_config()
+
+
+def test_layers_by_other_names() -> None:
+    x = RNG.normal(size=(5, 4))
+
+    def run(*stack: Any) -> np.ndarray:
+        return nn.Model(list(stack), dtype="float64").predict(x)
+
+    np.testing.assert_array_equal(run(layers.ReLU()), np.maximum(x, 0))
+    np.testing.assert_allclose(run(layers.ReLU(negative_slope=0.1)), np.where(x > 0, x, 0.1 * x))
+    np.testing.assert_allclose(run(layers.LeakyReLU()), np.where(x > 0, x, 0.3 * x))
+    np.testing.assert_allclose(run(layers.ELU(2.0)), np.where(x > 0, x, 2 * np.expm1(x)), rtol=1e-12)
+    np.testing.assert_allclose(run(layers.Softmax()).sum(-1), 1)
+    np.testing.assert_array_equal(run(layers.Identity()), x)
+    assert run(layers.InputLayer((4,)), layers.Dense(2)).shape == (5, 2)
+    i = layers.Input((4,))
+    a, b = layers.Dense(3, name="a")(i), layers.Dense(3, name="b")(i)
+    joined = layers.concatenate([layers.add([a, b]), layers.multiply([a, b], name="product")], axis=1)
+    model = nn.Model(i, joined, dtype="float64")
+    p, q = (nn.Model.get_layer(model, n) for n in "ab")
+    a, b = (x @ layer.get_weights()[0] + layer.get_weights()[1] for layer in (p, q))
+    np.testing.assert_allclose(model.predict(x), np.hstack([a + b, a * b]), rtol=1e-12)
+    assert model.get_layer("product") is not None
+
+
+PROGRAM = """
+import numpy as np
+import {module} as keras
+from {module} import layers, models, regularizers
+from {module}.callbacks import EarlyStopping, ModelCheckpoint
+from {module}.layers import Dense, Dropout, Input
+from {module}.models import Sequential
+from {module}.optimizers import Adam
+from {module}.utils import to_categorical
+
+keras.utils.set_random_seed(812)
+keras.utils.clear_session()
+y = to_categorical(labels, 3)
+
+model = Sequential([
+    Input(shape=(4,)),
+    Dense(16, activation=keras.activations.relu, kernel_regularizer=regularizers.l2(1e-4),
+          kernel_initializer=keras.initializers.HeNormal()),
+    Dropout(0.1),
+    Dense(3, activation="softmax"),
+])
+model.compile(optimizer=Adam(learning_rate=0.01), loss=keras.losses.CategoricalCrossentropy(),
+              metrics=[keras.metrics.CategoricalAccuracy()])
+model.summary()
+history = model.fit(x, y, batch_size=16, epochs=3, verbose=0, validation_split=0.2,
+                    callbacks=[EarlyStopping(monitor="val_loss", patience=5), ModelCheckpoint(path)])
+score = model.evaluate(x, y, verbose=0)
+assert len(history.history["val_loss"]) == 3 and len(score) == len(model.metrics_names) == 2
+again = keras.models.load_model(path)
+assert np.array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
+
+inputs = keras.Input(shape=(4,))
+h = layers.Dense(8, activation="tanh")(inputs)
+h = layers.concatenate([h, inputs])
+h = layers.add([layers.Dense(8)(h), layers.Dense(8)(h)])
+outputs = layers.Dense(3)(layers.LeakyReLU()(h))
+graph = models.Model(inputs=inputs, outputs=outputs, name="graph")
+graph.compile(optimizer=keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True),
+              loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+graph.fit(x, labels, epochs=1, verbose=0)
+graph.layers[1].trainable = False
+graph.trainable = False
+assert len(graph.trainable_weights) == 0 and len(graph.weights) == 8
+new = keras.models.clone_model(graph)
+new.set_weights(graph.get_weights())
+assert np.array_equal(np.asarray(new.weights[0]), graph.weights[0].numpy())
+"""
+
+
+def test_a_program_for_keras(tmp_path: pathlib.Path, capsys: Any) -> None:
+    names = {"x": X, "labels": LABELS, "path": str(tmp_path / "best.safetensors")}
+    exec(PROGRAM.format(module="nncore"), names)
+    assert "Total: 131 parameters" in capsys.readouterr().out
