@@ -130,7 +130,7 @@ class Parameter:
         state = self._state() if self._state else None
         if state is None:
             raise ValueError(f"{self.path}: its model is gone, or was built again; take it from the layer")
-        state.assign([self], [value], self.path)
+        state.assign([self], [value], "assign")
 
     def __getitem__(self, key: Any) -> Any:
         return np.asarray(self)[key]

@@ -128,7 +128,7 @@ WRITERS: dict[str, Callable[[nn.Model], Any]] = {
     "reseed": lambda model: model.reseed(3),
     "seed": lambda model: setattr(model, "seed", 3),
     "activation": lambda model: setattr(model.layers[0], "activation", "relu"),
-    "dense/kernel": lambda model: model.layers[0].kernel.assign(np.zeros((INPUTS, UNITS))),
+    "assign": lambda model: model.layers[0].kernel.assign(np.zeros((INPUTS, UNITS))),
     "fit": lambda model: model.fit(X, Y, verbose=0),
     "load_weights": lambda model: model.load_weights("nowhere"),
 }
