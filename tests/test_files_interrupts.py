@@ -7,6 +7,7 @@ import gc
 import os
 import pathlib
 import sys
+import threading
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -35,15 +36,22 @@ def interrupted(action: Callable[[], Any], nth: int) -> bool:
                 raise KeyboardInterrupt
         return trace
 
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        action()
-    except KeyboardInterrupt:
-        return True
-    finally:
-        sys.settrace(before)
-    return False
+    def run() -> None:
+        sys.settrace(trace)
+        try:
+            action()
+        except KeyboardInterrupt:
+            ended.append(False)
+        else:
+            ended.append(True)
+        finally:
+            sys.settrace(None)
+
+    ended: list[bool] = []
+    thread = threading.Thread(target=run)  # of its own: an exception in front of any instruction may confuse Python
+    thread.start()
+    thread.join()
+    return ended == [False]
 
 
 def descriptors() -> list[str]:

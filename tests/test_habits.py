@@ -100,7 +100,7 @@ def test_what_asks_for_something_is_explained(
 
 
 def test_signatures_stay() -> None:
-    assert [*inspect.signature(nn.load_model).parameters] == ["path", "custom_objects", "compile"]
+    assert [*inspect.signature(nn.load_model).parameters] == ["path", "custom_objects", "compile", "verify"]
     assert [*inspect.signature(nn.Input).parameters][:2] == ["shape", "name"]
 
 
