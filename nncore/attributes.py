@@ -46,7 +46,7 @@ def opening(init: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(init)
     def constructor(self: Any, *args: Any, **kwargs: Any) -> None:
-        if "_open" in vars(self):  # called by a subclass's
+        if "_open" in vars(self):  # called by another
             init(self, *args, **kwargs)
             return
         vars(self)["_open"] = True
@@ -73,11 +73,14 @@ class Guarded:
         What to do instead of setting an attribute that cannot be set, by its name.
     settable : tuple of str
         What may be set besides the constructor's arguments and properties with a setter.
+    constructors : tuple of str
+        Methods that set what they like.
     """
 
     own: ClassVar[bool] = True
     remedies: ClassVar[dict[str, str]] = {}
     settable: ClassVar[tuple[str, ...]] = ()
+    constructors: ClassVar[tuple[str, ...]] = ("__init__",)
     _passed: ClassVar[set[str]] = set()  # names that need no second look, for a fit sets some
 
     def __init_subclass__(cls, guarded: bool = True, **kwargs: Any) -> None:
@@ -85,8 +88,10 @@ class Guarded:
         cls._passed = set()
         if not guarded:  # of what every fit makes
             type.__setattr__(cls, "__setattr__", object.__setattr__)
-        elif "__init__" in vars(cls):
-            cls.__init__ = opening(cls.__init__)  # type: ignore[method-assign]
+            return
+        for name in cls.constructors:
+            if name in vars(cls):
+                setattr(cls, name, opening(vars(cls)[name]))
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in self._passed and name[:1] != "_" and "_open" not in self.__dict__:

@@ -378,7 +378,7 @@ def logged(value: Any, epochs: int = 2, name: Any = "extra") -> nn.Model:
 
 
 def equal(a: Any, b: Any) -> bool:
-    """The same types and values, bit for bit, where NumPy's numbers may have become Python's, and an enum's ints."""
+    """The same values, bit for bit; types too, but that NumPy's numbers may have become Python's, and an enum's ints."""
     if isinstance(a, list):
         return type(b) is list and len(a) == len(b) and all(map(equal, a, b))
     if isinstance(a, dict):
@@ -387,7 +387,7 @@ def equal(a: Any, b: Any) -> bool:
         return type(b) is np.ndarray and (a.dtype, a.shape) == (b.dtype, b.shape) and a.tobytes() == b.tobytes()
     kind = next(k for k in (bool, np.bool_, float, int, np.integer, np.floating, str, type(None)) if isinstance(a, k))
     plain: Any = {np.bool_: bool, np.integer: int, np.floating: float, type(None): repr}.get(kind, kind)
-    return isinstance(b, kind if plain is repr else plain) and repr(plain(a)) == repr(plain(b))
+    return isinstance(b, kind if plain is repr else (kind, plain)) and repr(plain(a)) == repr(plain(b))
 
 
 @pytest.mark.parametrize("case", KEPT)

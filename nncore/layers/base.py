@@ -48,6 +48,7 @@ class Layer(Travelling, Configurable):
 
     own = True
     _transient = ("_model", "_output")
+    constructors = ("__init__", "build")
     takes_many = False  # whether it is called on a list of symbols
     remedies: ClassVar[dict[str, str]] = {"weights": "Call set_weights."}
 
