@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent
+OPTIONAL = {"torch": ["torch"], "frames": ["pandas", "sklearn"]}  # marks of tests, and what these import
 
 # `python -m pytest` puts the current directory first on sys.path, where a checkout would shadow the installed package.
 if sys.path[0] in ("", str(TESTS.parent)):
@@ -29,11 +30,13 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs PyTorch where it is not installed."""
-    if importlib.util.find_spec("torch") is None:
+    """Skip what needs packages that are not installed."""
+    for mark, packages in OPTIONAL.items():
+        if all(map(importlib.util.find_spec, packages)):
+            continue
         for item in items:
-            if item.get_closest_marker("torch"):
-                item.add_marker(pytest.mark.skip(reason="PyTorch is not installed"))
+            if item.get_closest_marker(mark):
+                item.add_marker(pytest.mark.skip(reason=f"needs {' and '.join(packages)}"))
 
 
 @pytest.fixture(params=[(isa, p) for isa in nncore.available_isas() for p in ("high", "medium")], ids="-".join)
