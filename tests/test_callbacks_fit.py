@@ -378,7 +378,7 @@ def logged(value: Any, epochs: int = 2, name: Any = "extra") -> nn.Model:
 
 
 def equal(a: Any, b: Any) -> bool:
-    """The same values, bit for bit; types too, but that NumPy's numbers may have become Python's, and an enum's ints."""
+    """The same values, bit for bit; types too, but NumPy's numbers may have become Python's, and an enum's ints."""
     if isinstance(a, list):
         return type(b) is list and len(a) == len(b) and all(map(equal, a, b))
     if isinstance(a, dict):
