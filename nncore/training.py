@@ -157,7 +157,7 @@ class Fit:
             if self.stepped:
                 self.callbacks.on_train_batch_begin(self.batch)
             self.advance(1 if self.stepped else min(self.steps - self.batch, self.batches_per_pass))
-        if not self.stepper.sums.any():  # stopped before the first step: there is nothing to record
+        if not self.stepper.sums[0, 1]:  # stopped before the first step: there is nothing to record
             return {}
         logs = self.stepper.logs()
         if self.validation and (epoch + 1) % self.plan.validation_freq == 0:
