@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +29,9 @@ def capture(model: Model, attributes: dict[str, Any]) -> dict[str, Any]:
         state["counters"] = model.counters.copy()
         state["slots"] = {name: slot.copy() for name, slot in model.slots.items()}
         if model.fit_state is not None and model.history is not None:  # it goes on, and so does its history
-            state["history"] = history = copy.copy(model.history)
-            history.epoch, history.history = copy.deepcopy((history.epoch, history.history))
+            lists = {name: list(values) for name, values in model.history.history.items()}
+            state["history"] = history = object.__new__(type(model.history))
+            vars(history).update(vars(model.history), epoch=list(model.history.epoch), history=lists)
     return state
 
 

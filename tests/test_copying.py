@@ -193,6 +193,22 @@ def test_a_state_is_what_it_was_when_asked_for() -> None:
     assert same(copy.deepcopy(model), model)
 
 
+def test_a_state_of_a_fit_that_goes_on_has_the_history_so_far() -> None:
+    """Whatever a callback put into the logs: to ask for the state copies the lists, not what is in them."""
+    model = nn.Model([nn.Input(4), nn.Dense(1)], seed=0)
+    model.compile("adam", "mse")
+    states: list[Any] = []
+    hooks: dict[str, Any] = {
+        "on_epoch_begin": lambda epoch, logs: states.append(model.__getstate__()),
+        "on_epoch_end": lambda epoch, logs: logs.update(lock=threading.Lock()),
+    }
+    model.fit(X, Y, epochs=3, verbose=0, callbacks=[nn.callbacks.LambdaCallback(**hooks)])
+    for n, state in enumerate(states):
+        assert state["history"].epoch == list(range(n)) and state["rule"][-1] == 2 * n
+        assert [len(values) for values in state["history"].history.values()] == ([n, n] if n else [])
+        assert state["history"].history.get("lock") == (model.history.history["lock"][:n] or None)
+
+
 def test_a_pickle_of_another_version() -> None:
     state = nn.Model([nn.Input(4), nn.Dense(1)]).__getstate__() | {"nncore": "0.0.0"}
     with pytest.raises(ValueError, match=r"pickle: expected a model of nncore .*, got one of 0\.0\.0\. .*load_model"):
