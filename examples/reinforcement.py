@@ -50,6 +50,7 @@ layers = [nn.Input(4), nn.Dense(64, activation="relu"), nn.Dense(64, activation=
 model = nn.Model(layers, seed=0)
 model.compile("adam", "huber")
 target = nn.clone_model(model)
+target.set_weights(model.get_weights())
 for number in range(1, 301):
     episode(max(0.05, 1 - number / 50), learning=True)
     if number % 10 == 0:
