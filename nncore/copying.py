@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import copy
 import pickle
-import sys
+from types import FunctionType
 from typing import Any, ClassVar
 
 import numpy as np
 
 from nncore.state import State
-
-#: Modules with a pickler that takes more than Python's own, and its name there; asked only if the process has them.
-PICKLERS = {"cloudpickle": "CloudPickler", "joblib.externals.cloudpickle": "CloudPickler", "dill": "Pickler"}
 
 
 class Stuck(TypeError):
@@ -70,21 +67,23 @@ class Sink:
         return len(data)
 
 
-def known(value: Any) -> str | None:
-    """For a pickler that only tries: what is surely picklable, or tries for itself when its turn comes."""
-    sure = isinstance(value, (Travelling, State)) or (isinstance(value, np.ndarray) and not value.dtype.hasobject)
-    return "known" if sure else None
+class Trial(pickle.Pickler):
+    """Tries all but what is surely picklable, tries for itself when its turn comes, or depends on the pickler at work.
+
+    That of cloudpickle, which joblib sends to other processes, takes functions without a name; Python's own says which
+    it cannot take.
+    """
+
+    def persistent_id(self, value: Any) -> str | None:
+        """What stands for such a value; None for others."""
+        known = isinstance(value, (Travelling, State, FunctionType, type))
+        return "known" if known or (isinstance(value, np.ndarray) and not value.dtype.hasobject) else None
 
 
 def unpicklable(value: Any) -> Exception | None:
-    """Why no pickler at hand can pickle `value`; None where one can."""
-    found: Exception | None = None
-    makers = [pickle.Pickler, *(getattr(sys.modules[m], name) for m, name in PICKLERS.items() if m in sys.modules)]
-    for maker in makers:
-        pickler = type("Trial", (maker,), {"persistent_id": staticmethod(known)})(Sink())
-        try:
-            pickler.dump(value)
-            return None
-        except Exception as error:
-            found = found or error
-    return found
+    """Why `value` cannot be pickled; None where it can."""
+    try:
+        Trial(Sink()).dump(value)
+    except Exception as error:
+        return error
+    return None

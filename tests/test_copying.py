@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
+import io
 import pickle
-import sys
 import threading
 import types
 from typing import Any
@@ -134,22 +134,17 @@ def test_what_cannot_travel_is_named(way: Any, kind: str) -> None:
     assert way(model).scaler == 3
 
 
-def test_what_python_s_pickler_refuses_and_a_better_one_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Functions without a name, as cloudpickle takes them (which multiprocessing by joblib uses)."""
+def test_functions_are_the_affair_of_the_pickler_at_work() -> None:
+    """Those without a name are refused by Python's, and taken by cloudpickle's, which joblib uses."""
     model = nn.Model([nn.Input(4), nn.Dense(1)], seed=0)
     model.scale = lambda x: 2 * x
     assert copy.deepcopy(model).scale(3) == 6
-    with pytest.raises(TypeError, match="^scale: expected an attribute of Model that can be pickled, got function"):
+    with pytest.raises((AttributeError, pickle.PicklingError), match="lambda"):
         pickle.dumps(model)
 
     class Better(pickle.Pickler):
         def reducer_override(self, obj: Any) -> Any:
             return (eval, ("lambda x: 2 * x",)) if getattr(obj, "__name__", "") == "<lambda>" else NotImplemented
-
-    stand_in = types.ModuleType("cloudpickle")
-    stand_in.CloudPickler = Better
-    monkeypatch.setitem(sys.modules, "cloudpickle", stand_in)
-    import io
 
     file = io.BytesIO()
     Better(file).dump(model)
