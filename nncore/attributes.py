@@ -6,17 +6,18 @@ import difflib
 import functools
 import inspect
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
+from nncore.arguments import an
 from nncore.habits import HABITS
 
 CLOSE = 0.82  # likeness of two names, as difflib has it, from which one is taken for a slip of the other
 NUMBERED = "_0123456789"  # at the end they make another name on purpose: layer_1
 NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
-
 _found: weakref.WeakKeyDictionary[type, dict[str, inspect.Parameter]] = weakref.WeakKeyDictionary()
+_settings: weakref.WeakKeyDictionary[type, frozenset[str]] = weakref.WeakKeyDictionary()
 
 
 def arguments(cls: type) -> dict[str, inspect.Parameter]:
@@ -39,6 +40,31 @@ def inspected(cls: type) -> dict[str, inspect.Parameter]:
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             break
     return found
+
+
+def settings(cls: type) -> frozenset[str]:
+    """The arguments of a class's constructor and of those of its bases, which it may call with values of its own."""
+    if cls not in _settings:
+        _settings[cls] = frozenset(name for base in cls.__mro__ for name in arguments(base))
+    return _settings[cls]
+
+
+def ours(cls: type) -> bool:
+    """Whether it is a class of this package."""
+    return cls.__module__.partition(".")[0] == "nncore"
+
+
+def as_made(thing: Any, name: str, value: Any, makers: Iterable[type]) -> Any:
+    """`value` as the constructor of the first of the classes that takes the argument `name` checks and keeps it.
+
+    The other arguments are what `thing` has; `value` itself, where it lacks one, or no class takes the argument.
+    """
+    maker = next((cls for cls in makers if name in arguments(cls)), None)
+    known = arguments(maker) if maker else {}
+    given = {n: getattr(thing, n) for n in known if hasattr(thing, n)}
+    if maker is None or any(p.default is p.empty and n not in given for n, p in known.items()):
+        return value
+    return getattr(maker(**given | {name: value}), name)
 
 
 def opening(init: Callable[..., None]) -> Callable[..., None]:
@@ -107,18 +133,24 @@ class Guarded:
         cls, known = type(self), getattr(type(self), name, None)
         if isinstance(known, property) and known.fset is None:
             remedy = self.remedies.get(name, "It follows from what the object is made of.")
-            raise AttributeError(f"{name}: cannot be set on a {cls.__name__}. {remedy}")
+            raise AttributeError(f"{name}: cannot be set on {an(cls.__name__)}. {remedy}")
         if name in self.remedies and name in self.__dict__:
             raise AttributeError(f"{name}: fixed when the {self._kind()} is made. {self.remedies[name]}")
-        if name in arguments(cls) and not hasattr(self, name) and cls.__module__.partition(".")[0] == "nncore":
+        if name in self.__dict__ and name in settings(cls):
+            return self._changed(name, value)
+        if name in arguments(cls) and not hasattr(self, name) and ours(cls):
             raise AttributeError(
                 f"{name}: fixed when the {self._kind()} is made, which keeps it otherwise; make another"
             )
         if name not in self.__dict__ and (not hasattr(cls, name) or not (self.own or isinstance(known, property))):
             self._refuse_slip(name)
-        special = isinstance(known, property) or name in self.remedies or name in arguments(cls)
+        special = isinstance(known, property) or name in self.remedies or name in settings(cls)
         if not special and cls._checked is Guarded._checked:
             self._passed.add(name)
+        return value
+
+    def _changed(self, name: str, value: Any) -> Any:
+        """What the constructor's argument `name` becomes where a user sets `value`."""
         return value
 
     def _refuse_slip(self, name: str) -> None:

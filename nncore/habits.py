@@ -54,6 +54,9 @@ HABITS = {
     "Dropout.seed": Habit("Every random choice derives from the model's: Model(…, seed=…)."),
     "data_format": Habit("Axes keep their order.", ("channels_last",)),
     "trainable": Habit("It learns nothing.", types=(bool,)),
+    "LeakyReLU.alpha": Habit("It is called negative_slope."),
+    "ReLU.max_value": Habit("It has no upper limit."),
+    "ReLU.threshold": Habit("It begins at 0.", (0, 0.0)),
     # optimizers, losses, metrics
     "decay": Habit("Set optimizer.learning_rate in a callback, such as on_epoch_begin.", (0, 0.0)),
     "amsgrad": Habit("Adam is that of its first paper.", (False,)),

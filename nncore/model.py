@@ -20,6 +20,9 @@ from nncore.running import Predictor, Stepper, Steppers
 from nncore.state import Array
 from nncore.structure import Structure
 
+#: What subclasses of Keras's models override, in vain here.
+UNUSED = ("call", "train_step", "test_step", "predict_step")
+
 
 class Model(Structure):
     """A neural network: layers of neurons joined by weighted connections.
@@ -64,6 +67,11 @@ class Model(Structure):
         n_threads: int | None = None,
         dtype: Any = "float32",
     ) -> None:
+        if unused := [name for name in UNUSED if hasattr(self, name)]:
+            raise TypeError(
+                f"{type(self).__name__}: expected a model without {unused[0]}, which nothing calls: steps are native "
+                "code. Layers, or inputs and outputs, go to super().__init__(…); callbacks see each step"
+            )
         self.n_threads = n_threads
         self.counters = np.zeros(2, np.int64)  # training steps, passes over data
         self.objective = None
@@ -156,13 +164,13 @@ class Model(Structure):
         packed, trained = state.packed, [p.trainable for p in state.parameters]
         for layer in graph.layers:
             for p in layer.parameters:
-                p.trainable = layer.trainable
+                p.train(layer.trainable)
         try:
             self._pack(graph, goal)
         except BaseException:
             state.packed = packed
             for p, trainable in zip(state.parameters, trained, strict=True):
-                p.trainable = trainable
+                p.train(trainable)
             raise
         self._steppers = None
         self._predictor = None  # its products may have another precision

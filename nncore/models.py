@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nncore import checkpoint, runtime
+from nncore.arguments import explained
 from nncore.layers.base import Layer
 from nncore.model import Model, Sequential, load_model
 
 __all__ = ["Model", "Sequential", "clone_model", "load_model", "model_from_json", "save_model"]
 
 
+@explained
 def clone_model(model: Model, clone_function: Callable[[Layer], Layer] | None = None) -> Model:
     """Make a model of the same architecture, of new layers with new weights; it is not compiled.
 
@@ -47,6 +49,7 @@ def clone_model(model: Model, clone_function: Callable[[Layer], Layer] | None = 
     return clone
 
 
+@explained
 def model_from_json(json_string: str, custom_objects: Mapping[str, type[Layer]] | None = None) -> Model:
     """Make the model that `Model.to_json` described, with new weights.
 
@@ -69,6 +72,7 @@ def model_from_json(json_string: str, custom_objects: Mapping[str, type[Layer]] 
     return Model.from_config(about, custom_objects)
 
 
-def save_model(model: Model, filepath: Any) -> None:
-    """Call ``model.save(filepath)``."""
-    model.save(filepath)
+@explained
+def save_model(model: Model, filepath: Any, overwrite: bool = True) -> None:
+    """Call ``model.save(filepath, overwrite)``."""
+    model.save(filepath, overwrite)

@@ -33,6 +33,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from nncore.arguments import check_flag, check_number, is_number, is_whole
+from nncore.habits import HABITS
 from nncore.registry import Configurable, Registry
 from nncore.registry import serialize as serialize
 
@@ -96,6 +97,7 @@ class Optimizer(Configurable):
     clipvalue: float | None
     global_clipnorm: float | None
     remedies: ClassVar[dict[str, str]] = {
+        "lr": HABITS["lr"].remedy,
         "rule": "Its elements may change: the engine reads them where they are.",
         "excluded_from_weight_decay": "Call exclude_from_weight_decay.",
     }
@@ -138,6 +140,11 @@ class Optimizer(Configurable):
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
         self.rule[_LEARNING_RATE] = _number("learning_rate", value)
+
+    @property
+    def lr(self) -> float:
+        """An AttributeError that says the name."""
+        raise AttributeError(f"lr: expected an attribute of {type(self).__name__}. {HABITS['lr'].remedy}")
 
     @property
     def iterations(self) -> int:

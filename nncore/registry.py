@@ -71,13 +71,7 @@ class Configurable(Guarded):
     def _kind(self) -> str:
         return self.registry.kind if hasattr(self, "registry") else super()._kind()
 
-    def _checked(self, name: str, value: Any) -> Any:
-        if name in self.__dict__ and name in arguments(type(self)):
-            return self._changed(name, value)
-        return super()._checked(name, value)
-
     def _changed(self, name: str, value: Any) -> Any:
-        """What argument `name` becomes where a user sets `value`."""
         raise AttributeError(f"{name}: fixed when the {self._kind()} is made, cannot become {value!r}; make another")
 
 

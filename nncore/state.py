@@ -10,14 +10,14 @@ import math
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from nncore._kernels.gate import Gate
 from nncore._kernels.table import PACK_ROWS
+from nncore.attributes import Guarded
 from nncore.conversion import as_array
 from nncore.locks import Turn
 
@@ -41,8 +41,7 @@ CHUNK = np.dtype(
 )
 
 
-@dataclass(eq=False)
-class Parameter:
+class Parameter(Guarded):
     """One array that a layer learns: ``layer.kernel``.
 
     ``np.asarray(parameter)`` and `numpy` give its values at that moment; `assign` changes them.
@@ -59,14 +58,30 @@ class Parameter:
         First element in the flat buffer.
     """
 
-    path: str
-    shape: Shape
-    initializer: Initializer
-    regularizer: Regularizer | None = None
-    trainable: bool = True
-    offset: int = -1
-    _values: Array | None = field(default=None, repr=False)  # its part of the flat buffer, in its shape
-    _state: weakref.ref[State] | None = field(default=None, repr=False)  # weak: the state holds the parameters
+    own = False
+    remedies: ClassVar[dict[str, str]] = {
+        "trainable": "Set that of its layer, and call compile.",
+        "regularizer": "Set kernel_regularizer or bias_regularizer of its layer.",
+        "value": "Call assign.",
+    } | dict.fromkeys(("path", "shape", "initializer", "offset"), "It follows from its layer.")
+
+    def __init__(
+        self,
+        path: str,
+        shape: Shape,
+        initializer: Initializer,
+        regularizer: Regularizer | None = None,
+        trainable: bool = True,
+    ) -> None:
+        self.path, self.shape, self.initializer, self.regularizer = path, shape, initializer, regularizer
+        self.trainable = trainable
+        self.offset = -1
+        self._values: Array | None = None  # its part of the flat buffer, in its shape
+        self._state: weakref.ref[State] | None = None  # weak: the state holds the parameters
+
+    def train(self, trainable: bool) -> None:
+        """Let `trainable` be so from the next program on."""
+        vars(self)["trainable"] = trainable
 
     def bind(self, state: State) -> None:
         """Be a part of `state`."""
@@ -179,7 +194,7 @@ class State:
         step = ALIGNMENT // self.dtype.itemsize
         self.size = 0
         for p in parameters:
-            p.offset = self.size
+            vars(p)["offset"] = self.size
             self.size += -(-p.size // step) * step
             if self.size * self.dtype.itemsize >= 2**62:
                 raise ValueError(f"{p.path}: expected a shape that fits into memory, got {p.shape}")

@@ -107,7 +107,7 @@ class Structure(Travelling, Inspected):
                 for p in layer.parameters:
                     if (old := known.get(p.name)) is None or old.shape != p.shape:
                         continue
-                    p.trainable = old.trainable  # what is in force, until the next compile
+                    p.train(old.trainable)  # what is in force, until the next compile
                     for name, flat in self._arrays().items():
                         if name in arrays:
                             state.view(p, flat)[...] = state.view(old, arrays[name])

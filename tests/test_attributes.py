@@ -13,6 +13,7 @@ import pytest
 
 import nncore as nn
 from nncore.attributes import arguments
+from nncore.callbacks import EarlyStopping, ModelCheckpoint
 
 RNG = np.random.default_rng(3)
 X, Y = RNG.normal(size=(40, 4)), RNG.normal(size=(40, 1))
@@ -53,7 +54,6 @@ def kinds() -> dict[str, Any]:
         ("layer", "trainble", "trainable"),
         ("free layer", "kernel_regulariser", "kernel_regularizer"),
         ("free layer", "Activation", "activation"),
-        ("optimizer", "lr", "learning_rate"),
         ("optimizer", "learningrate", "learning_rate"),
         ("optimizer", "beta1", "beta_1"),
         ("optimizer", "anything", "Known: beta_1"),
@@ -77,6 +77,112 @@ def test_slips_are_refused(kind: str, slip: str, meant: str) -> None:
     with pytest.raises(AttributeError, match=rf"^{slip}: expected an attribute of .*{meant}"):
         setattr(thing, slip, 0.5)
     assert vars(thing) == before
+
+
+def test_lr_is_neither_read_nor_set() -> None:
+    optimizer = nn.SGD(0.5)
+    with pytest.raises(AttributeError, match="^lr: cannot be set on an? SGD.*learning_rate"):
+        optimizer.lr = 0.25
+    with pytest.raises(AttributeError, match="^lr: expected an attribute of SGD.*learning_rate"):
+        optimizer.lr *= 0.5
+    assert optimizer.learning_rate == 0.5 and not hasattr(optimizer, "lr")
+
+
+def test_a_callback_of_ones_own_may_have_a_mode() -> None:
+    callback = nn.Callback()
+    callback.mode = "max"
+    assert callback.mode == "max"
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "value", "words"),
+    [
+        (lambda: EarlyStopping(), "mode", "MIN", "mode: expected 'auto', 'min' or 'max', got 'MIN'"),
+        (lambda: EarlyStopping(), "patience", "3", "patience: expected a whole number of at least 0, got '3'"),
+        (
+            lambda: EarlyStopping(),
+            "monitor",
+            "val_accuracy",
+            "monitor: fixed when the EarlyStopping is made. .*another",
+        ),
+        (
+            lambda: ModelCheckpoint("a"),
+            "save_best_only",
+            True,
+            "save_best_only: fixed when the ModelCheckpoint is made",
+        ),
+        (lambda: ModelCheckpoint("a"), "filepath", "a.h5", "filepath: expected a name for a safetensors file"),
+        (lambda: nn.callbacks.BackupAndRestore("a"), "save_freq", 0, "save_freq: expected 'epoch' or a positive"),
+        (lambda: nn.callbacks.CSVLogger("a"), "append", "no", "append: expected True or False, got 'no'"),
+        (lambda: nn.callbacks.LambdaCallback(on_epoch_end=print), "on_epoch_end", 3, "on_epoch_end: expected a funct"),
+    ],
+)
+def test_what_is_set_on_a_callback_is_checked_as_by_its_constructor(
+    make: Any, name: str, value: Any, words: str
+) -> None:
+    callback = make()
+    before = dict(vars(callback))
+    with pytest.raises((AttributeError, TypeError, ValueError), match=f"^{words}"):
+        setattr(callback, name, value)
+    assert vars(callback) == before
+
+
+@pytest.mark.parametrize("built", [False, True])
+def test_what_a_constructor_settles_for_its_base_is_fixed(built: bool) -> None:
+    """A file holds the arguments of the class alone: another activation would be saved as tanh."""
+
+    class Block(nn.Dense):
+        def __init__(self, units: int, name: str | None = None) -> None:
+            super().__init__(units, activation="tanh", name=name)
+
+    block = Block(3)
+    model = net(block, nn.Dense(1)) if built else None
+    with pytest.raises(AttributeError, match="^activation: fixed by the constructor of Block, which does not take it"):
+        block.activation = "relu"
+    block.units = 2
+    assert block.activation == nn.activations.get("tanh") and (model is None or block.kernel.shape == (4, 2))
+
+
+def test_arguments_of_a_callback_change() -> None:
+    class Impatient(EarlyStopping):
+        made = 0
+
+        def __init__(self) -> None:
+            super().__init__("loss", patience=5)
+            Impatient.made += 1
+
+    model, stop = net(), Impatient()
+    stop.patience, stop.mode, stop.min_delta, stop.start_from_epoch = 1, "max", -0.25, np.int64(2)
+    assert (stop.min_delta, stop.mode, Impatient.made) == (0.25, "max", 1) and type(stop.start_from_epoch) is int
+    model.fit(X, Y, epochs=9, verbose=0, callbacks=[stop])
+    assert (stop.best_epoch, stop.stopped_epoch) == (2, 3)  # the loss never grows by 0.25
+
+
+def test_a_hook_that_nothing_calls() -> None:
+    for slip, meant in [("on_epoch_ends", "on_epoch_end"), ("on_training_begin", "on_train_begin")]:
+        with pytest.raises(TypeError, match=f"^{slip}: expected the name of a hook.*{meant}"):
+            type("Mine", (nn.Callback,), {slip: print})
+    assert type("Mine", (nn.Callback,), {"on_improvement": print})().on_improvement is not None
+
+
+def test_parameters_follow_from_their_layer() -> None:
+    model = net()
+    kernel = model.layers[0].kernel
+    before = dict(vars(kernel))
+    for name, remedy in [
+        ("trainable", "Set that of its layer, and call compile"),
+        ("regularizer", "Set kernel_regularizer"),
+        ("value", "Call assign"),
+        ("shape", "It follows from its layer"),
+        ("trainble", "Did you mean 'trainable'"),
+    ]:
+        with pytest.raises(AttributeError, match=f"^{name}: .*{remedy}"):
+            setattr(kernel, name, False)
+    assert vars(kernel) == before
+    model.layers[0].trainable = False
+    assert kernel.trainable
+    model.compile("sgd", "mse")
+    assert not kernel.trainable
 
 
 @pytest.mark.parametrize("kind", ["layer", "free layer", "callback", "bare callback", "model"])

@@ -162,6 +162,27 @@ def test_a_layer_with_call_is_told_of_emit() -> None:
         Mine()
 
 
+@pytest.mark.parametrize("name", ["call", "train_step", "test_step", "predict_step"])
+def test_a_model_with_a_method_that_nothing_calls(name: str) -> None:
+    made = type("Mine", (nn.Sequential,), {name: lambda self, data: data})
+    with pytest.raises(TypeError, match=rf"^Mine: expected a model without {name}, which nothing calls: .*callbacks"):
+        made([nn.Dense(1)])
+
+
+def test_functions_take_the_habits_too() -> None:
+    i = nn.Input(3)
+    assert nn.layers.Softmax(axis=-1)(i).shape == nn.layers.ReLU(max_value=None, threshold=0.0)(i).shape == (3,)
+    assert nn.layers.LeakyReLU(0.1, dtype="float32").activation == activations.LeakyRelu(0.1)
+    for make, words in [
+        (lambda: nn.layers.LeakyReLU(alpha=0.1), "alpha: .* of LeakyReLU.* It is called negative_slope"),
+        (lambda: nn.layers.ReLU(max_value=6), "max_value: .* of ReLU.* no upper limit"),
+        (lambda: nn.layers.Softmax(axis=1), "axis: .* of Softmax.* along the last axis"),
+        (lambda: nn.models.clone_model(MODEL, input_tensor=i), "input_tensor: expected an argument of clone_model"),
+    ]:
+        with pytest.raises(TypeError, match=f"^{words}"):
+            make()
+
+
 def test_numbers_in_arrays() -> None:
     """As hyper-parameters: the numbers they hold, which no later change of the array changes."""
     rate = np.array(0.25)

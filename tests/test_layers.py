@@ -77,6 +77,7 @@ def test_dense_arguments() -> None:
         ),
         ({"units": 3, "bias_initializer": 3.5}, "bias_initializer: "),
         ({"units": 3, "kernel_regularizer": "l3"}, "kernel_regularizer: expected a known regularizer.*l1"),
+        ({"units": 3, "use_bias": "False"}, "use_bias: expected True or False, got 'False'"),
         ({"units": 3, "bias_regularizer": object()}, "bias_regularizer: "),
     ]:
         with pytest.raises((ValueError, TypeError), match=words):

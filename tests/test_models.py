@@ -223,3 +223,12 @@ def test_a_program_for_keras(tmp_path: pathlib.Path, capsys: Any) -> None:
     names = {"x": X, "labels": LABELS, "path": str(tmp_path / "best.safetensors")}
     exec(PROGRAM.format(module="nncore"), names)
     assert "Total: 131 parameters" in capsys.readouterr().out
+
+
+def test_save_model_asks_before_it_overwrites(tmp_path: pathlib.Path) -> None:
+    model = nn.Sequential([nn.Input(2), nn.Dense(1)])
+    path = tmp_path / "m"
+    nn.saving.save_model(model, path, include_optimizer=True)
+    nn.saving.save_model(model, path, overwrite=True)
+    with pytest.raises(FileExistsError, match="overwrite=False"):
+        nn.saving.save_model(model, path, overwrite=False)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Literal
 
 from nncore import files
-from nncore.attributes import Guarded, arguments
+from nncore.attributes import CLOSE, Guarded, arguments, as_made, ours
 
 Phase = Literal["train", "test", "predict"]
 
@@ -48,6 +49,21 @@ class Callback(Guarded):
     def model(self, model: Any) -> None:
         # Weak, for a model holds its history: both would wait for the garbage collector, arrays and all.
         self._reference = None if model is None else weakref.ref(model)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in vars(cls):
+            strange = name.startswith("on_") and name not in cls.settable
+            if strange and (near := difflib.get_close_matches(name, cls.settable, n=1, cutoff=CLOSE)):
+                raise TypeError(f"{name}: expected the name of a hook, which is called. Did you mean {near[0]!r}?")
+
+    def _changed(self, name: str, value: Any) -> Any:
+        # A user's constructor may do more than to check.
+        return as_made(self, name, value, filter(ours, type(self).__mro__))
+
+    def _refuse_slip(self, name: str) -> None:
+        if name != "mode":  # an attribute of many callbacks, and no slip of model
+            super()._refuse_slip(name)
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies and pickles, which get their model from the next run."""
@@ -206,9 +222,8 @@ class LambdaCallback(Callback):
             "on_train_batch_end": on_train_batch_end,
         }
         for name, function in given.items():
-            if not name.startswith("on_") or not hasattr(Callback, name):
-                hooks = ", ".join(hook for hook in vars(Callback) if hook.startswith("on_"))
-                raise TypeError(f"{name}: expected the name of a hook; the hooks are {hooks}")
+            if name not in Callback.settable:
+                raise TypeError(f"{name}: expected the name of a hook; the hooks are {', '.join(Callback.settable)}")
             if function is not None:
                 if not callable(function):
                     raise TypeError(f"{name}: expected a function, got {function!r}")

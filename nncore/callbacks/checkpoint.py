@@ -96,6 +96,7 @@ class ModelCheckpoint(Periodic, MonitorCallback):
     """
 
     remembered = (*Periodic.remembered, "best", "warned")
+    remedies = MonitorCallback.remedies | {"save_best_only": MonitorCallback.remedies["monitor"]}
 
     @explained
     def __init__(

@@ -6,7 +6,7 @@ import difflib
 import math
 import re
 import warnings
-from typing import Any
+from typing import Any, ClassVar
 
 from nncore.arguments import check_number
 from nncore.callbacks.base import Callback
@@ -46,6 +46,8 @@ class MonitorCallback(Callback):
         `mode` is unknown, or "auto" and the name does not tell (Keras takes an unknown mode for "auto"); or another
         argument is wrong.
     """
+
+    remedies: ClassVar[dict[str, str]] = {"monitor": "What is better was settled with it; make another."}
 
     def __init__(self, monitor: str = "val_loss", mode: str = "auto", min_delta: float = 0, verbose: int = 0) -> None:
         if not isinstance(monitor, str) or not monitor:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nncore.arguments import check_flag
-from nncore.attributes import arguments
+from nncore.attributes import arguments, as_made
 from nncore.copying import Travelling
 from nncore.graph import Shape, Symbol
 from nncore.initializers import Initializer
@@ -137,8 +137,12 @@ class Layer(Travelling, Configurable):
         return super()._checked(name, value)
 
     def _changed(self, name: str, value: Any) -> Any:
-        if all(hasattr(self, argument) for argument in arguments(type(self))):  # else its class has ways of its own
-            value = getattr(type(self).from_config(self.get_config() | {name: value}), name)
+        if name not in self.config_names():
+            raise AttributeError(
+                f"{name}: fixed by the constructor of {type(self).__name__}, which does not take it, so that no file "
+                "could hold another; let it take it"
+            )
+        value = as_made(self, name, value, [type(self)])
         if self.input_shapes is None or to_json(value) == to_json(getattr(self, name)):
             return value
         if isinstance(value, Initializer):

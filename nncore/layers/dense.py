@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nncore import activations, initializers, regularizers
-from nncore.arguments import check_whole
+from nncore.arguments import check_flag, check_whole
 from nncore.graph import Shape
 from nncore.layers.base import LAYERS, Layer
 
@@ -57,7 +57,7 @@ class Dense(Layer):
         super().__init__(name, trainable)
         self.units = check_whole(units, "units", "a positive whole number of neurons", 1)
         self.activation = activations.get(activation, "activation")
-        self.use_bias = bool(use_bias)
+        self.use_bias = check_flag(use_bias, "use_bias")
         self.kernel_initializer = initializers.get(kernel_initializer, "kernel_initializer")
         self.bias_initializer = initializers.get(bias_initializer, "bias_initializer")
         self.kernel_regularizer = regularizers.get(kernel_regularizer, "kernel_regularizer")
