@@ -144,8 +144,8 @@ class Guarded:
             )
         if name not in self.__dict__ and (not hasattr(cls, name) or not (self.own or isinstance(known, property))):
             self._refuse_slip(name)
-        special = isinstance(known, property) or name in self.remedies or name in settings(cls)
-        if not special and cls._checked is Guarded._checked:
+        free = isinstance(known, property) or not (name in self.remedies or name in settings(cls))
+        if free and cls._checked is Guarded._checked:
             self._passed.add(name)
         return value
 

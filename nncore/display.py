@@ -6,6 +6,7 @@ import html
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from nncore.output import word
 from nncore.registry import snake_case
 from nncore.summary import rows_of
 
@@ -66,8 +67,8 @@ def history_table(history: Any) -> str:
 
 
 def short(value: Any) -> str:
-    """A number to four digits, anything else as it is."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    """A number to four digits, anything else on one line."""
+    return f"{value:.4g}" if isinstance(value, float) else word(value)
 
 
 def table(title: str, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

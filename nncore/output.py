@@ -48,6 +48,14 @@ def _write_plainly(stream: Any, text: str) -> None:
         stream.write(plain.encode("ascii", "replace").decode("ascii"))
 
 
+def word(value: Any) -> str:
+    """On one line what `value`, which may be anything, says of itself, or of what class it is."""
+    try:
+        return " ".join(str(value).split())
+    except Exception:  # an int of more digits than Python prints, an object of the user's
+        return f"<{type(value).__name__}>"
+
+
 def is_terminal(stream: Any) -> bool:
     """Whether the stream is a terminal; False where it cannot say."""
     try:

@@ -63,19 +63,11 @@ def _number(value: Any) -> str:
     """`0.1234`, or `1.2345e-05` for what would round to nothing; as in Keras."""
     try:
         if isinstance(value, int) or np.ndim(value):
-            return _word(value)
+            return output.word(value)
         x = float(value)
     except Exception:  # a word, or whatever else a callback put into the logs
-        return _word(value)
+        return output.word(value)
     return f"{x:.4f}" if x == 0 or abs(x) > 1e-3 or not math.isfinite(x) else f"{x:.4e}"
-
-
-def _word(value: Any) -> str:
-    """On one line what `value` says of itself, or of what class it is."""
-    try:
-        return " ".join(str(value).split())
-    except Exception:  # an int of more digits than Python prints, an object of the user's
-        return f"<{type(value).__name__}>"
 
 
 def _seconds(t: float) -> str:

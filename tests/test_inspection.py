@@ -223,6 +223,17 @@ def test_history() -> None:
     assert Cells(nn.callbacks.History()._repr_html_()).rows == [["epoch"]]
 
 
+def test_a_history_of_whatever_callbacks_logged() -> None:
+    class Mute:
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    history = nn.callbacks.History()
+    history.on_epoch_end(0, {"cm": np.eye(2), "big": 10**5000, "mute": Mute()})
+    assert repr(history) == "<History of 1 epoch: cm=[[1. 0.] [0. 1.]], big=<int>, mute=<Mute>>"
+    assert Cells(history._repr_html_()).rows[1] == ["0", "[[1. 0.] [0. 1.]]", "<int>", "<Mute>"]
+
+
 def test_tables() -> None:
     rows = Cells(net()._repr_html_()).rows
     assert rows == [
