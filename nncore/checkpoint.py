@@ -78,7 +78,8 @@ def construct(about: Document, custom: Mapping[str, type[Layer]]) -> Model:
 
 def assemble(about: Document, layers: list[Layer]) -> Model:
     """A new model of the described architecture, of these layers."""
-    from nncore.model import Model, Sequential
+    from nncore.model import Model
+    from nncore.sequential import Sequential
 
     settings: dict[str, Any] = {"name": about["name"], "dtype": about["dtype"], "seed": int(about["seed"])}
     if about["stack"]:

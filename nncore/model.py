@@ -498,39 +498,6 @@ class Model(Structure):
         portable.restore(self, state)
 
 
-class Sequential(Model):
-    """A stack of layers; `Model([...])` under Keras's other name, with `add` and `pop`.
-
-    Both may be used on a built model: its other layers keep their weights, and it must be compiled again.
-    """
-
-    def __init__(self, layers: Any = None, **settings: Any) -> None:
-        super().__init__(layers, **settings)
-        if not self.is_stack:
-            raise TypeError("Sequential: expected a list of layers; for inputs and outputs use Model")
-
-    def add(self, layer: Any) -> None:
-        """Put a layer on top."""
-        before = list(self._stack)
-        self._append(layer, {id(other) for other in before})
-        stack, self._stack = self._stack, before
-        self._change(stack)
-
-    def pop(self) -> Layer:
-        """Take the topmost layer off, without its weights, and return it."""
-        if not self._stack:
-            raise ValueError("pop: expected a model with layers, got an empty one")
-        last = self._stack[-1]
-        self._change(self._stack[:-1])
-        return last
-
-    def _change(self, stack: list[Layer]) -> None:
-        self.turn.require("add, pop", within_fit=False)
-        if self.built:
-            self.objective = None
-        self._restack(stack)
-
-
 def _facts(samples: int, batch: int, verbose: Any, metrics: list[str]) -> dict[str, Any]:
     """`Callback.params` of an evaluation or prediction."""
     return {"steps": -(-samples // batch), "samples": samples, "verbose": verbose, "metrics": metrics}
@@ -540,33 +507,3 @@ def listed(logs: dict[str, float]) -> float | list[float]:
     """The loss alone, or the list of loss and metrics."""
     values = list(logs.values())
     return values[0] if len(values) == 1 else values
-
-
-@explained
-def load_model(path: Any, custom_objects: Any = None, compile: bool = True, verify: bool = True) -> Model:
-    """Read a model that `Model.save` wrote: architecture, weights, compilation, optimizer's state, counters.
-
-    Nothing in the file is executed; layers come from a fixed registry, and `custom_objects`.
-
-    Parameters
-    ----------
-    path : str, bytes or PathLike
-    custom_objects : dict of str to class, optional
-        Layers of your own, by the names under which they were saved.
-    compile : bool, default True
-        False leaves the model uncompiled, without the optimizer's state.
-    verify : bool, default True
-        Whether to compare the file's bytes with its checksum, at about 6 GB/s; False reads a damaged file as it is.
-
-    Raises
-    ------
-    FormatError
-        The file is truncated, damaged, of another version, or not ours.
-    FileNotFoundError
-        There is no such file.
-    """
-    compiled = check_flag(compile, "compile")
-    model = checkpoint.load(path, custom_objects, verify)
-    if not compiled:
-        model.objective, model.slots = None, {}
-    return model

@@ -1,4 +1,4 @@
-"""Models under Keras's module path, and what makes one from another."""
+"""Models under Keras's module path, and what makes one from another, from a file or a text."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nncore import checkpoint, runtime
-from nncore.arguments import explained
+from nncore.arguments import check_flag, explained
 from nncore.layers.base import Layer
-from nncore.model import Model, Sequential, load_model
+from nncore.model import Model
+from nncore.sequential import Sequential
 
 __all__ = ["Model", "Sequential", "clone_model", "load_model", "model_from_json", "save_model"]
 
@@ -70,6 +71,36 @@ def model_from_json(json_string: str, custom_objects: Mapping[str, type[Layer]] 
     except ValueError as error:
         raise ValueError(f"json_string: expected what Model.to_json returned, got no JSON ({error})") from error
     return Model.from_config(about, custom_objects)
+
+
+@explained
+def load_model(path: Any, custom_objects: Any = None, compile: bool = True, verify: bool = True) -> Model:
+    """Read a model that `Model.save` wrote: architecture, weights, compilation, optimizer's state, counters.
+
+    Nothing in the file is executed; layers come from a fixed registry, and `custom_objects`.
+
+    Parameters
+    ----------
+    path : str, bytes or PathLike
+    custom_objects : dict of str to class, optional
+        Layers of your own, by the names under which they were saved.
+    compile : bool, default True
+        False leaves the model uncompiled, without the optimizer's state.
+    verify : bool, default True
+        Whether to compare the file's bytes with its checksum, at about 6 GB/s; False reads a damaged file as it is.
+
+    Raises
+    ------
+    FormatError
+        The file is truncated, damaged, of another version, or not ours.
+    FileNotFoundError
+        There is no such file.
+    """
+    compiled = check_flag(compile, "compile")
+    model = checkpoint.load(path, custom_objects, verify)
+    if not compiled:
+        model.objective, model.slots = None, {}
+    return model
 
 
 @explained
