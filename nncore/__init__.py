@@ -7,6 +7,7 @@
 
 from nncore import (
     activations,
+    backend,
     callbacks,
     datasets,
     initializers,
@@ -82,6 +83,7 @@ __all__ = [
     "__version__",
     "activations",
     "available_isas",
+    "backend",
     "callbacks",
     "clone_model",
     "datasets",

@@ -235,7 +235,7 @@ class TruncatedNormal(Initializer):
 
 
 @immutable
-class VarianceScaling(Initializer):
+class FanScaling(Initializer):
     """Base of the initializers whose variance follows the fans: σ² = scale / fan.
 
     Uniform on ±√(3 σ²), or a normal distribution truncated at two standard deviations and widened such that the
@@ -273,7 +273,7 @@ class VarianceScaling(Initializer):
 
 @INITIALIZERS.register()
 @immutable
-class GlorotUniform(VarianceScaling):
+class GlorotUniform(FanScaling):
     """Uniform on ±√(6 / (fan_in + fan_out)): keeps variances through tanh and linear layers, both ways.
 
     PyTorch's Linear draws W and b on ±1/√fan_in instead; scikit-learn's MLP is this one (for its logistic
@@ -290,7 +290,7 @@ class GlorotUniform(VarianceScaling):
 
 @INITIALIZERS.register()
 @immutable
-class GlorotNormal(VarianceScaling):
+class GlorotNormal(FanScaling):
     """Truncated normal with σ² = 2 / (fan_in + fan_out).
 
     References
@@ -304,7 +304,7 @@ class GlorotNormal(VarianceScaling):
 
 @INITIALIZERS.register()
 @immutable
-class HeUniform(VarianceScaling):
+class HeUniform(FanScaling):
     """Uniform on ±√(6 / fan_in): keeps variances through layers with ReLU.
 
     References
@@ -317,7 +317,7 @@ class HeUniform(VarianceScaling):
 
 @INITIALIZERS.register()
 @immutable
-class HeNormal(VarianceScaling):
+class HeNormal(FanScaling):
     """Truncated normal with σ² = 2 / fan_in: keeps variances through layers with ReLU.
 
     References
@@ -331,7 +331,7 @@ class HeNormal(VarianceScaling):
 
 @INITIALIZERS.register()
 @immutable
-class LecunUniform(VarianceScaling):
+class LecunUniform(FanScaling):
     """Uniform on ±√(3 / fan_in).
 
     References
@@ -342,7 +342,7 @@ class LecunUniform(VarianceScaling):
 
 @INITIALIZERS.register()
 @immutable
-class LecunNormal(VarianceScaling):
+class LecunNormal(FanScaling):
     """Truncated normal with σ² = 1 / fan_in; the companion of SELU.
 
     References

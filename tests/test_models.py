@@ -116,7 +116,8 @@ def test_json() -> None:
         ("initializers", "random_normal random_uniform truncated_normal zeros get serialize deserialize"),
         ("regularizers", "L1 L1L2 L2 Regularizer l1 l2 l1_l2 get serialize deserialize"),
         ("callbacks", "BackupAndRestore CSVLogger Callback CallbackList EarlyStopping History LambdaCallback"),
-        ("callbacks", "ModelCheckpoint TerminateOnNaN"),
+        ("callbacks", "ModelCheckpoint ProgbarLogger TerminateOnNaN"),
+        ("backend", "clear_session"),
     ],
 )
 def test_names_of_keras(module: str, names: str) -> None:
@@ -133,6 +134,7 @@ def test_names_that_stand_for_nothing_here() -> None:
         with pytest.raises(AttributeError, match=rf"{module.__name__}\.nonsense: expected a known .*Known: "):
             repr(module.nonsense)
         assert not hasattr(module, "__wrapped__")
+    assert not hasattr(nn.initializers, "VarianceScaling")  # Keras's takes scale, mode and distribution
 
 
 def test_functions_are_identifiers() -> None:

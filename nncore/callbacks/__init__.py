@@ -10,6 +10,7 @@ from nncore.callbacks.backup import BackupAndRestore
 from nncore.callbacks.base import Callback, CallbackList, LambdaCallback
 from nncore.callbacks.checkpoint import ModelCheckpoint
 from nncore.callbacks.logs import CSVLogger, History, ProgressBar
+from nncore.callbacks.logs import ProgressBar as ProgbarLogger
 from nncore.callbacks.stopping import EarlyStopping, TerminateOnNaN
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "History",
     "LambdaCallback",
     "ModelCheckpoint",
+    "ProgbarLogger",
     "ProgressBar",
     "TerminateOnNaN",
 ]
