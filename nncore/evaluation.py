@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from nncore._kernels import engine
 from nncore.callbacks import CallbackList
 from nncore.data import Source
@@ -49,3 +51,8 @@ def predict(predictor: Predictor, x: Source, threads: int, callbacks: CallbackLi
             callbacks.on_predict_batch_end(batch, {"outputs": out[part]})
     callbacks.on_predict_end()
     return out
+
+
+def facts(samples: int, batch: int, verbose: Any, metrics: list[str]) -> dict[str, Any]:
+    """`Callback.params` of an evaluation or prediction."""
+    return {"steps": -(-samples // batch), "samples": samples, "verbose": verbose, "metrics": metrics}

@@ -6,25 +6,23 @@ from typing import Any
 
 import numpy as np
 
-from nncore import checkpoint, compiling, conversion, data, evaluation, packing, portable, runtime, training
+from nncore import checkpoint, compiling, conversion, data, evaluation, packing, portable, training
 from nncore._kernels import engine
-from nncore.arguments import check_count, check_flag, explained, without_habits
-from nncore.callbacks import CallbackList
-from nncore.callbacks.logs import display
+from nncore.arguments import check_count, check_flag, explained
 from nncore.compiling import Graph, Objective
 from nncore.files.foreign import new_file
 from nncore.graph import Symbol
 from nncore.layers.base import Layer
 from nncore.locks import Turn
-from nncore.running import Predictor, Stepper, Steppers
+from nncore.predicting import Predicting
+from nncore.running import Stepper, Steppers
 from nncore.state import Array
-from nncore.structure import Structure
 
 #: What subclasses of Keras's models override, in vain here.
 UNUSED = ("call", "train_step", "test_step", "predict_step")
 
 
-class Model(Structure):
+class Model(Predicting):
     """A neural network: layers of neurons joined by weighted connections.
 
     ``Model([layer, …])`` is a stack; ``Model(inputs, outputs)`` a graph of symbols from `Input` and called layers.
@@ -93,7 +91,7 @@ class Model(Structure):
 
     def _reset(self) -> None:
         """Forget compiled programs."""
-        self._predictor: Predictor | None = None
+        super()._reset()
         self._steppers: Steppers | None = None
 
     def _adopt(self, graph: Graph) -> None:
@@ -202,10 +200,6 @@ class Model(Structure):
     def fit_state(self) -> training.Fit | None:
         """The fit that runs, in whatever thread."""
         return self.turn.fit
-
-    def threads(self) -> int:
-        """Most threads to use."""
-        return self.n_threads or runtime.get_num_threads()
 
     def steppers(self) -> Steppers:
         """The programs of steps of this compilation."""
@@ -341,7 +335,7 @@ class Model(Structure):
             finally:
                 steppers.give(stepper)
 
-    # -- evaluation and prediction ---------------------------------------------------------------------------------
+    # -- evaluation ------------------------------------------------------------------------------------------------
 
     @explained
     def evaluate(
@@ -377,7 +371,7 @@ class Model(Structure):
         rows = evaluation.rows_at_once(listeners, batch, sources[0].rows)
         steppers, stepper = self.steppers(), self.stepper(False, sources, rows)
         try:
-            listeners.set_params(_facts(sources[0].rows, batch, verbose, compiling.names_of(stepper.program)))
+            listeners.set_params(evaluation.facts(sources[0].rows, batch, verbose, compiling.names_of(stepper.program)))
             with self.state.gate.reading():
                 logs = evaluation.evaluate(stepper, listeners, rows)
         finally:
@@ -385,73 +379,9 @@ class Model(Structure):
             listeners.on_close()
         return logs if return_dict else listed(logs)
 
-    def _listeners(self, callbacks: Any, verbose: Any) -> CallbackList:
-        """Callbacks of an evaluation or prediction, with its display."""
-        return CallbackList([callbacks, display(verbose)], self)
-
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """`evaluate` on one batch, silently."""
         return self.evaluate(x, y, verbose=0, sample_weight=sample_weight, return_dict=return_dict)
-
-    def predict(
-        self, x: Any, batch_size: int | None = None, verbose: Any = 0, callbacks: Any = None, **habits: Any
-    ) -> Array:
-        """The outputs for all rows of x.
-
-        Parameters
-        ----------
-        x : array_like, shape (n, …)
-        batch_size : int, optional
-            Only what callbacks see as batches; a row has the same bits in whatever batch it comes.
-        verbose : {"auto", 0, 1, 2}, default 0
-        callbacks : list of Callback, optional
-        **habits
-            Arguments of Keras that ask for nothing, such as ``steps=None``.
-
-        Returns
-        -------
-        ndarray, shape (n, …) of the model's dtype
-        """
-        if habits:
-            without_habits("predict", ("x", "batch_size", "verbose", "callbacks"), habits)
-        batch = 32 if batch_size is None else check_count(batch_size, "batch_size")
-        if callbacks is None and verbose == 0:
-            return self(x)
-        source = self._input_source(x)
-        listeners = self._listeners(callbacks, verbose)
-        listeners.set_params(_facts(source.rows, batch, verbose, []))
-        try:
-            return evaluation.predict(self.predictor(), source, self.threads(), listeners, batch)
-        finally:
-            listeners.on_close()
-
-    def predict_on_batch(self, x: Any) -> Array:
-        """`predict` on one batch."""
-        return self(x)
-
-    def __call__(self, x: Any, training: Any = None) -> Array:
-        """`predict` with the least overhead; `training` may be False, as it is for Keras's models."""
-        if training:
-            raise ValueError("training: expected False, got True. Only steps train: call fit or train_on_batch")
-        if self._predictor is not None:
-            out = self._predictor.call(x, self.threads)
-            if out is not None:
-                return out
-        source = self._input_source(x)
-        return self.predictor().predict(source, self.threads())
-
-    def _input_source(self, x: Any) -> data.Source:
-        """x, checked."""
-        x = conversion.as_input(x, "x", self._sample_shape())
-        graph = self._built(x)
-        return data.inputs(x, graph.inputs.shape, graph.state.dtype)
-
-    def predictor(self) -> Predictor:
-        """The compiled prediction."""
-        with self._lock():
-            if self._predictor is None:
-                self._predictor = Predictor(self._built())
-            return self._predictor
 
     # -- files and copies ------------------------------------------------------------------------------------------
 
@@ -489,18 +419,13 @@ class Model(Structure):
         self._built()
         checkpoint.load_weights(path, self, verify)
 
-    _transient = ("_predictor", "_steppers", "_lock", "turn")
+    _transient = (*Predicting._transient, "_steppers", "turn")
 
     def __getstate__(self) -> dict[str, Any]:
         return portable.capture(self, super().__getstate__())
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         portable.restore(self, state)
-
-
-def _facts(samples: int, batch: int, verbose: Any, metrics: list[str]) -> dict[str, Any]:
-    """`Callback.params` of an evaluation or prediction."""
-    return {"steps": -(-samples // batch), "samples": samples, "verbose": verbose, "metrics": metrics}
 
 
 def listed(logs: dict[str, float]) -> float | list[float]:

@@ -18,8 +18,8 @@ FORK = """
 import os, signal, sys, threading
 import numpy as np
 import nncore as nn
-from nncore import model as models, packing
-where, name = {"copies": (packing.dense, "pack"), "program": (models, "Predictor")}[sys.argv[1]]
+from nncore import packing, predicting
+where, name = {"copies": (packing.dense, "pack"), "program": (predicting, "Predictor")}[sys.argv[1]]
 made = nn.Model([nn.Input(64), nn.Dense(64), nn.Dense(64)], seed=0)
 made.compile(matmul_precision="medium")
 x = np.ones((3, 64), np.float32)
