@@ -43,6 +43,7 @@ from nncore.metrics import Metric
 from nncore.models import Model, Sequential, clone_model, load_model
 from nncore.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 from nncore.products import matmul
+from nncore.registry import missing as _missing
 from nncore.regularizers import Regularizer
 from nncore.runtime import (
     available_isas,
@@ -106,3 +107,16 @@ __all__ = [
     "to_categorical",
     "utils",
 ]
+
+
+def __getattr__(name: str) -> object:
+    for module in (layers, callbacks, losses, metrics, activations, initializers, regularizers, models, utils):
+        if not name.startswith("_") and hasattr(module, name):
+            raise AttributeError(
+                f"{__name__}: expected a name that it has, got {name!r}. It is {module.__name__}.{name}"
+            )
+    raise _missing(__name__, name, __all__)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -42,7 +42,10 @@ class Graph:
         self.layers: list[Layer] = [s.layer for s in self.symbols if s.layer is not None]
         taken = [layer for layer in self.layers if layer.state is not None]
         if taken:
-            raise ValueError(f"layer {taken[0].name}: belongs to another model already; make a new layer")
+            raise ValueError(
+                f"layer {taken[0].name}: belongs to another model already. Make a new layer; "
+                "weights can follow by set_weights"
+            )
         name_layers(self.layers)
         for symbol in self.symbols:
             if symbol.layer is not None:

@@ -29,7 +29,8 @@ def clone_model(model: Model, clone_function: Callable[[Layer], Layer] | None = 
     Returns
     -------
     Model or Sequential
-        Of a seed of its own, the others being those of `model`: name, dtype, number of threads.
+        Its seed is another one that follows from that of `model`, so that the same program makes the same clone; name,
+        dtype and number of threads are those of `model`.
 
     Raises
     ------
@@ -38,7 +39,7 @@ def clone_model(model: Model, clone_function: Callable[[Layer], Layer] | None = 
     """
     if not isinstance(model, Model):
         raise TypeError(f"model: expected a Model, got {type(model).__name__}")
-    about = checkpoint.describe(model) | {"seed": runtime.next_seed()}
+    about = checkpoint.describe(model) | {"seed": runtime.derived_seed(model.seed, 0)}
     make = clone_function or (lambda layer: type(layer).from_config(layer.get_config()))
     layers = [make(layer) for layer in model.layers]
     for layer, old in zip(layers, model.layers, strict=True):

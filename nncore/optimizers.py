@@ -34,7 +34,7 @@ import numpy as np
 
 from nncore.arguments import check_flag, check_number, is_number, is_whole
 from nncore.habits import HABITS
-from nncore.registry import Configurable, Registry
+from nncore.registry import Configurable, Registry, missing
 from nncore.registry import serialize as serialize
 
 RULE_FIELDS = (
@@ -438,3 +438,7 @@ class RMSprop(Optimizer):
 
 
 deserialize = get
+
+
+def __getattr__(name: str) -> Any:
+    raise missing(__name__, name, [cls.__name__ for cls in OPTIMIZERS.classes.values()])

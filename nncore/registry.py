@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Generic, TypeVar, dataclass_transform
 
 from nncore.arguments import an, explained
@@ -27,6 +27,11 @@ def unknown(argument: str, kind: str, given: object, known: list[str]) -> ValueE
     near = difflib.get_close_matches(str(given), known, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return ValueError(f"{argument}: expected a known {kind}, got {given!r}.{hint} Known: {', '.join(known)}")
+
+
+def missing(module: str, name: str, known: Iterable[str]) -> AttributeError:
+    """The error for a name that a module lacks, with the names that it has and the nearest of them."""
+    return AttributeError(str(unknown(module, "name", name, sorted(known))))
 
 
 #: Whose objects users give in place of ours.

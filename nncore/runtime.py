@@ -211,6 +211,11 @@ def set_random_seed(seed: int) -> None:
     _seed = check_seed(seed, "seed"), 0
 
 
+def derived_seed(seed: int, number: int) -> int:
+    """Seed `number` of those that follow from `seed`."""
+    return int(np.random.Generator(np.random.Philox(key=np.array([seed, number], np.uint64))).integers(2**63))
+
+
 def next_seed() -> int:
     """A seed for a model that was given none."""
     global _seed
@@ -218,7 +223,7 @@ def next_seed() -> int:
         return secrets.randbits(63)
     seed, drawn = _seed
     _seed = seed, drawn + 1
-    return int(np.random.Generator(np.random.Philox(key=np.array([seed, drawn], np.uint64))).integers(2**63))
+    return derived_seed(seed, drawn)
 
 
 def config() -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pathlib
+import re
 from typing import Any
 
 import numpy as np
@@ -51,10 +52,9 @@ def test_clone() -> None:
     assert [layer.trainable for layer in clone.layers] == [False, True, False, True]
     clone.set_weights(model.get_weights())
     assert np.array_equal(clone.predict(X), model.predict(X))
-    nn.set_random_seed(3)
-    one = nn.clone_model(model)
-    nn.set_random_seed(3)
-    assert np.array_equal(one.get_weights()[0], nn.clone_model(model).get_weights()[0])
+    first, second = nn.clone_model(model), nn.clone_model(model)  # the same program makes the same clone
+    assert np.array_equal(first.get_weights()[0], second.get_weights()[0])
+    assert not np.array_equal(first.get_weights()[0], nn.clone_model(first).get_weights()[0])
     unbuilt = nn.clone_model(nn.Sequential([nn.Dense(2), nn.Dropout(0.5)]))
     assert type(unbuilt) is nn.Sequential and not unbuilt.built and len(unbuilt.layers) == 2
 
@@ -234,3 +234,28 @@ def test_save_model_asks_before_it_overwrites(tmp_path: pathlib.Path) -> None:
     nn.saving.save_model(model, path, overwrite=True)
     with pytest.raises(FileExistsError, match="overwrite=False"):
         nn.saving.save_model(model, path, overwrite=False)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "words"),
+    [
+        ("layers", "Dens", "nncore.layers: expected a known name, got 'Dens'. Did you mean 'Dense'?"),
+        (
+            "layers",
+            "BatchNormalization",
+            "nncore.layers: expected a known name, got 'BatchNormalization'. Known: Activ",
+        ),
+        ("callbacks", "EarlyStop", "Did you mean 'EarlyStopping'?"),
+        ("optimizers", "Nadam", "Known: Adam, AdamW, RMSprop, SGD"),
+        ("", "EarlyStopping", "It is nncore.callbacks.EarlyStopping"),
+        ("", "relu", "It is nncore.activations.relu"),
+        ("", "Densee", "Did you mean 'Dense'?"),
+    ],
+)
+def test_names_that_are_missing(module: str, name: str, words: str) -> None:
+    with pytest.raises(AttributeError, match=re.escape(words)):
+        getattr(getattr(nn, module) if module else nn, name)
+
+
+def test_dir_shows_what_is_public() -> None:
+    assert set(nn.__all__) <= set(dir(nn)) and "habits" not in dir(nn)

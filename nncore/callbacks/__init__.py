@@ -6,12 +6,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from nncore.callbacks.backup import BackupAndRestore
 from nncore.callbacks.base import Callback, CallbackList, LambdaCallback
 from nncore.callbacks.checkpoint import ModelCheckpoint
 from nncore.callbacks.logs import CSVLogger, History, ProgressBar
 from nncore.callbacks.logs import ProgressBar as ProgbarLogger
 from nncore.callbacks.stopping import EarlyStopping, TerminateOnNaN
+from nncore.registry import missing
 
 __all__ = [
     "BackupAndRestore",
@@ -26,3 +29,7 @@ __all__ = [
     "ProgressBar",
     "TerminateOnNaN",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    raise missing(__name__, name, __all__)

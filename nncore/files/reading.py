@@ -95,7 +95,7 @@ class File:
             check_beginning(bytes(prefix))
             raise FormatError(
                 f"expected a safetensors file; its first 8 bytes announce a header of {length} bytes, but "
-                f"{self.size - 8} bytes follow (and the limit is {HEADER_LIMIT}). {REMEDY}"
+                f"{self.size - 8} bytes follow (the limit is {HEADER_LIMIT}). It is another kind of file, or damaged"
             )
         text = _read_text(self.file, length)
         # Latin-1 keeps one byte per character whatever the file says.

@@ -11,7 +11,7 @@ from nncore.layers.dropout import Dropout
 from nncore.layers.functional import ELU, Identity, LeakyReLU, ReLU, Softmax, add, concatenate, multiply
 from nncore.layers.merging import Add, Concatenate, Multiply
 from nncore.layers.reshaping import Flatten, Rescaling, Reshape
-from nncore.registry import serialize
+from nncore.registry import missing, serialize
 
 __all__ = [
     "ELU",
@@ -43,3 +43,7 @@ __all__ = [
 def deserialize(config: Any) -> Layer:
     """Build the layer that `serialize` described."""
     return LAYERS.get(config, "config", Layer)
+
+
+def __getattr__(name: str) -> Any:
+    raise missing(__name__, name, __all__)
