@@ -131,7 +131,7 @@ class Objective:
             losses.get(of_output(loss, "loss", last), "loss"),
             metric_list(plain, "metrics", last),
             metric_list(weighted, "weighted_metrics", last),
-            matmul_precision,
+            str(matmul_precision),  # of a grid, perhaps: NumPy's
         )
 
     def config(self) -> dict[str, Any]:

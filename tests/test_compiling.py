@@ -173,3 +173,10 @@ def test_a_name_that_is_not_settled_is_not_compared() -> None:
     model.compile("sgd", {"output": "mse"}, metrics={"output": ["mae"]})
     model.fit(X, X[:, :2], verbose=0)
     assert list(model.history.history) == ["loss", "mae"]
+
+
+def test_a_precision_may_be_a_string_of_numpy() -> None:
+    """A grid search gives such."""
+    model = stack(nn.Dense(1))
+    model.compile("sgd", "mse", matmul_precision=np.str_("medium"))
+    assert type(model.matmul_precision) is str
