@@ -8,7 +8,11 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nncore._kernels.gate import Gate
 
 
 class Lock:
@@ -39,33 +43,48 @@ class Turn:
 
     Attributes
     ----------
+    fit : Fit or None
+        The one that has the model: it sets None in the end.
+    thread : int
+        That fit's.
     lock : Lock
-        Held by a thread during a single step.
+        Held by a thread during a single step or a write; `taken` is the way to it.
+    gate : Gate or None
+        Before what is changed.
     """
 
     def __init__(self) -> None:
         self.lock = Lock()
-        self.end()
+        self.fit: Any = None
+        self.thread = 0
+        self.gate: Gate | None = None
+        _alive.add(self)
 
     def begin(self, fit: Any) -> None:
-        """Let `fit` have the model until `end`: one at a time, whatever threads ask."""
-        with self.lock():
+        """Let `fit` have the model: one at a time, whatever threads ask."""
+        with self.taken("fit"):
             self.require("fit", within_fit=False)
-            self.given, self.thread, self.process = fit, threading.get_ident(), os.getpid()
+            self.thread = threading.get_ident()  # first: others look at `fit` without the lock
+            self.fit = fit
 
-    def end(self) -> None:
-        """Let others have it again."""
-        self.given, self.thread, self.process = None, 0, 0
+    def taken(self, action: str) -> AbstractContextManager[Any]:
+        """A context for a step or a write: others wait.
+
+        A callback of an evaluation, which keeps steps of other threads waiting, does not wait for them in turn: where
+        one is at work, it gets a RuntimeError.
+        """
+        lock = self.lock()
+        return AtOnce(lock, action) if self.gate is not None and self.gate.own() else lock
+
+    def renew(self) -> None:
+        """Forget a fit whose thread a fork has left behind."""
+        if self.elsewhere:
+            self.fit = None
 
     @property
     def elsewhere(self) -> bool:
         """Whether the fit is another thread's."""
         return self.thread != threading.get_ident()
-
-    @property
-    def fit(self) -> Any:
-        """The fit that has the model; None without one, and where its thread was left behind by a fork."""
-        return None if self.given is None or (self.elsewhere and self.process != os.getpid()) else self.given
 
     def require(self, action: str, within_fit: bool = True) -> None:
         """Raise unless the calling thread may change the model: no fit has it, or its own, from a callback."""
@@ -77,13 +96,30 @@ class Turn:
         return Turn, ()
 
 
-_alive: weakref.WeakSet[Lock] = weakref.WeakSet()
+class AtOnce:
+    """A lock as a context that does not wait."""
+
+    def __init__(self, lock: Any, action: str) -> None:
+        self.lock, self.action = lock, action
+
+    def __enter__(self) -> None:
+        if not self.lock.acquire(blocking=False):
+            raise RuntimeError(
+                f"{self.action}: another thread is changing this model, and waits for the evaluation at hand to end; "
+                "do it after that, or with a copy (copy.deepcopy)"
+            )
+
+    def __exit__(self, *error: object) -> None:
+        self.lock.release()
+
+
+_alive: weakref.WeakSet[Lock | Turn] = weakref.WeakSet()
 
 
 def renew_all() -> None:
-    """Free all locks, in a new child."""
-    for lock in _alive:
-        lock.renew()
+    """Free all locks and models, in a new child."""
+    for one in _alive:
+        one.renew()
 
 
 os.register_at_fork(after_in_child=renew_all)

@@ -97,7 +97,7 @@ class Model(Predicting):
     def _adopt(self, graph: Graph) -> None:
         if self.objective:
             self._prepare(graph, self.objective)
-        graph.state.turn = self.turn
+        graph.state.take_turn(self.turn)
         super()._adopt(graph)
 
     def _arrays(self) -> dict[str, Array]:
@@ -105,13 +105,14 @@ class Model(Predicting):
 
     def change_layer(self, layer: Layer, argument: str, value: Any) -> None:
         """See `Structure.change_layer`; a RuntimeError during a fit."""
-        self.turn.require(argument, within_fit=False)
-        steps = self.objective.optimizer.iterations if self.objective else 0
-        try:
-            super().change_layer(layer, argument, value)
-        finally:
-            if self.objective:
-                self.objective.optimizer.iterations = steps
+        with self.turn.taken(argument):
+            self.turn.require(argument, within_fit=False)
+            steps = self.objective.optimizer.iterations if self.objective else 0
+            try:
+                super().change_layer(layer, argument, value)
+            finally:
+                if self.objective:
+                    self.objective.optimizer.iterations = steps
 
     # -- training --------------------------------------------------------------------------------------------------
 
@@ -145,16 +146,17 @@ class Model(Predicting):
         ValueError
             A name is unknown, or the loss does not fit the last layer.
         """
-        self.turn.require("compile")
-        output = self.layers[-1].name if self.layers else None
-        goal = Objective.of(optimizer, loss, metrics, weighted_metrics, matmul_precision, output)
-        goal.optimizer = goal.optimizer.of(self)
-        if self.graph:
-            self._prepare(self.graph, goal)
-        elif self._stack and goal.loss is not None and (last := getattr(self._stack[-1], "activation", None)):
-            goal.loss.plan(last.kernel, getattr(self._stack[-1], "units", None))
-        self.objective = goal
-        goal.optimizer.claim(self)
+        with self.turn.taken("compile"):
+            self.turn.require("compile")
+            output = self.layers[-1].name if self.layers else None
+            goal = Objective.of(optimizer, loss, metrics, weighted_metrics, matmul_precision, output)
+            goal.optimizer = goal.optimizer.of(self)
+            if self.graph:
+                self._prepare(self.graph, goal)
+            elif self._stack and goal.loss is not None and (last := getattr(self._stack[-1], "activation", None)):
+                goal.loss.plan(last.kernel, getattr(self._stack[-1], "units", None))
+            self.objective = goal
+            goal.optimizer.claim(self)
 
     def _prepare(self, graph: Graph, goal: Objective) -> None:
         """Check that the objective fits the graph, or else change nothing, and make the optimizer's state."""
@@ -322,7 +324,7 @@ class Model(Predicting):
         self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, return_dict: bool = False
     ) -> Any:
         """Do one step with all rows of x; returns the loss, or the list of loss and metrics if there are metrics."""
-        with self.turn.lock():
+        with self.turn.taken("train_on_batch"):
             self.turn.require("train_on_batch")
             sources = self._sources(x, y, sample_weight, class_weight)
             steppers, rows = self.steppers(), sources[0].rows
@@ -415,9 +417,10 @@ class Model(Predicting):
         verify : bool, default True
             Whether to compare the file's bytes with its checksum; files of other programs may have none.
         """
-        self.turn.require("load_weights")
-        self._built()
-        checkpoint.load_weights(path, self, verify)
+        with self.turn.taken("load_weights"):
+            self.turn.require("load_weights")
+            self._built()
+            checkpoint.load_weights(path, self, verify)
 
     _transient = (*Predicting._transient, "_steppers", "turn")
 

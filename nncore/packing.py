@@ -21,7 +21,7 @@ class Packed:
     """The packed copies of a model's weights.
 
     A program asks for the copies that it reads while it is built; memory is taken when the first one runs. After a
-    training step they are true again, for the update writes them; whoever else writes weights calls `State.changed`.
+    training step they are true again, for the update writes them; whoever else writes does so in `State.writing`.
 
     Parameters
     ----------

@@ -46,7 +46,8 @@ def restore(model: Model, state: dict[str, Any]) -> None:
     model._lock, model.turn, model.slots = Lock(), Turn(), {}
     model._reset()
     if model.graph:
-        model.graph.state.turn = model.turn
+        model.graph.state.take_turn(model.turn)
+        model.graph.state.values[:] = state["values"]  # its own may be those of another copy, made meanwhile
         for layer in model.graph.layers:
             layer._model = weakref.ref(model)
         for name, values in state["slots"].items():

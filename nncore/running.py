@@ -85,8 +85,11 @@ class Predictor:
                 self.last = x.shape, rows, made
             elif most_threads() > 1:
                 return None
-        if self.packed and self.packed.stale:
-            self.packed.refresh()
+        packed = self.packed
+        if packed:
+            written = packed.written
+            if packed.stale:
+                packed.refresh()
         out = np.empty(made, self.dtype)
         try:
             run = self.alone.pop()
@@ -94,6 +97,8 @@ class Predictor:
             run = self.take(1)
         done = run.call(x, out, rows)
         self.alone.append(run)
+        if packed and packed.written != written:
+            return None  # by another thread, so that copies and weights may have been of two moments
         return out if done else None
 
     def empty(self, rows: int) -> Array:
@@ -105,13 +110,13 @@ class Predictor:
         out = self.empty(x.rows)
         if not x.rows:
             return out
-        if self.packed and self.packed.stale:
-            self.packed.refresh()
         threads = team(self.program.cost * x.rows, threads)
         run = self.take(threads)
         slab = x.rows if x.direct else 32 * TILE_ROWS
         try:
             with self.graph.state.gate.reading():
+                if self.packed and self.packed.stale:
+                    self.packed.refresh()
                 for start in range(0, x.rows, slab):
                     rows = min(slab, x.rows - start)
                     part = x if x.direct else x.converted(slice(start, start + rows))
@@ -186,7 +191,6 @@ class Stepper:
             self.run.bind(BUFFERS["packed"], self.packed.memory())
         self.batch, self.pace = 0, Pace(1)
         self.sources: tuple[Source | None, ...] = (None, None, None)
-        self.steps = steps
         self.order: Array | None = None
         self.left: tuple[int, int] | None = None  # the moment when the time was up, perhaps within a step
         if training:
@@ -216,6 +220,7 @@ class Stepper:
                 self.pace = Pace(threads)  # what was measured was another work
             self.batch = batch
         self.order, self.left = order, None
+        self.state.passes += self.training
         self.run.begin(self.rows, batch, order, row)
 
     @property
@@ -231,13 +236,17 @@ class Stepper:
 
     def advance(self, steps: int = -1) -> int:
         """Run on, converting what the engine cannot; returns END, STEPS, TIME or DIVERGED."""
+        again = self.left is not None and self.left != self.moment()
+        if again:
+            self.run.abandon()  # a callback wrote weights or gradients, perhaps in the middle of a step
         while True:
             if self.packed and self.packed.stale:
                 self.packed.refresh()
-            if self.left and self.left != self.moment():
-                self.run.abandon()  # somebody wrote weights in the middle of a step: it begins again
-            if self.pace.most == 1:
-                reason: int = self.run.run(steps, SLICE, 1)
+            if again:  # without time for callbacks: they would write again, and no step would ever come to its end
+                reason: int = self.run.run(1, 0, self.pace.most)
+                reason = engine.TIME if reason == engine.STEPS and steps != 1 else reason
+            elif self.pace.most == 1:
+                reason = self.run.run(steps, SLICE, 1)
             else:
                 threads, seconds = self.pace.choose()
                 row, started = self.run.row, perf_counter()
@@ -259,8 +268,8 @@ class Stepper:
             self.run.data_ready()
 
     def moment(self) -> tuple[int, int]:
-        """Changes with the weights, whoever writes them."""
-        return self.state.version, int(self.steps[0])
+        """Changes with weights and gradients, whoever else writes them."""
+        return self.state.version, self.state.passes
 
     def logs(self) -> dict[str, float]:
         """Loss and metrics of the pass so far."""
@@ -290,7 +299,6 @@ class Steppers:
     ----------
     graph, goal, slots, seed, steps
         See `Stepper`.
-
     """
 
     def __init__(self, graph: Graph, goal: Objective, slots: list[Array | None], seed: int, steps: Array) -> None:

@@ -35,7 +35,8 @@ class Sequential(Model):
         return last
 
     def _change(self, stack: list[Layer]) -> None:
-        self.turn.require("add, pop", within_fit=False)
-        if self.built:
-            self.objective = None
-        self._restack(stack)
+        with self.turn.taken("add, pop"):
+            self.turn.require("add, pop", within_fit=False)
+            if self.built:
+                self.objective = None
+            self._restack(stack)

@@ -204,11 +204,17 @@ class State:
         """Let `values` be the flat buffer."""
         self.values = values
         self.version = 0  # counts what was written to the values, updates excepted
+        self.passes = 0  # of training that have begun, all of which write the gradients
         self.packed: Packed | None = None
-        self.gate, self.turn = Gate(), Turn()
+        self.gate = Gate()
+        self.take_turn(Turn())
         self.captured: weakref.ref[Array] | None = None
         for p in self.parameters:
             p.bind(self)
+
+    def take_turn(self, turn: Turn) -> None:
+        """Let `turn` say who may change the values."""
+        self.turn, turn.gate = turn, self.gate
 
     def capture(self) -> Array:
         """A copy of the values; a copy of the state that is made while it lives has these. The gate is the caller's."""
@@ -262,9 +268,11 @@ class State:
             if not np.array_equal(np.isfinite(array), np.isfinite(converted)):
                 raise ValueError(f"{argument}: a finite value of {p.path} overflows {self.dtype}")
             arrays.append(converted)
-        with self.writing():
-            for p, array in zip(parameters, arrays, strict=True):
-                self.view(p)[...] = array
+        with self.turn.taken(argument):
+            self.turn.require(argument)
+            with self.writing():
+                for p, array in zip(parameters, arrays, strict=True):
+                    self.view(p)[...] = array
 
     def initialize(self, rng: np.random.Generator) -> None:
         """Draw all initial values, in the order of the parameters."""

@@ -81,9 +81,9 @@ class Fit:
 
     def run(self) -> History:
         """Train until all epochs are done or a callback stops."""
-        model, plan = self.model, self.plan
-        model.turn.begin(self)
+        model, plan, turn = self.model, self.plan, self.model.turn
         try:
+            turn.begin(self)
             self.take_stepper()
             model.stop_training = False
             model.history = self.history
@@ -94,14 +94,15 @@ class Fit:
                 logs = self.run_epoch() or logs
             self.callbacks.on_train_end(logs)
         finally:
-            try:
-                if self.steppers:
-                    self.steppers.give(self.stepper)
-            finally:
+            if turn.fit is self:
                 try:
-                    self.callbacks.on_close()  # may still write to the model
+                    if self.steppers:
+                        self.steppers.give(self.stepper)
                 finally:
-                    model.turn.end()
+                    try:
+                        self.callbacks.on_close()  # may still write to the model
+                    finally:
+                        turn.fit = None  # not a call, at which Ctrl-C could come between
         return self.history
 
     def facts(self) -> dict[str, Any]:
@@ -208,11 +209,11 @@ class Fit:
         """Loss and metrics of the validation data."""
         assert self.validation is not None
         rows = rows_at_once(self.callbacks, self.plan.validation_batch_size, self.validation[0].rows)
-        evaluator = self.model.stepper(False, self.validation, rows)
+        steppers, evaluator = self.model.steppers(), self.model.stepper(False, self.validation, rows)
         try:
             return evaluate(evaluator, self.callbacks, rows)
         finally:
-            self.model.steppers().give(evaluator)
+            steppers.give(evaluator)  # a callback may have compiled meanwhile
 
     def diverged(self) -> None:
         """A step met something not finite: end the fit if a callback says so, else raise what explains it."""

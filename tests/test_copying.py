@@ -204,6 +204,21 @@ def test_a_state_of_a_fit_that_goes_on_has_the_history_so_far() -> None:
         assert state["history"].history.get("lock") == (model.history.history["lock"][:n] or None)
 
 
+def test_two_copies_at_once_are_of_two_moments() -> None:
+    """Each has the weights of its own, beside its own optimizer's state."""
+    model = nn.Model([nn.Input(4), nn.Dense(1)], seed=0)
+    model.compile("adam", "mse")
+    states, weights = [], []
+    for _ in range(2):
+        states.append(model.__getstate__())
+        weights.append(model.get_weights())
+        model.fit(X, Y, verbose=0)
+    for state, expected in zip(states, weights, strict=True):
+        twin = nn.Model.__new__(nn.Model)
+        twin.__setstate__(copy.deepcopy(state))
+        assert all(np.array_equal(a, b) for a, b in zip(expected, twin.get_weights(), strict=True))
+
+
 def test_a_pickle_of_another_version() -> None:
     state = nn.Model([nn.Input(4), nn.Dense(1)]).__getstate__() | {"nncore": "0.0.0"}
     with pytest.raises(ValueError, match=r"pickle: expected a model of nncore .*, got one of 0\.0\.0\. .*load_model"):

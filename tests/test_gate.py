@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 
 import nncore as nn
-from nncore._kernels.gate import Gate
+from nncore._kernels.gate import Gate, after_fork_in_parent, before_fork
 
 INPUTS, UNITS = 96, 512
 X = np.ones((64, INPUTS), np.float32)
@@ -227,6 +228,110 @@ def test_single_steps_of_two_threads_follow_each_other() -> None:
     assert (model.get_weights()[0] == model.get_weights()[0].flat[0]).all()
 
 
+SINGLE_WRITERS = [name for name in WRITERS if name not in ("reseed", "seed")]  # of which no step knows
+
+
+@pytest.mark.parametrize("name", SINGLE_WRITERS)
+def test_a_writer_waits_for_a_single_step(name: str, tmp_path: Path) -> None:
+    """A step reads weights all along, and its update writes them: what else does comes before or after."""
+    model, path = twin_weights(), tmp_path / "m.safetensors"
+    model.save(path)
+    writer = (lambda: model.load_weights(path)) if name == "load_weights" else partial(WRITERS[name], model)
+    wrote = threading.Event()
+    thread = threading.Thread(target=lambda: (writer(), wrote.set()))
+    with model.turn.taken("train_on_batch"):
+        thread.start()
+        assert not wrote.wait(0.2)
+    assert wrote.wait(10)
+    thread.join()
+
+
+@pytest.mark.parametrize("name", SINGLE_WRITERS)
+def test_a_callback_of_an_evaluation_does_not_wait_for_a_step_that_waits_for_it(name: str) -> None:
+    model, taken, end = twin_weights(), threading.Event(), threading.Event()
+
+    def step() -> None:
+        with model.turn.taken("train_on_batch"):
+            taken.set()
+            end.wait(10)
+
+    class Write(nn.Callback):
+        def on_test_begin(self, logs: Any = None) -> None:
+            WRITERS[name](model)
+
+    thread = threading.Thread(target=step)
+    thread.start()
+    assert taken.wait(10)
+    with pytest.raises(RuntimeError, match=f"{name}: another thread is changing this model"):
+        model.evaluate(X, Y, verbose=0, callbacks=[Write()])
+    end.set()
+    thread.join()
+    if name != "load_weights":
+        model.evaluate(X, Y, verbose=0, callbacks=[Write()])
+
+
+@pytest.mark.parametrize("rows", [1, 500])
+def test_packed_copies_are_those_of_the_weights(rows: int) -> None:
+    """Three layers without biases multiply a row of ones by the cube of what all weights have."""
+    n = 256
+    model = nn.Model([nn.Input(n), *(nn.Dense(n, use_bias=False) for _ in range(3))], seed=0)
+    model.compile("sgd", "mse", matmul_precision="medium")
+    both = [[np.full((n, n), a / n, np.float32)] * 3 for a in (1, 2)]
+    x, seen, end = np.ones((rows, n), np.float32), set(), threading.Event()
+
+    def predict() -> None:
+        while not end.is_set():
+            seen.update(np.unique(model.predict(x)).tolist())
+
+    model.set_weights(both[0])
+    threads = [threading.Thread(target=predict) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for i in range(300):
+        model.set_weights(both[i % 2])
+        time.sleep(0.0005)
+    end.set()
+    for thread in threads:
+        thread.join()
+    assert seen == {1.0, 8.0}
+
+
+def test_a_callback_may_train_in_the_middle_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its gradients take the place of those of that step, which begins again, and then comes to its end."""
+    monkeypatch.setattr("nncore.pace.Pace.choose", lambda self: (1, 1e-5))  # back in Python after each operation
+    width = 512
+    x, y = np.random.default_rng(0).standard_normal((2, 4 * 64, width)).astype(np.float32)
+    bad = np.full((1, width), np.nan, np.float32)
+
+    class Train(nn.Callback):
+        ticks = 0
+
+        def on_tick(self, samples_done: int, logs: Any = None) -> None:
+            self.ticks += 1
+            with pytest.raises(ValueError, match="expected finite values"):
+                self.model.train_on_batch(bad, y[:1])
+
+    def trained(callbacks: list[nn.Callback]) -> list[Any]:
+        model = nn.Model([nn.Input(width), *(nn.Dense(width, "tanh") for _ in range(4))], seed=0, n_threads=2)
+        model.compile("sgd", "mse")
+        model.fit(x, y, batch_size=64, verbose=0, callbacks=callbacks)
+        return model.get_weights()
+
+    train = Train()
+    for one, other in zip(trained([]), trained([train]), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert train.ticks >= 4
+
+
+def test_compile_within_a_validation() -> None:
+    """What it was at work with is not kept for the next."""
+    model = twin_weights()
+    recompile = nn.callbacks.LambdaCallback(on_test_begin=lambda logs: model.compile("sgd", "mae", metrics=["mse"]))
+    model.fit(X, Y, validation_data=(X, Y), verbose=0, callbacks=[recompile])
+    loss, mse = model.evaluate(X, Y, verbose=0)
+    assert mse == pytest.approx(loss**2)
+
+
 # -- the gate itself -----------------------------------------------------------------------------------------------
 
 
@@ -268,6 +373,26 @@ def test_readers_do_not_wait_for_each_other() -> None:
     thread.join()
 
 
+def test_two_threads_may_fork_at_once() -> None:
+    """Each leaves what it has entered itself."""
+    model, both, own = twin_weights(), threading.Barrier(2), []
+
+    def fork() -> None:
+        before_fork()
+        both.wait(10)
+        own.append(model.state.gate.own())
+        both.wait(10)
+        after_fork_in_parent()
+        own.append(model.state.gate.own())
+
+    threads = [threading.Thread(target=fork) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert own == [1, 1, 0, 0]
+
+
 FORK = """
 import os, signal, threading, numpy as np, nncore as nn
 model = nn.Model([nn.Input(96), nn.Dense(512, use_bias=False, kernel_initializer="zeros")], seed=0, n_threads=2)
@@ -292,6 +417,12 @@ for _ in range(20):
             os._exit(2)
         before = model.optimizer.iterations
         model.fit(x, y, epochs=1, batch_size=16, verbose=0)
+        model.compile("sgd", "mse")
+        another = threading.Thread(target=lambda: model.fit(x, y, verbose=0))  # perhaps on the stack of the parent's
+        another.start()
+        another.join()
+        if not model.optimizer.iterations:
+            os._exit(3)
         model.compile("sgd", "mse")
         os._exit(model.optimizer.iterations != 0 or not np.isfinite(model.predict(x)).all())
     status.append(os.waitpid(child, 0)[1])

@@ -1,8 +1,13 @@
-"""Ctrl-C within what takes long: a shuffle, a product, a step of many rows; what these leave shows it."""
+"""Ctrl-C within what takes long (a shuffle, a product, a step of many rows), and around a fit."""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import signal
+import sys
+import threading
+import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -29,6 +34,40 @@ def interrupted(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, old)
+
+
+def test_a_fit_lets_go_of_its_model() -> None:
+    """Ctrl-C may come at the begin and at the end of any call; here of each that decides who has the model."""
+    model = nn.Model([nn.Input(2), nn.Dense(1)], seed=0)
+    model.compile("sgd", "mse")
+    x, y, left = np.ones((4, 2)), np.ones((4, 1)), 0
+
+    def trace(frame: types.FrameType, event: str, _: Any) -> Any:
+        nonlocal left
+        if not frame.f_code.co_filename.endswith(("nncore/locks.py", "nncore/training.py")):
+            return None
+        frame.f_trace_lines = False
+        if event in ("call", "return"):
+            left -= 1
+            if not left:
+                raise KeyboardInterrupt
+        return trace
+
+    def fit() -> None:
+        sys.settrace(trace)
+        with contextlib.suppress(KeyboardInterrupt):
+            model.fit(x, y, verbose=0)
+
+    for nth in itertools.count(1):
+        left = nth
+        thread = threading.Thread(target=fit)
+        thread.start()
+        thread.join()
+        assert model.fit_state is None, nth
+        if left > 0:
+            break
+    assert nth > 10
+    model.fit(x, y, verbose=0)
 
 
 def test_a_shuffle() -> None:

@@ -6,7 +6,7 @@ cdef class Gate:
     cdef dict reads
     cdef object __weakref__
 
-    cdef int own(self)
+    cpdef int own(self)
     cdef bint enter(self, double seconds)
     cdef leave(self)
     cdef survive(self)

@@ -36,7 +36,7 @@ cdef class Gate:
     def __reduce__(self):
         return Gate, ()
 
-    cdef int own(self):
+    cpdef int own(self):
         """Reads that the calling thread is in the middle of."""
         return self.reads.get(get_ident(), 0) if self.reads else 0
 
@@ -106,22 +106,22 @@ cdef class Passage:
 
 
 alive = WeakSet()
-cdef list forking = []   # gates that the thread that forks has entered
+cdef dict forking = {}   # thread that forks → gates that it has entered
 
 
 def before_fork():
     """Let a child find every model between two steps, unless an update takes very long."""
     cdef Gate gate
+    cdef list entered = forking.setdefault(get_ident(), [])
     for gate in list(alive):
         if gate.enter(FORK_PATIENCE):
-            forking.append(gate)
+            entered.append(gate)
 
 
 def after_fork_in_parent():
     """Let updates go on."""
     cdef Gate gate
-    while forking:
-        gate = forking.pop()
+    for gate in forking.pop(get_ident(), ()):
         gate.leave()
 
 
@@ -129,6 +129,7 @@ def after_fork_in_child():
     """Forget the threads that are not there."""
     cdef Gate gate
     after_fork_in_parent()
+    forking.clear()
     for gate in list(alive):
         gate.survive()
 
