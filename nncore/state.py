@@ -10,7 +10,6 @@ import math
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -206,6 +205,7 @@ class State:
         self.version = 0  # counts what was written to the values, updates excepted
         self.passes = 0  # of training that have begun, all of which write the gradients
         self.packed: Packed | None = None
+        self._gradients: Array | None = None
         self.gate = Gate()
         self.take_turn(Turn())
         self.captured: weakref.ref[Array] | None = None
@@ -235,10 +235,12 @@ class State:
         self._take(self.like())
         self.values[:] = values
 
-    @cached_property
+    @property
     def gradients(self) -> Array:
         """Those of the step at hand, for whichever program computes it."""
-        return self.like()
+        if self._gradients is None:  # no cached_property: Python 3.11 has one lock for all, which a fork may leave held
+            self._gradients = self.like()
+        return self._gradients
 
     @contextmanager
     def writing(self) -> Iterator[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,6 +76,7 @@ class Fit:
         self.steps = plan.steps_per_epoch or self.batches_per_pass
         self.order: Array | None = np.empty(rows, np.int64) if plan.shuffle else None
         self.row = rows  # of the pass; at its end: the next step begins a new one
+        self._fingerprint: str | None = None
 
     # -- the loop --------------------------------------------------------------------------------------------------
 
@@ -236,10 +237,12 @@ class Fit:
             "callbacks": self.callbacks.get_state(),
         }
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """Of the data; only backups ask for it."""
-        return fingerprint((*self.data, *(self.validation or ())))
+        if self._fingerprint is None:
+            self._fingerprint = fingerprint((*self.data, *(self.validation or ())))
+        return self._fingerprint
 
     def identity(self) -> dict[str, Any]:
         """What must be the same where a fit goes on: by the name of the argument."""

@@ -436,3 +436,35 @@ def test_a_child_forked_during_a_fit_can_fit() -> None:
     """It has the state between two steps, and none of the parent's threads."""
     run = subprocess.run([sys.executable, "-W", "ignore", "-c", FORK], capture_output=True, text=True, timeout=100)
     assert run.returncode == 0, run.stderr
+
+
+FORK_AT_FIRST_STEP = """
+import os, signal, threading, numpy as np, nncore as nn
+from nncore.state import State
+x, y = np.ones((4, 3), np.float32), np.ones((4, 1), np.float32)
+models = [nn.Model([nn.Input(3), nn.Dense(1)], seed=0) for _ in range(2)]
+for model in models:
+    model.compile("sgd", "mse")
+inside, end, like = threading.Event(), threading.Event(), State.like
+State.like = lambda self: (inside.set(), end.wait(), like(self))[2]
+thread = threading.Thread(target=models[0].train_on_batch, args=(x, y))
+thread.start()
+assert inside.wait(10)
+child = os.fork()
+State.like = like
+if child == 0:
+    signal.alarm(20)
+    models[1].train_on_batch(x, y)
+    os._exit(0)
+_, status = os.waitpid(child, 0)
+end.set()
+thread.join()
+assert status == 0, status
+"""
+
+
+def test_a_child_forked_while_another_thread_makes_room_for_gradients() -> None:
+    """No lock is held that all models share."""
+    code = [sys.executable, "-W", "ignore", "-c", FORK_AT_FIRST_STEP]
+    run = subprocess.run(code, capture_output=True, text=True, timeout=100)
+    assert run.returncode == 0, run.stderr

@@ -9,7 +9,7 @@ from libc.string cimport memset
 
 from nncore._kernels.elementwise cimport Span, take
 from nncore._kernels.table cimport (
-    NN_BUFFER_packed, Table, View, nn_at, nn_chunk, nn_float_mode, nn_float_mode_enter, nn_float_mode_leave, nn_index,
+    NN_BUFFER_packed, Table, View, nn_at, nn_chunk, nn_float_mode, nn_float_mode_enter, nn_float_mode_leave,
     nn_member, nn_op, nn_rule, nn_run, view,
 )
 from nncore._kernels.table import OPTIMIZERS
