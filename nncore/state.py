@@ -278,9 +278,10 @@ class State:
 
     def initialize(self, rng: np.random.Generator) -> None:
         """Draw all initial values, in the order of the parameters."""
-        with self.writing():
-            for p in self.parameters:
-                self.view(p)[...] = p.initializer(p.shape, self.dtype, rng)
+        for p in self.parameters:
+            values = p.initializer(p.shape, self.dtype, rng)  # a user's, perhaps, which reads other parameters
+            with self.writing():
+                self.view(p)[...] = values
 
     def view(self, p: Parameter, flat: Array | None = None) -> Array:
         """The elements of `p`, in its shape, within `flat` (default: the values)."""

@@ -373,6 +373,22 @@ def test_readers_do_not_wait_for_each_other() -> None:
     thread.join()
 
 
+def test_an_initializer_may_read_what_was_drawn_before() -> None:
+    first = nn.Dense(3)
+
+    class Tied(nn.initializers.Initializer):
+        def __call__(self, shape: Any, dtype: Any, rng: Any) -> Any:
+            return np.asarray(first.kernel).T
+
+    made: list[nn.Model] = []
+    second = nn.Dense(4, kernel_initializer=Tied())
+    thread = threading.Thread(target=lambda: made.append(nn.Model([nn.Input(4), first, second])), daemon=True)
+    thread.start()
+    thread.join(10)
+    kernel, _, transposed, _ = made[0].get_weights()
+    np.testing.assert_array_equal(transposed, kernel.T)
+
+
 def test_two_threads_may_fork_at_once() -> None:
     """Each leaves what it has entered itself."""
     model, both, own = twin_weights(), threading.Barrier(2), []
