@@ -10,13 +10,12 @@ from cython.parallel cimport parallel, threadid
 from libc.math cimport isfinite
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free
-from libc.string cimport memset
 
 from nncore._kernels cimport dense
 from nncore._kernels.run cimport Run
 from nncore._kernels.table cimport (
     NN_BATCH_SOURCES, NN_BUFFER_input, NN_BUFFER_weight, NN_CHUNK_ROWS, NN_NONE_BAD, NN_OP_loss, NN_OP_metric,
-    NN_OP_penalty, NN_OP_update, Table, aligned, nn_core, nn_float_mode, nn_float_mode_enter, nn_float_mode_leave,
+    NN_OP_penalty, NN_OP_update, aligned, nn_core, nn_float_mode, nn_float_mode_enter, nn_float_mode_leave,
     nn_gate_end_write, nn_gate_write, nn_leave_core, nn_member, nn_op, nn_region_threads, nn_run, nn_seconds, nn_source,
     nn_team, nn_team_await, nn_team_open, nn_team_reset, nn_tiles_await, nn_tiles_offer, nn_tiles_reset,
 )
