@@ -70,7 +70,7 @@ def test_children_do_not_hold_it(tmp_path: pathlib.Path) -> None:
 
 
 def test_an_orphan_of_a_killed_holder(tmp_path: pathlib.Path) -> None:
-    child = holder(str(tmp_path / "lock"), "import os; pid = os.fork(); print(pid, flush=True); time.sleep(60)")
+    child = holder(str(tmp_path / "lock"), "import os; os.write(1, b'%d\\n' % os.fork()); time.sleep(60)")
     assert child.stdout is not None
     orphan = max(int(child.stdout.readline()), int(child.stdout.readline()))
     child.kill()
