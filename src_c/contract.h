@@ -127,7 +127,7 @@ typedef struct nn_table {
      * read W itself. `pack` does rows first … first + rows of W; `first` is a multiple of NN_PACK_ROWS. */
     size_t (*packed_bytes)(int precision, int transposed, nn_index in, nn_index out);
     void (*pack)(int precision, int transposed, nn_index in, nn_index out, nn_index first, nn_index rows,
-                 const void *W, void *packed, void *scratch);
+                 const void *W, void *packed);
 
     /* elementwise on (rows,cols); y may be z; dz may be dy or kept */
     void (*activate[NN_ACTIVATIONS])(nn_index rows, nn_index cols, const void *z, nn_index ldz,

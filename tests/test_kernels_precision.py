@@ -123,14 +123,14 @@ def test_exact_products(table: Table, precision: str) -> None:
     depths = product([3, 33], [15, 33], [*edges(32, 64), 1023, 1024, 1025, 2049], LAYOUTS)
     columns = product([5], [64, *edges(256), 300], [33], LAYOUTS)
     blocks = product([257], [289], [1030], LAYOUTS)
-    for M, N, K, layout in (*empty, *small, *rows, *depths, *columns, *blocks):
+    beyond_l2 = product([5, 257], [660], [1030], LAYOUTS[::3])  # packed B
+    for M, N, K, layout in (*empty, *small, *rows, *depths, *columns, *blocks, *beyond_l2):
         a, b, bias = whole(table, M, K), whole(table, K, N), whole(table, N)
         what, expected = (M, N, K, layout), a.astype(np.float32) @ b.astype(np.float32) + bias
         c = multiply(table, a, b, layout, precision=precision, bias=bias, ldc=N + 3)
         assert_close(c, expected.astype(float), 0, what)
-        if not layout[0]:
-            c2 = from_packed(table, precision, a, b, layout[1], bias=bias, ldc=N + 1)
-            assert c2 is None or np.array_equal(c2, expected), ("packed", what)
+        c2 = from_packed(table, precision, a, b, layout[1], bias=bias, ldc=N + 1)
+        assert c2 is None or np.array_equal(c2, expected), ("packed", what)
 
 
 @each_product

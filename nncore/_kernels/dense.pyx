@@ -268,14 +268,11 @@ def pack(Table table, str precision, bint transposed, nn_index inputs, nn_index 
     cdef View vw = view(w, table), vp = view(packed, None, True)
     cdef int level = PRECISIONS[precision]
     cdef int64_t size = table.c.packed_bytes(level, transposed, inputs, outputs)
-    cdef void *scratch
     if not size:
         raise ValueError(f"precision: products of {precision!r} read weights of shape ({inputs}, {outputs}) as they are")
     if vw.size < inputs * outputs or vp.buffer.len < offset + size:
         raise ValueError(f"w, packed: too small for weights of shape ({inputs}, {outputs})")
-    scratch = aligned(table.c.gemm_scratch)
     with nogil:
         callers = nn_float_mode_enter()
-        table.c.pack(level, transposed, inputs, outputs, 0, inputs, vw.data, vp.data + offset, scratch)
+        table.c.pack(level, transposed, inputs, outputs, 0, inputs, vw.data, vp.data + offset)
         nn_float_mode_leave(callers)
-    free(scratch)

@@ -79,7 +79,7 @@ cdef extern from "contract.h" nogil:
         nn_index (*depth)(nn_index) noexcept nogil
         int (*precision_for)(int, nn_index, nn_index) noexcept nogil
         size_t (*packed_bytes)(int, int, nn_index, nn_index) noexcept nogil
-        void (*pack)(int, int, nn_index, nn_index, nn_index, nn_index, const void *, void *, void *) noexcept nogil
+        void (*pack)(int, int, nn_index, nn_index, nn_index, nn_index, const void *, void *) noexcept nogil
         nn_activate *activate
         nn_activate_backward *activate_backward
         void (*softmax)(nn_index, nn_index, const void *, void *) noexcept nogil

@@ -68,15 +68,14 @@ cdef double norm_scale(const nn_run *run, const double *norms, int64_t chunk, do
     return 1
 
 
-cdef void repack(const nn_op *op, nn_run *run, const nn_chunk *c, int thread) noexcept nogil:
+cdef void repack(const nn_op *op, nn_run *run, const nn_chunk *c) noexcept nogil:
     """Bring the packed copies of a chunk's weights up to date, while it is in cache."""
     cdef int transposed
     for transposed in range(2):
         if c.outputs and c.packed[transposed] >= 0:
             run.table.pack(<int> op.precision, transposed, c.inputs, c.outputs, c.first, c.n // c.outputs,
                            part(run, op, 0, c.offset - c.first * c.outputs),
-                           run.base[<int> NN_BUFFER_packed] + c.packed[transposed],
-                           run.scratch + thread * run.scratch_bytes)
+                           run.base[<int> NN_BUFFER_packed] + c.packed[transposed])
 
 
 cdef void update(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil:
@@ -100,7 +99,7 @@ cdef void update(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noe
             for k in range(3):
                 slot[k] = part(run, op, 2 + k, c.offset)
             run.table.update[op.variant](c.n, part(run, op, 0, c.offset), part(run, op, 1, c.offset), slot, &rule)
-            repack(op, run, c, me.thread)
+            repack(op, run, c)
 
 
 def apply_update(Table table, str name, w, g, slots, rule):

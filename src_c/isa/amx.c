@@ -10,10 +10,12 @@
 #ifdef NNCORE_EMULATE_AMX
 #include "../template/tiles_emulated.h"
 #else
-#define tile_configure(config) _tile_loadconfig(config)
+#define tiles_read(p) __asm__ volatile("" : : "r"(p) : "memory") /* the instructions do not tell the compiler what they read */
+#define tile_configure(config) do { tiles_read(config); _tile_loadconfig(config); } while (0)
 #define tile_release() _tile_release()
 #define tile_zero(t) _tile_zero(t)
 #define tile_load(t, p, stride) _tile_loadd(t, p, stride)
+#define tile_stream(t, p, stride) _tile_stream_loadd(t, p, stride) /* tileloaddt1: past L1 */
 #define tile_store(t, p, stride) _tile_stored(t, p, stride)
 #define tile_dot(c, a, b) _tile_dpbf16ps(c, a, b)
 #endif

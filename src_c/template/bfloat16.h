@@ -8,17 +8,15 @@
  *
  * Order: K is cut into blocks of depth_of_blocks(K). An element is bias + the blocks' sums, in order, each one chain
  * of the dot kernel from 0. M, and the blocks given to threads, change nothing of that.
+ * Loops 5 and 4 of gemm.h stand here, the others in the file of the dot kernel, as its macro-kernel.
  * Splitting: Henry, Tang, Heinecke, "Leveraging the bfloat16 Artificial Intelligence Datatype For Higher-Precision
  * Computations", ARITH 2019.
  */
-#define PANEL ((nn_index)32)
-#define STEP ((nn_index)32) /* of k, 16 words */
+#include "bfloat16_pack.h"
+
 #define BF16_KC ((nn_index)1024)
-#define A_WORDS (BF16_MC * (BF16_KC / 2 + 16)) /* of one piece; rows not a multiple of 2048 bytes apart, or they share sets of L1 */
-#define B_WORDS ((nn_index)1 << 18) /* of all pieces */
-#define STRIP_WORDS (PANEL * (BF16_KC / 2))
-#define BF16_SCRATCH ((size_t)(2 * A_WORDS + B_WORDS + STRIP_WORDS) * sizeof(word))
-#define SCRATCH_BYTES (GEMM_SCRATCH > BF16_SCRATCH ? GEMM_SCRATCH : BF16_SCRATCH)
+#define ROW_WORDS (BF16_KC / 2 + 16) /* of packed A; not a multiple of 2048 bytes, or rows share sets of L1 */
+#define A_WORDS (BF16_MC * ROW_WORDS) /* of one piece */
 
 typedef struct dot { /* C (rows ≤ BF16_ROWS, n ≤ PANEL) = f( [C +] bias + Σ over K words of pairs ) */
     nn_index rows, n, K;
@@ -32,10 +30,6 @@ typedef struct dot { /* C (rows ≤ BF16_ROWS, n ≤ PANEL) = f( [C +] bias + Σ
     nn_index ldkept;
     vf *zeros;
 } dot;
-
-typedef word vu_any __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(word)), may_alias));
-INLINE vu load_words(const word *p) { return *(const vu_any *)p; }
-INLINE void store_words(word *p, vu v) { *(vu_any *)p = v; }
 
 /* C from row `first` on = f of m rows of sums, nv vectors each. Over tiles in registers, for a pass over C is dear where K is
  * short: of dW (784,32,128) and dX (128,128,256) a pass of its own takes 74 → 65 and 89 → 85 % of peak. */
@@ -63,77 +57,54 @@ INLINE void finish_rows(const int m, const int nv, vf (*c)[2], nn_index first, c
 #undef EACH_SUM
 }
 
+/* Columns jc … jc + cols of a product, from one block of K: what the macro-kernel computes. */
+typedef struct slab {
+    const nn_gemm *g;
+    nn_index jc, cols, kb, depth;
+    int finish;        /* C needs what `dot` does not do: finish_sums */
+    const word *B;     /* the panel at jc, packed by others, or NULL */
+    nn_index b_piece;  /* between the pieces of a panel */
+    word *scratch;
+    dot t;             /* what all tiles have in common */
+} slab;
+
+INLINE packing rows_of_A(const slab *s, nn_index i, nn_index rows, word *y) {
+    const nn_gemm *g = s->g;
+    const int across = g->a_col != 1;
+    return (packing){.x = (const real *)g->A + i * g->a_row + s->kb * g->a_col, .ld = across ? g->a_col : g->a_row,
+                     .n = rows, .K = s->depth, .across = across, .y = y, .ldy = s->t.lda, .piece = s->t.a_piece};
+}
+
+INLINE packing panel_of_B(const slab *s, nn_index j, word *y) {
+    const nn_gemm *g = s->g;
+    const int across = g->b_col == 1;
+    return (packing){.x = (const real *)g->B + s->kb * g->b_row + (s->jc + j) * g->b_col, .ld = across ? g->b_row : g->b_col,
+                     .n = least(PANEL, s->cols - j), .K = s->depth, .across = across, .panel = 1,
+                     .y = y, .ldy = PANEL, .piece = s->b_piece};
+}
+
+/* The same where it is packed, to be fetched. */
+INLINE packing fetched_panel(const slab *s, nn_index j, const word *y) {
+    packing p = panel_of_B(s, j, (word *)y);
+    p.x = NULL, p.across = 1;
+    return p;
+}
+
+INLINE dot tile_at(const slab *s, nn_index i, nn_index rows, nn_index j) {
+    const nn_gemm *g = s->g;
+    dot t = s->t;
+    t.rows = rows;
+    t.n = least(PANEL, s->cols - j);
+    t.C += i * t.ldc + j;
+    if (t.bias) t.bias += j;
+    if (t.kept) t.kept += i * g->ldkept + j;
+    return t;
+}
+
 #include BF16_KERNEL
-_Static_assert(BF16_MC % BF16_ROWS == 0 && BF16_MC % 16 == 0, "blocks of A are whole tiles, and whole vectors of Xᵀ");
-
-#define BITS_INFINITE 0x7f800000
-#define BITS_ROUND_UP 0x7f7f8000 /* the least that rounds to an infinite bfloat16 */
-
-/* x rounded to bfloat16; finite x never becomes infinite: cut there, the rest goes to the next piece. */
-INLINE vf rounded(vf x) {
-    const vu bits = (vu)x, size = bits & 0x7fffffff;
-    const vu nearest = (bits + 0x7fff + ((bits >> 16) & 1)) & 0xffff0000;
-    const vf number = vselect((vi)(size >= BITS_ROUND_UP), (vf)(bits & 0xffff0000), (vf)nearest);
-    return vselect((vi)(size > BITS_INFINITE), x, number);
-}
-
-/* Piece p of x. */
-INLINE vf piece_of(vf x, int p, int pieces) {
-    if (pieces == 1) return x; /* `halves` rounds */
-    const vf hi = rounded(x);
-    return p == 0 ? hi : vselect((vi)(((vu)x & 0x7fffffff) == BITS_INFINITE), (vf){0}, x - hi);
-}
-
-INLINE nn_index whole_words(nn_index k) { return share(k, STEP) * (STEP / 2); }
-
-/* Y (n, words) = X (n, K), pairs of neighbours in a row. */
-INLINE void pair_columns(nn_index n, nn_index K, const real *x, nn_index ldx, int p, int pieces, word *y, nn_index ldy) {
-    for (nn_index i = 0; i < n; i++, x += ldx, y += ldy)
-        for (nn_index k = 0; k < K; k += STEP) {
-            const vf first = load_some(x + k, K - k), second = load_some(x + k + LANES, K - k - LANES);
-            store_words(y + k / 2, halves(piece_of(first, p, pieces), piece_of(second, p, pieces)));
-        }
-}
-
-/* Y (words, n) = X (K, n), pairs of rows; n is rounded up to whole vectors. */
-INLINE void pair_rows(nn_index n, nn_index K, const real *x, nn_index ldx, int p, int pieces, word *y, nn_index ldy) {
-    for (nn_index w = 0; w < whole_words(K); w++, x += 2 * ldx, y += ldy)
-        for (nn_index j = 0; j < n; j += LANES) {
-            const vf first = 2 * w < K ? load_some(x + j, n - j) : (vf){0};
-            const vf second = 2 * w + 1 < K ? load_some(x + ldx + j, n - j) : (vf){0};
-            store_words(y + j, pairs(piece_of(first, p, pieces), piece_of(second, p, pieces)));
-        }
-}
-
-/* Panels of B (K, cols), from B[k ldb + j] or, transposed, B[j ldb + k]; pieces lie piece_step words apart. */
-INLINE void pair_panels(nn_index K, nn_index cols, const real *B, nn_index ldb, int transposed, int pieces,
-                        word *strip, word *y, nn_index piece_step) {
-    const nn_index depth = 2 * STRIP_WORDS / PANEL; /* of k that fit the strip */
-    for (nn_index j = 0; j < cols; j += PANEL)
-        for (int p = 0; p < pieces; p++, y += piece_step) {
-            const nn_index n = least(PANEL, cols - j);
-            if (!transposed) pair_rows(n, K, B + j, ldb, p, pieces, y, PANEL);
-            for (nn_index k = 0; transposed && k < K; k += depth) {
-                const nn_index some = least(depth, K - k), words = whole_words(some);
-                pair_columns(n, some, B + j * ldb + k, ldb, p, pieces, strip, words);
-                transpose_strip(n, words, (const real *)strip, words, (real *)y + k / 2 * PANEL, PANEL);
-            }
-        }
-}
-
-/* One piece of A (rows, K) from A[i lda + k] or, transposed, A[k lda + i]. */
-INLINE void pair_A(nn_index rows, nn_index K, const real *A, nn_index lda, int transposed, int p, int pieces,
-                   word *strip, word *y, nn_index ldy) {
-    if (!transposed) {
-        pair_columns(rows, K, A, lda, p, pieces, y, ldy);
-        return;
-    }
-    for (nn_index k = 0; k < K; k += 2 * PANEL) { /* PANEL words at a time */
-        const nn_index some = least(2 * PANEL, K - k);
-        pair_rows(rows, some, A + k * lda, lda, p, pieces, strip, BF16_MC);
-        transpose_strip(whole_words(some), rows, (const real *)strip, BF16_MC, (real *)y + k / 2, ldy);
-    }
-}
+_Static_assert(BF16_MC % BF16_ROWS == 0 && BF16_MC % LANES == 0, "blocks of A are whole tiles, and whole blocks of words");
+#define BF16_SCRATCH ((size_t)(2 * A_WORDS + B_WORDS + MORE_WORDS) * sizeof(word))
+#define SCRATCH_BYTES (GEMM_SCRATCH > BF16_SCRATCH ? GEMM_SCRATCH : BF16_SCRATCH)
 
 INLINE nn_index depth_of_blocks(nn_index K) { return share(share(K, share(K, BF16_KC)), STEP) * STEP; }
 
@@ -142,58 +113,32 @@ INLINE void multiply_pieces(const nn_gemm *g, const int pieces) {
         gemm(g);
         return;
     }
-    const nn_index M = g->M, N = g->N, K = g->K, kc = depth_of_blocks(K);
-    const int a_transposed = g->a_col != 1, b_transposed = g->b_col != 1;
-    const nn_index lda = a_transposed ? g->a_col : g->a_row, ldb = b_transposed ? g->b_col : g->b_row;
-    word *const A = g->scratch, *const B = A + 2 * A_WORDS, *const strip = B + B_WORDS;
-    real *const sums = g->Z ? g->Z : g->C;
+    const nn_index N = g->N, K = g->K, kc = depth_of_blocks(K);
+    const nn_index nc = g->packed || packs_in_turn(g) ? N : B_WORDS / (pieces * whole_words(kc)) / PANEL * PANEL;
     const int finish = !ends_in_tile(g), relu = !finish && g->activation == NN_ACTIVATION_relu;
-    const nn_index nc = g->packed ? N : B_WORDS / (pieces * whole_words(kc)) / PANEL * PANEL;
-    const nn_index mc = share(share(M, share(M, BF16_MC)), BF16_ROWS) * BF16_ROWS;
-    dot t = {.ldc = g->Z ? g->ldz : g->ldc, .ldkept = g->ldkept, .a_piece = A_WORDS};
     vf zeros = {0};
+    slab s = {.g = g, .scratch = g->scratch, .t = {.ldc = g->Z ? g->ldz : g->ldc, .ldkept = g->ldkept, .a_piece = A_WORDS}};
 
-    dot_begin();
-    for (nn_index jc = 0; jc < N; jc += nc) { /* cuts N, so that packed B fits its buffer */
-        const nn_index cols = least(nc, N - jc);
-        for (nn_index kb = 0; kb < K; kb += kc) { /* cuts K, in the order of the sums */
+    dot_begin(g->M);
+    for (nn_index jc = 0; jc < N; jc += nc) /* LOOP 5 cuts N, so that packed B fits its buffer */
+        for (nn_index kb = 0; kb < K; kb += kc) { /* LOOP 4 cuts K, in the order of the sums */
             const nn_index depth = least(kc, K - kb);
-            t.K = whole_words(depth);
-            t.add = kb > 0;
             const int last = kb + depth == K;
-            t.relu = relu && last && !g->kept;
-            t.zeros = !finish && last && g->nonfinite ? &zeros : NULL;
-            t.lda = t.K + 16;
-            t.b_piece = g->packed ? whole_words(K) * PANEL : t.K * PANEL;
-            const word *panel = B;
-            if (g->packed)
-                panel = (const word *)g->packed + (g->column + jc) / PANEL * pieces * t.b_piece + kb / 2 * PANEL;
-            else
-                pair_panels(depth, cols, (const real *)g->B + kb * g->b_row + jc * g->b_col, ldb, b_transposed, pieces,
-                            strip, B, t.b_piece);
-
-            for (nn_index ic = 0; ic < M; ic += mc) { /* cuts M, so that packed A does */
-                const nn_index rows = least(mc, M - ic);
-                const nn_index height = share(share(rows, share(rows, BF16_ROWS)), BF16_GRAIN) * BF16_GRAIN;
-                for (int p = 0; p < pieces; p++)
-                    pair_A(rows, depth, (const real *)g->A + ic * g->a_row + kb * g->a_col, lda, a_transposed, p, pieces,
-                           strip, A + p * A_WORDS, t.lda);
-                for (nn_index j = 0; j < cols; j += PANEL) {
-                    t.n = least(PANEL, cols - j);
-                    t.B = panel + j / PANEL * pieces * t.b_piece;
-                    t.bias = kb == 0 && g->bias ? (const real *)g->bias + jc + j : NULL;
-                    for (nn_index i = 0; i < rows; i += height) {
-                        t.rows = least(height, rows - i);
-                        t.A = A + i * t.lda;
-                        t.C = sums + (ic + i) * t.ldc + jc + j;
-                        t.kept = relu && last && g->kept ? (const real *)g->kept + (ic + i) * g->ldkept + jc + j : NULL;
-                        dot_block(&t, pieces);
-                    }
-                    if (finish && last) finish_sums(g, ic, jc + j, rows, t.n);
-                }
-            }
+            s.jc = jc, s.cols = least(nc, N - jc), s.kb = kb, s.depth = depth;
+            s.finish = finish && last;
+            s.b_piece = whole_words(g->packed ? K : depth) * PANEL;
+            s.B = g->packed ? (const word *)g->packed + (g->column + jc) / PANEL * pieces * s.b_piece + kb / 2 * PANEL : NULL;
+            s.t.K = whole_words(depth);
+            s.t.lda = s.t.K + 16;
+            s.t.b_piece = s.b_piece;
+            s.t.C = (real *)(g->Z ? g->Z : g->C) + jc;
+            s.t.bias = kb == 0 && g->bias ? (const real *)g->bias + jc : NULL;
+            s.t.add = kb > 0;
+            s.t.relu = relu && last && !g->kept;
+            s.t.kept = relu && last && g->kept ? (const real *)g->kept + jc : NULL;
+            s.t.zeros = !finish && last && g->nonfinite ? &zeros : NULL;
+            multiply_slab(&s, pieces);
         }
-    }
     dot_end();
     if (g->nonfinite && across_sum(zeros)[0] != 0) *g->nonfinite = 1;
 }
@@ -229,12 +174,23 @@ static size_t packed_bytes(int precision, int transposed, nn_index in, nn_index 
     return (size_t)(pieces * share(N, PANEL) * whole_words(K) * PANEL) * sizeof(word);
 }
 
-static void pack(int precision, int transposed, nn_index in, nn_index out, nn_index first, nn_index rows,
-                 const void *W, void *packed, void *scratch) {
-    const int pieces = pieces_of(precision);
+INLINE void pack_weights(int transposed, nn_index in, nn_index out, nn_index first, nn_index rows, const real *W, word *packed,
+                         const int pieces) {
     const nn_index step = whole_words(transposed ? out : in) * PANEL; /* of one piece of a panel */
-    word *const y = (word *)packed + (transposed ? first / PANEL * pieces * step : first / 2 * PANEL);
-    pair_panels(transposed ? out : rows, transposed ? rows : out, (const real *)W + first * out, out, transposed, pieces,
-                scratch, y, step);
+    word *y = packed + (transposed ? first / PANEL * pieces * step : first / 2 * PANEL);
+    const nn_index K = transposed ? out : rows, N = transposed ? rows : out;
+    for (nn_index j = 0; j < N; j += PANEL, y += pieces * step) {
+        packing p = {.x = W + first * out + j * (transposed ? out : 1), .ld = out, .n = least(PANEL, N - j), .K = K,
+                     .across = !transposed, .panel = 1, .y = y, .ldy = PANEL, .piece = step};
+        pack_rest(&p, pieces);
+    }
+}
+
+static void pack(int precision, int transposed, nn_index in, nn_index out, nn_index first, nn_index rows,
+                 const void *W, void *packed) {
+    if (pieces_of(precision) == 1)
+        pack_weights(transposed, in, out, first, rows, W, packed, 1);
+    else
+        pack_weights(transposed, in, out, first, rows, W, packed, 2);
 }
 #define PACK pack

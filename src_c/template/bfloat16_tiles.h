@@ -1,83 +1,221 @@
-/* bfloat16_tiles.h: the dot kernel of bfloat16.h in AMX tiles: 2 × 2 tiles of C, 32 × 32 reals.
+/* bfloat16_tiles.h: the dot kernel of bfloat16.h in AMX tiles, 2 × 2 tiles of C, 32 × 32 reals, and its macro-kernel.
  *
- * Tiles 0-3 are C, 4 and 5 rows of A, 6 and 7 columns of B. With two pieces each of the eight tiles of a step is
- * loaded once for twelve products; rows of either half meet them in the same order: lo hi, hi hi, hi lo.
- * C passes through memory that stays in L1: tiles know neither bias nor masks. Rows of A beyond `rows` are whatever
- * the buffer holds; they end in rows of C that are not stored.
+ * Tiles 0-3 are C, 4 and 5 rows of A, 6 and 7 columns of B; rows of A beyond `rows` are whatever the buffer holds, and
+ * end in rows of C that are not stored. Tiles know neither bias nor masks: C passes through a buffer in L1.
+ *
+ * A dot takes 16 cycles, a load 8 that it hides, and all else can go on meanwhile in small shares: each step of the
+ * dots also packs some of what comes next, and finishes some rows of the block before. Done apart, both were a third of
+ * (256,512,784), 219 µs, and more than half of dW (784,512,256), 297 µs, one piece.
+ *   rows outside     for each strip of 32 rows of A, for each panel of B: the strip stays in L1, and B, in L2, is streamed
+ *   panels outside   for each panel of B, for each strip: the panel stays in L1, and A, in L2, is streamed
+ * The latter where packed B is more than L2 keeps, or is not packed yet. A block of K is cut in two where it is more than
+ * TILE_K, so that what stays fits L1 (64 KB: 36 ns a step, not 28); the tiles of C go on where they ended.
  */
 #define BF16_ROWS ((nn_index)32)
-#define BF16_GRAIN ((nn_index)16)
-#define BF16_MC ((nn_index)128)
+#define BF16_MC ((nn_index)256)
 #define BF16_SPLITS 1
-#define TILE_SIDE ((nn_index)16) /* rows of a tile, words of a row */
+#define B_WORDS ((nn_index)5 << 16) /* of all pieces: 1.25 MB, what L2 keeps while strips pass by */
+#define TILE_SIDE ((nn_index)16)    /* rows of a tile, words of a row */
+#define TILE_K ((nn_index)256)      /* words; one piece of a strip or panel: 32 KB */
+#define C_REALS (BF16_ROWS * PANEL)
+#define MORE_WORDS (B_WORDS / 8)    /* C_REALS for each panel deeper than TILE_K that B_WORDS hold, or each strip of BF16_MC */
+_Static_assert(MORE_WORDS >= B_WORDS / (PANEL * TILE_K) * C_REALS && MORE_WORDS >= BF16_MC * PANEL, "room for unfinished sums");
 
-static const struct {
-    uint8_t palette, start_row, reserved[14];
-    uint16_t bytes[16]; /* of a row */
-    uint8_t rows[16];
-} tile_shapes = {1, 0, {0}, {64, 64, 64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16, 16, 16}};
-#define dot_begin() tile_configure(&tile_shapes)
+/* A dot takes as many cycles as its tile of A has rows. */
+INLINE void dot_begin(nn_index M) {
+    const uint8_t m = (uint8_t)least(M, TILE_SIDE);
+    const struct {
+        uint8_t palette, start_row, reserved[14];
+        uint16_t bytes[16]; /* of a row */
+        uint8_t rows[16];
+    } shapes = {1, 0, {0}, {64, 64, 64, 64, 64, 64, 64, 64}, {m, m, m, m, m, m, TILE_SIDE, TILE_SIDE}};
+    tile_configure(&shapes);
+}
 #define dot_end() tile_release()
 
-INLINE void dot_tiles(const dot *t, const int pieces, const int tall, const int wide) {
-    const size_t a_stride = (size_t)t->lda * sizeof(word), b_stride = PANEL * sizeof(word);
-    tile_zero(0);
-    if (wide) tile_zero(1);
-    if (tall) tile_zero(2);
-    if (tall && wide) tile_zero(3);
+typedef struct block { /* sums of a block of C that are to be finished */
+    dot t;
+    nn_index i, j;
+    nn_index done; /* rows */
+    real sums[C_REALS] __attribute__((aligned(64)));
+} block;
 
-    const word *A = t->A, *A1 = A + TILE_SIDE * t->lda, *B = t->B;
-#define LOAD_A(tile, p) tile_load(tile, p, a_stride)
-#define LOAD_B(tile, p) tile_load(tile, p, b_stride)
-#define ROW(c0, c1, a)              \
-    do {                            \
-        tile_dot(c0, a, 6);         \
-        if (wide) tile_dot(c1, a, 7); \
+typedef struct chores { /* what goes on between the dots */
+    const slab *s;
+    packing next; /* blocks of it are packed in so many steps */
+    nn_index blocks, steps, due;
+    block *before;
+} chores;
+
+#define ROWS_AHEAD 6 /* of C, fetched for writing */
+
+static __attribute__((noinline)) void finish_row(const slab *s, block *b) {
+    const nn_index i = b->done++;
+    const real *const sums = b->sums + i * PANEL;
+    vf c[1][2] = {{vload(sums), vload(sums + LANES)}};
+    __builtin_prefetch(b->t.C + (i + ROWS_AHEAD) * b->t.ldc, 1);
+    __builtin_prefetch(b->t.C + (i + ROWS_AHEAD) * b->t.ldc + b->t.n - 1, 1);
+    if (b->t.n > LANES)
+        finish_rows(1, 2, c, i, &b->t);
+    else
+        finish_rows(1, 1, c, i, &b->t);
+    if (s->finish && b->done == b->t.rows) finish_sums(s->g, b->i, s->jc + b->j, b->t.rows, b->t.n);
+}
+
+static __attribute__((noinline)) void pack_block_1(packing *p) { pack_block(p, 1); }
+static __attribute__((noinline)) void pack_block_2(packing *p) { pack_block(p, 2); }
+
+/* C (2 × 2 tiles) = from, or 0, + Σ over K; its steps do all of what is to be finished, their share of what is to be packed. */
+INLINE void dot_tiles(const dot *t, const real *from, real *to, chores *todo, const int pieces, const int tall, const int wide,
+                      const int stream_a) {
+    const size_t a_stride = (size_t)t->lda * sizeof(word), b_stride = PANEL * sizeof(word), c_stride = PANEL * sizeof(real);
+    const nn_index steps = t->K / TILE_SIDE, rows = todo->before->t.rows - todo->before->done;
+    nn_index rows_due = 0;
+#define EACH_C(X)                                   \
+    do {                                                           \
+        X(0, 0);                                                   \
+        if (wide) X(1, TILE_SIDE);                                 \
+        if (tall) X(2, TILE_SIDE * PANEL);                         \
+        if (tall && wide) X(3, TILE_SIDE * PANEL + TILE_SIDE);     \
     } while (0)
-    for (nn_index k = 0; k < t->K; k += TILE_SIDE, A += TILE_SIDE, A1 += TILE_SIDE, B += TILE_SIDE * PANEL) {
-        LOAD_B(6, B);
-        if (wide) LOAD_B(7, B + TILE_SIDE);
-        if (pieces == 2) {
+#define ZERO(tile, at) tile_zero(tile)
+#define LOAD_C(tile, at) tile_load(tile, from + (at), c_stride)
+#define STORE_C(tile, at) tile_store(tile, to + (at), c_stride)
+#define LOAD(tile, p, stride, stream)          \
+    do {                                       \
+        if (stream)                            \
+            tile_stream(tile, p, stride);      \
+        else                                   \
+            tile_load(tile, p, stride);        \
+    } while (0)
+#define LOAD_A(tile, p) LOAD(tile, p, a_stride, stream_a)
+#define LOAD_B(tile, p) LOAD(tile, p, b_stride, !stream_a)
+#define ROW(c0, c1, a)                    \
+    do {                                  \
+        tile_dot(c0, a, 6);               \
+        if (wide) tile_dot(c1, a, 7);     \
+    } while (0)
+    if (from)
+        EACH_C(LOAD_C);
+    else
+        EACH_C(ZERO);
+    const word *A = t->A, *A1 = A + TILE_SIDE * t->lda, *B = t->B;
+    for (nn_index k = 0; k < steps; k++, A += TILE_SIDE, A1 += TILE_SIDE, B += TILE_SIDE * PANEL) {
+        if (pieces == 1) { /* two tiles for operands: nothing lost alone, 15 to 19 ns a dot, not 27, beside a busy sibling core */
+            LOAD_B(6, B);
+            LOAD_A(4, A);
+            tile_dot(0, 4, 6);
+            if (tall) {
+                LOAD_A(4, A1);
+                tile_dot(2, 4, 6);
+            }
+            if (wide) {
+                LOAD_B(6, B + TILE_SIDE);
+                if (tall) {
+                    tile_dot(3, 4, 6);
+                    LOAD_A(4, A);
+                }
+                tile_dot(1, 4, 6);
+            }
+        } else { /* each of eight tiles is loaded once for twelve products; rows of either half meet lo hi, hi hi, hi lo */
+            LOAD_B(6, B);
+            if (wide) LOAD_B(7, B + TILE_SIDE);
             LOAD_A(4, A + t->a_piece);
             ROW(0, 1, 4);
-        }
-        LOAD_A(4, A);
-        ROW(0, 1, 4);
-        if (tall) {
-            if (pieces == 2) {
+            LOAD_A(4, A);
+            ROW(0, 1, 4);
+            if (tall) {
                 LOAD_A(5, A1 + t->a_piece);
                 ROW(2, 3, 5);
+                LOAD_A(5, A1);
+                ROW(2, 3, 5);
             }
-            LOAD_A(5, A1);
-            ROW(2, 3, 5);
-        }
-        if (pieces == 2) {
             LOAD_B(6, B + t->b_piece);
             if (wide) LOAD_B(7, B + t->b_piece + TILE_SIDE);
             ROW(0, 1, 4);
             if (tall) ROW(2, 3, 5);
         }
+        for (todo->due += todo->blocks; todo->due >= todo->steps; todo->due -= todo->steps)
+            pieces == 1 ? pack_block_1(&todo->next) : pack_block_2(&todo->next);
+        for (rows_due += rows; rows_due >= steps; rows_due -= steps) finish_row(todo->s, todo->before);
     }
+    EACH_C(STORE_C);
+#undef EACH_C
+#undef ZERO
+#undef LOAD_C
+#undef STORE_C
+#undef LOAD
 #undef LOAD_A
 #undef LOAD_B
 #undef ROW
-
-    real sums[2 * TILE_SIDE * PANEL] __attribute__((aligned(64)));
-    tile_store(0, sums, PANEL * sizeof(real));
-    if (wide) tile_store(1, sums + TILE_SIDE, PANEL * sizeof(real));
-    if (tall) tile_store(2, sums + TILE_SIDE * PANEL, PANEL * sizeof(real));
-    if (tall && wide) tile_store(3, sums + TILE_SIDE * PANEL + TILE_SIDE, PANEL * sizeof(real));
-
-    for (nn_index i = 0; i < t->rows; i++) {
-        vf c[1][2] = {{vload(sums + i * PANEL), vload(sums + i * PANEL + LANES)}};
-        finish_rows(1, 1 + wide, c, i, t);
-    }
 }
 
-INLINE void dot_block(const dot *t, const int pieces) {
+INLINE void dot_block(const dot *t, const real *from, real *to, chores *todo, const int pieces, const int stream_a) {
     const int tall = t->rows > TILE_SIDE, wide = t->n > TILE_SIDE;
-    if (tall && wide) dot_tiles(t, pieces, 1, 1);
-    else if (tall) dot_tiles(t, pieces, 1, 0);
-    else if (wide) dot_tiles(t, pieces, 0, 1);
-    else dot_tiles(t, pieces, 0, 0);
+    tiles_read(t->A);
+    if (tall && wide) dot_tiles(t, from, to, todo, pieces, 1, 1, stream_a);
+    else if (tall) dot_tiles(t, from, to, todo, pieces, 1, 0, stream_a);
+    else if (wide) dot_tiles(t, from, to, todo, pieces, 0, 1, stream_a);
+    else dot_tiles(t, from, to, todo, pieces, 0, 0, stream_a);
+}
+
+/* Whether each panel of B is packed while the one before is multiplied: where all of A's block waits for it */
+INLINE int packs_in_turn(const nn_gemm *g) { return !g->packed && g->a_col == 1 && g->M <= BF16_MC; }
+
+INLINE void multiply_slab(slab *s, const int pieces) {
+    const nn_gemm *g = s->g;
+    const nn_index M = g->M, panels = share(s->cols, PANEL), panel_words = pieces * s->b_piece, lda = s->t.lda;
+    const nn_index depth = s->t.K, part = share(share(depth, share(depth, TILE_K)), TILE_SIDE) * TILE_SIDE;
+    const int in_turn = packs_in_turn(g), rows_outside = !in_turn && panels * panel_words <= B_WORDS;
+    const nn_index mc = rows_outside ? M : share(share(M, share(M, BF16_MC)), BF16_ROWS) * BF16_ROWS;
+    word *const A = s->scratch, *const packed = A + 2 * A_WORDS;
+    const word *const B = s->B ? s->B : packed;
+    real *const unfinished = (real *)(packed + B_WORDS);
+    block blocks[2], *now = &blocks[0];
+    chores todo = {.s = s, .before = &blocks[1]};
+    todo.before->t.rows = todo.before->done = 0;
+
+    for (nn_index j = 0; j < panels && !s->B && (j == 0 || !in_turn); j++) {
+        packing p = panel_of_B(s, j * PANEL, packed + j * panel_words);
+        pack_rest(&p, pieces);
+    }
+    for (nn_index ic = 0; ic < M; ic += mc) { /* LOOP 3 cuts M, so that packed A fits its buffer; of strips, it holds two */
+        const nn_index rows = least(mc, M - ic), strips = share(rows, BF16_ROWS);
+        const nn_index outers = rows_outside ? strips : panels, inners = rows_outside ? panels : strips;
+        packing first = rows_of_A(s, ic, rows_outside ? least(BF16_ROWS, rows) : rows, A);
+        pack_rest(&first, pieces);
+        for (nn_index outer = 0; outer < outers; outer++) { /* LOOP 2 */
+            const nn_index next = outer + 1;
+            todo.blocks = todo.due = 0;
+            if (next < outers) {
+                todo.next = rows_outside ? rows_of_A(s, ic + next * BF16_ROWS, least(BF16_ROWS, rows - next * BF16_ROWS),
+                                                     A + next % 2 * BF16_ROWS * lda)
+                            : in_turn ? panel_of_B(s, next * PANEL, packed + next % 2 * panel_words)
+                                      : fetched_panel(s, next * PANEL, B + next * panel_words);
+                todo.blocks = blocks_of(&todo.next);
+            }
+            todo.steps = inners * (depth / TILE_SIDE);
+            for (nn_index k = 0; k < depth; k += part)
+                for (nn_index inner = 0; inner < inners; inner++) { /* LOOP 1 */
+                    const nn_index i = (rows_outside ? outer : inner) * BF16_ROWS, j = rows_outside ? inner : outer;
+                    const int ends = k + part >= depth;
+                    real *const sums = unfinished + inner * C_REALS;
+                    now->t = tile_at(s, ic + i, least(BF16_ROWS, rows - i), j * PANEL);
+                    now->t.K = least(part, depth - k);
+                    now->t.A = A + (rows_outside ? outer % 2 * BF16_ROWS : i) * lda + k;
+                    now->t.B = B + (in_turn ? j % 2 : j) * panel_words + k * PANEL;
+                    now->i = ic + i, now->j = j * PANEL, now->done = 0;
+                    if (rows_outside)
+                        dot_block(&now->t, k ? sums : NULL, ends ? now->sums : sums, &todo, pieces, 0);
+                    else
+                        dot_block(&now->t, k ? sums : NULL, ends ? now->sums : sums, &todo, pieces, 1);
+                    if (ends) {
+                        block *const finished = todo.before;
+                        todo.before = now;
+                        now = finished;
+                    }
+                }
+        }
+    }
+    while (todo.before->done < todo.before->t.rows) finish_row(s, todo.before);
 }

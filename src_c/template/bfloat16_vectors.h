@@ -5,9 +5,10 @@
  * 12 rows reach 99 % of the peak in L1 (Zen 4); 14, as in tile.h, need more registers for addresses than there are: 96 %.
  */
 #define BF16_ROWS ((nn_index)12)
-#define BF16_GRAIN ((nn_index)1)
 #define BF16_MC ((nn_index)144)
-#define dot_begin() ((void)0)
+#define B_WORDS ((nn_index)1 << 18) /* of all pieces */
+#define MORE_WORDS 0
+#define dot_begin(M) ((void)0)
 #define dot_end() ((void)0)
 
 INLINE void dot_rows(const int m, const int nv, const dot *t) {
@@ -50,4 +51,38 @@ INLINE void dot_block(const dot *t, int pieces) {
     assert(pieces == 1);
     (void)pieces;
     kernels[t->n > LANES][t->rows - 1](t);
+}
+
+INLINE int packs_in_turn(const nn_gemm *g) {
+    (void)g;
+    return 0;
+}
+
+INLINE void multiply_slab(slab *s, const int pieces) {
+    const nn_gemm *g = s->g;
+    word *const A = s->scratch, *const packed = A + 2 * A_WORDS;
+    real *const C = s->t.C;
+    const real *const kept = s->t.kept;
+    const nn_index M = g->M, mc = share(share(M, share(M, BF16_MC)), BF16_ROWS) * BF16_ROWS;
+    for (nn_index j = 0; j < s->cols && !s->B; j += PANEL) {
+        packing p = panel_of_B(s, j, packed + j / PANEL * pieces * s->b_piece);
+        pack_rest(&p, pieces);
+    }
+    for (nn_index ic = 0; ic < M; ic += mc) { /* LOOP 3 cuts M, so that packed A fits its buffer */
+        const nn_index rows = least(mc, M - ic), height = share(rows, share(rows, BF16_ROWS));
+        packing p = rows_of_A(s, ic, rows, A);
+        pack_rest(&p, pieces);
+        for (nn_index j = 0; j < s->cols; j += PANEL) { /* LOOP 2 */
+            dot t = tile_at(s, ic, height, j);
+            t.B = (s->B ? s->B : packed) + j / PANEL * pieces * s->b_piece;
+            for (nn_index i = 0; i < rows; i += height) { /* LOOP 1 */
+                t.rows = least(height, rows - i);
+                t.A = A + i * t.lda;
+                t.C = C + (ic + i) * t.ldc + j;
+                if (t.kept) t.kept = kept + (ic + i) * t.ldkept + j;
+                dot_block(&t, pieces);
+            }
+            if (s->finish) finish_sums(g, ic, s->jc + j, rows, least(PANEL, s->cols - j));
+        }
+    }
 }
