@@ -294,15 +294,21 @@ def test_flag_of_nonfinite(table: Table, precision: str) -> None:
     assert not dense.gemm(table, x, tall, np.zeros(1, table.dtype), 1, 1, K, precision=precision)
 
 
+#: isa, arithmetic → columns and weights, at least, of a product with 32 terms or more that is taken; else 16 columns
+LEAST = {("amx", "bfloat16"): (16, 1024), ("amx", "split bfloat16"): (32, 2048)}
+
+
 @pytest.mark.parametrize(("table", "precision"), cases(own=True) + cases(own=False))
 def test_no_copies_where_none_are_read(table: Table, precision: str) -> None:
     own = table.arithmetic(precision) != table.arithmetic("highest")
-    for inputs, outputs in product([0, 1, 31, 32, 1000], [0, 15, 16, 100]):
+    columns, weights = LEAST.get((table.isa, table.arithmetic(precision)), (16, 0))
+    for inputs, outputs in product([0, 1, 31, 32, 63, 64, 1000], [0, 15, 16, 31, 32, 33, 100]):
         w = np.zeros(inputs * outputs, table.dtype)
         for transposed in (False, True):
             depth, width = (outputs, inputs) if transposed else (inputs, outputs)
             size = table.packed_bytes(precision, transposed, inputs, outputs)
-            assert bool(size) == (own and depth >= 32 and width >= 16), (inputs, outputs, transposed)
+            accepted = own and depth >= 32 and width >= columns and depth * width >= weights
+            assert bool(size) == accepted, (inputs, outputs, transposed)
             assert not table.packed_bytes("highest", transposed, inputs, outputs)
             with pytest.raises(ValueError, match="too small" if size else "as they are"):
                 dense.pack(table, precision, transposed, inputs, outputs, w, np.zeros(size, np.uint8), 1)

@@ -163,9 +163,10 @@ INLINE int pieces_of(int precision) {
     return precision == NN_PRECISION_medium;
 }
 
-/* Below these sizes packing costs more than the sums save. */
+/* For smaller products packing costs more than the sums save. */
 static int precision_for(int precision, nn_index K, nn_index N) {
-    return pieces_of(precision) && K >= 32 && N >= 16 ? precision : NN_PRECISION_highest;
+    const nn_index pieces = pieces_of(precision);
+    return pieces && K >= STEP && N >= LEAST_COLUMNS(pieces) && K * N >= LEAST_WEIGHTS(pieces) ? precision : NN_PRECISION_highest;
 }
 
 static size_t packed_bytes(int precision, int transposed, nn_index in, nn_index out) {

@@ -14,6 +14,8 @@
 #define BF16_ROWS ((nn_index)32)
 #define BF16_MC ((nn_index)256)
 #define BF16_SPLITS 1
+#define LEAST_COLUMNS(pieces) (16 * (pieces)) /* what was measured to be no slower than float32, whatever the rows */
+#define LEAST_WEIGHTS(pieces) (1024 * (pieces))
 #define B_WORDS ((nn_index)5 << 16) /* of all pieces: 1.25 MB, what L2 keeps while strips pass by */
 #define TILE_SIDE ((nn_index)16)    /* rows of a tile, words of a row */
 #define TILE_K ((nn_index)256)      /* words; one piece of a strip or panel: 32 KB */

@@ -6,6 +6,8 @@
  */
 #define BF16_ROWS ((nn_index)12)
 #define BF16_MC ((nn_index)144)
+#define LEAST_COLUMNS(pieces) 16
+#define LEAST_WEIGHTS(pieces) 0
 #define B_WORDS ((nn_index)1 << 18) /* of all pieces */
 #define MORE_WORDS 0
 #define dot_begin(M) ((void)0)
