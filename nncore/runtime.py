@@ -68,9 +68,9 @@ def matmul_precisions(dtype: str = "float32") -> dict[str, str]:
     operands from 1e-35 to 3.38e38, plus that of the sums.
 
     Elsewhere, in float64 models, and for products with K < 32 or N < 16 (with AMX also K N < 1024, for "high" N < 32 or
-    K N < 2048), a precision is computed as the next more accurate one that the CPU is fast at. Sums are float32 at all of them. bfloat16 arithmetic takes values below
-    1.2e-38 as 0, and at "medium" rounds 3.397e38 and more to infinity; an infinity in an operand makes the results
-    that depend on it infinite or NaN.
+    K N < 2048), a precision is computed as the next more accurate one that the CPU is fast at. Sums are float32 at all
+    of them. bfloat16 arithmetic takes values below 1.2e-38 as 0, and at "medium" rounds 3.397e38 and more to infinity;
+    an infinity in an operand makes the results that depend on it infinite or NaN.
 
     Parameters
     ----------
