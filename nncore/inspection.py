@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from nncore import checkpoint, display, runtime
 from nncore.attributes import Guarded
@@ -161,7 +161,7 @@ class Inspected(Guarded):
 
     def get_config(self) -> dict[str, Any]:
         """Return the architecture, without weights, as values that JSON can hold."""
-        return checkpoint.describe(self)  # type: ignore[arg-type]
+        return checkpoint.describe(cast("Model", self))
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, type[Layer]] | None = None) -> Model:

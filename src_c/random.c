@@ -1,8 +1,8 @@
 /* random.c: scalar Philox, and the shuffle that gives an epoch its order.
  *
- * Few numbers are shuffled by Fisher and Yates. Of many, that would miss the cache at each exchange: 2^26 in 22 s. They are
- * first dealt to 2^bits parts at random, which all stay in cache while they are mixed: 1.0 s. All orders are as likely then,
- * too: any assignment to parts is, and within the parts any order (Rao 1961, Sandelius 1962).
+ * Few numbers are shuffled by Fisher and Yates. Of many, that would miss the cache at each exchange: 2^26 in 22 s. They
+ * are first dealt to 2^bits parts at random, which all stay in cache while they are mixed: 1.5 s. All orders are as
+ * likely then, too: any assignment to parts is, and within the parts any order (Rao 1961, Sandelius 1962).
  * The j-th bounded integer is the high half of (64 random bits × bound), redrawn while the low half shows that
  * its value would come up once too often: unbiased, and a division only then.
  * Reference: Lemire, Fast random integer generation in an interval, ACM TOMACS 29 (2019), algorithm 5.

@@ -328,7 +328,7 @@ def test_the_remedy_for_a_missing_monitor(params: dict[str, Any], words: str) ->
     stop = EarlyStopping()
     stop.set_params(params)
     with pytest.warns(UserWarning, match="monitor: EarlyStopping expected 'val_loss' in the logs.*" + words):
-        run(stop, {"loss": 1.0, 3: 1.0})  # type: ignore[dict-item]
+        run(stop, {"loss": 1.0, 3: 1.0})
 
 
 def test_what_is_monitored_is_one_number() -> None:

@@ -58,7 +58,7 @@ def test_the_names_of_the_logs_are_known_before(settings: Any, metrics: list[str
     told: dict[str, Any] = {}
     seen: list[str] = []
     watch = LambdaCallback(on_epoch_end=lambda epoch, logs: seen.extend(n for n in logs if n not in seen))
-    watch.on_train_begin = lambda logs=None: told.update(watch.params)  # type: ignore[method-assign]
+    watch.on_train_begin = lambda logs=None: told.update(watch.params)
     fit(model(metrics=["mae"], weighted_metrics=["mse"]), watch, **settings)
     assert told["metrics"] == seen == metrics and told["validation_freq"] == freq
 
