@@ -120,7 +120,9 @@ typedef struct nn_table {
     void (*gemm[NN_PRECISIONS])(const nn_gemm *block);
     nn_index (*depth)(nn_index K); /* of the blocks of K whose sums `gemm[highest]` adds in their order, the bias being in the
                                     * first; for more than three columns */
-    int (*precision_for)(int precision, nn_index K, nn_index N); /* it, or `highest` where that is faster for the whole product */
+    /* It, or `highest` where that is faster for the whole product; rows: of C, or 0: any number, by packed weights, which
+     * must not show in a row's bits. */
+    int (*precision_for)(int precision, nn_index rows, nn_index K, nn_index N);
     const char *arithmetic[NN_PRECISIONS]; /* what it multiplies: "float32", … */
 
     /* Weights W (in,out) laid out once for many products X W, or transposed: dY Wᵀ. `packed_bytes` is 0 where such products

@@ -14,7 +14,7 @@ from nncore import runtime
 Array = NDArray[Any]
 
 RNG = np.random.default_rng(7)
-X = RNG.standard_normal((150, 70)).astype(np.float32)
+X = RNG.standard_normal((150, 170)).astype(np.float32)
 Y = (X[:, :10] + RNG.standard_normal((150, 10))).argmax(axis=1)
 LOSS = "sparse_categorical_crossentropy"
 
@@ -26,10 +26,10 @@ def has_copies(precision: str) -> bool:
 def stack(precision: str = "highest", threads: int = 1, optimizer: Any = None, dtype: str = "float32") -> nn.Model:
     """No size is a multiple of 32; the last is too small for copies; 32 rows of the first are more than a chunk."""
     layers = [
-        nn.Input(70),
+        nn.Input(170),
         nn.Dense(600, "elu"),
-        nn.Dense(90, "tanh", use_bias=False, kernel_regularizer="l2"),
-        nn.Dense(41, "gelu", bias_regularizer="l1"),
+        nn.Dense(140, "tanh", use_bias=False, kernel_regularizer="l2"),
+        nn.Dense(131, "gelu", bias_regularizer="l1"),
         nn.Dense(10, "softmax"),
     ]
     made = nn.Model(layers, seed=3, n_threads=threads, dtype=dtype)

@@ -294,20 +294,20 @@ def test_flag_of_nonfinite(table: Table, precision: str) -> None:
     assert not dense.gemm(table, x, tall, np.zeros(1, table.dtype), 1, 1, K, precision=precision)
 
 
-#: isa, arithmetic → columns and weights, at least, of a product with 32 terms or more that is taken; else 16 columns
-LEAST = {("amx", "bfloat16"): (16, 1024), ("amx", "split bfloat16"): (32, 2048)}
+#: isa, arithmetic → terms, columns and weights, at least, of a product by packed weights that is taken; else 32 and 16
+LEAST = {("amx", "bfloat16"): (128, 16, 8192), ("amx", "split bfloat16"): (128, 48, 16384)}
 
 
 @pytest.mark.parametrize(("table", "precision"), cases(own=True) + cases(own=False))
 def test_no_copies_where_none_are_read(table: Table, precision: str) -> None:
     own = table.arithmetic(precision) != table.arithmetic("highest")
-    columns, weights = LEAST.get((table.isa, table.arithmetic(precision)), (16, 0))
-    for inputs, outputs in product([0, 1, 31, 32, 63, 64, 1000], [0, 15, 16, 31, 32, 33, 100]):
+    terms, columns, weights = LEAST.get((table.isa, table.arithmetic(precision)), (32, 16, 0))
+    for inputs, outputs in product([0, 1, 31, 32, 127, 128, 341, 1000], [0, 15, 16, 31, 32, 47, 48, 64, 130]):
         w = np.zeros(inputs * outputs, table.dtype)
         for transposed in (False, True):
             depth, width = (outputs, inputs) if transposed else (inputs, outputs)
             size = table.packed_bytes(precision, transposed, inputs, outputs)
-            accepted = own and depth >= 32 and width >= columns and depth * width >= weights
+            accepted = own and depth >= terms and width >= columns and depth * width >= weights
             assert bool(size) == accepted, (inputs, outputs, transposed)
             assert not table.packed_bytes("highest", transposed, inputs, outputs)
             with pytest.raises(ValueError, match="too small" if size else "as they are"):

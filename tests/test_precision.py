@@ -20,15 +20,15 @@ from nncore.callbacks import BackupAndRestore, LambdaCallback
 
 def branches(precision: str, threads: int = 1, optimizer: Any = None) -> nn.Model:
     """Two kernels that share an input, which needs no gradient; several rows per sample."""
-    x = nn.Input((5, 70))
-    joined = nn.Add()([nn.Dense(67, "gelu")(x), nn.Dense(67, "silu")(x)])
-    last = nn.Dense(10, "softmax")(nn.Dense(33, "elu")(nn.Flatten()(nn.Dropout(0.2)(joined))))
+    x = nn.Input((5, 170))
+    joined = nn.Add()([nn.Dense(137, "gelu")(x), nn.Dense(137, "silu")(x)])
+    last = nn.Dense(10, "softmax")(nn.Dense(50, "elu")(nn.Flatten()(nn.Dropout(0.2)(joined))))
     made = nn.Model(x, last, seed=3, n_threads=threads)
     made.compile(nn.SGD(0.1) if optimizer is None else optimizer, LOSS, matmul_precision=precision)
     return made
 
 
-WIDE = RNG.standard_normal((150, 5, 70)).astype(np.float32)
+WIDE = RNG.standard_normal((150, 5, 170)).astype(np.float32)
 MODELS: dict[str, tuple[Callable[..., nn.Model], Array]] = {"stack": (stack, X), "branches": (branches, WIDE)}
 
 

@@ -82,7 +82,8 @@ cdef nn_index product_block(const nn_table *table, const nn_gemm *whole, int64_t
 cdef void product(nn_gemm *g, int64_t precision, nn_run *run, int64_t index, nn_member *me) noexcept nogil:
     """This thread's blocks of a product."""
     cdef Grid cut
-    precision = run.table.precision_for(<int> precision, g.K, g.N)
+    cdef nn_index rows = 0 if g.a_col == 1 else g.M  # those of dW are the layer's inputs, not the batch
+    precision = run.table.precision_for(<int> precision, rows, g.K, g.N)
     g.scratch = run.scratch + me.thread * run.scratch_bytes
     if run.undivided:
         run.table.gemm[precision](g)
@@ -105,7 +106,7 @@ cdef inline nn_index rows_by_depth(const nn_op *op, const nn_table *table) noexc
     784-256-128-10 with 128 rows 697 → 722 µs.
     """
     cdef nn_index further
-    if op.kind != NN_OP_dense_forward or op.n < table.nr or table.precision_for(<int> op.precision, op.k, op.n):
+    if op.kind != NN_OP_dense_forward or op.n < table.nr or table.precision_for(<int> op.precision, 0, op.k, op.n):
         return 0
     further = further_blocks(table, op.k)
     return op.k // (DEPTH_PER_ROW * further) if further else 0

@@ -19,9 +19,6 @@ from nncore._kernels.threads cimport team_size
 
 from numpy import empty
 
-cdef enum:
-    PACKING_ROWS = 16   # fewer do not repay the packing of B for bfloat16: 8 rows are as fast (512×512)
-
 cdef double LONG_FLOPS = 2e9      # of a product that one thread does in blocks, too, to look at signals in between
 cdef double LOOK_SECONDS = 0.05   # between two looks
 
@@ -219,7 +216,7 @@ cdef class Products:
         scratch = self.idle.pop() if self.idle else None
         if scratch is None or scratch.threads < threads:
             scratch = Scratch(max(self.float32.c.gemm_scratch, self.float64.c.gemm_scratch), threads)
-        precision = table.c.precision_for(precision, g.K, g.N) if g.M >= PACKING_ROWS else 0
+        precision = table.c.precision_for(precision, g.M, g.K, g.N)
         if threads == 1 and flops < LONG_FLOPS:
             g.scratch = scratch.memory
             with nogil:

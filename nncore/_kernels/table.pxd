@@ -77,7 +77,7 @@ cdef extern from "contract.h" nogil:
         nn_product *gemm
         const char **arithmetic
         nn_index (*depth)(nn_index) noexcept nogil
-        int (*precision_for)(int, nn_index, nn_index) noexcept nogil
+        int (*precision_for)(int, nn_index, nn_index, nn_index) noexcept nogil
         size_t (*packed_bytes)(int, int, nn_index, nn_index) noexcept nogil
         void (*pack)(int, int, nn_index, nn_index, nn_index, nn_index, const void *, void *) noexcept nogil
         nn_activate *activate

@@ -163,15 +163,14 @@ INLINE int pieces_of(int precision) {
     return precision == NN_PRECISION_medium;
 }
 
-/* For smaller products packing costs more than the sums save. */
-static int precision_for(int precision, nn_index K, nn_index N) {
-    const nn_index pieces = pieces_of(precision);
-    return pieces && K >= STEP && N >= LEAST_COLUMNS(pieces) && K * N >= LEAST_WEIGHTS(pieces) ? precision : NN_PRECISION_highest;
+static int precision_for(int precision, nn_index rows, nn_index K, nn_index N) {
+    const int pieces = pieces_of(precision);
+    return pieces && K >= STEP && N >= LANES && pays(pieces, rows, K, N) ? precision : NN_PRECISION_highest;
 }
 
 static size_t packed_bytes(int precision, int transposed, nn_index in, nn_index out) {
     const nn_index K = transposed ? out : in, N = transposed ? in : out;
-    const nn_index pieces = pieces_of(precision_for(precision, K, N));
+    const nn_index pieces = pieces_of(precision_for(precision, 0, K, N));
     return (size_t)(pieces * share(N, PANEL) * whole_words(K) * PANEL) * sizeof(word);
 }
 

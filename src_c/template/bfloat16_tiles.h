@@ -5,23 +5,32 @@
  *
  * A dot takes 16 cycles, a load 8 that it hides, and all else can go on meanwhile in small shares: each step of the
  * dots also packs some of what comes next, and finishes some rows of the block before. Done apart, both were a third of
- * (256,512,784), 219 µs, and more than half of dW (784,512,256), 297 µs, one piece.
+ * (256,784,512), 219 µs, and more than half of dW (784,256,512), 297 µs, one piece.
  *   rows outside     for each strip of 32 rows of A, for each panel of B: the strip stays in L1, and B, in L2, is streamed
  *   panels outside   for each panel of B, for each strip: the panel stays in L1, and A, in L2, is streamed
- * The latter where packed B is more than L2 keeps, or is not packed yet. A block of K is cut in two where it is more than
- * TILE_K, so that what stays fits L1 (64 KB: 36 ns a step, not 28); the tiles of C go on where they ended.
+ * The latter where packed B is more than L2 keeps, or is not packed yet; B is streamed there, too, if it meets one strip
+ * only: (1,784,512), two pieces, 38 → 15 µs. A block of K is cut where it is more than TILE_K, so that what stays fits L1
+ * (64 KB: one piece 36 ns a step, not 28, two 95, not 73); the tiles of C go on where they ended.
  */
 #define BF16_ROWS ((nn_index)32)
 #define BF16_MC ((nn_index)256)
 #define BF16_SPLITS 1
-#define LEAST_COLUMNS(pieces) (16 * (pieces)) /* what was measured to be no slower than float32, whatever the rows */
-#define LEAST_WEIGHTS(pieces) (1024 * (pieces))
 #define B_WORDS ((nn_index)5 << 16) /* of all pieces: 1.25 MB, what L2 keeps while strips pass by */
 #define TILE_SIDE ((nn_index)16)    /* rows of a tile, words of a row */
-#define TILE_K ((nn_index)256)      /* words; one piece of a strip or panel: 32 KB */
+#define TILE_K ((nn_index)256)      /* words, of all pieces; a strip or panel: 32 KB */
 #define C_REALS (BF16_ROWS * PANEL)
 #define MORE_WORDS (B_WORDS / 8)    /* C_REALS for each panel deeper than TILE_K that B_WORDS hold, or each strip of BF16_MC */
 _Static_assert(MORE_WORDS >= B_WORDS / (PANEL * TILE_K) * C_REALS && MORE_WORDS >= BF16_MC * PANEL, "room for unfinished sums");
+
+/* Whether this is no slower than float32, whose time is 1 here.
+ *   any rows, by packed weights   one piece: (1,128,64) 0.87, (1,64,128) 2.0; two pieces are as many bytes as float32, and
+ *                                 one row pays for what more gain: (1,128,128) 1.38, (1,512,512) 1.07, (8,128,128) 0.66
+ *   both operands packed          one piece: (16,64,32) 0.88, (16,64,16) 1.10; two: (64,128,128) 0.79, (128,64,64) 0.85,
+ *                                 (32,512,512) 1.06 */
+INLINE int pays(int pieces, nn_index rows, nn_index K, nn_index N) {
+    if (rows == 0) return K >= 128 && N >= (pieces == 1 ? 16 : 48) && K * N >= 8192 * pieces;
+    return pieces == 1 ? rows >= 16 && rows * N >= 512 && K * N >= 1024 : rows >= 64 && N >= 64 && rows * N >= 8192;
+}
 
 /* A dot takes as many cycles as its tile of A has rows. */
 INLINE void dot_begin(nn_index M) {
@@ -50,18 +59,34 @@ typedef struct chores { /* what goes on between the dots */
 } chores;
 
 #define ROWS_AHEAD 6 /* of C, fetched for writing */
+#define ROWS_DONE ((nn_index)8) /* rows finished together: (128,512,512), one piece, 1 row 1385, 2 rows 1405, 8 rows 1481 GFLOP/s */
 
-static __attribute__((noinline)) void finish_row(const slab *s, block *b) {
-    const nn_index i = b->done++;
+INLINE void finish_some(const int m, const slab *s, block *b) {
+    const nn_index i = b->done;
     const real *const sums = b->sums + i * PANEL;
-    vf c[1][2] = {{vload(sums), vload(sums + LANES)}};
-    __builtin_prefetch(b->t.C + (i + ROWS_AHEAD) * b->t.ldc, 1);
-    __builtin_prefetch(b->t.C + (i + ROWS_AHEAD) * b->t.ldc + b->t.n - 1, 1);
+    vf c[ROWS_DONE][2];
+#pragma GCC unroll 8
+    for (int r = 0; r < m; r++) {
+        const real *const C = b->t.C + (i + r + ROWS_AHEAD) * b->t.ldc;
+        __builtin_prefetch(C, 1);
+        __builtin_prefetch(C + b->t.n - 1, 1);
+        c[r][0] = vload(sums + r * PANEL);
+        c[r][1] = vload(sums + r * PANEL + LANES);
+    }
     if (b->t.n > LANES)
-        finish_rows(1, 2, c, i, &b->t);
+        finish_rows(m, 2, c, i, &b->t);
     else
-        finish_rows(1, 1, c, i, &b->t);
+        finish_rows(m, 1, c, i, &b->t);
+    b->done += m;
     if (s->finish && b->done == b->t.rows) finish_sums(s->g, b->i, s->jc + b->j, b->t.rows, b->t.n);
+}
+
+/* The next ROWS_DONE rows, or what is left of them */
+static __attribute__((noinline)) void finish_next(const slab *s, block *b) {
+    if (b->t.rows - b->done >= ROWS_DONE)
+        finish_some(ROWS_DONE, s, b);
+    else
+        for (nn_index left = b->t.rows - b->done; left > 0; left--) finish_some(1, s, b);
 }
 
 static __attribute__((noinline)) void pack_block_1(packing *p) { pack_block(p, 1); }
@@ -71,8 +96,8 @@ static __attribute__((noinline)) void pack_block_2(packing *p) { pack_block(p, 2
 INLINE void dot_tiles(const dot *t, const real *from, real *to, chores *todo, const int pieces, const int tall, const int wide,
                       const int stream_a) {
     const size_t a_stride = (size_t)t->lda * sizeof(word), b_stride = PANEL * sizeof(word), c_stride = PANEL * sizeof(real);
-    const nn_index steps = t->K / TILE_SIDE, rows = todo->before->t.rows - todo->before->done;
-    nn_index rows_due = 0;
+    const nn_index steps = t->K / TILE_SIDE, parts = share(todo->before->t.rows - todo->before->done, ROWS_DONE);
+    nn_index parts_due = 0;
 #define EACH_C(X)                                   \
     do {                                                           \
         X(0, 0);                                                   \
@@ -92,10 +117,12 @@ INLINE void dot_tiles(const dot *t, const real *from, real *to, chores *todo, co
     } while (0)
 #define LOAD_A(tile, p) LOAD(tile, p, a_stride, stream_a)
 #define LOAD_B(tile, p) LOAD(tile, p, b_stride, !stream_a)
-#define ROW(c0, c1, a)                    \
-    do {                                  \
-        tile_dot(c0, a, 6);               \
-        if (wide) tile_dot(c1, a, 7);     \
+#define DOTS()                              \
+    do {                                    \
+        tile_dot(0, 4, 6);                  \
+        if (wide) tile_dot(1, 4, 7);        \
+        if (tall) tile_dot(2, 5, 6);        \
+        if (tall && wide) tile_dot(3, 5, 7); \
     } while (0)
     if (from)
         EACH_C(LOAD_C);
@@ -119,27 +146,22 @@ INLINE void dot_tiles(const dot *t, const real *from, real *to, chores *todo, co
                 }
                 tile_dot(1, 4, 6);
             }
-        } else { /* each of eight tiles is loaded once for twelve products; rows of either half meet lo hi, hi hi, hi lo */
+        } else { /* each of eight tiles is loaded once for twelve products: lo hi, hi hi, hi lo */
             LOAD_B(6, B);
             if (wide) LOAD_B(7, B + TILE_SIDE);
             LOAD_A(4, A + t->a_piece);
-            ROW(0, 1, 4);
+            if (tall) LOAD_A(5, A1 + t->a_piece);
+            DOTS();
             LOAD_A(4, A);
-            ROW(0, 1, 4);
-            if (tall) {
-                LOAD_A(5, A1 + t->a_piece);
-                ROW(2, 3, 5);
-                LOAD_A(5, A1);
-                ROW(2, 3, 5);
-            }
+            if (tall) LOAD_A(5, A1);
+            DOTS();
             LOAD_B(6, B + t->b_piece);
             if (wide) LOAD_B(7, B + t->b_piece + TILE_SIDE);
-            ROW(0, 1, 4);
-            if (tall) ROW(2, 3, 5);
+            DOTS();
         }
         for (todo->due += todo->blocks; todo->due >= todo->steps; todo->due -= todo->steps)
             pieces == 1 ? pack_block_1(&todo->next) : pack_block_2(&todo->next);
-        for (rows_due += rows; rows_due >= steps; rows_due -= steps) finish_row(todo->s, todo->before);
+        for (parts_due += parts; parts_due >= steps; parts_due -= steps) finish_next(todo->s, todo->before);
     }
     EACH_C(STORE_C);
 #undef EACH_C
@@ -149,7 +171,7 @@ INLINE void dot_tiles(const dot *t, const real *from, real *to, chores *todo, co
 #undef LOAD
 #undef LOAD_A
 #undef LOAD_B
-#undef ROW
+#undef DOTS
 }
 
 INLINE void dot_block(const dot *t, const real *from, real *to, chores *todo, const int pieces, const int stream_a) {
@@ -167,7 +189,7 @@ INLINE int packs_in_turn(const nn_gemm *g) { return !g->packed && g->a_col == 1 
 INLINE void multiply_slab(slab *s, const int pieces) {
     const nn_gemm *g = s->g;
     const nn_index M = g->M, panels = share(s->cols, PANEL), panel_words = pieces * s->b_piece, lda = s->t.lda;
-    const nn_index depth = s->t.K, part = share(share(depth, share(depth, TILE_K)), TILE_SIDE) * TILE_SIDE;
+    const nn_index depth = s->t.K, part = share(share(depth, share(depth, TILE_K / pieces)), TILE_SIDE) * TILE_SIDE;
     const int in_turn = packs_in_turn(g), rows_outside = !in_turn && panels * panel_words <= B_WORDS;
     const nn_index mc = rows_outside ? M : share(share(M, share(M, BF16_MC)), BF16_ROWS) * BF16_ROWS;
     word *const A = s->scratch, *const packed = A + 2 * A_WORDS;
@@ -189,7 +211,7 @@ INLINE void multiply_slab(slab *s, const int pieces) {
         for (nn_index outer = 0; outer < outers; outer++) { /* LOOP 2 */
             const nn_index next = outer + 1;
             todo.blocks = todo.due = 0;
-            if (next < outers) {
+            if (next < outers && (rows_outside || in_turn || strips > 2)) { /* two strips end too soon for fetching to help */
                 todo.next = rows_outside ? rows_of_A(s, ic + next * BF16_ROWS, least(BF16_ROWS, rows - next * BF16_ROWS),
                                                      A + next % 2 * BF16_ROWS * lda)
                             : in_turn ? panel_of_B(s, next * PANEL, packed + next % 2 * panel_words)
@@ -207,7 +229,7 @@ INLINE void multiply_slab(slab *s, const int pieces) {
                     now->t.A = A + (rows_outside ? outer % 2 * BF16_ROWS : i) * lda + k;
                     now->t.B = B + (in_turn ? j % 2 : j) * panel_words + k * PANEL;
                     now->i = ic + i, now->j = j * PANEL, now->done = 0;
-                    if (rows_outside)
+                    if (rows_outside || strips == 1) /* B passes by */
                         dot_block(&now->t, k ? sums : NULL, ends ? now->sums : sums, &todo, pieces, 0);
                     else
                         dot_block(&now->t, k ? sums : NULL, ends ? now->sums : sums, &todo, pieces, 1);
@@ -219,5 +241,5 @@ INLINE void multiply_slab(slab *s, const int pieces) {
                 }
         }
     }
-    while (todo.before->done < todo.before->t.rows) finish_row(s, todo.before);
+    while (todo.before->done < todo.before->t.rows) finish_next(s, todo.before);
 }

@@ -6,12 +6,16 @@
  */
 #define BF16_ROWS ((nn_index)12)
 #define BF16_MC ((nn_index)144)
-#define LEAST_COLUMNS(pieces) 16
-#define LEAST_WEIGHTS(pieces) 0
 #define B_WORDS ((nn_index)1 << 18) /* of all pieces */
 #define MORE_WORDS 0
 #define dot_begin(M) ((void)0)
 #define dot_end() ((void)0)
+
+/* Whether this is no slower than float32: where B is not packed yet, enough rows must repay that; (8,512,512) breaks even. */
+INLINE int pays(int pieces, nn_index rows, nn_index K, nn_index N) {
+    (void)pieces, (void)K, (void)N;
+    return rows == 0 || rows >= 16;
+}
 
 INLINE void dot_rows(const int m, const int nv, const dot *t) {
     vf c[BF16_ROWS][2];

@@ -9,8 +9,8 @@
 #else /* products of all precisions read weights as they are */
 #define SCRATCH_BYTES GEMM_SCRATCH
 #define PACK NULL
-static int precision_for(int precision, nn_index K, nn_index N) {
-    (void)precision, (void)K, (void)N;
+static int precision_for(int precision, nn_index rows, nn_index K, nn_index N) {
+    (void)precision, (void)rows, (void)K, (void)N;
     return NN_PRECISION_highest;
 }
 static size_t packed_bytes(int precision, int transposed, nn_index in, nn_index out) {
