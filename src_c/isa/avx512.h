@@ -43,10 +43,17 @@ INLINE v64 vmul_even(v64 a, uint32_t b) { return (v64)_mm512_mul_epu32((__m512i)
 #if NN_REAL_BITS == 32 && defined(__AVX512BF16__)
 /* 32 bfloat16, rounded to nearest even: those of `first`, then those of `second` */
 INLINE vu halves(vf first, vf second) { return (vu)_mm512_cvtne2ps_pbh(second, first); }
-/* the same in turn: first[0], second[0], first[1], second[1], … */
-INLINE vu pairs(vf first, vf second) {
+/* their values, and whether there is an inf or nan among them */
+INLINE vf first_half(vu x) { return (vf)((vu)_mm512_cvtepu16_epi32(_mm512_castsi512_si256((__m512i)x)) << 16); }
+INLINE vf second_half(vu x) { return (vf)((vu)_mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64((__m512i)x, 1)) << 16); }
+INLINE int any_not_finite(vu x) {
+    const __m512i exponent = _mm512_set1_epi16(0x7f80);
+    return _mm512_cmpeq_epi16_mask(_mm512_and_si512((__m512i)x, exponent), exponent) != 0;
+}
+/* the same interleaved: first[0], second[0], first[1], second[1], … */
+INLINE vu interleaved(vu x) {
     vu turns;
     for (int i = 0; i < 16; i++) turns[i] = (word)(i | (16 + i) << 16);
-    return (vu)_mm512_permutexvar_epi16((__m512i)turns, (__m512i)halves(first, second));
+    return (vu)_mm512_permutexvar_epi16((__m512i)turns, (__m512i)x);
 }
 #endif

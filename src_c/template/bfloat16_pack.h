@@ -35,10 +35,18 @@ INLINE vf rounded(vf x) {
     return vselect((vi)(size > BITS_INFINITE), x, number);
 }
 
-/* x as its first piece, which `halves` rounds if it is the only one, and the rest */
-INLINE void cut(vf x, const int pieces, vf piece[2]) {
-    piece[0] = pieces == 1 ? x : rounded(x);
-    piece[1] = vselect((vi)(((vu)x & 0x7fffffff) == BITS_INFINITE), (vf){0}, x - piece[0]);
+/* What remains of x beside its first piece: nothing of an infinity */
+INLINE vf rest(vf x, vf piece) { return vselect((vi)(((vu)x & 0x7fffffff) == BITS_INFINITE), (vf){0}, x - piece); }
+
+/* The pieces of x and of y, those of x in the first half of a vector. */
+INLINE void cut(vf x, vf y, const int pieces, vu piece[2]) {
+    piece[0] = halves(x, y);
+    if (pieces == 1) return;
+    if (__builtin_expect(any_not_finite(piece[0]), 0)) {
+        const vf a = rounded(x), b = rounded(y);
+        piece[0] = halves(a, b), piece[1] = halves(rest(x, a), rest(y, b));
+    } else
+        piece[1] = halves(x - first_half(piece[0]), y - second_half(piece[0]));
 }
 
 /* y = xᵀ, LANES × LANES */
@@ -57,10 +65,11 @@ INLINE void pack_along(const packing *p, const int panel, const int whole, const
     for (nn_index r = 0; r < LANES && (whole || panel || r * STEP < K); r++) {
         const real *x = X + r * (panel ? ld : STEP);
         const nn_index left = whole ? STEP : panel ? K : K - r * STEP;
-        vf first = {0}, second = {0}, a[2], b[2];
+        vf first = {0}, second = {0};
+        vu words[2];
         if (whole || !panel || r < n) first = load_some(x, left), second = load_some(x + LANES, left - LANES);
-        cut(first, pieces, a), cut(second, pieces, b);
-        for (int q = 0; q < pieces; q++) store_words((panel ? block[q] : y + q * piece) + r * LANES, halves(a[q], b[q]));
+        cut(first, second, pieces, words);
+        for (int q = 0; q < pieces; q++) store_words((panel ? block[q] : y + q * piece) + r * LANES, words[q]);
     }
     for (int q = 0; q < pieces && panel; q++) transpose_words(block[q], y + q * piece, ldy);
 }
@@ -76,12 +85,13 @@ INLINE void pack_across(const packing *p, const int panel, const int whole, cons
     for (nn_index w = 0; w < (panel ? STEP / 4 : STEP / 2); w++)
         for (nn_index c = 0; c < n; c += LANES) {
             const real *x = X + 2 * w * ld + c;
-            vf first = {0}, second = {0}, a[2], b[2];
+            vf first = {0}, second = {0};
+            vu words[2];
             if (whole || 2 * w < K) first = load_some(x, whole ? LANES : n - c);
             if (whole || 2 * w + 1 < K) second = load_some(x + ld, whole ? LANES : n - c);
-            cut(first, pieces, a), cut(second, pieces, b);
+            cut(first, second, pieces, words);
             for (int q = 0; q < pieces; q++)
-                store_words(panel ? y + q * piece + w * ldy + c : block[q] + (c + w) * LANES, pairs(a[q], b[q]));
+                store_words(panel ? y + q * piece + w * ldy + c : block[q] + (c + w) * LANES, interleaved(words[q]));
         }
     for (int q = 0; q < pieces && !panel; q++)
         for (nn_index c = 0; c < n; c += LANES) transpose_words(block[q] + c * LANES, y + q * piece + c * ldy, ldy);
