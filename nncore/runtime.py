@@ -18,10 +18,10 @@ from nncore.output import say
 
 
 def chosen_isa() -> str:
-    """The instruction set that `NNCORE_ISA` asks for, else the strongest."""
+    """The instruction set that `NNCORE_ISA` asks for, else the strongest that is worth it here."""
     wanted = os.environ.get("NNCORE_ISA", "")
     if not wanted:
-        return available_isas()[-1]
+        return str(table.strongest())
     if wanted not in table.available():  # looks no further than that one
         known = ", ".join(available_isas())
         raise ValueError(f"NNCORE_ISA: expected one that this build and CPU have, got {wanted!r}. Available: {known}")
@@ -68,10 +68,10 @@ def matmul_precisions(dtype: str = "float32") -> dict[str, str]:
     operands from 1e-35 to 3.38e38, plus that of the sums.
 
     Elsewhere, in float64 models, and for small products, a precision is computed as the next more accurate one that
-    the CPU is fast at. Small means K < 32 or N < 16; with AMX, also K < 128 or K N < 8192 where weights are multiplied,
-    for "high" N < 48 or K N < 16,384. Sums are float32 at all of them. bfloat16 arithmetic takes values below 1.2e-38 as
-    0, and at "medium" rounds 3.397e38 and more to infinity; an infinity in an operand makes the results that depend on it
-    infinite or NaN.
+    the CPU is fast at. Small means K < 32 or N < 16; with AMX, also K < 128 or K N < 8192 where weights are
+    multiplied, for "high" N < 48 or K N < 16,384. Sums are float32 at all of them. bfloat16 arithmetic takes values
+    below 1.2e-38 as 0, and at "medium" rounds 3.397e38 and more to infinity; an infinity in an operand makes the
+    results that depend on it infinite or NaN.
 
     Parameters
     ----------

@@ -171,6 +171,7 @@ typedef struct nn_table {
 /* dispatch.c: the tables this build holds, weakest first, and which of them this CPU and OS can run: those of level 0 to
  * the last of which this is true, each implying the ones before it. Looking at amx asks the OS for tiles. */
 int nn_table_runs(int level);                       /* false beyond the last */
+int nn_table_pays(int level);                       /* of one that runs: no slower here than the one before */
 const nn_table *nn_table_at(int level, int bits);   /* bits: 32 or 64 */
 
 /* Names in id order, each list ended by NULL. */

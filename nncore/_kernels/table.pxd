@@ -99,6 +99,7 @@ cdef extern from "contract.h" nogil:
         nn_function *function
 
     bint nn_table_runs(int level)
+    bint nn_table_pays(int level)
     const nn_table *nn_table_at(int level, int bits)
     const char *const *nn_precision_names
     const char *const *nn_activation_names

@@ -69,6 +69,11 @@ def available():
         level += 1
 
 
+def strongest():
+    """Name of the last of `available()` that is no slower on this CPU than the one before."""
+    return [name for level, name in enumerate(available()) if nn_table_pays(level)][-1]
+
+
 cdef class Table:
     """The kernels of one instruction set for one type.
 
