@@ -16,7 +16,7 @@
 
 #define BF16_KC ((nn_index)1024)
 #define ROW_WORDS (BF16_KC / 2 + 16) /* of packed A; not a multiple of 2048 bytes, or rows share sets of L1 */
-#define A_WORDS (BF16_MC * ROW_WORDS) /* of one piece */
+#define A_WORDS (BF16_MC * ROW_WORDS) /* of all pieces */
 
 typedef struct dot { /* C (rows ≤ BF16_ROWS, n ≤ PANEL) = f( [C +] bias + Σ over K words of pairs ) */
     nn_index rows, n, K;
@@ -102,8 +102,8 @@ INLINE dot tile_at(const slab *s, nn_index i, nn_index rows, nn_index j) {
 }
 
 #include BF16_KERNEL
-_Static_assert(BF16_MC % BF16_ROWS == 0 && BF16_MC % LANES == 0, "blocks of A are whole tiles, and whole blocks of words");
-#define BF16_SCRATCH ((size_t)(2 * A_WORDS + B_WORDS + MORE_WORDS) * sizeof(word))
+_Static_assert(BF16_MC % (2 * BF16_ROWS) == 0 && BF16_MC % LANES == 0, "blocks of A are whole tiles, whole blocks of words");
+#define BF16_SCRATCH ((size_t)(A_WORDS + B_WORDS + MORE_WORDS) * sizeof(word))
 #define SCRATCH_BYTES (GEMM_SCRATCH > BF16_SCRATCH ? GEMM_SCRATCH : BF16_SCRATCH)
 
 INLINE nn_index depth_of_blocks(nn_index K) { return share(share(K, share(K, BF16_KC)), STEP) * STEP; }
@@ -114,10 +114,10 @@ INLINE void multiply_pieces(const nn_gemm *g, const int pieces) {
         return;
     }
     const nn_index N = g->N, K = g->K, kc = depth_of_blocks(K);
-    const nn_index nc = g->packed || packs_in_turn(g) ? N : B_WORDS / (pieces * whole_words(kc)) / PANEL * PANEL;
+    const nn_index nc = g->packed || packs_in_turn(g, pieces) ? N : B_WORDS / (pieces * whole_words(kc)) / PANEL * PANEL;
     const int finish = !ends_in_tile(g), relu = !finish && g->activation == NN_ACTIVATION_relu;
     vf zeros = {0};
-    slab s = {.g = g, .scratch = g->scratch, .t = {.ldc = g->Z ? g->ldz : g->ldc, .ldkept = g->ldkept, .a_piece = A_WORDS}};
+    slab s = {.g = g, .scratch = g->scratch, .t = {.ldc = g->Z ? g->ldz : g->ldc, .ldkept = g->ldkept, .a_piece = A_WORDS / pieces}};
 
     dot_begin(g->M);
     for (nn_index jc = 0; jc < N; jc += nc) /* LOOP 5 cuts N, so that packed B fits its buffer */

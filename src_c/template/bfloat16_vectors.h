@@ -59,14 +59,14 @@ INLINE void dot_block(const dot *t, int pieces) {
     kernels[t->n > LANES][t->rows - 1](t);
 }
 
-INLINE int packs_in_turn(const nn_gemm *g) {
-    (void)g;
+INLINE int packs_in_turn(const nn_gemm *g, const int pieces) {
+    (void)g, (void)pieces;
     return 0;
 }
 
 INLINE void multiply_slab(slab *s, const int pieces) {
     const nn_gemm *g = s->g;
-    word *const A = s->scratch, *const packed = A + 2 * A_WORDS;
+    word *const A = s->scratch, *const packed = A + A_WORDS;
     real *const C = s->t.C;
     const real *const kept = s->t.kept;
     const nn_index M = g->M, mc = share(share(M, share(M, BF16_MC)), BF16_ROWS) * BF16_ROWS;
