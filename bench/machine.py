@@ -9,6 +9,7 @@ import ctypes
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 import tempfile
 import time
@@ -97,6 +98,17 @@ def cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
+def name() -> str:
+    """Of this machine and the instruction set in use, for files: intel-xeon-amx, amd-epyc-avx512-bf16."""
+    return slug(cpu_model(), nncore_isa() or "")
+
+
+def slug(cpu: str, isa: str) -> str:
+    """Trade marks, clock rates and numbers of cores say nothing more."""
+    words = re.sub(r"\((R|TM)\)|\b(\d+-Core|CPU|Processor)\b|@.*", " ", cpu)
+    return "-".join(re.findall(r"[a-z0-9.]+", f"{words} {isa}".lower()))
+
+
 def nncore_isa() -> str | None:
     try:
         import nncore
@@ -139,8 +151,8 @@ def compiled(source: Path, folder: str, *flags: str) -> Path | None:
 
 
 @cache
-def probe() -> ctypes.CDLL | None:
-    """peak.c, compiled; it stays loaded when its file goes."""
+def native() -> ctypes.CDLL | None:
+    """peak.c, compiled; it stays loaded when its file goes. None without a C compiler."""
     import nncore
 
     flags = VECTOR_FLAGS.get(nncore.available_isas()[-1], [])
@@ -151,7 +163,7 @@ def probe() -> ctypes.CDLL | None:
 
 def peaks(threads: int) -> dict[str, Any]:
     """GFLOP/s of all threads together in float32 and in bfloat16; None, with a note, where it cannot be measured."""
-    c = probe()
+    c = native()
     if c is None:
         return {"fma_peak_gflops": None, "bf16_peak_gflops": None, "bf16_unit": "no C compiler to measure it with"}
     c.bf16_unit.restype = ctypes.c_char_p
@@ -191,12 +203,24 @@ def copier(size: int) -> Callable[[], object]:
     """A plain loop that copies `size` bytes of float32; NumPy's where there is no C compiler."""
     import numpy as np
 
-    a, c = np.ones(size // 4, np.float32), probe()
+    a, c = np.ones(size // 4, np.float32), native()
     b = np.ones_like(a)
     if c is None:
         return lambda: np.copyto(b, a)
     c.copy_run.argtypes, c.copy_run.restype = (ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p), None
     return lambda: c.copy_run(a.size, b.ctypes.data, a.ctypes.data)
+
+
+def reader(size: int) -> Callable[[], object]:
+    """A plain loop that reads `size` bytes of float32; an ImportError where there is no C compiler."""
+    import numpy as np
+
+    a, c = np.ones(size // 4, np.float32), native()
+    if c is None:
+        raise ImportError("no C compiler for a loop that reads")
+    c.read_run.argtypes, c.read_run.restype = (ctypes.c_long, ctypes.c_void_p), ctypes.c_float
+    n, data = a.size, a.ctypes.data
+    return lambda a=a: c.read_run(n, data)
 
 
 def copy_bandwidth() -> float:

@@ -1,13 +1,15 @@
-"""Interleaved timing: candidates take turns, so that a noisy machine hits all alike."""
+"""Interleaved timing: candidates take turns, so that a noisy machine hits all alike, and every sample is probed."""
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
+
+import regimes
+from probe import Probe
 
 Run = Callable[[], Any]
 # Thread pools keep spinning for a while after their work; the next candidate waits that out. On two threads nncore
@@ -15,6 +17,7 @@ Run = Callable[[], Any]
 SETTLE = 0.3  # seconds; on one thread a tenth will do
 MIN_ROUNDS = 3
 LEAST = 2.0  # seconds of rounds: where they are short there are more of them, so that medians settle
+ALONE = 5  # samples of each candidate, alone: until then rounds go on while there is time
 
 
 @dataclass
@@ -31,15 +34,21 @@ class Case:
     flops: float = 0  # of one call; 0 where they say little
     unit: str = "µs"  # that the report shows, one of its UNITS
     own_clock: bool = False  # a run returns its figure (s, bytes, …) instead of being timed
+    warm_up: int = 1  # runs before the first that counts: caches, thread pools, just-in-time compilers
+    settle: float = SETTLE  # before each turn; less where no candidate leaves a pool spinning
+    least: float = LEAST
+
+
+Samples = dict[str, list[float | None]]
 
 
 def measure(
-    case: Case, threads: int, rounds: int, seconds: float, skipped: Callable[[str, str], None]
-) -> dict[str, dict[str, Any]]:
-    """Median, minimum and all times of every candidate, in seconds per call.
+    case: Case, threads: int, rounds: int, seconds: float, probe: Probe, skipped: Callable[[str, str], None]
+) -> dict[str, Samples]:
+    """Every candidate's times, in seconds per call, and the slower of the probes around each.
 
-    At least `rounds` rounds are made, and more until LEAST has passed; but after `seconds` none is begun, except for
-    the first MIN_ROUNDS.
+    At least `rounds` rounds are made, and more until `case.least` seconds have passed and each candidate has enough
+    samples alone; but after `seconds` none is begun, except for the first MIN_ROUNDS.
     """
     runs: dict[str, Run] = {}
     for name, prepare in case.candidates.items():
@@ -48,21 +57,31 @@ def measure(
         except ImportError as error:
             skipped(name, str(error))
     if not case.own_clock:
-        for run in runs.values():  # warm-up: caches, thread pools, just-in-time compilers
-            run()
-    times: dict[str, list[float]] = {name: [] for name in runs}
+        for run in runs.values():
+            for _ in range(case.warm_up):
+                run()
+    made: dict[str, Samples] = {name: {"times": [], "probes": []} for name in runs}
     names = list(runs)
     begin = time.perf_counter()
     for r in count():
         spent = time.perf_counter() - begin
-        if r >= MIN_ROUNDS and (spent > seconds or (r >= rounds and spent > LEAST)):
+        done = r >= rounds and spent > case.least and enough(made, probe)
+        if r >= MIN_ROUNDS and (spent > seconds or done):
             break
         first = r % max(1, len(names))
         for name in names[first:] + names[:first]:
-            time.sleep(SETTLE if threads > 1 else SETTLE / 10)
+            time.sleep(case.settle if threads > 1 else case.settle / 10)
             if threads > 1 and not case.own_clock:
                 runs[name]()  # wakes the threads; for some ms the system may have them all on one core
+            before = probe()
             start = time.perf_counter()
             figure = runs[name]()
-            times[name].append(figure if case.own_clock else (time.perf_counter() - start) / case.calls)
-    return {name: {"median": statistics.median(t), "minimum": min(t), "times": t} for name, t in times.items()}
+            made[name]["times"].append(figure if case.own_clock else (time.perf_counter() - start) / case.calls)
+            made[name]["probes"].append(max(before, probe()) if probe.works else None)
+    return made
+
+
+def enough(made: Mapping[str, Samples], probe: Probe) -> bool:
+    """Whether each candidate has its samples alone, as far as this process can tell; always, without a probe."""
+    slowest = regimes.FACTOR * probe.fastest
+    return not probe.works or all(sum(p <= slowest for p in s["probes"] if p) >= ALONE for s in made.values())

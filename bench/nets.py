@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+EPOCHS = 1000  # after which a net is old: its dead units have denormal moments, its gradients are small
 LEARNING_RATES = {"sgd": 0.01, "adam": 0.001}
 
 
@@ -20,10 +21,12 @@ class Net:
     batch: int
     optimizer: str  # "sgd" (no momentum) or "adam"
     steps: int  # of an epoch, so that an epoch of the slowest peer takes about 0.3 s
+    copies: int = 1  # of every row among those of an epoch
 
     @property
     def label(self) -> str:
-        return f"{self.name} {self.shape}, {self.batch} {self.optimizer}"
+        age = f", {EPOCHS} epochs in" if self.copies > 1 else ""
+        return f"{self.name} {self.shape}, {self.batch} {self.optimizer}{age}"
 
     @property
     def shape(self) -> str:
@@ -60,10 +63,11 @@ class Net:
     def data(self, steps: int | None = None, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """x (n,I) and labels y (n) of an epoch; every class occurs."""
         rng = np.random.default_rng(seed)
-        n = self.batch * (steps or self.steps)
+        n = self.batch * (steps or self.steps) // self.copies
         labels = np.arange(n) % self.widths[-1]
         rng.shuffle(labels)
-        return rng.random((n, self.widths[0]), dtype=np.float32), labels
+        x = rng.random((n, self.widths[0]), dtype=np.float32)
+        return np.tile(x, (self.copies, 1)), np.tile(labels, self.copies)
 
 
 NETS = {
@@ -77,6 +81,9 @@ NETS = {
         Net("E", (1024, 2048, 2048, 1000), 512, "sgd", steps=2),
     )
 }
+# The same with a hundred copies of each row: the net sees a row a hundred times in one epoch of the benchmark, so ten of
+# them make it as old as EPOCHS of its own data do, and no peer's work of beginning an epoch is part of a step.
+AGED = {name: replace(NETS[name], copies=100) for name in "FD"}
 PREDICTED = {name: NETS[name] for name in ("D", "A", "C")}  # what one-row predictions are measured on
 PRODUCTS = [  # M, K, N
     (1, 1, 1),

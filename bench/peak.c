@@ -1,6 +1,9 @@
 /* What one core can do at most: loops of nothing but fused multiply-adds, in float32 and in bfloat16 products that
- * are accumulated in float32; and a plain copy. machine.py compiles this for the instruction set at hand and times it.
+ * are accumulated in float32; a plain copy, a plain read, and instructions that do nothing. machine.py compiles this for
+ * the instruction set at hand and times it.
  * Twelve independent chains hide the latency of FMA on every x86 and fit 16 registers. */
+#include <time.h>
+
 #if defined(__AVX512F__)
 enum { BYTES = 64 };
 #elif defined(__AVX__)
@@ -27,6 +30,29 @@ void copy_run(long n, float *to, const float *from) {
     typedef float any __attribute__((vector_size(BYTES), aligned(4), may_alias));
     enum { LANES = BYTES / 4 };
     for (long i = 0; i + LANES <= n; i += LANES) *(any *)(to + i) = *(const any *)(from + i);
+}
+
+/* n floats, read and summed. */
+float read_run(long n, const float *from) {
+    typedef float any __attribute__((vector_size(BYTES), aligned(4), may_alias));
+    enum { LANES = BYTES / 4 };
+    vf c[CHAINS] = {{0}}, sum = {0};
+    for (long i = 0; i + CHAINS * LANES <= n; i += CHAINS * LANES)
+        for (int k = 0; k < CHAINS; k++) c[k] += *(const any *)(from + i + k * LANES);
+    for (int k = 0; k < CHAINS; k++) sum += c[k];
+    return sum[0];
+}
+
+/* Seconds of `passes` times 24 nops. They need nothing but their turn in the core's front end, which a hyperthread that
+ * works beside this one halves, whatever its work is. */
+double nop_run(long passes) {
+    struct timespec a, b;
+    clock_gettime(CLOCK_MONOTONIC, &a);
+    for (long i = 0; i < passes; i++)
+        __asm__ volatile("nop; nop; nop; nop; nop; nop; nop; nop; nop; nop; nop; nop;"
+                         "nop; nop; nop; nop; nop; nop; nop; nop; nop; nop; nop; nop");
+    clock_gettime(CLOCK_MONOTONIC, &b);
+    return (double)(b.tv_sec - a.tv_sec) + 1e-9 * (double)(b.tv_nsec - a.tv_nsec);
 }
 
 #if defined(__AMX_BF16__)

@@ -8,12 +8,12 @@ from typing import Any
 
 from machine import candidates
 from measure import Case, Run
-from nets import NETS, Net
+from nets import AGED, EPOCHS, NETS, Net
 
 
 def cases(threads: int, names: list[str] | None = None) -> Iterator[Case]:
-    """A case per net."""
-    for net in NETS.values():
+    """A case per net with its first weights, and one per net that every candidate has trained for EPOCHS before."""
+    for net in (*NETS.values(), *AGED.values()):
         if names and net.name not in names:
             continue
         runs: dict[str, Callable[[], Run]] = {
@@ -24,7 +24,8 @@ def cases(threads: int, names: list[str] | None = None) -> Iterator[Case]:
             "JAX": partial(jax_run, net),
         }
         runs |= {name: partial(nncore_run, net, threads, level) for name, level in candidates().items()}
-        yield Case(net.label, net.steps, runs, net.flops)
+        old = EPOCHS // net.copies if net.copies > 1 else 1
+        yield Case(net.label, net.steps, runs, net.flops, warm_up=old)
 
 
 def numpy_run(net: Net) -> Run:
