@@ -12,14 +12,14 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from machine import copier
+from machine import candidates, copier, reader
 from measure import Case, Run
 from nets import NETS, Net
+from prediction import nncore_predict
 from processes import FIRST_STEPS, allocations, first_step, memory, products_beside, recovery
 from training import nncore_run
 
 LAYERS = [(256, 784, 512), (128, 256, 256)]  # B, I, O
-ACTIVATIONS = ("relu", "tanh", "gelu")
 PRODUCTS = [(128, 128, 128), (128, 784, 512)]  # M, K, N
 PARAMETERS = 10_000_000
 ADAM_BYTES = 28  # per parameter: w, m, v are read and written, g is read
@@ -38,6 +38,8 @@ CACHED, STREAMING = "shuffled batches of {}, data in cache", "shuffled batches o
 TEAM = "{} thread(s)"  # a candidate of SCALING
 SCALING = "threads in a step of {}"
 BESIDE = "product {}, {}, {} in the first second beside a neighbour"
+ROW = "one row through {}"
+READ = "reading its weights"  # a candidate of ROW; the others are levels of precision
 DECAYED = "moments of dead units in a step of {}"
 ZEROS, DENORMALS = "all 0", "all denormal"  # candidates of DECAYED
 NEIGHBOUR = "a neighbour takes a core: until one thread's speed is back"
@@ -66,6 +68,8 @@ def cases(threads: int, names: list[str] | None = None) -> Iterator[Case]:
                     unit="MB",
                     own_clock=True,
                 )
+            if net.name == "C":
+                yield row_case(net)
             if net.name in "FD":
                 moments = {ZEROS: partial(decayed_run, net, 0.0), DENORMALS: partial(decayed_run, net, 1e-40)}
                 yield Case(DECAYED.format(net.name), net.steps, moments)
@@ -89,23 +93,34 @@ def layer_case(rows: int, inputs: int, outputs: int) -> Case:
     """Y = f(X W + b) beside X W alone."""
     from nncore import runtime
     from nncore._kernels.dense import gemm
+    from nncore._kernels.table import ACTIVATION_KEPT
 
     rng = np.random.default_rng(0)
     x, w = rng.random((rows, inputs), np.float32), rng.standard_normal((inputs, outputs), np.float32)
     b, table = np.ones(outputs, np.float32), runtime.kernels("float32")
+    y, z = (np.empty((rows, outputs), np.float32) for _ in range(2))
     calls = int(max(1, 3e8 / (2.0 * rows * inputs * outputs)))
 
     def prepare(options: dict[str, Any]) -> Run:
-        y = np.empty((rows, outputs), np.float32)
         return repeated(lambda: gemm(table, x, w, y, rows, outputs, inputs, **options), calls)
 
     runs = {"product": partial(prepare, {})}
-    for name in ACTIVATIONS:
-        options: dict[str, Any] = {"bias": b, "activation": name}
-        if name == "gelu":  # training keeps Z, which its derivative is computed from
-            options["z"] = np.empty((rows, outputs), np.float32)
+    for name, kept in ACTIVATION_KEPT.items():
+        options = {"bias": b, "activation": name, "alpha": 0.3}
+        if kept == "Z":  # training keeps it, for the derivative
+            options["z"] = z
         runs[name] = partial(prepare, options)
-    return Case(LAYER.format(rows, inputs, outputs), calls, runs)
+    return Case(LAYER.format(rows, inputs, outputs), calls, runs, settle=0)
+
+
+def row_case(net: Net) -> Case:
+    """One row through the net at each precision, beside nothing but reading as many bytes as its float32 weights."""
+    x = np.random.default_rng(1).random((1, net.widths[0]), dtype=np.float32)
+    size, calls = sum(4 * (i * o + o) for i, o in net.layers), 200
+    runs = {READ: lambda: repeated(reader(size), calls)}
+    for level in candidates().values():
+        runs[level] = lambda level=level: repeated(partial(nncore_predict(net, 1, 1, level), x), calls)
+    return Case(ROW.format(net.name), calls, runs, settle=0)
 
 
 def repeated(call: Run, calls: int) -> Run:

@@ -81,8 +81,8 @@ NETS = {
         Net("E", (1024, 2048, 2048, 1000), 512, "sgd", steps=2),
     )
 }
-# The same with a hundred copies of each row: the net sees a row a hundred times in one epoch of the benchmark, so ten of
-# them make it as old as EPOCHS of its own data do, and no peer's work of beginning an epoch is part of a step.
+# The same with a hundred copies of each row: one epoch of the benchmark shows a row to the net a hundred times, so ten
+# of them make the net as old as EPOCHS of the rows themselves, and few steps bear a peer's work of beginning an epoch.
 AGED = {name: replace(NETS[name], copies=100) for name in "FD"}
 PREDICTED = {name: NETS[name] for name in ("D", "A", "C")}  # what one-row predictions are measured on
 PRODUCTS = [  # M, K, N

@@ -2,8 +2,8 @@
 
     python bench/peers.py [--quick] [--threads 1 2] [--sections training prediction products] [--nets F D] [--rounds 9]
 
-Each section and thread count runs in a fresh process, held to that many cores. Writes peers.json, peers.md and
-peers.png, anew after every section.
+Each section and thread count runs in a fresh process, held to that many cores. Writes a .json, .md and .png, called
+after the machine, anew after every section.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from typing import Any
 
 import chart
 import machine
+import regimes
 import report
 from nets import NETS
 
-SECTIONS = ("training", "prediction", "products", "details", "calls", "quality", "targets")
+SECTIONS = ("training", "prediction", "products", "precisions", "details", "calls", "quality", "targets")
 RESULTS = Path(__file__).parent / "results"
 QUICK = {"rounds": 3, "seconds": 3.0, "seeds": 2}  # what --quick changes
 
@@ -35,14 +36,16 @@ def arguments() -> argparse.Namespace:
     add("--threads", type=int, nargs="+", default=[1, 2], help="thread counts (default: 1 2)")
     add("--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="default: all")
     add("--nets", nargs="+", choices=list(NETS), help="default: all")
-    add("--rounds", type=int, default=9, help="turns of every candidate (default: 9)")
-    add("--seconds", type=float, default=40, help="no round begins later, but for the first 3 (default: 40)")
+    add("--rounds", type=int, default=7, help="turns of every candidate (default: 7)")
+    add("--seconds", type=float, default=8, help="no round of a case begins later, but for the first 3 (default: 8)")
     add("--seeds", type=int, default=5, help="of the section quality (default: 5)")
     add("--quick", action="store_true", help=f"a first look: {', '.join(f'{k} {v:g}' for k, v in QUICK.items())}")
     add("--keep", action="store_true", help="add to the results of the same build in the folder, case by case")
+    add("--name", help="of the results' files (default: from the CPU and the instruction set)")
     add("--output", type=Path, default=RESULTS, help="folder of the results (default: bench/results)")
     add("--child", type=Path, help=argparse.SUPPRESS)  # where the process of a section writes
     options = parser.parse_args()
+    options.name = options.name or machine.name()
     if options.quick:
         vars(options).update(QUICK)
     return options
@@ -52,6 +55,7 @@ def measure_here(options: argparse.Namespace) -> dict[str, Any]:
     """One section at one thread count, in this process."""
     (threads,), (section,) = options.threads, options.sections
     from measure import measure
+    from probe import Probe
 
     warnings.filterwarnings("ignore", module="sklearn")
     skipped: list[str] = []
@@ -62,7 +66,9 @@ def measure_here(options: argparse.Namespace) -> dict[str, Any]:
             skipped.append(note)
             print(f"  skipped {note}", flush=True)
 
-    about, cases = machine.describe(threads), []
+    about, cases, probe = machine.describe(threads), [], Probe()
+    if not probe.works:
+        skip("probe", "NO C COMPILER, so samples alone and shared are not told apart")
     if section == "quality":
         import quality
 
@@ -70,7 +76,7 @@ def measure_here(options: argparse.Namespace) -> dict[str, Any]:
     else:
         for case in importlib.import_module(section).cases(threads, options.nets):
             print(f"  {threads} thread(s), {section}: {case.name}", flush=True)
-            times = measure(case, threads, options.rounds, options.seconds, skip)
+            times = measure(case, threads, options.rounds, options.seconds, probe, skip)
             cases.append({"name": case.name, "flops": case.flops, "unit": case.unit, "times": times})
     return {"machine": about, "cases": cases, "skipped": skipped}
 
@@ -106,15 +112,17 @@ def add(results: dict[str, Any], section: str, threads: int, made: dict[str, Any
 
 def save(results: dict[str, Any], options: argparse.Namespace) -> str:
     """Write the files; returns the report."""
+    regimes.settle(results["runs"])
     if "targets" in options.sections:
         import targets
 
-        results["targets"] = targets.lines(results["runs"])
+        results["targets"] = targets.lines(results["runs"], targets.limits(options.name))
     options.output.mkdir(parents=True, exist_ok=True)
     text = report.markdown(results)
-    Path(options.output, "peers.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
-    Path(options.output, "peers.md").write_text(text, encoding="utf-8")
-    chart.draw(results["runs"], Path(options.output, "peers.png"))
+    stem = options.output / options.name
+    stem.with_suffix(".json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+    stem.with_suffix(".md").write_text(text, encoding="utf-8")
+    chart.draw(results["runs"], stem.with_suffix(".png"))
     return text
 
 
@@ -125,7 +133,7 @@ def main() -> None:
         return
     results: dict[str, Any] = {"runs": [], "quality": [], "targets": []}
     if options.keep:
-        results = json.loads(Path(options.output, "peers.json").read_text(encoding="utf-8"))
+        results = json.loads(Path(options.output, f"{options.name}.json").read_text(encoding="utf-8"))
     for section in options.sections:
         if section == "targets":
             continue

@@ -1,5 +1,8 @@
-"""Whether a core is ours alone. A virtual core may be one hyperthread of two, and while the other one works for somebody
-else everything here takes up to twice as long: also instructions that do nothing, which are what a probe times."""
+"""Whether a core is ours alone.
+
+A virtual core may be one hyperthread of two, and while the other one works for somebody else everything here takes up
+to twice as long: also instructions that do nothing, which are what a probe times.
+"""
 
 from __future__ import annotations
 

@@ -7,15 +7,21 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from machine import same_as
+from regimes import ALL, ALONE, SHARED
 
 TITLES = {
     "training": "Training step, µs: median (minimum)",
     "prediction": "Prediction, µs: median (minimum)",
     "products": "Product M, K, N, GFLOP/s: median (best)",
+    "precisions": "Layer, rows × inputs-outputs, GFLOP/s: median (best)",
     "details": "Details of nncore: median (minimum)",
     "calls": "What a call of nncore costs: median (minimum)",
 }
 UNITS = {"µs": 1e6, "ms": 1e3, "MB": 1e-6, "": 1.0}  # in one second, or byte; GFLOP/s need the FLOPs
+REGIMES = """\
+A sample is "alone" if instructions that do nothing ran at full speed on all cores before it and after it; else it is
+"shared", for somebody else's hyperthread was at work. Ratios are of samples alone where each candidate has some, else of
+all samples."""
 OURS = "nncore"
 LOW_PRECISION = "bf16"  # in a candidate's name: no rival of float32
 
@@ -43,7 +49,8 @@ def number(x: float) -> str:
 
 
 def cell(times: dict[str, Any] | None, unit: str, flops: float = 0) -> str:
-    if times is None:
+    """Median and minimum; – where there are no samples."""
+    if not times or "median" not in times:
         return "–"
     figures = (times["median"], times["minimum"])
     if unit == "GFLOP/s":
@@ -51,6 +58,19 @@ def cell(times: dict[str, Any] | None, unit: str, flops: float = 0) -> str:
     else:
         median, best = (number(t * UNITS[unit]) for t in figures)
     return f"{median} ({best})"
+
+
+def counted(times: dict[str, Any] | None, regime: str, unit: str, flops: float = 0) -> str:
+    """The same of one regime, with the number of samples."""
+    of = times if times is None or regime == ALL else times[regime]
+    samples = 0 if not of else len(of["times"]) if regime == ALL else of["samples"]
+    return f"{cell(of, unit, flops)} {samples}" if samples else "–"
+
+
+def regimes_of(case: dict[str, Any]) -> list[str]:
+    """The one that ratios are made in, and the shared one where it is another and has samples."""
+    shared = case["regime"] == ALONE and any(times[SHARED]["samples"] for times in case["times"].values())
+    return [case["regime"], *([SHARED] if shared else [])]
 
 
 def names_of(cases: Sequence[dict[str, Any]]) -> list[str]:
@@ -71,12 +91,16 @@ def section(title: str, cases: Sequence[dict[str, Any]], about: dict[str, Any]) 
     same = {f"{OURS} {level}": f"as {first}" for level, first in same_as(about["precisions"]).items()}
     columns = [*peers, *(same or (n for n in measured if n not in peers))]
 
-    def shown(case: dict[str, Any], name: str) -> str:
+    def shown(case: dict[str, Any], regime: str, name: str) -> str:
         absent = name not in measured and name in same
-        return same[name] if absent else cell(case["times"].get(name), case["unit"], case["flops"])
+        return same[name] if absent else counted(case["times"].get(name), regime, case["unit"], case["flops"])
 
-    rows = [[case["name"], *(shown(case, name) for name in columns)] for case in cases]
-    parts = [f"### {title}", table(["case", *columns], rows)]
+    rows = [
+        [case["name"], regime, *(shown(case, regime, name) for name in columns)]
+        for case in cases
+        for regime in regimes_of(case)
+    ]
+    parts = [f"### {title} and number of samples", table(["case", "regime", *columns], rows, left=(0, 1))]
     ratios = []
     for case in cases:
         times, best = case["times"], best_peer(case["times"])
@@ -85,14 +109,15 @@ def section(title: str, cases: Sequence[dict[str, Any]], about: dict[str, Any]) 
             ratios.append(
                 [
                     f"{case['name']}: {ours}",
+                    case["regime"],
                     f"{factors[best]:.2f} ({best})" if best else "–",
                     *(f"{factors[p]:.2f}" if p in factors else "–" for p in peers),
                     share_of_peak(times[ours]["median"], case["flops"], ours, about),
                 ]
             )
     if ratios and peers:
-        head = ["case", "best", *peers, "of the peak"]
-        parts += ["Times faster than the best peer in float32, and than each:", table(head, ratios)]
+        head = ["case", "regime", "best", *peers, "of the peak"]
+        parts += ["Times faster than the best peer in float32, and than each:", table(head, ratios, left=(0, 1))]
     return "\n\n".join(parts)
 
 
@@ -106,11 +131,18 @@ def share_of_peak(seconds: float, flops: float, candidate: str, about: dict[str,
 def details(title: str, cases: Sequence[dict[str, Any]]) -> str:
     """A line per candidate: they differ from case to case."""
     rows = [
-        [f"{case['name']}: {name}".removesuffix(": "), cell(times, case["unit"], case["flops"]), case["unit"]]
+        [
+            f"{case['name']}: {name}".removesuffix(": "),
+            case["regime"],
+            counted(times, case["regime"], case["unit"], case["flops"]),
+            counted(times, SHARED, case["unit"], case["flops"]) if len(regimes_of(case)) > 1 else "–",
+            case["unit"],
+        ]
         for case in cases
         for name, times in case["times"].items()
     ]
-    return f"### {title}\n\n{table(['case', 'figure', 'unit'], rows)}"
+    head = ["case", "regime", "figure", "shared", "unit"]
+    return f"### {title} and number of samples\n\n{table(head, rows, left=(0, 1))}"
 
 
 def quality(cases: Sequence[dict[str, Any]], computed: dict[str, str]) -> str:
@@ -134,7 +166,7 @@ def spread(figures: Sequence[float], key: str) -> str:
 
 def targets(lines: Sequence[dict[str, Any]]) -> str:
     """The marks that were set, and what was reached."""
-    head = ["row", "work", "target", "figure", "reached"]
+    head = ["row", "work", "target", "figure", "regime", "reached", "limit"]
     rows = [[str(line[key]) for key in head] for line in lines]
     verdicts = {
         row: {line["reached"] for line in lines if line["row"] == row} for row in (line["row"] for line in lines)
@@ -144,7 +176,7 @@ def targets(lines: Sequence[dict[str, Any]]) -> str:
     counts = (
         f"Of {len(verdicts)} rows {whole} are reached, {missed} are not, {len(verdicts) - whole - missed} are open."
     )
-    return f"## Targets\n\n{counts}\n\n{table(head, rows, left=(1, 4))}"
+    return f"## Targets\n\n{counts}\n\n{table(head, rows, left=(1, 4, 5, 6))}"
 
 
 def machine(about: dict[str, Any]) -> str:
@@ -165,7 +197,7 @@ def machine(about: dict[str, Any]) -> str:
 
 def markdown(results: dict[str, Any]) -> str:
     """The whole report of bench/peers.py."""
-    parts = ["# nncore beside its peers", "Made by `python bench/peers.py`; see bench/README.md."]
+    parts = ["# nncore beside its peers", "Made by `python bench/peers.py`; see bench/README.md.", REGIMES]
     if results["targets"]:
         parts.append(targets(results["targets"]))
     for run in results["runs"]:

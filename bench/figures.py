@@ -1,0 +1,291 @@
+"""Figures of the targets, computed from what the sections of peers.py measured.
+
+A figure is of the regime of its cases (samples alone, or all of them where a case has too few of those), unless it asks
+for another. The worst of many cases is found by minima: medians of so many would find the noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import details
+import precisions
+from machine import same_as
+from nets import AGED, NETS, PREDICTED, PRODUCTS
+from prediction import case_name
+from regimes import ALONE, ENOUGH
+from report import best_peer
+
+BEST = "best peer"
+NOT_MEASURED = "not measured in this run"
+Figures = dict[str, float]  # by what they are of: "1 thread(s)", …
+Shape = tuple[int, int, int]  # M, K, N
+
+
+class NotMeasuredError(Exception):
+    """The reason for which there is no figure."""
+
+
+@dataclass
+class Results:
+    """The runs of peers.py, one per thread count."""
+
+    runs: Sequence[Mapping[str, Any]]
+    regimes: set[str] = field(default_factory=set)  # that figures were taken from
+
+    def times(
+        self, threads: int, section: str, name: str, key: str = "median", regime: str | None = None
+    ) -> dict[str, float]:
+        """Medians or minima by candidate; of the case's own regime, or of the one that is asked for."""
+        for run in self.runs:
+            for case in run["sections"].get(section, ()):
+                if run["machine"]["threads"] == threads and case["name"] == name:
+                    kinds = {who: times[regime] if regime else times for who, times in case["times"].items()}
+                    if regime and any(kind["samples"] < ENOUGH for kind in kinds.values()):
+                        raise NotMeasuredError(f"too few samples {regime}")
+                    self.regimes.add(regime or case["regime"])
+                    return {who: kind[key] for who, kind in kinds.items()}
+        raise NotMeasuredError(NOT_MEASURED)
+
+    def ours(self, threads: int, section: str, name: str, level: str, **which: Any) -> float:
+        """The time of the candidate with this level of precision."""
+        times = self.times(threads, section, name, **which)
+        if f"nncore {level}" in times:
+            return times[f"nncore {level}"]
+        computed = self.about(threads)["precisions"]
+        if same_as(computed).get(level, level) != level:
+            raise NotMeasuredError(f'not measurable here ("{level}" computes in {computed[level]} on this CPU)')
+        raise NotMeasuredError(NOT_MEASURED)
+
+    def about(self, threads: int) -> Mapping[str, Any]:
+        for run in self.runs:
+            if run["machine"]["threads"] == threads:
+                return run["machine"]
+        raise NotMeasuredError(NOT_MEASURED)
+
+    @property
+    def threads(self) -> list[int]:
+        return [run["machine"]["threads"] for run in self.runs]
+
+
+Figure = Callable[[Results], Figures]
+
+
+def every_thread_count(figure: Callable[[Results, int], float]) -> Figure:
+    return lambda results: {f"{n} thread(s)": figure(results, n) for n in results.threads}
+
+
+def faster(section: str, name: str, peer: str = BEST, level: str = "highest", threads: int | None = None) -> Figure:
+    """The peer's time ÷ ours, on any number of threads or on this one."""
+
+    def figure(results: Results, threads: int) -> float:
+        ours = results.ours(threads, section, name, level)
+        times = results.times(threads, section, name)
+        chosen = best_peer({key: {"median": t} for key, t in times.items()}) if peer == BEST else peer
+        if chosen not in times:
+            raise NotMeasuredError(f"not measured in this run ({peer} is missing)")
+        return times[chosen] / ours
+
+    return on(threads, figure)
+
+
+def on(threads: int | None, figure: Callable[[Results, int], float]) -> Figure:
+    return (lambda r: {f"{threads} thread(s)": figure(r, threads)}) if threads else every_thread_count(figure)
+
+
+def trained(net: str, peer: str = BEST, level: str = "highest", old: bool = False) -> Figure:
+    return faster("training", (AGED if old else NETS)[net].label, peer, level)
+
+
+def above_peak(net: str, level: str) -> Figure:
+    """FLOPs of a step's products per second ÷ the FMA peak of the same cores."""
+
+    def figure(results: Results, threads: int) -> float:
+        seconds = results.ours(threads, "training", NETS[net].label, level)
+        return NETS[net].flops / seconds / 1e9 / peak(results, threads, "fma")
+
+    return every_thread_count(figure)
+
+
+def peak(results: Results, threads: int, kind: str) -> float:
+    """GFLOP/s of the machine, in "fma" or "bf16"."""
+    about = results.about(threads)
+    if not about[f"{kind}_peak_gflops"]:
+        raise NotMeasuredError(f"not measurable here ({about['bf16_unit']})")
+    return float(about[f"{kind}_peak_gflops"])
+
+
+def product_name(shape: Shape) -> str:
+    return ", ".join(map(str, shape))
+
+
+def product_share(*shapes: Shape) -> Figure:
+    """Of one core's FMA peak, in the time of a product less that of a call, which is what 1 by 1 by 1 takes."""
+
+    def figure(results: Results) -> Figures:
+        call = results.ours(1, "products", product_name((1, 1, 1)), "highest")
+        found: Figures = {}
+        for m, k, n in shapes:
+            name = product_name((m, k, n))
+            seconds = results.ours(1, "products", name, "highest") - call
+            found[name] = 2e-9 * m * k * n / seconds / peak(results, 1, "fma")
+        return found
+
+    return figure
+
+
+def beside_best(shape: Shape) -> Figure:
+    return faster("products", product_name(shape), threads=1)
+
+
+def never_below_numpy(results: Results) -> Figures:
+    """The least ratio of NumPy's time to ours over all products."""
+    found: Figures = {}
+    for threads in results.threads:
+        ratios = {}
+        for name in map(product_name, PRODUCTS):
+            numpys = results.times(threads, "products", name, key="minimum")["NumPy"]
+            ratios[name] = numpys / results.ours(threads, "products", name, "highest", key="minimum")
+        worst = min(ratios, key=lambda name: ratios[name])
+        found[f"{worst}; {threads} thread(s)"] = ratios[worst]
+    return found
+
+
+def layer_rate(shape: Shape, level: str, goal: float) -> Figure:
+    """GFLOP/s of a layer with packed weights on one core, where the CPU's peak allows the mark."""
+
+    def figure(results: Results) -> Figures:
+        m, k, n = shape
+        rate = 2e-9 * m * k * n / results.ours(1, "precisions", precisions.case_name(*shape), level)
+        limit = peak(results, 1, "bf16")
+        if limit < goal:
+            most = f"{results.about(1)['bf16_unit']} peaks at {limit:.0f} GFLOP/s"
+            raise NotMeasuredError(f"not measurable here ({most}; reached {rate:.0f}, {rate / limit:.0%} of it)")
+        return {"1 thread(s)": rate}
+
+    return figure
+
+
+def gain(level: str, shapes: Iterable[Shape], regime: str | None = None) -> Figure:
+    """A layer's time at highest ÷ that at the level, the worst of each number of rows."""
+
+    def figure(results: Results) -> Figures:
+        ratios: dict[int, dict[str, float]] = {}
+        reason = NotMeasuredError(NOT_MEASURED)
+        for shape in shapes:
+            name = precisions.case_name(*shape)
+            try:
+                which: dict[str, Any] = {"key": "minimum" if regime in (None, ALONE) else "median", "regime": regime}
+                ours, plain = (results.ours(1, "precisions", name, of, **which) for of in (level, "highest"))
+            except NotMeasuredError as e:
+                reason = e
+                continue
+            ratios.setdefault(shape[0], {})[name] = plain / ours
+        if not ratios:
+            raise reason
+        worst = [min(found.items(), key=lambda item: item[1]) for found in ratios.values()]
+        return dict(worst)
+
+    return figure
+
+
+def detail(name: str, above: str, below: str, threads: int | None = None) -> Figure:
+    """One candidate's median ÷ another's."""
+
+    def figure(results: Results, threads: int) -> float:
+        times = results.times(threads, "details", name)
+        if above not in times or below not in times:
+            raise NotMeasuredError("not measurable here (see what was skipped)")
+        return times[above] / times[below]
+
+    return on(threads, figure)
+
+
+def decayed(net: str) -> Figure:
+    return detail(details.DECAYED.format(net), details.DENORMALS, details.ZEROS, 1)
+
+
+def row_at(level: str, below: str) -> Figure:
+    """One row of C at a level ÷ another level, or ÷ the time of reading its weights."""
+
+    def figure(results: Results) -> Figures:
+        if level not in results.times(1, "details", details.ROW.format("C")):
+            results.ours(1, "prediction", case_name(1, PREDICTED["C"]), level)  # says why, where no kernels are its own
+        return detail(details.ROW.format("C"), level, below, 1)(results)
+
+    return figure
+
+
+def layers(*activations: str) -> Figure:
+    """The worst of the layers with these activations ÷ its bare product; without a name of any other than ReLU."""
+
+    def figure(results: Results) -> Figures:
+        found: Figures = {}
+        for shape in details.LAYERS:
+            times = dict(results.times(1, "details", details.LAYER.format(*shape)))
+            product = times.pop("product")
+            chosen = activations or [name for name in times if name != "relu"]
+            worst = max(chosen, key=lambda name: times[name])
+            found[f"{'' if activations else worst + ', '}{product_name(shape)}"] = times[worst] / product
+        return found
+
+    return figure
+
+
+def scaling(least: float) -> Figure:
+    """Time of one thread ÷ time of the team, of the nets whose step takes more than `least` seconds on one."""
+
+    def figure(results: Results) -> Figures:
+        found: Figures = {}
+        teams = [n for n in results.threads if n > 1]
+        for threads in teams:
+            for net in NETS:
+                try:
+                    times = results.times(threads, "details", details.SCALING.format(net))
+                except NotMeasuredError:
+                    continue  # --nets left it out
+                one, team = (times[details.TEAM.format(n)] for n in (1, threads))
+                if one > least:
+                    found[f"{net}" if len(teams) == 1 else f"{net}, {threads} threads"] = one / team
+        if not found:
+            raise NotMeasuredError(NOT_MEASURED)
+        return found
+
+    return figure
+
+
+def gathered(net: str) -> Figure:
+    """The part of an epoch that shuffled batches add to batches in order."""
+
+    def figure(results: Results) -> Figures:
+        found: Figures = {}
+        for threads in results.threads:
+            for name, short in ((details.CACHED, "in cache"), (details.STREAMING, "streaming")):
+                times = results.times(threads, "details", name.format(net))
+                found[f"{short}, {threads} thread(s)"] = 1 - times["in order"] / times["shuffled"]
+        return found
+
+    return figure
+
+
+def single(name: str, candidate: str, scale: float = 1.0, threads: int = 1) -> Figure:
+    """One candidate's median."""
+
+    def figure(results: Results) -> Figures:
+        times = results.times(threads, "details", name)
+        if candidate not in times:
+            raise NotMeasuredError("not measurable here (see what was skipped)")
+        return {f"{threads} thread(s)": scale * times[candidate]}
+
+    return figure
+
+
+def latency(net: str) -> Figure:
+    name = case_name(1, PREDICTED[net])
+    return every_thread_count(lambda results, n: 1e6 * results.ours(n, "prediction", name, "highest"))
+
+
+def one_row(net: str, peer: str) -> Figure:
+    return faster("prediction", case_name(1, PREDICTED[net]), peer)

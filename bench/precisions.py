@@ -1,0 +1,63 @@
+"""One layer at each precision, called from Python: its weights are packed beforehand, as in a model's every use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+from machine import candidates
+from measure import Case, Run
+
+ROWS = (1, 16, 32, 128, 256)
+WEIGHTS = [  # K, N
+    (32, 32),
+    (64, 32),
+    (64, 64),
+    (784, 32),
+    (32, 1024),
+    (1024, 32),
+    (128, 128),
+    (256, 256),
+    (512, 512),
+    (1024, 128),
+    (1024, 1024),
+]
+SHAPES = [(m, k, n) for k, n in WEIGHTS for m in ROWS]
+WORK = 2e8  # FLOPs of one run, so that it lasts a millisecond or so
+MOST_CALLS = 1000
+
+
+def cases(threads: int, names: list[str] | None = None) -> Iterator[Case]:
+    """A case per number of rows and size of weights, on one thread: there one core's rate can be seen."""
+    if threads > 1:
+        return
+    for k, n in WEIGHTS:
+        models = {name: layer(k, n, level) for name, level in candidates().items()}
+        for m in ROWS:
+            flops = 2.0 * m * k * n
+            calls = int(max(1, min(MOST_CALLS, WORK / flops)))
+            x = np.random.default_rng(0).standard_normal((m, k), dtype=np.float32)
+            runs = {name: partial(layer_run, model, x, calls) for name, model in models.items()}
+            yield Case(case_name(m, k, n), calls, runs, flops, "GFLOP/s", settle=0, least=0.3)
+
+
+def case_name(m: int, k: int, n: int) -> str:
+    return f"{m} × {k}-{n}"
+
+
+def layer(inputs: int, outputs: int, level: str) -> Any:
+    import nncore as nn
+
+    model = nn.Model([nn.Input(inputs), nn.Dense(outputs)], seed=0, n_threads=1)
+    model.compile(matmul_precision=level)
+    return model
+
+
+def layer_run(model: Any, x: Any, calls: int) -> Run:
+    def run() -> None:
+        for _ in range(calls):
+            model(x)
+
+    return run
