@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 from machine import candidates, copier, reader
@@ -90,26 +89,22 @@ def cases(threads: int, names: list[str] | None = None) -> Iterator[Case]:
 
 
 def layer_case(rows: int, inputs: int, outputs: int) -> Case:
-    """Y = f(X W + b) beside X W alone."""
-    from nncore import runtime
-    from nncore._kernels.dense import gemm
-    from nncore._kernels.table import ACTIVATION_KEPT
+    """A layer Y = f(X W + b), called from Python, beside one that is X W alone."""
+    import nncore as nn
+    from nncore.activations import ACTIVATIONS
 
     rng = np.random.default_rng(0)
     x, w = rng.random((rows, inputs), np.float32), rng.standard_normal((inputs, outputs), np.float32)
-    b, table = np.ones(outputs, np.float32), runtime.kernels("float32")
-    y, z = (np.empty((rows, outputs), np.float32) for _ in range(2))
-    calls = int(max(1, 3e8 / (2.0 * rows * inputs * outputs)))
+    weights, calls = [w, np.ones(outputs, np.float32)], int(max(1, 3e8 / (2.0 * rows * inputs * outputs)))
 
-    def prepare(options: dict[str, Any]) -> Run:
-        return repeated(lambda: gemm(table, x, w, y, rows, outputs, inputs, **options), calls)
+    def prepare(activation: str, use_bias: bool = True) -> Run:
+        layer = nn.Dense(outputs, activation, use_bias=use_bias)
+        model = nn.Model([nn.Input(inputs), layer], seed=0, n_threads=1)
+        model.set_weights(weights[: 1 + use_bias])
+        return repeated(lambda: model(x), calls)
 
-    runs = {"product": partial(prepare, {})}
-    for name, kept in ACTIVATION_KEPT.items():
-        options = {"bias": b, "activation": name, "alpha": 0.3}
-        if kept == "Z":  # training keeps it, for the derivative
-            options["z"] = z
-        runs[name] = partial(prepare, options)
+    runs = {"product": partial(prepare, "linear", use_bias=False)}
+    runs |= {name: partial(prepare, name) for name in ACTIVATIONS.names() if name != "softmax"}
     return Case(LAYER.format(rows, inputs, outputs), calls, runs, settle=0)
 
 

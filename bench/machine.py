@@ -10,6 +10,7 @@ import importlib.metadata
 import os
 import platform
 import re
+import statistics
 import subprocess
 import tempfile
 import time
@@ -176,15 +177,18 @@ def peaks(threads: int) -> dict[str, Any]:
 
 
 def peak(run: Any, flops: Any) -> float:
-    """GFLOP/s of one core; `run` releases the GIL."""
+    """GFLOP/s of one core, reached by a quarter of the runs, so neither a clock's last moment nor a neighbour decides.
+
+    `run` releases the GIL.
+    """
     run.argtypes, run.restype = (ctypes.c_long, ctypes.c_float, ctypes.c_float), ctypes.c_float
     flops.restype = ctypes.c_double
-    passes, best = 100_000, float("inf")  # about a millisecond, so that some of the runs are not interrupted
-    for _ in range(200):
+    passes, times = 10_000, []  # some tens of microseconds, so that most runs are not interrupted
+    for _ in range(4000):
         start = time.perf_counter()
         run(passes, 0.5, 1.0)
-        best = min(best, time.perf_counter() - start)
-    return float(flops()) * passes / best / 1e9
+        times.append(time.perf_counter() - start)
+    return float(flops()) * passes / statistics.quantiles(times, n=4)[0] / 1e9
 
 
 def at_once(threads: int, rate: Callable[[], float]) -> float:

@@ -1,4 +1,4 @@
-"""Products at the sizes of layers, and what a layer's bias and activation add to them; on one thread."""
+"""Products at the sizes of layers, and what a layer's bias and activation add to them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,7 @@ import numpy as np
 import pytest
 from nets import PRODUCTS
 
-dense = pytest.importorskip("nncore._kernels.dense")
-runtime = pytest.importorskip("nncore.runtime")
-
-
-@pytest.fixture(autouse=True)
-def one_thread(threads: int) -> None:
-    if threads > 1:
-        pytest.skip("the stand-alone product runs on the calling thread")
+nn = pytest.importorskip("nncore")
 
 
 def by(shape: tuple[int, ...]) -> str:
@@ -33,8 +26,7 @@ def operands(m: int, k: int, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
 def test_product(pair: Any, shape: tuple[int, int, int]) -> None:
     """C (M,N) = A (M,K) B (K,N)."""
     (m, k, n), (a, b, out) = shape, operands(*shape)
-    table = runtime.kernels("float32")
-    pair(lambda: dense.gemm(table, a, b, out, m, n, k), lambda: np.dot(a, b, out=out), flops=2.0 * m * k * n)
+    pair(lambda: nn.matmul(a, b, out=out), lambda: np.dot(a, b, out=out), flops=2.0 * m * k * n)
 
 
 @pytest.mark.benchmark(group="products of backpropagation")
@@ -45,34 +37,24 @@ def test_backward(pair: Any, shape: tuple[int, int, int], which: str) -> None:
     batch, i, o = shape
     x, w, dy = operands(*shape)
     dy[...] = 1
-    table, flops = runtime.kernels("float32"), 2.0 * batch * i * o
-    if which == "dW":
-        out = np.empty_like(w)
-        pair(
-            lambda: dense.gemm(table, x, dy, out, i, o, batch, a_transposed=True),
-            lambda: np.dot(x.T, dy, out=out),
-            flops=flops,
-        )
-    else:
-        out = np.empty_like(x)
-        pair(
-            lambda: dense.gemm(table, dy, w, out, batch, i, o, b_transposed=True),
-            lambda: np.dot(dy, w.T, out=out),
-            flops=flops,
-        )
+    flops = 2.0 * batch * i * o
+    left, right, out = (x.T, dy, np.empty_like(w)) if which == "dW" else (dy, w.T, np.empty_like(x))
+    pair(lambda: nn.matmul(left, right, out=out), lambda: np.dot(left, right, out=out), flops=flops)
 
 
 @pytest.mark.benchmark(group="layers")
 @pytest.mark.parametrize("activation", ["linear", "relu", "tanh", "gelu_tanh"])
-def test_layer(pair: Any, activation: str) -> None:
+def test_layer(pair: Any, activation: str, threads: int) -> None:
     """Y = f(X W + b) at B, I, O = 256, 784, 512."""
     import numpy_kernels
 
     m, k, n = 256, 784, 512
     a, b, out = operands(m, k, n)
     bias, scratch = np.ones(n, np.float32), np.empty_like(out)
-    z = np.empty_like(out) if activation == "gelu_tanh" else None  # its derivative is computed from Z
-    table, f = runtime.kernels("float32"), numpy_kernels.ACTIVATIONS[activation]
+    f = numpy_kernels.ACTIVATIONS[activation]
+    ours = nn.activations.Gelu(approximate=True) if activation == "gelu_tanh" else activation
+    layer = nn.Model([nn.Input(k), nn.Dense(n, ours)], seed=0, n_threads=threads)
+    layer.set_weights([b, bias])
 
     def numpys() -> None:
         np.dot(a, b, out=out)
@@ -80,8 +62,4 @@ def test_layer(pair: Any, activation: str) -> None:
         if activation != "linear":
             f(out, out, scratch)
 
-    pair(
-        lambda: dense.gemm(table, a, b, out, m, n, k, bias=bias, activation=activation, z=z),
-        numpys,
-        flops=2.0 * m * k * n,
-    )
+    pair(lambda: layer(a), numpys, flops=2.0 * m * k * n)
