@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-from machine import candidates, copier, reader
+from machine import candidates, copier, multiplier, reader
 from measure import Case, Run
 from nets import NETS, Net
 from prediction import nncore_predict
@@ -19,6 +19,7 @@ from processes import FIRST_STEPS, allocations, first_step, memory, products_bes
 from training import nncore_run
 
 LAYERS = [(256, 784, 512), (128, 256, 256)]  # B, I, O
+CUBES = (64, 128, 256, 512, 1024)
 PRODUCTS = [(128, 128, 128), (128, 784, 512)]  # M, K, N
 PARAMETERS = 10_000_000
 ADAM_BYTES = 28  # per parameter: w, m, v are read and written, g is read
@@ -39,6 +40,9 @@ SCALING = "threads in a step of {}"
 BESIDE = "product {}, {}, {} in the first second beside a neighbour"
 ROW = "one row through {}"
 READ = "reading its weights"  # a candidate of ROW; the others are levels of precision
+PEAK = "2.1 GFLOP as products n³, beside nothing but FMA"
+FMA, CUBE = "FMA", "{0}³"  # candidates of PEAK
+CALLS = "calls alone"  # as many as the smallest product takes
 DECAYED = "moments of dead units in a step of {}"
 ZEROS, DENORMALS = "all 0", "all denormal"  # candidates of DECAYED
 NEIGHBOUR = "a neighbour takes a core: until one thread's speed is back"
@@ -50,6 +54,7 @@ def cases(threads: int, names: list[str] | None = None) -> Iterator[Case]:
     if threads == 1:
         for shape in LAYERS:
             yield layer_case(*shape)
+        yield peak_case()
         yield Case(
             ADAM,
             1,
@@ -106,6 +111,27 @@ def layer_case(rows: int, inputs: int, outputs: int) -> Case:
     runs = {"product": partial(prepare, "linear", use_bias=False)}
     runs |= {name: partial(prepare, name) for name in ACTIVATIONS.names() if name != "softmax"}
     return Case(LAYER.format(rows, inputs, outputs), calls, runs, settle=0)
+
+
+def peak_case() -> Case:
+    """The products' share of the peak at the clock of the moment, which a peak measured apart does not know."""
+    flops = 2.0 * CUBES[-1] ** 3  # of every run
+    runs: dict[str, Callable[[], Run]] = {FMA: lambda: multiplier(flops), CALLS: partial(cube_run, 1, cubes(CUBES[0]))}
+    runs |= {CUBE.format(n): partial(cube_run, n, cubes(n)) for n in CUBES}
+    return Case(PEAK, 1, runs, flops, "ms", settle=0)
+
+
+def cubes(n: int) -> int:
+    """Products n³ of a run."""
+    return int(CUBES[-1] ** 3 / n**3)
+
+
+def cube_run(n: int, calls: int) -> Run:
+    import nncore as nn
+
+    rng = np.random.default_rng(0)
+    a, b, c = (rng.standard_normal((n, n), np.float32) for _ in range(3))
+    return repeated(lambda: nn.matmul(a, b, out=c), calls)
 
 
 def row_case(net: Net) -> Case:

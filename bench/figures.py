@@ -13,12 +13,12 @@ from typing import Any
 import details
 import precisions
 from machine import same_as
-from nets import AGED, NETS, PREDICTED, PRODUCTS
+from nets import NETS, PREDICTED, PRODUCTS
 from prediction import case_name
 from regimes import ALONE, ENOUGH
 from report import best_peer
 
-BEST = "best peer"
+BEST = "the best float32 peer"
 NOT_MEASURED = "not measured in this run"
 Figures = dict[str, float]  # by what they are of: "1 thread(s)", …
 Shape = tuple[int, int, int]  # M, K, N
@@ -51,13 +51,17 @@ class Results:
 
     def ours(self, threads: int, section: str, name: str, level: str, **which: Any) -> float:
         """The time of the candidate with this level of precision."""
+        self.kernels(threads, level)
         times = self.times(threads, section, name, **which)
-        if f"nncore {level}" in times:
-            return times[f"nncore {level}"]
+        if f"nncore {level}" not in times:
+            raise NotMeasuredError(NOT_MEASURED)
+        return times[f"nncore {level}"]
+
+    def kernels(self, threads: int, level: str) -> None:
+        """Raise unless the level has kernels of its own on this CPU."""
         computed = self.about(threads)["precisions"]
         if same_as(computed).get(level, level) != level:
             raise NotMeasuredError(f'not measurable here ("{level}" computes in {computed[level]} on this CPU)')
-        raise NotMeasuredError(NOT_MEASURED)
 
     def about(self, threads: int) -> Mapping[str, Any]:
         for run in self.runs:
@@ -95,8 +99,17 @@ def on(threads: int | None, figure: Callable[[Results, int], float]) -> Figure:
     return (lambda r: {f"{threads} thread(s)": figure(r, threads)}) if threads else every_thread_count(figure)
 
 
-def trained(net: str, peer: str = BEST, level: str = "highest", old: bool = False) -> Figure:
-    return faster("training", (AGED if old else NETS)[net].label, peer, level)
+def most(flops: float, section: str, name: str, peer: str = BEST, level: str = "highest") -> Figure:
+    """The same if ours were nothing but these FLOPs of products, at the peak of what they are computed in."""
+
+    def figure(results: Results, threads: int) -> float:
+        seconds = results.ours(threads, section, name, level)
+        ratio = faster(section, name, peer, level, threads)(results)[f"{threads} thread(s)"]
+        computed = results.about(threads)["precisions"].get(level, "float32")
+        limit = peak(results, threads, "bf16" if "bfloat16" in computed else "fma")
+        return ratio * seconds * 1e9 * limit / flops / (3 if "split" in computed else 1)
+
+    return every_thread_count(figure)
 
 
 def above_peak(net: str, level: str) -> Figure:
@@ -119,21 +132,6 @@ def peak(results: Results, threads: int, kind: str) -> float:
 
 def product_name(shape: Shape) -> str:
     return ", ".join(map(str, shape))
-
-
-def product_share(*shapes: Shape) -> Figure:
-    """Of one core's FMA peak, in the time of a product less that of a call, which is what 1 by 1 by 1 takes."""
-
-    def figure(results: Results) -> Figures:
-        call = results.ours(1, "products", product_name((1, 1, 1)), "highest")
-        found: Figures = {}
-        for m, k, n in shapes:
-            name = product_name((m, k, n))
-            seconds = results.ours(1, "products", name, "highest") - call
-            found[name] = 2e-9 * m * k * n / seconds / peak(results, 1, "fma")
-        return found
-
-    return figure
 
 
 def beside_best(shape: Shape) -> Figure:
@@ -203,6 +201,17 @@ def detail(name: str, above: str, below: str, threads: int | None = None) -> Fig
     return on(threads, figure)
 
 
+def peak_share(n: int) -> Figure:
+    """Time of as many FLOPs of FMA ÷ time of products n³ less that of their calls, on one core."""
+
+    def figure(results: Results) -> Figures:
+        times = results.times(1, "details", details.PEAK)
+        call = times[details.CALLS] / details.cubes(details.CUBES[0])
+        return {"1 thread(s)": times[details.FMA] / (times[details.CUBE.format(n)] - call * details.cubes(n))}
+
+    return figure
+
+
 def decayed(net: str) -> Figure:
     return detail(details.DECAYED.format(net), details.DENORMALS, details.ZEROS, 1)
 
@@ -211,8 +220,7 @@ def row_at(level: str, below: str) -> Figure:
     """One row of C at a level ÷ another level, or ÷ the time of reading its weights."""
 
     def figure(results: Results) -> Figures:
-        if level not in results.times(1, "details", details.ROW.format("C")):
-            results.ours(1, "prediction", case_name(1, PREDICTED["C"]), level)  # says why, where no kernels are its own
+        results.kernels(1, level)
         return detail(details.ROW.format("C"), level, below, 1)(results)
 
     return figure

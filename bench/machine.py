@@ -191,6 +191,16 @@ def peak(run: Any, flops: Any) -> float:
     return float(flops()) * passes / statistics.quantiles(times, n=4)[0] / 1e9
 
 
+def multiplier(flops: float) -> Callable[[], object]:
+    """A loop of nothing but so many FLOPs of float32 FMA; an ImportError where there is no C compiler."""
+    c = native()
+    if c is None:
+        raise ImportError("no C compiler for a loop of FMA")
+    c.fma_flops.restype, c.fma_run.argtypes = ctypes.c_double, (ctypes.c_long, ctypes.c_float, ctypes.c_float)
+    passes = int(flops / c.fma_flops())
+    return lambda c=c: c.fma_run(passes, 0.5, 1.0)
+
+
 def at_once(threads: int, rate: Callable[[], float]) -> float:
     """The sum of the rates that so many threads reach side by side."""
     meet = Barrier(threads)

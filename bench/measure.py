@@ -45,7 +45,7 @@ Samples = dict[str, list[float | None]]
 def measure(
     case: Case, threads: int, rounds: int, seconds: float, probe: Probe, skipped: Callable[[str, str], None]
 ) -> dict[str, Samples]:
-    """Every candidate's times, in seconds per call, and the slower of the probes around each.
+    """Every candidate's times, in seconds per call, with what says whether the cores were ours alone (regimes.py).
 
     At least `rounds` rounds are made, and more until `case.least` seconds have passed and each candidate has enough
     samples alone; but after `seconds` none is begun, except for the first MIN_ROUNDS.
@@ -60,13 +60,13 @@ def measure(
         for run in runs.values():
             for _ in range(case.warm_up):
                 run()
-    made: dict[str, Samples] = {name: {"times": [], "probes": []} for name in runs}
+    made: dict[str, Samples] = {name: {"times": [], "probes": [], "shares": []} for name in runs}
     names = list(runs)
     begin = time.perf_counter()
     for r in count():
-        spent = time.perf_counter() - begin
-        done = r >= rounds and spent > case.least and enough(made, probe)
-        if r >= MIN_ROUNDS and (spent > seconds or done):
+        passed = time.perf_counter() - begin
+        done = r >= rounds and passed > case.least and enough(made, probe)
+        if r >= MIN_ROUNDS and (passed > seconds or done):
             break
         first = r % max(1, len(names))
         for name in names[first:] + names[:first]:
@@ -74,14 +74,20 @@ def measure(
             if threads > 1 and not case.own_clock:
                 runs[name]()  # wakes the threads; for some ms the system may have them all on one core
             before = probe()
-            start = time.perf_counter()
+            cpu, start = time.process_time(), time.perf_counter()
             figure = runs[name]()
-            made[name]["times"].append(figure if case.own_clock else (time.perf_counter() - start) / case.calls)
-            made[name]["probes"].append(max(before, probe()) if probe.works else None)
+            spent, cpu = time.perf_counter() - start, time.process_time() - cpu
+            slower = max(before, probe())
+            made[name]["times"].append(figure if case.own_clock else spent / case.calls)
+            made[name]["probes"].append(slower if probe.works else None)
+            made[name]["shares"].append(cpu / spent if threads == 1 and not case.own_clock else None)
     return made
 
 
 def enough(made: Mapping[str, Samples], probe: Probe) -> bool:
     """Whether each candidate has its samples alone, as far as this process can tell; always, without a probe."""
-    slowest = regimes.FACTOR * probe.fastest
-    return not probe.works or all(sum(p <= slowest for p in s["probes"] if p) >= ALONE for s in made.values())
+
+    def found(s: Samples) -> int:
+        return sum(regimes.alone(*sample, probe.fastest) for sample in zip(s["probes"], s["shares"], strict=True))
+
+    return not probe.works or all(found(samples) >= ALONE for samples in made.values())

@@ -21,7 +21,7 @@ class Probe:
 
     def __init__(self) -> None:
         self.native = machine.native()
-        self.works = self.native is not None  # else there is no C compiler, and a call gives nothing to rely on
+        self.works = self.native is not None  # else there is no C compiler, and a call gives 0
         self.fastest = float("inf")  # of all calls
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         # A thread for each core. They probe one after another: two virtual cores may be siblings themselves.
@@ -34,7 +34,7 @@ class Probe:
 
     def __call__(self) -> float:
         if not self.native:
-            return float("nan")
+            return 0.0
         found = [thread.submit(self.nops).result() for thread in self.pinned] or [self.nops()]
         self.fastest = min(self.fastest, *found)
         return max(found)

@@ -1,7 +1,8 @@
-"""Samples sorted by whether a core was ours alone, and what is said of each kind.
+"""Samples sorted by whether the cores were ours alone, and what is said of each kind.
 
-A sample's probe is the slower of the two around it. It is judged by the fastest probe of all runs on the machine, so
-there is no constant in nanoseconds, and a process that met nothing but neighbours does not take them for silence.
+A sample has its probe, the slower of the two around it. It is judged by the fastest probe of all runs on the machine,
+so there is no constant in nanoseconds, and a process that met nothing but neighbours does not take them for silence. On
+one thread it also has its share, CPU time ÷ time: another process on the same core lies between probes, not in them.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-# Of the fastest probe. On a Xeon with AMX clocks differ by 30 % at most (turbo, AVX-512), and a busy sibling takes 75 %
-# and more; CPUs without hyperthreads stay below it.
-FACTOR = 1.5
+# Of the fastest probe. On a Xeon with AMX clocks differ by 40 % at most (turbo or not), and a busy sibling doubles the
+# time of a probe; CPUs without hyperthreads stay below it.
+FACTOR = 1.7
+SHARE = 0.97  # of a sample's time in which this process ran
 ENOUGH = 3  # samples, for a median to stand for their regime
 ALONE, SHARED, ALL = "alone", "shared", "all samples"
 
@@ -23,25 +25,29 @@ def settle(runs: Iterable[Mapping[str, Any]]) -> None:
     Candidates are compared within one regime: alone where each has ENOUGH samples, else all samples that there are.
     """
     cases = [case for run in runs for section in run["sections"].values() for case in section]
-    probes = (p for case in cases for c in case["times"].values() for p in c.get("probes", ()))
-    slowest = FACTOR * min((p for p in probes if p), default=0.0)
+    fastest = min((p for case in cases for c in case["times"].values() for p in c.get("probes", ()) if p), default=0.0)
     for case in cases:
         candidates = case["times"].values()
         for c in candidates:
-            c |= sort(c["times"], c.get("probes", ()), slowest)
+            c |= sort(c, fastest)
         alone = all(c[ALONE]["samples"] >= ENOUGH for c in candidates)
         case["regime"] = ALONE if alone else ALL
         for c in candidates:
             c |= {key: c[ALONE][key] for key in ("median", "minimum")} if alone else figures(c["times"])
 
 
-def sort(times: Sequence[float], probes: Sequence[float | None], slowest: float) -> dict[str, dict[str, Any]]:
+def sort(samples: Mapping[str, Any], fastest: float) -> dict[str, dict[str, Any]]:
     """The figures of the samples alone and of the shared ones; those without a probe are neither."""
     kinds: dict[str, list[float]] = {ALONE: [], SHARED: []}
-    for t, p in zip(times, probes or [None] * len(times), strict=True):
-        if p:
-            kinds[ALONE if p <= slowest else SHARED].append(t)
+    if "probes" in samples:
+        for t, probe, share in zip(samples["times"], samples["probes"], samples["shares"], strict=True):
+            if probe:
+                kinds[ALONE if alone(probe, share, fastest) else SHARED].append(t)
     return {kind: {"samples": len(found), **(figures(found) if found else {})} for kind, found in kinds.items()}
+
+
+def alone(probe: float | None, share: float | None, fastest: float) -> bool:
+    return bool(probe) and probe <= FACTOR * fastest and (share is None or share >= SHARE)
 
 
 def figures(times: Sequence[float]) -> dict[str, float]:
