@@ -60,7 +60,7 @@ def measure(
         for run in runs.values():
             for _ in range(case.warm_up):
                 run()
-    made: dict[str, Samples] = {name: {"times": [], "probes": [], "shares": []} for name in runs}
+    made: dict[str, Samples] = {name: {"times": [], "probes": [], "waits": []} for name in runs}
     names = list(runs)
     begin = time.perf_counter()
     for r in count():
@@ -71,16 +71,16 @@ def measure(
         first = r % max(1, len(names))
         for name in names[first:] + names[:first]:
             time.sleep(case.settle if threads > 1 else case.settle / 10)
+            before = probe()
             if threads > 1 and not case.own_clock:
                 runs[name]()  # wakes the threads; for some ms the system may have them all on one core
-            before = probe()
-            cpu, start = time.process_time(), time.perf_counter()
+            waited, start = probe.waited(), time.perf_counter()
             figure = runs[name]()
-            spent, cpu = time.perf_counter() - start, time.process_time() - cpu
+            spent, waited = time.perf_counter() - start, probe.waited() - waited
             slower = max(before, probe())
             made[name]["times"].append(figure if case.own_clock else spent / case.calls)
             made[name]["probes"].append(slower if probe.works else None)
-            made[name]["shares"].append(cpu / spent if threads == 1 and not case.own_clock else None)
+            made[name]["waits"].append(waited / spent)
     return made
 
 
@@ -88,6 +88,6 @@ def enough(made: Mapping[str, Samples], probe: Probe) -> bool:
     """Whether each candidate has its samples alone, as far as this process can tell; always, without a probe."""
 
     def found(s: Samples) -> int:
-        return sum(regimes.alone(*sample, probe.fastest) for sample in zip(s["probes"], s["shares"], strict=True))
+        return sum(regimes.alone(*sample, probe.fastest) for sample in zip(s["probes"], s["waits"], strict=True))
 
     return not probe.works or all(found(samples) >= ALONE for samples in made.values())

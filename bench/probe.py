@@ -10,6 +10,9 @@ import ctypes
 import os
 import statistics
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from glob import glob
+from pathlib import Path
 
 import machine
 
@@ -38,6 +41,14 @@ class Probe:
         found = [thread.submit(self.nops).result() for thread in self.pinned] or [self.nops()]
         self.fastest = min(self.fastest, *found)
         return max(found)
+
+    def waited(self) -> float:
+        """Seconds for which threads of this process have been waiting for a core that something else had."""
+        waited = 0
+        for path in glob("/proc/self/task/*/schedstat"):
+            with suppress(OSError):  # a thread that has ended
+                waited += int(Path(path).read_text().split()[1])
+        return 1e-9 * waited
 
     def nops(self) -> float:
         """On the core of the calling thread."""

@@ -1,8 +1,9 @@
 """Samples sorted by whether the cores were ours alone, and what is said of each kind.
 
 A sample has its probe, the slower of the two around it. It is judged by the fastest probe of all runs on the machine,
-so there is no constant in nanoseconds, and a process that met nothing but neighbours does not take them for silence. On
-one thread it also has its share, CPU time ÷ time: another process on the same core lies between probes, not in them.
+so there is no constant in nanoseconds, and a process that met nothing but neighbours does not take them for silence. It
+also has its wait, the part of its time for which threads of ours waited for a core: another process there runs between
+probes, not in them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 # Of the fastest probe. On a Xeon with AMX clocks differ by 40 % at most (turbo or not), and a busy sibling doubles the
 # time of a probe; CPUs without hyperthreads stay below it.
 FACTOR = 1.7
-SHARE = 0.97  # of a sample's time in which this process ran
+WAIT = 0.03  # of a sample's time
 ENOUGH = 3  # samples, for a median to stand for their regime
 ALONE, SHARED, ALL = "alone", "shared", "all samples"
 
@@ -40,14 +41,14 @@ def sort(samples: Mapping[str, Any], fastest: float) -> dict[str, dict[str, Any]
     """The figures of the samples alone and of the shared ones; those without a probe are neither."""
     kinds: dict[str, list[float]] = {ALONE: [], SHARED: []}
     if "probes" in samples:
-        for t, probe, share in zip(samples["times"], samples["probes"], samples["shares"], strict=True):
+        for t, probe, wait in zip(samples["times"], samples["probes"], samples["waits"], strict=True):
             if probe:
-                kinds[ALONE if alone(probe, share, fastest) else SHARED].append(t)
+                kinds[ALONE if alone(probe, wait, fastest) else SHARED].append(t)
     return {kind: {"samples": len(found), **(figures(found) if found else {})} for kind, found in kinds.items()}
 
 
-def alone(probe: float | None, share: float | None, fastest: float) -> bool:
-    return bool(probe) and probe <= FACTOR * fastest and (share is None or share >= SHARE)
+def alone(probe: float | None, wait: float, fastest: float) -> bool:
+    return bool(probe) and probe <= FACTOR * fastest and wait <= WAIT
 
 
 def figures(times: Sequence[float]) -> dict[str, float]:
