@@ -93,7 +93,10 @@ def about(path: Path, runs: list[dict[str, Any]]) -> str:
         if machine[f"{key}_peak_gflops"]
     )
     regime = "medians of samples on undisturbed cores (\\*: of all, for want of enough)" if probed(runs) else "medians"
-    return f"{threads} threads; {regime}; peaks of {peaks} GFLOP/s per core; {machine['date']}. All else that was measured: [{path.stem}.md](bench/results/{path.stem}.md)."
+    return (
+        f"{threads} threads; {regime}; peaks of {peaks} GFLOP/s per core; {machine['date']}. "
+        f"All else that was measured: [{path.stem}.md](bench/results/{path.stem}.md)."
+    )
 
 
 def filled(text: str) -> str:
