@@ -17,7 +17,8 @@ Run = Callable[[], Any]
 SETTLE = 0.3  # seconds; on one thread a tenth will do
 MIN_ROUNDS = 3
 LEAST = 2.0  # seconds of rounds: where they are short there are more of them, so that medians settle
-ALONE = 5  # samples of each candidate, alone: until then rounds go on while there is time
+ALONE = 5  # samples of each candidate, alone: until then rounds go on,
+PATIENCE = 5  # but not for more than so many times LEAST
 
 
 @dataclass
@@ -47,8 +48,8 @@ def measure(
 ) -> dict[str, Samples]:
     """Every candidate's times, in seconds per call, with what says whether the cores were ours alone (regimes.py).
 
-    At least `rounds` rounds are made, and more until `case.least` seconds have passed and each candidate has enough
-    samples alone; but after `seconds` none is begun, except for the first MIN_ROUNDS.
+    At least `rounds` rounds are made, and more until `case.least` seconds have passed and each candidate has ALONE
+    samples alone, as far as PATIENCE goes; but after `seconds` none is begun, except for the first MIN_ROUNDS.
     """
     runs: dict[str, Run] = {}
     for name, prepare in case.candidates.items():
@@ -65,7 +66,7 @@ def measure(
     begin = time.perf_counter()
     for r in count():
         passed = time.perf_counter() - begin
-        done = r >= rounds and passed > case.least and enough(made, probe)
+        done = r >= rounds and passed > case.least and (enough(made, probe) or passed > PATIENCE * case.least)
         if r >= MIN_ROUNDS and (passed > seconds or done):
             break
         first = r % max(1, len(names))

@@ -37,7 +37,7 @@ def arguments() -> argparse.Namespace:
     add("--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="default: all")
     add("--nets", nargs="+", choices=list(NETS), help="default: all")
     add("--rounds", type=int, default=7, help="turns of every candidate (default: 7)")
-    add("--seconds", type=float, default=8, help="no round of a case begins later, but for the first 3 (default: 8)")
+    add("--seconds", type=float, default=12, help="no round of a case begins later, but for the first 3 (default: 12)")
     add("--seeds", type=int, default=5, help="of the section quality (default: 5)")
     add("--quick", action="store_true", help=f"a first look: {', '.join(f'{k} {v:g}' for k, v in QUICK.items())}")
     add("--keep", action="store_true", help="add to the results of the same build in the folder, case by case")
