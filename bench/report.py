@@ -19,9 +19,9 @@ TITLES = {
 }
 UNITS = {"µs": 1e6, "ms": 1e3, "MB": 1e-6, "": 1.0}  # in one second, or byte; GFLOP/s need the FLOPs
 REGIMES = """\
-A sample is "alone" if instructions that do nothing ran at full speed on all cores before it and after it (else somebody
-else's hyperthread was at work), and if no thread waited for a core; all others are "shared". Ratios are of samples alone
-where each candidate has three of them, else of all samples."""
+A sample is "alone" if instructions that do nothing ran at full speed on all cores before it and after it (or somebody
+else's hyperthread was at work), and if no thread waited for a core; all others are "shared". Ratios are of samples
+alone where each candidate has three of them, else of all samples."""
 OURS = "nncore"
 LOW_PRECISION = "bf16"  # in a candidate's name: no rival of float32
 

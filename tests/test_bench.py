@@ -95,7 +95,7 @@ def test_names_of_machines(cpu: str, isa: str, name: str) -> None:
     assert machine.slug(cpu, isa) == name
 
 
-def test_every_sample_has_its_probes_before_and_after() -> None:
+def test_every_sample_has_its_probes_before_and_after(monkeypatch: pytest.MonkeyPatch) -> None:
     """The slower of the two counts, and rounds go on until every candidate has samples alone."""
     import measure
 
@@ -110,7 +110,8 @@ def test_every_sample_has_its_probes_before_and_after() -> None:
             return 0.0
 
     probe: Any = Probe()
-    case = measure.Case("c", 2, {"a": lambda: lambda: None}, settle=0, least=0)
+    monkeypatch.setattr(measure, "PATIENCE", float("inf"))
+    case = measure.Case("c", 2, {"a": lambda: lambda: None}, settle=0, least=1e-9)
     made = measure.measure(case, 1, 3, 60, probe, lambda name, reason: None)
     assert made["a"]["probes"] == [3.0, 3.0, *[1.0] * measure.ALONE]
     assert len(made["a"]["times"]) == probe.calls / 2
