@@ -20,6 +20,7 @@ from report import best_peer
 
 BEST = "the best float32 peer"
 NOT_MEASURED = "not measured in this run"
+SKIPPED = "not measurable here (see what was skipped)"
 Figures = dict[str, float]  # by what they are of: "1 thread(s)", …
 Shape = tuple[int, int, int]  # M, K, N
 
@@ -195,7 +196,7 @@ def detail(name: str, above: str, below: str, threads: int | None = None) -> Fig
     def figure(results: Results, threads: int) -> float:
         times = results.times(threads, "details", name)
         if above not in times or below not in times:
-            raise NotMeasuredError("not measurable here (see what was skipped)")
+            raise NotMeasuredError(SKIPPED)
         return times[above] / times[below]
 
     return on(threads, figure)
@@ -206,6 +207,8 @@ def peak_share(n: int) -> Figure:
 
     def figure(results: Results) -> Figures:
         times = results.times(1, "details", details.PEAK)
+        if details.FMA not in times:
+            raise NotMeasuredError(SKIPPED)
         call = times[details.CALLS] / details.cubes(details.CUBES[0])
         return {"1 thread(s)": times[details.FMA] / (times[details.CUBE.format(n)] - call * details.cubes(n))}
 
@@ -284,7 +287,7 @@ def single(name: str, candidate: str, scale: float = 1.0, threads: int = 1) -> F
     def figure(results: Results) -> Figures:
         times = results.times(threads, "details", name)
         if candidate not in times:
-            raise NotMeasuredError("not measurable here (see what was skipped)")
+            raise NotMeasuredError(SKIPPED)
         return {f"{threads} thread(s)": scale * times[candidate]}
 
     return figure

@@ -173,8 +173,10 @@ def test_a_figure_of_one_regime() -> None:
         {
             "name": figures.precisions.case_name(*shape),
             "times": {
-                "nncore highest": samples(*[(t[0], ALONE)] * 3, *[(t[2], SHARED)] * 3),
-                "nncore high": samples(*[(t[1], ALONE)] * 3, *[(t[3], SHARED)] * 3),
+                f"nncore {level}": samples(
+                    (a, ALONE), *[(2 * a + i, ALONE)] * 2, (s / 3 + i, SHARED), *[(s, SHARED)] * 2
+                )
+                for i, (level, a, s) in enumerate((("highest", t[0], t[2]), ("high", t[1], t[3])))
             },
         }
         for shape, t in layers.items()
