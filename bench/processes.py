@@ -127,12 +127,12 @@ def allocations(net: Net) -> Run:
     """Calls of malloc and its like in one more step of a fit; all of Python's objects count."""
     if sys.platform != "linux":
         raise ImportError("allocations are counted by LD_PRELOAD")
+    if machine.native() is None:
+        raise ImportError("no C compiler")
 
     def run() -> float:
         with tempfile.TemporaryDirectory() as folder:
             library = machine.compiled(Path(__file__).with_name("allocations.c"), folder)
-            if library is None:
-                raise RuntimeError("allocations: no C compiler")
             return ask("allocations", net.name, LD_PRELOAD=str(library), PYTHONMALLOC="malloc")
 
     return run

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from machine import same_as
-from regimes import ALL, ALONE, SHARED
+from regimes import ALL, probed
 from report import OURS, best_peer, number
 
 RESULTS = Path(__file__).parent / "results"
@@ -78,11 +78,6 @@ def ratios(cases: list[dict[str, Any]], ours: str, peer: Any) -> str:
         known = chosen in times and ours in times
         found.append(f"{times[chosen]['median'] / times[ours]['median']:.1f}" if known else "–")
     return f"{' / '.join(found)} ×"
-
-
-def probed(runs: list[dict[str, Any]]) -> bool:
-    cases = [case for run in runs for case in run["sections"]["training"]]
-    return any(times[kind]["samples"] for case in cases for times in case["times"].values() for kind in (ALONE, SHARED))
 
 
 def about(path: Path, runs: list[dict[str, Any]]) -> str:

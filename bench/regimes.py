@@ -37,6 +37,12 @@ def settle(runs: Iterable[Mapping[str, Any]]) -> None:
             c |= {key: c[ALONE][key] for key in ("median", "minimum")} if alone else figures(c["times"])
 
 
+def probed(runs: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether any of the samples, settled, was sorted."""
+    cases = [case for run in runs for section in run["sections"].values() for case in section]
+    return any(c[kind]["samples"] for case in cases for c in case["times"].values() for kind in (ALONE, SHARED))
+
+
 def sort(samples: Mapping[str, Any], fastest: float) -> dict[str, dict[str, Any]]:
     """The figures of the samples alone and of the shared ones; those without a probe are neither."""
     kinds: dict[str, list[float]] = {ALONE: [], SHARED: []}

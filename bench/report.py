@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from machine import same_as
-from regimes import ALL, ALONE, SHARED
+from regimes import ALL, ALONE, SHARED, probed
 
 TITLES = {
     "training": "Training step, µs: median (minimum)",
@@ -22,6 +22,8 @@ REGIMES = """\
 A sample is "alone" if instructions that do nothing ran at full speed on all cores before it and after it (or somebody
 else's hyperthread was at work), and if no thread waited for a core; all others are "shared". Ratios are of samples
 alone where each candidate has three of them, else of all samples."""
+NOT_PROBED = """\
+**These samples were not probed** (it takes a C compiler), so nothing tells those on undisturbed cores from others."""
 OURS = "nncore"
 LOW_PRECISION = "bf16"  # in a candidate's name: no rival of float32
 
@@ -197,7 +199,8 @@ def machine(about: dict[str, Any]) -> str:
 
 def markdown(results: dict[str, Any]) -> str:
     """The whole report of bench/peers.py."""
-    parts = ["# nncore beside its peers", "Made by `python bench/peers.py`; see bench/README.md.", REGIMES]
+    parts = ["# nncore beside its peers", "Made by `python bench/peers.py`; see bench/README.md."]
+    parts.append(REGIMES if probed(results["runs"]) else NOT_PROBED)
     if results["targets"]:
         parts.append(targets(results["targets"]))
     for run in results["runs"]:

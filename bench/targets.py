@@ -118,6 +118,11 @@ def cube(n: int, goal: float) -> Target:
     return Target(7, f"product {n}³ less its call, share of FMA peak", "≥", goal, peak_share(n), "%")
 
 
+def wide(goal: float, regime: str, by: str) -> Target:
+    work = f"layers ≥ 128 wide, time at highest ÷ at high, the worst by {by}"
+    return Target(8, work, "≥", goal, gain("high", WIDE, regime))
+
+
 TARGETS = (
     *(step(1, net, goal, old=old) for net, goal in (("F", 5), ("D", 2.5)) for old in (False, True)),
     step(1, "F", 60, "PyTorch"),
@@ -134,16 +139,8 @@ TARGETS = (
     *(cube(n, 0.9 if n <= 512 else 0.8) for n in details.CUBES),
     *(Target(7, f"product {n}³ on one core, {BEST}'s time ÷ ours", "≥", 1, beside_best((n, n, n))) for n in (64, 1024)),
     Target(7, "all products, NumPy's time ÷ ours, the worst by minima", "≥", NOISE, never_below_numpy),
-    Target(
-        8, "layers ≥ 128 wide, time at highest ÷ at high, the worst by minima alone", "≥", 3, gain("high", WIDE, ALONE)
-    ),
-    Target(
-        8,
-        "layers ≥ 128 wide, time at highest ÷ at high, the worst by medians shared",
-        "≥",
-        2,
-        gain("high", WIDE, SHARED),
-    ),
+    wide(3, ALONE, "minima alone"),
+    wide(2, SHARED, "medians shared"),
     *(
         Target(8, f"all layers, time at highest ÷ at {level}, the worst by minima", "≥", NOISE, gain(level, SHAPES))
         for level in ("high", "medium")
