@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import details
-import precisions
+import levels
 from machine import same_as
 from nets import NETS, PREDICTED, PRODUCTS
 from prediction import case_name
@@ -157,7 +157,7 @@ def layer_rate(shape: Shape, level: str, goal: float) -> Figure:
 
     def figure(results: Results) -> Figures:
         m, k, n = shape
-        rate = 2e-9 * m * k * n / results.ours(1, "precisions", precisions.case_name(*shape), level)
+        rate = 2e-9 * m * k * n / results.ours(1, "levels", levels.case_name(*shape), level)
         limit = peak(results, 1, "bf16")
         if limit < goal:
             most = f"{results.about(1)['bf16_unit']} peaks at {limit:.0f} GFLOP/s"
@@ -174,10 +174,10 @@ def gain(level: str, shapes: Iterable[Shape], regime: str | None = None) -> Figu
         ratios: dict[int, dict[str, float]] = {}
         reason = NotMeasuredError(NOT_MEASURED)
         for shape in shapes:
-            name = precisions.case_name(*shape)
+            name = levels.case_name(*shape)
             try:
                 which: dict[str, Any] = {"key": "minimum" if regime in (None, ALONE) else "median", "regime": regime}
-                ours, plain = (results.ours(1, "precisions", name, of, **which) for of in (level, "highest"))
+                ours, plain = (results.ours(1, "levels", name, of, **which) for of in (level, "highest"))
             except NotMeasuredError as e:
                 reason = e
                 continue

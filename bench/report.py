@@ -13,7 +13,7 @@ TITLES = {
     "training": "Training step, µs: median (minimum)",
     "prediction": "Prediction, µs: median (minimum)",
     "products": "Product M, K, N, GFLOP/s: median (best)",
-    "precisions": "Layer, rows × inputs-outputs, GFLOP/s: median (best)",
+    "levels": "Layer, rows × inputs-outputs, GFLOP/s: median (best)",
     "details": "Details of nncore: median (minimum)",
     "calls": "What a call of nncore costs: median (minimum)",
 }

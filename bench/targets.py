@@ -38,8 +38,8 @@ from figures import (
     scaling,
     single,
 )
+from levels import SHAPES
 from nets import AGED, EPOCHS, NETS, PREDICTED
-from precisions import SHAPES
 from prediction import MANY, case_name
 from regimes import ALONE, SHARED
 from report import number

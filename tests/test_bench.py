@@ -169,9 +169,9 @@ def test_a_figure_of_one_regime() -> None:
     layers = {(32, 128, 128): (8.0, 4.0, 9.0, 6.0), (32, 256, 256): (9.0, 3.0, 9.0, 4.0)}  # alone, shared; two levels
     made = runs_of()
     made[0]["machine"]["precisions"]["high"] = "split bfloat16"
-    made[0]["sections"]["precisions"] = [
+    made[0]["sections"]["levels"] = [
         {
-            "name": figures.precisions.case_name(*shape),
+            "name": figures.levels.case_name(*shape),
             "times": {
                 f"nncore {level}": samples(
                     (a, ALONE), *[(2 * a + i, ALONE)] * 2, (s / 3 + i, SHARED), *[(s, SHARED)] * 2
