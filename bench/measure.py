@@ -79,10 +79,15 @@ def measure(
             figure = runs[name]()
             spent, waited = time.perf_counter() - start, probe.waited() - waited
             slower = max(before, probe())
-            made[name]["times"].append(figure if case.own_clock else spent / case.calls)
-            made[name]["probes"].append(slower if probe.works else None)
-            made[name]["waits"].append(waited / spent)
+            made[name]["times"].append(digits(figure if case.own_clock else spent / case.calls))
+            made[name]["probes"].append(digits(slower) if probe.works else None)
+            made[name]["waits"].append(digits(waited / spent))
     return made
+
+
+def digits(x: float) -> float:
+    """The four that count: there are thousands of samples in a file of results."""
+    return float(f"{x:.4g}")
 
 
 def enough(made: Mapping[str, Samples], probe: Probe) -> bool:

@@ -12,6 +12,7 @@ import argparse
 import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -120,7 +121,8 @@ def save(results: dict[str, Any], options: argparse.Namespace) -> str:
     options.output.mkdir(parents=True, exist_ok=True)
     text = report.markdown(results)
     stem = options.output / options.name
-    stem.with_suffix(".json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+    document = re.sub(r"\[[-+.,\s\de]+\]", lambda numbers: " ".join(numbers[0].split()), json.dumps(results, indent=1))
+    stem.with_suffix(".json").write_text(document, encoding="utf-8")
     stem.with_suffix(".md").write_text(text, encoding="utf-8")
     chart.draw(results["runs"], stem.with_suffix(".png"))
     return text

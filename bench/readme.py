@@ -1,14 +1,17 @@
 """README's tables of training steps, one per machine, from the results in bench/results.
 
-python bench/readme.py      writes them between README's marks
+python bench/readme.py [names]     writes them anew, and those of these results, too (default: of this machine)
 """
 
 from __future__ import annotations
 
 import json
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
+import machine
 from machine import same_as
 from regimes import ALL, probed
 from report import OURS, best_peer, number
@@ -17,27 +20,20 @@ RESULTS = Path(__file__).parent / "results"
 README = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- from here on bench/readme.py writes -->\n", "<!-- to here -->\n"
 PEERS = ("NumPy", "scikit-learn", "PyTorch", "JAX")
+PICTURE = (
+    "![Speed of training and prediction relative to the fastest other library in float32, and of matrix products]"
+    "(bench/results/{}.png)"
+)
 MARK = " \\*"  # of a net whose figures are not of undisturbed cores alone
 
 
-def tables() -> str:
-    """A heading, a picture, a table and a line on the machine for each results file with training steps."""
-    parts = []
-    for path in sorted(RESULTS.glob("*.json")):
-        runs = json.loads(path.read_text(encoding="utf-8")).get("runs", ())
-        runs = [run for run in runs if run["sections"].get("training")]
-        if runs:
-            machine = runs[0]["machine"]
-            title = f"### {machine['cpu']}, {machine['isa']}"
-            parts.append("\n\n".join([title, picture(path), table(runs), about(path, runs)]) + "\n")
-    return "\n".join(parts)
-
-
-def picture(path: Path) -> str:
-    return (
-        "![Speed of training and prediction relative to the fastest other library in float32, and of matrix products]"
-        f"(bench/results/{path.stem}.png)"
-    )
+def part(name: str) -> str:
+    """A heading, a picture, a table and a line on the machine, of the results with this name."""
+    runs = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))["runs"]
+    runs = [run for run in runs if run["sections"].get("training")]
+    about = runs[0]["machine"]
+    title = f"### {about['cpu']}, {about['isa']}"
+    return "\n\n".join([title, PICTURE.format(name), table(runs), line(name, runs)]) + "\n"
 
 
 def table(runs: list[dict[str, Any]]) -> str:
@@ -80,26 +76,28 @@ def ratios(cases: list[dict[str, Any]], ours: str, peer: Any) -> str:
     return f"{' / '.join(found)} ×"
 
 
-def about(path: Path, runs: list[dict[str, Any]]) -> str:
-    machine, threads = runs[0]["machine"], " / ".join(str(run["machine"]["threads"]) for run in runs)
+def line(name: str, runs: list[dict[str, Any]]) -> str:
+    about, threads = runs[0]["machine"], " / ".join(str(run["machine"]["threads"]) for run in runs)
     peaks = " and ".join(
-        f"{machine[f'{key}_peak_gflops'] / machine['threads']:.0f} ({kind})"
-        for key, kind in (("fma", "float32"), ("bf16", f"bfloat16, {machine['bf16_unit']}"))
-        if machine[f"{key}_peak_gflops"]
+        f"{about[f'{key}_peak_gflops'] / about['threads']:.0f} ({kind})"
+        for key, kind in (("fma", "float32"), ("bf16", f"bfloat16, {about['bf16_unit']}"))
+        if about[f"{key}_peak_gflops"]
     )
     regime = "medians of samples on undisturbed cores (\\*: of all, for want of enough)" if probed(runs) else "medians"
     return (
-        f"{threads} threads; {regime}; peaks of {peaks} GFLOP/s per core; {machine['date']}. "
-        f"All else that was measured: [{path.stem}.md](bench/results/{path.stem}.md)."
+        f"{threads} threads; {regime}; peaks of {peaks} GFLOP/s per core; {about['date']}. "
+        f"All else that was measured: [{name}.md](bench/results/{name}.md)."
     )
 
 
-def filled(text: str) -> str:
-    """README with the tables between its marks."""
+def filled(text: str, *names: str) -> str:
+    """README with the tables of those results that it shows, and of these, between its marks."""
     before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n{tables()}\n{END}{after}"
+    shown, after = rest.split(END)
+    all_names = sorted({*re.findall(r"bench/results/(.+?)\.md", shown), *names})
+    return "\n".join([f"{before}{BEGIN}", *map(part, all_names), f"{END}{after}"])
 
 
 if __name__ == "__main__":
-    README.write_text(filled(README.read_text(encoding="utf-8")), encoding="utf-8")
+    names = sys.argv[1:] or [machine.name()]
+    README.write_text(filled(README.read_text(encoding="utf-8"), *names), encoding="utf-8")
