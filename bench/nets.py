@@ -67,6 +67,8 @@ class Net:
         labels = np.arange(n) % self.widths[-1]
         rng.shuffle(labels)
         x = rng.random((n, self.widths[0]), dtype=np.float32)
+        if self.copies == 1:  # np.tile would hold them twice for a moment, in which the memory of a fit is measured
+            return x, labels
         return np.tile(x, (self.copies, 1)), np.tile(labels, self.copies)
 
 
