@@ -43,7 +43,7 @@ _seed: tuple[int, int] | None = None  # what was set, and how many were drawn fr
 
 
 def isa() -> str:
-    """Name of the instruction set in use; chosen once, at import, and lowered by the variable ``NNCORE_ISA``."""
+    """Name of the instruction set in use; chosen once, at import; the variable ``NNCORE_ISA`` chooses another."""
     return _isa
 
 
@@ -67,11 +67,16 @@ def matmul_precisions(dtype: str = "float32") -> dict[str, str]:
     result, for K from 32 to 4096. An element's error is never above Σ |a b| times 2⁻⁷ (medium) or 3 2⁻¹⁶ (high), for
     operands from 1e-35 to 3.38e38, plus that of the sums.
 
-    Elsewhere, in float64 models, and for small products, a precision is computed as the next more accurate one that
-    the CPU is fast at. Small means K < 32 or N < 16; with AMX, also K < 128 or K N < 8192 where weights are
-    multiplied, for "high" N < 48 or K N < 16,384. Sums are float32 at all of them. bfloat16 arithmetic takes values
-    below 1.2e-38 as 0, and at "medium" rounds 3.397e38 and more to infinity; an infinity in an operand makes the
-    results that depend on it infinite or NaN.
+    Elsewhere, in float64 models, and for small products A (M, K) B (K, N), a precision is computed as the next more
+    accurate one that the CPU is fast at. Small means K < 32 or N < 16, and moreover
+
+    - in X W and dY Wᵀ of a layer, whatever the batch: with AMX, K < 128 or K N < 8192, for "high" N < 48 or
+      K N < 16,384
+    - in Xᵀ dY, the gradient of a layer's weights, and in `matmul`: M < 16, with AMX also M K N < 2**18, for "high"
+      M < 64, N < 64, 32 < K < 64 or M K N < 3 * 2**19
+
+    Sums are float32 at all of them. bfloat16 arithmetic takes values below 1.2e-38 as 0, and at "medium" rounds
+    3.397e38 and more to infinity; an infinity in an operand makes the results that depend on it infinite or NaN.
 
     Parameters
     ----------

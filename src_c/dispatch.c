@@ -38,11 +38,11 @@ static int has_avx512_bf16(void) {
     return has_avx512() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1 << 5);
 }
 
-/* Intel's dot products of bfloat16 in vectors have half the rate of multiply-adds in float32: (256,512,512) 103, not 178
- * GFLOP/s (Sapphire Rapids, whose system may give no tiles); AMD's have twice that rate. */
+/* CPUs that have tiles, which the system may refuse, do dot products of bfloat16 in vectors at half the rate of float32's
+ * multiply-adds: (256,512,512) 103, not 178 GFLOP/s (Sapphire Rapids). Zen 4 does them at twice that rate. */
 static int fast_avx512_bf16(void) {
     unsigned a, b, c, d;
-    return __get_cpuid(0, &a, &b, &c, &d) && b != signature_INTEL_ebx;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && !(d & 1 << 22); /* AMX-BF16 */
 }
 
 /* Linux keeps no room for tiles unless a process asks, and may refuse; what it gives makes every context larger. */

@@ -189,6 +189,10 @@ def test_small_numbers(table: Table, precision: str) -> None:
     tiny, huge = np.full((2, K), 1e-40, table.dtype), np.full((K, 3), 1e35, table.dtype)
     assert_close(multiply(table, tiny, huge, precision=precision), np.zeros((2, 3)), 0, "denormal A")
     assert_close(multiply(table, huge.T, tiny.T, precision=precision), np.zeros((3, 2)), 0, "denormal B")
+    tiny[:] = np.uint32(0x007F8000).view(np.float32)  # rounded up, it would be a normal number
+    tiny[:, 0], huge[0] = 3.4e38, 0  # beside one that rounds to infinity
+    found = multiply(table, tiny, huge, precision=precision)
+    assert_close(found[np.isfinite(found)], np.zeros(np.isfinite(found).sum()), 0, "denormal beside a huge number")
     zero = np.full((2, K), -0.0, table.dtype)
     assert_close(multiply(table, zero, b, precision=precision), np.zeros((2, N)), 0, "-0")
 

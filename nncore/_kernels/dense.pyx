@@ -82,7 +82,7 @@ cdef nn_index product_block(const nn_table *table, const nn_gemm *whole, int64_t
 cdef void product(nn_gemm *g, int64_t precision, nn_run *run, int64_t index, nn_member *me) noexcept nogil:
     """This thread's blocks of a product."""
     cdef Grid cut
-    cdef nn_index rows = 0 if g.a_col == 1 else g.M  # those of dW are the layer's inputs, not the batch
+    cdef nn_index rows = g.M if g.nonfinite != NULL else 0  # dW: the layer's inputs; else the batch, of any size
     precision = run.table.precision_for(<int> precision, rows, g.K, g.N)
     g.scratch = run.scratch + me.thread * run.scratch_bytes
     if run.undivided:

@@ -25,14 +25,15 @@ INLINE void store_words(word *p, vu v) { *(vu_any *)p = v; }
 INLINE nn_index whole_words(nn_index k) { return share(k, STEP) * (STEP / 2); }
 
 #define BITS_INFINITE 0x7f800000
+#define BITS_NORMAL 0x00800000   /* the least number that is not denormal */
 #define BITS_ROUND_UP 0x7f7f8000 /* the least that rounds to an infinite bfloat16 */
 
-/* x rounded to bfloat16; finite x never becomes infinite: cut there, the rest goes to the next piece. */
+/* x rounded to bfloat16, denormals to 0; finite x never becomes infinite: cut there, the rest goes to the next piece. */
 INLINE vf rounded(vf x) {
     const vu bits = (vu)x, size = bits & 0x7fffffff;
     const vu nearest = (bits + 0x7fff + ((bits >> 16) & 1)) & 0xffff0000;
     const vf number = vselect((vi)(size >= BITS_ROUND_UP), (vf)(bits & 0xffff0000), (vf)nearest);
-    return vselect((vi)(size > BITS_INFINITE), x, number);
+    return vselect((vi)(size > BITS_INFINITE), x, vselect((vi)(size < BITS_NORMAL), (vf)(bits - size), number));
 }
 
 /* What remains of x beside its first piece: nothing of an infinity */

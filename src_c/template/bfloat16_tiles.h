@@ -13,7 +13,7 @@
  * (64 KB: one piece 36 ns a step, not 28, two 95, not 73); the tiles of C go on where they ended.
  */
 #define BF16_ROWS ((nn_index)32)
-#define BF16_MC ((nn_index)256) /* rows of one piece; 128 of two: (512,2048,2048) 1.14 times as fast as 256 of each */
+#define BF16_MC ((nn_index)256)
 #define BF16_SPLITS 1
 #define B_WORDS ((nn_index)5 << 16) /* of all pieces: 1.25 MB, what L2 keeps while strips pass by */
 #define TILE_SIDE ((nn_index)16)    /* rows of a tile, words of a row */
@@ -22,14 +22,15 @@
 #define MORE_WORDS (B_WORDS / 8)    /* C_REALS for each panel deeper than TILE_K that B_WORDS hold, or each strip of BF16_MC */
 _Static_assert(MORE_WORDS >= B_WORDS / (PANEL * TILE_K) * C_REALS && MORE_WORDS >= BF16_MC * PANEL, "room for unfinished sums");
 
-/* Whether this is no slower than float32, whose time is 1 here.
- *   any rows, by packed weights   one piece: (1,128,64) 0.87, (1,64,128) 2.0; two pieces are as many bytes as float32, and
- *                                 one row pays for what more gain: (1,128,128) 1.38, (1,512,512) 1.07, (8,128,128) 0.66
- *   both operands packed          one piece: (16,64,32) 0.88, (16,64,16) 1.10; two: (64,128,128) 0.79, (128,64,64) 0.85,
- *                                 (32,512,512) 1.06 */
+/* Whether a product is taken; times are those of float32's (Sapphire Rapids). Any number of rows, by packed weights: for one
+ * piece those of which one row is no slower, (1,128,64) 0.87, but not (1,64,128) 2.0. Two pieces are as many bytes as
+ * float32; there one row pays, (1,128,128) 1.38, (1,512,512) 1.07, for what more rows gain, (8,128,128) 0.66. Where both
+ * operands are packed here: sizes at which also ragged ones are hardly slower, (33,65,129) 0.94, (17,256,65) 1.02; two
+ * pieces (64,128,256) 0.8, (784,32,128) 0.64, but not (784,33,65) 1.08. */
 INLINE int pays(int pieces, nn_index rows, nn_index K, nn_index N) {
     if (rows == 0) return K >= 128 && N >= (pieces == 1 ? 16 : 48) && K * N >= 8192 * pieces;
-    return pieces == 1 ? rows >= 16 && rows * N >= 512 && K * N >= 1024 : rows >= 64 && N >= 64 && rows * N >= 8192;
+    if (pieces == 1) return rows >= 16 && rows * K * N >= 1 << 18;
+    return rows >= 64 && N >= 64 && (K >= 64 || K == STEP) && rows * K * N >= 3 << 19;
 }
 
 /* A dot takes as many cycles as its tile of A has rows. */
@@ -59,12 +60,12 @@ typedef struct chores { /* what goes on between the dots */
 } chores;
 
 #define ROWS_AHEAD 6 /* of C, fetched for writing */
-#define ROWS_DONE ((nn_index)8) /* rows finished together: (128,512,512), one piece, 1 row 1385, 2 rows 1405, 8 rows 1481 GFLOP/s */
+#define ROWS_TOGETHER ((nn_index)8) /* finished: (128,512,512), one piece, by 1 row 1385, by 2 1405, by 8 1481 GFLOP/s */
 
 INLINE void finish_some(const int m, const slab *s, block *b) {
     const nn_index i = b->done;
     const real *const sums = b->sums + i * PANEL;
-    vf c[ROWS_DONE][2];
+    vf c[ROWS_TOGETHER][2];
 #pragma GCC unroll 8
     for (int r = 0; r < m; r++) {
         const real *const C = b->t.C + (i + r + ROWS_AHEAD) * b->t.ldc;
@@ -81,10 +82,10 @@ INLINE void finish_some(const int m, const slab *s, block *b) {
     if (s->finish && b->done == b->t.rows) finish_sums(s->g, b->i, s->jc + b->j, b->t.rows, b->t.n);
 }
 
-/* The next ROWS_DONE rows, or what is left of them */
+/* The next ROWS_TOGETHER rows, or what is left of them */
 static __attribute__((noinline)) void finish_next(const slab *s, block *b) {
-    if (b->t.rows - b->done >= ROWS_DONE)
-        finish_some(ROWS_DONE, s, b);
+    if (b->t.rows - b->done >= ROWS_TOGETHER)
+        finish_some(ROWS_TOGETHER, s, b);
     else
         for (nn_index left = b->t.rows - b->done; left > 0; left--) finish_some(1, s, b);
 }
@@ -96,8 +97,8 @@ static __attribute__((noinline)) void pack_block_2(packing *p) { pack_block(p, 2
 INLINE void dot_tiles(const dot *t, const real *from, real *to, chores *todo, const int pieces, const int tall, const int wide,
                       const int stream_a) {
     const size_t a_stride = (size_t)t->lda * sizeof(word), b_stride = PANEL * sizeof(word), c_stride = PANEL * sizeof(real);
-    const nn_index steps = t->K / TILE_SIDE, parts = share(todo->before->t.rows - todo->before->done, ROWS_DONE);
-    nn_index parts_due = 0;
+    const nn_index steps = t->K / TILE_SIDE, groups = share(todo->before->t.rows - todo->before->done, ROWS_TOGETHER);
+    nn_index groups_due = 0;
 #define EACH_C(X)                                   \
     do {                                                           \
         X(0, 0);                                                   \
@@ -161,7 +162,7 @@ INLINE void dot_tiles(const dot *t, const real *from, real *to, chores *todo, co
         }
         for (todo->due += todo->blocks; todo->due >= todo->steps; todo->due -= todo->steps)
             pieces == 1 ? pack_block_1(&todo->next) : pack_block_2(&todo->next);
-        for (parts_due += parts; parts_due >= steps; parts_due -= steps) finish_next(todo->s, todo->before);
+        for (groups_due += groups; groups_due >= steps; groups_due -= steps) finish_next(todo->s, todo->before);
     }
     EACH_C(STORE_C);
 #undef EACH_C
@@ -184,14 +185,16 @@ INLINE void dot_block(const dot *t, const real *from, real *to, chores *todo, co
 }
 
 /* Whether each panel of B is packed while the one before is multiplied: where all of A's block waits for it */
-INLINE int packs_in_turn(const nn_gemm *g, const int pieces) { return !g->packed && g->a_col == 1 && g->M <= BF16_MC / pieces; }
+INLINE int packs_in_turn(const nn_gemm *g, const int pieces) {
+    return !g->packed && g->a_col == 1 && g->M <= ROWS_OF_BLOCK(pieces);
+}
 
 INLINE void multiply_slab(slab *s, const int pieces) {
     const nn_gemm *g = s->g;
     const nn_index M = g->M, panels = share(s->cols, PANEL), panel_words = pieces * s->b_piece, lda = s->t.lda;
     const nn_index depth = s->t.K, part = share(share(depth, share(depth, TILE_K / pieces)), TILE_SIDE) * TILE_SIDE;
     const int in_turn = packs_in_turn(g, pieces), rows_outside = !in_turn && panels * panel_words <= B_WORDS;
-    const nn_index mc = rows_outside ? M : share(share(M, share(M, BF16_MC / pieces)), BF16_ROWS) * BF16_ROWS;
+    const nn_index most = ROWS_OF_BLOCK(pieces), mc = rows_outside ? M : share(share(M, share(M, most)), BF16_ROWS) * BF16_ROWS;
     word *const A = s->scratch, *const packed = A + A_WORDS;
     const word *const B = s->B ? s->B : packed;
     real *const unfinished = (real *)(packed + B_WORDS);

@@ -69,7 +69,7 @@ INLINE void multiply_slab(slab *s, const int pieces) {
     word *const A = s->scratch, *const packed = A + A_WORDS;
     real *const C = s->t.C;
     const real *const kept = s->t.kept;
-    const nn_index M = g->M, mc = share(share(M, share(M, BF16_MC)), BF16_ROWS) * BF16_ROWS;
+    const nn_index M = g->M, mc = share(share(M, share(M, ROWS_OF_BLOCK(pieces))), BF16_ROWS) * BF16_ROWS;
     for (nn_index j = 0; j < s->cols && !s->B; j += PANEL) {
         packing p = panel_of_B(s, j, packed + j / PANEL * pieces * s->b_piece);
         pack_rest(&p, pieces);
