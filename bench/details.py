@@ -96,7 +96,6 @@ def cases(threads: int, names: list[str] | None = None) -> Iterator[Case]:
 def layer_case(rows: int, inputs: int, outputs: int) -> Case:
     """A layer Y = f(X W + b), called from Python, beside one that is X W alone."""
     import nncore as nn
-    from nncore.activations import ACTIVATIONS
 
     rng = np.random.default_rng(0)
     x, w = rng.random((rows, inputs), np.float32), rng.standard_normal((inputs, outputs), np.float32)
@@ -109,8 +108,15 @@ def layer_case(rows: int, inputs: int, outputs: int) -> Case:
         return repeated(lambda: model(x), calls)
 
     runs = {"product": partial(prepare, "linear", use_bias=False)}
-    runs |= {name: partial(prepare, name) for name in ACTIVATIONS.names() if name != "softmax"}
+    runs |= {name: partial(prepare, name) for name in activations()}
     return Case(LAYER.format(rows, inputs, outputs), calls, runs, settle=0)
+
+
+def activations() -> list[str]:
+    """The names of all that work element by element."""
+    from nncore.activations import ACTIVATIONS
+
+    return [name for name in ACTIVATIONS.names() if name != "softmax"]
 
 
 def peak_case() -> Case:

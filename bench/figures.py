@@ -6,7 +6,7 @@ for another. The worst of many cases is found by minima: medians of so many woul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +26,11 @@ Shape = tuple[int, int, int]  # M, K, N
 
 
 class NotMeasuredError(Exception):
-    """The reason for which there is no figure."""
+    """The reason for which there is no figure, or none of all that it should be of."""
+
+    def __init__(self, reason: str, figures: Figures | None = None) -> None:
+        super().__init__(reason)
+        self.figures = figures or {}
 
 
 @dataclass
@@ -45,7 +49,7 @@ class Results:
                 if run["machine"]["threads"] == threads and case["name"] == name:
                     kinds = {who: times[regime] if regime else times for who, times in case["times"].items()}
                     if regime and any(kind["samples"] < ENOUGH for kind in kinds.values()):
-                        raise NotMeasuredError(f"too few samples {regime}")
+                        raise NotMeasuredError(f"not enough samples {regime}")
                     self.regimes.add(regime or case["regime"])
                     return {who: kind[key] for who, kind in kinds.items()}
         raise NotMeasuredError(NOT_MEASURED)
@@ -167,7 +171,7 @@ def layer_rate(shape: Shape, level: str, goal: float) -> Figure:
     return figure
 
 
-def gain(level: str, shapes: Iterable[Shape], regime: str | None = None) -> Figure:
+def gain(level: str, shapes: Collection[Shape], regime: str | None = None) -> Figure:
     """A layer's time at highest ÷ that at the level, the worst of each number of rows."""
 
     def figure(results: Results) -> Figures:
@@ -184,8 +188,12 @@ def gain(level: str, shapes: Iterable[Shape], regime: str | None = None) -> Figu
             ratios.setdefault(shape[0], {})[name] = plain / ours
         if not ratios:
             raise reason
-        worst = [min(found.items(), key=lambda item: item[1]) for found in ratios.values()]
-        return dict(worst)
+        worst = dict(min(found.items(), key=lambda item: item[1]) for found in ratios.values())
+        known = sum(map(len, ratios.values()))
+        if known == len(shapes):
+            return worst
+        part = f"{known} of {len(shapes)} shapes"
+        raise NotMeasuredError(f"{reason} but for {part}", {f"{name}; {part}": x for name, x in worst.items()})
 
     return figure
 
@@ -237,7 +245,9 @@ def layers(*activations: str) -> Figure:
         for shape in details.LAYERS:
             times = dict(results.times(1, "details", details.LAYER.format(*shape)))
             product = times.pop("product")
-            chosen = activations or [name for name in times if name != "relu"]
+            chosen = activations or [name for name in details.activations() if name != "relu"]
+            if not times.keys() >= set(chosen):
+                raise NotMeasuredError(NOT_MEASURED)
             worst = max(chosen, key=lambda name: times[name])
             found[f"{'' if activations else worst + ', '}{product_name(shape)}"] = times[worst] / product
         return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,16 +67,19 @@ class Target:
         line |= {"figures": {}, "figure": "–", "regime": "–", "limit": ""}
         results.regimes.clear()
         try:
-            figures = self.figure(results)
+            figures, lacking = self.figure(results), ""
         except NotMeasuredError as reason:
-            return line | {"reached": str(reason)}
+            figures, lacking = reason.figures, str(reason)
         reached = all(x >= self.goal if self.bound == "≥" else x <= self.goal for x in figures.values())
-        line |= {"figures": figures, "figure": self.list(figures), "reached": "yes" if reached else "no"}
-        line |= {"regime": " and ".join(sorted(results.regimes))}
+        line |= {"reached": (lacking or "yes") if reached else "no"}
+        if figures:
+            regimes = " and ".join(sorted(results.regimes))
+            line |= {"figures": figures, "figure": self.list(figures), "regime": regimes}
         if not reached:
             known = [x["limit"] for x in limits if x["row"] == self.row and self.work.startswith(x.get("work", ""))]
             if self.most:
-                known.append(f"{self.list(self.most(results))} if it were nothing but products at the peak")
+                with suppress(NotMeasuredError):  # without a C compiler no peak is known
+                    known.append(f"{self.list(self.most(results))} if it were nothing but products at the peak")
             line["limit"] = "; ".join(known)
         return line
 
@@ -99,6 +103,7 @@ def limits(name: str) -> Limits:
 
 WIDE = [(m, k, n) for m, k, n in SHAPES if min(k, n) >= 128 and m >= 32]
 NOISE = 0.98  # of a ratio of minima that should be 1
+MINIMA = f"the worst by minima (never below 1, but for {1 - NOISE:.0%} of noise)"
 
 
 def step(row: int, net: str, goal: float, peer: str = BEST, level: str = "highest", old: bool = False) -> Target:
@@ -119,7 +124,7 @@ def cube(n: int, goal: float) -> Target:
 
 
 def wide(goal: float, regime: str, by: str) -> Target:
-    work = f"layers ≥ 128 wide, time at highest ÷ at high, the worst by {by}"
+    work = f"layers ≥ 128 wide, 32 rows or more, time at highest ÷ at high, the worst by {by}"
     return Target(8, work, "≥", goal, gain("high", WIDE, regime))
 
 
@@ -138,11 +143,11 @@ TARGETS = (
     step(6, "E", 1.3, "PyTorch bf16", "medium"),
     *(cube(n, 0.9 if n <= 512 else 0.8) for n in details.CUBES),
     *(Target(7, f"product {n}³ on one core, {BEST}'s time ÷ ours", "≥", 1, beside_best((n, n, n))) for n in (64, 1024)),
-    Target(7, "all products, NumPy's time ÷ ours, the worst by minima", "≥", NOISE, never_below_numpy),
+    Target(7, f"all products, NumPy's time ÷ ours, {MINIMA}", "≥", NOISE, never_below_numpy),
     wide(3, ALONE, "minima alone"),
     wide(2, SHARED, "medians shared"),
     *(
-        Target(8, f"all layers, time at highest ÷ at {level}, the worst by minima", "≥", NOISE, gain(level, SHAPES))
+        Target(8, f"all layers, time at highest ÷ at {level}, {MINIMA}", "≥", NOISE, gain(level, SHAPES))
         for level in ("high", "medium")
     ),
     *(
