@@ -1,6 +1,6 @@
 /* What one core can do at most: loops of nothing but fused multiply-adds, in float32 and in bfloat16 products that
- * are accumulated in float32; a plain copy, a plain read, and instructions that do nothing. machine.py compiles this for
- * the instruction set at hand and times it.
+ * are accumulated in float32; a plain copy, a plain read, and instructions that do nothing. machine.py compiles this
+ * for the instruction set at hand and times it.
  * Twelve independent chains hide the latency of FMA on every x86 and fit 16 registers. */
 #include <time.h>
 
@@ -75,7 +75,10 @@ float bf16_run(long passes, float a, float b) {
     unsigned short data[16 * 32]; /* bfloat16 of any sign and fraction: with zeros the tiles run a fifth faster */
     unsigned random = 1;
     (void)a, (void)b;
-    for (int k = 0; k < 16 * 32; k++) data[k] = (unsigned short)(0x3f00 | ((random = random * 69069 + 1) >> 16 & 0x80ff));
+    for (int k = 0; k < 16 * 32; k++) {
+        random = random * 69069 + 1;
+        data[k] = (unsigned short)(0x3f00 | (random >> 16 & 0x80ff));
+    }
     _tile_loadconfig(&config);
     /* a tile's number is part of its instruction */
     _tile_zero(0);

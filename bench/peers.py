@@ -102,7 +102,7 @@ def add(results: dict[str, Any], section: str, threads: int, made: dict[str, Any
         results["quality"] = made["cases"]
     runs = {run["machine"]["threads"]: run for run in results["runs"]}
     run = runs.setdefault(threads, {"sections": {}, "skipped": []})
-    run["machine"] = made["machine"]
+    run["machine"] = machine.at_its_best(made["machine"], run.get("machine", made["machine"]))
     if section != "quality":
         cases = {case["name"]: case for case in run["sections"].get(section, [])}
         cases |= {case["name"]: case for case in made["cases"]}
