@@ -24,23 +24,26 @@ WEIGHTS = [  # K, N
     (1024, 128),
     (1024, 1024),
 ]
-SHAPES = [(m, k, n) for k, n in WEIGHTS for m in ROWS]
+RAGGED = [  # M, K, N: rows or widths that leave a rest beside vectors and tiles
+    (17, 64, 64),
+    (17, 256, 256),
+    *((m, k, n) for k, n in ((129, 65), (130, 100)) for m in (1, 17, 128)),
+]
+SHAPES = [*((m, k, n) for k, n in WEIGHTS for m in ROWS), *RAGGED]
 WORK = 2e8  # FLOPs of one run, so that it lasts a millisecond or so
 MOST_CALLS = 1000
 
 
 def cases(threads: int, names: list[str] | None = None) -> Iterator[Case]:
-    """A case per number of rows and size of weights, on one thread: there one core's rate can be seen."""
+    """A case per shape, on one thread: there one core's rate can be seen."""
     if threads > 1:
         return
-    for k, n in WEIGHTS:
-        models = {name: layer(k, n, level) for name, level in candidates().items()}
-        for m in ROWS:
-            flops = 2.0 * m * k * n
-            calls = int(max(1, min(MOST_CALLS, WORK / flops)))
-            x = np.random.default_rng(0).standard_normal((m, k), dtype=np.float32)
-            runs = {name: partial(layer_run, model, x, calls) for name, model in models.items()}
-            yield Case(case_name(m, k, n), calls, runs, flops, "GFLOP/s", settle=0, least=0.3)
+    for m, k, n in SHAPES:
+        flops = 2.0 * m * k * n
+        calls = int(max(1, min(MOST_CALLS, WORK / flops)))
+        x = np.random.default_rng(0).standard_normal((m, k), dtype=np.float32)
+        runs = {name: partial(layer_run, layer(k, n, level), x, calls) for name, level in candidates().items()}
+        yield Case(case_name(m, k, n), calls, runs, flops, "GFLOP/s", settle=0, least=0.3)
 
 
 def case_name(m: int, k: int, n: int) -> str:

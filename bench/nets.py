@@ -84,7 +84,8 @@ NETS = {
     )
 }
 # The same with a hundred copies of each row: one epoch of the benchmark shows a row to the net a hundred times, so ten
-# of them make the net as old as EPOCHS of the rows themselves, and few steps bear a peer's work of beginning an epoch.
+# of them make the net as old as EPOCHS of the rows themselves, and what a peer does to begin an epoch is spread over as
+# many steps as a fresh net's.
 AGED = {name: replace(NETS[name], copies=100) for name in "FD"}
 PREDICTED = {name: NETS[name] for name in ("D", "A", "C")}  # what one-row predictions are measured on
 PRODUCTS = [  # M, K, N
