@@ -17,7 +17,7 @@ Run = Callable[[], Any]
 SETTLE = 0.3  # seconds; on one thread a tenth will do
 MIN_ROUNDS = 3
 LEAST = 2.0  # seconds of rounds: where they are short there are more of them, so that medians settle
-ALONE = 5  # samples of each candidate, alone: until then rounds go on,
+ENOUGH_ALONE = 5  # samples of each candidate, alone: until then rounds go on,
 PATIENCE = 5  # but not for more than so many times LEAST
 
 
@@ -48,8 +48,9 @@ def measure(
 ) -> dict[str, Samples]:
     """Every candidate's times, in seconds per call, with what says whether the cores were ours alone (regimes.py).
 
-    At least `rounds` rounds are made, and more until `case.least` seconds have passed and each candidate has ALONE
-    samples alone, as far as PATIENCE goes; but after `seconds` none is begun, except for the first MIN_ROUNDS.
+    At least `rounds` rounds are made, and more until `case.least` seconds have passed and each candidate has
+    ENOUGH_ALONE of them alone, as far as PATIENCE goes; but after `seconds` none is begun, except for the first
+    MIN_ROUNDS.
     """
     runs: dict[str, Run] = {}
     for name, prepare in case.candidates.items():
@@ -96,4 +97,4 @@ def enough(made: Mapping[str, Samples], probe: Probe) -> bool:
     def found(s: Samples) -> int:
         return sum(regimes.alone(*sample, probe.fastest) for sample in zip(s["probes"], s["waits"], strict=True))
 
-    return not probe.works or all(found(samples) >= ALONE for samples in made.values())
+    return not probe.works or all(found(samples) >= ENOUGH_ALONE for samples in made.values())

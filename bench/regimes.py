@@ -3,7 +3,7 @@
 A sample has its probe, the slower of the two around it. It is judged by the fastest probe of all runs on the machine,
 so there is no constant in nanoseconds, and a process that met nothing but neighbours does not take them for silence. It
 also has its wait, the part of its time for which threads of ours waited for a core: another process there runs between
-probes, not in them.
+probes, not in them. What nobody sees is a neighbour on the other hyperthread that comes and goes between two probes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from typing import Any
 # Of the fastest probe. On a Xeon with AMX clocks differ by 40 % at most (turbo or not), and a busy sibling doubles the
 # time of a probe; CPUs without hyperthreads stay below it.
 FACTOR = 1.7
-WAIT = 0.03  # of a sample's time
+# Of a sample's time. A library's own threads wait for one another, too: JAX's did for 2.4 % of steps of F at the least,
+# so a limit of 3 % took some of its samples for a neighbour's. A process that shares a core evenly makes it 50 %.
+WAIT = 0.06
 ENOUGH = 3  # samples, for a median to stand for their regime
 ALONE, SHARED, ALL = "alone", "shared", "all samples"
 

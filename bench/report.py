@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from machine import same_as
-from regimes import ALL, ALONE, SHARED, probed
+from regimes import ALL, ALONE, FACTOR, SHARED, WAIT, probed
 
 TITLES = {
     "training": "Training step, µs: median (minimum)",
@@ -18,10 +18,11 @@ TITLES = {
     "calls": "What a call of nncore costs: median (minimum)",
 }
 UNITS = {"µs": 1e6, "ms": 1e3, "MB": 1e-6, "": 1.0}  # in one second, or byte; GFLOP/s need the FLOPs
-REGIMES = """\
-A sample is "alone" if instructions that do nothing ran at full speed on all cores before it and after it (or somebody
-else's hyperthread was at work), and if no thread waited for a core; all others are "shared". Ratios are of samples
-alone where each candidate has three of them, else of all samples."""
+REGIMES = f"""\
+A sample is "alone" if instructions that do nothing took at most {FACTOR} times their shortest time on all cores before
+it and after it (beside a busy hyperthread they take twice as long), and if its threads waited for a core for at most
+{WAIT:.0%} of its time; all others are "shared". A hyperthread that was busy only in between, for seconds at most, goes
+unseen. Ratios are of samples alone where each candidate has three of them, else of all samples."""
 NOT_PROBED = """\
 **These samples were not probed** (it takes a C compiler), so nothing tells those on undisturbed cores from others."""
 OURS = "nncore"
