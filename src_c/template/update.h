@@ -103,11 +103,20 @@ INLINE vf follow(vf s, vf g, real gain) {
 #endif
 }
 
+/* x / y for |x| ≤ η ROOT_MAX and y from ε to ε + ROOT_MAX. The compiler makes a loop for each case. */
+INLINE vf ratio(vf x, vf y, const coefficients *c) {
+#ifdef VDIVIDE
+    if (c->epsilon <= 0x1p60f && c->eta <= 0x1p39f * (c->epsilon < 1 ? c->epsilon : 1)) return VDIVIDE(x, y);
+#endif
+    (void)c;
+    return x / y;
+}
+
 /* Kingma & Ba 2015, algorithm 1; with weight_decay: AdamW. Slots: m, v. */
 INLINE vf adam(vf W, vf g, vf s[3], const coefficients *c) {
     s[0] = follow(s[0], g, c->gain_1);
     s[1] = follow(s[1], g * g, c->gain_2);
-    return W - c->eta * s[0] / (vsqrt(s[1]) + c->epsilon);
+    return W - ratio(c->eta * s[0], vsqrt(s[1]) + c->epsilon, c);
 }
 
 static void update_adam(nn_index n, void *W, const void *g, void *const slot[3], const nn_rule *r) {
