@@ -117,7 +117,7 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
     const nn_index ldsums = g->Z ? g->ldz : g->ldc;
     real *const B_packed = g->scratch, *const A_packed = B_packed + B_PACKED;
     const nn_index kc = block_k(K), mc = share(share(M, share(M, MC)), MR) * MR;
-    const nn_index height = !by_rows && K <= SHORT_K && N >= 4 * LANES && N <= SHORT_K_COLUMNS ? SHORT_K_ROWS : MR;
+    const nn_index height = !b_transposed && K <= SHORT_K && N >= 4 * LANES && N <= SHORT_K_COLUMNS ? SHORT_K_ROWS : MR;
     tile t = {.ldc = ldsums, .ldbias = ldbias};
     vf zeros = {0};
 

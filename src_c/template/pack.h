@@ -26,25 +26,22 @@ INLINE void transpose_blocks(const real *x, nn_index ldx, real *y, nn_index ldy)
 }
 
 INLINE void transpose_strip(nn_index n, nn_index cols, const real *x, nn_index ldx, real *y, nn_index ldy) {
-    real edge[LANES * LANES] __attribute__((aligned(64))); /* a block with missing rows or columns, made whole with zeros */
     for (nn_index j = 0; j < n; j += LANES, x += LANES * ldx, y += LANES) {
         const nn_index rows = n - j < LANES ? n - j : LANES;
-        for (nn_index k = 0; k < cols; k += LANES) {
-            const real *block = x + k;
-            nn_index ld = ldx, depth = LANES;
-            if (rows < LANES || cols - k < LANES) {
-                if (rows < LANES) memset(edge, 0, sizeof edge);
-                depth = cols - k < LANES ? cols - k : LANES;
-                copy_block(rows, depth, block, ldx, edge, LANES);
-                block = edge;
-                ld = LANES;
+        if (cols < BLOCK) {
+            for (nn_index k = 0; k < cols; k++)
+                for (nn_index r = 0; r < LANES; r++) y[k * ldy + r] = r < rows ? x[r * ldx + k] : 0;
+        } else if (rows == LANES) {
+            for (nn_index k = 0; k < cols; k += BLOCK) {
+                const nn_index d = k + BLOCK <= cols ? k : cols - BLOCK; /* the last block ends with the last column */
+                transpose_blocks(x + d, ldx, y + d * ldy, ldy);
             }
-            for (nn_index d = 0; d + BLOCK <= depth; d += BLOCK) transpose_blocks(block + d, ld, y + (k + d) * ldy, ldy);
-            if (depth % BLOCK) {
-                real last[BLOCK * LANES] __attribute__((aligned(64)));
-                const nn_index d = depth - depth % BLOCK;
-                transpose_blocks(block + d, ld, last, LANES);
-                for (nn_index r = 0; r < depth % BLOCK; r++) vstore(y + (k + d + r) * ldy, vload(last + r * LANES));
+        } else {
+            real whole[LANES * BLOCK] __attribute__((aligned(64))) = {0}; /* a block, with zeros for missing rows */
+            for (nn_index k = 0; k < cols; k += BLOCK) {
+                const nn_index d = k + BLOCK <= cols ? k : cols - BLOCK;
+                for (nn_index r = 0; r < rows; r++) memcpy(whole + r * BLOCK, x + r * ldx + d, BLOCK * sizeof(real));
+                transpose_blocks(whole, BLOCK, y + d * ldy, ldy);
             }
         }
     }
