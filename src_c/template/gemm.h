@@ -158,7 +158,7 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
                 for (nn_index j = 0; j < cols; j += n) { /* LOOP 2 cuts columns to the width of a tile */
                     const int width = by_rows && !pack_b ? BY_ROWS : tile_width(least(height, rows), cols - j, pack_b);
                     const tile_kernel *kernels = tile_kernels[a_transposed][width];
-                    t.n = n = least(cols - j, tile_columns(width, least(height, rows)));
+                    t.n = n = least(cols - j, tile_columns(width));
                     t.B = B + j * b_step;
                     t.bias = kb == 0 && g->bias ? (const real *)g->bias + ic * ldbias + jc + j : NULL;
                     t.C = sums + ic * ldsums + jc + j;
@@ -229,8 +229,8 @@ static void multiply_rows(const nn_gemm *g) {
         const nn_index K = least(DOT_K, g->K - kb);
         const real *B = (const real *)g->B + kb * g->b_row;
         if (!in_place) {
-            for (nn_index k = 0; k < K; k++)
-                for (nn_index j = 0; j < g->N; j++) columns[j * DOT_K + k] = B[k * g->b_row + j * g->b_col];
+            for (nn_index j = 0; j < g->N; j++)
+                for (nn_index k = 0; k < K; k++) columns[j * DOT_K + k] = B[k * g->b_row + j * g->b_col];
             B = columns;
         }
         for (nn_index i = 0; i < g->M; i += rows)

@@ -48,7 +48,7 @@ INLINE void transpose_strip(nn_index n, nn_index cols, const real *x, nn_index l
 }
 
 /* Y = micro-panels (K, NR), one after the other, of B (K, cols), which lies at B[k ldb + j] or, transposed, B[j ldb + k]. */
-static void pack_B(nn_index K, nn_index cols, const real *B, nn_index ldb, int transposed, real *y) {
+static __attribute__((noinline)) void pack_B(nn_index K, nn_index cols, const real *B, nn_index ldb, int transposed, real *y) {
     for (nn_index j = 0; j < cols; j += NR, y += K * NR) {
         const nn_index n = cols - j < NR ? cols - j : NR;
         if (transposed)

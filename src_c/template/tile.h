@@ -166,10 +166,10 @@ INLINE void multiply_tile_by_rows(const int m, const int nv, const int transpose
 #error "list the heights of tiles up to MR"
 #endif
 EACH_M(TILES)
-TILE(1, 8, ) TILE(2, 4, ) TILE(3, 4, )
+TILE(1, 8, ) TILE(1, 4, ) TILE(2, 4, ) TILE(3, 4, )
 EACH_M(TILE_BY_ROWS)
 typedef void (*tile_kernel)(const tile *);
-enum { ONE, TWO_MASKED, TWO, WIDE, BY_ROWS };
+enum { ONE, TWO_MASKED, TWO, FOUR, EIGHT, BY_ROWS };
 #define TILE_1M(m) tile_##m##_1masked,
 #define TILE_2M(m) tile_##m##_2masked,
 #define TILE_2(m) tile_##m##_2,
@@ -178,18 +178,20 @@ enum { ONE, TWO_MASKED, TWO, WIDE, BY_ROWS };
 #define TILE_2T(m) tile_##m##_2_transposed,
 #define TILE_R(m) tile_##m##_by_rows,
 #define TILE_RT(m) tile_##m##_by_rows_transposed,
-static const tile_kernel tile_kernels[2][5][MR] = { /* [transposed][width][m − 1] */
-    {{EACH_M(TILE_1M)}, {EACH_M(TILE_2M)}, {EACH_M(TILE_2)}, {tile_1_8, tile_2_4, tile_3_4}, {EACH_M(TILE_R)}},
-    {{EACH_M(TILE_1MT)}, {EACH_M(TILE_2MT)}, {EACH_M(TILE_2T)}, {tile_1_8_transposed, tile_2_4_transposed, tile_3_4_transposed},
-     {EACH_M(TILE_RT)}},
+static const tile_kernel tile_kernels[2][6][MR] = { /* [transposed][width][m − 1] */
+    {{EACH_M(TILE_1M)}, {EACH_M(TILE_2M)}, {EACH_M(TILE_2)}, {tile_1_4, tile_2_4, tile_3_4}, {tile_1_8}, {EACH_M(TILE_R)}},
+    {{EACH_M(TILE_1MT)}, {EACH_M(TILE_2MT)}, {EACH_M(TILE_2T)}, {tile_1_4_transposed, tile_2_4_transposed, tile_3_4_transposed},
+     {tile_1_8_transposed}, {EACH_M(TILE_RT)}},
 };
 
-INLINE nn_index tile_columns(int width, nn_index rows) {
-    return width == WIDE ? (rows == 1 ? 8 : 4) * LANES : width == ONE ? LANES : width == BY_ROWS ? BY_ROWS_COLUMNS : NR;
+INLINE nn_index tile_columns(int width) {
+    static const nn_index columns[] = {LANES, NR, NR, 4 * LANES, 8 * LANES, BY_ROWS_COLUMNS};
+    return columns[width];
 }
 
 /* The widest that `cols` columns fill; packed B is NR wide. */
 INLINE int tile_width(nn_index rows, nn_index cols, int packed) {
-    if (!packed && rows <= 3 && cols >= tile_columns(WIDE, rows)) return WIDE;
+    if (!packed && rows == 1 && cols >= 8 * LANES) return EIGHT;
+    if (!packed && rows <= 3 && cols >= 4 * LANES) return FOUR;
     return cols >= NR ? TWO : cols > LANES ? TWO_MASKED : ONE;
 }
