@@ -22,7 +22,7 @@ def operands(m: int, k: int, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
 
 
 @pytest.mark.benchmark(group="products")
-@pytest.mark.parametrize("shape", PRODUCTS, ids=by)
+@pytest.mark.parametrize("shape", [*PRODUCTS, (1, 64, 64)], ids=by)
 def test_product(pair: Any, shape: tuple[int, int, int]) -> None:
     """C (M,N) = A (M,K) B (K,N)."""
     (m, k, n), (a, b, out) = shape, operands(*shape)
@@ -31,7 +31,9 @@ def test_product(pair: Any, shape: tuple[int, int, int]) -> None:
 
 @pytest.mark.benchmark(group="products of backpropagation")
 @pytest.mark.parametrize("which", ["dW", "dX"])
-@pytest.mark.parametrize("shape", [(4, 784, 128), (32, 784, 128), (256, 784, 512), (256, 512, 10)], ids=by)
+@pytest.mark.parametrize(
+    "shape", [(4, 784, 128), (32, 784, 128), (256, 784, 512), (256, 512, 10), (32, 64, 64), (32, 64, 2)], ids=by
+)
 def test_backward(pair: Any, shape: tuple[int, int, int], which: str) -> None:
     """dW (I,O) = Xᵀ dY and dX (B,I) = dY Wᵀ of a layer given as B, I, O."""
     batch, i, o = shape
