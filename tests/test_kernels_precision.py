@@ -230,7 +230,7 @@ def test_bits_depend_on_depth_alone(table: Table, precision: str) -> None:
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_what_follows_the_sums(table: Table, precision: str, name: str) -> None:
     """Z receives the sums, C is f of them, or the sums times f′; with or without Z the bits are the same."""
-    for (M, N, K), layout in product([(1, 1, 5), (15, 33, 40), (131, 17, 300)], LAYOUTS[::3]):
+    for (M, N, K), layout in product([(1, 1, 5), (1, 113, 40), (15, 33, 40), (131, 17, 300)], LAYOUTS[::3]):
         a, b, bias = normal(table, M, K, scale=K**-0.5), normal(table, K, N), normal(table, N, key="bias")
         x, w = taken(table, precision, a), taken(table, precision, b)
         options: dict[str, Any] = {"activation": name, "alpha": ALPHA, "ldc": N + 2, "precision": precision}

@@ -59,6 +59,26 @@ INLINE void dot_block(const dot *t, int pieces) {
     kernels[t->n > LANES][t->rows - 1](t);
 }
 
+/* One row of n columns in several panels, `step` words apart; in one alone, each sum would wait for the last.
+ * (1,784,128) 3.7 → 2.1 µs (Sapphire Rapids). */
+INLINE void dot_row(const int panels, const dot *t, nn_index n, nn_index step) {
+    vf c[4][1][2] = {{{{0}}}};
+    const word *A = t->A, *B = t->B;
+    for (nn_index k = t->K; k > 0; k--, A++, B += PANEL)
+#pragma GCC unroll 4
+        for (int p = 0; p < panels; p++)
+#pragma GCC unroll 2
+            for (int v = 0; v < 2; v++) c[p][0][v] = dot_pairs(c[p][0][v], *A, load_words(B + p * step + v * LANES));
+    dot each = *t;
+#pragma GCC unroll 4
+    for (int p = 0; p < panels; p++, each.C += PANEL) {
+        each.n = least(PANEL, n - p * PANEL);
+        each.n > LANES ? finish_rows(1, 2, c[p], 0, &each) : finish_rows(1, 1, c[p], 0, &each);
+        if (each.bias) each.bias += PANEL;
+        if (each.kept) each.kept += PANEL;
+    }
+}
+
 INLINE int packs_in_turn(const nn_gemm *g, const int pieces) {
     (void)g, (void)pieces;
     return 0;
@@ -78,7 +98,17 @@ INLINE void multiply_slab(slab *s, const int pieces) {
         const nn_index rows = least(mc, M - ic), height = share(rows, share(rows, BF16_ROWS));
         packing p = rows_of_A(s, ic, rows, A);
         pack_rest(&p, pieces);
-        for (nn_index j = 0; j < s->cols; j += PANEL) { /* LOOP 2 */
+        nn_index j = 0;
+        for (nn_index n; rows == 1 && s->cols - j > PANEL; j += n) {
+            const int four = s->cols - j > 3 * PANEL;
+            dot t = tile_at(s, ic, 1, j);
+            t.A = A;
+            t.B = (s->B ? s->B : packed) + j / PANEL * pieces * s->b_piece;
+            n = least((four ? 4 : 2) * PANEL, s->cols - j);
+            four ? dot_row(4, &t, n, pieces * s->b_piece) : dot_row(2, &t, n, pieces * s->b_piece);
+            if (s->finish) finish_sums(g, ic, s->jc + j, 1, n);
+        }
+        for (; j < s->cols; j += PANEL) { /* LOOP 2 */
             dot t = tile_at(s, ic, height, j);
             t.B = (s->B ? s->B : packed) + j / PANEL * pieces * s->b_piece;
             for (nn_index i = 0; i < rows; i += height) { /* LOOP 1 */
