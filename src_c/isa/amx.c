@@ -25,7 +25,7 @@
  * (Sapphire Rapids). For y in [2⁻⁶³, 2⁶⁴), |x| and |x / y| < 2¹⁰³. After Markstein, "Computation of elementary functions
  * on the IBM RISC System/6000 processor", IBM J. Res. Dev. 34 (1990): r is 1 / y but for 2⁻³⁸, then rounded; the remainder
  * of q = x r is exact, as x 2²⁵ keeps it above what counts as 0. All x and y whose quotient is near enough to the middle
- * of two floats to be rounded to the wrong one were tried, with the seeds of Intel's CPUs. One of them, y = 2 − 2⁻²³, has
+ * of two floats to be rounded to the wrong one were tried, with the seeds of a Sapphire Rapids. One of them, y = 2 − 2⁻²³, has
  * r at a tie, which setting the last bit of the seed breaks. */
 INLINE vf quotient(vf x, vf y) {
     const __m512 scaled = _mm512_scalef_ps((__m512)x, _mm512_set1_ps(25)), d = (__m512)y;
