@@ -18,10 +18,12 @@
  * enough for L2 to deliver the next (avx512), it may be larger, and C is read and written less often. */
 #define KC ((nn_index)(VECTOR_BYTES == 64 ? 2048 : 1024) / (nn_index)sizeof(real))
 #define MC ((nn_index)126) /* a multiple of every MR */
-/* Where B does not stay in L1, few rows at a time: they do, and C is written along them. avx512 on Sapphire Rapids, blocks of
- * 126, 28 rows: 512³ 90, 93 % of peak; 256×784×512 90, 94 %; 128×784×512 92, 95 %; 42 rows: 91, 90, 93 %. avx2: no gain. */
+/* Where B stays in L2 but not in L1, few rows at a time: they do, and C is written along them. avx512 on Sapphire
+ * Rapids, blocks of 126, 42, 28 rows: 512³ 90, 91, 93 % of peak; 256×784×512 90, 90, 94 %; but (60,1000,1000), B from
+ * L3: 74 → 58 %. avx2: no gain. */
 #define MC_FAR (VECTOR_BYTES == 64 ? 2 * MR : MC)
-#define B_NEAR 32768 /* bytes */
+#define B_NEAR (1 << 15) /* bytes */
+#define B_FAR (1 << 20)
 #define NC ((1 << 20) / (KC * (nn_index)sizeof(real)) / NR * NR)
 _Static_assert(MC % MR == 0, "panels of A fill its packed block");
 
@@ -37,17 +39,19 @@ _Static_assert(DOT_COLUMNS * DOT_K <= B_PACKED, "contiguous columns take the pla
 /* When a packed copy pays: at these strides in bytes, if at least so many rows or columns use it again. A tile of
  * avx512 takes 28 cycles or more per k, long enough to fetch lines from L2 wherever they lie; one of avx2 takes 6.
  * avx512, 256×784×512, B in place or packed: 97, 95 % of peak; 1000³: 77, 87 %; 64×1024×1024: 83, 66 %.
+ * On Sapphire Rapids, where a tile takes 14 cycles: 64×1024×1024: 67, 67 %; 128×1024×1024: 70, 79 %; 160×1024×1024:
+ * 68, 81 %; 256×784×704: 89, 84 %; where vectors of B cross lines, 64×1000×1000: 63, 72 %; 256×784×700: 71, 81 %.
  * avx2, 128×128×128: 94, 94 %; 512³: 69, 87 %; where rows of B share few sets of L1, 32×512×512: 47, 59 %; 32×1024×1024:
  * 25, 44 %; 16×512×512: 52, 53 %; where they do not, 32×1000×1000: 80, 72 %.
- * A = Xᵀ: avx2, 128³: 86, 88 %; 512³: 71, 88 %; 64×64×64: 88, 83 %; avx512 on Sapphire Rapids, where a tile takes 14 cycles
- * per k, (784,256,512): 84, 91 %; (1024,32,1024): 66, 80 %; (256,128,256): 95, 91 %; rows that conflict, (256,1024,128): 96, 90 %. */
+ * A = Xᵀ: avx2, 128³: 86, 88 %; 512³: 71, 88 %; 64×64×64: 88, 83 %; avx512 on Sapphire Rapids, (784,256,512):
+ * 84, 91 %; (1024,32,1024): 66, 80 %; (256,128,256): 95, 91 %; rows of X that conflict, (256,1024,128): 96, 90 %. */
 #if VECTOR_BYTES == 64
-#define PACK_B_STRIDE 3072
-#define PACK_B_ROWS(stride) 192
+#define PACK_B_STRIDE(stride) ((stride) % 64 ? 2688 : 3072)
+#define PACK_B_ROWS(stride) ((stride) % 64 ? 64 : 96)
 #define PACK_A_STRIDE 2048 /* of Xᵀ */
 #define PACK_A_COLUMNS (8 * NR)
 #else
-#define PACK_B_STRIDE 1024
+#define PACK_B_STRIDE(stride) 1024
 #define PACK_B_ROWS(stride) ((stride) % 1024 ? 64 : 16)
 #define PACK_A_STRIDE 1024 /* of Xᵀ */
 #define PACK_A_COLUMNS (4 * NR)
@@ -114,7 +118,7 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
 
     const int by_rows = b_transposed && M <= (a_transposed ? MR : BY_ROWS_M) && K >= BLOCK && /* in whole vectors of columns */
                         (VECTOR_BYTES == 64 || ldb * size % 4096); /* as below; (4,1024,1024), avx2: 24 → 10 % of peak */
-    int pack_b = b_transposed || (M >= PACK_B_ROWS(ldb * size) && ldb * size >= PACK_B_STRIDE);
+    int pack_b = b_transposed || (M >= PACK_B_ROWS(ldb * size) && ldb * size >= PACK_B_STRIDE(ldb * size));
     /* Rows whose addresses agree modulo 4096 share one set of L1, which holds 8 */
     const int a_conflicts = MR > 8 && (lda * size + 8) % 4096 <= 16;
     const int pack_a = N >= PACK_A_COLUMNS && (a_transposed ? lda * size >= PACK_A_STRIDE : a_conflicts);
@@ -123,7 +127,8 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
     real *const sums = g->Z ? g->Z : g->C;
     const nn_index ldsums = g->Z ? g->ldz : g->ldc;
     real *const B_packed = g->scratch, *const A_packed = B_packed + B_PACKED;
-    const nn_index kc = block_k(K), most = M > 4 * MR && kc * N * size > B_NEAR ? MC_FAR : MC;
+    const nn_index kc = block_k(K), b_bytes = kc * (pack_b ? least(NC, N) : N) * size; /* of B for a block of K */
+    const nn_index most = M > 4 * MR && B_NEAR < b_bytes && b_bytes <= B_FAR ? MC_FAR : MC;
     const nn_index mc = share(share(M, share(M, most)), MR) * MR;
     const nn_index height = !b_transposed && K <= SHORT_K && N >= 4 * LANES && N <= SHORT_K_COLUMNS ? SHORT_K_ROWS : MR;
     tile t = {.ldc = ldsums, .ldbias = ldbias};

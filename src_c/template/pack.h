@@ -10,7 +10,7 @@ INLINE void copy_block(nn_index rows, nn_index cols, const real *x, nn_index ldx
     for (nn_index i = 0; i < rows; i++, x += ldx, y += ldy) {
         nn_index j = 0;
         for (; j + LANES <= cols; j += LANES) {
-            if (VECTOR_BYTES < 64) __builtin_prefetch(x + AHEAD * ldx + j); /* else slower by 5 to 15 % (Sapphire Rapids) */
+            if (VECTOR_BYTES < 64) __builtin_prefetch(x + AHEAD * ldx + j); /* else 5 to 15 % slower (Sapphire Rapids) */
             vstore(y + j, vload(x + j));
         }
         if (j < cols) vstore(y + j, load_mask(x + j, tail));
