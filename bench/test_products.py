@@ -10,6 +10,9 @@ from nets import PRODUCTS
 
 nn = pytest.importorskip("nncore")
 
+COPIES = [(256, 784, 700), (256, 1024, 128), (128, 1024, 1024)]  # near where a packed copy of A or B begins to pay
+LAYERS = [(4, 784, 128), (32, 784, 128), (32, 1024, 1024), (256, 784, 512), (256, 512, 10), (32, 64, 64), (32, 64, 2)]
+
 
 def by(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape))
@@ -22,7 +25,7 @@ def operands(m: int, k: int, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
 
 
 @pytest.mark.benchmark(group="products")
-@pytest.mark.parametrize("shape", [*PRODUCTS, (1, 64, 64)], ids=by)
+@pytest.mark.parametrize("shape", [*PRODUCTS, *COPIES, (1, 64, 64)], ids=by)
 def test_product(pair: Any, shape: tuple[int, int, int]) -> None:
     """C (M,N) = A (M,K) B (K,N)."""
     (m, k, n), (a, b, out) = shape, operands(*shape)
@@ -31,9 +34,7 @@ def test_product(pair: Any, shape: tuple[int, int, int]) -> None:
 
 @pytest.mark.benchmark(group="products of backpropagation")
 @pytest.mark.parametrize("which", ["dW", "dX"])
-@pytest.mark.parametrize(
-    "shape", [(4, 784, 128), (32, 784, 128), (256, 784, 512), (256, 512, 10), (32, 64, 64), (32, 64, 2)], ids=by
-)
+@pytest.mark.parametrize("shape", LAYERS, ids=by)
 def test_backward(pair: Any, shape: tuple[int, int, int], which: str) -> None:
     """dW (I,O) = Xᵀ dY and dX (B,I) = dY Wᵀ of a layer given as B, I, O."""
     batch, i, o = shape
