@@ -89,7 +89,7 @@ def test_every_height_of_short_products(table: Table) -> None:
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_many_blocks(table: Table, layout: tuple[bool, bool]) -> None:
     """Past every block of rows, columns and depth, and with operands that are copied first."""
-    for M, N, K in [(257, 1031, 1024), (127, 129, 2049), (515, 70, 300), *narrow(table)]:
+    for M, N, K in [(257, 1031, 1024), (127, 129, 2049), (515, 70, 300), (515, 300, 60), *narrow(table)]:
         a, b = whole(table, M, K), whole(table, K, N)
         c = multiply(table, a, b, layout, ldc=N + 1)
         assert_close(c, ref.float64(a) @ b, 0, (M, N, K))
@@ -174,7 +174,7 @@ def test_bits_of_large_products(table: Table) -> None:
 def test_activation(table: Table, name: str) -> None:
     """C is f of the rounded sums, which Z receives; with or without Z the bits are the same."""
     mr, nr = table.tile
-    shapes = [(1, 1), (mr + 1, nr + 1), (2 * mr, 4 * nr + 3), (133, 3)]
+    shapes = [(1, 1), (mr + 1, nr + 1), (2 * mr, 4 * nr + 3), (5 * mr + 3, 4 * nr + 3), (133, 3)]
     for (M, N), K, layout in product(shapes, [0, 5, 300], LAYOUTS[::3]):
         a, b, bias = normal(table, M, K, scale=K**-0.5 if K else 1), normal(table, K, N), normal(table, N, key="bias")
         options: dict[str, Any] = {"bias": bias, "activation": name, "alpha": ALPHA, "ldc": N + 2}
@@ -194,7 +194,7 @@ def test_activation(table: Table, name: str) -> None:
 @each_name(ACTIVATIONS)
 def test_derivative(table: Table, name: str) -> None:
     mr, nr = table.tile
-    shapes = [(1, 1), (mr + 1, nr + 1), (2 * mr, 4 * nr + 3), (133, 3)]
+    shapes = [(1, 1), (mr + 1, nr + 1), (2 * mr, 4 * nr + 3), (5 * mr + 3, 4 * nr + 3), (133, 3)]
     for (M, N), K, layout in product(shapes, [0, 5, 300], LAYOUTS[::3]):
         a, b, z = normal(table, M, K), normal(table, K, N), normal(table, M, N, key="z")
         z[np.abs(z) < 0.01] = 1  # away from kinks
