@@ -88,7 +88,7 @@ class Predictor:
         packed = self.packed
         if packed:
             written = packed.written
-            if packed.version != written:  # stale
+            if packed.version != written:  # packed.stale, without a call
                 packed.refresh()
         out = np.empty(made, self.dtype)
         try:

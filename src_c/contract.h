@@ -63,7 +63,8 @@ typedef struct nn_gemm {
     nn_index M, N, K;
     const void *A; nn_index a_row, a_col;
     const void *B; nn_index b_row, b_col;
-    const void *packed; nn_index column; /* NULL, or a packed form that `pack` made; B is its columns from `column` on, a multiple of nr */
+    const void *packed;               /* NULL, or made by `pack`: B is its columns from `column` (a multiple of nr) */
+    nn_index column;
     void *C; nn_index ldc;
     const void *bias;                 /* (N) or NULL */
     int activation; double alpha;     /* NN_ACTIVATION_linear: none; alpha: its slope or scale */
@@ -88,14 +89,15 @@ typedef struct nn_loss {
 
 typedef double (*nn_rowwise)(const nn_loss *args);
 
-/* Where the elements of one row of a data set lie: n = count[0] count[1] count[2] of them, in that order of axes, `step` bytes
- * apart along each. A row that is contiguous has the counts 1, 1, n and the last step of an element. */
+/* Where the elements of one row of a data set lie: n = count[0] count[1] count[2] of them, in that order of axes,
+ * `step` bytes apart along each. A row that is contiguous has the counts 1, 1, n and the last step of an element. */
 typedef struct nn_row {
     nn_index n, count[3], step[3];
 } nn_row;
 
-/* What an update rule needs beside its arrays; g stands for grad_scale × gradient, clipped to ±clip_value; adam and rmsprop
- * clip it to ±2^63 (double: ±2^511), too, the latter's ε is at least 2^-126 (2^-1022), the former's the root of that. */
+/* What an update rule needs beside its arrays; g stands for grad_scale × gradient, clipped to ±clip_value; adam and
+ * rmsprop clip it to ±2^63 (double: ±2^511), too, the latter's ε is at least 2^-126 (2^-1022), the former's the root of
+ * that. */
 typedef struct nn_rule {
     double learning_rate;
     double weight_decay;    /* decoupled: W ← W − learning_rate weight_decay W, before the rule */
@@ -115,18 +117,19 @@ typedef struct nn_table {
     nn_index mr[NN_PRECISIONS], nr;   /* tile of the product */
     size_t gemm_scratch;              /* bytes, a multiple of 64 */
 
-    /* By precision; a table without arithmetic of its own for one repeats a more accurate product. Of bfloat16, a sum with an
-     * inf or nan in it is inf or nan, not always the one that IEEE arithmetic gives. */
+    /* By precision; a table without arithmetic of its own for one repeats a more accurate product. Of bfloat16, a sum
+     * with an inf or nan in it is inf or nan, not always the one that IEEE arithmetic gives. */
     void (*gemm[NN_PRECISIONS])(const nn_gemm *block);
-    nn_index (*depth)(nn_index K); /* of the blocks of K whose sums `gemm[highest]` adds in their order, the bias being in the
-                                    * first; for more than three columns */
-    /* It, or `highest` where that is faster for the whole product; rows: of C, or 0: any number, by packed weights, which
-     * must not show in a row's bits. */
+    /* Of the blocks of K whose sums `gemm[highest]` adds in their order, the bias being in the first; for more than
+     * three columns. */
+    nn_index (*depth)(nn_index K);
+    /* It, or `highest` where that is faster for the whole product; rows: of C, or 0: any number, by packed weights,
+     * which must not show in a row's bits. */
     int (*precision_for)(int precision, nn_index rows, nn_index K, nn_index N);
     const char *arithmetic[NN_PRECISIONS]; /* what it multiplies: "float32", … */
 
-    /* Weights W (in,out) laid out once for many products X W, or transposed: dY Wᵀ. `packed_bytes` is 0 where such products
-     * read W itself. `pack` does rows first … first + rows of W; `first` is a multiple of NN_PACK_ROWS. */
+    /* Weights W (in,out) laid out once for many products X W, or transposed: dY Wᵀ. `packed_bytes` is 0 where such
+     * products read W itself. `pack` does rows first … first + rows of W; `first` is a multiple of NN_PACK_ROWS. */
     size_t (*packed_bytes)(int precision, int transposed, nn_index in, nn_index out);
     void (*pack)(int precision, int transposed, nn_index in, nn_index out, nn_index first, nn_index rows,
                  const void *W, void *packed);
@@ -138,7 +141,8 @@ typedef struct nn_table {
                                               const void *dy, nn_index lddy, void *dz, nn_index lddz,
                                               double alpha);                                  /* dz = dy ⊙ f′ */
     void (*softmax)(nn_index rows, nn_index n, const void *z, void *y);                       /* rowwise; y may be z */
-    void (*softmax_backward)(nn_index rows, nn_index n, const void *y, const void *dy, void *dz); /* dz = y ⊙ (dy − Σ dy y) */
+    /* dz = y ⊙ (dy − Σ dy y) */
+    void (*softmax_backward)(nn_index rows, nn_index n, const void *y, const void *dy, void *dz);
 
     /* elementwise on n reals; y may be any input */
     void (*add)(nn_index n, const void *a, const void *b, void *y);                           /* y = a + b */
@@ -148,17 +152,20 @@ typedef struct nn_table {
                     const void *x, void *y);      /* y_i = x_i [u(first+i) ≥ rate] / (1 − rate); u: see random.h */
 
     /* reductions */
-    void (*column_sums)(nn_index rows, nn_index cols, const void *x, nn_index ldx, void *y, int *nonfinite); /* y_j = Σ_i x_ij, order: rows */
-    double (*sum_squares)(nn_index n, const void *x, double *unit);  /* returns Σ (x / unit)², order: n; unit: see reduce.h */
-    double (*regularize)(nn_index n, double l1, double l2, const void *w, void *g);           /* g += l1 sign(w) + 2 l2 w (g may be NULL); returns l1 Σ|w| + l2 Σ w² */
+    /* y_j = Σ_i x_ij, order: rows */
+    void (*column_sums)(nn_index rows, nn_index cols, const void *x, nn_index ldx, void *y, int *nonfinite);
+    /* returns Σ (x / unit)², order: n; unit: see reduce.h */
+    double (*sum_squares)(nn_index n, const void *x, double *unit);
+    /* g += l1 sign(w) + 2 l2 w (g may be NULL); returns l1 Σ|w| + l2 Σ w² */
+    double (*regularize)(nn_index n, double l1, double l2, const void *w, void *g);
 
     nn_rowwise loss[NN_LOSSES];     /* returns Σ_i weight_i loss_i, in float64, order: rows */
     nn_rowwise metric[NN_METRICS];  /* returns Σ_i weight_i metric_i; param: threshold of binary_accuracy */
     void (*update[NN_OPTIMIZERS])(nn_index n, void *w, const void *g, void *const slot[3], const nn_rule *rule);
 
     /* y (rows,n) = rows of a data set, converted: row r is at x + index[r] stride bytes (index NULL: r), its elements
-     * where `row` says, perhaps misaligned; index has `known` ≥ rows entries, the later ones being fetched ahead for the
-     * next batch. Returns the first r with a finite element that overflows, else −1. */
+     * where `row` says, perhaps misaligned; index has `known` ≥ rows entries, the later ones being fetched ahead for
+     * the next batch. Returns the first r with a finite element that overflows, else −1. */
     nn_index (*gather[NN_SOURCES])(nn_index rows, const nn_row *row, const void *x, nn_index stride,
                                    const int64_t *index, nn_index known, void *y);
     /* The same to int32 labels; returns the first r with an element that is not an integer in [0,classes), else −1. */
@@ -168,16 +175,16 @@ typedef struct nn_table {
     void (*function[NN_FUNCTIONS])(nn_index n, const void *x, void *y); /* y = f(x); y may be x */
 } nn_table;
 
-/* dispatch.c: the tables this build holds, weakest first, and which of them this CPU and OS can run: those of level 0 to
- * the last of which this is true, each implying the ones before it. Looking at amx asks the OS for tiles. */
+/* dispatch.c: the tables this build holds, weakest first, and which of them this CPU and OS can run: those of level 0
+ * to the last of which this is true, each implying the ones before it. Looking at amx asks the OS for tiles. */
 int nn_table_runs(int level);                       /* false beyond the last */
 int nn_table_pays(int level);                       /* of one that runs: no slower here than the one before */
 const nn_table *nn_table_at(int level, int bits);   /* bits: 32 or 64 */
 
 /* Names in id order, each list ended by NULL. */
-extern const char *const nn_precision_names[], *const nn_activation_names[], *const nn_loss_names[], *const nn_metric_names[],
-    *const nn_optimizer_names[], *const nn_source_names[], *const nn_function_names[], *const nn_operation_names[],
-    *const nn_buffer_names[];
+extern const char *const nn_precision_names[], *const nn_activation_names[], *const nn_loss_names[],
+    *const nn_metric_names[], *const nn_optimizer_names[], *const nn_source_names[], *const nn_function_names[],
+    *const nn_operation_names[], *const nn_buffer_names[];
 extern const char *const nn_activation_kept[], *const nn_loss_targets[], *const nn_metric_targets[];
 
 #endif

@@ -38,8 +38,8 @@ static int has_avx512_bf16(void) {
     return has_avx512() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1 << 5);
 }
 
-/* CPUs that have tiles, which the system may refuse, do dot products of bfloat16 in vectors at half the rate of float32's
- * multiply-adds: (256,512,512) 103, not 178 GFLOP/s (Sapphire Rapids). Zen 4 does them at twice that rate. */
+/* CPUs that have tiles, which the system may refuse, do dot products of bfloat16 in vectors at half the rate of
+ * float32's multiply-adds: (256,512,512) 103, not 178 GFLOP/s (Sapphire Rapids). Zen 4 does them at twice that rate. */
 static int fast_avx512_bf16(void) {
     unsigned a, b, c, d;
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) && !(d & 1 << 22); /* AMX-BF16 */

@@ -1,8 +1,8 @@
 /* float_mode.h: the arithmetic that kernels compute with, whatever the calling thread was left with by others.
  *
- * Denormals are 0, as operands and as results; results are rounded to the nearest; no operation traps. Else a step would
- * be up to 50 times slower once Adam's m of a dead unit has decayed, and its bits would depend on a library that sets
- * the same bits for its own sake, and on which thread took a tile.
+ * Denormals are 0, as operands and as results; results are rounded to the nearest; no operation traps. Else a step
+ * would be up to 50 times slower once Adam's m of a dead unit has decayed, and its bits would depend on a library that
+ * sets the same bits for its own sake, and on which thread took a tile.
  * Every thread that works enters on its own, inside the parallel region: a thread that the runtime makes inherits the
  * mode of the one that makes it, and may work for others, too. On leaving, the caller gets all of its word back, the
  * flags of past operations included. Both together cost 3 to 7 ns (Zen 4); what is as it should be is not written.

@@ -57,7 +57,7 @@ typedef struct nn_chunk {
     int64_t offset, n;      /* elements */
     int64_t group;          /* whose norm clips it */
     double l1, l2, decay;   /* decay: 1, or 0 where weight decay is excluded */
-    int64_t inputs, outputs, first; /* of weights that have packed copies: their shape, and the first row here; else 0 */
+    int64_t inputs, outputs, first; /* of weights that have packed copies: their shape, the first row here; else 0 */
     int64_t packed[2];      /* bytes into NN_BUFFER_packed of the copies for X W and dY Wᵀ; −1: none */
 } nn_chunk;
 
@@ -98,7 +98,8 @@ struct nn_run {
 #define NN_NONE_BAD INT64_MAX
 #define NN_BAD_PLACES (INT64_MAX / NN_BATCH_SOURCES)
 
-/* Note that a source has a row that cannot be converted, by its place in the pass: of the first source the first counts. */
+/* Note that a source has a row that cannot be converted, by its place in the pass: of the first source the first
+ * counts. */
 static inline void nn_note_bad(nn_run *run, int64_t place, int64_t source) {
     const int64_t now = source * NN_BAD_PLACES + place;
     int64_t first = atomic_load(&run->bad);

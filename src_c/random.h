@@ -40,7 +40,8 @@ typedef struct nn_shuffle {
     int64_t ends[(1 << NN_SHUFFLE_BITS) + 1];
 } nn_shuffle;
 
-/* out = 0 … n−1 in random order, all n! equally likely; `advance` does about `work` elements, and returns 1 at the end. */
+/* out = 0 … n−1 in random order, all n! equally likely; `advance` does about `work` elements, and returns 1 at the
+ * end. */
 void nn_shuffle_begin(nn_shuffle *s, const uint64_t key[2], int64_t n, int64_t *out);
 int nn_shuffle_advance(nn_shuffle *s, int64_t work);
 

@@ -152,7 +152,9 @@ static inline void nn_tiles_leave(nn_tiles *tiles, int thread, int threads) {
 }
 
 /* The next tile where every thread works alone: of a prediction, or a product that stands alone. */
-static inline long nn_claim(nn_tiles *tiles) { return atomic_fetch_add_explicit(&tiles->ticket, 1, memory_order_relaxed); }
+static inline long nn_claim(nn_tiles *tiles) {
+    return atomic_fetch_add_explicit(&tiles->ticket, 1, memory_order_relaxed);
+}
 
 /* The core that the caller is on; −1: not known. */
 static inline int nn_core(void) {
@@ -172,7 +174,8 @@ static inline void nn_leave_core(int core) {
     if (core < 0 || sched_getcpu() != core || sched_getaffinity(0, sizeof(allowed), &allowed)) return;
     others = allowed;
     CPU_CLR(core, &others);
-    if (CPU_COUNT(&others) && !sched_setaffinity(0, sizeof(others), &others)) sched_setaffinity(0, sizeof(allowed), &allowed);
+    if (CPU_COUNT(&others) && !sched_setaffinity(0, sizeof(others), &others))
+        sched_setaffinity(0, sizeof(allowed), &allowed);
 #else
     (void)core;
 #endif

@@ -1,9 +1,9 @@
 /* threads.h: how many threads a parallel region can have, and the runtime's pool of them. For one module alone.
  *
- * GNU's runtime ends the process where it cannot make a thread: beyond a container's limit of pids, a user's of processes,
- * an address space that has no room for another stack. So the threads that its pool lacks are tried before a region asks
- * for them: all of them made at once, with the stack that the runtime gives, and joined. Each calling thread has a pool
- * of its own, which after a region of more than one thread has as many as that region.
+ * GNU's runtime ends the process where it cannot make a thread: beyond a container's limit of pids, a user's of
+ * processes, an address space that has no room for another stack. So the threads that its pool lacks are tried before a
+ * region asks for them: all of them made at once, with the stack that the runtime gives, and joined. Each calling
+ * thread has a pool of its own, which after a region of more than one thread has as many as that region.
  * Another process or library may take the last place between the trial and the region; nothing can be done about that
  * here but to be quick, and to leave half of what there is where it was not enough.
  */

@@ -139,6 +139,7 @@ EXTREMES = [
     ("adam", Rule()),
     ("adam", Rule(beta_1=0.0, beta_2=0.0)),
     ("adam", Rule(epsilon=0.0)),
+    ("adam", Rule(beta_2=0.0, epsilon=0.0)),
     ("rmsprop", Rule()),
     ("rmsprop", Rule(rho=0.0, momentum=0.9)),
     ("rmsprop", Rule(momentum=0.9, centered=True)),
@@ -175,16 +176,21 @@ def test_a_gradient_whose_square_overflows_is_a_step_of_the_learning_rate(table:
 
 
 def hard_quotients() -> tuple[Array, Array]:
-    """Integers X, Y < 2²⁴ whose quotient is as near to the middle of two float32 as can be: X 2ˢ = (2Q + 1) Y ± 1."""
+    """Integers X, Y from 2²³ to 2²⁴ whose quotient is as near to the middle of two float32 as can be.
+
+    That is X 2ˢ = (2Q + 1) Y ± 1 with 2²³ ≤ Q < 2²⁴: of s = 24 the quotients above 1, of s = 25 those below.
+    """
     y = np.arange(0xF00001, 2**24, 2)
     x, found = np.ones_like(y), []
     for s in range(1, 26):
         x = np.where(x % 2, x + y, x) // 2  # 2⁻ˢ modulo y
-        if s >= 24:
+        if s == 24:
+            found += [(x + y, y), (2 * y - x, y)]
+        if s == 25:
             found += [(x, y), (y - x, y)]
     x, y = np.concatenate(found, axis=1)
-    normal = x >= 2**23
-    return x[normal], y[normal]
+    in_range = (x >= 2**23) & (x < 2**24)
+    return x[in_range], y[in_range]
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -193,10 +199,10 @@ def test_quotients_are_rounded_to_nearest(isa: str) -> None:
     table = Table(isa, "float32")
     x, y = (np.ldexp(np.float32(a), -23) for a in hard_quotients())
     x *= np.random.default_rng(0).choice([-1, 1], x.size).astype("float32")
-    rule = Rule(learning_rate=1.0, beta_1=0.5, beta_2=1 - 2.0**-30, epsilon=2.0**-30)  # η = 1, m is halved
-    for scale, scale_y in product((0, -60, -100, -103, -126, 40), (0, 20, -20)):
+    rule = Rule(learning_rate=1.0, beta_1=0.5, beta_2=1 - 2.0**-30, epsilon=2.0**-39)  # η = 1, m is halved
+    for scale, scale_y in product((0, -60, -100, -103, -126, 40), (0, 20, -13)):
         m, v = np.ldexp(x, scale), np.ldexp(y * y, 2 * scale_y)
-        step = m / (np.ldexp(y, scale_y) + np.float32(2.0**-30))
+        step = m / (np.ldexp(y, scale_y) + np.float32(2.0**-39))
         step[is_denormal(step)] = 0
         w = np.zeros_like(x)
         update.apply_update(table, "adam", w, np.zeros_like(x), [2 * m, v, None], fields(rule, 2**40))

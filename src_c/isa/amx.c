@@ -10,7 +10,8 @@
 #ifdef NNCORE_EMULATE_AMX
 #include "../template/tiles_emulated.h"
 #else
-#define tiles_read(p) __asm__ volatile("" : : "r"(p) : "memory") /* the instructions do not tell the compiler what they read */
+/* The instructions do not tell the compiler what they read. */
+#define tiles_read(p) __asm__ volatile("" : : "r"(p) : "memory")
 #define tile_configure(config) do { tiles_read(config); _tile_loadconfig(config); } while (0)
 #define tile_release() _tile_release()
 #define tile_zero(t) _tile_zero(t)
@@ -22,10 +23,10 @@
 #define BF16_KERNEL "bfloat16_tiles.h"
 
 /* x / y as the divider rounds it, which a root of the same vector keeps busy: Adam, 1,424 parameters, 537 → 395 ns
- * (Sapphire Rapids). For y in [2⁻⁶³, 2⁶⁴), |x| and |x / y| < 2¹⁰³. After Markstein, "Computation of elementary functions
- * on the IBM RISC System/6000 processor", IBM J. Res. Dev. 34 (1990): r is 1 / y but for 2⁻³⁸, then rounded; the remainder
- * of q = x r is exact, as x 2²⁵ keeps it above what counts as 0. All x and y whose quotient is near enough to the middle
- * of two floats to be rounded to the wrong one were tried, with the seeds of a Sapphire Rapids. One of them, y = 2 − 2⁻²³, has
+ * (Sapphire Rapids). After Markstein, "Computation of elementary functions on the IBM RISC System/6000 processor",
+ * IBM J. Res. Dev. 34 (1990): r is 1 / y but for 2⁻³⁸, then rounded; the remainder of q = x r is exact, or so small
+ * that it would not change q: that is what x 2²⁵ is for. All x and y whose quotient is near enough to the middle of two
+ * floats to be rounded to the wrong one were tried, with the seeds of a Sapphire Rapids. One of them, y = 2 − 2⁻²³, has
  * r at a tie, which setting the last bit of the seed breaks. */
 INLINE vf quotient(vf x, vf y) {
     const __m512 scaled = _mm512_scalef_ps((__m512)x, _mm512_set1_ps(25)), d = (__m512)y;

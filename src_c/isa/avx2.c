@@ -10,8 +10,8 @@ typedef vi vmask;
 #if NN_REAL_BITS == 32
 INLINE vmask mask_first(nn_index n) { return (integer)n > (vi){0, 1, 2, 3, 4, 5, 6, 7}; }
 INLINE vf load_mask(const real *p, vmask m) { return _mm256_maskload_ps(p, (__m256i)m); }
-/* A masked store takes AMD's CPUs a dozen cycles; these branches seldom turn out otherwise than the last time. Masks are of
- * the first lanes. (10000,8,8): 57 → 26 µs. */
+/* A masked store takes AMD's CPUs a dozen cycles; these branches seldom turn out otherwise than the last time. Masks
+ * are of the first lanes. (10000,8,8): 57 → 26 µs. */
 INLINE void store_mask(real *p, vmask m, vf v) {
     const int lanes = _mm256_movemask_ps((__m256)m);
     __m128 part = _mm256_castps256_ps128(v);

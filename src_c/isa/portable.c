@@ -27,7 +27,8 @@ INLINE vf vmax(vf a, vf b) { return vselect(b <= a, a, b); }
 INLINE vf vmin(vf a, vf b) { return vselect(b >= a, a, b); }
 
 INLINE vf vsqrt(vf a) {
-    for (nn_index i = 0; i < LANES; i++) a[i] = (real)(sizeof(real) == 4 ? __builtin_sqrtf((float)a[i]) : __builtin_sqrt(a[i]));
+    for (nn_index i = 0; i < LANES; i++)
+        a[i] = (real)(sizeof(real) == 4 ? __builtin_sqrtf((float)a[i]) : __builtin_sqrt(a[i]));
     return a;
 }
 

@@ -1,8 +1,8 @@
 /* bfloat16.h: C (M,N) = f( bias + A (M,K) B (K,N) ) from operands cut to bfloat16, summed in float32, on one thread.
  *
- * An operand is taken as the sum of `pieces` bfloat16: one, its value rounded to 8 bits; or two, hi and the rest rounded,
- * 16 bits in all. The kernel adds up lo hi, hi hi and hi lo; lo lo is below the error of the others. Two k share a
- * word, as the instructions want them:
+ * An operand is taken as the sum of `pieces` bfloat16: one, its value rounded to 8 bits; or two, hi and the rest
+ * rounded, 16 bits in all. The kernel adds up lo hi, hi hi and hi lo; lo lo is below the error of the others. Two k
+ * share a word, as the instructions want them:
  *   A  (M, K/2)   rows of words         B  panels of PANEL columns, each (pieces, K/2, PANEL), one after the other
  * K is padded with zeros to a multiple of 32. Both are packed block by block; B may have been packed whole by `pack`.
  *
@@ -34,8 +34,8 @@ typedef struct dot { /* C (rows ≤ BF16_ROWS, n ≤ PANEL) = f( [C +] bias + Σ
     vf *zeros;
 } dot;
 
-/* C from row `first` on = f of m rows of sums, nv vectors each. Over tiles in registers, for a pass over C is dear where K is
- * short: of dW (784,32,128) and dX (128,128,256) a pass of its own takes 74 → 65 and 89 → 85 % of peak. */
+/* C from row `first` on = f of m rows of sums, nv vectors each. Over tiles in registers, for a pass over C is dear
+ * where K is short: of dW (784,32,128) and dX (128,128,256) a pass of its own takes 74 → 65 and 89 → 85 % of peak. */
 INLINE void finish_rows(const int m, const int nv, vf (*c)[2], nn_index first, const dot *t) {
     const vmask last = mask_first(t->n - (nv - 1) * LANES), whole = mask_first(LANES);
     const vmask mask[2] = {nv == 1 ? last : whole, last};
@@ -81,7 +81,8 @@ INLINE packing rows_of_A(const slab *s, nn_index i, nn_index rows, word *y) {
 INLINE packing panel_of_B(const slab *s, nn_index j, word *y) {
     const nn_gemm *g = s->g;
     const int across = g->b_col == 1;
-    return (packing){.x = (const real *)g->B + s->kb * g->b_row + (s->jc + j) * g->b_col, .ld = across ? g->b_row : g->b_col,
+    return (packing){.x = (const real *)g->B + s->kb * g->b_row + (s->jc + j) * g->b_col,
+                     .ld = across ? g->b_row : g->b_col,
                      .n = least(PANEL, s->cols - j), .K = s->depth, .across = across, .panel = 1,
                      .y = y, .ldy = PANEL, .piece = s->b_piece};
 }
@@ -105,7 +106,7 @@ INLINE dot tile_at(const slab *s, nn_index i, nn_index rows, nn_index j) {
 }
 
 #include BF16_KERNEL
-_Static_assert(BF16_MC % (2 * BF16_ROWS) == 0 && BF16_MC % LANES == 0, "blocks of A are whole tiles, whole blocks of words");
+_Static_assert(BF16_MC % (2 * BF16_ROWS) == 0 && BF16_MC % LANES == 0, "blocks of A are whole tiles and vectors");
 #define BF16_SCRATCH ((size_t)(A_WORDS + B_WORDS + MORE_WORDS) * sizeof(word))
 #define SCRATCH_BYTES (GEMM_SCRATCH > BF16_SCRATCH ? GEMM_SCRATCH : BF16_SCRATCH)
 
@@ -117,10 +118,12 @@ INLINE void multiply_pieces(const nn_gemm *g, const int pieces) {
         return;
     }
     const nn_index N = g->N, K = g->K, kc = depth_of_blocks(K);
-    const nn_index nc = g->packed || packs_in_turn(g, pieces) ? N : B_WORDS / (pieces * whole_words(kc)) / PANEL * PANEL;
+    const nn_index fits = B_WORDS / (pieces * whole_words(kc)) / PANEL * PANEL;
+    const nn_index nc = g->packed || packs_in_turn(g, pieces) ? N : fits;
     const int finish = !ends_in_tile(g), relu = !finish && g->activation == NN_ACTIVATION_relu;
     vf zeros = {0};
-    slab s = {.g = g, .scratch = g->scratch, .t = {.ldc = g->Z ? g->ldz : g->ldc, .ldkept = g->ldkept, .a_piece = A_WORDS / pieces}};
+    const dot common = {.ldc = g->Z ? g->ldz : g->ldc, .ldkept = g->ldkept, .a_piece = A_WORDS / pieces};
+    slab s = {.g = g, .scratch = g->scratch, .t = common};
 
     dot_begin(g->M);
     for (nn_index jc = 0; jc < N; jc += nc) /* LOOP 5 cuts N, so that packed B fits its buffer */
@@ -130,7 +133,8 @@ INLINE void multiply_pieces(const nn_gemm *g, const int pieces) {
             s.jc = jc, s.cols = least(nc, N - jc), s.kb = kb, s.depth = depth;
             s.finish = finish && last;
             s.b_piece = whole_words(g->packed ? K : depth) * PANEL;
-            s.B = g->packed ? (const word *)g->packed + (g->column + jc) / PANEL * pieces * s.b_piece + kb / 2 * PANEL : NULL;
+            const nn_index panel = (g->column + jc) / PANEL;
+            s.B = g->packed ? (const word *)g->packed + panel * pieces * s.b_piece + kb / 2 * PANEL : NULL;
             s.t.K = whole_words(depth);
             s.t.lda = s.t.K + 16;
             s.t.b_piece = s.b_piece;
@@ -177,8 +181,8 @@ static size_t packed_bytes(int precision, int transposed, nn_index in, nn_index 
     return (size_t)(pieces * share(N, PANEL) * whole_words(K) * PANEL) * sizeof(word);
 }
 
-INLINE void pack_weights(int transposed, nn_index in, nn_index out, nn_index first, nn_index rows, const real *W, word *packed,
-                         const int pieces) {
+INLINE void pack_weights(int transposed, nn_index in, nn_index out, nn_index first, nn_index rows, const real *W,
+                         word *packed, const int pieces) {
     const nn_index step = whole_words(transposed ? out : in) * PANEL; /* of one piece of a panel */
     word *y = packed + (transposed ? first / PANEL * pieces * step : first / 2 * PANEL);
     const nn_index K = transposed ? out : rows, N = transposed ? rows : out;

@@ -1,4 +1,4 @@
-/* bfloat16_pack.h: operands packed as bfloat16.h multiplies them, block by block, so that a dot kernel can share it out.
+/* bfloat16_pack.h: operands packed as bfloat16.h multiplies them, by blocks, so that a dot kernel can share it out.
  *
  * An operand (n,K), A or Bᵀ, becomes words (n,K/2) of two neighbours in k each; a panel of B lies the other way round,
  * (K/2,PANEL). Either may be read along rows or across them: two of the four cases transpose words, LANES × LANES at a
@@ -10,7 +10,7 @@
 #define ACROSS ((nn_index)144) /* columns of Xᵀ read together */
 
 typedef struct packing {
-    const real *x; /* element (i,k) is x[i ld + k] or, across, x[k ld + i]; NULL: it is packed, and is only fetched to L2 */
+    const real *x; /* element (i,k) is x[i ld + k] or, across, x[k ld + i]; NULL: it is packed, only fetched to L2 */
     nn_index ld, n, K;
     int across, panel;
     word *y; /* word (i,w) is y[i ldy + w], in a panel y[w ldy + i]; the other piece lies `piece` words further on */
@@ -28,7 +28,8 @@ INLINE nn_index whole_words(nn_index k) { return share(k, STEP) * (STEP / 2); }
 #define BITS_NORMAL 0x00800000   /* the least number that is not denormal */
 #define BITS_ROUND_UP 0x7f7f8000 /* the least that rounds to an infinite bfloat16 */
 
-/* x rounded to bfloat16, denormals to 0; finite x never becomes infinite: cut there, the rest goes to the next piece. */
+/* x rounded to bfloat16, denormals to 0; finite x never becomes infinite: cut there, the rest goes to the next
+ * piece. */
 INLINE vf rounded(vf x) {
     const vu bits = (vu)x, size = bits & 0x7fffffff;
     const vu nearest = (bits + 0x7fff + ((bits >> 16) & 1)) & 0xffff0000;
@@ -52,7 +53,8 @@ INLINE void cut(vf x, vf y, const int pieces, vu piece[2]) {
 
 /* y = xᵀ, LANES × LANES */
 INLINE void transpose_words(const word *x, word *y, nn_index ldy) {
-    for (nn_index r = 0; r < LANES; r += BLOCK) transpose_blocks((const real *)x + r, LANES, (real *)(y + r * ldy), ldy);
+    for (nn_index r = 0; r < LANES; r += BLOCK)
+        transpose_blocks((const real *)x + r, LANES, (real *)(y + r * ldy), ldy);
 }
 
 /* A block of what is read along rows: of A, k … k + ALONG of row i alone, as rows may share sets of L1: (144,32,1024)
@@ -75,10 +77,11 @@ INLINE void pack_along(const packing *p, const int panel, const int whole, const
     for (int q = 0; q < pieces && panel; q++) transpose_words(block[q], y + q * piece, ldy);
 }
 
-/* A block of what is read across them: i … i + ACROSS, k … k + STEP, of a panel k … k + STEP / 2. Lines beside each other
- * are best used together: 32 columns at a time, dW (1024,16,256) takes 52 → 63 µs (avx512_bf16). */
+/* A block of what is read across them: i … i + ACROSS, k … k + STEP, of a panel k … k + STEP / 2. Lines beside each
+ * other are best used together: 32 columns at a time, dW (1024,16,256) takes 52 → 63 µs (avx512_bf16). */
 INLINE void pack_across(const packing *p, const int panel, const int whole, const int pieces) {
-    const nn_index i = p->i, k = p->k, n = whole && panel ? PANEL : least(panel ? PANEL : ACROSS, p->n - i), K = p->K - k;
+    const nn_index i = p->i, k = p->k, K = p->K - k, width = panel ? PANEL : ACROSS;
+    const nn_index n = whole && panel ? PANEL : least(width, p->n - i);
     const nn_index ld = p->ld, ldy = p->ldy, piece = p->piece;
     const real *const X = p->x + (k * ld + i);
     word *const y = p->y + (panel ? k / 2 * ldy + i : i * ldy + k / 2);
@@ -100,7 +103,8 @@ INLINE void pack_across(const packing *p, const int panel, const int whole, cons
 
 INLINE void fetch_words(const packing *p, const int pieces) { /* of as much of a panel */
     for (int q = 0; q < pieces; q++)
-        for (nn_index w = 0; w < LANES * LANES; w += LANES) __builtin_prefetch(p->y + q * p->piece + p->k / 2 * PANEL + w, 0, 2);
+        for (nn_index w = 0; w < LANES * LANES; w += LANES)
+            __builtin_prefetch(p->y + q * p->piece + p->k / 2 * PANEL + w, 0, 2);
 }
 
 INLINE nn_index block_width(const packing *p) { return p->across ? p->panel ? PANEL : ACROSS : p->panel ? LANES : 1; }
@@ -113,7 +117,8 @@ INLINE nn_index blocks_of(const packing *p) {
 INLINE int pack_block(packing *p, const int pieces) {
     const nn_index K = share(p->K, STEP) * STEP, width = block_width(p), depth = block_depth(p);
     if (p->i >= p->n || p->k >= K) return 0;
-    const int whole = p->k + depth <= p->K && (p->across && !p->panel ? least(width, p->n - p->i) % LANES == 0 : p->i + width <= p->n);
+    const int rows = p->across && !p->panel ? least(width, p->n - p->i) % LANES == 0 : p->i + width <= p->n;
+    const int whole = rows && p->k + depth <= p->K;
 #define PACK_BLOCK(along, panel) (whole ? pack_##along(p, panel, 1, pieces) : pack_##along(p, panel, 0, pieces))
     if (!p->x)
         fetch_words(p, pieces);

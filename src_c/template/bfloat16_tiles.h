@@ -6,11 +6,11 @@
  * A dot takes 16 cycles, a load 8 that it hides, and all else can go on meanwhile in small shares: each step of the
  * dots also packs some of what comes next, and finishes some rows of the block before. Done apart, both were a third of
  * (256,784,512), 219 µs, and more than half of dW (784,256,512), 297 µs, one piece.
- *   rows outside     for each strip of 32 rows of A, for each panel of B: the strip stays in L1, and B, in L2, is streamed
- *   panels outside   for each panel of B, for each strip: the panel stays in L1, and A, in L2, is streamed
- * The latter where packed B is more than L2 keeps, or is not packed yet; B is streamed there, too, if it meets one strip
- * only: (1,784,512), two pieces, 38 → 15 µs. A block of K is cut where it is more than TILE_K, so that what stays fits L1
- * (64 KB: one piece 36 ns a step, not 28, two 95, not 73); the tiles of C go on where they ended.
+ *   rows outside     for each strip of 32 rows of A, for each panel of B: the strip stays in L1, B in L2 is streamed
+ *   panels outside   for each panel of B, for each strip: the panel stays in L1, A in L2 is streamed
+ * The latter where packed B is more than L2 keeps, or is not packed yet; B is streamed there, too, if it meets one
+ * strip only: (1,784,512), two pieces, 38 → 15 µs. A block of K is cut where it is more than TILE_K, so that what stays
+ * fits L1 (64 KB: one piece 36 ns a step, not 28, two 95, not 73); the tiles of C go on where they ended.
  */
 #define BF16_ROWS ((nn_index)32)
 #define BF16_MC ((nn_index)256)
@@ -19,14 +19,15 @@
 #define TILE_SIDE ((nn_index)16)    /* rows of a tile, words of a row */
 #define TILE_K ((nn_index)256)      /* words, of all pieces; a strip or panel: 32 KB */
 #define C_REALS (BF16_ROWS * PANEL)
-#define MORE_WORDS (B_WORDS / 8)    /* C_REALS for each panel deeper than TILE_K that B_WORDS hold, or each strip of BF16_MC */
-_Static_assert(MORE_WORDS >= B_WORDS / (PANEL * TILE_K) * C_REALS && MORE_WORDS >= BF16_MC * PANEL, "room for unfinished sums");
+#define MORE_WORDS (B_WORDS / 8)    /* C_REALS for each panel deeper than TILE_K in B_WORDS, or strip of BF16_MC */
+_Static_assert(MORE_WORDS >= B_WORDS / (PANEL * TILE_K) * C_REALS && MORE_WORDS >= BF16_MC * PANEL,
+               "room for unfinished sums");
 
-/* Whether a product is taken; times are those of float32's (Sapphire Rapids). Any number of rows, by packed weights: for one
- * piece those of which one row is no slower, (1,128,64) 0.87, but not (1,64,128) 2.0. Two pieces are as many bytes as
- * float32; there one row pays, (1,128,128) 1.38, (1,512,512) 1.07, for what more rows gain, (8,128,128) 0.66. Where both
- * operands are packed here: sizes at which also ragged ones are hardly slower, (33,65,129) 0.94, (17,256,65) 1.02; two
- * pieces (64,128,256) 0.8, (784,32,128) 0.64, but not (784,33,65) 1.08. */
+/* Whether a product is taken; times are those of float32's (Sapphire Rapids). Any number of rows, by packed weights:
+ * for one piece those of which one row is no slower, (1,128,64) 0.87, but not (1,64,128) 2.0. Two pieces are as many
+ * bytes as float32; there one row pays, (1,128,128) 1.38, (1,512,512) 1.07, for what more rows gain, (8,128,128) 0.66.
+ * Where both operands are packed here: sizes at which also ragged ones are hardly slower, (33,65,129) 0.94, (17,256,65)
+ * 1.02; two pieces (64,128,256) 0.8, (784,32,128) 0.64, but not (784,33,65) 1.08. */
 INLINE int pays(int pieces, nn_index rows, nn_index K, nn_index N) {
     if (rows == 0) return K >= 128 && N >= (pieces == 1 ? 16 : 48) && K * N >= 8192 * pieces;
     if (pieces == 1) return rows >= 16 && rows * K * N >= 1 << 18;
@@ -60,7 +61,8 @@ typedef struct chores { /* what goes on between the dots */
 } chores;
 
 #define ROWS_AHEAD 6 /* of C, fetched for writing */
-#define ROWS_TOGETHER ((nn_index)8) /* finished: (128,512,512), one piece, by 1 row 1385, by 2 1405, by 8 1481 GFLOP/s */
+/* Finished at a time: (128,512,512), one piece, by 1 row 1385, by 2 1405, by 8 1481 GFLOP/s. */
+#define ROWS_TOGETHER ((nn_index)8)
 
 INLINE void finish_some(const int m, const slab *s, block *b) {
     const nn_index i = b->done;
@@ -93,10 +95,12 @@ static __attribute__((noinline)) void finish_next(const slab *s, block *b) {
 static __attribute__((noinline)) void pack_block_1(packing *p) { pack_block(p, 1); }
 static __attribute__((noinline)) void pack_block_2(packing *p) { pack_block(p, 2); }
 
-/* C (2 × 2 tiles) = from, or 0, + Σ over K; its steps do all of what is to be finished, their share of what is to be packed. */
-INLINE void dot_tiles(const dot *t, const real *from, real *to, chores *todo, const int pieces, const int tall, const int wide,
-                      const int stream_a) {
-    const size_t a_stride = (size_t)t->lda * sizeof(word), b_stride = PANEL * sizeof(word), c_stride = PANEL * sizeof(real);
+/* C (2 × 2 tiles) = from, or 0, + Σ over K; its steps do all of what is to be finished, their share of what is to be
+ * packed. */
+INLINE void dot_tiles(const dot *t, const real *from, real *to, chores *todo, const int pieces, const int tall,
+                      const int wide, const int stream_a) {
+    const size_t a_stride = (size_t)t->lda * sizeof(word), b_stride = PANEL * sizeof(word);
+    const size_t c_stride = PANEL * sizeof(real);
     const nn_index steps = t->K / TILE_SIDE, groups = share(todo->before->t.rows - todo->before->done, ROWS_TOGETHER);
     nn_index groups_due = 0;
 #define EACH_C(X)                                   \
@@ -131,7 +135,7 @@ INLINE void dot_tiles(const dot *t, const real *from, real *to, chores *todo, co
         EACH_C(ZERO);
     const word *A = t->A, *A1 = A + TILE_SIDE * t->lda, *B = t->B;
     for (nn_index k = 0; k < steps; k++, A += TILE_SIDE, A1 += TILE_SIDE, B += TILE_SIDE * PANEL) {
-        if (pieces == 1) { /* two tiles for operands: nothing lost alone, 15 to 19 ns a dot, not 27, beside a busy sibling core */
+        if (pieces == 1) { /* two tiles for operands: no loss alone; beside a busy sibling 15 to 19 ns a dot, not 27 */
             LOAD_B(6, B);
             LOAD_A(4, A);
             tile_dot(0, 4, 6);
@@ -194,7 +198,8 @@ INLINE void multiply_slab(slab *s, const int pieces) {
     const nn_index M = g->M, panels = share(s->cols, PANEL), panel_words = pieces * s->b_piece, lda = s->t.lda;
     const nn_index depth = s->t.K, part = share(share(depth, share(depth, TILE_K / pieces)), TILE_SIDE) * TILE_SIDE;
     const int in_turn = packs_in_turn(g, pieces), rows_outside = !in_turn && panels * panel_words <= B_WORDS;
-    const nn_index most = ROWS_OF_BLOCK(pieces), mc = rows_outside ? M : share(share(M, share(M, most)), BF16_ROWS) * BF16_ROWS;
+    const nn_index blocks_of_M = rows_outside ? 1 : share(M, ROWS_OF_BLOCK(pieces));
+    const nn_index mc = share(share(M, blocks_of_M), BF16_ROWS) * BF16_ROWS;
     word *const A = s->scratch, *const packed = A + A_WORDS;
     const word *const B = s->B ? s->B : packed;
     real *const unfinished = (real *)(packed + B_WORDS);
@@ -206,7 +211,7 @@ INLINE void multiply_slab(slab *s, const int pieces) {
         packing p = panel_of_B(s, j * PANEL, packed + j * panel_words);
         pack_rest(&p, pieces);
     }
-    for (nn_index ic = 0; ic < M; ic += mc) { /* LOOP 3 cuts M, so that packed A fits its buffer; of strips, it holds two */
+    for (nn_index ic = 0; ic < M; ic += mc) { /* LOOP 3 cuts M, so that packed A fits; rows outside: two strips do */
         const nn_index rows = least(mc, M - ic), strips = share(rows, BF16_ROWS);
         const nn_index outers = rows_outside ? strips : panels, inners = rows_outside ? panels : strips;
         packing first = rows_of_A(s, ic, rows_outside ? least(BF16_ROWS, rows) : rows, A);
@@ -214,9 +219,9 @@ INLINE void multiply_slab(slab *s, const int pieces) {
         for (nn_index outer = 0; outer < outers; outer++) { /* LOOP 2 */
             const nn_index next = outer + 1;
             todo.blocks = todo.due = 0;
-            if (next < outers && (rows_outside || in_turn || strips > 2)) { /* two strips end too soon for fetching to help */
-                todo.next = rows_outside ? rows_of_A(s, ic + next * BF16_ROWS, least(BF16_ROWS, rows - next * BF16_ROWS),
-                                                     A + next % 2 * BF16_ROWS * lda)
+            if (next < outers && (rows_outside || in_turn || strips > 2)) { /* few strips end before it is fetched */
+                const nn_index i = next * BF16_ROWS, m = least(BF16_ROWS, rows - i);
+                todo.next = rows_outside ? rows_of_A(s, ic + i, m, A + next % 2 * BF16_ROWS * lda)
                             : in_turn ? panel_of_B(s, next * PANEL, packed + next % 2 * panel_words)
                                       : fetched_panel(s, next * PANEL, B + next * panel_words);
                 todo.blocks = blocks_of(&todo.next);

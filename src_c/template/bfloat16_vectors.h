@@ -2,7 +2,8 @@
  *
  * One step of k, a word, loads a row of a panel of B and takes a word from each row of A, as tile.h does with reals.
  * Three pieces' products would cost one and a half times the instructions of float32: there is no "high" here.
- * 12 rows reach 99 % of the peak in L1 (Zen 4); 14, as in tile.h, need more registers for addresses than there are: 96 %.
+ * 12 rows reach 99 % of the peak in L1 (Zen 4); 14, as in tile.h, need more registers for addresses than there are: 
+ * 96 %.
  */
 #define BF16_ROWS ((nn_index)12)
 #define BF16_MC ((nn_index)144)
@@ -11,7 +12,8 @@
 #define dot_begin(M) ((void)0)
 #define dot_end() ((void)0)
 
-/* Whether this is no slower than float32: where B is not packed yet, enough rows must repay that; (8,512,512) breaks even. */
+/* Whether this is no slower than float32: where B is not packed yet, enough rows must repay that; (8,512,512) breaks
+ * even. */
 INLINE int pays(int pieces, nn_index rows, nn_index K, nn_index N) {
     (void)pieces, (void)K, (void)N;
     return rows == 0 || rows >= 16;
@@ -62,7 +64,7 @@ INLINE void dot_block(const dot *t, int pieces) {
 /* One row of n columns in several panels, `step` words apart; in one alone, each sum would wait for the last.
  * (1,784,128) 3.7 → 2.1 µs (Sapphire Rapids). */
 INLINE void dot_row(const int panels, const dot *t, nn_index n, nn_index step) {
-    vf c[4][1][2] = {{{{0}}}};
+    vf c[4][1][2] = {{{{0}}}}; /* panels, rows and vectors as finish_rows takes them */
     const word *A = t->A, *B = t->B;
     for (nn_index k = t->K; k > 0; k--, A++, B += PANEL)
 #pragma GCC unroll 4
@@ -89,9 +91,11 @@ INLINE void multiply_slab(slab *s, const int pieces) {
     word *const A = s->scratch, *const packed = A + A_WORDS;
     real *const C = s->t.C;
     const real *const kept = s->t.kept;
+    const word *const B = s->B ? s->B : packed;
+    const nn_index step = pieces * s->b_piece; /* between panels */
     const nn_index M = g->M, mc = share(share(M, share(M, ROWS_OF_BLOCK(pieces))), BF16_ROWS) * BF16_ROWS;
     for (nn_index j = 0; j < s->cols && !s->B; j += PANEL) {
-        packing p = panel_of_B(s, j, packed + j / PANEL * pieces * s->b_piece);
+        packing p = panel_of_B(s, j, packed + j / PANEL * step);
         pack_rest(&p, pieces);
     }
     for (nn_index ic = 0; ic < M; ic += mc) { /* LOOP 3 cuts M, so that packed A fits its buffer */
@@ -103,14 +107,14 @@ INLINE void multiply_slab(slab *s, const int pieces) {
             const int four = s->cols - j > 3 * PANEL;
             dot t = tile_at(s, ic, 1, j);
             t.A = A;
-            t.B = (s->B ? s->B : packed) + j / PANEL * pieces * s->b_piece;
+            t.B = B + j / PANEL * step;
             n = least((four ? 4 : 2) * PANEL, s->cols - j);
-            four ? dot_row(4, &t, n, pieces * s->b_piece) : dot_row(2, &t, n, pieces * s->b_piece);
+            four ? dot_row(4, &t, n, step) : dot_row(2, &t, n, step);
             if (s->finish) finish_sums(g, ic, s->jc + j, 1, n);
         }
         for (; j < s->cols; j += PANEL) { /* LOOP 2 */
             dot t = tile_at(s, ic, height, j);
-            t.B = (s->B ? s->B : packed) + j / PANEL * pieces * s->b_piece;
+            t.B = B + j / PANEL * step;
             for (nn_index i = 0; i < rows; i += height) { /* LOOP 1 */
                 t.rows = least(height, rows - i);
                 t.A = A + i * t.lda;

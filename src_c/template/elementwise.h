@@ -90,16 +90,16 @@ INLINE vf derivative_silu(vf z, vf alpha) {
 
 typedef vf activation_function(vf, vf);
 
-INLINE void map_rows(activation_function *f, nn_index rows, nn_index cols, const real *z, nn_index ldz, real *y, nn_index ldy,
-                     vf alpha) {
+INLINE void map_rows(activation_function *f, nn_index rows, nn_index cols, const real *z, nn_index ldz, real *y,
+                     nn_index ldy, vf alpha) {
     if (ldz == cols && ldy == cols) cols *= rows, rows = rows > 0; /* one long row */
     for (; rows > 0; rows--, z += ldz, y += ldy) {
         for (nn_index j = 0; j < cols; j += LANES) store_some(y + j, cols - j, f(load_some(z + j, cols - j), alpha));
     }
 }
 
-INLINE void map_rows_backward(activation_function *derivative, nn_index rows, nn_index cols, const real *kept, nn_index ldkept,
-                              const real *dy, nn_index lddy, real *dz, nn_index lddz, vf alpha) {
+INLINE void map_rows_backward(activation_function *derivative, nn_index rows, nn_index cols, const real *kept,
+                              nn_index ldkept, const real *dy, nn_index lddy, real *dz, nn_index lddz, vf alpha) {
     if (ldkept == cols && lddy == cols && lddz == cols) cols *= rows, rows = rows > 0;
     for (; rows > 0; rows--, kept += ldkept, dy += lddy, dz += lddz) {
         for (nn_index j = 0; j < cols; j += LANES) {
@@ -156,7 +156,9 @@ INLINE vf group_max(vf v, nn_index group) {
     return v;
 }
 
-INLINE vf load_logits(const real *z, nn_index left) { return keep_some(load_some(z, left), left, vset(-REAL(INFINITY))); }
+INLINE vf load_logits(const real *z, nn_index left) {
+    return keep_some(load_some(z, left), left, vset(-REAL(INFINITY)));
+}
 
 /* The first `left` lanes hold whole rows, one per group. */
 INLINE void softmax_groups(nn_index left, nn_index group, const real *z, real *y) {
@@ -236,7 +238,8 @@ static void multiply_elements(nn_index n, const void *a, const void *b, void *y)
 
 static void rescale(nn_index n, double scale, double offset, const void *x, void *y) {
     const vf a = vset((real)scale), b = vset((real)offset);
-    for (nn_index i = 0; i < n; i += LANES) store_some((real *)y + i, n - i, a * load_some((const real *)x + i, n - i) + b);
+    for (nn_index i = 0; i < n; i += LANES)
+        store_some((real *)y + i, n - i, a * load_some((const real *)x + i, n - i) + b);
 }
 
 /* y = x / (1 − rate) where u ≥ rate, else 0. u is a multiple of 2⁻²⁴, so the comparison is one of integers. */

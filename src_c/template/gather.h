@@ -98,7 +98,7 @@ INLINE nn_index gather_rows(nn_index rows, const nn_row *row, const void *x, nn_
 INLINE nn_index gather_labels(nn_index rows, const nn_row *row, const void *x, nn_index stride, const int64_t *index,
                               nn_index known, int64_t classes, int32_t *y, nn_index itemsize, element_of element) {
     const nn_index n = row->n, ahead = rows_ahead(n * itemsize);
-    const int whole = contiguous(row, itemsize); /* without the divisions of offset_of: 50 ns of a step of 8-32-32-2, 2.7 µs */
+    const int whole = contiguous(row, itemsize); /* no divisions of offset_of: 50 ns of a step of 8-32-32-2, 2.7 µs */
     const double end = classes < INT32_MAX ? (double)classes : 0x1p31;
     for (nn_index r = 0; r < rows; r++) {
         if (index && r + ahead < known) prefetch_row(row_of(x, stride, index, r + ahead), row, itemsize);

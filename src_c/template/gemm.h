@@ -18,13 +18,13 @@
  * enough for L2 to deliver the next (avx512), it may be larger, and C is read and written less often. */
 #define KC ((nn_index)(VECTOR_BYTES == 64 ? 2048 : 1024) / (nn_index)sizeof(real))
 #define MC ((nn_index)126) /* a multiple of every MR */
-/* Where B stays in L2 but not in L1, few rows at a time: they do, and C is written along them. avx512 on Sapphire
- * Rapids, blocks of 126, 42, 28 rows: 512³ 90, 91, 93 % of peak; 256×784×512 90, 90, 94 %; but (60,1000,1000), B from
- * L3: 74 → 58 %. avx2: no gain. */
+/* Where B stays in L2 but not in L1, few rows of A at a time: these stay in L1, and C is written along them. avx512 on
+ * Sapphire Rapids, blocks of 126, 42, 28 rows: 512³ 90, 91, 93 % of peak; 256×784×512 90, 90, 94 %; but
+ * (60,1000,1000), B from L3: 74 → 58 %. avx2: no gain. */
 #define MC_FAR (VECTOR_BYTES == 64 ? 2 * MR : MC)
 #define B_NEAR (1 << 15) /* bytes */
 #define B_FAR (1 << 20)
-#define NC ((1 << 20) / (KC * (nn_index)sizeof(real)) / NR * NR)
+#define NC (B_FAR / (KC * (nn_index)sizeof(real)) / NR * NR)
 _Static_assert(MC % MR == 0, "panels of A fill its packed block");
 
 #define B_PACKED (KC * NC)
@@ -36,13 +36,14 @@ _Static_assert(MC % MR == 0, "panels of A fill its packed block");
 _Static_assert(DOT_COLUMNS * DOT_K <= B_PACKED, "contiguous columns take the place of packed B");
 #define GEMM_SCRATCH ((size_t)(B_PACKED + A_PACKED + NARROW_C) * sizeof(real))
 
-/* When a packed copy pays: at these strides in bytes, if at least so many rows or columns use it again. A tile of
- * avx512 takes 28 cycles or more per k, long enough to fetch lines from L2 wherever they lie; one of avx2 takes 6.
- * avx512, 256×784×512, B in place or packed: 97, 95 % of peak; 1000³: 77, 87 %; 64×1024×1024: 83, 66 %.
- * On Sapphire Rapids, where a tile takes 14 cycles: 64×1024×1024: 67, 67 %; 128×1024×1024: 70, 79 %; 160×1024×1024:
+/* When a packed copy pays: at these strides in bytes, if at least so many rows or columns use it again. The rows
+ * for avx512 are those of Sapphire Rapids, where a tile takes 14 cycles per k; on Zen 4, where it takes 28, lines come
+ * from L2 in time wherever they lie, and only more than 192 rows were seen to repay a copy.
+ * Zen 4, 256×784×512, B in place or packed: 97, 95 % of peak; 1000³: 77, 87 %; 64×1024×1024: 83, 66 %.
+ * Sapphire Rapids, 64×1024×1024: 67, 67 %; 128×1024×1024: 70, 79 %; 160×1024×1024:
  * 68, 81 %; 256×784×704: 89, 84 %; where vectors of B cross lines, 64×1000×1000: 63, 72 %; 256×784×700: 71, 81 %.
- * avx2, 128×128×128: 94, 94 %; 512³: 69, 87 %; where rows of B share few sets of L1, 32×512×512: 47, 59 %; 32×1024×1024:
- * 25, 44 %; 16×512×512: 52, 53 %; where they do not, 32×1000×1000: 80, 72 %.
+ * avx2, 128×128×128: 94, 94 %; 512³: 69, 87 %; where rows of B share few sets of L1, 32×512×512: 47, 59 %;
+ * 32×1024×1024: 25, 44 %; 16×512×512: 52, 53 %; where they do not, 32×1000×1000: 80, 72 %.
  * A = Xᵀ: avx2, 128³: 86, 88 %; 512³: 71, 88 %; 64×64×64: 88, 83 %; avx512 on Sapphire Rapids, (784,256,512):
  * 84, 91 %; (1024,32,1024): 66, 80 %; (256,128,256): 95, 91 %; rows of X that conflict, (256,1024,128): 96, 90 %. */
 #if VECTOR_BYTES == 64
@@ -59,8 +60,9 @@ _Static_assert(DOT_COLUMNS * DOT_K <= B_PACKED, "contiguous columns take the pla
 #define FINISH_BYTES 16384 /* half of L1 */
 
 /* B = Wᵀ for so few rows of X that a packed copy would be used once: transposed in registers. (1,512,512) 41 → 20 µs,
- * (4,2000,64) 45 → 64 % of peak, (8,480,480) 55 → 88 %, but (12,512,512) 64 → 49 %, as rows of X and W displace each other
- * from L1 (avx512); avx2, (4,2000,64): 41 → 53 %, (6,512,512): 46 → 39 %. The rows that multiply_narrow makes of columns never do that. */
+ * (4,2000,64) 45 → 64 % of peak, (8,480,480) 55 → 88 %, but (12,512,512) 64 → 49 %, as rows of X and W displace each
+ * other from L1 (avx512); avx2, (4,2000,64): 41 → 53 %, (6,512,512): 46 → 39 %. The rows that multiply_narrow makes of
+ * columns never do that. */
 #define BY_ROWS_M (VECTOR_BYTES == 64 ? 8 : LANES / 2)
 
 /* Where K is short, writing C is the work; it goes faster along a few rows than down many.
@@ -72,7 +74,8 @@ _Static_assert(DOT_COLUMNS * DOT_K <= B_PACKED, "contiguous columns take the pla
 #define SHORT_K_COLUMNS (VECTOR_BYTES == 64 ? PTRDIFF_MAX : 128)
 
 typedef void (*activate_kernel)(nn_index, nn_index, const void *, nn_index, void *, nn_index, double);
-typedef void (*activate_backward_kernel)(nn_index, nn_index, const void *, nn_index, const void *, nn_index, void *, nn_index, double);
+typedef void (*activate_backward_kernel)(nn_index, nn_index, const void *, nn_index, const void *, nn_index, void *,
+                                         nn_index, double);
 static const activate_kernel gemm_activate[] = {
 #define ACTIVATION(name, kept) activate_##name,
 #include "../kernels.def"
@@ -116,8 +119,8 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
     assert(a_transposed ? g->a_row == 1 : 1);
     assert(b_transposed ? g->b_row == 1 : 1);
 
-    const int by_rows = b_transposed && M <= (a_transposed ? MR : BY_ROWS_M) && K >= BLOCK && /* in whole vectors of columns */
-                        (VECTOR_BYTES == 64 || ldb * size % 4096); /* as below; (4,1024,1024), avx2: 24 → 10 % of peak */
+    const int by_rows = b_transposed && M <= (a_transposed ? MR : BY_ROWS_M) && K >= BLOCK && /* in whole vectors */
+                        (VECTOR_BYTES == 64 || ldb * size % 4096); /* as below; (4,1024,1024), avx2: 24 → 10 % */
     int pack_b = b_transposed || (M >= PACK_B_ROWS(ldb * size) && ldb * size >= PACK_B_STRIDE(ldb * size));
     /* Rows whose addresses agree modulo 4096 share one set of L1, which holds 8 */
     const int a_conflicts = MR > 8 && (lda * size + 8) % 4096 <= 16;
@@ -128,7 +131,7 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
     const nn_index ldsums = g->Z ? g->ldz : g->ldc;
     real *const B_packed = g->scratch, *const A_packed = B_packed + B_PACKED;
     const nn_index kc = block_k(K), b_bytes = kc * (pack_b ? least(NC, N) : N) * size; /* of B for a block of K */
-    const nn_index most = M > 4 * MR && B_NEAR < b_bytes && b_bytes <= B_FAR ? MC_FAR : MC;
+    const nn_index most = M > 2 * MC_FAR && B_NEAR < b_bytes && b_bytes <= B_FAR ? MC_FAR : MC;
     const nn_index mc = share(share(M, share(M, most)), MR) * MR;
     const nn_index height = !b_transposed && K <= SHORT_K && N >= 4 * LANES && N <= SHORT_K_COLUMNS ? SHORT_K_ROWS : MR;
     tile t = {.ldc = ldsums, .ldbias = ldbias};
@@ -152,7 +155,8 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
 
             for (nn_index ic = 0; ic < M; ic += mc) { /* LOOP 3 cuts M, so that A stays in L2 */
                 const nn_index rows = least(mc, M - ic);
-                const nn_index panels = share(rows, height), m0 = rows / panels, longer = rows % panels; /* of m0 + 1 rows, first */
+                const nn_index panels = share(rows, height), m0 = rows / panels;
+                const nn_index longer = rows % panels; /* of m0 + 1 rows, first */
                 const real *A = (const real *)g->A + ic * g->a_row + kb * g->a_col;
                 t.lda = lda;
                 nn_index a_step = a_transposed ? 1 : lda; /* between rows */
@@ -226,7 +230,8 @@ static void multiply_narrow(const nn_gemm *g) {
                 const vmask mask = mask_first(g->N - j);
                 vf c[BLOCK];
                 load_transposed(Ct + j * NARROW_ROWS + r, NARROW_ROWS, c);
-                for (nn_index q = 0; q < BLOCK && r + q < rows; q++) store_mask(sums + (i + r + q) * ldsums + j, mask, c[q]);
+                for (nn_index q = 0; q < BLOCK && r + q < rows; q++)
+                    store_mask(sums + (i + r + q) * ldsums + j, mask, c[q]);
             }
         if (!in_tile) finish_sums(g, i, 0, rows, g->N);
     }
@@ -247,17 +252,19 @@ static void multiply_rows(const nn_gemm *g) {
             B = columns;
         }
         for (nn_index i = 0; i < g->M; i += rows)
-            dot_kernels[g->N - 1](rows, K, (const real *)g->A + i * g->a_row + kb, g->a_row, B, in_place ? g->b_col : DOT_K,
-                                  sums + i * ldsums, ldsums, kb ? sums + i * ldsums : g->bias, kb ? ldsums : 0);
+            dot_kernels[g->N - 1](rows, K, (const real *)g->A + i * g->a_row + kb, g->a_row, B,
+                                  in_place ? g->b_col : DOT_K, sums + i * ldsums, ldsums,
+                                  kb ? sums + i * ldsums : g->bias, kb ? ldsums : 0);
     }
     finish_sums(g, 0, 0, g->M, g->N);
 }
 
-/* Transposing X costs as much as about 4 multiply-adds per vector; Xᵀ is read as it lies. (256,64,8): 1.26 times as fast,
- * (256,64,12): 0.85 times, (256,16,8): 0.68 times (avx512). */
+/* Transposing X costs as much as about 4 multiply-adds per vector; Xᵀ is read as it lies. (256,64,8): 1.26 times as
+ * fast, (256,64,12): 0.85 times, (256,16,8): 0.68 times (avx512). */
 INLINE int suits_narrow(const nn_gemm *g, nn_index columns) {
     const int transposed = g->a_col != 1;
-    return columns <= NARROW && share(columns, LANES) * LANES - columns >= (transposed ? LANES > 4 ? LANES / 4 : 1 : 4) &&
+    const nn_index idle = share(columns, LANES) * LANES - columns; /* lanes */
+    return columns <= NARROW && idle >= (transposed ? LANES > 4 ? LANES / 4 : 1 : 4) &&
            g->M >= (transposed ? LANES : 2 * LANES) && g->K >= 8 * columns;
 }
 
@@ -280,7 +287,7 @@ static void gemm(const nn_gemm *g) {
         multiply_rows(g);
     else if (suits_narrow(g, g->N))
         multiply_narrow(g);
-    else if (ragged && whole && suits_narrow(g, ragged)) { /* (128,50,50): 71 → 82 % of peak, (100,128,20): 60 → 90 % (avx512) */
+    else if (ragged && whole && suits_narrow(g, ragged)) { /* avx512, (128,50,50) 71 → 82 %, (100,128,20) 60 → 90 % */
         const nn_gemm left = columns_of(g, 0, whole), right = columns_of(g, whole, ragged);
         multiply_blocks(&left, 0);
         multiply_narrow(&right);

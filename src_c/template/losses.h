@@ -205,7 +205,8 @@ INLINE double sum_softmax_wide(const nn_loss *a, int sparse) {
             const nn_index left = n - j;
             const vf q = load_some(wait + j, left) * inverse;
             /* By a select, as the compiler would fuse q with a subtraction, but only where prob is NULL */
-            const vf slope = sparse ? vselect(lane_numbers() == (integer)(label - j), q - one, q) : sum_t * q - load_some(t + j, left);
+            const vf slope = sparse ? vselect(lane_numbers() == (integer)(label - j), q - one, q)
+                                    : sum_t * q - load_some(t + j, left);
             if (grad) store_some(grad + j, left, factor * slope);
             if (prob) store_some(prob + j, left, q);
         }
@@ -239,7 +240,8 @@ INLINE double binary_matches(const nn_loss *a) { return sum_terms(a, binary_matc
 INLINE nn_index first_maximum(const real *x, nn_index n) {
     const vf lowest = vset(-(real)INFINITY);
     vf m = lowest;
-    for (nn_index j = 0; j < n; j += LANES) m = vmax(keep_some(load_some(x + j, n - j), n - j, lowest), m); /* nan loses */
+    for (nn_index j = 0; j < n; j += LANES)
+        m = vmax(keep_some(load_some(x + j, n - j), n - j, lowest), m); /* nan loses */
     m = across_max(m);
     nn_index j = 0;
     while (j < n && x[j] != m[0]) j++;

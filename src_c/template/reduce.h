@@ -3,10 +3,11 @@
  * column_sums  y_j = Σ_i x_ij: chunks of 64 rows, added in order; within a chunk row i belongs to chain i mod 4,
  *              and the chains are added as (0+1)+(2+3). A column is never told which others stand beside it,
  *              so its bits depend on `rows` alone; the error grows like 16 + rows/64, not like rows.
- * sum_squares, regularize: in float64; vector i of x belongs to accumulator i mod 4, summed likewise, then across lanes.
+ * sum_squares, regularize: in float64; vector i of x belongs to accumulator i mod 4, summed likewise, then across
+ * lanes.
  *
- * sum_squares gives Σ (x / unit)², where unit is 1 unless squares overflow, or underflow so far that it shows, or a real
- * would hardly hold the inverse of the norm: then it is a power of two that brings the sum back (Blue 1978).
+ * sum_squares gives Σ (x / unit)², where unit is 1 unless squares overflow, or underflow so far that it shows, or a
+ * real would hardly hold the inverse of the norm: then it is a power of two that brings the sum back (Blue 1978).
  */
 #ifndef NNCORE_REDUCE_H
 #define NNCORE_REDUCE_H
@@ -40,7 +41,8 @@ static void column_sums(nn_index rows, nn_index cols, const void *x, nn_index ld
         const nn_index chunk = rows - i < CHUNK_ROWS ? rows - i : CHUNK_ROWS;
         const real *xi = (const real *)x + i * ldx;
         nn_index j = 0;
-        for (; j + 2 * LANES <= cols; j += 2 * LANES) sum_chunk(chunk, 2 * LANES, xi + j, ldx, (real *)y + j, i == 0, 2);
+        for (; j + 2 * LANES <= cols; j += 2 * LANES)
+            sum_chunk(chunk, 2 * LANES, xi + j, ldx, (real *)y + j, i == 0, 2);
         for (; j + LANES <= cols; j += LANES) sum_chunk(chunk, LANES, xi + j, ldx, (real *)y + j, i == 0, 1);
         if (j < cols) sum_chunk(chunk, cols - j, xi + j, ldx, (real *)y + j, i == 0, 1);
         i += chunk;

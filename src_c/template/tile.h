@@ -19,11 +19,12 @@ typedef struct tile {
     const real *bias; /* (m,n) or NULL: 0 */
     nn_index ldbias;  /* 0: the same for each row */
     int add;          /* to what C holds */
-    /* What follows the last sums of the usual layers costs no pass over C: 4 % of a layer (32,30,64), 8 % of (16,8,32) */
+    /* What follows the last sums of the usual layers costs no pass over C: 4 % of a layer (32,30,64), 8 % of
+     * (16,8,32) */
     int relu;         /* store max(0, C) */
     const real *kept; /* (m,n) or NULL: times the derivative of ReLU */
     nn_index ldkept;
-    vf *zeros;        /* NULL, or 0 times all sums are added: nan if one is inf or nan; a lane beyond n is no worse than its row */
+    vf *zeros;        /* NULL, or 0 times all sums are added: nan if one is inf or nan; lanes beyond n do no harm */
 } tile;
 
 #define BLOCK ((int)(16 / sizeof(real))) /* reals of the 16-byte blocks that zip_lo and zip_hi work in */
@@ -46,8 +47,8 @@ INLINE void load_transposed(const real *x, nn_index ldx, vf *v) {
     }
 }
 
-/* Rows fetched ahead. A row of B in place, or of Xᵀ, often lies on a page of its own, where the CPU's own prefetch stops:
- * 256×784×512 in place 93 → 97 % of peak (avx512). */
+/* Rows fetched ahead. A row of B in place, or of Xᵀ, often lies on a page of its own, where the CPU's own prefetch
+ * stops: 256×784×512 in place 93 → 97 % of peak (avx512). */
 #define AHEAD 16
 
 /* Whether C is fetched before the sums. Stores of 64 bytes seldom fill the buffer while they wait for it: without,
@@ -198,13 +199,16 @@ enum { ONE, TWO_MASKED, TWO, FOUR, EIGHT, BY_ROWS };
 #define TILE_R(m) tile_##m##_by_rows,
 #define TILE_RT(m) tile_##m##_by_rows_transposed,
 static const tile_kernel tile_kernels[2][6][MR] = { /* [transposed][width][m − 1] */
-    {{EACH_M(TILE_1M)}, {EACH_M(TILE_2M)}, {EACH_M(TILE_2)}, {tile_1_4, tile_2_4, tile_3_4}, {tile_1_8}, {EACH_M(TILE_R)}},
-    {{EACH_M(TILE_1MT)}, {EACH_M(TILE_2MT)}, {EACH_M(TILE_2T)}, {tile_1_4_transposed, tile_2_4_transposed, tile_3_4_transposed},
+    {{EACH_M(TILE_1M)}, {EACH_M(TILE_2M)}, {EACH_M(TILE_2)},
+     {tile_1_4, tile_2_4, tile_3_4}, {tile_1_8}, {EACH_M(TILE_R)}},
+    {{EACH_M(TILE_1MT)}, {EACH_M(TILE_2MT)}, {EACH_M(TILE_2T)},
+     {tile_1_4_transposed, tile_2_4_transposed, tile_3_4_transposed},
      {tile_1_8_transposed}, {EACH_M(TILE_RT)}},
 };
 
 INLINE nn_index tile_columns(int width) {
-    static const nn_index columns[] = {LANES, NR, NR, 4 * LANES, 8 * LANES, BY_ROWS_COLUMNS};
+    static const nn_index columns[] = {[ONE] = LANES, [TWO_MASKED] = NR, [TWO] = NR, [FOUR] = 4 * LANES,
+                                       [EIGHT] = 8 * LANES, [BY_ROWS] = BY_ROWS_COLUMNS};
     return columns[width];
 }
 

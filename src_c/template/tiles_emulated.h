@@ -23,7 +23,8 @@ static inline void tile_stream(int t, const void *p, size_t stride) { tile_load(
 static inline void tile_store(int t, void *p, size_t stride) {
     for (size_t r = 0; r < tile_rows[t]; r++) memcpy((char *)p + r * stride, tile_registers[t].word[r], 64);
 }
-static inline void tile_dot(int c, int a, int b) { /* C (rows,16) += A (rows,32) B (32,16), even and odd k in sums of their own */
+/* C (rows,16) += A (rows,32) B (32,16), even and odd k in sums of their own */
+static inline void tile_dot(int c, int a, int b) {
     for (int i = 0; i < tile_rows[c]; i++) {
         float even[16] = {0}, odd[16] = {0}, sum[16];
         for (int k = 0; k < 16; k++) {
