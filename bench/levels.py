@@ -30,7 +30,7 @@ RAGGED = [  # M, K, N: rows or widths that leave a rest beside vectors and tiles
     *((m, k, n) for k, n in ((129, 65), (130, 100)) for m in (1, 17, 128)),
 ]
 SHAPES = [*((m, k, n) for k, n in WEIGHTS for m in ROWS), *RAGGED]
-WORK = 2e8  # FLOPs of one run, so that it lasts a millisecond or so
+WORK = 2e9  # FLOPs of one run: several calls, as the first finds the caches full of what others read
 MOST_CALLS = 1000
 
 

@@ -40,23 +40,25 @@ _Static_assert(DOT_COLUMNS * DOT_K <= B_PACKED, "contiguous columns take the pla
  * for avx512 are those of Sapphire Rapids, where a tile takes 14 cycles per k; on Zen 4, where it takes 28, lines come
  * from L2 in time wherever they lie, and only more than 192 rows were seen to repay a copy.
  * Zen 4, 256×784×512, B in place or packed: 97, 95 % of peak; 1000³: 77, 87 %; 64×1024×1024: 83, 66 %.
- * Sapphire Rapids, 64×1024×1024: 67, 67 %; 128×1024×1024: 70, 79 %; 160×1024×1024:
- * 68, 81 %; 256×784×704: 89, 84 %; where vectors of B cross lines, 64×1000×1000: 63, 72 %; 256×784×700: 71, 81 %.
+ * Sapphire Rapids, 64×1024×1024: 67, 67 %; 128×1024×1024: 70, 79 %; 160×1024×1024: 68, 81 %; 256×784×704: 89, 84 %;
+ * where some vectors of B cross lines, 64×1000×1000: 63, 72 %; 256×784×700: 71, 81 %; where all do, as in NumPy's
+ * arrays, 512³: 82, 97 %; 128×512×512: 80, 92 %; 64×512×512: 79, 75 %.
  * avx2, 128×128×128: 94, 94 %; 512³: 69, 87 %; where rows of B share few sets of L1, 32×512×512: 47, 59 %;
  * 32×1024×1024: 25, 44 %; 16×512×512: 52, 53 %; where they do not, 32×1000×1000: 80, 72 %.
  * A = Xᵀ: avx2, 128³: 86, 88 %; 512³: 71, 88 %; 64×64×64: 88, 83 %; avx512 on Sapphire Rapids, (784,256,512):
  * 84, 91 %; (1024,32,1024): 66, 80 %; (256,128,256): 95, 91 %; rows of X that conflict, (256,1024,128): 96, 90 %. */
 #if VECTOR_BYTES == 64
-#define PACK_B_STRIDE(stride) ((stride) % 64 ? 2688 : 3072)
-#define PACK_B_ROWS(stride) ((stride) % 64 ? 64 : 96)
 #define PACK_A_STRIDE 2048 /* of Xᵀ */
 #define PACK_A_COLUMNS (8 * NR)
 #else
-#define PACK_B_STRIDE(stride) 1024
-#define PACK_B_ROWS(stride) ((stride) % 1024 ? 64 : 16)
 #define PACK_A_STRIDE 1024 /* of Xᵀ */
 #define PACK_A_COLUMNS (4 * NR)
 #endif
+INLINE int copy_of_B_pays(const real *B, nn_index stride, nn_index rows) {
+    if (VECTOR_BYTES < 64) return stride >= 1024 && rows >= (stride % 1024 ? 64 : 16);
+    if (stride % 64) return stride >= 2688 && rows >= 64;
+    return stride >= ((uintptr_t)B % 64 ? 1024 : 3072) && rows >= 96;
+}
 #define FINISH_BYTES 16384 /* half of L1 */
 
 /* B = Wᵀ for so few rows of X that a packed copy would be used once: transposed in registers. (1,512,512) 41 → 20 µs,
@@ -121,7 +123,7 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
 
     const int by_rows = b_transposed && M <= (a_transposed ? MR : BY_ROWS_M) && K >= BLOCK && /* in whole vectors */
                         (VECTOR_BYTES == 64 || ldb * size % 4096); /* as below; (4,1024,1024), avx2: 24 → 10 % */
-    int pack_b = b_transposed || (M >= PACK_B_ROWS(ldb * size) && ldb * size >= PACK_B_STRIDE(ldb * size));
+    int pack_b = b_transposed || copy_of_B_pays(g->B, ldb * size, M);
     /* Rows whose addresses agree modulo 4096 share one set of L1, which holds 8 */
     const int a_conflicts = MR > 8 && (lda * size + 8) % 4096 <= 16;
     const int pack_a = N >= PACK_A_COLUMNS && (a_transposed ? lda * size >= PACK_A_STRIDE : a_conflicts);
