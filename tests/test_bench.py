@@ -349,12 +349,13 @@ def test_readme_shows_the_results() -> None:
     assert readme.filled(text, "amd-epyc-avx512-bf16") == text
 
 
-def test_readmes_figures_are_medians_of_the_results() -> None:
-    """A 784-512-512-10 step on the EPYC, beside NumPy's: of samples alone where the case has enough, else of all."""
+@pytest.mark.parametrize("machine", ["amd-epyc-avx512-bf16", "intel-xeon-amx"])
+def test_readmes_figures_are_medians_of_the_results(machine: str) -> None:
+    """A 784-512-512-10 step, beside NumPy's: of samples alone where the case has enough, else of all."""
     import readme
     import regimes
 
-    path = readme.RESULTS / "amd-epyc-avx512-bf16.json"
+    path = readme.RESULTS / f"{machine}.json"
     runs = {run["machine"]["threads"]: run["sections"] for run in json.loads(path.read_text())["runs"]}
     cases = [next(case for case in runs[n]["training"] if case["name"].startswith("C ")) for n in (1, 2)]
     probes = [
@@ -377,7 +378,8 @@ def test_readmes_figures_are_medians_of_the_results() -> None:
         return float(np.median(np.array(made["times"])[kept]))
 
     ours, numpys = ([median(case, who) for case in cases] for who in ("nncore highest", "NumPy"))
-    (line,) = (x for x in readme.README.read_text().splitlines() if x.startswith("| 784-512-512-10, 256 adam"))
+    shown = readme.README.read_text().partition(f"{machine}.png")[2].partition(f"{machine}.md")[0]
+    (line,) = (x for x in shown.splitlines() if x.startswith("| 784-512-512-10, 256 adam"))
     assert f"**{1e6 * ours[0]:.0f} / {1e6 * ours[1]:.0f}**" in line
     assert f"| {numpys[0] / ours[0]:.1f} / {numpys[1] / ours[1]:.1f} × |" in line
 
