@@ -74,8 +74,10 @@ def measure(
         for name in names[first:] + names[:first]:
             time.sleep(case.settle if threads > 1 else case.settle / 10)
             before = probe()
-            if threads > 1 and not case.own_clock:
-                runs[name]()  # wakes the threads; for some ms the system may have them all on one core
+            if not case.own_clock:
+                runs[
+                    name
+                ]()  # fills the caches, wakes the clock and the threads, which may all be on one core for some ms
             waited, start = probe.waited(), time.perf_counter()
             figure = runs[name]()
             spent, waited = time.perf_counter() - start, probe.waited() - waited

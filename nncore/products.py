@@ -30,7 +30,7 @@ def matmul(a: Any, b: Any, out: Array | None = None, precision: str = "highest")
     out : ndarray, optional
         Receives C: C-contiguous, of C's shape and dtype, and apart from `a` and `b` in memory.
     precision : {"highest", "high", "medium"}, default "highest"
-        A floor on accuracy; `matmul_precisions` says what is computed; few rows are as at "highest".
+        A floor on accuracy; `matmul_precisions` says what is computed, and which sizes are as at "highest".
 
     Returns
     -------

@@ -58,7 +58,7 @@ def matmul_precisions(dtype: str = "float32") -> dict[str, str]:
     ============  ==========================================================  ============
     precision     arithmetic where the CPU has it                             error
     ============  ==========================================================  ============
-    ``highest``   multiply-adds of the dtype                                  1e-7 to 4e-7
+    ``highest``   multiply-adds of the dtype                                  1e-7 to 5e-7
     ``high``      "split bfloat16": operands of 16 bits, three products; AMX  4.4e-6
     ``medium``    "bfloat16": operands of 8 bits; AVX512-BF16 or AMX          2.3e-3
     ============  ==========================================================  ============
@@ -68,12 +68,13 @@ def matmul_precisions(dtype: str = "float32") -> dict[str, str]:
     operands from 1e-35 to 3.38e38, plus that of the sums.
 
     Elsewhere, in float64 models, and for small products A (M, K) B (K, N), a precision is computed as the next more
-    accurate one that the CPU is fast at. Small means K < 32 or N < 16, and moreover
+    accurate one of them. A product is small
 
-    - in X W and dY Wᵀ of a layer, whatever the batch: with AMX, K < 128 or K N < 8192, for "high" N < 48 or
-      K N < 16,384
-    - in Xᵀ dY, the gradient of a layer's weights, and in `matmul`: M < 16, with AMX also M K N < 2**18, for "high"
-      M < 64, N < 64, 32 < K < 64 or M K N < 3 * 2**19
+    - if K < 32 or N < 16,
+    - in X W and dY Wᵀ of a layer, whatever the batch, also if, with AMX, K < 128 or K N < 8192, or at "high" N < 48 or
+      K N < 16,384,
+    - in Xᵀ dY, the gradient of a layer's weights (M inputs, a batch of K, N outputs), and in `matmul`, also if M < 16,
+      with AMX also if M K N < 2**18, or at "high" M < 64, N < 64, 32 < K < 64 or M K N < 3 * 2**19.
 
     Sums are float32 at all of them. bfloat16 arithmetic takes values below 1.2e-38 as 0, and at "medium" rounds
     3.397e38 and more to infinity; an infinity in an operand makes the results that depend on it infinite or NaN.

@@ -42,5 +42,6 @@ def summary(model: Structure) -> str:
     pending = "" if learned == wanted else f" ({wanted:,} from the next compile on)"
     lines.append(f"Total: {total:,} parameters ({size:,} bytes), {learned:,} trainable{pending}")
     arithmetic = runtime.matmul_precisions(model.dtype)[model.matmul_precision]
-    lines.append(f'Products: {arithmetic} (matmul_precision="{model.matmul_precision}")')
+    own = " where large enough" if "bfloat16" in arithmetic else ""
+    lines.append(f'Products: {arithmetic}{own} (matmul_precision="{model.matmul_precision}")')
     return "\n".join(lines)

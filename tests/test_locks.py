@@ -20,9 +20,9 @@ import numpy as np
 import nncore as nn
 from nncore import packing, predicting
 where, name = {"copies": (packing.dense, "pack"), "program": (predicting, "Predictor")}[sys.argv[1]]
-made = nn.Model([nn.Input(64), nn.Dense(64), nn.Dense(64)], seed=0)
+made = nn.Model([nn.Input(128), nn.Dense(128), nn.Dense(128)], seed=0)  # large enough for copies
 made.compile(matmul_precision="medium")
-x = np.ones((3, 64), np.float32)
+x = np.ones((3, 128), np.float32)
 wanted, original = made.predict(x), getattr(where, name)
 made.compile(matmul_precision="medium")  # forgets the program and the copies
 inside, finish = threading.Event(), threading.Event()
