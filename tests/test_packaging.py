@@ -23,6 +23,14 @@ def run(*command: str | Path, cwd: Path, **variables: str) -> subprocess.Complet
     return subprocess.run(words, cwd=cwd, env=kept | variables, capture_output=True, text=True, timeout=300)
 
 
+@in_checkout
+def test_lines_of_c_and_cython_fit_120_columns() -> None:
+    """As ruff says of Python's."""
+    sources = [*(TOP / "src_c").rglob("*.[ch]"), *(TOP / "nncore").rglob("*.p[yx][xdi]*")]
+    lines = ((path, n, line) for path in sources for n, line in enumerate(path.read_text("utf-8").splitlines(), 1))
+    assert [f"{path.name}:{n}" for path, n, line in lines if len(line) > 120] == []
+
+
 def test_version_is_the_distribution_s():
     assert nn.__version__ == metadata.version("nncore-cpu")
 

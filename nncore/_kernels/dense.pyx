@@ -270,7 +270,8 @@ def pack(Table table, str precision, bint transposed, nn_index inputs, nn_index 
     cdef int level = PRECISIONS[precision]
     cdef int64_t size = table.c.packed_bytes(level, transposed, inputs, outputs)
     if not size:
-        raise ValueError(f"precision: products of {precision!r} read weights of shape ({inputs}, {outputs}) as they are")
+        shape = f"({inputs}, {outputs})"
+        raise ValueError(f"precision: products of {precision!r} read weights of shape {shape} as they are")
     if vw.size < inputs * outputs or vp.buffer.len < offset + size:
         raise ValueError(f"w, packed: too small for weights of shape ({inputs}, {outputs})")
     with nogil:

@@ -208,7 +208,7 @@ cdef class Pass(Run):
         self.r.undivided = self.r.threads == 1 and not long_step
 
     cdef bint begin_update(self) noexcept nogil:
-        """All gradients are there: add up the sums, and keep readers away from the weights; False, with a reason, if not."""
+        """All gradients are there: add up the sums, keep readers off the weights; False, with a reason, if not."""
         if self.r.gate != NULL and not nn_gate_write(self.r.gate, self.own_reads, PATIENCE):
             self.reason = TIME
             return False

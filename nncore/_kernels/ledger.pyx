@@ -1,13 +1,13 @@
 """Whether a team has paid for itself of late, where every call opens one: a product, a prediction.
 
-The threads of a parallel region wait for each other at both its ends. Where other processes keep the cores busy, one of
-them may be off its core for 4 to 8 ms, in a call of 20 µs; the same happens for some ms when a thread that has slept wakes
-on the core of the one that called it. So each call of a team is compared with what one thread would have taken.
+The threads of a parallel region wait for each other at both its ends. Where other processes keep the cores busy, one
+of them may be off its core for 4 to 8 ms, in a call of 20 µs; the same happens for some ms when a thread that has slept
+wakes on the core of the one that called it. So each call of a team is compared with what one thread would have taken.
 """
 
 from libc.math cimport INFINITY
 
-cdef double TRUST = 0.01      # seconds that a team may lose before it is sent away: twice what it may lose on an idle machine
+cdef double TRUST = 0.01      # seconds that a team may lose before it is sent away: twice those of an idle machine
 cdef double SHORTEST = 0.05   # seconds that it is sent away for
 cdef double LONGEST = 0.5
 
@@ -19,11 +19,11 @@ cdef class Ledger:
     """
 
     cpdef bint pays(self, double work, double now):
-        """Whether to call the team for `work`, of any unit: it is not away, or may gain more than it ever loses at once."""
+        """Whether to call the team for `work`, of any unit: it is not away, or may gain more than it loses at once."""
         return now >= self.until or self.pace * work > 2 * TRUST
 
     cpdef object settle(self, double work, double pace, double began, double ended):
-        """Enter a call of the team; `pace`: of thread 0, in seconds for a unit of work, INFINITY if it came too late."""
+        """Enter a call of the team; `pace`: of thread 0, in seconds for a unit of work, INFINITY if it was too late."""
         if pace < INFINITY:
             self.pace = pace
         self.balance = min(self.balance + self.pace * work - (ended - began), TRUST)

@@ -1,4 +1,4 @@
-"""Prediction: a program run over rows, whole tiles of which each thread takes through all operations, without barriers."""
+"""Prediction: a program run over rows, tiles of which each thread takes through all operations, without barriers."""
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cython.parallel cimport parallel, threadid
@@ -30,7 +30,7 @@ cdef class Prediction(Run):
         self.ledger = Ledger()
 
     def predict(self, int64_t tile, double seconds=0):
-        """Run the program over the rest of the pass in tiles of at most `tile` rows; by one thread if a team has not paid.
+        """Run the program over the rest of the pass in tiles of at most `tile` rows; alone if a team has not paid.
 
         Returns
         -------
@@ -77,7 +77,8 @@ cdef class Prediction(Run):
             PyObject_GetBuffer(x, &given, PyBUF_SIMPLE)
         except (BufferError, ValueError):
             return False
-        if <size_t> given.buf % <size_t> self.r.table.itemsize or not (self.r.gate == NULL or nn_gate_read(self.r.gate)):
+        if (<size_t> given.buf % <size_t> self.r.table.itemsize
+                or not (self.r.gate == NULL or nn_gate_read(self.r.gate))):
             PyBuffer_Release(&given)
             return False
         try:
@@ -107,7 +108,7 @@ cdef class Prediction(Run):
             nn_gate_end_read(self.r.gate)
 
     cdef void tiles_of(self, int thread, double *pace) noexcept nogil:
-        """Take tiles of rows through the whole program, alone; `pace`, if wanted: of thread 0's fastest, in seconds per row."""
+        """Take tiles of rows through the whole program, alone; `pace`, if wanted: of thread 0's fastest, s per row."""
         cdef nn_run mine = self.r
         cdef int64_t row, size = self.r.table.itemsize
         cdef nn_source *s

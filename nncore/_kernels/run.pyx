@@ -8,11 +8,11 @@ from libc.string cimport memset
 from nncore._kernels cimport dense, elementwise, loss, update
 from nncore._kernels.gate cimport Gate
 from nncore._kernels.table cimport (
-    NN_BAD_PLACES, NN_BATCH_SOURCES, NN_BUFFER_norms, NN_BUFFER_workspace, NN_CHUNK_ROWS, NN_NONE_BAD, NN_OPERATIONS, NN_OP_activate,
-    NN_OP_activate_backward, NN_OP_add, NN_OP_copy, NN_OP_dense_backward_input, NN_OP_dense_backward_weights,
-    NN_OP_dense_forward, NN_OP_dropout, NN_OP_gather, NN_OP_loss, NN_OP_metric, NN_OP_multiply, NN_OP_norms,
-    NN_OP_penalty, NN_OP_rescale, NN_OP_softmax, NN_OP_softmax_backward, NN_OP_update, Table, View, aligned, nn_chunk,
-    nn_member, nn_op, nn_rule, nn_run, nn_source, nn_tiles, row_of, share, view,
+    NN_BAD_PLACES, NN_BATCH_SOURCES, NN_BUFFER_norms, NN_BUFFER_workspace, NN_CHUNK_ROWS, NN_NONE_BAD, NN_OPERATIONS,
+    NN_OP_activate, NN_OP_activate_backward, NN_OP_add, NN_OP_copy, NN_OP_dense_backward_input,
+    NN_OP_dense_backward_weights, NN_OP_dense_forward, NN_OP_dropout, NN_OP_gather, NN_OP_loss, NN_OP_metric,
+    NN_OP_multiply, NN_OP_norms, NN_OP_penalty, NN_OP_rescale, NN_OP_softmax, NN_OP_softmax_backward, NN_OP_update,
+    Table, View, aligned, nn_chunk, nn_member, nn_op, nn_rule, nn_run, nn_source, nn_tiles, row_of, share, view,
 )
 
 cdef share[<int> NN_OPERATIONS] SHARES
@@ -144,7 +144,7 @@ cdef class Run:
                bint in_place=False):
         """Let source `which` (0: x, 1: y, 2: sample weight) be `array`, which is held.
 
-        Rows of `n` elements of SOURCES `type` lie `stride` bytes apart, the elements of each as `axes` says: up to three
+        Rows of `n` elements of SOURCES `type` lie `stride` bytes apart, the elements of each as `axes` says: up to 3
         (count, step in bytes), innermost last; None: one after another. `classes` > 0 makes them int32 labels;
         `in_place` says that operations may read the rows where they are. Where `array` is None and n > 0, the caller
         fills `staging(which)` before each step; n = 0: absent.

@@ -145,7 +145,7 @@ cdef View view(object array, Table table=None, bint writable=False):
 
 
 cdef nn_row row_of(nn_index n, int type, axes):
-    """Where the n elements of a row lie: up to three (count, step in bytes), innermost last; None: one after another."""
+    """Where the n elements of a row lie: up to 3 (count, step in bytes), innermost last; None: one after another."""
     cdef nn_row row
     cdef int d
     axes = axes if axes is not None else [(n, SOURCE_BYTES[type])]
@@ -170,7 +170,7 @@ cdef void *aligned(size_t size) except NULL:
 
 
 def permutation(uint64_t seed, uint64_t stream, out):
-    """Fill the int64 array `out` with a shuffle of 0 … n−1, the same for the same (seed, stream); a signal ends it early."""
+    """Fill the int64 array `out` with a shuffle of 0 … n−1, the same for the same (seed, stream); signals end it."""
     cdef View v = view(out, None, True)
     cdef uint64_t[2] key
     cdef nn_shuffle shuffle

@@ -64,9 +64,9 @@ cdef int available(int wanted) except -1:
     if not warned:
         warned = True
         warn(
-            f"threads: expected {wanted}, the system gives {pool + made} now; work goes on with {ceiling}, with the same "
-            "results. Raise the limit that is met (ulimit -u or -v, a container's pids or memory), or ask for fewer "
-            "(n_threads=, nncore.set_num_threads)",
+            f"threads: expected {wanted}, the system gives {pool + made} now; work goes on with {ceiling}, with the "
+            "same results. Raise the limit that is met (ulimit -u or -v, a container's pids or memory), or ask for "
+            "fewer (n_threads=, nncore.set_num_threads)",
             RuntimeWarning,
         )
     return ceiling
