@@ -65,9 +65,8 @@ def matmul(a: Any, b: Any, out: Array | None = None, precision: str = "highest")
         level = PRECISIONS[precision]
     except (KeyError, TypeError):
         raise ValueError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}") from None
-    threads = runtime.get_num_threads()
     if type(a) is ndarray and type(b) is ndarray and (out is None or type(out) is ndarray):
-        c = _products.multiply(a, b, out, level, threads, PARALLEL_FLOPS)
+        c = _products.multiply(a, b, out, level, runtime.get_num_threads, PARALLEL_FLOPS)
         if c is not None:
             return c
     x, w = operand(a, "a"), operand(b, "b")
@@ -78,7 +77,7 @@ def matmul(a: Any, b: Any, out: Array | None = None, precision: str = "highest")
     y = np.empty(shape, dtype) if out is None else writable(out, shape, dtype, a=x, b=w)
     rows, cols = len(x) if x.ndim == 2 else 1, w.shape[1] if w.ndim == 2 else 1
     x, w = readable(x, dtype).reshape(rows, x.shape[-1]), readable(w, dtype).reshape(w.shape[0], cols)
-    done = _products.multiply(x, w, y.reshape(rows, cols), level, threads, PARALLEL_FLOPS)
+    done = _products.multiply(x, w, y.reshape(rows, cols), level, runtime.get_num_threads, PARALLEL_FLOPS)
     assert done is not None
     return y[()] if out is None and not shape else y
 

@@ -190,7 +190,7 @@ def test_a_kernel_gives_the_callers_word_back(table: Table, mode: str) -> None:
             before = word()
             elementwise.apply_function(table, "exp", x, y)
             after = word()
-            many.multiply(square, square, out, 0, 1, 0.0)
+            many.multiply(square, square, out, 0, lambda: 1, 0.0)
             last = word()
         assert (before, after, last) == (before,) * 3
 

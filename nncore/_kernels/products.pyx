@@ -149,8 +149,8 @@ cdef class Products:
     def __cinit__(self, Table float32, Table float64):
         self.float32, self.float64, self.idle, self.ledger = float32, float64, [], Ledger()
 
-    def multiply(self, a, b, out, int precision, int threads, double parallel_flops):
-        """C = A B, on up to `threads` threads if it costs `parallel_flops` or more, and they have paid of late.
+    def multiply(self, a, b, out, int precision, most_threads, double parallel_flops):
+        """C = A B, on up to `most_threads()` threads if it costs `parallel_flops` or more, and they have paid of late.
 
         Parameters
         ----------
@@ -160,6 +160,8 @@ cdef class Products:
             (M,N), C-contiguous, apart from a and b; None makes one.
         precision : int
             Of PRECISIONS.
+        most_threads : callable
+            Asked for long products only: a short one takes less than the question.
 
         Returns
         -------
@@ -170,13 +172,13 @@ cdef class Products:
         cdef int i
         m[0].held = m[1].held = m[2].held = False
         try:
-            return self.product(m, a, b, out, precision, threads, parallel_flops)
+            return self.product(m, a, b, out, precision, most_threads, parallel_flops)
         finally:
             for i in range(3):
                 if m[i].held:
                     PyBuffer_Release(&m[i].buffer)
 
-    cdef object product(self, Matrix *m, a, b, out, int precision, int threads, double parallel_flops):
+    cdef object product(self, Matrix *m, a, b, out, int precision, most_threads, double parallel_flops):
         cdef Matrix *x = &m[0]
         cdef Matrix *w = &m[1]
         cdef Matrix *c = &m[2]
@@ -185,6 +187,7 @@ cdef class Products:
         cdef Interrupt interrupt
         cdef nn_gemm g
         cdef double flops, pace, began = 0
+        cdef int threads
         cdef nn_float_mode callers
         if not (hold(x, a, PyBUF_RECORDS_RO) and hold(w, b, PyBUF_RECORDS_RO)):
             return None
@@ -208,8 +211,7 @@ cdef class Products:
         g.C, g.ldc = c.buffer.buf, g.N
         g.activation = NN_ACTIVATION_linear
         flops = 2.0 * g.M * g.N * g.K
-        if flops < parallel_flops:
-            threads = 1
+        threads = 1 if flops < parallel_flops else most_threads()
         if threads > 1:
             began = nn_seconds()
             threads = team_size(threads) if self.ledger.pays(flops, began) else 1
