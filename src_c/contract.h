@@ -96,8 +96,8 @@ typedef struct nn_row {
 } nn_row;
 
 /* What an update rule needs beside its arrays; g stands for grad_scale × gradient, clipped to ±clip_value; adam and
- * rmsprop clip it to ±2^63 (double: ±2^511), too, the latter's ε is at least 2^-126 (2^-1022), the former's the root of
- * that. */
+ * rmsprop clip it to ±2^63 (double: ±2^511), too, the latter's ε is at least 2^-126 (2^-1022), the former's the root
+ * of that. */
 typedef struct nn_rule {
     double learning_rate;
     double weight_decay;    /* decoupled: W ← W − learning_rate weight_decay W, before the rule */

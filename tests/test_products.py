@@ -87,6 +87,26 @@ def test_error_of_sums(precision: str) -> None:
     assert (error <= bound * (np.abs(float64(x)) @ np.abs(float64(w)))).all()
 
 
+#: precision → sizes (M,K,N) that AMX takes at least, as `matmul_precisions` says of them, each beside one that is small
+LIMITS = [
+    ("medium", (16, 256, 64), (15, 512, 64)),
+    ("medium", (64, 64, 64), (64, 63, 64)),
+    ("high", (64, 192, 128), (63, 256, 128)),
+    ("high", (384, 64, 64), (512, 64, 63)),
+    ("high", (384, 32, 128), (512, 33, 128)),
+    ("high", (64, 384, 64), (64, 383, 64)),
+]
+
+
+@pytest.mark.skipif(nn.isa() != "amx", reason="limits of AMX")
+@pytest.mark.parametrize(("precision", "large", "small"), LIMITS)
+def test_small_products_are_float32(precision: str, large: tuple[int, ...], small: tuple[int, ...]) -> None:
+    for (m, k, n), same in ((large, False), (small, True)):
+        x, w = generator((m, k, n)).standard_normal((m, k)), generator((k, n)).standard_normal((k, n))
+        x, w = x.astype(np.float32), w.astype(np.float32)
+        assert np.array_equal(nn.matmul(x, w, precision=precision), nn.matmul(x, w)) == same
+
+
 def test_dtypes_mix_as_in_numpy() -> None:
     a, b = whole("float32", 4, 3), whole("float64", 3, 2)
     b[0, 0] += 2.0**-40

@@ -1,7 +1,7 @@
 """Whether a team has paid for itself of late, where every call opens one: a product, a prediction.
 
 The threads of a parallel region wait for each other at both its ends. Where other processes keep the cores busy, one
-of them may be off its core for 4 to 8 ms, in a call of 20 µs; the same happens for some ms when a thread that has slept
+of them may be off its core for 4 to 8 ms, in a call of 20 µs; the same happens for some ms when a thread that slept
 wakes on the core of the one that called it. So each call of a team is compared with what one thread would have taken.
 """
 

@@ -170,7 +170,7 @@ cdef void *aligned(size_t size) except NULL:
 
 
 def permutation(uint64_t seed, uint64_t stream, out):
-    """Fill the int64 array `out` with a shuffle of 0 … n−1, the same for the same (seed, stream); signals end it."""
+    """Fill the int64 array `out` with a shuffle of 0 … n−1, the same for a (seed, stream); signals end it."""
     cdef View v = view(out, None, True)
     cdef uint64_t[2] key
     cdef nn_shuffle shuffle

@@ -24,10 +24,10 @@
 
 /* x / y as the divider rounds it, which a root of the same vector keeps busy: Adam, 1,424 parameters, 537 → 395 ns
  * (Sapphire Rapids). After Markstein, "Computation of elementary functions on the IBM RISC System/6000 processor",
- * IBM J. Res. Dev. 34 (1990): r is 1 / y but for 2⁻³⁸, then rounded; the remainder of q = x r is exact, or so small
- * that it would not change q: that is what x 2²⁵ is for. All x and y whose quotient is near enough to the middle of two
- * floats to be rounded to the wrong one were tried, with the seeds of a Sapphire Rapids. One of them, y = 2 − 2⁻²³, has
- * r at a tie, which setting the last bit of the seed breaks. */
+ * IBM J. Res. Dev. 34 (1990): r is 1 / y but for 2⁻³⁸, then rounded; the remainder of q = x r is exact, or so
+ * small that it would not change q: that is what x 2²⁵ is for. All x and y whose quotient is near enough to the
+ * middle of two floats to be rounded to the wrong one were tried, with the seeds of a Sapphire Rapids. One of them,
+ * y = 2 − 2⁻²³, has r at a tie, which setting the last bit of the seed breaks. */
 INLINE vf quotient(vf x, vf y) {
     const __m512 scaled = _mm512_scalef_ps((__m512)x, _mm512_set1_ps(25)), d = (__m512)y;
     const __m512 seed = _mm512_or_ps(_mm512_rcp14_ps(d), _mm512_set1_ps(0x1p-149f));

@@ -1,8 +1,9 @@
 /* bfloat16_pack.h: operands packed as bfloat16.h multiplies them, by blocks, so that a dot kernel can share it out.
  *
- * An operand (n,K), A or Bᵀ, becomes words (n,K/2) of two neighbours in k each; a panel of B lies the other way round,
- * (K/2,PANEL). Either may be read along rows or across them: two of the four cases transpose words, LANES × LANES at a
- * time. Both pieces are made of an element while it is in a register: 1024² in one pass 370 µs, in two 760 (amx).
+ * An operand (n,K), A or Bᵀ, becomes words (n,K/2) of two neighbours in k each; a panel of B lies the other way
+ * round, (K/2,PANEL). Either may be read along rows or across them: two of the four cases transpose words, LANES ×
+ * LANES at a time. Both pieces are made of an element while it is in a register: 1024² in one pass 370 µs, in two 760
+ * (amx).
  */
 #define PANEL ((nn_index)32)
 #define STEP ((nn_index)32) /* of k, LANES words */
@@ -77,8 +78,8 @@ INLINE void pack_along(const packing *p, const int panel, const int whole, const
     for (int q = 0; q < pieces && panel; q++) transpose_words(block[q], y + q * piece, ldy);
 }
 
-/* A block of what is read across them: i … i + ACROSS, k … k + STEP, of a panel k … k + STEP / 2. Lines beside each
- * other are best used together: 32 columns at a time, dW (1024,16,256) takes 52 → 63 µs (avx512_bf16). */
+/* A block of what is read across them: i … i + ACROSS, k … k + STEP, of a panel k … k + STEP / 2. Lines beside
+ * each other are best used together: 32 columns at a time, dW (1024,16,256) takes 52 → 63 µs (avx512_bf16). */
 INLINE void pack_across(const packing *p, const int panel, const int whole, const int pieces) {
     const nn_index i = p->i, k = p->k, K = p->K - k, width = panel ? PANEL : ACROSS;
     const nn_index n = whole && panel ? PANEL : least(width, p->n - i);

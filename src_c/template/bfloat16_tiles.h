@@ -9,8 +9,8 @@
  *   rows outside     for each strip of 32 rows of A, for each panel of B: the strip stays in L1, B in L2 is streamed
  *   panels outside   for each panel of B, for each strip: the panel stays in L1, A in L2 is streamed
  * The latter where packed B is more than L2 keeps, or is not packed yet; B is streamed there, too, if it meets one
- * strip only: (1,784,512), two pieces, 38 → 15 µs. A block of K is cut where it is more than TILE_K, so that what stays
- * fits L1 (64 KB: one piece 36 ns a step, not 28, two 95, not 73); the tiles of C go on where they ended.
+ * strip only: (1,784,512), two pieces, 38 → 15 µs. A block of K is cut where it is more than TILE_K, so that what
+ * stays fits L1 (64 KB: one piece 36 ns a step, not 28, two 95, not 73); the tiles of C go on where they ended.
  */
 #define BF16_ROWS ((nn_index)32)
 #define BF16_MC ((nn_index)256)

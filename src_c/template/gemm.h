@@ -40,9 +40,9 @@ _Static_assert(DOT_COLUMNS * DOT_K <= B_PACKED, "contiguous columns take the pla
  * for avx512 are those of Sapphire Rapids, where a tile takes 14 cycles per k; on Zen 4, where it takes 28, lines come
  * from L2 in time wherever they lie, and only more than 192 rows were seen to repay a copy.
  * Zen 4, 256×784×512, B in place or packed: 97, 95 % of peak; 1000³: 77, 87 %; 64×1024×1024: 83, 66 %.
- * Sapphire Rapids, 64×1024×1024: 67, 67 %; 128×1024×1024: 70, 79 %; 160×1024×1024: 68, 81 %; 256×784×704: 89, 84 %;
- * where some vectors of B cross lines, 64×1000×1000: 63, 72 %; 256×784×700: 71, 81 %; where all do, as in NumPy's
- * arrays, 512³: 82, 97 %; 128×512×512: 80, 92 %; 64×512×512: 79, 75 %.
+ * Sapphire Rapids, 64×1024×1024: 67, 67 %; 128×1024×1024: 70, 79 %; 160×1024×1024: 68, 81 %; 256×784×704: 89,
+ * 84 %; where some vectors of B cross lines, 64×1000×1000: 63, 72 %; 256×784×700: 71, 81 %; where all do, as in
+ * NumPy's arrays, 512³: 82, 97 %; 128×512×512: 80, 92 %; 64×512×512: 79, 75 %.
  * avx2, 128×128×128: 94, 94 %; 512³: 69, 87 %; where rows of B share few sets of L1, 32×512×512: 47, 59 %;
  * 32×1024×1024: 25, 44 %; 16×512×512: 52, 53 %; where they do not, 32×1000×1000: 80, 72 %.
  * A = Xᵀ: avx2, 128³: 86, 88 %; 512³: 71, 88 %; 64×64×64: 88, 83 %; avx512 on Sapphire Rapids, (784,256,512):
@@ -62,9 +62,9 @@ INLINE int copy_of_B_pays(const real *B, nn_index stride, nn_index rows) {
 #define FINISH_BYTES 16384 /* half of L1 */
 
 /* B = Wᵀ for so few rows of X that a packed copy would be used once: transposed in registers. (1,512,512) 41 → 20 µs,
- * (4,2000,64) 45 → 64 % of peak, (8,480,480) 55 → 88 %, but (12,512,512) 64 → 49 %, as rows of X and W displace each
- * other from L1 (avx512); avx2, (4,2000,64): 41 → 53 %, (6,512,512): 46 → 39 %. The rows that multiply_narrow makes of
- * columns never do that. */
+ * (4,2000,64) 45 → 64 % of peak, (8,480,480) 55 → 88 %, but (12,512,512) 64 → 49 %, as rows of X and W displace
+ * each other from L1 (avx512); avx2, (4,2000,64): 41 → 53 %, (6,512,512): 46 → 39 %. The rows that multiply_narrow
+ * makes of columns never do that. */
 #define BY_ROWS_M (VECTOR_BYTES == 64 ? 8 : LANES / 2)
 
 /* Where K is short, writing C is the work; it goes faster along a few rows than down many.
@@ -289,7 +289,7 @@ static void gemm(const nn_gemm *g) {
         multiply_rows(g);
     else if (suits_narrow(g, g->N))
         multiply_narrow(g);
-    else if (ragged && whole && suits_narrow(g, ragged)) { /* avx512, (128,50,50) 71 → 82 %, (100,128,20) 60 → 90 % */
+    else if (ragged && whole && suits_narrow(g, ragged)) { /* avx512, (128,50,50) 71 → 82 %, (100,128,20) 60 → 90 */
         const nn_gemm left = columns_of(g, 0, whole), right = columns_of(g, whole, ragged);
         multiply_blocks(&left, 0);
         multiply_narrow(&right);

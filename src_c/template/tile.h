@@ -57,8 +57,8 @@ INLINE void load_transposed(const real *x, nn_index ldx, vf *v) {
 
 /* Rows of A to a pointer: so many multiples of lda fit an address, hence what 14 rows need stays in registers.
  * Otherwise the compiler measures each row's distance from the first, spills some of them and the counter of k, and
- * the counter's stores queue behind those of C: 64³ 92 → 95 % of peak, 256³ 94 → 97, 512³ 82 → 86 (avx512, Sapphire
- * Rapids). */
+ * the counter's stores queue behind those of C: 64³ 92 → 95 % of peak, 256³ 94 → 97, 512³ 82 → 86 (avx512,
+ * Sapphire Rapids). */
 #define POINTED_ROWS 3
 #define OPAQUE(pointer) __asm__("" : "+r"(pointer)) /* not to be taken for a distance from another */
 

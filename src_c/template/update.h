@@ -92,8 +92,8 @@ static void update_sgd(nn_index n, void *W, const void *g, void *const slot[3], 
         update_each(n, W, g, slot, SLOT_0, sgd_momentum, &c);
 }
 
-/* s + gain (g − s), a mean that follows g. Where the product is rounded on its own, it would be 0 from s < MIN_NORMAL /
- * gain on, and s never come to 0: a step too small to be made arrives. */
+/* s + gain (g − s), a mean that follows g. Where the product is rounded on its own, it would be 0 from s < MIN_NORMAL
+ * / gain on, and s never come to 0: a step too small to be made arrives. */
 INLINE vf follow(vf s, vf g, real gain) {
 #if defined(__FMA__) || defined(__aarch64__)
     return s + gain * (g - s);
@@ -103,8 +103,8 @@ INLINE vf follow(vf s, vf g, real gain) {
 #endif
 }
 
-/* x / y for |x| ≤ η ROOT_MAX and y from ε to ε + ROOT_MAX, where ROOT_MAX is 2⁶³ and ε at least its inverse: so that y
- * and x / y suit VDIVIDE. The compiler makes a loop for each case. */
+/* x / y for |x| ≤ η ROOT_MAX and y from ε to ε + ROOT_MAX, where ROOT_MAX is 2⁶³ and ε at least its inverse:
+ * so that y and x / y suit VDIVIDE. The compiler makes a loop for each case. */
 INLINE vf ratio(vf x, vf y, const coefficients *c) {
 #ifdef VDIVIDE
     if (c->epsilon <= 0x1p60f && c->eta <= 0x1p39f * (c->epsilon < 1 ? c->epsilon : 1)) return VDIVIDE(x, y);
