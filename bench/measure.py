@@ -75,9 +75,8 @@ def measure(
             time.sleep(case.settle if threads > 1 else case.settle / 10)
             before = probe()
             if not case.own_clock:
-                runs[
-                    name
-                ]()  # fills the caches, wakes the clock and the threads, which may all be on one core for some ms
+                # Fills the caches, wakes the clock and the threads, which may all be on one core for some ms
+                runs[name]()
             waited, start = probe.waited(), time.perf_counter()
             figure = runs[name]()
             spent, waited = time.perf_counter() - start, probe.waited() - waited
