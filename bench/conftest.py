@@ -19,6 +19,7 @@ sys.path.insert(0, str(HERE))  # for `import nets`; importlib mode leaves the pa
 
 import machine  # noqa: E402
 import report  # noqa: E402
+from measure import repeated  # noqa: E402
 
 LEAST = 2e-3  # seconds that a round of one candidate lasts
 BUDGET = 2.0  # seconds for all rounds of a pair
@@ -63,7 +64,7 @@ def pair(benchmark: Any, request: pytest.FixtureRequest, threads: int) -> Pair:
 
     def run(ours: Callable[[], object], numpys: Callable[[], object], calls: int = 1, flops: float = 0) -> None:
         repeat, repeat_numpy = repeats(ours), repeats(numpys)
-        ours_round, numpys_round = rounds_of(ours, repeat), rounds_of(numpys, repeat_numpy)
+        ours_round, numpys_round = repeated(ours, repeat), repeated(numpys, repeat_numpy)
         theirs: list[float] = []
         settle = 0.03 if threads > 1 else 0.0  # until the thread pool that worked last stops spinning
 
@@ -102,14 +103,6 @@ def repeats(f: Callable[[], object]) -> int:
     start = time.perf_counter()
     f()
     return int(max(1, LEAST / max(1e-7, time.perf_counter() - start)))
-
-
-def rounds_of(f: Callable[[], object], repeat: int) -> Callable[[], None]:
-    def run() -> None:
-        for _ in range(repeat):
-            f()
-
-    return run
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

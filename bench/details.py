@@ -12,7 +12,7 @@ from functools import partial
 
 import numpy as np
 from machine import candidates, copier, multiplier, reader
-from measure import Case, Run
+from measure import Case, Run, repeated
 from nets import NETS, Net
 from prediction import nncore_predict
 from processes import FIRST_STEPS, allocations, first_step, memory, products_beside, recovery
@@ -148,14 +148,6 @@ def row_case(net: Net) -> Case:
     for level in candidates().values():
         runs[level] = lambda level=level: repeated(partial(nncore_predict(net, 1, 1, level), x), calls)
     return Case(ROW.format(net.name), calls, runs, settle=0)
-
-
-def repeated(call: Run, calls: int) -> Run:
-    def run() -> None:
-        for _ in range(calls):
-            call()
-
-    return run
 
 
 def update_run(name: str, n: int) -> Run:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from machine import candidates
-from measure import Case, Run
+from measure import Case, repeated
 
 ROWS = (1, 16, 32, 128, 256)
 WEIGHTS = [  # K, N
@@ -42,7 +42,8 @@ def cases(threads: int, names: list[str] | None = None) -> Iterator[Case]:
         flops = 2.0 * m * k * n
         calls = int(max(1, min(MOST_CALLS, WORK / flops)))
         x = np.random.default_rng(0).standard_normal((m, k), dtype=np.float32)
-        runs = {name: partial(layer_run, layer(k, n, level), x, calls) for name, level in candidates().items()}
+        models = {name: layer(k, n, level) for name, level in candidates().items()}
+        runs = {name: partial(repeated, partial(model, x), calls) for name, model in models.items()}
         yield Case(case_name(m, k, n), calls, runs, flops, "GFLOP/s", settle=0, least=0.3)
 
 
@@ -56,11 +57,3 @@ def layer(inputs: int, outputs: int, level: str) -> Any:
     model = nn.Model([nn.Input(inputs), nn.Dense(outputs)], seed=0, n_threads=1)
     model.compile(matmul_precision=level)
     return model
-
-
-def layer_run(model: Any, x: Any, calls: int) -> Run:
-    def run() -> None:
-        for _ in range(calls):
-            model(x)
-
-    return run

@@ -87,6 +87,16 @@ def measure(
     return made
 
 
+def repeated(call: Run, calls: int) -> Run:
+    """The same call again and again, for a run that lasts long enough to be timed."""
+
+    def run() -> None:
+        for _ in range(calls):
+            call()
+
+    return run
+
+
 def digits(x: float) -> float:
     """The four that count: there are thousands of samples in a file of results."""
     return float(f"{x:.4g}")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from machine import candidates
-from measure import Case, Run
+from measure import Case, Run, repeated
 from nets import PREDICTED, Net
 from training import nncore_model, sklearn_run, torch_model
 
@@ -42,13 +42,7 @@ def runs(net: Net, threads: int, rows: int, calls: int) -> dict[str, Callable[[]
     makers |= {name: partial(nncore_predict, net, threads, rows, level) for name, level in candidates().items()}
 
     def prepare(maker: Callable[[], Predict]) -> Run:
-        predict = maker()
-
-        def run() -> None:
-            for _ in range(calls):
-                predict(x)
-
-        return run
+        return repeated(partial(maker(), x), calls)
 
     return {name: partial(prepare, maker) for name, maker in makers.items()}
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
 from machine import candidates
-from measure import Case, Run
+from measure import Case, Run, repeated
 from nets import PRODUCTS
 
 WORK = 2e8  # FLOPs of one run, so that it lasts milliseconds
@@ -28,18 +28,8 @@ def cases(threads: int, names: list[str] | None = None) -> Iterator[Case]:
             "PyTorch bf16": partial(torch_product, a, b, threads, bf16=True),
         }
         one |= {name: partial(nncore_product, a, b, threads, level) for name, level in candidates().items()}
-        repeated = {name: partial(repeat, prepare, calls) for name, prepare in one.items()}
-        yield Case(f"{m}, {k}, {n}", calls, repeated, flops, "GFLOP/s")
-
-
-def repeat(prepare: Callable[[], Run], calls: int) -> Run:
-    call = prepare()
-
-    def run() -> None:
-        for _ in range(calls):
-            call()
-
-    return run
+        runs = {name: lambda prepare=prepare, calls=calls: repeated(prepare(), calls) for name, prepare in one.items()}
+        yield Case(f"{m}, {k}, {n}", calls, runs, flops, "GFLOP/s")
 
 
 def numpy_product(a: np.ndarray, b: np.ndarray) -> Run:
