@@ -1,6 +1,6 @@
 """Build the compiled modules; everything else about the package stands in pyproject.toml.
 
-Each nncore/_kernels/*.pyx becomes one module. Only `table` links the C library: the plain src_c/*.c and, once per
+Each nncore/_kernels/*.pyx becomes one module. Only `table` links the C library: src_c/core/*.c and, once per
 element type and instruction set, src_c/isa/*.c, each compiled with flags of its own.
 
 Switches, read from the environment
@@ -42,7 +42,7 @@ C_FLAGS += ["-fvisibility=hidden"]
 C_WARNINGS = ["-Wall", "-Wextra", "-Werror=implicit-function-declaration", "-Werror=incompatible-pointer-types"]
 CYTHON_WARNINGS = ["-Wno-unused-function", "-Wno-unused-parameter", "-Wno-missing-field-initializers"]
 
-HEADERS = sorted(str(p) for pattern in ("*.h", "*.def", "template/*.h", "isa/*.h") for p in Path("src_c").glob(pattern))
+HEADERS = sorted(str(p) for pattern in ("*.h", "*.def") for p in Path("src_c").rglob(pattern))
 TABLE = "nncore._kernels.table"
 
 
@@ -64,7 +64,7 @@ def extensions() -> list[Extension]:
     found = []
     for pyx in sorted(Path("nncore/_kernels").glob("*.pyx")):
         name = f"nncore._kernels.{pyx.stem}"
-        plain = sorted(str(p) for p in Path("src_c").glob("*.c")) if name == TABLE else []
+        plain = sorted(str(p) for p in Path("src_c/core").glob("*.c")) if name == TABLE else []
         isa = [f"src_c/isa/{isa}.c" for isa in ISAS] if name == TABLE else []
         found.append(Extension(name, [str(pyx), *plain], include_dirs=["src_c"], depends=HEADERS + isa))
     return found

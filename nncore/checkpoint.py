@@ -17,7 +17,7 @@ import numpy as np
 from nncore import files
 from nncore._version import __version__
 from nncore.arguments import check_flag
-from nncore.compiling import Objective, name_layers
+from nncore.compiler.configuration import CompileConfiguration
 from nncore.errors import FormatError
 from nncore.graph import Input, Symbol
 from nncore.judging import (
@@ -35,6 +35,7 @@ from nncore.judging import (
     require,
 )
 from nncore.layers.base import LAYERS, Layer
+from nncore.network import name_layers
 from nncore.registry import serialize, snake_case
 from nncore.state import Array
 
@@ -53,7 +54,7 @@ def describe(model: Model) -> Document:
     about = {"name": model.name, "dtype": model.dtype, "seed": str(model.seed), "stack": model.is_stack}
     if graph is None:
         return about | {"input_shape": None, "layers": [entry_of(layer, False) for layer in model.layers]}
-    number, compiled = {id(s): i for i, s in enumerate(graph.symbols)}, model.objective is not None
+    number, compiled = {id(s): i for i, s in enumerate(graph.symbols)}, model.configuration is not None
     layers = [
         entry_of(s.layer, compiled) | {"inputs": [number[id(i)] for i in s.inputs]}
         for s in graph.symbols
@@ -139,7 +140,7 @@ def entry_of(layer: Layer, compiled: bool) -> Document:
 
 
 def layer_of(entry: Document, custom: Mapping[str, type[Layer]]) -> Layer:
-    """A layer from its class's registered name and configuration."""
+    """A layer from its class's registered name and config."""
     cls = custom.get(entry["class"]) or LAYERS.find(entry["class"], "layer")
     layer: Layer = cls.from_config(entry["config"])
     if "trainable" in entry:
@@ -167,18 +168,18 @@ def at_rest(model: Model) -> AbstractContextManager[None]:
 def capture(model: Model, fit: Document | None = None) -> tuple[Tensors, Document]:
     """Everything there is to know about a model; it must be at rest."""
     tensors = places(model)
-    goal = model.objective
+    config = model.configuration
     document: Document = {
         "format": FORMAT,
         "nncore": __version__,
         "architecture": describe(model),
-        "compile": goal.config() if goal else None,
+        "compile": config.config() if config else None,
         "counters": [int(c) for c in model.counters],
         "history": model.history.get_state() if model.history else None,
         "fit": fit,
     }
-    if goal:
-        document["rule"] = [float(v) for v in goal.optimizer.rule]
+    if config:
+        document["rule"] = [float(v) for v in config.optimizer.rule]
     return tensors, files.encode(document, tensors)
 
 
@@ -210,7 +211,7 @@ class Draft:
     Attributes
     ----------
     layers : list of Layer
-    goal : Objective or None
+    config : CompileConfiguration or None
     rule, counters : ndarray
         Of the optimizer, of the model.
     wanted : set of str
@@ -219,7 +220,7 @@ class Draft:
 
     document: Document
     layers: list[Layer]
-    goal: Objective | None
+    config: CompileConfiguration | None
     rule: Array
     counters: Array
     wanted: set[str]
@@ -228,8 +229,9 @@ class Draft:
         """The model."""
         history = past(self.document, tensors)
         model = assemble(self.document["architecture"], self.layers)
-        if goal := self.goal:
-            model.compile(goal.optimizer, goal.loss, goal.metrics, goal.weighted_metrics, goal.matmul_precision)
+        if config := self.config:
+            metrics = config.metrics, config.weighted_metrics
+            model.compile(config.optimizer, config.loss, *metrics, config.matmul_precision)
         fill(model, tensors, self.counters, self.rule, history)
         return model
 
@@ -241,8 +243,8 @@ def draft(document: Document, entries: Shapes, custom: Mapping[str, type[Layer]]
     references = own | set(files.tensor_names(document["fit"]))
     about = document["architecture"]
     refuse_strangers(about, entries, references, named=not custom)
-    goal = None if document["compile"] is None else Objective.of(**document["compile"])
-    counters, rule = numbers(document, goal)
+    config = None if document["compile"] is None else CompileConfiguration.of(**document["compile"])
+    counters, rule = numbers(document, config)
     layers: list[Layer] = []
     expected: dict[str, Shaped] = {}
     made = make_layers(about, custom)
@@ -250,7 +252,7 @@ def draft(document: Document, entries: Shapes, custom: Mapping[str, type[Layer]]
         layers.extend(made)
     else:
         dtype = np.dtype(about["dtype"])
-        kinds = ["weights", *(f"optimizer/{slot}" for slot in (goal.optimizer.slots if goal else ()) if slot)]
+        kinds = ["weights", *(f"optimizer/{slot}" for slot in (config.optimizer.slots if config else ()) if slot)]
         for layer in declared(about, made):
             layers.append(layer)
             forms = {f"{kind}/{p.path}": Form(p.shape, dtype) for kind in kinds for p in layer.parameters}
@@ -258,7 +260,7 @@ def draft(document: Document, entries: Shapes, custom: Mapping[str, type[Layer]]
                 require(name, form, entries)
             expected |= forms
     refuse_others(expected, entries, references)
-    return Draft(document, layers, goal, rule, counters, own | set(expected))
+    return Draft(document, layers, config, rule, counters, own | set(expected))
 
 
 def past(document: Document, tensors: Tensors) -> Any:
@@ -290,8 +292,8 @@ def fill(model: Model, tensors: Tensors, counters: Array, rule: Array, history: 
     copy_tensors(model, places(model), tensors)
     model.counters[:] = counters
     model.history = history
-    if model.objective:
-        model.objective.optimizer.rule[:] = rule
+    if model.configuration:
+        model.configuration.optimizer.rule[:] = rule
 
 
 def copy_tensors(model: Model, targets: Tensors, tensors: Tensors) -> None:
@@ -331,7 +333,7 @@ def restore(
             raise ValueError("expected the backup of a running fit, got a saved model. Delete it to start anew")
         for argument, mine, saved in (
             ("architecture", describe(model), document["architecture"]),
-            ("compile", model.objective and model.objective.config(), document["compile"]),
+            ("compile", model.configuration and model.configuration.config(), document["compile"]),
         ):
             if found := difference(mine, saved, ignored):
                 flag = " or give BackupAndRestore allow_other_bits=True," if "matmul_precision" in found else ""
@@ -340,7 +342,7 @@ def restore(
                     f"Make the same model,{flag} or delete the backup to start anew"
                 )
         check(fit)
-        counters, rule = numbers(document, model.objective)
+        counters, rule = numbers(document, model.configuration)
         references = {*files.tensor_names(document["history"]), *files.tensor_names(fit)}
         targets = places(model)
         for name, place in targets.items():

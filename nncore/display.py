@@ -26,11 +26,11 @@ def model_text(model: Inspected) -> str:
         shapes = ((None, *symbol.shape) for symbol in (model.input, model.output))
         parts.append(" -> ".join(map(str, shapes)))
         parts.append(f"{sum(p.size for p in model.weights):,} parameters")
-    if (goal := model.objective) is None:
+    if (configuration := model.configuration) is None:
         parts.append("not compiled")
     else:
-        loss = f" and {snake_case(type(goal.loss).__name__)}" if goal.loss else ""
-        parts.append(f"compiled with {type(goal.optimizer).__name__}{loss}")
+        loss = f" and {snake_case(type(configuration.loss).__name__)}" if configuration.loss else ""
+        parts.append(f"compiled with {type(configuration.optimizer).__name__}{loss}")
     return f"<{type(model).__name__} {', '.join(parts)}>"
 
 

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from nncore import checkpoint, display, runtime
 from nncore.attributes import Guarded
-from nncore.compiling import metric_names
+from nncore.compiler.configuration import metric_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nncore.compiling import Graph, Objective
+    from nncore.compiler.configuration import CompileConfiguration
     from nncore.graph import Symbol
     from nncore.layers.base import Layer
     from nncore.losses import Loss
     from nncore.metrics import Metric
     from nncore.model import Model
+    from nncore.network import Graph
     from nncore.state import Parameter
 
 
@@ -25,7 +26,7 @@ class Inspected(Guarded):
     """Attributes of a model that follow from its graph and from what `compile` was given."""
 
     graph: Graph | None
-    objective: Objective | None = None
+    configuration: CompileConfiguration | None = None
     layers: Any
     history: Any = None
     stop_training: bool = False
@@ -140,22 +141,22 @@ class Inspected(Guarded):
     @property
     def compiled(self) -> bool:
         """Whether `compile` was called."""
-        return self.objective is not None
+        return self.configuration is not None
 
     @property
     def loss(self) -> Loss | None:
         """What `compile` was given."""
-        return self.objective.loss if self.objective else None
+        return self.configuration.loss if self.configuration else None
 
     @property
     def metrics(self) -> list[Metric]:
         """What `compile` was given, the weighted ones last."""
-        return [*self.objective.metrics, *self.objective.weighted_metrics] if self.objective else []
+        return [*self.configuration.metrics, *self.configuration.weighted_metrics] if self.configuration else []
 
     @property
     def metrics_names(self) -> list[str]:
         """Names of what `evaluate` returns."""
-        return ["loss", *metric_names(self.objective)] if self.objective and self.objective.loss else []
+        return ["loss", *metric_names(self.configuration)] if self.configuration and self.configuration.loss else []
 
     # -- configuration and show ------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from nncore import files
 from nncore._version import __version__
-from nncore.compiling import Objective
+from nncore.compiler.configuration import CompileConfiguration
 from nncore.graph import Shape
 from nncore.state import Array
 
@@ -57,13 +57,13 @@ def current(document: Document) -> Document:
     return document | {key: files.decode(document[key]) for key in ("architecture", "compile")}
 
 
-def numbers(document: Document, goal: Objective | None) -> tuple[Array, Array]:
+def numbers(document: Document, config: CompileConfiguration | None) -> tuple[Array, Array]:
     """The model's counters and the optimizer's rule."""
     counters = np.array(document["counters"], np.int64).reshape(2)
-    if goal is None:
+    if config is None:
         return counters, np.empty(0)
     rule = np.array(files.decode(document["rule"]), np.float64)
-    return counters, rule.reshape(goal.optimizer.rule.shape)
+    return counters, rule.reshape(config.optimizer.rule.shape)
 
 
 def refuse_strangers(about: Document, entries: Shapes, references: Container[str], named: bool) -> None:

@@ -6,17 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from nncore import checkpoint, compiling, conversion, data, evaluation, packing, portable, training
+from nncore import checkpoint, conversion, data, packing, portable
 from nncore._kernels import engine
 from nncore.arguments import check_count, check_flag, explained
-from nncore.compiling import Graph, Objective
+from nncore.compiler.configuration import CompileConfiguration
+from nncore.compiler.programs import emit_step
+from nncore.execution.stepping import Stepper, Steppers
 from nncore.files.foreign import new_file
 from nncore.graph import Symbol
 from nncore.layers.base import Layer
 from nncore.locks import Turn
+from nncore.network import Graph
 from nncore.predicting import Predicting
-from nncore.running import Stepper, Steppers
 from nncore.state import Array
+from nncore.training import evaluation, fit
 
 #: What subclasses of Keras's models override, in vain here.
 UNUSED = ("call", "train_step", "test_step", "predict_step")
@@ -72,7 +75,7 @@ class Model(Predicting):
             )
         self.n_threads = n_threads
         self.counters = np.zeros(2, np.int64)  # training steps, passes over data
-        self.objective = None
+        self.configuration = None
         self.slots: dict[str, Array] = {}  # of the optimizer, laid out as the weights
         self.history: Any = None
         self.turn = Turn()
@@ -95,8 +98,8 @@ class Model(Predicting):
         self._steppers: Steppers | None = None
 
     def _adopt(self, graph: Graph) -> None:
-        if self.objective:
-            self._prepare(graph, self.objective)
+        if self.configuration:
+            self._prepare(graph, self.configuration)
         graph.state.take_turn(self.turn)
         super()._adopt(graph)
 
@@ -107,12 +110,12 @@ class Model(Predicting):
         """See `Structure.change_layer`; a RuntimeError during a fit."""
         with self.turn.taken(argument):
             self.turn.require(argument, within_fit=False)
-            steps = self.objective.optimizer.iterations if self.objective else 0
+            steps = self.configuration.optimizer.iterations if self.configuration else 0
             try:
                 super().change_layer(layer, argument, value)
             finally:
-                if self.objective:
-                    self.objective.optimizer.iterations = steps
+                if self.configuration:
+                    self.configuration.optimizer.iterations = steps
 
     # -- training --------------------------------------------------------------------------------------------------
 
@@ -149,24 +152,24 @@ class Model(Predicting):
         with self.turn.taken("compile"):
             self.turn.require("compile")
             output = self.layers[-1].name if self.layers else None
-            goal = Objective.of(optimizer, loss, metrics, weighted_metrics, matmul_precision, output)
-            goal.optimizer = goal.optimizer.of(self)
+            config = CompileConfiguration.of(optimizer, loss, metrics, weighted_metrics, matmul_precision, output)
+            config.optimizer = config.optimizer.of(self)
             if self.graph:
-                self._prepare(self.graph, goal)
-            elif self._stack and goal.loss is not None and (last := getattr(self._stack[-1], "activation", None)):
-                goal.loss.plan(last.kernel, getattr(self._stack[-1], "units", None))
-            self.objective = goal
-            goal.optimizer.claim(self)
+                self._prepare(self.graph, config)
+            elif self._stack and config.loss is not None and (last := getattr(self._stack[-1], "activation", None)):
+                config.loss.plan(last.kernel, getattr(self._stack[-1], "units", None))
+            self.configuration = config
+            config.optimizer.claim(self)
 
-    def _prepare(self, graph: Graph, goal: Objective) -> None:
-        """Check that the objective fits the graph, or else change nothing, and make the optimizer's state."""
+    def _prepare(self, graph: Graph, config: CompileConfiguration) -> None:
+        """Check that the configuration fits the graph, or else change nothing, and make the optimizer's state."""
         state = graph.state
         packed, trained = state.packed, [p.trainable for p in state.parameters]
         for layer in graph.layers:
             for p in layer.parameters:
                 p.train(layer.trainable)
         try:
-            self._pack(graph, goal)
+            self._pack(graph, config)
         except BaseException:
             state.packed = packed
             for p, trainable in zip(state.parameters, trained, strict=True):
@@ -174,14 +177,14 @@ class Model(Predicting):
             raise
         self._steppers = None
         self._predictor = None  # its products may have another precision
-        self.slots = {name: graph.state.like() for name in goal.optimizer.slots if name}
-        goal.optimizer.iterations = 0
+        self.slots = {name: graph.state.like() for name in config.optimizer.slots if name}
+        config.optimizer.iterations = 0
 
-    def _pack(self, graph: Graph, goal: Objective) -> None:
-        """Let there be packed copies for whatever the programs read; raises where the objective does not fit."""
-        graph.state.packed = packing.packed_weights(graph.state, goal.matmul_precision)
-        if goal.loss is not None:
-            compiling.emit_step(graph, goal, training=True, weighted=False)
+    def _pack(self, graph: Graph, config: CompileConfiguration) -> None:
+        """Let there be packed copies for whatever the programs read; raises where the configuration does not fit."""
+        graph.state.packed = packing.packed_weights(graph.state, config.matmul_precision)
+        if config.loss is not None:
+            emit_step(graph, config, training=True, weighted=False)
 
     @property
     def optimizer(self) -> Any:
@@ -191,24 +194,24 @@ class Model(Predicting):
     @property
     def matmul_precision(self) -> str:
         """What `compile` was given, a floor on the accuracy of products; before that "highest"."""
-        return self.objective.matmul_precision if self.objective else super().matmul_precision
+        return self.configuration.matmul_precision if self.configuration else super().matmul_precision
 
-    def _compiled(self, need_loss: bool = False) -> Objective:
-        if self.objective is None or (need_loss and self.objective.loss is None):
+    def _compiled(self, need_loss: bool = False) -> CompileConfiguration:
+        if self.configuration is None or (need_loss and self.configuration.loss is None):
             raise ValueError('the model is not compiled with a loss: call compile(optimizer="adam", loss=…) first')
-        return self.objective
+        return self.configuration
 
     @property
-    def fit_state(self) -> training.Fit | None:
+    def fit_state(self) -> fit.Fit | None:
         """The fit that runs, in whatever thread."""
         return self.turn.fit
 
     def steppers(self) -> Steppers:
         """The programs of steps of this compilation."""
         if self._steppers is None:
-            goal = self._compiled(need_loss=True)
-            slots = [self.slots[name] if name else None for name in goal.optimizer.slots]
-            self._steppers = Steppers(self._built(), goal, slots, self.seed, self.counters)
+            config = self._compiled(need_loss=True)
+            slots = [self.slots[name] if name else None for name in config.optimizer.slots]
+            self._steppers = Steppers(self._built(), config, slots, self.seed, self.counters)
         return self._steppers
 
     def stepper(self, training: bool, sources: evaluation.Data, batch: int, shuffled: bool = False) -> Stepper:
@@ -221,16 +224,16 @@ class Model(Predicting):
         self, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None, *, prefix: str = ""
     ) -> evaluation.Data:
         """x, y and weights, checked."""
-        goal = self._compiled(need_loss=True)
-        assert goal.loss is not None
+        config = self._compiled(need_loss=True)
+        assert config.loss is not None
         x = conversion.as_input(x, f"{prefix}x", self._sample_shape())
         graph = self._built(x)
         xs = data.inputs(x, graph.inputs.shape, graph.state.dtype, f"{prefix}x")
         if not xs.rows:
             raise ValueError(f"{prefix}x: expected at least one row, got shape {x.shape}")
-        labels = goal.loss.target == "labels"
+        labels = config.loss.target == "labels"
         dtype, shape = graph.state.dtype, graph.outputs.shape
-        ys = data.targets(y, xs.rows, shape, labels, dtype, f"{prefix}y", goal.loss.probable)
+        ys = data.targets(y, xs.rows, shape, labels, dtype, f"{prefix}y", config.loss.probable)
         return xs, ys, data.weights(sample_weight, class_weight, ys, dtype, shape[-1], prefix)
 
     @explained
@@ -301,7 +304,7 @@ class Model(Predicting):
         """
         self.turn.require("fit", within_fit=False)
         validation_batch = batch_size if validation_batch_size is None else validation_batch_size
-        plan = training.Plan(
+        plan = fit.Plan(
             epochs=check_count(epochs, "epochs", 0),
             batch_size=check_count(32 if batch_size is None else batch_size, "batch_size"),
             shuffle=check_flag(shuffle, "shuffle"),
@@ -318,7 +321,7 @@ class Model(Predicting):
         sources = self._sources(x, y, sample_weight, class_weight)
         validation = None if held_out is None else self._sources(*held_out, prefix="validation ")
         plan.batch_size = min(plan.batch_size, sources[0].rows)
-        return training.Fit(self, plan, sources, validation, callbacks).run()
+        return fit.Fit(self, plan, sources, validation, callbacks).run()
 
     def train_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, return_dict: bool = False
@@ -332,7 +335,7 @@ class Model(Predicting):
             try:
                 stepper.begin(rows)
                 if stepper.whole_step() == engine.DIVERGED:
-                    raise training.explain_divergence(self, sources, stepper.batch_rows(), 0, 0)
+                    raise fit.explain_divergence(self, sources, stepper.batch_rows(), 0, 0)
                 return stepper.logs() if return_dict else listed(stepper.logs())
             finally:
                 steppers.give(stepper)
@@ -373,7 +376,7 @@ class Model(Predicting):
         rows = evaluation.rows_at_once(listeners, batch, sources[0].rows)
         steppers, stepper = self.steppers(), self.stepper(False, sources, rows)
         try:
-            listeners.set_params(evaluation.facts(sources[0].rows, batch, verbose, compiling.names_of(stepper.program)))
+            listeners.set_params(evaluation.facts(sources[0].rows, batch, verbose, stepper.program.names()))
             with self.state.gate.reading():
                 logs = evaluation.evaluate(stepper, listeners, rows)
         finally:

@@ -161,8 +161,8 @@ class Optimizer(Configurable):
     def owner(self) -> Any:
         """The model that is compiled with this optimizer; None if there is none, or it is gone."""
         model = self._owner() if self._owner else None
-        goal = model.objective if model is not None else None
-        return model if goal is not None and goal.optimizer is self else None
+        configuration = model.configuration if model is not None else None
+        return model if configuration is not None and configuration.optimizer is self else None
 
     def of(self, model: Any) -> Optimizer:
         """What `model` is to be compiled with: this, or a copy, with a warning, if another model is compiled with this.

@@ -24,8 +24,8 @@ def capture(model: Model, attributes: dict[str, Any]) -> dict[str, Any]:
         state = {"nncore": __version__, "graph": model.graph} | attributes
         if model.graph:
             state["values"] = model.graph.state.capture()
-        if model.objective:
-            state["rule"] = model.objective.optimizer.rule.copy()
+        if model.configuration:
+            state["rule"] = model.configuration.optimizer.rule.copy()
         state["counters"] = model.counters.copy()
         state["slots"] = {name: slot.copy() for name, slot in model.slots.items()}
         if model.fit_state is not None and model.history is not None:  # it goes on, and so does its history
@@ -53,8 +53,8 @@ def restore(model: Model, state: dict[str, Any]) -> None:
         for name, values in state["slots"].items():
             model.slots[name] = model.graph.state.like()
             model.slots[name][:] = values
-    if model.objective:
+    if model.configuration:
         if model.graph:
-            model._pack(model.graph, model.objective)
-        model.objective.optimizer.rule[:] = state["rule"]
-        model.objective.optimizer.claim(model)
+            model._pack(model.graph, model.configuration)
+        model.configuration.optimizer.rule[:] = state["rule"]
+        model.configuration.optimizer.claim(model)

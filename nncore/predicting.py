@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from nncore import conversion, data, evaluation, runtime
+from nncore import conversion, data, runtime
 from nncore.arguments import check_count, without_habits
 from nncore.callbacks import CallbackList
 from nncore.callbacks.logs import display
-from nncore.running import Predictor
+from nncore.execution.prediction import Predictor
 from nncore.state import Array
 from nncore.structure import Structure
+from nncore.training import evaluation
 
 
 class Predicting(Structure):

@@ -11,7 +11,7 @@ from nncore import runtime
 from nncore._kernels.products import Products
 from nncore._kernels.table import PRECISIONS
 from nncore.conversion import as_array
-from nncore.running import PARALLEL_FLOPS
+from nncore.execution.team import PARALLEL_FLOPS
 from nncore.state import Array
 
 _products = Products(runtime.kernels("float32"), runtime.kernels("float64"))

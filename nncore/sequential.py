@@ -38,5 +38,5 @@ class Sequential(Model):
         with self.turn.taken("add, pop"):
             self.turn.require("add, pop", within_fit=False)
             if self.built:
-                self.objective = None
+                self.configuration = None
             self._restack(stack)

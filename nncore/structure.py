@@ -10,12 +10,12 @@ import numpy as np
 
 from nncore import runtime
 from nncore.arguments import dtype_name, explained, the_only
-from nncore.compiling import Graph
 from nncore.copying import Travelling
 from nncore.graph import Input, Shape, Symbol, check_shape
 from nncore.inspection import Inspected
 from nncore.layers.base import Layer
 from nncore.locks import Lock
+from nncore.network import Graph
 from nncore.output import say
 from nncore.state import Array, Parameter, State
 from nncore.summary import summary

@@ -22,7 +22,7 @@ if importlib.util.find_spec("nncore") is None:
     raise pytest.UsageError(f"nncore is not installed for {sys.executable}: run `pip install '.[test]'` first")
 
 import nncore  # noqa: E402
-from nncore import running  # noqa: E402
+from nncore.execution import team  # noqa: E402
 
 
 def pytest_report_header() -> str:
@@ -45,5 +45,5 @@ def precision(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     from networks import use_isa
 
     use_isa(request.param[0], monkeypatch)
-    monkeypatch.setattr(running, "PARALLEL_FLOPS", 0)
+    monkeypatch.setattr(team, "PARALLEL_FLOPS", 0)
     return str(request.param[1])

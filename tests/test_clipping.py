@@ -10,7 +10,7 @@ from networks import use_isa
 from numpy.typing import NDArray
 
 import nncore as nn
-from nncore import running
+from nncore.execution import team
 
 Array = NDArray[Any]
 
@@ -57,7 +57,7 @@ def test_clipping_by_norm_at_every_scale(
 ) -> None:
     """Also where the sum of squares overflows or underflows, in one chunk of the sums or in several."""
     use_isa(isa, monkeypatch)
-    monkeypatch.setattr(running, "PARALLEL_FLOPS", 0)
+    monkeypatch.setattr(team, "PARALLEL_FLOPS", 0)
     for second in (FIRST + 1, SECOND):
         x, expected = np.zeros((2, WIDE))
         x[[FIRST, second]], expected[[FIRST, second]] = gradient, step

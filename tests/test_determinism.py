@@ -22,7 +22,8 @@ from networks import use_isa
 from numpy.typing import NDArray
 
 import nncore as nn
-from nncore import optimizers, running, runtime
+from nncore import optimizers, runtime
+from nncore.execution import team
 
 Array = NDArray[Any]
 
@@ -32,7 +33,7 @@ ROWS = 230
 @pytest.fixture
 def teams(monkeypatch: pytest.MonkeyPatch) -> None:
     """Use all threads that a model is given, however small its work."""
-    monkeypatch.setattr(running, "PARALLEL_FLOPS", 0)
+    monkeypatch.setattr(team, "PARALLEL_FLOPS", 0)
 
 
 def every_layer(threads: int = 1, dtype: str = "float32", seed: int = 5) -> nn.Model:
@@ -171,8 +172,8 @@ def test_teams_are_really_used() -> None:
         import os
         import numpy as np
         import nncore as nn
-        from nncore import running
-        running.PARALLEL_FLOPS = 0
+        from nncore.execution import team
+        team.PARALLEL_FLOPS = 0
         model = nn.Model([nn.Input(64), nn.Dense(64, "relu"), nn.Dense(4)], seed=0, n_threads=5)
         model.compile("sgd", "mse")
         before = len(os.listdir("/proc/self/task"))
@@ -518,9 +519,9 @@ PROCESS = """
 
     before, seen = facts(), []
     import nncore as nn
-    from nncore import running
+    from nncore.execution import team
     seen.append(facts() == before)
-    running.PARALLEL_FLOPS = 0
+    team.PARALLEL_FLOPS = 0
     x, y = np.linspace(-1, 1, 6000).reshape(200, 30) * 1e-30, np.arange(200) % 3
     for threads in (1, 3):
         model = nn.Model([nn.Dense(40, "gelu"), nn.Dropout(0.5), nn.Dense(3, "softmax")], n_threads=threads)

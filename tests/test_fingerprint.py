@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nncore import fingerprint as module
 from nncore.data import Source
-from nncore.fingerprint import fingerprint, sample
+from nncore.training import fingerprint as module
+from nncore.training.fingerprint import fingerprint, sample
 
 RNG = np.random.default_rng(4)
 X = RNG.standard_normal((300, 17)).astype(np.float32)

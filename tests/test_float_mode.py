@@ -20,10 +20,11 @@ from networks import use_isa
 from test_kernels_update import fields
 
 import nncore as nn
-from nncore import products, running, runtime
+from nncore import products, runtime
 from nncore._kernels import elementwise, loss, update
 from nncore._kernels.products import Products
 from nncore._kernels.table import ACTIVATIONS, LOSS_TARGETS, LOSSES, OPTIMIZERS, PRECISIONS, Table
+from nncore.execution import team
 
 # The control and status word within fenv_t, its status bits, and modes that another library may have left.
 OFFSET, STATUS, MODES = {
@@ -279,7 +280,7 @@ def test_models_do_not_depend_on_the_callers_mode(
     isa: str, dtype: str, threads: int, results: Callable[..., dict[str, Array]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_isa(isa, monkeypatch)
-    monkeypatch.setattr(running, "PARALLEL_FLOPS", 0)
+    monkeypatch.setattr(team, "PARALLEL_FLOPS", 0)
     monkeypatch.setattr(products, "PARALLEL_FLOPS", 0)
     monkeypatch.setattr(products, "_products", Products(runtime.kernels("float32"), runtime.kernels("float64")))
     monkeypatch.setattr(runtime, "_threads", threads)
@@ -295,7 +296,7 @@ def test_models_do_not_depend_on_the_callers_mode(
 @pytest.mark.parametrize("threads", [1, 3])
 def test_the_caller_stays_in_its_mode(mode: str, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """After each call, also of one that raises, and inside callbacks."""
-    monkeypatch.setattr(running, "PARALLEL_FLOPS", 0)
+    monkeypatch.setattr(team, "PARALLEL_FLOPS", 0)
     monkeypatch.setattr(products, "PARALLEL_FLOPS", 0)
     monkeypatch.setattr(runtime, "_threads", threads)
     x, y, seen = np.ones((90, 9), np.float32), np.arange(90) % 3, []
@@ -356,7 +357,7 @@ def test_the_runtimes_threads_stay_in_their_mode(tmp_path: Path, monkeypatch: py
     command = [compiler, "-O1", "-shared", "-fPIC", "-fopenmp", "pool.c", "-o", "pool.so", "-lm"]
     subprocess.run(command, check=True, cwd=tmp_path)
     pool, found = ctypes.CDLL(str(tmp_path / "pool.so")), (ctypes.c_uint * 3)()
-    monkeypatch.setattr(running, "PARALLEL_FLOPS", 0)
+    monkeypatch.setattr(team, "PARALLEL_FLOPS", 0)
     x, y = np.ones((90, 9), np.float32), np.arange(90) % 3
     model = nn.Model([nn.Input(9), nn.Dense(40), nn.Dense(3, "softmax")], seed=1, n_threads=3)
     model.compile("adam", "sparse_categorical_crossentropy")

@@ -298,7 +298,7 @@ def test_packed_copies_are_those_of_the_weights(rows: int) -> None:
 
 def test_a_callback_may_train_in_the_middle_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its gradients take the place of those of that step, which begins again, and then comes to its end."""
-    monkeypatch.setattr("nncore.pace.Pace.choose", lambda self: (1, 1e-5))  # back in Python after each operation
+    monkeypatch.setattr("nncore.execution.tuning.Pace.choose", lambda self: (1, 1e-5))  # stops everywhere
     width = 512
     x, y = np.random.default_rng(0).standard_normal((2, 4 * 64, width)).astype(np.float32)
     bad = np.full((1, width), np.nan, np.float32)

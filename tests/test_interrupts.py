@@ -44,7 +44,7 @@ def test_a_fit_lets_go_of_its_model() -> None:
 
     def trace(frame: types.FrameType, event: str, _: Any) -> Any:
         nonlocal left
-        if not frame.f_code.co_filename.endswith(("nncore/locks.py", "nncore/training.py")):
+        if not frame.f_code.co_filename.endswith(("nncore/locks.py", "nncore/training/fit.py")):
             return None
         frame.f_trace_lines = False
         if event in ("call", "return"):

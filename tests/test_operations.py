@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nncore.operations import Op, Tensor
+from nncore.compiler.operation import Op, Tensor
 
 
 def test_a_part_of_a_part_is_a_part_of_the_whole() -> None:

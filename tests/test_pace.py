@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import nncore as nn
-from nncore import running
-from nncore.pace import LONELY, PATIENCE, SLICE, TRIAL, TRIES, Pace
+from nncore.execution import team
+from nncore.execution.tuning import LONELY, PATIENCE, SLICE, TRIAL, TRIES, Pace
 
 
 def run(pace: Pace, seconds: float, rate: dict[int, float]) -> float:
@@ -89,20 +89,20 @@ def test_a_neighbour_of_longer_steps(milliseconds):
     """It more than doubles a step of the team; one thread has taken over within 0.1 s."""
     rate = 1e3 / milliseconds
     pace, done = Pace(2), 0.0
-    for team, total in ((1.9, 3.0), (0.7, 0.1 + SLICE)):
+    for gain, total in ((1.9, 3.0), (0.7, 0.1 + SLICE)):
         spent = 0.0
         while spent < total:
             size, seconds = pace.choose()
             before, done, spent = done, done + seconds * rate * (team if size == 2 else 1), spent + seconds
             pace.note(int(done) - int(before), seconds)
-        assert pace.size == (2 if team > 1 else 1)
+        assert pace.size == (2 if gain > 1 else 1)
 
 
 @pytest.mark.parametrize("sizes", [[1, 2, 3], [3, 1, 2]])
 def test_changing_the_team_within_a_fit_changes_no_bit(monkeypatch, sizes):
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((300, 20)), rng.integers(0, 3, 300)
-    monkeypatch.setattr(running, "PARALLEL_FLOPS", 0)
+    monkeypatch.setattr(team, "PARALLEL_FLOPS", 0)
 
     def weights(choices):
         turn = iter(range(10**9))

@@ -64,7 +64,7 @@ def stop_in_the_middle(made: nn.Model, path: Path) -> None:
 
 def back_up(made: nn.Model, path: Path) -> None:
     """What a killed process leaves is all that this fit takes: the epoch had come to its end."""
-    donor = stack(made.objective.matmul_precision)
+    donor = stack(made.configuration.matmul_precision)
     networks.randomize(donor, scale=0.1)
     with pytest.raises(KeyboardInterrupt):
         donor.fit(

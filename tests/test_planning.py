@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nncore.planning import Holes, Intervals
+from nncore.compiler.barriers import Intervals
+from nncore.compiler.memory import Holes
 
 SPACE = 400
 

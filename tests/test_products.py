@@ -12,7 +12,7 @@ from kernels import assert_same_bits, generator
 from numpy.typing import NDArray
 
 import nncore as nn
-from nncore.running import PARALLEL_FLOPS
+from nncore.execution.team import PARALLEL_FLOPS
 
 Array = NDArray[Any]
 DTYPES = ("float32", "float64")

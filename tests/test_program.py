@@ -12,9 +12,11 @@ import pytest
 from numpy.typing import NDArray
 
 import nncore as nn
-from nncore import compiling, operations, planning, program, running, state
+from nncore import state
 from nncore._kernels import table
-from nncore.compiling import Objective
+from nncore.compiler import builder, encoding, operation, program, programs
+from nncore.compiler.configuration import CompileConfiguration
+from nncore.execution import team
 from nncore.optimizers import RULE_FIELDS
 
 Array = NDArray[Any]
@@ -25,19 +27,19 @@ VARIANTS = {number: name for name, number in table.ACTIVATIONS.items()}
 SAMPLES = 5
 
 
-def goal(model: nn.Model, **kwargs: Any) -> Objective:
+def goal(model: nn.Model, **kwargs: Any) -> CompileConfiguration:
     model.compile(**{"optimizer": "sgd", "loss": "mse"} | kwargs)
-    assert model.objective is not None
-    return model.objective
+    assert model.configuration is not None
+    return model.configuration
 
 
 def step(model: nn.Model, training: bool = True, weighted: bool = False, **kwargs: Any) -> program.Program:
     """The program of a training step, or of an evaluation."""
-    return compiling.step(model.graph, goal(model, **kwargs), training=training, weighted=weighted, max_samples=SAMPLES)
+    return programs.step(model.graph, goal(model, **kwargs), training=training, weighted=weighted, max_samples=SAMPLES)
 
 
 def prediction(model: nn.Model) -> program.Program:
-    return compiling.prediction(model.graph, SAMPLES)
+    return programs.prediction(model.graph, SAMPLES)
 
 
 def kinds(p: program.Program) -> list[str]:
@@ -61,15 +63,15 @@ def stack(*layers: Any, inputs: Any = 4) -> nn.Model:
 
 
 def test_structs_have_the_sizes_of_c() -> None:
-    assert planning.OPERATION.itemsize == table.OPERATION_BYTES
+    assert encoding.OPERATION.itemsize == table.OPERATION_BYTES
     assert state.CHUNK.itemsize == table.CHUNK_BYTES
     assert 8 * len(RULE_FIELDS) == table.RULE_BYTES
-    assert planning.OPERATION["arg"].shape == (table.OPERANDS,)
+    assert encoding.OPERATION["arg"].shape == (table.OPERANDS,)
 
 
 def test_every_operation_says_what_it_writes() -> None:
-    assert set(operations.WRITES) == set(table.OPERATIONS)
-    assert set(operations.BOTH) <= set(operations.WRITES)
+    assert set(operation.WRITES) == set(table.OPERATIONS)
+    assert set(operation.BOTH) <= set(operation.WRITES)
 
 
 # -- fusion --------------------------------------------------------------------------------------------------------
@@ -213,20 +215,20 @@ def test_cost() -> None:
 
 
 @pytest.fixture
-def compiled(monkeypatch: pytest.MonkeyPatch) -> list[list[operations.Op]]:
+def compiled(monkeypatch: pytest.MonkeyPatch) -> list[list[operation.Op]]:
     """Receives the operations of each program compiled, with operands that are placed but not yet encoded."""
-    seen: list[list[operations.Op]] = []
-    encode = planning.encode
+    seen: list[list[operation.Op]] = []
+    encode = encoding.encode
 
-    def spy(ops: list[operations.Op], itemsize: int) -> Array:
+    def spy(ops: list[operation.Op], itemsize: int) -> Array:
         seen.append(ops)
         return encode(ops, itemsize)
 
-    monkeypatch.setattr(program, "encode", spy)
+    monkeypatch.setattr(builder, "encode", spy)
     return seen
 
 
-def programs(seed: int) -> Iterator[tuple[program.Program, int]]:
+def random_programs(seed: int) -> Iterator[tuple[program.Program, int]]:
     """Programs of a random model, with the bytes of a real."""
     model = networks.random_model(seed, dtype="float32" if seed % 2 else "float64", layers=4 + seed % 14)
     kwargs: dict[str, Any] = {
@@ -245,7 +247,7 @@ Bytes = tuple[str, int, int]  # buffer, first, one past the last
 
 def extent(operand: Any, size: int, layout: int) -> Bytes:
     """Bytes of an operand for SAMPLES samples, figured out from its definition; a reshape is the whole of its root."""
-    if isinstance(operand, operations.Whole):
+    if isinstance(operand, operation.Whole):
         p = operand.parameter
         return (operand.buffer, p.offset * size, p.end * size) if p else (operand.buffer, 0, layout)
     root = operand
@@ -260,14 +262,14 @@ def overlap(a: Bytes, b: Bytes) -> bool:
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_tensors_alive_at_once_do_not_overlap(seed: int, compiled: list[list[operations.Op]]) -> None:
-    for p, size in programs(seed):
+def test_tensors_alive_at_once_do_not_overlap(seed: int, compiled: list[list[operation.Op]]) -> None:
+    for p, size in random_programs(seed):
         ops = compiled[-1]
         roots: dict[int, Any] = {}
         lives: dict[int, tuple[int, int]] = {}
         for i, op in enumerate(ops):
             for operand in op.operands:
-                if isinstance(operand, operations.Tensor) and operand.root.buffer == "workspace":
+                if isinstance(operand, operation.Tensor) and operand.root.buffer == "workspace":
                     root = operand.root
                     roots[id(root)] = root
                     lives[id(root)] = (lives.get(id(root), (i, i))[0], i)
@@ -292,9 +294,9 @@ def test_memory_is_used_again() -> None:
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_barriers_part_what_depends_on_each_other(seed: int, compiled: list[list[operations.Op]]) -> None:
+def test_barriers_part_what_depends_on_each_other(seed: int, compiled: list[list[operation.Op]]) -> None:
     """Within a stage no operation touches what another one writes, in any order."""
-    for p, size in programs(seed):
+    for p, size in random_programs(seed):
         ops, layout = compiled[-1], 10**6
         stages = np.cumsum(p.ops["barrier"])
         assert p.ops["barrier"][0] == 1
@@ -310,8 +312,8 @@ def test_barriers_part_what_depends_on_each_other(seed: int, compiled: list[list
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_operands_are_encoded_where_tensors_are(seed: int, compiled: list[list[operations.Op]]) -> None:
-    for p, size in programs(seed):
+def test_operands_are_encoded_where_tensors_are(seed: int, compiled: list[list[operation.Op]]) -> None:
+    for p, size in random_programs(seed):
         for row, op in zip(p.ops, compiled[-1], strict=True):
             for i, operand in enumerate(op.operands):
                 buffer, offset = BUFFERS[int(row["arg"][i]["buffer"])], int(row["arg"][i]["offset"])
@@ -338,7 +340,7 @@ def test_barriers_are_few() -> None:
 @pytest.mark.parametrize("seed", range(12))
 def test_a_team_computes_what_one_thread_does(seed: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Random graphs, wide enough that operations are cut up: the same bits, whoever works when."""
-    monkeypatch.setattr(running, "PARALLEL_FLOPS", 0)
+    monkeypatch.setattr(team, "PARALLEL_FLOPS", 0)
     rng = np.random.default_rng(seed)
     rows = 150
     found = []
@@ -352,6 +354,6 @@ def test_a_team_computes_what_one_thread_does(seed: int, threads: int, monkeypat
         first = model.predict(x)
         history = model.fit(x, t, batch_size=70, epochs=3, verbose=0).history
         found.append([first, model.predict(x), *model.get_weights(), np.array(list(history.values()))])
-    for one, team in zip(*found, strict=True):
-        np.testing.assert_array_equal(one, team)
+    for one, several in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, several)
         assert np.isfinite(one).all()

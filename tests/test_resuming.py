@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 import nncore as nn
-from nncore import checkpoint, files, runtime, training
+from nncore import checkpoint, files, runtime
 from nncore._version import ARITHMETIC
 from nncore.callbacks import BackupAndRestore, LambdaCallback
+from nncore.training import fit as training
 
 RNG = np.random.default_rng(3)
 X = RNG.standard_normal((2000, 5)).astype(np.float32)

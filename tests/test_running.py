@@ -10,9 +10,9 @@ import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
 import nncore as nn
-from nncore import running
 from nncore._kernels.table import permutation
-from nncore.training import SHUFFLE_STREAM
+from nncore.execution import stepping, team
+from nncore.training.fit import SHUFFLE_STREAM
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((64, 4)).astype(np.float32)
@@ -37,13 +37,13 @@ def network(threads: int = 1, dtype: str = "float32") -> nn.Model:
 def programs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """The sizes of the programs of steps that are compiled."""
     made: list[int] = []
-    step = running.step
+    step = stepping.step
 
     def counted(*args: Any, **kwargs: Any) -> Any:
         made.append(kwargs["max_samples"])
         return step(*args, **kwargs)
 
-    monkeypatch.setattr(running, "step", counted)
+    monkeypatch.setattr(stepping, "step", counted)
     yield made
 
 
@@ -79,7 +79,7 @@ def test_weighted_and_unweighted_programs_stand_side_by_side(programs: list[int]
 def test_batches_of_any_size_have_the_bits_of_their_own_programs(
     threads: int, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(running, "PARALLEL_FLOPS", 0)
+    monkeypatch.setattr(team, "PARALLEL_FLOPS", 0)
     shared, own = network(threads, dtype), network(threads, dtype)
     for i, n in enumerate(SIZES):
         w = np.linspace(0, 1, n) if i % 3 == 0 else None
@@ -136,7 +136,7 @@ def test_a_view_trains_and_predicts_as_its_copy(name: str) -> None:
 @pytest.mark.parametrize("threads", [1, 4])
 def test_the_first_bad_row_of_the_pass_is_named(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whichever thread meets it, and whatever it meets later."""
-    monkeypatch.setattr(running, "PARALLEL_FLOPS", 0)
+    monkeypatch.setattr(team, "PARALLEL_FLOPS", 0)
     x = np.ones((4096, 64))
     y = np.zeros((4096, 1))
     for first in range(100, 4000, 977):

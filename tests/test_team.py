@@ -11,9 +11,9 @@ import faulthandler, sys
 faulthandler.dump_traceback_later(100, exit=True)
 import numpy as np
 import nncore as nn
-from nncore import pace, running
-running.PARALLEL_FLOPS = 0
-pace.Pace.choose = lambda self: (self.most, 0.002)  # regions open and close all the time, also within steps
+from nncore.execution import team, tuning
+team.PARALLEL_FLOPS = 0
+tuning.Pace.choose = lambda self: (self.most, 0.002)  # regions open and close all the time, also within steps
 rng = np.random.default_rng(0)
 x, y = rng.standard_normal((403, 6)), rng.integers(0, 3, 403)  # a smaller last batch
 def weights(threads):
@@ -31,8 +31,8 @@ FORK = """
 import os, signal
 import numpy as np
 import nncore as nn
-from nncore import running
-running.PARALLEL_FLOPS = 0
+from nncore.execution import team
+team.PARALLEL_FLOPS = 0
 x, y = np.eye(64, 6), np.arange(64) % 3
 def weights():
     model = nn.Model([nn.Dense(33), nn.Dense(3, activation="softmax")], seed=1, n_threads=2)
@@ -53,8 +53,8 @@ AFFINITY = """
 import os
 import numpy as np
 import nncore as nn
-from nncore import running
-running.PARALLEL_FLOPS = 0
+from nncore.execution import team
+team.PARALLEL_FLOPS = 0
 allowed = os.sched_getaffinity(0)
 x, y = np.ones((512, 64), np.float32), np.arange(512) % 3
 model = nn.Model([nn.Dense(33), nn.Dense(3, activation="softmax")], seed=1, n_threads=4)

@@ -58,9 +58,10 @@ import ctypes, faulthandler, os, sys, threading, warnings
 faulthandler.dump_traceback_later(100, exit=True)
 import numpy as np
 import nncore as nn
-from nncore import pace, products, running
-running.PARALLEL_FLOPS = products.PARALLEL_FLOPS = 0
-pace.Pace.choose = lambda self: (self.most, 0.01)
+from nncore import products
+from nncore.execution import team, tuning
+team.PARALLEL_FLOPS = products.PARALLEL_FLOPS = 0
+tuning.Pace.choose = lambda self: (self.most, 0.01)
 rng = np.random.default_rng(0)
 x, y = rng.standard_normal((300, 20)).astype("f4"), rng.integers(0, 3, 300)
 def results(threads):

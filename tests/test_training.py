@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 import nncore as nn
 from nncore._kernels.table import permutation
-from nncore.pace import Pace
-from nncore.training import SHUFFLE_STREAM
+from nncore.execution.tuning import Pace
+from nncore.training.fit import SHUFFLE_STREAM
 
 Array = NDArray[Any]
 

@@ -2,7 +2,7 @@
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
 
-cdef extern from "contract.h" nogil:
+cdef extern from "core/contract.h" nogil:
     ctypedef Py_ssize_t nn_index
     enum:
         NN_PRECISIONS
@@ -115,7 +115,7 @@ cdef extern from "contract.h" nogil:
     const char *const *nn_buffer_names
 
 
-cdef extern from "gate.h" nogil:
+cdef extern from "core/gate.h" nogil:
     ctypedef struct nn_gate:
         pass
 
@@ -128,13 +128,13 @@ cdef extern from "gate.h" nogil:
     void nn_gate_reset(nn_gate *, int own)
 
 
-cdef extern from "float_mode.h" nogil:
+cdef extern from "core/float_mode.h" nogil:
     ctypedef uint64_t nn_float_mode
     nn_float_mode nn_float_mode_enter()
     void nn_float_mode_leave(nn_float_mode callers)
 
 
-cdef extern from "program.h" nogil:
+cdef extern from "core/program.h" nogil:
     enum:
         NN_OPERATIONS
         NN_BUFFERS
@@ -223,7 +223,7 @@ cdef extern from "program.h" nogil:
     void *nn_at(const nn_run *, const nn_op *, int)
 
 
-cdef extern from "team.h" nogil:
+cdef extern from "core/team.h" nogil:
     ctypedef struct nn_team:
         int leaving
 

@@ -9,7 +9,7 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
 
 
-cdef extern from "random.h" nogil:
+cdef extern from "core/random.h" nogil:
     ctypedef struct nn_shuffle:
         pass
     void nn_shuffle_begin(nn_shuffle *s, const uint64_t *key, int64_t n, int64_t *out)

@@ -5,7 +5,7 @@ from nncore._kernels.table cimport nn_seconds
 from warnings import warn
 
 
-cdef extern from "threads.h" nogil:
+cdef extern from "core/threads.h" nogil:
     int nn_try_threads(int n, int *default_threads)
     int nn_max_threads()
     int nn_pool_threads()

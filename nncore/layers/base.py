@@ -15,8 +15,8 @@ from nncore.registry import Configurable, Registry, brief, to_json
 from nncore.state import Array, Parameter, State
 
 if TYPE_CHECKING:
-    from nncore.operations import Tensor
-    from nncore.program import Builder
+    from nncore.compiler.builder import Builder
+    from nncore.compiler.operation import Tensor
     from nncore.regularizers import Regularizer
 
 LAYERS: Registry[Layer] = Registry("layer")

@@ -10,8 +10,8 @@ from nncore.graph import Shape
 from nncore.layers.base import LAYERS, Layer
 
 if TYPE_CHECKING:
-    from nncore.operations import Tensor
-    from nncore.program import Builder
+    from nncore.compiler.builder import Builder
+    from nncore.compiler.operation import Tensor
 
 
 @LAYERS.register()

@@ -4,11 +4,11 @@
  * on a CPU without tiles.
  */
 #define ISA amx
-#include "avx512.h"
+#include "isa/avx512.h"
 
 #if NN_REAL_BITS == 32
 #ifdef NNCORE_EMULATE_AMX
-#include "../template/tiles_emulated.h"
+#include "operations/dense/tiles_emulated.h"
 #else
 /* The instructions do not tell the compiler what they read. */
 #define tiles_read(p) __asm__ volatile("" : : "r"(p) : "memory")
@@ -39,4 +39,4 @@ INLINE vf quotient(vf x, vf y) {
 #define VDIVIDE(x, y) quotient(x, y)
 #endif
 
-#include "../template/table.h"
+#include "isa/table.h"

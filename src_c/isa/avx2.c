@@ -3,7 +3,7 @@
 #define ISA avx2
 #define VECTOR_BYTES 32
 #define MR 6 /* 6 × 2 accumulators + 2 of B + 1 of A fit 16 registers */
-#include "../template/vector.h"
+#include "vectors/vector.h"
 
 typedef vi vmask;
 
@@ -59,4 +59,4 @@ INLINE vf load_blocks(const real *p, nn_index step) {
 #endif
 INLINE v64 vmul_even(v64 a, uint32_t b) { return (v64)_mm256_mul_epu32((__m256i)a, _mm256_set1_epi32((int)b)); }
 
-#include "../template/table.h"
+#include "isa/table.h"

@@ -2,7 +2,7 @@
 #include <immintrin.h>
 #define VECTOR_BYTES 64
 #define MR 14 /* 14 × 2 accumulators + 2 of B + 2 of A fit 32 registers */
-#include "../template/vector.h"
+#include "vectors/vector.h"
 
 #if NN_REAL_BITS == 32
 typedef __mmask16 vmask;

@@ -1,6 +1,6 @@
 /* avx512_bf16.c: AVX-512 with products of bfloat16 pairs, twice as many multiplications an instruction as float32. */
 #define ISA avx512_bf16
-#include "avx512.h"
+#include "isa/avx512.h"
 
 #if NN_REAL_BITS == 32
 /* c + a₀ b₀ + a₁ b₁ in each lane; a: one pair for all lanes */
@@ -10,4 +10,4 @@ INLINE vf dot_pairs(vf c, word a, vu b) {
 #define BF16_KERNEL "bfloat16_vectors.h"
 #endif
 
-#include "../template/table.h"
+#include "isa/table.h"

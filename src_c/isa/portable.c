@@ -2,7 +2,7 @@
 #define ISA portable
 #define VECTOR_BYTES 16
 #define MR 6 /* 6 × 2 accumulators + 2 of B + 1 of A fit 16 registers */
-#include "../template/vector.h"
+#include "vectors/vector.h"
 
 typedef nn_index vmask; /* how many of the first lanes */
 
@@ -46,4 +46,4 @@ INLINE vf load_blocks(const real *p, nn_index step) {
 
 INLINE v64 vmul_even(v64 a, uint32_t b) { return (a & UINT32_MAX) * (uint64_t)b; }
 
-#include "../template/table.h"
+#include "isa/table.h"

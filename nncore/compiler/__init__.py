@@ -1,0 +1,1 @@
+"""From a graph to a program: operations collected, fused, placed in memory, and parted by barriers."""

@@ -1,0 +1,66 @@
+"""Where the team of a program must meet: between operations that depend on one another."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterator
+
+from nncore.compiler.encoding import locate
+from nncore.compiler.memory import tensor_bytes
+from nncore.compiler.operation import Op, Operand, Whole
+
+
+def place_barriers(ops: list[Op], update_at: int, max_samples: int, itemsize: int, layout_bytes: int) -> None:
+    """Put barriers where an operation depends on another since the last barrier.
+
+    That is where it reads or writes what the other wrote, or writes what the other read; and before the update
+    section, where the engine looks at the sums.
+    """
+
+    def extents(operands: Iterator[Operand]) -> list[tuple[str, int, int]]:
+        return [extent(o, max_samples, itemsize, layout_bytes) for o in operands if o is not None]
+
+    read, written = Intervals(), Intervals()
+    for i, op in enumerate(ops):
+        reads, writes = extents(op.reads()), extents(op.writes())
+        meets = any(written.meet(*e) for e in (*reads, *writes)) or any(read.meet(*e) for e in writes)
+        op.barrier = i in (0, update_at) or meets
+        if op.barrier:
+            read, written = Intervals(), Intervals()
+        for e in reads:
+            read.add(*e)
+        for e in writes:
+            written.add(*e)
+
+
+def extent(operand: Operand, max_samples: int, itemsize: int, layout_bytes: int) -> tuple[str, int, int]:
+    """Buffer, first byte and end of all that an operand may touch: of an alias, all of what it is a part of."""
+    buffer, start = locate(operand, itemsize)
+    if isinstance(operand, Whole):
+        size = operand.parameter.size * itemsize if operand.parameter else layout_bytes
+    else:
+        assert operand is not None
+        start, size = operand.root.offset, tensor_bytes(operand, max_samples, itemsize)
+    return buffer, start, start + size
+
+
+class Intervals:
+    """Sets of bytes, one for each buffer, as sorted runs that do not meet: a stage may be of any length."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, tuple[list[int], list[int]]] = {}  # starts, ends
+
+    def meet(self, buffer: str, start: int, end: int) -> bool:
+        """Whether some of start … end − 1 are in the set of this buffer."""
+        starts, ends = self.runs.get(buffer, ([], []))
+        at = bisect.bisect_right(ends, start)  # the first run that ends beyond `start`
+        return start < end and at < len(ends) and starts[at] < end
+
+    def add(self, buffer: str, start: int, end: int) -> None:
+        """Add start … end − 1."""
+        if start < end:
+            starts, ends = self.runs.setdefault(buffer, ([], []))
+            first, last = bisect.bisect_left(ends, start), bisect.bisect_right(starts, end)  # those that it joins
+            if first < last:
+                start, end = min(start, starts[first]), max(end, ends[last - 1])
+            starts[first:last], ends[first:last] = [start], [end]

@@ -1,0 +1,91 @@
+"""Bytes for the tensors of a program, in the workspace of a batch."""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+
+from nncore.compiler.operation import Op, Tensor
+
+CACHE_LINE = 64
+
+
+def tensor_bytes(tensor: Tensor, max_samples: int, itemsize: int) -> int:
+    """Bytes of a tensor's root for `max_samples` samples."""
+    return tensor.root.size * (4 if tensor.root.labels else itemsize) * max_samples
+
+
+def plan(ops: list[Op], max_samples: int, itemsize: int, output: Tensor) -> int:
+    """Give each tensor of the workspace its first byte, sharing bytes among tensors that never live together.
+
+    Best fit over the tensors in order of first use; returns the bytes needed.
+    """
+    tensors: dict[int, tuple[int, Tensor]] = {}  # by id, in order of first use: that, and the tensor
+    last: dict[int, int] = {}
+    for i, op in enumerate(ops):
+        for key, root in op.roots().items():
+            if root.buffer == "workspace":
+                tensors.setdefault(key, (i, root))
+                last[key] = i
+    last[id(output.root)] = len(ops)
+    deaths: list[list[Tensor]] = [[] for _ in ops]  # by the first operation after the last use
+    for key, (_, root) in tensors.items():
+        if last[key] + 1 < len(ops):
+            deaths[last[key] + 1].append(root)
+    holes, now = Holes(), 0
+    for first, root in tensors.values():
+        for dead in itertools.chain.from_iterable(deaths[now : first + 1]):
+            holes.give(dead.offset, lines(dead, max_samples, itemsize))
+        now = first + 1
+        root.offset = holes.take(lines(root, max_samples, itemsize))
+    return holes.top
+
+
+def lines(tensor: Tensor, max_samples: int, itemsize: int) -> int:
+    """Bytes of whole cache lines that hold a tensor."""
+    return -(-tensor_bytes(tensor, max_samples, itemsize) // CACHE_LINE) * CACHE_LINE
+
+
+class Holes:
+    """The free bytes of a workspace: runs of them below `top`, and all beyond.
+
+    A step of n tensors costs n searches by bisection: a deep network has as many tensors alive at once.
+    """
+
+    def __init__(self) -> None:
+        self.top = 0
+        self.by_size: list[tuple[int, int]] = []  # (size, start), sorted
+        self.starts: dict[int, int] = {}  # start → end
+        self.ends: dict[int, int] = {}  # end → start
+
+    def take(self, size: int) -> int:
+        """First byte of the smallest run that holds `size`; if none does, of one at the top, which grows."""
+        at = bisect.bisect_left(self.by_size, (size, 0))
+        start = self.by_size[at][1] if at < len(self.by_size) else self.ends.get(self.top, self.top)
+        end = self.remove(start) if start < self.top else start
+        self.top = max(self.top, start + size)
+        if start + size < end:
+            self.insert(start + size, end)
+        return start
+
+    def give(self, start: int, size: int) -> None:
+        """Free a run, which joins those beside it."""
+        end = start + size
+        if start in self.ends:
+            start = self.ends[start]
+            self.remove(start)
+        if end in self.starts:
+            end = self.remove(end)
+        self.insert(start, end)
+
+    def insert(self, start: int, end: int) -> None:
+        """Note a run that is free."""
+        bisect.insort(self.by_size, (end - start, start))
+        self.starts[start], self.ends[end] = end, start
+
+    def remove(self, start: int) -> int:
+        """Forget the free run that begins at `start`; returns its end."""
+        end = self.starts.pop(start)
+        del self.ends[end]
+        del self.by_size[bisect.bisect_left(self.by_size, (end - start, start))]
+        return end

@@ -1,0 +1,128 @@
+"""Prediction: one program in tiles of rows, in a workspace for each caller."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from nncore import runtime
+from nncore._kernels import engine
+from nncore._kernels.prediction import Prediction
+from nncore._kernels.table import BUFFERS
+from nncore.compiler.programs import prediction
+from nncore.data import Source
+from nncore.execution import team
+from nncore.execution.tuning import SLICE
+from nncore.network import Graph
+from nncore.state import Array
+
+UNDIVIDED_FLOPS = 100 * team.PARALLEL_FLOPS  # a prediction of about 1 ms, too short to look at signals
+TILE_ROWS = 128  # of a prediction, through all layers while they are in cache
+
+
+class Predictor:
+    """Predicts with one program in as many workspaces as there are callers at once.
+
+    Parameters
+    ----------
+    graph : Graph
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph, self.packed = graph, graph.state.packed
+        self.program = prediction(graph, TILE_ROWS)
+        self.dtype, self.shape, self.made = graph.state.dtype, graph.inputs.shape, self.program.output.shape
+        self.idle: dict[int, list[Any]] = {}  # runs by their number of threads
+        self.alone = self.idle.setdefault(1, [])
+        self.few, self.many = (int(f / max(1, self.program.cost)) for f in (team.PARALLEL_FLOPS, UNDIVIDED_FLOPS))
+        self.last = ((0, *self.shape), 0, (0, *self.made))  # of few rows: shape of x, rows, shape of the outputs
+
+    def take(self, threads: int) -> Any:
+        """A run that nobody uses; give it back to `idle`."""
+        try:
+            return self.idle.setdefault(threads, []).pop()
+        except IndexError:
+            run = Prediction(
+                runtime.kernels(self.dtype.name),
+                self.program.ops,
+                update_at=len(self.program.ops),
+                workspace=self.program.workspace,
+                max_samples=TILE_ROWS,
+                threads=threads,
+                n_out=self.program.output.size,
+                copies=threads,
+            )
+            run.bind(BUFFERS["parameters"], self.graph.state.values)
+            run.bind_gate(self.graph.state.gate)
+            if self.packed:
+                run.bind(BUFFERS["packed"], self.packed.memory())
+            return run
+
+    def call(self, x: Any, most_threads: Callable[[], int]) -> Array | None:
+        """The outputs, on the calling thread; None unless x is few rows in the model's dtype and layout.
+
+        Every look at an attribute counts here: this is half of the time of a row of a small network.
+        """
+        if type(x) is not np.ndarray or x.dtype is not self.dtype:
+            return None
+        shape, rows, made = self.last
+        if x.shape != shape:
+            if not x.ndim or x.shape[1:] != self.shape or len(x) > self.many:
+                return None
+            rows = len(x)
+            made = (rows, *self.made)
+            if rows <= self.few:
+                self.last = x.shape, rows, made
+            elif most_threads() > 1:
+                return None
+        packed = self.packed
+        if packed:
+            written = packed.written
+            if packed.version != written:  # packed.stale, without a call
+                packed.refresh()
+        out = np.empty(made, self.dtype)
+        try:
+            run = self.alone.pop()
+        except IndexError:
+            run = self.take(1)
+        done = run.call(x, out, rows)
+        self.alone.append(run)
+        if packed and packed.written != written:
+            return None  # by another thread, so that copies and weights may have been of two moments
+        return out if done else None
+
+    def empty(self, rows: int) -> Array:
+        """Room for the outputs of so many rows."""
+        return np.empty((rows, *self.program.output.shape), self.dtype)
+
+    def predict(self, x: Source, threads: int) -> Array:
+        """The outputs for all rows of `x`."""
+        out = self.empty(x.rows)
+        if not x.rows:
+            return out
+        threads = team.size(self.program.cost * x.rows, threads)
+        run = self.take(threads)
+        slab = x.rows if x.direct else 32 * TILE_ROWS
+        try:
+            with self.graph.state.gate.reading():
+                if self.packed and self.packed.stale:
+                    self.packed.refresh()
+                for start in range(0, x.rows, slab):
+                    rows = min(slab, x.rows - start)
+                    part = x if x.direct else x.converted(slice(start, start + rows))
+                    part.attach(run, 0, shuffled=False)
+                    run.bind(BUFFERS["output"], out[start : start + rows])
+                    run.begin(rows, TILE_ROWS)
+                    tile = min(TILE_ROWS, max(16, -(-rows // (4 * threads))))
+                    reason = engine.TIME
+                    while reason == engine.TIME:
+                        reason = run.predict(tile, SLICE)
+                    if reason == engine.BAD_DATA:
+                        raise part.bad_row(run.bad[1])
+        finally:
+            run.bind(BUFFERS["output"], None)
+            run.forget()
+            self.idle[threads].append(run)
+        return out

@@ -1,0 +1,208 @@
+"""Steps: programs of training or evaluation with their memory, run over a data set in batches."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from nncore import runtime
+from nncore._kernels import engine
+from nncore._kernels.table import BUFFERS
+from nncore.compiler.configuration import CompileConfiguration
+from nncore.compiler.programs import step
+from nncore.data import Source
+from nncore.execution import team
+from nncore.execution.tuning import SLICE, Pace
+from nncore.network import Graph
+from nncore.state import Array
+
+UPDATE_FLOPS = 20  # per parameter, of an optimizer's step
+
+
+class Stepper:
+    """A program of steps with its memory, for passes over data sets: training, or evaluation.
+
+    Parameters
+    ----------
+    graph : Graph
+    config : CompileConfiguration
+    training, weighted : bool
+        See `compiler.programs.step`.
+    max_samples, threads : int
+        Largest batch; most threads.
+    slots : list of (ndarray or None)
+        State of the optimizer, laid out as the parameters.
+    seed : int
+        Of the model.
+    steps : ndarray of int64, shape (1,)
+        Counts training steps over all fits.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        config: CompileConfiguration,
+        *,
+        training: bool,
+        weighted: bool,
+        max_samples: int,
+        threads: int,
+        slots: list[Array | None],
+        seed: int,
+        steps: Array,
+    ) -> None:
+        self.program = step(graph, config, training=training, weighted=weighted, max_samples=max_samples)
+        self.state, optimizer = graph.state, config.optimizer
+        self.training, self.weighted, self.max_samples, self.most_threads = training, weighted, max_samples, threads
+        self.overhead = UPDATE_FLOPS * self.state.size * training  # of a step, whatever its rows
+        self.run = engine.Pass(
+            runtime.kernels(self.state.dtype.name),
+            self.program.ops,
+            update_at=self.program.update_at,
+            workspace=self.program.workspace,
+            max_samples=max_samples,
+            threads=self.team(max_samples),
+            n_sums=len(self.program.sums),
+            chunks=self.state.chunks(optimizer.clipnorm is not None, optimizer.excluded_from_weight_decay),
+        )
+        self.sums = np.zeros((len(self.program.sums), 2))
+        self.run.bind_sums(self.sums)
+        self.run.bind_gate(self.state.gate)
+        self.run.bind(BUFFERS["parameters"], self.state.values)
+        self.packed = self.state.packed
+        if self.packed:
+            self.run.bind(BUFFERS["packed"], self.packed.memory())
+        self.batch, self.pace = 0, Pace(1)
+        self.sources: tuple[Source | None, ...] = (None, None, None)
+        self.order: Array | None = None
+        self.left: tuple[int, int] | None = None  # the moment when the time was up, perhaps within a step
+        if training:
+            self.run.bind(BUFFERS["gradients"], self.state.gradients)
+            for i, slot in enumerate(slots):
+                self.run.bind(BUFFERS[f"slot_{i}"], slot)
+            self.run.bind_random(seed, steps)
+            self.run.bind_rule(optimizer.rule, optimizer.clipnorm or optimizer.global_clipnorm or 0.0)
+
+    def team(self, batch: int) -> int:
+        """How many threads a batch of so many samples is worth."""
+        return team.size(self.program.cost * batch + self.overhead, self.most_threads)
+
+    def attach(self, x: Source, y: Source, w: Source | None, shuffled: bool) -> None:
+        """Use these data from now on, with sums of 0."""
+        self.sums[:] = 0
+        self.sources = (x, y, w)
+        for i, source in enumerate(self.sources):
+            if source is not None:
+                source.attach(self.run, i, shuffled)
+
+    def begin(self, batch: int, order: Array | None = None, row: int = 0) -> None:
+        """Start a pass at `row`, in batches of `batch` rows in the given order."""
+        if batch != self.batch:
+            threads = self.team(batch)
+            if threads != self.pace.most or not self.batch <= 2 * batch <= 4 * self.batch:
+                self.pace = Pace(threads)  # what was measured was another work
+            self.batch = batch
+        self.order, self.left = order, None
+        self.state.passes += self.training
+        self.run.begin(self.rows, batch, order, row)
+
+    @property
+    def rows(self) -> int:
+        """Rows of the data at hand."""
+        x = self.sources[0]
+        return x.rows if x else 0
+
+    def batch_rows(self) -> Array:
+        """Row numbers of the batch at hand."""
+        stop = min(self.run.row + self.batch, self.rows)
+        return np.arange(self.run.row, stop) if self.order is None else self.order[self.run.row : stop]
+
+    def advance(self, steps: int = -1) -> int:
+        """Run on, converting what the engine cannot; returns END, STEPS, TIME or DIVERGED."""
+        again = self.left is not None and self.left != self.moment()
+        if again:
+            self.run.abandon()  # a callback wrote weights or gradients, perhaps in the middle of a step
+        while True:
+            if self.packed and self.packed.stale:
+                self.packed.refresh()
+            if again:  # without time for callbacks: they would write again, and no step would ever come to its end
+                reason: int = self.run.run(1, 0, self.pace.most)
+                reason = engine.TIME if reason == engine.STEPS and steps != 1 else reason
+            elif self.pace.most == 1:
+                reason = self.run.run(steps, SLICE, 1)
+            else:
+                threads, seconds = self.pace.choose()
+                row, started = self.run.row, perf_counter()
+                reason = self.run.run(steps, seconds, threads)
+                self.pace.note(-(-(self.run.row - row) // self.batch), perf_counter() - started)
+            self.left = self.moment() if reason == engine.TIME else None
+            if reason == engine.BAD_DATA:
+                which, row = self.run.bad
+                source = self.sources[which]
+                assert source is not None
+                self.run.abandon()
+                raise source.bad_row(row)
+            if reason != engine.NEED_DATA:
+                return reason
+            rows = self.batch_rows()
+            for i, source in enumerate(self.sources):
+                if source is not None:
+                    source.fill(self.run, i, rows)
+            self.run.data_ready()
+
+    def moment(self) -> tuple[int, int]:
+        """Changes with weights and gradients, whoever else writes them."""
+        return self.state.version, self.state.passes
+
+    def logs(self) -> dict[str, float]:
+        """Loss and metrics of the pass so far."""
+        return self.program.logs(self.sums)
+
+    def whole_step(self) -> int:
+        """Run one step to its end; returns STEPS, END or DIVERGED."""
+        reason = engine.TIME
+        while reason == engine.TIME:
+            reason = self.advance(1)
+        return reason
+
+    def release(self) -> None:
+        """Let go of the data, and of an unfinished step."""
+        self.run.abandon()
+        self.sources, self.order = (None, None, None), None
+        self.run.forget()
+
+
+class Steppers:
+    """The steppers of a compiled model that are not in use: for training and evaluation, with and without weights.
+
+    Each serves every batch up to the size that it has room for, so that batches of changing sizes, and fits among
+    single steps, find their programs made.
+
+    Parameters
+    ----------
+    graph, config, slots, seed, steps
+        See `Stepper`.
+    """
+
+    def __init__(
+        self, graph: Graph, config: CompileConfiguration, slots: list[Array | None], seed: int, steps: Array
+    ) -> None:
+        self.graph, self.configuration = graph, config
+        self.settings: dict[str, Any] = {"slots": slots, "seed": seed, "steps": steps}
+        self.idle: dict[tuple[bool, bool], Stepper] = {}
+
+    def take(self, training: bool, weighted: bool, batch: int, threads: int) -> Stepper:
+        """One with room for `batch`; give it back in the end. Where there was one with less room, room doubles."""
+        stepper = self.idle.pop((training, weighted), None)
+        if stepper and stepper.max_samples >= batch and stepper.most_threads == threads:
+            return stepper
+        room = max(batch, 2 * stepper.max_samples if stepper and stepper.max_samples < batch else 0)
+        kind: dict[str, Any] = {"training": training, "weighted": weighted}
+        return Stepper(self.graph, self.configuration, **kind, max_samples=room, threads=threads, **self.settings)
+
+    def give(self, stepper: Stepper) -> None:
+        """Let go of the stepper's data, and keep it for the next pass."""
+        stepper.release()
+        self.idle[stepper.training, stepper.weighted] = stepper

@@ -1,0 +1,61 @@
+"""Passes over data that change nothing: evaluation, and prediction with callbacks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nncore._kernels import engine
+from nncore.callbacks import CallbackList
+from nncore.data import Source
+from nncore.execution.prediction import Predictor
+from nncore.execution.stepping import Stepper
+from nncore.state import Array
+
+EVALUATION_ROWS = 256  # per batch; has no influence on the result
+
+Data = tuple[Source, Source, Source | None]  # x, y, sample weights
+
+
+def rows_at_once(callbacks: CallbackList, batch_size: int, rows: int) -> int:
+    """Rows of a batch of an evaluation: `batch_size` only if a callback wants to see them."""
+    return min(batch_size, rows) if callbacks.wants_test_batches else EVALUATION_ROWS
+
+
+def evaluate(stepper: Stepper, callbacks: CallbackList, batch_size: int) -> dict[str, float]:
+    """Loss and metrics over the attached data."""
+    stepped = callbacks.wants_test_batches
+    stepper.begin(batch_size)
+    callbacks.on_test_begin()
+    batch = 0
+    while stepper.run.row < stepper.rows:
+        if stepped:
+            callbacks.on_test_batch_begin(batch)
+        while stepper.advance(1 if stepped else -1) == engine.TIME:
+            callbacks.on_tick(stepper.run.row, stepper.logs())
+        if stepped:
+            callbacks.on_test_batch_end(batch, stepper.logs())
+            batch += 1
+    logs = stepper.logs()
+    callbacks.on_test_end(logs)
+    return logs
+
+
+def predict(predictor: Predictor, x: Source, threads: int, callbacks: CallbackList, batch_size: int) -> Array:
+    """The outputs for all rows; in batches of `batch_size` only if a callback wants to see them."""
+    callbacks.on_predict_begin()
+    if not callbacks.wants_predict_batches:
+        out = predictor.predict(x, threads)
+    else:
+        out = predictor.empty(x.rows)
+        for batch, start in enumerate(range(0, x.rows, batch_size)):
+            callbacks.on_predict_batch_begin(batch)
+            part = slice(start, start + batch_size)
+            out[part] = predictor.predict(x.part(part), threads)
+            callbacks.on_predict_batch_end(batch, {"outputs": out[part]})
+    callbacks.on_predict_end()
+    return out
+
+
+def facts(samples: int, batch: int, verbose: Any, metrics: list[str]) -> dict[str, Any]:
+    """`Callback.params` of an evaluation or prediction."""
+    return {"steps": -(-samples // batch), "samples": samples, "verbose": verbose, "metrics": metrics}

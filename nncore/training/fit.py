@@ -1,0 +1,304 @@
+"""The fit loop: passes, epochs, events for callbacks, and a position from which it can be taken up again."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nncore import checkpoint, runtime
+from nncore._kernels import engine
+from nncore._kernels.table import permutation
+from nncore.arguments import check_flag, check_whole
+from nncore.callbacks import CallbackList, History
+from nncore.callbacks.logs import display
+from nncore.errors import DivergedError
+from nncore.execution.stepping import Stepper, Steppers
+from nncore.execution.tuning import SLICE
+from nncore.state import Array
+from nncore.training import resuming
+from nncore.training.evaluation import Data, evaluate, rows_at_once
+from nncore.training.fingerprint import fingerprint
+
+if TYPE_CHECKING:
+    from nncore.model import Model
+
+SHUFFLE_STREAM = 1 << 63  # keeps the shuffles' random numbers apart from dropout's
+
+
+@dataclass
+class Plan:
+    """What fit was asked for, checked."""
+
+    epochs: int
+    batch_size: int
+    shuffle: bool
+    initial_epoch: int
+    steps_per_epoch: int | None
+    validation_freq: int
+    validation_batch_size: int
+    verbose: Any
+
+
+class Fit:
+    """One call of fit.
+
+    Attributes
+    ----------
+    epoch : int
+        Epochs done; while one runs, its number, counted from 0.
+    batch : int
+        Batches done in this epoch.
+    stepped : bool
+        Whether a callback wants to see each step of this epoch.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        plan: Plan,
+        data: Data,
+        validation: Data | None,
+        callbacks: Any,
+    ) -> None:
+        self.model, self.plan, self.data, self.validation = model, plan, data, validation
+        self.epoch, self.batch = plan.initial_epoch, 0
+        self.history = History()
+        self.callbacks = CallbackList([callbacks, display(plan.verbose)], model, self.history)
+        self.steppers: Steppers | None = None  # of the compilation that the stepper belongs to
+        self.stepper: Stepper
+        rows = data[0].rows
+        self.batches_per_pass = -(-rows // plan.batch_size)
+        self.steps = plan.steps_per_epoch or self.batches_per_pass
+        self.order: Array | None = np.empty(rows, np.int64) if plan.shuffle else None
+        self.row = rows  # of the pass; at its end: the next step begins a new one
+        self._fingerprint: str | None = None
+
+    # -- the loop --------------------------------------------------------------------------------------------------
+
+    def run(self) -> History:
+        """Train until all epochs are done or a callback stops."""
+        model, plan, turn = self.model, self.plan, self.model.turn
+        try:
+            turn.begin(self)
+            self.take_stepper()
+            model.stop_training = False
+            model.history = self.history
+            self.callbacks.set_params(self.facts())
+            self.callbacks.on_train_begin()
+            logs: dict[str, float] = {}
+            while self.epoch < plan.epochs and not model.stop_training:
+                logs = self.run_epoch() or logs
+            self.callbacks.on_train_end(logs)
+        finally:
+            if turn.fit is self:
+                try:
+                    if self.steppers:
+                        self.steppers.give(self.stepper)
+                finally:
+                    try:
+                        self.callbacks.on_close()  # may still write to the model
+                    finally:
+                        turn.fit = None  # not a call, at which Ctrl-C could come between
+        return self.history
+
+    def facts(self) -> dict[str, Any]:
+        """`Callback.params` of this fit."""
+        plan, metrics = self.plan, self.stepper.program.names()
+        freq = plan.validation_freq if self.validation else None
+        if freq and plan.epochs // freq > self.epoch // freq:  # some epoch is validated
+            metrics += [f"val_{name}" for name in metrics]
+        return {
+            "epochs": plan.epochs,
+            "steps": self.steps,
+            "samples": min(self.steps * plan.batch_size, -(-self.steps // self.batches_per_pass) * self.data[0].rows),
+            "verbose": plan.verbose,
+            "metrics": metrics,
+            "validation_freq": freq,
+        }
+
+    def take_stepper(self) -> bool:
+        """Have the stepper that a callback's compile or reseed calls for; True if it is another than before."""
+        if self.steppers is not None and self.steppers is self.model.steppers():
+            return False
+        sums = self.stepper.sums if self.steppers else None
+        steppers = self.model.steppers()
+        assert steppers.configuration.loss is not None
+        if (steppers.configuration.loss.target == "labels") != bool(self.data[1].classes):
+            raise ValueError(
+                f"loss: expected one for targets such as this fit was given, got {steppers.configuration.loss!r}. "
+                "Call compile after the fit, and fit again"
+            )
+        self.stepper = self.model.stepper(True, self.data, self.plan.batch_size, self.plan.shuffle)
+        self.steppers = steppers
+        if sums is not None and sums.shape == self.stepper.sums.shape:
+            self.stepper.sums[:] = sums
+        return True
+
+    def run_epoch(self) -> dict[str, float]:
+        """Train and validate one epoch, or what is left of it after a resume; its logs, {} if it was never begun."""
+        epoch, self.ticked = self.epoch, time.perf_counter()
+        if self.batch == 0:
+            self.stepper.sums[:] = 0
+            self.callbacks.on_epoch_begin(epoch)
+        else:
+            self.callbacks.on_tick(self.samples_done(), self.stepper.logs())  # a resume: the clock starts here
+        self.stepped = self.callbacks.wants_batches
+        if self.row < self.data[0].rows:
+            self.begin_pass(self.row)
+        while self.batch < self.steps and not self.model.stop_training:
+            if self.row >= self.data[0].rows:
+                if time.perf_counter() - self.ticked > SLICE:  # many short passes in one epoch
+                    self.tick()
+                self.model.counters[1] += 1
+                self.begin_pass(0)
+            if self.stepped:
+                self.callbacks.on_train_batch_begin(self.batch)
+            self.advance(1 if self.stepped else min(self.steps - self.batch, self.batches_per_pass))
+        if not self.stepper.sums[0, 1]:  # stopped before the first step: there is nothing to record
+            return {}
+        logs = self.stepper.logs()
+        if self.validation and (epoch + 1) % self.plan.validation_freq == 0:
+            logs |= {f"val_{name}": value for name, value in self.validate().items()}
+        self.epoch, self.batch = epoch + 1, 0
+        self.callbacks.on_epoch_end(epoch, logs)
+        return logs
+
+    def begin_pass(self, row: int) -> None:
+        """Shuffle by (seed, number of the pass), and start at `row`."""
+        if self.order is not None:
+            permutation(self.model.seed, SHUFFLE_STREAM | int(self.model.counters[1]), self.order)
+        self.stepper.begin(self.plan.batch_size, self.order, row)
+        self.row = row
+
+    def advance(self, steps: int) -> None:
+        """Run up to `steps` steps of this pass; fewer where it ends, or the fit is to end."""
+        done, target = self.batch, self.batch + steps
+        while True:
+            if self.take_stepper():
+                self.stepper.begin(self.plan.batch_size, self.order, self.row)
+            before = self.row
+            reason = self.stepper.advance(target - self.batch)
+            self.row = self.stepper.run.row
+            self.batch += -(-(self.row - before) // self.plan.batch_size)
+            if reason == engine.DIVERGED:
+                self.diverged()
+                return
+            if reason in (engine.STEPS, engine.END):
+                break
+            self.tick()
+            if self.model.stop_training:
+                break
+        if self.stepped and self.batch > done:
+            self.callbacks.on_train_batch_end(self.batch - 1, self.stepper.logs())
+
+    def tick(self) -> None:
+        """Let callbacks see how far the epoch is."""
+        self.ticked = time.perf_counter()
+        self.callbacks.on_tick(self.samples_done(), self.stepper.logs())
+
+    def samples_done(self) -> int:
+        """Samples of this epoch so far."""
+        passes, batches = divmod(self.batch, self.batches_per_pass)
+        return passes * self.data[0].rows + batches * self.plan.batch_size
+
+    def validate(self) -> dict[str, float]:
+        """Loss and metrics of the validation data."""
+        assert self.validation is not None
+        rows = rows_at_once(self.callbacks, self.plan.validation_batch_size, self.validation[0].rows)
+        steppers, evaluator = self.model.steppers(), self.model.stepper(False, self.validation, rows)
+        try:
+            return evaluate(evaluator, self.callbacks, rows)
+        finally:
+            steppers.give(evaluator)  # a callback may have compiled meanwhile
+
+    def diverged(self) -> None:
+        """A step met something not finite: end the fit if a callback says so, else raise what explains it."""
+        if not self.callbacks.on_diverged(self.epoch, self.batch):
+            raise explain_divergence(self.model, self.data, self.stepper.batch_rows(), self.epoch, self.batch)
+        self.model.stop_training = True
+
+    # -- the position ----------------------------------------------------------------------------------------------
+
+    def get_state(self) -> dict[str, Any]:
+        """All that `set_state` needs to go on from here with the same bits."""
+        return {
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "row": self.row,
+            "sums": self.stepper.sums.copy(),
+            "stop_training": self.model.stop_training,
+            "identity": self.identity(),
+            "bits": self.bits(),
+            "callbacks": self.callbacks.get_state(),
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the data; only backups ask for it."""
+        if self._fingerprint is None:
+            self._fingerprint = fingerprint((*self.data, *(self.validation or ())))
+        return self._fingerprint
+
+    def identity(self) -> dict[str, Any]:
+        """What must be the same where a fit goes on: by the name of the argument."""
+        return {
+            "x, y, sample_weight, validation_data": self.fingerprint,
+            "batch_size": self.plan.batch_size,
+            "steps_per_epoch": self.steps,
+            "shuffle": self.plan.shuffle,
+            "metrics": len(self.stepper.sums),
+        }
+
+    def bits(self) -> dict[str, Any]:
+        """What the bits of the results depend on besides."""
+        return runtime.arithmetic(self.model.dtype, self.model.matmul_precision)
+
+    def check_state(self, state: dict[str, Any], allow_other_bits: bool = False) -> None:
+        """Raise a ValueError unless `set_state` can take this state."""
+        resuming.check_identity(self.identity(), state)
+        if not allow_other_bits:
+            resuming.check_bits(self.bits(), state)
+        for name, most in (("epoch", math.inf), ("batch", self.steps), ("row", self.data[0].rows)):
+            check_whole(state[name], name, f"a position within the fit, 0 to {most}", 0, most)
+        check_flag(state["stop_training"], "stop_training")
+        self.callbacks.check_state(state["callbacks"])
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from where `get_state` was called, in a fit of the same data with the same arguments."""
+        self.epoch, self.batch, self.row = state["epoch"], state["batch"], state["row"]
+        self.stepper.sums[:] = state["sums"]
+        self.stepper.run.bind_random(self.model.seed, self.model.counters)  # the seed is now that of the backup
+        self.model.stop_training = state["stop_training"]
+        self.callbacks.set_state(state["callbacks"])
+
+    def save(self, path: Any) -> None:
+        """Write model, optimizer, position and callbacks to one file, atomically."""
+        checkpoint.write(path, self.model, self.get_state())
+
+    def restore(self, path: Any, allow_other_bits: bool = False) -> None:
+        """Take up what `save` wrote."""
+        check = partial(self.check_state, allow_other_bits=allow_other_bits)
+        ignored = resuming.FREE | (resuming.PRECISION if allow_other_bits else set())
+        checkpoint.restore(path, self.model, check, self.set_state, ignored)
+
+
+def explain_divergence(model: Model, data: Data, rows: Array, epoch: int, batch: int) -> Exception:
+    """The error for a step that was not finite: bad data if there are any among its rows."""
+    finite = bool(np.isfinite(model.state.values).all())
+    kept = "the weights are the last finite ones" if finite else "but an earlier one made weights overflow"
+    where = f"epoch {epoch}, batch {batch}, from 0; the step was not applied, {kept}"
+    for source in data:
+        found = source.nonfinite(rows) if source else None
+        if source and found:
+            return ValueError(f"{source.argument}: expected finite values, but {found} ({where}). Clean the data")
+    return DivergedError(
+        f"training diverged: a loss or gradient is not finite ({where}). "
+        "Lower learning_rate, scale the inputs, or clip gradients with the optimizer's clipnorm",
+        epoch,
+        batch,
+    )

@@ -1,0 +1,126 @@
+/* program.h: a compiled program and one run of it, as the engine and the shares see them.
+ *
+ * A program is a flat array of operations. It is immutable, and shared by all its runs; a run owns the
+ * memory of one batch. Operands are (buffer, byte offset), so a program holds no address.
+ */
+#ifndef NNCORE_PROGRAM_H
+#define NNCORE_PROGRAM_H
+
+#include "core/contract.h"
+#include "core/gate.h"
+#include "core/team.h"
+
+enum {
+#define OPERATION(name) NN_OP_##name,
+#include "kernels.def"
+    NN_OPERATIONS
+};
+enum {
+#define BUFFER(name) NN_BUFFER_##name,
+#include "kernels.def"
+    NN_BUFFERS
+};
+
+enum { NN_OPERANDS = 6, NN_BATCH_SOURCES = 3 };
+enum { NN_CHUNK_ROWS = 32 }; /* rows whose losses are summed before the sums are: part of the bits of a result */
+
+typedef struct nn_operand {
+    int64_t buffer, offset; /* bytes */
+} nn_operand;
+
+/* One operation; Python writes it as a row of an array (planning.OPERATION). */
+typedef struct nn_op {
+    int64_t kind, variant;  /* NN_OP_…; which activation, loss, metric or source */
+    int64_t barrier;        /* 1: the team meets before it */
+    int64_t slot;           /* loss, metric, penalty: index of the sum; dropout: id of the layer */
+    int64_t factor;         /* its rows per sample */
+    int64_t precision;      /* of a product: NN_PRECISION_… */
+    int64_t n, k, ld;       /* columns, depth, row distance */
+    int64_t cost;           /* FLOPs per sample, to decide on threads and looks at the clock */
+    double param[2];        /* alpha; loss param; rate; scale and offset */
+    nn_operand arg[NN_OPERANDS];
+} nn_op;
+
+/* Where the batches of a pass come from. */
+typedef struct nn_source {
+    const char *data;       /* NULL: absent, or the caller fills the batch itself */
+    int64_t stride;         /* bytes between rows */
+    int64_t type;           /* NN_SOURCE_… */
+    nn_row row;             /* where its elements lie; n = 0: there is no such source */
+    int64_t classes;        /* > 0: int32 labels in [0,classes) */
+    int64_t in_place;       /* 1: rows can be read where they are */
+    void *copy;             /* where gather puts a batch otherwise */
+} nn_source;
+
+/* A run of parameters with the same settings; boundaries depend on the layout alone. */
+typedef struct nn_chunk {
+    int64_t offset, n;      /* elements */
+    int64_t group;          /* whose norm clips it */
+    double l1, l2, decay;   /* decay: 1, or 0 where weight decay is excluded */
+    int64_t inputs, outputs, first; /* of weights that have packed copies: their shape, the first row here; else 0 */
+    int64_t packed[2];      /* bytes into NN_BUFFER_packed of the copies for X W and dY Wᵀ; −1: none */
+} nn_chunk;
+
+typedef struct nn_run nn_run;
+struct nn_run {
+    const nn_table *table;
+    const nn_op *ops;
+    char *base[NN_BUFFERS];
+    nn_source source[NN_BATCH_SOURCES]; /* x, y, sample weight */
+    const int64_t *order;   /* row numbers of the pass, or NULL: 0, 1, 2, … */
+    int64_t row, samples;   /* where this batch begins in the pass, and its size */
+    int64_t rows;           /* of the pass */
+    int64_t threads;
+    int64_t undivided;      /* 1: one thread does each operation at one go */
+    nn_tiles *tiles;        /* (operations, threads) */
+    char *scratch;          /* threads × scratch_bytes */
+    int64_t scratch_bytes;
+    char *parts;            /* of forward products cut by blocks of K: the sums of all blocks but the first; */
+    int64_t *parts_at;      /* each operation's begin at this byte, for several of a stage are at work together */
+    uint64_t seed;
+    int64_t *step;          /* training steps so far, over all fits: dropout's counter */
+    const nn_chunk *chunks;
+    int64_t n_chunks;
+    double clipnorm;        /* 0: none */
+    nn_rule *rule;
+    double *partial;        /* (n_sums, max_partials): sums over chunks of rows, this step */
+    int64_t n_sums, max_partials;
+    double *sums;           /* (n_sums, 2): value and weight, over the steps of the pass so far */
+    int nonfinite;          /* this step met an inf or nan */
+    _Atomic int64_t bad;    /* the first row of the pass that cannot be converted, see nn_note_bad; NN_NONE_BAD */
+    double look_at;         /* of a long step: when thread 0 calls `look`, in seconds of nn_seconds; 0: never */
+    void (*look)(nn_run *); /* may call the step off, and says when to look again */
+    atomic_int called_off;  /* 1: the step is to be abandoned, so tiles that are left are taken but not computed */
+    void *owner;            /* for `look` */
+    nn_gate *gate;          /* before the parameters; NULL: nobody else uses them */
+};
+
+#define NN_NONE_BAD INT64_MAX
+#define NN_BAD_PLACES (INT64_MAX / NN_BATCH_SOURCES)
+
+/* Note that a source has a row that cannot be converted, by its place in the pass: of the first source the first
+ * counts. */
+static inline void nn_note_bad(nn_run *run, int64_t place, int64_t source) {
+    const int64_t now = source * NN_BAD_PLACES + place;
+    int64_t first = atomic_load(&run->bad);
+    while (now < first && !atomic_compare_exchange_weak(&run->bad, &first, now)) {}
+}
+
+/* nn_next_tile of operation `index`. */
+static inline int nn_take_tile(nn_run *run, int64_t index, nn_member *me, long count) {
+    nn_tiles *tiles = &run->tiles[index * run->threads];
+    while (nn_next_tile(tiles, me, count)) {
+        if (!run->look_at) return 1;
+        if (me->thread == 0 && nn_seconds() > run->look_at) run->look(run);
+        if (!atomic_load_explicit(&run->called_off, memory_order_relaxed)) return 1;
+    }
+    return 0;
+}
+
+/* Shares call this to find their operand. */
+static inline void *nn_at(const nn_run *run, const nn_op *op, int i) {
+    char *base = run->base[op->arg[i].buffer];
+    return base ? base + op->arg[i].offset : (void *)0;
+}
+
+#endif

@@ -1,0 +1,265 @@
+/* elementwise.h: activation functions with their derivatives, softmax over rows, and the small loops on n reals.
+ *
+ * For each ACTIVATION of kernels.def stand here y = f(z) and the derivative f′ as a function of what is kept
+ * (Y or Z), both for one vector; the loops over blocks (rows,cols) are generated from the list. Every load of
+ * a vector precedes its store, hence the aliasing that contract.h allows. nan comes out where nan goes in.
+ *
+ * References: Klambauer et al. 2017 (selu's constants); Hendrycks and Gimpel 2016 (gelu).
+ */
+#ifndef NNCORE_ELEMENTWISE_H
+#define NNCORE_ELEMENTWISE_H
+
+#include "vectors/lanes.h"
+#include "vectors/vecmath.h"
+
+#define SELU_SCALE REAL(1.0507009873554805)
+#define SELU_ALPHA REAL(1.6732632423543772)
+#define GELU_SLOPE REAL(0.79788456080286536) /* √(2/π) */
+#define GELU_CUBIC REAL(0.044715)
+
+/* Where |z| exceeds these, Φ, resp. the sigmoid, is 0 or 1 to the last bit: keeps 0 × inf out. */
+#define NORMAL_END REAL(40)
+#define SIGMOID_END REAL(1000)
+
+/* f_…: f(z), alpha ≥ 0 is a slope or a scale; derivative_…: f′ from Y or Z, as kernels.def says */
+INLINE vf f_linear(vf z, vf alpha) { return (void)alpha, z; }
+INLINE vf derivative_linear(vf y, vf alpha) { return (void)y, (void)alpha, vset(1); }
+
+INLINE vf f_relu(vf z, vf alpha) { return (void)alpha, vmax((vf){0}, z); }
+INLINE vf derivative_relu(vf y, vf alpha) { return (void)alpha, vselect(y > 0, vset(1), (vf){0}); }
+
+INLINE vf f_leaky_relu(vf z, vf alpha) { return vselect(z > 0, z, alpha * z); }
+INLINE vf derivative_leaky_relu(vf y, vf alpha) { return vselect(y > 0, vset(1), alpha); }
+
+INLINE vf f_elu(vf z, vf alpha) { return vselect(z > 0, z, alpha * vexpm1(z)); }
+INLINE vf derivative_elu(vf y, vf alpha) { return vselect(y > 0, vset(1), y + alpha); }
+
+INLINE vf f_selu(vf z, vf alpha) { return (void)alpha, SELU_SCALE * f_elu(z, vset(SELU_ALPHA)); }
+INLINE vf derivative_selu(vf y, vf alpha) {
+    return (void)alpha, vselect(y > 0, vset(SELU_SCALE), y + SELU_SCALE * SELU_ALPHA);
+}
+
+INLINE vf f_sigmoid(vf z, vf alpha) { return (void)alpha, vsigmoid(z); }
+INLINE vf derivative_sigmoid(vf y, vf alpha) { return (void)alpha, y * (1 - y); }
+
+INLINE vf f_tanh(vf z, vf alpha) { return (void)alpha, vtanh(z); }
+INLINE vf derivative_tanh(vf y, vf alpha) { return (void)alpha, (1 - y) * (1 + y); }
+
+INLINE vf f_softplus(vf z, vf alpha) { return (void)alpha, vmax((vf){0}, z) + vlog1p_unit(vexp(-vabs(z))); }
+INLINE vf derivative_softplus(vf y, vf alpha) { return (void)alpha, -vexpm1(-y); } /* 1 − e⁻ʸ = sigmoid(z) */
+
+/* z Φ(z), and Φ(z) + z φ(z) */
+INLINE vf f_gelu(vf z, vf alpha) {
+    (void)alpha;
+    z = vmax(vset(-NORMAL_END), z);
+    vf density, tail = normal_tail(vmin(vset(NORMAL_END), z), &density);
+    return z * vselect(z < 0, tail, 1 - tail);
+}
+INLINE vf derivative_gelu(vf z, vf alpha) {
+    (void)alpha;
+    z = vclamp(z, -NORMAL_END, NORMAL_END);
+    vf density, tail = normal_tail(z, &density);
+    return vselect(z < 0, tail, 1 - tail) + z * density;
+}
+
+/* z σ(u), u = 2 √(2/π) (z + c z³): equal to z (1 + tanh(u/2)) / 2 */
+INLINE vf f_gelu_tanh(vf z, vf alpha) {
+    (void)alpha;
+    z = vmax(vset(-NORMAL_END), z);
+    return z * vsigmoid(2 * GELU_SLOPE * (z + GELU_CUBIC * z * z * z));
+}
+INLINE vf derivative_gelu_tanh(vf z, vf alpha) {
+    (void)alpha;
+    z = vclamp(z, -NORMAL_END, NORMAL_END);
+    const vf square = z * z, s = vsigmoid(2 * GELU_SLOPE * z * (1 + GELU_CUBIC * square));
+    return s + s * (1 - s) * (2 * GELU_SLOPE * z * (1 + 3 * GELU_CUBIC * square));
+}
+
+/* z σ(z) */
+INLINE vf f_silu(vf z, vf alpha) {
+    (void)alpha;
+    z = vmax(vset(-SIGMOID_END), z);
+    return z * vsigmoid(z);
+}
+INLINE vf derivative_silu(vf z, vf alpha) {
+    (void)alpha;
+    z = vclamp(z, -SIGMOID_END, SIGMOID_END);
+    const vf s = vsigmoid(z);
+    return s * (1 + z * (1 - s));
+}
+
+typedef vf activation_function(vf, vf);
+
+INLINE void map_rows(activation_function *f, nn_index rows, nn_index cols, const real *z, nn_index ldz, real *y,
+                     nn_index ldy, vf alpha) {
+    if (ldz == cols && ldy == cols) cols *= rows, rows = rows > 0; /* one long row */
+    for (; rows > 0; rows--, z += ldz, y += ldy) {
+        for (nn_index j = 0; j < cols; j += LANES) store_some(y + j, cols - j, f(load_some(z + j, cols - j), alpha));
+    }
+}
+
+INLINE void map_rows_backward(activation_function *derivative, nn_index rows, nn_index cols, const real *kept,
+                              nn_index ldkept, const real *dy, nn_index lddy, real *dz, nn_index lddz, vf alpha) {
+    if (ldkept == cols && lddy == cols && lddz == cols) cols *= rows, rows = rows > 0;
+    for (; rows > 0; rows--, kept += ldkept, dy += lddy, dz += lddz) {
+        for (nn_index j = 0; j < cols; j += LANES) {
+            const vf f_prime = derivative(load_some(kept + j, cols - j), alpha);
+            store_some(dz + j, cols - j, load_some(dy + j, cols - j) * f_prime);
+        }
+    }
+}
+
+#define IS_LINEAR(name) (NN_ACTIVATION_##name == NN_ACTIVATION_linear)
+#define ACTIVATION(name, kept_is)                                                                                    \
+    static void activate_##name(nn_index rows, nn_index cols, const void *z, nn_index ldz, void *y, nn_index ldy,    \
+                                double alpha) {                                                                      \
+        if (IS_LINEAR(name) && y == z) return;                                                                       \
+        map_rows(f_##name, rows, cols, z, ldz, y, ldy, vset((real)alpha));                                           \
+    }                                                                                                                \
+    static void activate_backward_##name(nn_index rows, nn_index cols, const void *kept, nn_index ldkept,            \
+                                         const void *dy, nn_index lddy, void *dz, nn_index lddz, double alpha) {     \
+        if (IS_LINEAR(name) && dz == dy) return;                                                                     \
+        map_rows_backward(derivative_##name, rows, cols, kept, ldkept, dy, lddy, dz, lddz, vset((real)alpha));       \
+    }
+#include "kernels.def"
+
+/* Rows of n ≤ LANES: the smallest power of two `group` ≥ n. Where n is a power of two, a vector holds
+ * LANES / n rows; else one. Sums and maxima then stay inside aligned groups of lanes. */
+INLINE nn_index group_of(nn_index n) {
+    nn_index group = 1;
+    while (group < n) group *= 2;
+    return group;
+}
+
+/* lane i receives lane i ^ distance */
+INLINE vf exchange(vf v, nn_index distance) {
+#if defined(__clang__)
+    vf r;
+    for (nn_index i = 0; i < LANES; i++) r[i] = v[i ^ distance];
+    return r;
+#else
+    return __builtin_shuffle(v, lane_numbers() ^ (integer)distance);
+#endif
+}
+
+INLINE vf group_sum(vf v, nn_index group) {
+#pragma GCC unroll 4
+    for (nn_index d = 1; d < LANES; d *= 2)
+        if (d < group) v += exchange(v, d);
+    return v;
+}
+
+INLINE vf group_max(vf v, nn_index group) {
+#pragma GCC unroll 4
+    for (nn_index d = 1; d < LANES; d *= 2)
+        if (d < group) v = vmax(v, exchange(v, d));
+    return v;
+}
+
+INLINE vf load_logits(const real *z, nn_index left) {
+    return keep_some(load_some(z, left), left, vset(-REAL(INFINITY)));
+}
+
+/* The first `left` lanes hold whole rows, one per group. */
+INLINE void softmax_groups(nn_index left, nn_index group, const real *z, real *y) {
+    const vf v = load_logits(z, left), e = vexp(v - group_max(v, group));
+    store_some(y, left, e * (1 / group_sum(e, group)));
+}
+
+/* A row of LANES ≤ n ≤ 2 LANES as two vectors that overlap; the second one's share of the sum are its own lanes. */
+INLINE void softmax_pair(nn_index n, const real *z, real *y) {
+    const nn_index second = n - LANES;
+    const vi own = lane_numbers() >= (integer)(LANES - second);
+    const vf a = vload(z), b = vload(z + second), top = across_max(vmax(a, b));
+    const vf ea = vexp(a - top), eb = vexp(b - top), inverse = 1 / across_sum(ea + (vf)((vi)eb & own));
+    vstore(y, ea * inverse);
+    vstore(y + second, eb * inverse);
+}
+
+/* A row of any length, eᶻ⁻ᵐ kept in y between the passes */
+INLINE void softmax_row(nn_index n, const real *z, real *y) {
+    vf top = vset(-REAL(INFINITY)), sum = {0};
+    for (nn_index j = 0; j < n; j += LANES) top = vmax(top, load_logits(z + j, n - j));
+    top = across_max(top);
+    for (nn_index j = 0; j < n; j += LANES) {
+        const vf e = vexp(load_logits(z + j, n - j) - top);
+        store_some(y + j, n - j, e);
+        sum += e;
+    }
+    const vf inverse = 1 / across_sum(sum);
+    for (nn_index j = 0; j < n; j += LANES) store_some(y + j, n - j, load_some(y + j, n - j) * inverse);
+}
+
+/* y = eᶻ⁻ᵐ / Σ eᶻ⁻ᵐ with m = max z; order: n */
+static void softmax(nn_index rows, nn_index n, const void *z_, void *y_) {
+    const real *z = z_;
+    real *y = y_;
+    if (n <= LANES) {
+        const nn_index group = group_of(n), step = group == n ? LANES : n, total = rows * n;
+        for (nn_index i = 0; i < total; i += step) softmax_groups(group == n ? total - i : n, group, z + i, y + i);
+    } else if (n <= 2 * LANES) {
+        for (nn_index i = 0; i < rows; i++) softmax_pair(n, z + i * n, y + i * n);
+    } else {
+        for (nn_index i = 0; i < rows; i++) softmax_row(n, z + i * n, y + i * n);
+    }
+}
+
+/* dz = y ⊙ (dy − Σ dy y); order: n */
+static void softmax_backward(nn_index rows, nn_index n, const void *y_, const void *dy_, void *dz_) {
+    const real *y = y_, *dy = dy_;
+    real *dz = dz_;
+    if (n <= LANES) {
+        const nn_index group = group_of(n), step = group == n ? LANES : n, total = rows * n;
+        for (nn_index i = 0; i < total; i += step) {
+            const nn_index left = group == n ? total - i : n;
+            const vf v = load_some(y + i, left), g = load_some(dy + i, left);
+            store_some(dz + i, left, v * (g - group_sum(v * g, group)));
+        }
+        return;
+    }
+    for (; rows > 0; rows--, y += n, dy += n, dz += n) {
+        vf sum = {0};
+        for (nn_index j = 0; j < n; j += LANES) sum += load_some(y + j, n - j) * load_some(dy + j, n - j);
+        sum = across_sum(sum);
+        for (nn_index j = 0; j < n; j += LANES)
+            store_some(dz + j, n - j, load_some(y + j, n - j) * (load_some(dy + j, n - j) - sum));
+    }
+}
+
+static void add_elements(nn_index n, const void *a, const void *b, void *y) {
+    for (nn_index i = 0; i < n; i += LANES)
+        store_some((real *)y + i, n - i, load_some((const real *)a + i, n - i) + load_some((const real *)b + i, n - i));
+}
+
+static void multiply_elements(nn_index n, const void *a, const void *b, void *y) {
+    for (nn_index i = 0; i < n; i += LANES)
+        store_some((real *)y + i, n - i, load_some((const real *)a + i, n - i) * load_some((const real *)b + i, n - i));
+}
+
+static void rescale(nn_index n, double scale, double offset, const void *x, void *y) {
+    const vf a = vset((real)scale), b = vset((real)offset);
+    for (nn_index i = 0; i < n; i += LANES)
+        store_some((real *)y + i, n - i, a * load_some((const real *)x + i, n - i) + b);
+}
+
+/* y = x / (1 − rate) where u ≥ rate, else 0. u is a multiple of 2⁻²⁴, so the comparison is one of integers. */
+static void dropout(nn_index n, uint64_t first, const uint64_t key[2], double rate, const void *x_, void *y_) {
+    const real *x = x_;
+    real *y = y_;
+    assert(0 <= rate && rate < 1);
+    const vf scale = vset((real)(1 / (1 - rate)));
+    const integer threshold = (integer)ceil(rate * 0x1p24);
+    random_block random;
+    nn_index offset = (nn_index)(first % RANDOM_BLOCK), i = 0; /* element i has position offset + i in its block */
+    for (uint64_t block = first / RANDOM_BLOCK; i < n; block++, offset -= RANDOM_BLOCK) {
+        random_fill(&random, key, block);
+        const nn_index end = n < RANDOM_BLOCK - offset ? n : RANDOM_BLOCK - offset;
+        for (; i < end; i += LANES) {
+            const vi keep = random_24bits(&random, offset + i) >= threshold;
+            store_some(y + i, end - i, (vf)((vi)(scale * load_some(x + i, end - i)) & keep));
+        }
+        i = end;
+    }
+}
+
+#endif

@@ -1,0 +1,165 @@
+/* update.h: the update rules W ← rule(W, g), one pass over a run of parameters and the rule's slots.
+ *
+ * Each rule is a function of a few lines over one vector, in the symbols of its paper; `update_each` loads,
+ * scales and clips the gradient, decays W (Loshchilov & Hutter 2019, algorithm 2: decay apart from the rule)
+ * and stores. A rule's variants are functions of their own, so that the loop holds no branch; its scalars are
+ * computed in float64 and rounded to `real` once. Formulas are those of Keras 3, which for Adam keeps ε
+ * outside the bias correction (Kingma & Ba 2015, end of section 2).
+ */
+#ifndef NNCORE_UPDATE_H
+#define NNCORE_UPDATE_H
+
+#include "vectors/lanes.h"
+#include "vectors/vecmath.h"
+
+typedef struct coefficients {
+    real scale, clip, decay, epsilon;
+    real eta, mu;           /* learning rate (adam: with its bias correction), momentum */
+    real gain_1, gain_2;    /* 1 − β₁, 1 − β₂ */
+    real rho, gain_rho;     /* ρ, 1 − ρ */
+} coefficients;
+
+typedef vf (*update_rule)(vf W, vf g, vf slot[3], const coefficients *c);
+
+enum { SLOT_0 = 1, SLOT_1 = 2, SLOT_2 = 4 };
+
+INLINE void update_some(nn_index i, nn_index left, real *W, const real *g, void *const slot[3], int used,
+                        update_rule rule, const coefficients *c) {
+    vf s[3] = {{0}};
+    for (int k = 0; k < 3; k++)
+        if (used >> k & 1) s[k] = load_some((real *)slot[k] + i, left);
+    vf w = load_some(W + i, left);
+    const vf clipped = vclamp(c->scale * load_some(g + i, left), -c->clip, c->clip);
+    w -= c->decay * w;
+    store_some(W + i, left, rule(w, clipped, s, c));
+    for (int k = 0; k < 3; k++)
+        if (used >> k & 1) store_some((real *)slot[k] + i, left, s[k]);
+}
+
+INLINE void update_each(nn_index n, void *W, const void *g, void *const slots[3], int used, update_rule rule,
+                        const coefficients *c) {
+    void *const slot[3] = {slots[0], slots[1], slots[2]}; /* a copy that stores cannot alias */
+    nn_index i = 0;
+    for (; i + LANES <= n; i += LANES) update_some(i, LANES, W, g, slot, used, rule, c);
+    if (i < n) update_some(i, n - i, W, g, slot, used, rule, c);
+}
+
+INLINE coefficients coefficients_of(const nn_rule *r) {
+    return (coefficients){
+        .scale = (real)r->grad_scale, .clip = (real)r->clip_value, .epsilon = (real)r->epsilon,
+        .decay = (real)(r->learning_rate * r->weight_decay),
+        .eta = (real)r->learning_rate, .mu = (real)r->momentum,
+        .gain_1 = (real)(1 - r->beta_1), .gain_2 = (real)(1 - r->beta_2),
+        .rho = (real)r->rho, .gain_rho = (real)(1 - r->rho),
+    };
+}
+
+/* For rules that divide by √v, v a mean of g²: |g| counts as at most ROOT_MAX, so that g² cannot overflow, and ε as at
+ * least what keeps 0 / 0 away. Bounding g rather than v leaves g / √v near 1, and costs nothing: g is clipped anyway.
+ * ROOT_MAX² is the largest power of two but one, so that no rounding takes v to inf. */
+#define ROOT_MAX ldexp(1, (EXPONENT_BIAS - 1) / 2)
+
+INLINE coefficients coefficients_of_ratio(const nn_rule *r, double least_epsilon) {
+    coefficients c = coefficients_of(r);
+    c.clip = (real)fmin(r->clip_value, ROOT_MAX);
+    c.epsilon = (real)fmax(r->epsilon, least_epsilon);
+    return c;
+}
+
+/* Stochastic gradient descent; momentum as in Sutskever et al. 2013, equations 1–4. Slot 0: m, the velocity. */
+INLINE vf sgd_plain(vf W, vf g, vf s[3], const coefficients *c) {
+    (void)s;
+    return W - c->eta * g;
+}
+
+INLINE vf sgd_momentum(vf W, vf g, vf s[3], const coefficients *c) {
+    s[0] = c->mu * s[0] - c->eta * g;
+    return W + s[0];
+}
+
+INLINE vf sgd_nesterov(vf W, vf g, vf s[3], const coefficients *c) {
+    s[0] = c->mu * s[0] - c->eta * g;
+    return W + (c->mu * s[0] - c->eta * g);
+}
+
+static void update_sgd(nn_index n, void *W, const void *g, void *const slot[3], const nn_rule *r) {
+    const coefficients c = coefficients_of(r);
+    if (r->momentum == 0)
+        update_each(n, W, g, slot, 0, sgd_plain, &c);
+    else if (r->nesterov != 0)
+        update_each(n, W, g, slot, SLOT_0, sgd_nesterov, &c);
+    else
+        update_each(n, W, g, slot, SLOT_0, sgd_momentum, &c);
+}
+
+/* s + gain (g − s), a mean that follows g. Where the product is rounded on its own, it would be 0 from s < MIN_NORMAL
+ * / gain on, and s never come to 0: a step too small to be made arrives. */
+INLINE vf follow(vf s, vf g, real gain) {
+#if defined(__FMA__) || defined(__aarch64__)
+    return s + gain * (g - s);
+#else
+    const vf step = gain * (g - s);
+    return vselect(step == 0, g, s + step);
+#endif
+}
+
+/* x / y for |x| ≤ η ROOT_MAX and y from ε to ε + ROOT_MAX, where ROOT_MAX is 2⁶³ and ε at least its inverse:
+ * so that y and x / y suit VDIVIDE. The compiler makes a loop for each case. */
+INLINE vf ratio(vf x, vf y, const coefficients *c) {
+#ifdef VDIVIDE
+    if (c->epsilon <= 0x1p60f && c->eta <= 0x1p39f * (c->epsilon < 1 ? c->epsilon : 1)) return VDIVIDE(x, y);
+#endif
+    (void)c;
+    return x / y;
+}
+
+/* Kingma & Ba 2015, algorithm 1; with weight_decay: AdamW. Slots: m, v. */
+INLINE vf adam(vf W, vf g, vf s[3], const coefficients *c) {
+    s[0] = follow(s[0], g, c->gain_1);
+    s[1] = follow(s[1], g * g, c->gain_2);
+    return W - ratio(c->eta * s[0], vsqrt(s[1]) + c->epsilon, c);
+}
+
+static void update_adam(nn_index n, void *W, const void *g, void *const slot[3], const nn_rule *r) {
+    coefficients c = coefficients_of_ratio(r, 1 / ROOT_MAX);
+    c.eta = (real)(r->learning_rate * sqrt(1 - pow(r->beta_2, r->step)) / (1 - pow(r->beta_1, r->step)));
+    update_each(n, W, g, slot, SLOT_0 | SLOT_1, adam, &c);
+}
+
+/* Tieleman & Hinton 2012, lecture 6.5; centered: Graves 2013, equations 38–41. Slots: v, m, average of g.
+ * Rounding can push v − average² below 0 where g hardly varies: there it counts as 0. */
+INLINE vf rmsprop_increment(vf g, vf s[3], const coefficients *c, int centered) {
+    vf variance = s[0] = c->rho * s[0] + c->gain_rho * (g * g);
+    if (centered) {
+        s[2] = c->rho * s[2] + c->gain_rho * g;
+        variance = vmax((vf){0}, s[0] - s[2] * s[2]);
+    }
+    return c->eta * g / vsqrt(variance + c->epsilon);
+}
+
+INLINE vf rmsprop(vf W, vf g, vf s[3], const coefficients *c) { return W - rmsprop_increment(g, s, c, 0); }
+INLINE vf rmsprop_centered(vf W, vf g, vf s[3], const coefficients *c) { return W - rmsprop_increment(g, s, c, 1); }
+
+INLINE vf rmsprop_momentum(vf W, vf g, vf s[3], const coefficients *c) {
+    s[1] = c->mu * s[1] + rmsprop_increment(g, s, c, 0);
+    return W - s[1];
+}
+
+INLINE vf rmsprop_centered_momentum(vf W, vf g, vf s[3], const coefficients *c) {
+    s[1] = c->mu * s[1] + rmsprop_increment(g, s, c, 1);
+    return W - s[1];
+}
+
+static void update_rmsprop(nn_index n, void *W, const void *g, void *const slot[3], const nn_rule *r) {
+    const coefficients c = coefficients_of_ratio(r, MIN_NORMAL);
+    if (r->momentum > 0 && r->centered != 0)
+        update_each(n, W, g, slot, SLOT_0 | SLOT_1 | SLOT_2, rmsprop_centered_momentum, &c);
+    else if (r->momentum > 0)
+        update_each(n, W, g, slot, SLOT_0 | SLOT_1, rmsprop_momentum, &c);
+    else if (r->centered != 0)
+        update_each(n, W, g, slot, SLOT_0 | SLOT_2, rmsprop_centered, &c);
+    else
+        update_each(n, W, g, slot, SLOT_0, rmsprop, &c);
+}
+
+#endif
