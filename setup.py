@@ -38,7 +38,7 @@ REAL_BITS = (32, 64)
 # Contraction to FMA needs a gnu dialect. Never -ffast-math (it alters the float environment of the whole process),
 # -march=native (the wheel must run elsewhere) or LTO (it would carry one ISA's instructions into another's code).
 C_FLAGS = ["-std=gnu11", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fno-lto"]
-C_FLAGS += ["-fvisibility=hidden"]
+C_FLAGS += ["-fvisibility=hidden", "-D_GNU_SOURCE"]  # sched_getcpu and its like in team.h
 C_WARNINGS = ["-Wall", "-Wextra", "-Werror=implicit-function-declaration", "-Werror=incompatible-pointer-types"]
 CYTHON_WARNINGS = ["-Wno-unused-function", "-Wno-unused-parameter", "-Wno-missing-field-initializers"]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nncore.graph import Symbol, topological
 from nncore.layers.base import Layer
+from nncore.operations import data
 from nncore.registry import snake_case
 from nncore.state import State
 
@@ -69,7 +70,7 @@ class Graph:
 
     def emit(self, b: Builder) -> Tensor:
         """Emit all layers; the output."""
-        tensors = {id(self.inputs): b.input(self.inputs.shape)}
+        tensors = {id(self.inputs): data.batch(b, "input", self.inputs.shape)}
         for symbol in self.symbols:
             if symbol.layer is not None:
                 made = symbol.layer.emit(b, *(tensors[id(s)] for s in symbol.inputs))

@@ -14,6 +14,7 @@ import pytest
 import nncore as nn
 from nncore.attributes import arguments
 from nncore.callbacks import EarlyStopping, ModelCheckpoint
+from nncore.operations import dense
 
 RNG = np.random.default_rng(3)
 X, Y = RNG.normal(size=(40, 4)), RNG.normal(size=(40, 1))
@@ -333,7 +334,7 @@ class Gain(nn.Layer):
         self.kernel = self.add_parameter("kernel", (n, n), nn.initializers.get("glorot_uniform"))
 
     def emit(self, b: Any, *inputs: Any) -> Any:
-        return b.dense(inputs[0], self.kernel, None)
+        return dense(b, inputs[0], self.kernel, None)
 
 
 @pytest.mark.parametrize("own", [False, True])

@@ -18,6 +18,7 @@ import safetensors.numpy
 
 import nncore as nn
 from nncore import files
+from nncore.operations import rescale
 
 RNG = np.random.default_rng(10)
 X = RNG.normal(size=(60, 4)).astype(np.float32)
@@ -345,7 +346,7 @@ class Twice(nn.Layer):
         self.times = times
 
     def emit(self, b: Any, *inputs: Any) -> Any:
-        return b.rescale(inputs[0], self.times, 0.0)
+        return rescale(b, inputs[0], self.times, 0.0)
 
 
 def test_custom_layers(tmp_path: pathlib.Path) -> None:

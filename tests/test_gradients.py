@@ -52,7 +52,7 @@ def check(model: nn.Model, loss: Any, weight: Array | None = None, steps: int = 
     for step in range(steps):
         networks.randomize(model, step)
         x, target = batch(model, loss, step)
-        value = networks.configuration(model, model.get_weights(), x, target, weight, step)
+        value = networks.objective(model, model.get_weights(), x, target, weight, step)
         wanted = networks.numerical_gradients(model, x, target, weight, step, most)
         got_value, got = networks.gradients(model, x, target, weight)
         assert got_value == pytest.approx(value, rel=1e-12, abs=1e-14)

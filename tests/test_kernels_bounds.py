@@ -117,11 +117,11 @@ def products(table: Table) -> Cases:
 
         def case(place: Place, M: int = M, N: int = N, K: int = K, at: bool = at, bt: bool = bt) -> list[Array]:
             a, b, c = place(reals(table, M * K)), place(reals(table, K * N)), place(empty(table, M * N))
-            bias, z, kept = place(reals(table, N)), place(empty(table, M * N)), place(reals(table, M * N))
+            bias, z, saved = place(reals(table, N)), place(empty(table, M * N)), place(reals(table, M * N))
             options: dict[str, Any] = {"a_transposed": at, "b_transposed": bt, "activation": "relu"}
             dense.gemm(table, a, b, c, M, N, K, **options, bias=bias, z=z)
             forward = c.copy()
-            dense.gemm(table, a, b, c, M, N, K, **options, kept=kept)
+            dense.gemm(table, a, b, c, M, N, K, **options, saved=saved)
             return [c, forward, z]
 
         yield f"gemm {M}×{N}×{K} {at} {bt}", case

@@ -23,7 +23,7 @@ from kernels import (
 )
 
 from nncore._kernels import elementwise
-from nncore._kernels.table import ACTIVATION_KEPT, ACTIVATIONS, Table
+from nncore._kernels.table import ACTIVATION_SAVED, ACTIVATIONS, Table
 
 ALPHA = 0.3
 
@@ -66,9 +66,9 @@ def test_alpha(table: Table, name: str, alpha: float) -> None:
     z = normal(table, 200)
     y, slope = ref.activate(name, z, alpha), ref.activate_prime(name, z, alpha)
     assert_close(activate(table, name, z, alpha), y, 8 * eps(table) * (1 + np.abs(y)))
-    if alpha == 0 and ACTIVATION_KEPT[name] == "Y":
+    if alpha == 0 and ACTIVATION_SAVED[name] == "Y":
         z, slope = z[z > 0], slope[z > 0]  # Y = 0 for all others
-    kept = z if ACTIVATION_KEPT[name] == "Z" else ref.activate(name, z, alpha).astype(table.dtype)
+    kept = z if ACTIVATION_SAVED[name] == "Z" else ref.activate(name, z, alpha).astype(table.dtype)
     assert_close(backward(table, name, kept, np.ones_like(kept), alpha), slope, 8 * eps(table) * (1 + alpha))
 
 
@@ -83,9 +83,9 @@ def test_derivative(table: Table, name: str) -> None:
     z = z[np.abs(z) > 2.0**-20]  # f′ jumps at 0, and elu's rounded Y may be 0 near it
     dy = normal(table, z.size, key="dy")
     with np.errstate(over="ignore", invalid="ignore"):
-        kept = z if ACTIVATION_KEPT[name] == "Z" else ref.activate(name, z, ALPHA).astype(table.dtype)
+        kept = z if ACTIVATION_SAVED[name] == "Z" else ref.activate(name, z, ALPHA).astype(table.dtype)
         slope = ref.activate_prime(name, np.clip(z, -1e3, 1e3), ALPHA)
-    roundings = 8 + (np.minimum(z**2, 64) if ACTIVATION_KEPT[name] == "Z" else 0)
+    roundings = 8 + (np.minimum(z**2, 64) if ACTIVATION_SAVED[name] == "Z" else 0)
     assert_close(backward(table, name, kept, dy), dy * slope, roundings * eps(table) * np.abs(dy))
 
 
@@ -94,7 +94,7 @@ def test_derivative(table: Table, name: str) -> None:
 def test_derivative_at_zero(table: Table, name: str) -> None:
     """At a kink it is that of the left side, also for −0."""
     z = np.array([0.0, -0.0], table.dtype)
-    kept = z if ACTIVATION_KEPT[name] == "Z" else activate(table, name, z)
+    kept = z if ACTIVATION_SAVED[name] == "Z" else activate(table, name, z)
     slope = ref.activate_prime(name, [0.0, 0.0], ALPHA)
     assert_close(backward(table, name, kept, np.ones_like(z)), slope, 2 * eps(table))
 
@@ -106,7 +106,7 @@ def test_limits(table: Table, name: str) -> None:
     ends = np.array([-1.0, 1.0])
     far = ref.activate(name, 1e4 * ends, ALPHA)
     far[np.abs(far) > 100] *= np.inf
-    kept_y = ACTIVATION_KEPT[name] == "Y"
+    kept_y = ACTIVATION_SAVED[name] == "Y"
     for value in (np.inf, float(np.finfo(table.dtype).max)):
         z = (value * ends).astype(table.dtype)
         y = activate(table, name, z)

@@ -29,7 +29,7 @@ from kernels import (
 )
 
 from nncore._kernels import dense
-from nncore._kernels.table import ACTIVATION_KEPT, ACTIVATIONS, Table
+from nncore._kernels.table import ACTIVATION_SAVED, ACTIVATIONS, Table
 
 
 def cases(own: bool) -> list[Any]:
@@ -247,10 +247,10 @@ def test_what_follows_the_sums(table: Table, precision: str, name: str) -> None:
         unlooked = multiply(table, a, b, layout, bias=bias, z=output(table, M, N).flat, **options, check=False)
         assert_same_bits(unlooked, c, ("Z, not looked at", M, N, K, layout))
         kept_z = np.where(np.abs(sums) < 0.01, 1, sums).astype(table.dtype)  # away from kinks
-        kept = kept_z if ACTIVATION_KEPT[name] == "Z" else ref.activate(name, kept_z, ALPHA).astype(table.dtype)
+        saved = kept_z if ACTIVATION_SAVED[name] == "Z" else ref.activate(name, kept_z, ALPHA).astype(table.dtype)
         slope = ref.activate_prime(name, kept_z, ALPHA)
         tolerance = np.abs(slope) * bound(table, precision, x, w) + 8 * eps(table) * np.abs(x @ w)
-        c = multiply(table, a, b, layout, kept=kept, **options)
+        c = multiply(table, a, b, layout, saved=saved, **options)
         assert_close(c, (x @ w) * slope, tolerance, ("derivative", M, N, K, layout))
 
 

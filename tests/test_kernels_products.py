@@ -1,4 +1,4 @@
-"""Products C = f(bias + A B) and C = (A B) ⊙ f′(kept), against float64 NumPy.
+"""Products C = f(bias + A B) and C = (A B) ⊙ f′(saved), against float64 NumPy.
 
 Small whole numbers make every sum exact, whatever its order: then nothing but a wrong element can differ. Random
 reals then show the error of the sums, and that an element's bits depend on K alone, or where X meets few columns
@@ -31,7 +31,7 @@ from kernels import (
 )
 
 from nncore._kernels import dense, elementwise
-from nncore._kernels.table import ACTIVATION_KEPT, ACTIVATIONS, Table
+from nncore._kernels.table import ACTIVATION_SAVED, ACTIVATIONS, Table
 
 DEPTHS = [0, 1, 2, 3, 17, 255, 256, 257, 383, 384, 385, 511, 512, 513, 1024, 1025]
 ALPHA = 0.3
@@ -198,8 +198,8 @@ def test_derivative(table: Table, name: str) -> None:
     for (M, N), K, layout in product(shapes, [0, 5, 300], LAYOUTS[::3]):
         a, b, z = normal(table, M, K), normal(table, K, N), normal(table, M, N, key="z")
         z[np.abs(z) < 0.01] = 1  # away from kinks
-        kept = z if ACTIVATION_KEPT[name] == "Z" else ref.activate(name, z, ALPHA).astype(table.dtype)
-        c = multiply(table, a, b, layout, kept=kept, activation=name, alpha=ALPHA, ldc=N + 5)
+        saved = z if ACTIVATION_SAVED[name] == "Z" else ref.activate(name, z, ALPHA).astype(table.dtype)
+        c = multiply(table, a, b, layout, saved=saved, activation=name, alpha=ALPHA, ldc=N + 5)
         sums, slope = ref.dense(a, b), ref.activate_prime(name, z, ALPHA)
         tolerance = np.abs(slope) * bound(table, a, b) + 8 * eps(table) * np.abs(sums)
         assert_close(c, sums * slope, tolerance, (M, N, K, layout))
@@ -274,7 +274,7 @@ def test_flag_looks_at_the_result(table: Table) -> None:
     c = np.empty(1, table.dtype)
     assert dense.gemm(table, a, b, c, 1, 1, 1, activation="relu")
     assert c[0] == 0
-    assert not dense.gemm(table, a, b, c, 1, 1, 1, activation="relu", kept=np.ones(1, table.dtype))
+    assert not dense.gemm(table, a, b, c, 1, 1, 1, activation="relu", saved=np.ones(1, table.dtype))
 
 
 @each_table

@@ -12,6 +12,7 @@ import pytest
 
 import nncore as nn
 from nncore import activations, layers, losses, metrics, models
+from nncore.operations import rescale
 
 RNG = np.random.default_rng(6)
 X, LABELS = RNG.normal(size=(60, 4)), RNG.integers(0, 3, 60)
@@ -23,7 +24,7 @@ class Twice(nn.Layer):
         self.times = times
 
     def emit(self, b: Any, *inputs: Any) -> Any:
-        return b.rescale(inputs[0], self.times, 0.0)
+        return rescale(b, inputs[0], self.times, 0.0)
 
 
 def graph() -> nn.Model:

@@ -1,8 +1,20 @@
-"""Tensors that are parts of others."""
+"""Tensors that are parts of others; and each operation alone: what it writes, and that it writes nothing else."""
 
 from __future__ import annotations
 
-from nncore.compiler.operation import Op, Tensor
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import reference as ref
+from kernels import Array, each_table, eps, generator
+
+import nncore as nn
+from nncore import state
+from nncore._kernels.table import ACTIVATIONS, CHUNK_ROWS, LOSSES, METRICS, OPTIMIZERS, SOURCES, Table
+from nncore.compiler.operation import OPERATIONS, Op, Tensor
+from nncore.execution.alone import run_operation
 
 
 def test_a_part_of_a_part_is_a_part_of_the_whole() -> None:
@@ -22,4 +34,211 @@ def test_a_long_chain_of_parts() -> None:
 
 def test_roots_are_named_once() -> None:
     x, y = Tensor((4,)), Tensor((4,))
-    assert Op("add", [x, Tensor((2, 2), alias_of=x), y, None]).roots() == {id(x): x, id(y): y}
+    assert Op("add", A=x, B=Tensor((2, 2), alias_of=x), Y=y).roots() == {id(x): x, id(y): y}
+
+
+# -- each operation alone ------------------------------------------------------------------------------------------
+
+SAMPLES = 37  # more than a chunk of rows; a case's sizes are odd, so that no vector is whole
+
+
+class Case:
+    """An operation on arrays: its fields, and what its outputs are to be, by formulas in float64."""
+
+    def __init__(self, table: Table) -> None:
+        self.table, self.rng, self.bind, self.chunks, self.sums = table, generator("operations"), None, None, None
+        self.fields: dict[str, Any] = {}
+
+    def reals(self, *shape: int) -> Array:
+        return self.rng.standard_normal(shape).astype(self.table.dtype)
+
+    def poisoned(self, *shape: int) -> Array:
+        return np.full(shape, np.nan, self.table.dtype)
+
+
+def rows_of(x: Array) -> Array:
+    return np.asarray(x, np.float64).reshape(-1, x.shape[-1])
+
+
+def gather(c: Case) -> dict[str, Array]:
+    data = c.rng.integers(0, 200, (SAMPLES, 5)).astype(np.uint8)
+    c.fields = {"X": c.poisoned(SAMPLES, 5), "source": 0, "n": 5, "block": 8}
+    c.bind = lambda run: run.source(0, data, stride=5, type=SOURCES["uint8"], n=5)
+    return {"X": data}
+
+
+def dense_forward(c: Case) -> dict[str, Array]:
+    x, w, b, z = c.reals(SAMPLES, 3, 9), c.reals(9, 7), c.reals(7), c.poisoned(SAMPLES, 3, 7)
+    sizes = {"rows": 3, "n": 7, "k": 9, "function": ACTIVATIONS["gelu"]}
+    c.fields = {"X": x, "W": w, "b": b, "Y": c.poisoned(SAMPLES, 3, 7), "Z": z} | sizes
+    sums = ref.float64(x) @ ref.float64(w) + b
+    return {"Z": sums, "Y": ref.activate("gelu", sums, 0.0)}
+
+
+def dense_backward_input(c: Case) -> dict[str, Array]:
+    dy, w, saved = c.reals(SAMPLES, 7), c.reals(9, 7), c.reals(SAMPLES, 9)
+    c.fields = {"dY": dy, "W": w, "saved": saved, "dX": c.poisoned(SAMPLES, 9), "rows": 1, "n": 7, "k": 9}
+    c.fields |= {"function": ACTIVATIONS["relu"]}
+    return {"dX": ref.float64(dy) @ ref.float64(w).T * (saved > 0)}
+
+
+def dense_backward_weights(c: Case) -> dict[str, Array]:
+    x, dy = c.reals(SAMPLES, 2, 9), c.reals(SAMPLES, 2, 7)
+    c.fields = {"X": x, "dY": dy, "dW": c.poisoned(9, 7), "rows": 2, "n": 7, "k": 9}
+    return {"dW": rows_of(x).T @ rows_of(dy)}
+
+
+def column_sums(c: Case) -> dict[str, Array]:
+    dy = c.reals(SAMPLES, 2, 7)
+    c.fields = {"dY": dy, "db": c.poisoned(7), "rows": 2, "n": 7, "fixed": 7, "block": 3}
+    return {"db": rows_of(dy).sum(0)}
+
+
+def activate(c: Case) -> dict[str, Array]:
+    z = c.reals(SAMPLES, 7)
+    c.fields = {"Z": z, "Y": c.poisoned(SAMPLES, 7), "function": ACTIVATIONS["elu"], "alpha": 0.5, "block": 64}
+    return {"Y": ref.activate("elu", z, 0.5)}
+
+
+def activate_backward(c: Case) -> dict[str, Array]:
+    z, dy = c.reals(SAMPLES, 7), c.reals(SAMPLES, 7)
+    c.fields = {"saved": z, "dY": dy, "dZ": c.poisoned(SAMPLES, 7), "function": ACTIVATIONS["silu"], "block": 64}
+    return {"dZ": dy * ref.activate_prime("silu", z, 0.0)}
+
+
+def softmax(c: Case) -> dict[str, Array]:
+    z = c.reals(SAMPLES, 2, 5)
+    c.fields = {"Z": z, "Y": c.poisoned(SAMPLES, 2, 5), "n": 5, "per_sample": 2, "block": 4}
+    return {"Y": ref.softmax(z)}
+
+
+def softmax_backward(c: Case) -> dict[str, Array]:
+    y, dy = ref.softmax(c.reals(SAMPLES, 5)).astype(c.table.dtype), c.reals(SAMPLES, 5)
+    c.fields = {"Y": y, "dY": dy, "dZ": c.poisoned(SAMPLES, 5), "n": 5, "per_sample": 1, "block": 4}
+    return {"dZ": y * (dy - (ref.float64(y) * dy).sum(1, keepdims=True))}
+
+
+def dropout(c: Case) -> dict[str, Array]:
+    x = c.reals(SAMPLES, 9)
+    steps = np.array([5])
+    c.fields = {"X": x, "Y": c.poisoned(SAMPLES, 9), "layer": 2, "rate": 0.25, "block": 64}
+    c.bind = lambda run: run.bind_random(11, steps)
+    return {"Y": x * ref.dropout_mask(x.size, 0, (11, 2 << 48 ^ 5), 0.25).reshape(x.shape)}
+
+
+def rescale(c: Case) -> dict[str, Array]:
+    x = c.reals(SAMPLES, 7)
+    c.fields = {"X": x, "Y": c.poisoned(SAMPLES, 7), "scale": 0.5, "offset": 2.0, "block": 64}
+    return {"Y": 0.5 * ref.float64(x) + 2}
+
+
+def add(c: Case) -> dict[str, Array]:
+    a, b = c.reals(SAMPLES, 7), c.reals(SAMPLES, 7)
+    c.fields = {"A": a, "B": b, "Y": c.poisoned(SAMPLES, 7), "block": 64}
+    return {"Y": ref.float64(a) + b}
+
+
+def multiply(c: Case) -> dict[str, Array]:
+    a, b = c.reals(SAMPLES, 7), c.reals(SAMPLES, 7)
+    c.fields = {"A": a, "B": b, "Y": c.poisoned(SAMPLES, 7), "block": 64}
+    return {"Y": ref.float64(a) * b}
+
+
+def copy(c: Case) -> dict[str, Array]:
+    x = c.reals(SAMPLES, 7)
+    c.fields = {"X": x, "Y": c.poisoned(SAMPLES, 7), "n": 7, "x_row": 7, "y_row": 7, "per_sample": 1, "block": 4}
+    return {"Y": x}
+
+
+def add_gradient(c: Case) -> dict[str, Array]:
+    g, more = c.reals(9, 7), c.reals(9, 7)
+    c.fields = {"dW": g, "more": more, "block": 16}
+    return {"dW": ref.float64(g) + more}
+
+
+def loss(c: Case) -> dict[str, Array]:
+    z, labels, w = c.reals(SAMPLES, 5), c.rng.integers(0, 5, SAMPLES).astype(np.int32), abs(c.reals(SAMPLES))
+    sizes = {"rows": 1, "n": 5, "labels": 1, "block": CHUNK_ROWS, "function": LOSSES[f"{SPARSE}_logits"]}
+    outputs = {"dP": c.poisoned(SAMPLES, 5), "prob": c.poisoned(SAMPLES, 5)}
+    c.fields, c.sums = {"P": z, "T": labels, "weight": w} | outputs | sizes, np.zeros(2)
+    p, t = ref.softmax(z), np.eye(5)[labels]
+    value = float((w * -np.log(p[t > 0])).sum())
+    return {"prob": p, "dP": w[:, None] * (p - t) / SAMPLES, "sums": np.array([value, SAMPLES])}
+
+
+def metric(c: Case) -> dict[str, Array]:
+    p, t = c.reals(SAMPLES, 5), c.reals(SAMPLES, 5)
+    c.fields = {"P": p, "T": t, "rows": 1, "n": 5, "block": CHUNK_ROWS, "function": METRICS["mean_absolute_error"]}
+    c.sums = np.zeros(2)
+    return {"sums": np.array([abs(ref.float64(p) - t).mean(1).sum(), SAMPLES])}
+
+
+def of_chunks(c: Case, **settings: Any) -> None:
+    c.chunks = np.zeros(2, state.CHUNK)
+    c.chunks["offset"], c.chunks["n"], c.chunks["packed"] = [0, 40], [33, 17], -1
+    for name, value in settings.items():
+        c.chunks[name] = value
+
+
+def penalty(c: Case) -> dict[str, Array]:
+    w, g = c.reals(57), c.reals(57)
+    of_chunks(c, l1=0.5, l2=0.25)
+    c.fields, c.sums = {"W": w, "dW": g}, np.zeros(2)
+    inside = np.r_[0:33, 40:57]
+    expected = ref.float64(g)
+    expected[inside] += 0.5 * np.sign(w[inside]) + 0.5 * ref.float64(w[inside])
+    value = 0.5 * abs(ref.float64(w[inside])).sum() + 0.25 * (ref.float64(w[inside]) ** 2).sum()
+    return {"dW": expected, "sums": np.array([SAMPLES * value, SAMPLES])}
+
+
+def norms(c: Case) -> dict[str, Array]:
+    g = c.reals(57)
+    of_chunks(c)
+    c.fields = {"dW": g, "norms": np.full((2, 2), np.nan)}
+    squares = ref.float64(g) ** 2
+    return {"norms": np.array([[squares[:33].sum(), 1], [squares[40:57].sum(), 1]])}
+
+
+def update(c: Case) -> dict[str, Array]:
+    w, g = c.reals(57), c.reals(57)
+    of_chunks(c)
+    rule = nn.SGD(0.5).rule
+    c.fields = {"W": w, "dW": g, "function": OPTIMIZERS["sgd"]}
+    c.bind = lambda run: run.bind_rule(rule, 0.0)
+    expected, inside = ref.float64(w), np.r_[0:33, 40:57]
+    expected[inside] -= 0.5 * ref.float64(g[inside])
+    return {"W": expected}
+
+
+SPARSE = "sparse_categorical_crossentropy"
+CASES: list[Callable[[Case], dict[str, Array]]] = [
+    gather, dense_forward, dense_backward_input, dense_backward_weights, column_sums, activate, activate_backward,
+    softmax, softmax_backward, dropout, rescale, add, multiply, copy, loss, metric, penalty, add_gradient, norms,
+    update,
+]  # fmt: skip
+
+
+def test_every_operation_has_a_case() -> None:
+    assert {case.__name__ for case in CASES} == set(OPERATIONS)
+
+
+@each_table
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_an_operation_writes_what_is_declared(case: Callable[..., Any], threads: int, table: Table) -> None:
+    """What it may only read has the same bytes afterwards, what it writes has the values of the formula."""
+    c = Case(table)
+    expected = case(c)
+    before = {key: value.copy() for key, value in c.fields.items() if isinstance(value, np.ndarray)}
+    run_operation(table, case.__name__, SAMPLES, threads=threads, bind=c.bind, chunks=c.chunks, sums=c.sums, **c.fields)
+    declaration = OPERATIONS[case.__name__]
+    for key, was in before.items():
+        if key not in declaration.writes:
+            assert c.fields[key].tobytes() == was.tobytes(), f"{key} was written, and is not declared so"
+    for key in declaration.writes:
+        if key in before and key not in expected:
+            assert c.fields[key].tobytes() == before[key].tobytes(), f"{key} was written: the case has no formula"
+    tolerance = 200 * eps(table)
+    for key, value in expected.items():
+        got = c.sums if key == "sums" else c.fields[key]
+        np.testing.assert_allclose(got, np.asarray(value).reshape(got.shape), tolerance, tolerance, err_msg=key)

@@ -21,9 +21,8 @@ from nncore.optimizers import RULE_FIELDS
 
 Array = NDArray[Any]
 
-KINDS = {number: name for name, number in table.OPERATIONS.items()}
 BUFFERS = {number: name for name, number in table.BUFFERS.items()}
-VARIANTS = {number: name for name, number in table.ACTIVATIONS.items()}
+FUNCTIONS = {number: name for name, number in table.ACTIVATIONS.items()}
 SAMPLES = 5
 
 
@@ -42,17 +41,27 @@ def prediction(model: nn.Model) -> program.Program:
     return programs.prediction(model.graph, SAMPLES)
 
 
+def decoded(p: program.Program) -> list[Any]:
+    """The operations, each with its fields by name."""
+    names = [table.OPERATIONS[kind][0] for kind in p.ops.view(np.int64).reshape(len(p.ops), -1)[:, 0]]
+    return [p.ops[i : i + 1].view(encoding.layout(name))[0] for i, name in enumerate(names)]
+
+
 def kinds(p: program.Program) -> list[str]:
-    return [KINDS[int(op["kind"])] for op in p.ops]
+    return [table.OPERATIONS[op["kind"]][0] for op in decoded(p)]
+
+
+def of_kind(p: program.Program, kind: str) -> list[Any]:
+    return [op for op, name in zip(decoded(p), kinds(p), strict=True) if name == kind]
 
 
 def fused(p: program.Program, kind: str = "dense_forward") -> list[str]:
     """The activations that the products of a kind have taken over."""
-    return [VARIANTS[int(op["variant"])] for op in p.ops if KINDS[int(op["kind"])] == kind]
+    return [FUNCTIONS[int(op["function"])] for op in of_kind(p, kind)]
 
 
-def absent(p: program.Program, kind: str, operand: int) -> list[bool]:
-    return [BUFFERS[int(op["arg"][operand]["buffer"])] == "none" for op in p.ops if KINDS[int(op["kind"])] == kind]
+def absent(p: program.Program, kind: str, operand: str) -> list[bool]:
+    return [BUFFERS[int(op[operand]["buffer"])] == "none" for op in of_kind(p, kind)]
 
 
 def stack(*layers: Any, inputs: Any = 4) -> nn.Model:
@@ -63,15 +72,27 @@ def stack(*layers: Any, inputs: Any = 4) -> nn.Model:
 
 
 def test_structs_have_the_sizes_of_c() -> None:
-    assert encoding.OPERATION.itemsize == table.OPERATION_BYTES
     assert state.CHUNK.itemsize == table.CHUNK_BYTES
     assert 8 * len(RULE_FIELDS) == table.RULE_BYTES
-    assert encoding.OPERATION["arg"].shape == (table.OPERANDS,)
+    assert encoding.ACCUMULATOR.itemsize == table.ACCUMULATOR_BYTES
 
 
-def test_every_operation_says_what_it_writes() -> None:
-    assert set(operation.WRITES) == set(table.OPERATIONS)
-    assert set(operation.BOTH) <= set(operation.WRITES)
+@pytest.mark.parametrize("kind", operation.OPERATIONS)
+def test_operations_are_laid_out_as_in_c(kind: str) -> None:
+    """Field by field: what `struct` packs is found at the offsets that C gives."""
+    d = operation.OPERATIONS[kind]
+    fields: dict[str, Any] = {name: operation.Whole("packed", None, 8 * i) for i, name in enumerate(d.operands)}
+    fields |= {name: i + (100.5 if role == "NUMBER" else 100) for i, (name, role) in enumerate(d.attributes.items())}
+    op = operation.Op(kind, fixed=3, per_sample=4, block=5, cost=6, **fields)
+    [row] = encoding.encode([op], 4).view(encoding.layout(kind))
+    assert (row["fixed"], row["per_sample"], row["block"], row["cost"]) == (3, 4, 5, 6)
+    assert all(tuple(row[name]) == (table.BUFFERS["packed"], fields[name].offset) for name in d.operands)
+    assert all(row[name] == fields[name] for name in d.attributes)
+
+
+def test_operations_take_the_fields_that_are_declared() -> None:
+    with pytest.raises(TypeError, match=r"add: has no \['C'\], lacks \['B'\]"):
+        operation.Op("add", A=operation.Tensor((1,)), C=None, Y=operation.Tensor((1,)))
 
 
 # -- fusion --------------------------------------------------------------------------------------------------------
@@ -89,11 +110,11 @@ def test_an_activation_joins_the_product_before_it(name: str) -> None:
 
 def test_z_is_kept_only_where_the_derivative_needs_it() -> None:
     model = stack(nn.Dense(3, "gelu"), nn.Dense(3, "relu"), nn.Dense(2))
-    assert absent(prediction(model), "dense_forward", 4) == [True, True, True]
-    assert absent(step(model, training=False), "dense_forward", 4) == [True, True, True]
-    assert absent(step(model), "dense_forward", 4) == [False, True, True]
+    assert absent(prediction(model), "dense_forward", "Z") == [True, True, True]
+    assert absent(step(model, training=False), "dense_forward", "Z") == [True, True, True]
+    assert absent(step(model), "dense_forward", "Z") == [False, True, True]
     frozen = stack(nn.Dense(3, "gelu", trainable=False), nn.Dense(2))
-    assert absent(step(frozen), "dense_forward", 4) == [True, True]
+    assert absent(step(frozen), "dense_forward", "Z") == [True, True]
 
 
 def test_an_activation_layer_joins_too() -> None:
@@ -206,9 +227,9 @@ def test_cost() -> None:
     for seed in range(20):
         assert prediction(networks.random_model(seed)).cost > 0
         p = step(networks.random_model(seed), loss="categorical_crossentropy")
-        assert p.cost == sum(int(cost) for cost in p.ops["cost"])
-        products = [op for op in p.ops if KINDS[int(op["kind"])].startswith("dense")]
-        assert all(op["cost"] >= 2 * op["factor"] * op["n"] * op["k"] for op in products)
+        assert p.cost == sum(int(op["cost"]) for op in decoded(p))
+        products = [op for op, kind in zip(decoded(p), kinds(p), strict=True) if kind.startswith("dense")]
+        assert all(op["cost"] >= 2 * op["rows"] * op["n"] * op["k"] for op in products)
 
 
 # -- memory --------------------------------------------------------------------------------------------------------
@@ -242,6 +263,10 @@ def random_programs(seed: int) -> Iterator[tuple[program.Program, int]]:
     yield prediction(model), size
 
 
+def operands_of(op: operation.Op) -> list[Any]:
+    return list(op.operand_values(list(op.declaration.operands)))
+
+
 Bytes = tuple[str, int, int]  # buffer, first, one past the last
 
 
@@ -268,7 +293,7 @@ def test_tensors_alive_at_once_do_not_overlap(seed: int, compiled: list[list[ope
         roots: dict[int, Any] = {}
         lives: dict[int, tuple[int, int]] = {}
         for i, op in enumerate(ops):
-            for operand in op.operands:
+            for operand in operands_of(op):
                 if isinstance(operand, operation.Tensor) and operand.root.buffer == "workspace":
                     root = operand.root
                     roots[id(root)] = root
@@ -298,15 +323,16 @@ def test_barriers_part_what_depends_on_each_other(seed: int, compiled: list[list
     """Within a stage no operation touches what another one writes, in any order."""
     for p, size in random_programs(seed):
         ops, layout = compiled[-1], 10**6
-        stages = np.cumsum(p.ops["barrier"])
-        assert p.ops["barrier"][0] == 1
+        barriers = [int(op["barrier"]) for op in decoded(p)]
+        stages = np.cumsum(barriers)
+        assert barriers[0] == 1
         if p.update_at < len(ops):
-            assert p.ops["barrier"][p.update_at] == 1
+            assert barriers[p.update_at] == 1
         for i, j in itertools.combinations(range(len(ops)), 2):
             if stages[i] != stages[j]:
                 continue
             wrote = [[extent(o, size, layout) for o in ops[k].writes() if o is not None] for k in (i, j)]
-            touched = [[extent(o, size, layout) for o in ops[k].operands if o is not None] for k in (i, j)]
+            touched = [[extent(o, size, layout) for o in operands_of(ops[k]) if o is not None] for k in (i, j)]
             for mine, others in ((wrote[0], touched[1]), (wrote[1], touched[0])):
                 assert not any(overlap(a, b) for a in mine for b in others), (ops[i].kind, ops[j].kind)
 
@@ -314,22 +340,20 @@ def test_barriers_part_what_depends_on_each_other(seed: int, compiled: list[list
 @pytest.mark.parametrize("seed", range(60))
 def test_operands_are_encoded_where_tensors_are(seed: int, compiled: list[list[operation.Op]]) -> None:
     for p, size in random_programs(seed):
-        for row, op in zip(p.ops, compiled[-1], strict=True):
-            for i, operand in enumerate(op.operands):
-                buffer, offset = BUFFERS[int(row["arg"][i]["buffer"])], int(row["arg"][i]["offset"])
+        for row, op in zip(decoded(p), compiled[-1], strict=True):
+            for name, operand in zip(op.declaration.operands, operands_of(op), strict=True):
+                buffer, offset = BUFFERS[int(row[name]["buffer"])], int(row[name]["offset"])
                 if operand is None:
                     assert buffer == "none"
                     continue
                 whole = extent(operand, size, 10**6)
                 assert (buffer, whole[1] <= offset < whole[2]) == (whole[0], True)
-            for i in range(len(op.operands), table.OPERANDS):
-                assert BUFFERS[int(row["arg"][i]["buffer"])] == "none"
 
 
 def test_barriers_are_few() -> None:
     """dW and dX of a layer read the same and write apart: one stage."""
     p = step(stack(nn.Dense(8, "relu"), nn.Dense(8, "relu"), nn.Dense(8)))
-    names = [KINDS[int(op["kind"])] for op in p.ops if op["barrier"]]
+    names = [kind for op, kind in zip(decoded(p), kinds(p), strict=True) if op["barrier"]]
     assert len(names) <= 1 + 3 + 1 + 3 + 1  # gather, forward, loss, backward, update
 
 

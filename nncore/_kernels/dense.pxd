@@ -10,7 +10,5 @@ cdef struct Grid:
 cdef Grid grid(const nn_table *table, const nn_gemm *g, int64_t precision, int64_t threads) noexcept nogil
 cdef nn_index product_block(const nn_table *table, const nn_gemm *whole, int64_t precision, const Grid *cut,
                             nn_index block) noexcept nogil
-cdef size_t parts_bytes(const nn_op *op, const nn_table *table, int64_t samples) noexcept nogil
-cdef void dense_forward(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil
-cdef void dense_backward_input(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil
-cdef void dense_backward_weights(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil
+cdef size_t parts_bytes(const nn_op *op, nn_run *run) noexcept nogil
+cdef void product(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil

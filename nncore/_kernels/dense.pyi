@@ -15,7 +15,7 @@ def gemm(
     activation: str = "linear",
     alpha: float = 0.0,
     z: _Array | None = None,
-    kept: _Array | None = None,
+    saved: _Array | None = None,
     ldc: int = -1,
     part: bool = False,
     check: bool = True,

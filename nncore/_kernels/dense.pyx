@@ -1,4 +1,4 @@
-"""The three products of a dense layer, shared out to the team by blocks of the result.
+"""Products, which a team divides by blocks of the result.
 
 Every element of a result is accumulated in an order given by the sizes alone (contract.h), so the blocks may
 depend on the number of threads, and are taken by whichever thread is free.
@@ -9,7 +9,7 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from nncore._kernels.table cimport (
-    NN_ACTIVATION_linear, NN_OP_dense_forward, Table, View, aligned, nn_at, nn_float_mode, nn_float_mode_enter,
+    NN_ACTIVATION_linear, NN_PATTERN_PRODUCT, Table, View, aligned, nn_float_mode, nn_float_mode_enter,
     nn_float_mode_leave, nn_gemm, nn_index, nn_is_last, nn_member, nn_op, nn_run, nn_table, nn_take_tile, nn_tiles,
     view,
 )
@@ -73,24 +73,29 @@ cdef nn_index product_block(const nn_table *table, const nn_gemm *whole, int64_t
         g.bias = <const char *> whole.bias + j * size
     if whole.Z != NULL:
         g.Z = <char *> whole.Z + (i * whole.ldz + j) * size
-    if whole.kept != NULL:
-        g.kept = <const char *> whole.kept + (i * whole.ldkept + j) * size
+    if whole.saved != NULL:
+        g.saved = <const char *> whole.saved + (i * whole.ldsaved + j) * size
     table.gemm[precision](&g)
     return g.M * g.N
 
 
-cdef void product(nn_gemm *g, int64_t precision, nn_run *run, int64_t index, nn_member *me) noexcept nogil:
+cdef void product(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil:
     """This thread's blocks of a product."""
+    cdef nn_gemm g
     cdef Grid cut
-    cdef nn_index rows = g.M if g.nonfinite != NULL else 0  # dW: the layer's inputs; else the batch, of any size
-    precision = run.table.precision_for(<int> precision, rows, g.K, g.N)
+    cdef int precision
+    run.table.span[op.kind](op, run, 0, 0, &g)
+    if run.threads > 1 and g.M <= rows_by_depth(&g, run.table):
+        product_by_depth(&g, run, index, me)
+        return
+    precision = run.table.precision_for(g.precision, g.M if g.nonfinite != NULL else 0, g.K, g.N)
     g.scratch = run.scratch + me.thread * run.scratch_bytes
     if run.undivided:
-        run.table.gemm[precision](g)
+        run.table.gemm[precision](&g)
         return
-    cut = grid(run.table, g, precision, run.threads)
+    cut = grid(run.table, &g, precision, run.threads)
     while nn_take_tile(run, index, me, cut.rows * cut.cols):
-        product_block(run.table, g, precision, &cut, me.tile)
+        product_block(run.table, &g, precision, &cut, me.tile)
 
 
 cdef inline nn_index further_blocks(const nn_table *table, nn_index K) noexcept nogil:
@@ -98,24 +103,29 @@ cdef inline nn_index further_blocks(const nn_table *table, nn_index K) noexcept 
     return up(K, table.depth(K)) - 1 if K else 0
 
 
-cdef inline nn_index rows_by_depth(const nn_op *op, const nn_table *table) noexcept nogil:
-    """The largest batch whose forward product is cut by blocks of K, the rows of W; 0: none is.
+cdef inline nn_index rows_by_depth(const nn_gemm *g, const nn_table *table) noexcept nogil:
+    """The largest M for which a product X W is cut by blocks of K, the rows of W; 0: none is.
 
     A thread then reads the rows of W that it has updated, not columns of which the others have. For many rows, adding
     the blocks' sums up costs more than that saves. Two threads: a step of 784-128-10 with 32 rows 112 → 98 µs, one of
     784-256-128-10 with 128 rows 697 → 722 µs.
     """
     cdef nn_index further
-    if op.kind != NN_OP_dense_forward or op.n < table.nr or table.precision_for(<int> op.precision, 0, op.k, op.n):
+    if g.a_col != 1 or g.b_col != 1 or g.N < table.nr or table.precision_for(g.precision, 0, g.K, g.N):
         return 0
-    further = further_blocks(table, op.k)
-    return op.k // (DEPTH_PER_ROW * further) if further else 0
+    further = further_blocks(table, g.K)
+    return g.K // (DEPTH_PER_ROW * further) if further else 0
 
 
-cdef size_t parts_bytes(const nn_op *op, const nn_table *table, int64_t samples) noexcept nogil:
-    """Room that a team needs for the sums of the further blocks."""
-    cdef nn_index rows = min(rows_by_depth(op, table), samples * op.factor)
-    return up(further_blocks(table, op.k) * rows * op.n * table.itemsize, 64) * 64 if rows else 0
+cdef size_t parts_bytes(const nn_op *op, nn_run *run) noexcept nogil:
+    """Room that a team needs for the sums of the further blocks, of a batch of `run.samples`."""
+    cdef nn_gemm g
+    cdef nn_index rows
+    if op.pattern != NN_PATTERN_PRODUCT:
+        return 0
+    run.table.span[op.kind](op, run, 0, 0, &g)
+    rows = min(rows_by_depth(&g, run.table), g.M)
+    return up(further_blocks(run.table, g.K) * rows * g.N * run.table.itemsize, 64) * 64 if rows else 0
 
 
 cdef void product_by_depth(const nn_gemm *whole, nn_run *run, int64_t index, nn_member *me) noexcept nogil:
@@ -147,59 +157,11 @@ cdef void product_by_depth(const nn_gemm *whole, nn_run *run, int64_t index, nn_
             table.activate[whole.activation](M, g.N, sums + j * size, N, <char *> whole.C + j * size, N, whole.alpha)
 
 
-cdef void dense_forward(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil:
-    """Y = f(X W + b); Z = X W + b is kept where the derivative of f needs it."""
-    cdef nn_gemm g
-    memset(&g, 0, sizeof(g))
-    g.M, g.N, g.K = run.samples * op.factor, op.n, op.k
-    g.A, g.a_row, g.a_col = nn_at(run, op, 0), op.k, 1
-    g.B, g.b_row, g.b_col = nn_at(run, op, 1), op.n, 1
-    g.bias = nn_at(run, op, 2)
-    g.packed = nn_at(run, op, 5)
-    g.C, g.ldc = nn_at(run, op, 3), op.n
-    g.Z, g.ldz = nn_at(run, op, 4), op.n
-    g.activation, g.alpha = <int> op.variant, op.param[0]
-    if run.threads > 1 and g.M <= rows_by_depth(op, run.table):
-        product_by_depth(&g, run, index, me)
-    else:
-        product(&g, op.precision, run, index, me)
-
-
-cdef void dense_backward_input(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil:
-    """dX = (dY Wᵀ) ⊙ f′(kept), f being the activation that made X."""
-    cdef nn_gemm g
-    memset(&g, 0, sizeof(g))
-    g.M, g.N, g.K = run.samples * op.factor, op.k, op.n
-    g.A, g.a_row, g.a_col = nn_at(run, op, 0), op.n, 1
-    g.B, g.b_row, g.b_col = nn_at(run, op, 1), 1, op.n
-    g.packed = nn_at(run, op, 5)
-    g.kept, g.ldkept = nn_at(run, op, 2), op.k
-    g.C, g.ldc = nn_at(run, op, 3), op.k
-    g.activation, g.alpha = <int> op.variant, op.param[0]
-    product(&g, op.precision, run, index, me)
-
-
-cdef void dense_backward_weights(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil:
-    """dW = Xᵀ dY and db = Σ_rows dY; flags the step where one of them is not finite."""
-    cdef nn_gemm g
-    cdef nn_index rows = run.samples * op.factor
-    cdef void *db = nn_at(run, op, 3)
-    memset(&g, 0, sizeof(g))
-    g.M, g.N, g.K = op.k, op.n, rows
-    g.A, g.a_row, g.a_col = nn_at(run, op, 0), 1, op.k
-    g.B, g.b_row, g.b_col = nn_at(run, op, 1), op.n, 1
-    g.C, g.ldc = nn_at(run, op, 2), op.n
-    g.nonfinite = &run.nonfinite
-    if db != NULL and me.thread == 0:
-        run.table.column_sums(rows, op.n, g.B, op.n, db, &run.nonfinite)
-    product(&g, op.precision, run, index, me)
-
-
 def gemm(Table table, a, b, out, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, *, bint a_transposed=False,
-         bint b_transposed=False, bias=None, str activation="linear", double alpha=0.0, z=None, kept=None,
+         bint b_transposed=False, bias=None, str activation="linear", double alpha=0.0, z=None, saved=None,
          Py_ssize_t ldc=-1, bint part=False, bint check=True, str precision="highest", packed=None,
          Py_ssize_t column=0):
-    """Compute one block C (M,N) = f(bias + A B) or (A B) ⊙ f′(kept), on the calling thread.
+    """Compute one block C (M,N) = f(bias + A B) or (A B) ⊙ f′(saved), on the calling thread.
 
     Parameters
     ----------
@@ -210,7 +172,7 @@ def gemm(Table table, a, b, out, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, *, bi
         (K,N) row-major, or (N,K) with `b_transposed`.
     out : array
         Receives C, rows `ldc` elements apart (default N).
-    bias, z, kept : array, optional
+    bias, z, saved : array, optional
         (N), (M,N) and (M,N), as in contract.h.
     part : bool, default False
         The columns are some of a wider product.
@@ -227,7 +189,7 @@ def gemm(Table table, a, b, out, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, *, bi
     """
     cdef nn_float_mode callers
     cdef nn_gemm g
-    cdef View va = view(a, table), vb = view(b, table), vc = view(out, table, True), vbias, vz, vkept, vpacked
+    cdef View va = view(a, table), vb = view(b, table), vc = view(out, table, True), vbias, vz, vsaved, vpacked
     cdef int nonfinite = 0, level = PRECISIONS[precision]
     memset(&g, 0, sizeof(g))
     ldc = N if ldc < 0 else ldc
@@ -244,9 +206,9 @@ def gemm(Table table, a, b, out, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, *, bi
     if z is not None:
         vz = view(z, table, True)
         g.Z, g.ldz = vz.data, N
-    if kept is not None:
-        vkept = view(kept, table)
-        g.kept, g.ldkept = vkept.data, N
+    if saved is not None:
+        vsaved = view(saved, table)
+        g.saved, g.ldsaved = vsaved.data, N
     if packed is not None:
         vpacked = view(packed)
         g.packed, g.column = vpacked.data, column

@@ -14,10 +14,10 @@ from libc.stdlib cimport free
 from nncore._kernels cimport dense
 from nncore._kernels.run cimport Run
 from nncore._kernels.table cimport (
-    NN_BATCH_SOURCES, NN_BUFFER_input, NN_BUFFER_weight, NN_CHUNK_ROWS, NN_NONE_BAD, NN_OP_loss, NN_OP_metric,
-    NN_OP_penalty, NN_OP_update, aligned, nn_core, nn_float_mode, nn_float_mode_enter, nn_float_mode_leave,
-    nn_gate_end_write, nn_gate_write, nn_leave_core, nn_member, nn_op, nn_region_threads, nn_run, nn_seconds, nn_source,
-    nn_team, nn_team_await, nn_team_open, nn_team_reset, nn_tiles_await, nn_tiles_offer, nn_tiles_reset,
+    NN_BATCH_SOURCES, NN_BUFFER_input, NN_CHUNK_ROWS, NN_NONE_BAD, aligned, nn_accumulator, nn_at, nn_core,
+    nn_float_mode, nn_float_mode_enter, nn_float_mode_leave, nn_gate_end_write, nn_gate_write, nn_leave_core,
+    nn_member, nn_region_threads, nn_run, nn_seconds, nn_source, nn_team, nn_team_await, nn_team_open, nn_team_reset,
+    nn_tiles_await, nn_tiles_offer, nn_tiles_reset,
 )
 from nncore._kernels.threads cimport team_size
 
@@ -56,10 +56,12 @@ cdef class Pass(Run):
         cdef size_t parts = 0
         cdef int64_t i
         self.team = <nn_team *> aligned(sizeof(nn_team))
+        self.r.samples = self.max_samples
         self.r.parts_at = <int64_t *> aligned(self.n_ops * sizeof(int64_t))
         for i in range(self.n_ops if self.max_threads > 1 else 0):
             self.r.parts_at[i] = parts
-            parts += dense.parts_bytes(&self.r.ops[i], self.r.table, self.max_samples)
+            parts += dense.parts_bytes(&self.r.ops[i], &self.r)
+        self.r.samples = 0
         self.r.parts = <char *> aligned(parts)
         self.cost = 0
         for i in range(self.n_ops):
@@ -173,8 +175,6 @@ cdef class Pass(Run):
                 break
             end = self.stage_end()
             self.stage_first, self.stage_last = self.op, end
-            if self.op >= self.update_at and self.r.ops[end - 1].kind == NN_OP_update:
-                self.r.rule.step += 1
             if self.r.undivided:
                 self.take_part(&self.r, self.op, end, &me)
             else:
@@ -217,6 +217,7 @@ cdef class Pass(Run):
             self.reason = DIVERGED
             return False
         self.r.look_at = 0  # the update is finished whatever comes
+        self.r.rule.step += 1
         return True
 
     cdef void end_update(self) noexcept nogil:
@@ -260,29 +261,33 @@ cdef class Pass(Run):
 
     cdef bint close_sums(self) noexcept nogil:
         """Add the step's chunks to the sums, in order; False if a step that would update is not finite."""
-        cdef int64_t i, k, n
-        cdef const nn_op *op
-        cdef double *out
+        cdef int64_t i, j, k, chunks
+        cdef const nn_accumulator *a
         cdef const double *partial
+        cdef double *out
+        cdef double scale
         cdef bint finite = True
-        for i in range(self.n_ops):
-            op = &self.r.ops[i]
-            if op.kind != NN_OP_loss and op.kind != NN_OP_metric and op.kind != NN_OP_penalty:
-                continue
-            out = self.r.sums + 2 * op.slot
-            partial = self.r.partial + op.slot * self.r.max_partials
-            n = self.r.n_chunks if op.kind == NN_OP_penalty else (self.r.samples + NN_CHUNK_ROWS - 1) // NN_CHUNK_ROWS
-            for k in range(n):
-                out[0] += partial[k] * (self.r.samples if op.kind == NN_OP_penalty else 1)
-                if op.kind != NN_OP_metric and not isfinite(partial[k]):
-                    finite = False
-            out[1] += self.batch_weight() if op.kind == NN_OP_metric and op.arg[2].buffer else self.r.samples
+        for i in range(self.r.n_accumulators):
+            a = &self.r.accumulators[i]
+            out = self.r.sums + a.sum
+            partial = self.r.partial + a.partial
+            chunks = self.r.n_chunks if a.by_chunks else (self.r.samples + NN_CHUNK_ROWS - 1) // NN_CHUNK_ROWS
+            scale = self.r.samples if a.per_step else 1
+            for k in range(chunks):
+                for j in range(a.width):
+                    out[j] += partial[k * a.width + j] * scale
+                    if a.finite and not isfinite(partial[k * a.width + j]):
+                        finite = False
+            out[a.width] += self.weight_of(a)
         return self.update_at == self.n_ops or (finite and not self.r.nonfinite)
 
-    cdef double batch_weight(self) noexcept nogil:
-        cdef const char *w = self.r.base[<int> NN_BUFFER_weight]
+    cdef double weight_of(self, const nn_accumulator *a) noexcept nogil:
+        """Σ of the batch's weights, or the number of its samples."""
+        cdef const void *w = nn_at(&self.r, a.weight)
         cdef double total = 0
         cdef int64_t i
+        if w == NULL:
+            return self.r.samples
         for i in range(self.r.samples):
             total += (<const float *> w)[i] if self.r.table.itemsize == 4 else (<const double *> w)[i]
         return total

@@ -16,7 +16,7 @@ class Run:
         workspace: int,
         max_samples: int,
         threads: int,
-        n_sums: int = 0,
+        accumulators: _Array | None = None,
         chunks: _Array | None = None,
         n_out: int = 0,
         copies: int = 1,

@@ -1,39 +1,16 @@
-"""What every run of a program has: its memory, its bindings, and the shares of its operations."""
+"""What every run of a program has: its memory and its bindings."""
 
 from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
-from nncore._kernels cimport dense, elementwise, loss, update
 from nncore._kernels.gate cimport Gate
+from nncore._kernels.patterns cimport perform
 from nncore._kernels.table cimport (
-    NN_BAD_PLACES, NN_BATCH_SOURCES, NN_BUFFER_norms, NN_BUFFER_workspace, NN_CHUNK_ROWS, NN_NONE_BAD, NN_OPERATIONS,
-    NN_OP_activate, NN_OP_activate_backward, NN_OP_add, NN_OP_copy, NN_OP_dense_backward_input,
-    NN_OP_dense_backward_weights, NN_OP_dense_forward, NN_OP_dropout, NN_OP_gather, NN_OP_loss, NN_OP_metric,
-    NN_OP_multiply, NN_OP_norms, NN_OP_penalty, NN_OP_rescale, NN_OP_softmax, NN_OP_softmax_backward, NN_OP_update,
-    Table, View, aligned, nn_chunk, nn_member, nn_op, nn_rule, nn_run, nn_source, nn_tiles, row_of, share, view,
+    NN_BAD_PLACES, NN_BATCH_SOURCES, NN_BUFFER_norms, NN_BUFFER_workspace, NN_CHUNK_ROWS, NN_NONE_BAD, Table, View,
+    aligned, nn_accumulator, nn_chunk, nn_member, nn_op, nn_rule, nn_run, nn_source, nn_tiles, row_of, view,
 )
-
-cdef share[<int> NN_OPERATIONS] SHARES
-SHARES[<int> NN_OP_gather] = loss.gather
-SHARES[<int> NN_OP_dense_forward] = dense.dense_forward
-SHARES[<int> NN_OP_dense_backward_input] = dense.dense_backward_input
-SHARES[<int> NN_OP_dense_backward_weights] = dense.dense_backward_weights
-SHARES[<int> NN_OP_activate] = elementwise.activate
-SHARES[<int> NN_OP_activate_backward] = elementwise.activate_backward
-SHARES[<int> NN_OP_softmax] = elementwise.softmax
-SHARES[<int> NN_OP_softmax_backward] = elementwise.softmax_backward
-SHARES[<int> NN_OP_dropout] = elementwise.dropout
-SHARES[<int> NN_OP_rescale] = elementwise.rescale
-SHARES[<int> NN_OP_add] = elementwise.add
-SHARES[<int> NN_OP_multiply] = elementwise.multiply
-SHARES[<int> NN_OP_copy] = elementwise.copy
-SHARES[<int> NN_OP_loss] = loss.loss
-SHARES[<int> NN_OP_metric] = loss.metric
-SHARES[<int> NN_OP_penalty] = update.penalty
-SHARES[<int> NN_OP_norms] = update.norms
-SHARES[<int> NN_OP_update] = update.update
 
 
 cdef class Run:
@@ -42,7 +19,7 @@ cdef class Run:
     Parameters
     ----------
     table : Table
-    ops : array of planning.OPERATION
+    ops : array of nn_op, as compiler.encoding makes it
         The program.
     update_at : int
         Index of the first operation of the update section; the number of operations if there is none.
@@ -52,8 +29,8 @@ cdef class Run:
         Largest batch (or tile of rows of a prediction).
     threads : int
         Most threads to use.
-    n_sums : int
-        Losses, metrics and penalties that are summed.
+    accumulators : array of encoding.ACCUMULATOR, optional
+        Losses, metrics and penalties that are summed; their places among this step's parts are settled here.
     chunks : array of state.CHUNK, optional
         Runs of parameters.
     n_out : int
@@ -63,8 +40,9 @@ cdef class Run:
     """
 
     def __cinit__(self, Table table, ops, *, int64_t update_at, int64_t workspace, int64_t max_samples,
-                  int threads, int64_t n_sums=0, chunks=None, int64_t n_out=0, int64_t copies=1):
+                  int threads, accumulators=None, chunks=None, int64_t n_out=0, int64_t copies=1):
         cdef View vops = view(ops), vchunks
+        cdef int64_t i, n_partials = 0, row_chunks = (max_samples + NN_CHUNK_ROWS - 1) // NN_CHUNK_ROWS
         memset(&self.r, 0, sizeof(nn_run))
         self.held = {}
         self.table, self.ops_held = table, vops
@@ -74,18 +52,22 @@ cdef class Run:
         self.update_at, self.workspace, self.max_samples = update_at, workspace, max_samples
         self.max_threads, self.n_out, self.copies = threads, n_out, copies
         self.r.threads = threads
-        self.r.n_sums = n_sums
         if chunks is not None:
             vchunks = view(chunks)
             self.chunks_held = vchunks
             self.r.chunks = <const nn_chunk *> vchunks.data
             self.r.n_chunks = vchunks.buffer.len // <Py_ssize_t> sizeof(nn_chunk)
-        self.r.max_partials = max(self.r.n_chunks, (max_samples + NN_CHUNK_ROWS - 1) // NN_CHUNK_ROWS)
+        if accumulators is not None:
+            self.take_accumulators(view(accumulators))
+        for i in range(self.r.n_accumulators):
+            self.accumulators[i].partial = n_partials
+            n_partials += self.accumulators[i].width * (
+                self.r.n_chunks if self.accumulators[i].by_chunks else row_chunks)
         self.r.scratch_bytes = <int64_t> table.c.gemm_scratch
         self.r.tiles = <nn_tiles *> aligned(max(1, self.n_ops) * threads * sizeof(nn_tiles))
         self.r.scratch = <char *> aligned(threads * self.r.scratch_bytes)
         self.r.base[<int> NN_BUFFER_norms] = <char *> aligned(2 * self.r.n_chunks * sizeof(double))
-        self.r.partial = <double *> aligned(n_sums * self.r.max_partials * sizeof(double))
+        self.r.partial = <double *> aligned(n_partials * sizeof(double))
         self.r.base[<int> NN_BUFFER_workspace] = <char *> aligned(self.copies * workspace)
         self.r.bad = NN_NONE_BAD
         self.r.undivided = threads == 1
@@ -96,9 +78,17 @@ cdef class Run:
         free(self.r.scratch)
         free(self.r.base[<int> NN_BUFFER_norms])
         free(self.r.partial)
+        free(self.accumulators)
         free(self.r.base[<int> NN_BUFFER_workspace])
         for i in range(NN_BATCH_SOURCES):
             free(self.r.source[i].copy)
+
+    cdef object take_accumulators(self, View given):
+        """Have accumulators of the run's own."""
+        self.r.n_accumulators = given.buffer.len // <Py_ssize_t> sizeof(nn_accumulator)
+        self.accumulators = <nn_accumulator *> aligned(given.buffer.len)
+        memcpy(self.accumulators, given.data, given.buffer.len)
+        self.r.accumulators = self.accumulators
 
     def bind(self, int buffer, array, bint writable=True):
         """Let `buffer` be the memory of `array`, which is held; None: no memory."""
@@ -133,10 +123,13 @@ cdef class Run:
         self.r.step = <int64_t *> v.data
 
     def bind_sums(self, sums):
-        """Let the pass's sums be the float64 array `sums` (n_sums, 2) of values and weights."""
+        """Let the pass's sums be the float64 array `sums`: of each accumulator its numbers, then its weight."""
         cdef View v = view(sums, None, True)
-        if v.buffer.len < <Py_ssize_t> (2 * self.r.n_sums * sizeof(double)):
-            raise ValueError("sums: expected two float64 per sum")
+        cdef int64_t i, n = 0
+        for i in range(self.r.n_accumulators):
+            n += self.accumulators[i].width + 1
+        if v.buffer.len != <Py_ssize_t> (n * sizeof(double)):
+            raise ValueError(f"sums: expected {n} float64, got {v.buffer.len} bytes")
         self.held["sums"] = v
         self.r.sums = <double *> v.data
 
@@ -211,7 +204,7 @@ cdef class Run:
         return source, self.r.order[<int64_t> place] if self.r.order != NULL else place
 
     cdef void take_part(self, nn_run *run, int64_t first, int64_t last, nn_member *me) noexcept nogil:
-        """Do shares of the operations first … last − 1."""
+        """Do one thread's part of the operations first … last − 1."""
         cdef int64_t i
         for i in range(first, last):
-            SHARES[self.r.ops[i].kind](&self.r.ops[i], run, i, me)
+            perform(&self.r.ops[i], run, i, me)

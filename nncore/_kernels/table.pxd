@@ -26,12 +26,13 @@ cdef extern from "core/contract.h" nogil:
         void *C
         nn_index ldc
         const void *bias
+        int precision
         int activation
         double alpha
         void *Z
         nn_index ldz
-        const void *kept
-        nn_index ldkept
+        const void *saved
+        nn_index ldsaved
         int part
         int *nonfinite
         void *scratch
@@ -67,6 +68,7 @@ cdef extern from "core/contract.h" nogil:
     ctypedef void (*nn_function)(nn_index, const void *, void *) noexcept nogil
 
     ctypedef void (*nn_product)(const nn_gemm *) noexcept nogil
+    ctypedef void (*nn_span)(const void *op, void *run, nn_index first, nn_index count, void *scratch) noexcept nogil
 
     ctypedef struct nn_table:
         const char *isa
@@ -97,13 +99,14 @@ cdef extern from "core/contract.h" nogil:
         nn_gather *gather
         nn_gather_labels *gather_labels
         nn_function *function
+        const nn_span *span
 
     bint nn_table_runs(int level)
     bint nn_table_pays(int level)
     const nn_table *nn_table_at(int level, int bits)
     const char *const *nn_precision_names
     const char *const *nn_activation_names
-    const char *const *nn_activation_kept
+    const char *const *nn_activation_saved
     const char *const *nn_loss_names
     const char *const *nn_loss_targets
     const char *const *nn_metric_names
@@ -111,7 +114,6 @@ cdef extern from "core/contract.h" nogil:
     const char *const *nn_optimizer_names
     const char *const *nn_source_names
     const char *const *nn_function_names
-    const char *const *nn_operation_names
     const char *const *nn_buffer_names
 
 
@@ -138,27 +140,10 @@ cdef extern from "core/program.h" nogil:
     enum:
         NN_OPERATIONS
         NN_BUFFERS
-        NN_OPERANDS
         NN_BATCH_SOURCES
         NN_CHUNK_ROWS
-        NN_OP_gather
-        NN_OP_dense_forward
-        NN_OP_dense_backward_input
-        NN_OP_dense_backward_weights
-        NN_OP_activate
-        NN_OP_activate_backward
-        NN_OP_softmax
-        NN_OP_softmax_backward
-        NN_OP_dropout
-        NN_OP_rescale
-        NN_OP_add
-        NN_OP_multiply
-        NN_OP_copy
-        NN_OP_loss
-        NN_OP_metric
-        NN_OP_penalty
-        NN_OP_norms
-        NN_OP_update
+        NN_PATTERN_CHUNKS
+        NN_PATTERN_PRODUCT
         NN_BUFFER_input
         NN_BUFFER_target
         NN_BUFFER_weight
@@ -171,9 +156,23 @@ cdef extern from "core/program.h" nogil:
         int64_t buffer, offset
 
     ctypedef struct nn_op:
-        int64_t kind, variant, barrier, slot, factor, precision, n, k, ld, cost
-        double *param
-        nn_operand *arg
+        int64_t kind, pattern, barrier, fixed, per_sample, block, cost
+
+    ctypedef struct nn_field:
+        const char *name
+        const char *role
+        size_t offset
+
+    ctypedef struct nn_declaration:
+        const char *name
+        const char *pattern
+        const char *fusion
+        int64_t flops
+        const nn_field *fields
+
+    nn_declaration nn_declared(int kind)
+    const nn_field *nn_op_head
+    const char *const *nn_pattern_names
 
     ctypedef struct nn_source:
         const char *data
@@ -186,6 +185,10 @@ cdef extern from "core/program.h" nogil:
         double l1, l2, decay
         int64_t inputs, outputs, first
         int64_t *packed
+
+    ctypedef struct nn_accumulator:
+        int64_t width, sum, partial, by_chunks, per_step, finite
+        nn_operand weight
 
     ctypedef struct nn_run:
         const nn_table *table
@@ -205,8 +208,9 @@ cdef extern from "core/program.h" nogil:
         int64_t n_chunks
         double clipnorm
         nn_rule *rule
+        const nn_accumulator *accumulators
+        int64_t n_accumulators
         double *partial
-        int64_t n_sums, max_partials
         double *sums
         int nonfinite
         int64_t bad
@@ -219,8 +223,8 @@ cdef extern from "core/program.h" nogil:
     int64_t NN_NONE_BAD
     int64_t NN_BAD_PLACES
     void nn_note_bad(nn_run *, int64_t place, int64_t source)
+    void *nn_at(const nn_run *, nn_operand)
     bint nn_take_tile(nn_run *, int64_t index, nn_member *, long count)
-    void *nn_at(const nn_run *, const nn_op *, int)
 
 
 cdef extern from "core/team.h" nogil:
@@ -248,10 +252,6 @@ cdef extern from "core/team.h" nogil:
     void nn_leave_core(int core)
     void nn_tiles_leave(nn_tiles *, int thread, int threads)
     int nn_region_threads()
-
-
-# A share does one thread's part of operation `index`: it takes tiles until none is left.
-ctypedef void (*share)(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil
 
 
 cdef class Table:

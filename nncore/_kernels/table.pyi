@@ -10,7 +10,7 @@ _Array: TypeAlias = Buffer | np.ndarray[Any, Any]
 # Names of kernels.def and program.h with their ids, and the words that stand beside them there.
 PRECISIONS: dict[str, int]
 ACTIVATIONS: dict[str, int]
-ACTIVATION_KEPT: dict[str, str]
+ACTIVATION_SAVED: dict[str, str]
 LOSSES: dict[str, int]
 LOSS_TARGETS: dict[str, str]
 METRICS: dict[str, int]
@@ -18,15 +18,19 @@ METRIC_TARGETS: dict[str, str]
 OPTIMIZERS: dict[str, int]
 SOURCES: dict[str, int]
 FUNCTIONS: dict[str, int]
-OPERATIONS: dict[str, int]
+PATTERNS: dict[str, int]
 BUFFERS: dict[str, int]
+
+OPERATION_HEAD: dict[str, int]
+# name, pattern, fusion, flops, fields: name, role, offset in nn_op
+OPERATIONS: tuple[tuple[str, str, str, int, tuple[tuple[str, str, int], ...]], ...]
 
 CHUNK_ROWS: int
 PACK_ROWS: int
-OPERANDS: int
 OPERATION_BYTES: int
 CHUNK_BYTES: int
 RULE_BYTES: int
+ACCUMULATOR_BYTES: int
 
 class Table:
     def __new__(cls, isa: str, dtype: str) -> Self: ...

@@ -37,9 +37,25 @@ cdef dict ids(const char *const *c_names):
     return {name: i for i, name in enumerate(names(c_names))}
 
 
+cdef tuple fields(const nn_field *f):
+    """(name, role, offset in nn_op) of each."""
+    cdef list found = []
+    cdef int i = 0
+    while f[i].name != NULL:
+        found.append((f[i].name.decode(), f[i].role.decode(), f[i].offset))
+        i += 1
+    return tuple(found)
+
+
+cdef tuple declared(int kind):
+    """(name, pattern, fusion, flops, fields) of an operation."""
+    cdef nn_declaration d = nn_declared(kind)
+    return d.name.decode(), d.pattern.decode(), d.fusion.decode(), d.flops, fields(d.fields)
+
+
 PRECISIONS = ids(nn_precision_names)
 ACTIVATIONS = ids(nn_activation_names)
-ACTIVATION_KEPT = dict(zip(names(nn_activation_names), names(nn_activation_kept)))
+ACTIVATION_SAVED = dict(zip(names(nn_activation_names), names(nn_activation_saved)))
 LOSSES = ids(nn_loss_names)
 LOSS_TARGETS = dict(zip(names(nn_loss_names), names(nn_loss_targets)))
 METRICS = ids(nn_metric_names)
@@ -48,14 +64,16 @@ OPTIMIZERS = ids(nn_optimizer_names)
 SOURCES = ids(nn_source_names)
 SOURCE_BYTES = [int(name.strip("uintfloa")) // 8 for name in SOURCES]   # of an element, by type
 FUNCTIONS = ids(nn_function_names)
-OPERATIONS = ids(nn_operation_names)
+PATTERNS = ids(nn_pattern_names)
 BUFFERS = ids(nn_buffer_names)
+OPERATION_HEAD = {name: offset for name, _, offset in fields(nn_op_head)}   # what all operations have
+OPERATIONS = tuple(declared(kind) for kind in range(NN_OPERATIONS))   # by id
 CHUNK_ROWS = NN_CHUNK_ROWS
 PACK_ROWS = NN_PACK_ROWS
-OPERANDS = NN_OPERANDS
 OPERATION_BYTES = sizeof(nn_op)
 CHUNK_BYTES = sizeof(nn_chunk)
 RULE_BYTES = sizeof(nn_rule)
+ACCUMULATOR_BYTES = sizeof(nn_accumulator)
 
 
 def available():

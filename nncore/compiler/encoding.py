@@ -1,21 +1,50 @@
-"""The operations of a program as the array that the engine reads."""
+"""The operations of a program as the array of nn_op that the engine reads."""
 
 from __future__ import annotations
 
+import struct
+from functools import cache
 from typing import Any
 
 import numpy as np
 
-from nncore._kernels.table import BUFFERS, OPERATIONS
-from nncore.compiler.operation import OPERANDS, Op, Operand, Whole
+from nncore._kernels.table import BUFFERS, OPERATION_BYTES, OPERATION_HEAD, PATTERNS
+from nncore.compiler.operation import OPERATIONS, Op, Operand, Whole
+from nncore.compiler.program import Sum
 
-FIELDS = ("variant", "barrier", "slot", "factor", "precision", "n", "k", "ld", "cost")  # of an Op, as they are
-
-#: struct nn_op of src_c/program.h
-OPERATION = np.dtype(
-    [(name, "i8") for name in ("kind", *FIELDS)]
-    + [("param", "f8", 2), ("arg", [("buffer", "i8"), ("offset", "i8")], OPERANDS)]
+#: struct nn_accumulator of src_c/core/program.h
+ACCUMULATOR = np.dtype(
+    [(name, "i8") for name in ("width", "sum", "partial", "by_chunks", "per_step", "finite")]
+    + [("weight", [("buffer", "i8"), ("offset", "i8")])]
 )
+
+
+@cache
+def layout(kind: str) -> np.dtype[Any]:
+    """nn_op as it is for an operation of this kind: the fields that all have, then its own."""
+    d = OPERATIONS[kind]
+    operand = np.dtype([("buffer", "i8"), ("offset", "i8")])
+    types: dict[str, Any] = dict.fromkeys(OPERATION_HEAD, np.dtype("i8"))
+    types |= dict.fromkeys(d.operands, operand)
+    types |= {name: np.dtype("f8" if role == "NUMBER" else "i8") for name, role in d.attributes.items()}
+    offsets = OPERATION_HEAD | d.offsets
+    return np.dtype(
+        {
+            "names": list(offsets),
+            "formats": [types[name] for name in offsets],
+            "offsets": list(offsets.values()),
+            "itemsize": OPERATION_BYTES,
+        }
+    )
+
+
+@cache
+def packer(kind: str) -> struct.Struct:
+    """The same for `struct`, which writes one ten times as fast: all fields are of 8 bytes, side by side."""
+    d = OPERATIONS[kind]
+    code = "q" * len(OPERATION_HEAD) + "qq" * len(d.operands)
+    code += "".join("d" if role == "NUMBER" else "q" for role in d.attributes.values())
+    return struct.Struct(f"={code}")
 
 
 def locate(operand: Operand, itemsize: int) -> tuple[str, int]:
@@ -31,10 +60,27 @@ def locate(operand: Operand, itemsize: int) -> tuple[str, int]:
 
 def encode(ops: list[Op], itemsize: int) -> np.ndarray[Any, Any]:
     """The operations as an array of nn_op."""
-    nothing = [locate(None, itemsize)]
-    rows = []
-    for op in ops:
-        places = [locate(o, itemsize) for o in op.operands] + nothing * (OPERANDS - len(op.operands))
-        arguments = [(BUFFERS[buffer], offset) for buffer, offset in places]
-        rows.append((OPERATIONS[op.kind], *(getattr(op, name) for name in FIELDS), op.param, arguments))
-    return np.array(rows, dtype=OPERATION)
+    encoded = np.zeros(len(ops), f"V{OPERATION_BYTES}")
+    memory: Any = encoded.view(np.uint8)
+    for i, op in enumerate(ops):
+        d = op.declaration
+        places: list[int] = []
+        for operand in op.operand_values(list(d.operands)):
+            buffer, offset = locate(operand, itemsize)
+            places += BUFFERS[buffer], offset
+        head = d.number, PATTERNS[d.pattern], op.barrier, op.fixed, op.per_sample, op.block, op.cost
+        attributes = (getattr(op, name) for name in d.attributes)
+        packer(op.kind).pack_into(memory, i * OPERATION_BYTES, *head, *places, *attributes)
+    return encoded
+
+
+def encode_sums(sums: list[Sum], itemsize: int) -> np.ndarray[Any, Any]:
+    """The sums of a program as an array of nn_accumulator."""
+    encoded, first = np.zeros(len(sums), ACCUMULATOR), 0
+    for entry, row in zip(sums, encoded, strict=True):
+        buffer, offset = locate(entry.weight, itemsize)
+        penalty = entry.kind == "penalty"
+        row["width"], row["sum"], row["by_chunks"], row["per_step"] = entry.width, first, penalty, penalty
+        row["finite"], row["weight"] = entry.kind != "metric", (BUFFERS[buffer], offset)
+        first += entry.width + 1
+    return encoded

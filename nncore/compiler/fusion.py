@@ -1,7 +1,7 @@
-"""Joining operations: an activation to the product that feeds it, its derivative to the product that makes its dX.
+"""Joining operations: an activation to what makes its inputs, its derivative to what makes the gradient it takes.
 
-What may be joined is decided by which operation makes a tensor and by how many touch it, counted once: the time is
-linear in the number of operations. The loss joins its softmax or sigmoid when it is emitted (`Builder.detach_last`).
+Which operations can join is declared (operations.def: fusion); whether two do is decided by which operation makes a
+tensor and by how many touch it, counted once: the time is linear in the number of operations.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from nncore._kernels.table import ACTIVATION_KEPT, ACTIVATIONS
+from nncore._kernels.table import ACTIVATION_SAVED, ACTIVATIONS
 
 if TYPE_CHECKING:
     from nncore.compiler.operation import Op, Tensor
 
-KEPT = {ACTIVATIONS[name]: kept for name, kept in ACTIVATION_KEPT.items()}
+SAVED = {ACTIVATIONS[name]: saved for name, saved in ACTIVATION_SAVED.items()}
 
 
 def fuse(forward: list[Op], backward: list[Op], keep: Tensor) -> tuple[list[Op], list[Op]]:
@@ -24,39 +24,36 @@ def fuse(forward: list[Op], backward: list[Op], keep: Tensor) -> tuple[list[Op],
 
 
 def fuse_forward(forward: list[Op], backward: list[Op], touched: Counter[int], keep: Tensor) -> list[Op]:
-    """Y = f(X W + b) in one product, where nothing else reads Z (its own derivative may)."""
-    products = {id(op.operands[3]): op for op in forward if op.kind == "dense_forward"}
-    derivatives = Counter(id(op.operands[0]) for op in backward if op.kind == "activate_backward")  # that read Z
+    """Y = f(X W + b) in one operation, where nothing else reads Z (its own derivative may)."""
+    makers = {id(op.Y): op for op in forward if op.declaration.fusion == "TAKES_ACTIVATION"}
+    derivatives = Counter(id(op.saved) for op in backward if op.declaration.fusion == "IS_DERIVATIVE")  # that read Z
     left = []
     for op in forward:
-        z = op.operands[0]
-        product = products.get(id(z)) if op.kind == "activate" else None
-        own = derivatives[id(z)]
-        if product is None or touched[id(z)] != 2 + own or z is keep.root:
+        maker = makers.get(id(op.Z)) if op.declaration.fusion == "IS_ACTIVATION" else None
+        if maker is None or touched[id(op.Z)] != 2 + derivatives[id(op.Z)] or op.Z is keep.root:
             left.append(op)
             continue
-        take(product, op)
-        product.operands[3] = op.operands[1]
-        product.operands[4] = z if KEPT[op.variant] == "Z" and own else None
+        take(maker, op)
+        maker.Z = op.Z if SAVED[op.function] == "Z" and derivatives[id(op.Z)] else None
+        maker.Y = op.Y
     return left
 
 
 def fuse_backward(backward: list[Op], touched: Counter[int]) -> list[Op]:
-    """dZ = (dY' Wᵀ) ⊙ f′(kept) in one product, where the product alone makes dY and nothing else reads it."""
-    products = {id(op.operands[3]): op for op in backward if op.kind == "dense_backward_input"}
+    """dZ = (dY' Wᵀ) ⊙ f′(saved) in one operation, where that alone makes dY and nothing else reads it."""
+    makers = {id(op.dX): op for op in backward if op.declaration.fusion == "TAKES_DERIVATIVE"}
     left = []
     for op in backward:
-        dy = op.operands[1]
-        product = products.get(id(dy)) if op.kind == "activate_backward" else None
-        if product is None or touched[id(dy)] != 2:
+        maker = makers.get(id(op.dY)) if op.declaration.fusion == "IS_DERIVATIVE" else None
+        if maker is None or touched[id(op.dY)] != 2:
             left.append(op)
             continue
-        take(product, op)
-        product.operands[2], product.operands[3] = op.operands[0], op.operands[2]
+        take(maker, op)
+        maker.saved, maker.dX = op.saved, op.dZ
     return left
 
 
-def take(product: Op, op: Op) -> None:
-    """Let `product` do what the elementwise `op` does."""
-    product.variant, product.param = op.variant, op.param
-    product.cost += op.cost
+def take(maker: Op, op: Op) -> None:
+    """Let `maker` do what the elementwise `op` does."""
+    maker.function, maker.alpha = op.function, op.alpha
+    maker.cost += op.cost

@@ -12,10 +12,11 @@ CACHE_LINE = 64
 
 def tensor_bytes(tensor: Tensor, max_samples: int, itemsize: int) -> int:
     """Bytes of a tensor's root for `max_samples` samples."""
-    return tensor.root.size * (4 if tensor.root.labels else itemsize) * max_samples
+    root = tensor.root
+    return root.size * (4 if root.labels else itemsize) * (max_samples if root.per_sample else 1)
 
 
-def plan(ops: list[Op], max_samples: int, itemsize: int, output: Tensor) -> int:
+def place_tensors(ops: list[Op], max_samples: int, itemsize: int, output: Tensor) -> int:
     """Give each tensor of the workspace its first byte, sharing bytes among tensors that never live together.
 
     Best fit over the tensors in order of first use; returns the bytes needed.

@@ -5,24 +5,64 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from nncore._kernels import table
 
 if TYPE_CHECKING:
     from nncore.graph import Shape
     from nncore.state import Parameter
 
-OPERANDS = 6  # of an operation, at most
+SPAN_ELEMENTS = 8192  # of ELEMENTS and ROWS: a few µs; a multiple of the 64 that dropout's random numbers come in
+GATHER_BYTES = 32768  # of rows that are gathered in one span
 
-#: Which operands an operation writes; it reads the others (`both`: it reads these as well).
-WRITES: dict[str, tuple[int, ...]] = {
-    "gather": (0,), "dense_forward": (3, 4), "dense_backward_input": (3,), "dense_backward_weights": (2, 3),
-    "activate": (1,), "activate_backward": (2,), "softmax": (1,), "softmax_backward": (2,), "dropout": (1,),
-    "rescale": (1,), "add": (2,), "multiply": (2,), "copy": (1,), "loss": (3, 4), "metric": (), "penalty": (1,),
-    "norms": (1,), "update": (0, 1, 2, 3, 4),
-}  # fmt: skip
-BOTH = {"penalty": (1,), "update": (0, 1, 2, 3, 4)}
-READS = {kind: tuple(i for i in range(OPERANDS) if i not in set(written) - set(BOTH.get(kind, ())))
-         for kind, written in WRITES.items()}  # fmt: skip
+READS = {"READ", "READ_OPTIONAL", "CHANGE", "CHANGE_OPTIONAL"}
+WRITES = {"WRITE", "WRITE_OPTIONAL", "CHANGE", "CHANGE_OPTIONAL"}
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What ``src_c/operations.def`` says of an operation.
+
+    Attributes
+    ----------
+    operands, attributes : dict of str to str
+        Their roles, such as "READ_OPTIONAL" or "INTEGER", in order.
+    offsets : dict of str to int
+        Of all fields, in nn_op.
+    """
+
+    name: str
+    number: int
+    pattern: str
+    fusion: str
+    flops: int
+    operands: dict[str, str]
+    attributes: dict[str, str]
+    offsets: dict[str, int]
+
+    @property
+    def reads(self) -> list[str]:
+        """The operands that it reads."""
+        return [name for name, role in self.operands.items() if role in READS]
+
+    @property
+    def writes(self) -> list[str]:
+        """The operands that it writes."""
+        return [name for name, role in self.operands.items() if role in WRITES]
+
+
+def declaration(number: int) -> Declaration:
+    """The operation of this id."""
+    name, pattern, fusion, flops, fields = table.OPERATIONS[number]
+    roles = {field: role for field, role, _ in fields}
+    attributes = {field: role for field, role in roles.items() if role in ("INTEGER", "NUMBER")}
+    operands = {field: role for field, role in roles.items() if field not in attributes}
+    offsets = {field: offset for field, _, offset in fields}
+    return Declaration(name, number, pattern, fusion, flops, operands, attributes, offsets)
+
+
+OPERATIONS = {d.name: d for d in map(declaration, range(len(table.OPERATIONS)))}
 
 
 @dataclass(eq=False)
@@ -37,6 +77,10 @@ class Tensor:
         Where it lives: "workspace", or a buffer of the batch.
     alias_of : Tensor, optional
         What it is a part of; given an alias, this becomes the tensor that owns the memory.
+    labels : bool
+        Its elements are int32.
+    per_sample : bool
+        False: there is one array of `shape`, whatever the size of the batch.
     offset : int
         Of an alias: its first element in what it is a part of. Otherwise its first byte, once it is placed.
     """
@@ -46,6 +90,7 @@ class Tensor:
     buffer: str = "workspace"
     alias_of: Tensor | None = None
     labels: bool = False
+    per_sample: bool = True
     offset: int = 0
 
     def __post_init__(self) -> None:
@@ -76,31 +121,89 @@ class Whole:
 Operand = Tensor | Whole | None
 
 
-@dataclass(eq=False)
 class Op:
-    """One operation, as nn_op of program.h holds it, with operands not yet placed."""
+    """One operation, as ``operations.def`` declares it: its operands and attributes are attributes of this object.
 
-    kind: str
-    operands: list[Operand]
-    variant: int = 0
-    slot: int = 0
-    factor: int = 1
-    precision: int = 0
-    n: int = 0
-    k: int = 0
-    ld: int = 0
-    cost: int = 0  # FLOPs per sample
-    param: tuple[float, float] = (0.0, 0.0)
-    barrier: bool = False
+    Parameters
+    ----------
+    kind : str
+        Its name.
+    fixed, per_sample, block : int, optional
+        What its pattern counts, and how many of these a span has (see nn_op); by default as `counted` says.
+    cost : int, optional
+        FLOPs per sample; by default from the declaration.
+    **fields
+        Operands, of which optional ones may be absent, and attributes, by default 0.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        *,
+        fixed: int | None = None,
+        per_sample: int | None = None,
+        block: int | None = None,
+        cost: int | None = None,
+        **fields: Any,
+    ) -> None:
+        self.declaration = d = OPERATIONS[kind]
+        strange = fields.keys() - d.offsets.keys()
+        lacking = {name for name, role in d.operands.items() if "OPTIONAL" not in role} - fields.keys()
+        if strange or lacking:
+            raise TypeError(f"{kind}: has no {sorted(strange)}, lacks {sorted(lacking)}")
+        vars(self).update(dict.fromkeys(d.operands), **dict.fromkeys(d.attributes, 0))
+        vars(self).update(fields)
+        self.kind, self.barrier = kind, False
+        counted = self.counted()
+        self.fixed = counted[0] if fixed is None else fixed
+        self.per_sample = counted[1] if per_sample is None else per_sample
+        self.block = counted[2] if block is None else block
+        self.cost = self.flops() if cost is None else cost
+
+    if TYPE_CHECKING:  # the fields, whose names operations.def gives
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __setattr__(self, name: str, value: Any) -> None: ...
+
+    def counted(self) -> tuple[int, int, int]:
+        """What the pattern counts: once, for each sample, and in one span."""
+        pattern = self.declaration.pattern
+        if pattern == "ELEMENTS":
+            written = getattr(self, self.declaration.writes[0])
+            if isinstance(written, Tensor) and written.per_sample:
+                return 0, written.size, SPAN_ELEMENTS
+            return getattr(written, "parameter", written).size, 0, SPAN_ELEMENTS  # a Tensor of no batch, or a parameter
+        if pattern == "ROWS":
+            return 0, 0, max(1, SPAN_ELEMENTS // max(1, self.n))
+        return 0, int(pattern == "SAMPLES"), 1
+
+    def flops(self) -> int:
+        """FLOPs per sample, as far as the declaration tells."""
+        pattern, flops = self.declaration.pattern, self.declaration.flops
+        if pattern == "PRODUCT":
+            return int(flops * self.rows * self.n * self.k)
+        if pattern == "SAMPLES":
+            return int(flops and flops * self.rows * self.n)
+        if pattern == "COLUMNS":
+            return int(flops * self.rows * self.n)
+        return int(flops * self.per_sample * (self.n if pattern == "ROWS" else 1))
+
+    def operand_values(self, names: list[str]) -> Iterator[Operand]:
+        """The operands of these names."""
+        return (getattr(self, name) for name in names)
 
     def writes(self) -> Iterator[Operand]:
         """Operands it writes."""
-        return (self.operands[i] for i in WRITES[self.kind] if i < len(self.operands))
+        return self.operand_values(self.declaration.writes)
 
     def reads(self) -> Iterator[Operand]:
         """Operands it reads."""
-        return (self.operands[i] for i in READS[self.kind] if i < len(self.operands))
+        return self.operand_values(self.declaration.reads)
 
     def roots(self) -> dict[int, Tensor]:
         """The tensors whose memory it reads or writes, by id."""
-        return {id(o.root): o.root for o in self.operands if isinstance(o, Tensor)}
+        operands = self.operand_values(list(self.declaration.operands))
+        return {id(o.root): o.root for o in operands if isinstance(o, Tensor)}
+
+    def __repr__(self) -> str:
+        return f"<Op {self.kind}>"

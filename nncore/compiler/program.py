@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class Sum:
-    """What slot of the pass's sums holds: the loss, a penalty, or the value of a metric."""
+    """What is summed over a pass: the loss, a penalty, or the value of a metric."""
 
     name: str
     kind: str  # "loss" | "penalty" | "metric"
+    weight: Tensor | None = None  # of the samples; None: 1 each
+    width: int = 1  # of its values
 
 
 @dataclass
@@ -25,6 +28,7 @@ class Program:
     """A compiled program; see the engine for how it runs."""
 
     ops: np.ndarray[Any, Any]
+    accumulators: np.ndarray[Any, Any]  # of `sums`
     update_at: int
     workspace: int  # bytes for max_samples samples
     max_samples: int
@@ -36,12 +40,21 @@ class Program:
         """The names in `logs`, in order."""
         return list(dict.fromkeys(entry.name for entry in self.sums if entry.kind != "penalty"))
 
+    def new_sums(self) -> np.ndarray[Any, Any]:
+        """Room for the sums of a pass: of each its values, then its weight."""
+        return np.zeros(sum(entry.width + 1 for entry in self.sums))
+
+    def rows(self, sums: np.ndarray[Any, Any]) -> float:
+        """How many rows the sums of a pass are of."""
+        return float(sums[self.sums[0].width])  # the weight of the first, which is the loss
+
     def logs(self, sums: np.ndarray[Any, Any]) -> dict[str, float]:
         """Loss (with penalties) and metrics from the sums of a pass: means, which before the first row are NaN."""
         logs: dict[str, float] = {}
-        pairs: list[tuple[float, float]] = sums.tolist()
-        rows = pairs[0][1]  # of the loss
-        for entry, (value, weight) in zip(self.sums, pairs, strict=True):
+        left: Iterator[float] = iter(sums.tolist())
+        rows = self.rows(sums)
+        for entry in self.sums:
+            value, weight = next(left), next(left)
             if weight:
                 mean = value / weight
             else:

@@ -64,10 +64,10 @@ class Stepper:
             workspace=self.program.workspace,
             max_samples=max_samples,
             threads=self.team(max_samples),
-            n_sums=len(self.program.sums),
+            accumulators=self.program.accumulators,
             chunks=self.state.chunks(optimizer.clipnorm is not None, optimizer.excluded_from_weight_decay),
         )
-        self.sums = np.zeros((len(self.program.sums), 2))
+        self.sums = self.program.new_sums()
         self.run.bind_sums(self.sums)
         self.run.bind_gate(self.state.gate)
         self.run.bind(BUFFERS["parameters"], self.state.values)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from nncore import activations
 from nncore.layers.base import LAYERS, Layer
+from nncore.operations import activate
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
@@ -29,4 +30,4 @@ class Activation(Layer):
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """Y = f(X)."""
-        return b.activate(inputs[0], self.activation)
+        return activate(b, inputs[0], self.activation)

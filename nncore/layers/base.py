@@ -56,8 +56,8 @@ class Layer(Travelling, Configurable):
         if hasattr(self, "call") and type(self).emit is Layer.emit:
             raise TypeError(
                 f"{type(self).__name__}: expected a layer that overrides emit, got one with call, which nothing calls: "
-                "layers are native code. In emit(self, b, x) join operations: b.dense, b.activate, b.add, b.multiply, "
-                "b.rescale, b.reshape, b.concatenate, as the layers of nncore.layers do"
+                "layers are native code. In emit(self, b, x) join those of nncore.operations: dense, activate, add, "
+                "multiply, rescale, reshape, concatenate, as the layers of nncore.layers do"
             )
         if name is not None and (not isinstance(name, str) or not name or "/" in name):
             raise ValueError(f"name: expected a non-empty string without '/', got {name!r}")

@@ -8,6 +8,7 @@ from nncore import activations, initializers, regularizers
 from nncore.arguments import check_flag, check_whole
 from nncore.graph import Shape
 from nncore.layers.base import LAYERS, Layer
+from nncore.operations import activate, dense
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
@@ -77,4 +78,4 @@ class Dense(Layer):
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """Y = f(X W + b)."""
-        return b.activate(b.dense(inputs[0], self.kernel, self.bias), self.activation)
+        return activate(b, dense(b, inputs[0], self.kernel, self.bias), self.activation)

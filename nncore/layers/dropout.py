@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from nncore.arguments import is_number
 from nncore.layers.base import LAYERS, Layer
+from nncore.operations import dropout
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
@@ -43,4 +44,4 @@ class Dropout(Layer):
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """Y = X ⊙ mask / (1 − rate) in training, X otherwise."""
-        return b.dropout(inputs[0], self.rate)
+        return dropout(b, inputs[0], self.rate)

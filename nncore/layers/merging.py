@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from functools import reduce
+from functools import partial, reduce
 from typing import TYPE_CHECKING
 
 from nncore.arguments import is_whole
 from nncore.graph import Shape
 from nncore.layers.base import LAYERS, Layer
+from nncore.operations import add, concatenate, multiply
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
@@ -36,7 +37,7 @@ class Add(Elementwise):
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """Y = X1 + X2 + …, from the left."""
-        return reduce(b.add, inputs)
+        return reduce(partial(add, b), inputs)
 
 
 @LAYERS.register()
@@ -45,7 +46,7 @@ class Multiply(Elementwise):
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """Y = X1 ⊙ X2 ⊙ …, from the left."""
-        return reduce(b.multiply, inputs)
+        return reduce(partial(multiply, b), inputs)
 
 
 @LAYERS.register()
@@ -85,4 +86,4 @@ class Concatenate(Layer):
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """Y = [X1, X2, …] along the axis."""
         shapes = [x.shape for x in inputs]
-        return b.concatenate(list(inputs), self.sample_axis(shapes[0]), self.output_shape(*shapes))
+        return concatenate(b, list(inputs), self.sample_axis(shapes[0]), self.output_shape(*shapes))

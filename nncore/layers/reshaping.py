@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nncore.arguments import is_number, is_whole
 from nncore.graph import Shape
 from nncore.layers.base import LAYERS, Layer
+from nncore.operations import rescale, reshape
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
@@ -27,7 +28,7 @@ class Flatten(Layer):
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """The same elements in one axis."""
-        return b.reshape(inputs[0], self.output_shape(inputs[0].shape))
+        return reshape(b, inputs[0], self.output_shape(inputs[0].shape))
 
 
 @LAYERS.register()
@@ -64,7 +65,7 @@ class Reshape(Layer):
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """The same elements in another shape."""
-        return b.reshape(inputs[0], self.output_shape(inputs[0].shape))
+        return reshape(b, inputs[0], self.output_shape(inputs[0].shape))
 
 
 @LAYERS.register()
@@ -88,4 +89,4 @@ class Rescaling(Layer):
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """Y = scale X + offset."""
-        return b.rescale(inputs[0], self.scale, self.offset)
+        return rescale(b, inputs[0], self.scale, self.offset)

@@ -159,7 +159,7 @@ class Fit:
             if self.stepped:
                 self.callbacks.on_train_batch_begin(self.batch)
             self.advance(1 if self.stepped else min(self.steps - self.batch, self.batches_per_pass))
-        if not self.stepper.sums[0, 1]:  # stopped before the first step: there is nothing to record
+        if not self.stepper.program.rows(self.stepper.sums):  # stopped before the first step: nothing to record
             return {}
         logs = self.stepper.logs()
         if self.validation and (epoch + 1) % self.plan.validation_freq == 0:
@@ -251,7 +251,7 @@ class Fit:
             "batch_size": self.plan.batch_size,
             "steps_per_epoch": self.steps,
             "shuffle": self.plan.shuffle,
-            "metrics": len(self.stepper.sums),
+            "metrics": len(self.stepper.program.sums),
         }
 
     def bits(self) -> dict[str, Any]:
@@ -271,7 +271,7 @@ class Fit:
     def set_state(self, state: dict[str, Any]) -> None:
         """Go on from where `get_state` was called, in a fit of the same data with the same arguments."""
         self.epoch, self.batch, self.row = state["epoch"], state["batch"], state["row"]
-        self.stepper.sums[:] = state["sums"]
+        self.stepper.sums[:] = np.ravel(state["sums"])
         self.stepper.run.bind_random(self.model.seed, self.model.counters)  # the seed is now that of the backup
         self.model.stop_training = state["stop_training"]
         self.callbacks.set_state(state["callbacks"])

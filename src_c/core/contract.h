@@ -22,7 +22,7 @@ enum {
     NN_PRECISIONS
 };
 enum {
-#define ACTIVATION(name, kept) NN_ACTIVATION_##name,
+#define ACTIVATION(name, saved) NN_ACTIVATION_##name,
 #include "kernels.def"
     NN_ACTIVATIONS
 };
@@ -58,7 +58,7 @@ enum { NN_PACK_ROWS = 32 };
  * contiguous (a_col 1) by whether the whole product has few columns.
  * A(i,k) = A[i a_row + k a_col], B(k,j) = B[k b_row + j b_col]; of each pair one stride is 1 (X or Xᵀ, W or Wᵀ).
  * Forward: bias, then Z receives the sum where it is not NULL, then C the activation of the sum.
- * Backward: C = Σ ⊙ f′(kept), where `kept` (M,N) is not NULL. Never both. K = 0 gives the sum 0. */
+ * Backward: C = Σ ⊙ f′(saved), where `saved` (M,N) is not NULL. Never both. K = 0 gives the sum 0. */
 typedef struct nn_gemm {
     nn_index M, N, K;
     const void *A; nn_index a_row, a_col;
@@ -67,9 +67,10 @@ typedef struct nn_gemm {
     nn_index column;
     void *C; nn_index ldc;
     const void *bias;                 /* (N) or NULL */
+    int precision;                    /* NN_PRECISION_…: what the operation asks for; `gemm` does not look at it */
     int activation; double alpha;     /* NN_ACTIVATION_linear: none; alpha: its slope or scale */
     void *Z; nn_index ldz;            /* (M,N) or NULL */
-    const void *kept; nn_index ldkept;
+    const void *saved; nn_index ldsaved;
     int part;                         /* 1: of the columns of a wider product; 0: all its columns */
     int *nonfinite;                   /* set to 1 if an element of C is inf or nan; NULL: not looked at */
     void *scratch;                    /* table->gemm_scratch bytes, 64-byte aligned, private to the caller */
@@ -111,6 +112,12 @@ typedef struct nn_rule {
     double step;            /* 1 at the first update */
 } nn_rule;
 
+struct nn_op;
+struct nn_run;
+
+/* `count` of what an operation's pattern counts, from `first` on; see operations/span.h. */
+typedef void (*nn_span)(const struct nn_op *op, struct nn_run *run, nn_index first, nn_index count, void *scratch);
+
 typedef struct nn_table {
     const char *isa;
     nn_index itemsize, lanes;         /* bytes of a real, reals of a vector */
@@ -134,10 +141,10 @@ typedef struct nn_table {
     void (*pack)(int precision, int transposed, nn_index in, nn_index out, nn_index first, nn_index rows,
                  const void *W, void *packed);
 
-    /* elementwise on (rows,cols); y may be z; dz may be dy or kept */
+    /* elementwise on (rows,cols); y may be z; dz may be dy or saved */
     void (*activate[NN_ACTIVATIONS])(nn_index rows, nn_index cols, const void *z, nn_index ldz,
                                      void *y, nn_index ldy, double alpha);                    /* y = f(z) */
-    void (*activate_backward[NN_ACTIVATIONS])(nn_index rows, nn_index cols, const void *kept, nn_index ldkept,
+    void (*activate_backward[NN_ACTIVATIONS])(nn_index rows, nn_index cols, const void *saved, nn_index ldsaved,
                                               const void *dy, nn_index lddy, void *dz, nn_index lddz,
                                               double alpha);                                  /* dz = dy ⊙ f′ */
     void (*softmax)(nn_index rows, nn_index n, const void *z, void *y);                       /* rowwise; y may be z */
@@ -173,6 +180,8 @@ typedef struct nn_table {
                                           const int64_t *index, nn_index known, int64_t classes, int32_t *y);
 
     void (*function[NN_FUNCTIONS])(nn_index n, const void *x, void *y); /* y = f(x); y may be x */
+
+    const nn_span *span; /* of each operation of operations.def */
 } nn_table;
 
 /* dispatch.c: the tables this build holds, weakest first, and which of them this CPU and OS can run: those of level 0
@@ -184,7 +193,7 @@ const nn_table *nn_table_at(int level, int bits);   /* bits: 32 or 64 */
 /* Names in id order, each list ended by NULL. */
 extern const char *const nn_precision_names[], *const nn_activation_names[], *const nn_loss_names[],
     *const nn_metric_names[], *const nn_optimizer_names[], *const nn_source_names[], *const nn_function_names[],
-    *const nn_operation_names[], *const nn_buffer_names[];
-extern const char *const nn_activation_kept[], *const nn_loss_targets[], *const nn_metric_targets[];
+    *const nn_buffer_names[];
+extern const char *const nn_activation_saved[], *const nn_loss_targets[], *const nn_metric_targets[];
 
 #endif

@@ -1,4 +1,4 @@
-/* program.h: a compiled program and one run of it, as the engine and the shares see them.
+/* program.h: a compiled program and one run of it, as the engine and the operations see them.
  *
  * A program is a flat array of operations. It is immutable, and shared by all its runs; a run owns the
  * memory of one batch. Operands are (buffer, byte offset), so a program holds no address.
@@ -11,8 +11,18 @@
 #include "core/team.h"
 
 enum {
-#define OPERATION(name) NN_OP_##name,
-#include "kernels.def"
+#define PATTERN(name) NN_PATTERN_##name,
+#include "operations.def"
+    NN_PATTERNS
+};
+enum {
+#define FUSION(name) NN_FUSION_##name,
+#include "operations.def"
+    NN_FUSIONS
+};
+enum {
+#define OPERATION(name, pattern, flops, fusion, fields) NN_OP_##name,
+#include "operations.def"
     NN_OPERATIONS
 };
 enum {
@@ -21,25 +31,51 @@ enum {
     NN_BUFFERS
 };
 
-enum { NN_OPERANDS = 6, NN_BATCH_SOURCES = 3 };
+enum { NN_BATCH_SOURCES = 3 };
 enum { NN_CHUNK_ROWS = 32 }; /* rows whose losses are summed before the sums are: part of the bits of a result */
 
 typedef struct nn_operand {
     int64_t buffer, offset; /* bytes */
 } nn_operand;
 
-/* One operation; Python writes it as a row of an array (planning.OPERATION). */
+/* struct nn_op_<name>: the fields of each operation. */
+#define READ(name) nn_operand name;
+#define READ_OPTIONAL(name) nn_operand name;
+#define WRITE(name) nn_operand name;
+#define WRITE_OPTIONAL(name) nn_operand name;
+#define CHANGE(name) nn_operand name;
+#define CHANGE_OPTIONAL(name) nn_operand name;
+#define INTEGER(name) int64_t name;
+#define NUMBER(name) double name;
+#define OPERATION(name, pattern, flops, fusion, fields) typedef struct nn_op_##name { fields } nn_op_##name;
+#include "operations.def"
+
+/* One operation of a program, which Python writes (compiler/encoding.py). */
 typedef struct nn_op {
-    int64_t kind, variant;  /* NN_OP_…; which activation, loss, metric or source */
-    int64_t barrier;        /* 1: the team meets before it */
-    int64_t slot;           /* loss, metric, penalty: index of the sum; dropout: id of the layer */
-    int64_t factor;         /* its rows per sample */
-    int64_t precision;      /* of a product: NN_PRECISION_… */
-    int64_t n, k, ld;       /* columns, depth, row distance */
-    int64_t cost;           /* FLOPs per sample, to decide on threads and looks at the clock */
-    double param[2];        /* alpha; loss param; rate; scale and offset */
-    nn_operand arg[NN_OPERANDS];
+    int64_t kind, pattern;     /* NN_OP_…, NN_PATTERN_… */
+    int64_t barrier;           /* 1: the team meets before it */
+    int64_t fixed, per_sample; /* its pattern counts fixed + per_sample × samples of the batch; CHUNKS: run.n_chunks */
+    int64_t block;             /* of these in one span */
+    int64_t cost;              /* FLOPs per sample, to decide on threads and looks at the clock */
+    union {
+#define OPERATION(name, pattern, flops, fusion, fields) nn_op_##name name;
+#include "operations.def"
+    };
 } nn_op;
+
+/* What core/describe.c says of an operation; the last field has no name. */
+typedef struct nn_field {
+    const char *name, *role; /* "READ", …, "INTEGER", "NUMBER" */
+    size_t offset;           /* in nn_op */
+} nn_field;
+typedef struct nn_declaration {
+    const char *name, *pattern, *fusion;
+    int64_t flops;
+    const nn_field *fields;
+} nn_declaration;
+nn_declaration nn_declared(int kind);
+extern const nn_field nn_op_head[];
+extern const char *const nn_pattern_names[];
 
 /* Where the batches of a pass come from. */
 typedef struct nn_source {
@@ -60,6 +96,17 @@ typedef struct nn_chunk {
     int64_t inputs, outputs, first; /* of weights that have packed copies: their shape, the first row here; else 0 */
     int64_t packed[2];      /* bytes into NN_BUFFER_packed of the copies for X W and dY Wᵀ; −1: none */
 } nn_chunk;
+
+/* A sum over a pass, of `width` numbers, each over chunks of rows or of parameters that are added in their order. */
+typedef struct nn_accumulator {
+    int64_t width;
+    int64_t sum;            /* in run.sums: of its first number; its weight comes after the last */
+    int64_t partial;        /* in run.partial: (chunks, width), of this step */
+    int64_t by_chunks;      /* 1: over nn_chunk; 0: over NN_CHUNK_ROWS samples */
+    int64_t per_step;       /* 1: a value of the step, which counts for each of its samples */
+    int64_t finite;         /* 1: a step for which it is not is not applied */
+    nn_operand weight;      /* of the samples; none: 1 each */
+} nn_accumulator;
 
 typedef struct nn_run nn_run;
 struct nn_run {
@@ -83,9 +130,10 @@ struct nn_run {
     int64_t n_chunks;
     double clipnorm;        /* 0: none */
     nn_rule *rule;
-    double *partial;        /* (n_sums, max_partials): sums over chunks of rows, this step */
-    int64_t n_sums, max_partials;
-    double *sums;           /* (n_sums, 2): value and weight, over the steps of the pass so far */
+    const nn_accumulator *accumulators;
+    int64_t n_accumulators;
+    double *partial;        /* of this step */
+    double *sums;           /* over the steps of the pass so far */
     int nonfinite;          /* this step met an inf or nan */
     _Atomic int64_t bad;    /* the first row of the pass that cannot be converted, see nn_note_bad; NN_NONE_BAD */
     double look_at;         /* of a long step: when thread 0 calls `look`, in seconds of nn_seconds; 0: never */
@@ -117,10 +165,16 @@ static inline int nn_take_tile(nn_run *run, int64_t index, nn_member *me, long c
     return 0;
 }
 
-/* Shares call this to find their operand. */
-static inline void *nn_at(const nn_run *run, const nn_op *op, int i) {
-    char *base = run->base[op->arg[i].buffer];
-    return base ? base + op->arg[i].offset : (void *)0;
+/* The memory of an operand; NULL: absent. */
+static inline void *nn_at(const nn_run *run, nn_operand where) {
+    char *base = run->base[where.buffer];
+    return base ? base + where.offset : (void *)0;
+}
+
+/* Where a chunk's part of accumulator `sum` goes. */
+static inline double *nn_partial(const nn_run *run, int64_t sum, int64_t chunk) {
+    const nn_accumulator *a = &run->accumulators[sum];
+    return run->partial + a->partial + chunk * a->width;
 }
 
 #endif

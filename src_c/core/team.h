@@ -13,9 +13,6 @@
 #ifndef NNCORE_TEAM_H
 #define NNCORE_TEAM_H
 
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* sched_getcpu, CPU_SET */
-#endif
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdint.h>

@@ -1,5 +1,6 @@
 /* table.h: everything an ISA file computes, gathered in its table. Included last by each isa/….c, which
  * setup.py compiles once per real type. */
+#include "operations/span.h"
 #include "vectors/random.h"
 #include "vectors/vecmath.h"
 #include "operations/elementwise/elementwise.h"
@@ -18,9 +19,9 @@ static size_t packed_bytes(int precision, int transposed, nn_index in, nn_index 
     return 0;
 }
 #endif
-#include "operations/parameters/reduce.h"
+#include "operations/dense/products.h"
 #include "operations/losses/losses.h"
-#include "operations/parameters/update.h"
+#include "operations/parameters/parameters.h"
 #include "operations/data/gather.h"
 
 #if NN_REAL_BITS == 32
@@ -38,6 +39,11 @@ static size_t packed_bytes(int precision, int transposed, nn_index in, nn_index 
 #define ARITHMETIC_HIGH ARITHMETIC
 #define MR_HIGH MR
 #endif
+static const nn_span spans[] = {
+#define OPERATION(name, pattern, flops, fusion, fields) span_##name,
+#include "operations.def"
+};
+
 #define NN_PASTE4(a, b, c, d) a##b##c##d
 #define NN_TABLE_NAME(isa, bits) NN_PASTE4(nn_table_, isa, _, bits)
 #define NN_STRING1(x) #x
@@ -57,11 +63,11 @@ const nn_table NN_TABLE_NAME(ISA, NN_REAL_BITS) = {
     .packed_bytes = packed_bytes,
     .pack = PACK,
     .activate = {
-#define ACTIVATION(name, kept) activate_##name,
+#define ACTIVATION(name, saved) activate_##name,
 #include "kernels.def"
     },
     .activate_backward = {
-#define ACTIVATION(name, kept) activate_backward_##name,
+#define ACTIVATION(name, saved) activate_backward_##name,
 #include "kernels.def"
     },
     .softmax = softmax,
@@ -93,6 +99,7 @@ const nn_table NN_TABLE_NAME(ISA, NN_REAL_BITS) = {
 #define SOURCE(name, type) gather_labels_##name,
 #include "kernels.def"
     },
+    .span = spans,
     .function = {
 #define FUNCTION(name) function_##name,
 #include "kernels.def"

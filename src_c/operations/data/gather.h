@@ -136,4 +136,19 @@ INLINE nn_index gather_labels(nn_index rows, const nn_row *row, const void *x, n
     }
 #include "kernels.def"
 
+/* Nothing where rows can be read in place, or the caller fills the batch. */
+SPAN(gather) {
+    const nn_source *s = &run->source[op->source];
+    if (s->in_place || !s->data) return;
+    const nn_index row = run->row + first, known = run->rows - row;
+    const int64_t *order = run->order ? run->order + row : NULL;
+    const char *data = order ? s->data : s->data + row * s->stride;
+    char *y = (char *)nn_at(run, op->X) + first * op->n * (nn_index)(s->classes ? sizeof(int32_t) : sizeof(real));
+    const nn_table *const t = run->table;
+    const nn_index bad =
+        s->classes ? t->gather_labels[s->type](count, &s->row, data, s->stride, order, known, s->classes, (int32_t *)y)
+                   : t->gather[s->type](count, &s->row, data, s->stride, order, known, y);
+    if (bad >= 0) nn_note_bad(run, row + bad, op->source);
+}
+
 #endif

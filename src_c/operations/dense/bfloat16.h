@@ -28,9 +28,9 @@ typedef struct dot { /* C (rows ≤ BF16_ROWS, n ≤ PANEL) = f( [C +] bias + Σ
     real *C;
     nn_index ldc;
     const real *bias; /* (n) or NULL */
-    int add, relu; /* f, as in tile.h: ReLU; its derivative, of (rows,n) kept elements; or a look for inf and nan */
-    const real *kept;
-    nn_index ldkept;
+    int add, relu; /* f, as in tile.h: ReLU; its derivative, of (rows,n) saved elements; or a look for inf and nan */
+    const real *saved;
+    nn_index ldsaved;
     vf *zeros;
 } dot;
 
@@ -39,7 +39,7 @@ typedef struct dot { /* C (rows ≤ BF16_ROWS, n ≤ PANEL) = f( [C +] bias + Σ
 INLINE void finish_rows(const int m, const int nv, vf (*c)[2], nn_index first, const dot *t) {
     const vmask last = mask_first(t->n - (nv - 1) * LANES), whole = mask_first(LANES);
     const vmask mask[2] = {nv == 1 ? last : whole, last};
-    const nn_index ldc = t->ldc, ldkept = t->ldkept;
+    const nn_index ldc = t->ldc, ldsaved = t->ldsaved;
     real *const C = t->C + first * ldc;
 #define EACH_SUM                                             \
     _Pragma("GCC unroll 12") for (int i = 0; i < m; i++) \
@@ -47,9 +47,9 @@ INLINE void finish_rows(const int m, const int nv, vf (*c)[2], nn_index first, c
     if (t->bias) EACH_SUM c[i][v] += load_mask(t->bias + v * LANES, mask[v]);
     if (t->add) EACH_SUM c[i][v] += load_mask(C + i * ldc + v * LANES, mask[v]);
     if (t->relu) EACH_SUM c[i][v] = f_relu(c[i][v], (vf){0});
-    if (t->kept) {
-        const real *const kept = t->kept + first * ldkept;
-        EACH_SUM c[i][v] *= derivative_relu(load_mask(kept + i * ldkept + v * LANES, mask[v]), (vf){0});
+    if (t->saved) {
+        const real *const saved = t->saved + first * ldsaved;
+        EACH_SUM c[i][v] *= derivative_relu(load_mask(saved + i * ldsaved + v * LANES, mask[v]), (vf){0});
     }
     if (t->zeros) {
         vf sum[4] = {*t->zeros};
@@ -101,7 +101,7 @@ INLINE dot tile_at(const slab *s, nn_index i, nn_index rows, nn_index j) {
     t.n = least(PANEL, s->cols - j);
     t.C += i * t.ldc + j;
     if (t.bias) t.bias += j;
-    if (t.kept) t.kept += i * g->ldkept + j;
+    if (t.saved) t.saved += i * g->ldsaved + j;
     return t;
 }
 
@@ -122,7 +122,7 @@ INLINE void multiply_pieces(const nn_gemm *g, const int pieces) {
     const nn_index nc = g->packed || packs_in_turn(g, pieces) ? N : fits;
     const int finish = !ends_in_tile(g), relu = !finish && g->activation == NN_ACTIVATION_relu;
     vf zeros = {0};
-    const dot common = {.ldc = g->Z ? g->ldz : g->ldc, .ldkept = g->ldkept, .a_piece = A_WORDS / pieces};
+    const dot common = {.ldc = g->Z ? g->ldz : g->ldc, .ldsaved = g->ldsaved, .a_piece = A_WORDS / pieces};
     slab s = {.g = g, .scratch = g->scratch, .t = common};
 
     dot_begin(g->M);
@@ -141,8 +141,8 @@ INLINE void multiply_pieces(const nn_gemm *g, const int pieces) {
             s.t.C = (real *)(g->Z ? g->Z : g->C) + jc;
             s.t.bias = kb == 0 && g->bias ? (const real *)g->bias + jc : NULL;
             s.t.add = kb > 0;
-            s.t.relu = relu && last && !g->kept;
-            s.t.kept = relu && last && g->kept ? (const real *)g->kept + jc : NULL;
+            s.t.relu = relu && last && !g->saved;
+            s.t.saved = relu && last && g->saved ? (const real *)g->saved + jc : NULL;
             s.t.zeros = !finish && last && g->nonfinite ? &zeros : NULL;
             multiply_slab(&s, pieces);
         }

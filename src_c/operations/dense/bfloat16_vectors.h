@@ -77,7 +77,7 @@ INLINE void dot_row(const int panels, const dot *t, nn_index n, nn_index step) {
         each.n = least(PANEL, n - p * PANEL);
         each.n > LANES ? finish_rows(1, 2, c[p], 0, &each) : finish_rows(1, 1, c[p], 0, &each);
         if (each.bias) each.bias += PANEL;
-        if (each.kept) each.kept += PANEL;
+        if (each.saved) each.saved += PANEL;
     }
 }
 
@@ -90,7 +90,7 @@ INLINE void multiply_slab(slab *s, const int pieces) {
     const nn_gemm *g = s->g;
     word *const A = s->scratch, *const packed = A + A_WORDS;
     real *const C = s->t.C;
-    const real *const kept = s->t.kept;
+    const real *const saved = s->t.saved;
     const word *const B = s->B ? s->B : packed;
     const nn_index step = pieces * s->b_piece; /* between panels */
     const nn_index M = g->M, mc = share(share(M, share(M, ROWS_OF_BLOCK(pieces))), BF16_ROWS) * BF16_ROWS;
@@ -119,7 +119,7 @@ INLINE void multiply_slab(slab *s, const int pieces) {
                 t.rows = least(height, rows - i);
                 t.A = A + i * t.lda;
                 t.C = C + (ic + i) * t.ldc + j;
-                if (t.kept) t.kept = kept + (ic + i) * t.ldkept + j;
+                if (t.saved) t.saved = saved + (ic + i) * t.ldsaved + j;
                 dot_block(&t, pieces);
             }
             if (s->finish) finish_sums(g, ic, s->jc + j, rows, least(PANEL, s->cols - j));

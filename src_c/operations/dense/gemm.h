@@ -79,11 +79,11 @@ typedef void (*activate_kernel)(nn_index, nn_index, const void *, nn_index, void
 typedef void (*activate_backward_kernel)(nn_index, nn_index, const void *, nn_index, const void *, nn_index, void *,
                                          nn_index, double);
 static const activate_kernel gemm_activate[] = {
-#define ACTIVATION(name, kept) activate_##name,
+#define ACTIVATION(name, saved) activate_##name,
 #include "kernels.def"
 };
 static const activate_backward_kernel gemm_activate_backward[] = {
-#define ACTIVATION(name, kept) activate_backward_##name,
+#define ACTIVATION(name, saved) activate_backward_##name,
 #include "kernels.def"
 };
 
@@ -103,8 +103,8 @@ INLINE int ends_in_tile(const nn_gemm *g) {
 /* Otherwise: what follows the sums of rows × cols elements at (i,j), which lie in Z, or else in C. */
 static void finish_sums(const nn_gemm *g, nn_index i, nn_index j, nn_index rows, nn_index cols) {
     real *C = (real *)g->C + i * g->ldc + j;
-    if (g->kept)
-        gemm_activate_backward[g->activation](rows, cols, (const real *)g->kept + i * g->ldkept + j, g->ldkept,
+    if (g->saved)
+        gemm_activate_backward[g->activation](rows, cols, (const real *)g->saved + i * g->ldsaved + j, g->ldsaved,
                                               C, g->ldc, C, g->ldc, g->alpha);
     else if (g->Z)
         gemm_activate[g->activation](rows, cols, (const real *)g->Z + i * g->ldz + j, g->ldz, C, g->ldc, g->alpha);
@@ -148,7 +148,7 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
             t.K = least(kc, K - kb);
             t.add = kb > 0;
             const int last = kb + t.K == K;
-            t.relu = relu && last && !g->kept;
+            t.relu = relu && last && !g->saved;
             t.zeros = !finish && last && g->nonfinite ? &zeros : NULL;
             const real *B = (const real *)g->B + kb * g->b_row + jc * g->b_col;
             if (pack_b) pack_B(t.K, cols, B, ldb, b_transposed, B_packed), B = B_packed;
@@ -181,8 +181,8 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
                     t.B = B + j * b_step;
                     t.bias = kb == 0 && g->bias ? (const real *)g->bias + ic * ldbias + jc + j : NULL;
                     t.C = sums + ic * ldsums + jc + j;
-                    t.kept = relu && last && g->kept ? (const real *)g->kept + ic * g->ldkept + jc + j : NULL;
-                    t.ldkept = g->ldkept;
+                    t.saved = relu && last && g->saved ? (const real *)g->saved + ic * g->ldsaved + jc + j : NULL;
+                    t.ldsaved = g->ldsaved;
                     t.A = A;
                     for (nn_index p = 0; p < panels; p++) { /* LOOP 1 cuts rows to the height of a tile */
                         const nn_index m = m0 + (p < longer);
@@ -190,7 +190,7 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
                         t.A += pack_a && a_transposed ? t.K * MR : m * a_step;
                         t.C += m * ldsums;
                         if (t.bias) t.bias += m * ldbias;
-                        if (t.kept) t.kept += m * g->ldkept;
+                        if (t.saved) t.saved += m * g->ldsaved;
                     }
                     if (finish && last && (j + n == cols || rows * (j + n - done) * size >= FINISH_BYTES)) {
                         finish_sums(g, ic, jc + done, rows, j + n - done);
@@ -209,7 +209,7 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
 static void multiply_narrow(const nn_gemm *g) {
     real *const sums = g->Z ? g->Z : g->C;
     const nn_index ldsums = g->Z ? g->ldz : g->ldc;
-    const int in_tile = ends_in_tile(g) && !g->kept, in_place = ldsums == 1; /* a column is its own transpose */
+    const int in_tile = ends_in_tile(g) && !g->saved, in_place = ldsums == 1; /* a column is its own transpose */
     for (nn_index i = 0; i < g->M; i += NARROW_ROWS) {
         real *const Ct = in_place ? sums + i : (real *)g->scratch + B_PACKED + A_PACKED; /* (N,rows) */
         const nn_index rows = least(NARROW_ROWS, g->M - i);
@@ -278,7 +278,7 @@ INLINE nn_gemm columns_of(const nn_gemm *g, nn_index j, nn_index n) {
     part.C = (real *)g->C + j;
     if (g->bias) part.bias = (const real *)g->bias + j;
     if (g->Z) part.Z = (real *)g->Z + j;
-    if (g->kept) part.kept = (const real *)g->kept + j;
+    if (g->saved) part.saved = (const real *)g->saved + j;
     return part;
 }
 

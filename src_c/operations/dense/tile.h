@@ -22,8 +22,8 @@ typedef struct tile {
     /* What follows the last sums of the usual layers costs no pass over C: 4 % of a layer (32,30,64), 8 % of
      * (16,8,32) */
     int relu;         /* store max(0, C) */
-    const real *kept; /* (m,n) or NULL: times the derivative of ReLU */
-    nn_index ldkept;
+    const real *saved; /* (m,n) or NULL: times the derivative of ReLU */
+    nn_index ldsaved;
     vf *zeros;        /* NULL, or 0 times all sums are added: nan if one is inf or nan; lanes beyond n do no harm */
 } tile;
 
@@ -91,11 +91,11 @@ INLINE void end_tile(const int m, const int nv, const int masked, const tile *t,
         for (int i = 0; i < m; i++)
 #pragma GCC unroll 8
             for (int v = 0; v < nv; v++) c[i][v] = f_relu(c[i][v], (vf){0});
-    if (t->kept)
+    if (t->saved)
 #pragma GCC unroll 16
         for (int i = 0; i < m; i++)
 #pragma GCC unroll 8
-            for (int v = 0; v < nv; v++) c[i][v] *= derivative_relu(LOAD(t->kept + i * t->ldkept, v), (vf){0});
+            for (int v = 0; v < nv; v++) c[i][v] *= derivative_relu(LOAD(t->saved + i * t->ldsaved, v), (vf){0});
     if (t->zeros) {
         vf sum[4] = {*t->zeros};
 #pragma GCC unroll 16

@@ -1,6 +1,6 @@
 /* elementwise.h: activation functions with their derivatives, softmax over rows, and the small loops on n reals.
  *
- * For each ACTIVATION of kernels.def stand here y = f(z) and the derivative f′ as a function of what is kept
+ * For each ACTIVATION of kernels.def stand here y = f(z) and the derivative f′ as a function of what is saved
  * (Y or Z), both for one vector; the loops over blocks (rows,cols) are generated from the list. Every load of
  * a vector precedes its store, hence the aliasing that contract.h allows. nan comes out where nan goes in.
  *
@@ -98,28 +98,28 @@ INLINE void map_rows(activation_function *f, nn_index rows, nn_index cols, const
     }
 }
 
-INLINE void map_rows_backward(activation_function *derivative, nn_index rows, nn_index cols, const real *kept,
-                              nn_index ldkept, const real *dy, nn_index lddy, real *dz, nn_index lddz, vf alpha) {
-    if (ldkept == cols && lddy == cols && lddz == cols) cols *= rows, rows = rows > 0;
-    for (; rows > 0; rows--, kept += ldkept, dy += lddy, dz += lddz) {
+INLINE void map_rows_backward(activation_function *derivative, nn_index rows, nn_index cols, const real *saved,
+                              nn_index ldsaved, const real *dy, nn_index lddy, real *dz, nn_index lddz, vf alpha) {
+    if (ldsaved == cols && lddy == cols && lddz == cols) cols *= rows, rows = rows > 0;
+    for (; rows > 0; rows--, saved += ldsaved, dy += lddy, dz += lddz) {
         for (nn_index j = 0; j < cols; j += LANES) {
-            const vf f_prime = derivative(load_some(kept + j, cols - j), alpha);
+            const vf f_prime = derivative(load_some(saved + j, cols - j), alpha);
             store_some(dz + j, cols - j, load_some(dy + j, cols - j) * f_prime);
         }
     }
 }
 
 #define IS_LINEAR(name) (NN_ACTIVATION_##name == NN_ACTIVATION_linear)
-#define ACTIVATION(name, kept_is)                                                                                    \
+#define ACTIVATION(name, saved_is)                                                                                    \
     static void activate_##name(nn_index rows, nn_index cols, const void *z, nn_index ldz, void *y, nn_index ldy,    \
                                 double alpha) {                                                                      \
         if (IS_LINEAR(name) && y == z) return;                                                                       \
         map_rows(f_##name, rows, cols, z, ldz, y, ldy, vset((real)alpha));                                           \
     }                                                                                                                \
-    static void activate_backward_##name(nn_index rows, nn_index cols, const void *kept, nn_index ldkept,            \
+    static void activate_backward_##name(nn_index rows, nn_index cols, const void *saved, nn_index ldsaved,            \
                                          const void *dy, nn_index lddy, void *dz, nn_index lddz, double alpha) {     \
         if (IS_LINEAR(name) && dz == dy) return;                                                                     \
-        map_rows_backward(derivative_##name, rows, cols, kept, ldkept, dy, lddy, dz, lddz, vset((real)alpha));       \
+        map_rows_backward(derivative_##name, rows, cols, saved, ldsaved, dy, lddy, dz, lddz, vset((real)alpha));       \
     }
 #include "kernels.def"
 
@@ -260,6 +260,31 @@ static void dropout(nn_index n, uint64_t first, const uint64_t key[2], double ra
         }
         i = end;
     }
+}
+
+SPAN(activate) {
+    run->table->activate[op->function](1, count, at(run, op->Z, first), count, at(run, op->Y, first), count, op->alpha);
+}
+SPAN(activate_backward) {
+    run->table->activate_backward[op->function](1, count, at(run, op->saved, first), count, at(run, op->dY, first),
+                                                count, at(run, op->dZ, first), count, op->alpha);
+}
+SPAN(softmax) { softmax(count, op->n, at(run, op->Z, first * op->n), at(run, op->Y, first * op->n)); }
+SPAN(softmax_backward) {
+    const nn_index i = first * op->n;
+    softmax_backward(count, op->n, at(run, op->Y, i), at(run, op->dY, i), at(run, op->dZ, i));
+}
+SPAN(dropout) {
+    const uint64_t key[2] = {run->seed, (uint64_t)op->layer << 48 ^ (uint64_t)*run->step};
+    dropout(count, (uint64_t)first, key, op->rate, at(run, op->X, first), at(run, op->Y, first));
+}
+SPAN(rescale) { rescale(count, op->scale, op->offset, at(run, op->X, first), at(run, op->Y, first)); }
+SPAN(add) { add_elements(count, at(run, op->A, first), at(run, op->B, first), at(run, op->Y, first)); }
+SPAN(multiply) { multiply_elements(count, at(run, op->A, first), at(run, op->B, first), at(run, op->Y, first)); }
+SPAN(copy) {
+    const real *x = at(run, op->X, first * op->x_row);
+    real *y = at(run, op->Y, first * op->y_row);
+    for (; count > 0; count--, x += op->x_row, y += op->y_row) memcpy(y, x, (size_t)op->n * sizeof(real));
 }
 
 #endif

@@ -267,4 +267,53 @@ INLINE double sum_matches(const nn_loss *a, int sparse) {
 static double metric_categorical_accuracy(const nn_loss *a) { return sum_matches(a, 0); }
 static double metric_sparse_categorical_accuracy(const nn_loss *a) { return sum_matches(a, 1); }
 
+/* What the operations loss and metric share. Chunks of NN_CHUNK_ROWS samples are summed, each to a place of its own,
+ * so that a sum has the same bits for any team. */
+typedef struct rowwise {
+    nn_rowwise kernel;
+    nn_operand P, T, weight, dP, prob;
+    nn_index rows, n, sum;
+    int labels;
+    double parameter;
+} rowwise;
+
+INLINE double sum_samples(const rowwise *w, const nn_run *run, nn_index first, nn_index count, const void *weight,
+                          double factor) {
+    const nn_index row = first * w->rows, i = row * w->n;
+    const nn_loss a = {
+        .rows = count * w->rows, .n = w->n, .p = at(run, w->P, i), .weight = weight,
+        .target = w->labels ? (const char *)nn_at(run, w->T) + row * (nn_index)sizeof(int32_t) : at(run, w->T, i),
+        .scale = factor / (double)(run->samples * w->rows), .param = w->parameter,
+        .grad = at(run, w->dP, i), .prob = at(run, w->prob, i),
+    };
+    return w->kernel(&a);
+}
+
+INLINE void sum_chunks(const rowwise *w, nn_run *run, nn_index first, nn_index count) {
+    const real *weight = at(run, w->weight, 0);
+    for (nn_index end = first + count; first < end; first += NN_CHUNK_ROWS) {
+        const nn_index samples = end - first < NN_CHUNK_ROWS ? end - first : NN_CHUNK_ROWS;
+        double sum = 0;
+        if (!weight || w->rows == 1)
+            sum = sum_samples(w, run, first, samples, weight ? weight + first : NULL, 1) / (double)w->rows;
+        else /* one weight for all rows of a sample */
+            for (nn_index i = first; i < first + samples; i++)
+                sum += (double)weight[i] * sum_samples(w, run, i, 1, NULL, (double)weight[i]) / (double)w->rows;
+        *nn_partial(run, w->sum, first / NN_CHUNK_ROWS) = sum;
+    }
+}
+
+SPAN(loss) {
+    const rowwise w = {.kernel = run->table->loss[op->function], .P = op->P, .T = op->T, .weight = op->weight,
+                       .dP = op->dP, .prob = op->prob, .rows = op->rows, .n = op->n, .sum = op->sum,
+                       .labels = op->labels != 0, .parameter = op->parameter};
+    sum_chunks(&w, run, first, count);
+}
+SPAN(metric) {
+    const rowwise w = {.kernel = run->table->metric[op->function], .P = op->P, .T = op->T, .weight = op->weight,
+                       .rows = op->rows, .n = op->n, .sum = op->sum, .labels = op->labels != 0,
+                       .parameter = op->parameter};
+    sum_chunks(&w, run, first, count);
+}
+
 #endif

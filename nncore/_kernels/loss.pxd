@@ -1,7 +1,0 @@
-from libc.stdint cimport int64_t
-
-from nncore._kernels.table cimport nn_member, nn_op, nn_run
-
-cdef void gather(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil
-cdef void loss(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil
-cdef void metric(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil

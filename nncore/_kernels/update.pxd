@@ -1,7 +1,0 @@
-from libc.stdint cimport int64_t
-
-from nncore._kernels.table cimport nn_member, nn_op, nn_run
-
-cdef void penalty(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil
-cdef void norms(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil
-cdef void update(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil

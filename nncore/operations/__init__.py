@@ -1,0 +1,9 @@
+"""What layers are made of: each function emits an operation forward, and says beside it what its backward pass emits.
+
+They take the `Builder` of the program first, then tensors; families are files, as in ``src_c/operations``.
+"""
+
+from nncore.operations.dense import dense
+from nncore.operations.elementwise import activate, add, concatenate, dropout, multiply, rescale, reshape
+
+__all__ = ["activate", "add", "concatenate", "dense", "dropout", "multiply", "rescale", "reshape"]

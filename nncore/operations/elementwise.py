@@ -1,0 +1,124 @@
+"""Activations, dropout, and arithmetic of tensors."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from nncore._kernels.table import ACTIVATION_SAVED, ACTIVATIONS
+from nncore.compiler.operation import Op, Tensor
+
+if TYPE_CHECKING:
+    from nncore.activations import Activation
+    from nncore.compiler.builder import Builder
+    from nncore.graph import Shape
+
+
+def activate(b: Builder, z: Tensor, activation: Activation) -> Tensor:
+    """Y = f(Z); backward: dZ = dY ⊙ f′, from Y or Z as kernels.def says; softmax along the last axis."""
+    if activation.kernel == "linear":
+        return z
+    y = Tensor(z.shape, z.differentiable)
+    if activation.kernel == "softmax":
+        sizes = rowwise(z)
+        b.record(
+            y,
+            Op("softmax", Z=z, Y=y, **sizes),
+            lambda to, dy: to.send(z, lambda dz: Op("softmax_backward", Y=y, dY=dy, dZ=dz, **sizes)),
+            deferred=True,
+        )
+        return y
+    saved = y if ACTIVATION_SAVED[activation.kernel] == "Y" else z
+    settings: dict[str, Any] = {"function": ACTIVATIONS[activation.kernel], "alpha": activation.alpha}
+    b.record(
+        y,
+        Op("activate", Z=z, Y=y, **settings),
+        lambda to, dy: to.send(z, lambda dz: Op("activate_backward", saved=saved, dY=dy, dZ=dz, **settings)),
+        deferred=activation.kernel == "sigmoid",
+    )
+    return y
+
+
+def dropout(b: Builder, x: Tensor, rate: float) -> Tensor:
+    """Y = X ⊙ mask / (1 − rate) in training, X otherwise; backward: the same mask on dY."""
+    layer = b.next_random_layer()
+    if not b.training or rate == 0:
+        return x
+    y = Tensor(x.shape, x.differentiable)
+    b.record(
+        y,
+        Op("dropout", X=x, Y=y, layer=layer, rate=rate),
+        lambda to, dy: to.send(x, lambda dx: Op("dropout", X=dy, Y=dx, layer=layer, rate=rate)),
+    )
+    return y
+
+
+def rescale(b: Builder, x: Tensor, scale: float, offset: float) -> Tensor:
+    """Y = scale X + offset; backward: dX = scale dY."""
+    y = Tensor(x.shape, x.differentiable)
+    b.record(
+        y,
+        Op("rescale", X=x, Y=y, scale=scale, offset=offset),
+        lambda to, dy: to.send(x, lambda dx: Op("rescale", X=dy, Y=dx, scale=scale)),
+    )
+    return y
+
+
+def add(b: Builder, a: Tensor, c: Tensor) -> Tensor:
+    """Y = A + C; backward: dA = dC = dY."""
+    y = Tensor(a.shape, a.differentiable or c.differentiable)
+
+    def backward(to: Builder, dy: Tensor) -> None:
+        for x in (a, c):
+            to.send(x, lambda dx: Op("rescale", X=dy, Y=dx, scale=1.0))
+
+    b.record(y, Op("add", A=a, B=c, Y=y), backward)
+    return y
+
+
+def multiply(b: Builder, a: Tensor, c: Tensor) -> Tensor:
+    """Y = A ⊙ C; backward: dA = dY ⊙ C, dC = dY ⊙ A."""
+    y = Tensor(a.shape, a.differentiable or c.differentiable)
+
+    def backward(to: Builder, dy: Tensor) -> None:
+        to.send(a, lambda da: Op("multiply", A=dy, B=c, Y=da))
+        to.send(c, lambda dc: Op("multiply", A=dy, B=a, Y=dc))
+
+    b.record(y, Op("multiply", A=a, B=c, Y=y), backward)
+    return y
+
+
+def concatenate(b: Builder, parts: list[Tensor], axis: int, shape: Shape) -> Tensor:
+    """Y = parts side by side along per-sample axis `axis`; backward: each part's columns of dY."""
+    y = Tensor(shape, any(p.differentiable for p in parts))
+    rows = math.prod(shape[:axis])
+    width, first = y.size // rows, 0
+    for part in parts:
+        n = part.size // rows
+        whole = Tensor((y.size - first,), alias_of=y, offset=first)  # y from its column `first` on
+
+        def backward(to: Builder, dy: Tensor, part: Tensor = part, first: int = first, n: int = n) -> None:
+            columns = Tensor((y.size - first,), alias_of=dy, offset=first)
+            to.send(part, lambda dx: Op("copy", X=columns, Y=dx, per_sample=rows, n=n, x_row=width, y_row=n))
+
+        b.record(y, Op("copy", X=part, Y=whole, per_sample=rows, n=n, x_row=n, y_row=width), backward)
+        first += n
+    return y
+
+
+def reshape(b: Builder, x: Tensor, shape: Shape) -> Tensor:
+    """The same elements in another shape: no operation."""
+    y = Tensor(shape, x.differentiable, x.buffer, alias_of=x)
+    b.record_view(y, x, lambda to, dx: to.send(x, lambda out: Op("rescale", X=dx, Y=out, scale=1.0)))
+    return y
+
+
+def copied(b: Builder, x: Tensor) -> Tensor:
+    """A copy of `x`: for an output that is an input."""
+    return rescale(b, x, 1.0, 0.0)
+
+
+def rowwise(x: Tensor) -> dict[str, Any]:
+    """Sizes of an operation of ROWS along the last axis of `x`."""
+    n = x.shape[-1]
+    return {"per_sample": x.size // n, "n": n}

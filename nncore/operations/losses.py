@@ -1,0 +1,37 @@
+"""Losses and metrics: sums over the batch, and the gradients from which the backward pass starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nncore._kernels.table import CHUNK_ROWS, LOSSES, METRICS
+from nncore.compiler.operation import Op, Tensor
+
+if TYPE_CHECKING:
+    from nncore.compiler.builder import Builder
+
+
+def loss(
+    b: Builder, kernel: str, p: Tensor, target: Tensor, weight: Tensor | None, prob: Tensor | None, parameter: float
+) -> None:
+    """Σ weight loss(p, target); in training also dP, and with `prob` the probabilities of logits."""
+    gradient = Tensor(p.shape) if b.training and p.differentiable else None
+    fields = of_rows(p, target, weight) | {"function": LOSSES[kernel], "parameter": parameter}
+    b.emit(Op("loss", dP=gradient, prob=prob, sum=b.sum("loss", "loss"), **fields))
+    if gradient is not None:
+        b.gradients[id(p)] = gradient
+
+
+def metric(
+    b: Builder, name: str, kernel: str, p: Tensor, target: Tensor, weight: Tensor | None, parameter: float
+) -> None:
+    """Σ weight metric(p, target)."""
+    fields = of_rows(p, target, weight) | {"function": METRICS[kernel], "parameter": parameter}
+    b.emit(Op("metric", sum=b.sum(name, "metric", weight), **fields))
+
+
+def of_rows(p: Tensor, target: Tensor, weight: Tensor | None) -> dict[str, Any]:
+    """What an operation on predictions and targets takes, in spans of the chunks that sums are made of."""
+    n = p.shape[-1]
+    sizes = {"rows": p.size // n, "n": n, "labels": int(target.labels), "block": CHUNK_ROWS}
+    return {"P": p, "T": target, "weight": weight} | sizes

@@ -1,0 +1,44 @@
+/* products.h: the operations of a dense layer as products, which nncore/_kernels/dense.pyx divides. */
+#ifndef NNCORE_PRODUCTS_H
+#define NNCORE_PRODUCTS_H
+
+#include "operations/parameters/reduce.h"
+#include "operations/span.h"
+
+SPAN(dense_forward) {
+    *(nn_gemm *)scratch = (nn_gemm){
+        .M = run->samples * op->rows, .N = op->n, .K = op->k,
+        .A = at(run, op->X, 0), .a_row = op->k, .a_col = 1,
+        .B = at(run, op->W, 0), .b_row = op->n, .b_col = 1,
+        .packed = at(run, op->packed, 0), .bias = at(run, op->b, 0),
+        .C = at(run, op->Y, 0), .ldc = op->n, .Z = at(run, op->Z, 0), .ldz = op->n,
+        .precision = (int)op->precision, .activation = (int)op->function, .alpha = op->alpha,
+    };
+}
+
+SPAN(dense_backward_input) {
+    *(nn_gemm *)scratch = (nn_gemm){
+        .M = run->samples * op->rows, .N = op->k, .K = op->n,
+        .A = at(run, op->dY, 0), .a_row = op->n, .a_col = 1,
+        .B = at(run, op->W, 0), .b_row = 1, .b_col = op->n,
+        .packed = at(run, op->packed, 0),
+        .C = at(run, op->dX, 0), .ldc = op->k, .saved = at(run, op->saved, 0), .ldsaved = op->k,
+        .precision = (int)op->precision, .activation = (int)op->function, .alpha = op->alpha,
+    };
+}
+
+SPAN(dense_backward_weights) {
+    *(nn_gemm *)scratch = (nn_gemm){
+        .M = op->k, .N = op->n, .K = run->samples * op->rows,
+        .A = at(run, op->X, 0), .a_row = 1, .a_col = op->k,
+        .B = at(run, op->dY, 0), .b_row = op->n, .b_col = 1,
+        .C = at(run, op->dW, 0), .ldc = op->n,
+        .precision = (int)op->precision, .nonfinite = &run->nonfinite,
+    };
+}
+
+SPAN(column_sums) {
+    column_sums(run->samples * op->rows, count, at(run, op->dY, first), op->n, at(run, op->db, first), &run->nonfinite);
+}
+
+#endif
