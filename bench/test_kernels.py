@@ -33,7 +33,7 @@ def test_activation(pair: Any, name: str) -> None:
         pytest.skip("NumPy has no erf")
     z, f, table = array((256, 512)), numpy_kernels.ACTIVATIONS[name], runtime.kernels("float32")
     y, scratch = np.empty_like(z), np.empty_like(z)
-    pair(lambda: elementwise.apply_activation(table, name, z, y, alpha=0.3), lambda: f(z, y, scratch))
+    pair(lambda: elementwise.apply_activation(table, name, z, y, parameters=(0.3,)), lambda: f(z, y, scratch))
 
 
 @pytest.mark.benchmark(group="softmax")

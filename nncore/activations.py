@@ -1,4 +1,4 @@
-"""Activation functions: which kernel a layer ends with, and its parameter.
+"""Activation functions: which kernel a layer ends with, and its parameters.
 
 An activation computes nothing here. It names an entry of the ACTIVATION list of ``src_c/kernels.def`` (or
 "softmax", which works on rows and is a kernel of its own), so that the compiler of programs can join it to
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from nncore._kernels.table import ACTIVATION_PARAMETERS
 from nncore.arguments import check_flag, check_nonnegative
 from nncore.registry import Configurable, Registry, immutable
 from nncore.registry import serialize as serialize
@@ -22,8 +23,8 @@ class Activation(Configurable):
     kernel : str
         Name in the ACTIVATION list of ``kernels.def``, or "softmax". Unless a class says otherwise, the name
         under which it is registered.
-    alpha : float
-        Slope or scale that the kernel takes, dimensionless; 0.0 where it takes none.
+    parameters : tuple of float
+        The numbers that the kernel takes, dimensionless: the arguments that ``kernels.def`` names.
     """
 
     @property
@@ -32,9 +33,9 @@ class Activation(Configurable):
         return self.registry.name_of(self)
 
     @property
-    def alpha(self) -> float:
-        """The kernel's slope or scale."""
-        return 0.0
+    def parameters(self) -> tuple[float, ...]:
+        """The numbers that the kernel takes."""
+        return tuple(float(getattr(self, name)) for name in ACTIVATION_PARAMETERS.get(self.kernel, ()))
 
 
 ACTIVATIONS: Registry[Activation] = Registry(
@@ -86,11 +87,6 @@ class LeakyRelu(Activation):
 
     def __post_init__(self) -> None:
         check_nonnegative(self.negative_slope, "negative_slope", SLOPE_REMEDY)
-
-    @property
-    def alpha(self) -> float:
-        """`negative_slope`, under the kernel's name for it."""
-        return float(self.negative_slope)
 
 
 @ACTIVATIONS.register()

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar, Literal, NamedTuple
 
+from nncore._kernels.table import LOSS_PARAMETERS
 from nncore.arguments import check_flag, check_number
 from nncore.registry import Configurable, Registry, immutable
 from nncore.registry import serialize as serialize
@@ -43,8 +44,8 @@ class Loss(Configurable):
     ----------
     target : {"values", "labels"}
         What it is compared with: (B, n) reals, or (B,) integers in [0, n).
-    param : float
-        The kernel's parameter: Huber's delta, else 0.0.
+    parameters : tuple of float
+        The numbers that the kernel takes: the arguments that ``kernels.def`` names.
     from_logits : bool
         The predictions are logits, not probabilities.
     probable : bool
@@ -58,9 +59,9 @@ class Loss(Configurable):
     probable: ClassVar[bool] = False
 
     @property
-    def param(self) -> float:
-        """The kernel's parameter."""
-        return 0.0
+    def parameters(self) -> tuple[float, ...]:
+        """The numbers that the kernel takes."""
+        return tuple(float(getattr(self, name)) for name in LOSS_PARAMETERS.get(self.registry.name_of(self), ()))
 
     @property
     def from_logits(self) -> bool:
@@ -143,11 +144,6 @@ class Huber(Loss):
     def __post_init__(self) -> None:
         remedy = "for the limits 0 and infinity use mean_absolute_error and mean_squared_error"
         check_number(self.delta, "delta", "a finite number > 0", lambda delta: 0 < delta < math.inf, remedy)
-
-    @property
-    def param(self) -> float:
-        """`delta`, under the kernel's name for it."""
-        return float(self.delta)
 
 
 @immutable

@@ -24,14 +24,14 @@ class MetricPlan(NamedTuple):
     ----------
     kernel : str
         Name in the METRIC list of ``kernels.def``.
-    param : float
-        The kernel's parameter: the threshold of binary accuracy, else 0.0.
+    parameters : tuple of float
+        The numbers that the kernel takes, as ``kernels.def`` names them: the threshold of binary accuracy.
     reads : {"logits", "outputs"}
         The inputs or the outputs of the model's last activation.
     """
 
     kernel: str
-    param: float
+    parameters: tuple[float, ...]
     reads: Literal["logits", "outputs"]
 
 
@@ -100,7 +100,7 @@ class Metric(Configurable):
                 f"metrics: {kernel} expects {wanted} as targets, but the loss {loss.registry.name_of(loss)} is given "
                 f'{given}. Use "accuracy", which follows the loss{own}'
             )
-        return MetricPlan(kernel, 0.0, "logits" if fused and self.ranks else "outputs")
+        return MetricPlan(kernel, (), "logits" if fused and self.ranks else "outputs")
 
 
 METRICS: Registry[Metric] = Registry(
@@ -173,7 +173,7 @@ class BinaryAccuracy(Metric):
         t = float(self.threshold)
         if through or (loss is not None and loss.accuracy == kernel and loss.from_logits):
             t = math.log(t / (1 - t))
-        return MetricPlan(kernel, t, "logits" if through else "outputs")
+        return MetricPlan(kernel, (t,), "logits" if through else "outputs")
 
 
 @METRICS.register()

@@ -38,7 +38,8 @@ def use_isa(isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def activated(activation: Any, z: Array) -> Array:
-    return ref.softmax(z) if activation.kernel == "softmax" else ref.activate(activation.kernel, z, activation.alpha)
+    kernel = activation.kernel
+    return ref.softmax(z) if kernel == "softmax" else ref.activate(kernel, z, *activation.parameters)
 
 
 def forward(model: nn.Model, weights: list[Array], x: Array, step: int | None = None) -> Array:
@@ -90,7 +91,7 @@ def losses(loss: Any, p: Array, target: Array) -> Array:
         else:
             value = -(target * np.log(rows)).sum(axis=1)
     else:
-        value = ref.LOSSES[name][0](rows, target, loss.param)
+        value = ref.LOSSES[name][0](rows, target, *(loss.parameters or (0.0,)))
     return value.reshape(len(p), -1).mean(axis=1)
 
 

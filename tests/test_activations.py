@@ -34,20 +34,20 @@ def test_names():
 
 
 @pytest.mark.parametrize(
-    ("activation", "kernel", "alpha"),
+    ("activation", "kernel", "parameters"),
     [
-        (Linear(), "linear", 0.0),
-        (LeakyRelu(), "leaky_relu", 0.2),
-        (LeakyRelu(0.01), "leaky_relu", 0.01),
-        (Elu(), "elu", 1.0),
-        (Elu(alpha=2), "elu", 2.0),
-        (Gelu(), "gelu", 0.0),
-        (Gelu(True), "gelu_tanh", 0.0),
-        (Softmax(), "softmax", 0.0),
+        (Linear(), "linear", ()),
+        (LeakyRelu(), "leaky_relu", (0.2,)),
+        (LeakyRelu(0.01), "leaky_relu", (0.01,)),
+        (Elu(), "elu", (1.0,)),
+        (Elu(alpha=2), "elu", (2.0,)),
+        (Gelu(), "gelu", ()),
+        (Gelu(True), "gelu_tanh", ()),
+        (Softmax(), "softmax", ()),
     ],
 )
-def test_kernel_and_alpha(activation, kernel, alpha):
-    assert (activation.kernel, activation.alpha) == (kernel, alpha)
+def test_kernel_and_parameters(activation, kernel, parameters):
+    assert (activation.kernel, activation.parameters) == (kernel, parameters)
 
 
 @pytest.mark.parametrize("activation", VARIANTS, ids=repr)
@@ -55,7 +55,7 @@ def test_copies_are_equal_and_others_are_not(activation):
     for twin in (get(serialize(activation)), pickle.loads(pickle.dumps(activation)), copy.deepcopy(activation)):
         assert twin == activation
         assert hash(twin) == hash(activation)
-        assert (twin.kernel, twin.alpha) == (activation.kernel, activation.alpha)
+        assert (twin.kernel, twin.parameters) == (activation.kernel, activation.parameters)
     assert [other for other in VARIANTS if other == activation] == [activation]
 
 

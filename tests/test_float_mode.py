@@ -107,7 +107,8 @@ def kernels(table: Table) -> dict[str, tuple[Callable[..., Any], list[Array]]]:
         def call(p: Array, t: Array) -> list[Array]:
             grad = output(table, 7, n)
             target = labels if LOSS_TARGETS[name] == "LABELS" else t
-            value = loss.apply_rows(table, "loss", name, p, target, 7, n, scale=1 / 7, param=0.5, grad=grad.flat)
+            settings: Any = {"scale": 1 / 7, "parameters": (0.5,), "grad": grad.flat}
+            value = loss.apply_rows(table, "loss", name, p, target, 7, n, **settings)
             return [np.array([value]), grad.written()]
 
         return call
@@ -121,7 +122,7 @@ def kernels(table: Table) -> dict[str, tuple[Callable[..., Any], list[Array]]]:
         return call
 
     for name in ACTIVATIONS:
-        found[name] = elements(lambda t, z, y, name=name: elementwise.apply_activation(t, name, z, y, 0.3)), [a]
+        found[name] = elements(lambda t, z, y, name=name: elementwise.apply_activation(t, name, z, y, (0.3,))), [a]
         backward = elements(lambda t, k, d, y, name=name: elementwise.apply_activation_backward(t, name, k, d, y, 0.3))
         found[f"{name}, backward"] = backward, [a, b]
     del found["linear"], found["linear, backward"]  # copies

@@ -158,8 +158,8 @@ def activations(table: Table) -> Cases:
         def case(place: Place, name: str = name, n: int = n) -> list[Array]:
             z, dy = place(reals(table, n)), place(reals(table, n))
             y, dz = place(empty(table, n)), place(empty(table, n))
-            elementwise.apply_activation(table, name, z, y, 0.3)
-            elementwise.apply_activation_backward(table, name, z, dy, dz, 0.3)
+            elementwise.apply_activation(table, name, z, y, (0.3,))
+            elementwise.apply_activation_backward(table, name, z, dy, dz, (0.3,))
             return [y, dz]
 
         yield f"{name} {n}", case
@@ -221,7 +221,7 @@ def losses(table: Table) -> Cases:
             if name.endswith("_logits"):
                 outputs["prob"] = place(empty(table, rows, n))
             loss.apply_rows(table, kind, name, p, target, rows, n)
-            value = loss.apply_rows(table, kind, name, p, target, rows, n, weight=weight, param=0.5, **outputs)
+            value = loss.apply_rows(table, kind, name, p, target, rows, n, weight=weight, parameters=(0.5,), **outputs)
             return [np.array(value), *outputs.values()]
 
         yield f"{kind} {name} {rows}×{n}", case

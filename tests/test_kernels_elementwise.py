@@ -30,13 +30,13 @@ ALPHA = 0.3
 
 def activate(table: Table, name: str, z: Array, alpha: float = ALPHA) -> Array:
     y = output(table, z.size)
-    elementwise.apply_activation(table, name, z, y.flat, alpha)
+    elementwise.apply_activation(table, name, z, y.flat, (alpha,))
     return y.written()[0]
 
 
 def backward(table: Table, name: str, kept: Array, dy: Array, alpha: float = ALPHA) -> Array:
     dz = output(table, kept.size)
-    elementwise.apply_activation_backward(table, name, kept, dy, dz.flat, alpha)
+    elementwise.apply_activation_backward(table, name, kept, dy, dz.flat, (alpha,))
     return dz.written()[0]
 
 
@@ -135,16 +135,16 @@ def test_rows_apart(table: Table, name: str) -> None:
         source = output(table, 3, cols, ld=ld, fill=z[:, :cols])
         y = output(table, 3, cols, ld=ld)
         span = slice(0, 2 * ld + cols)
-        elementwise.apply_activation(table, name, source.flat[span], y.flat[span], ALPHA, cols, ld)
+        elementwise.apply_activation(table, name, source.flat[span], y.flat[span], (ALPHA,), cols, ld)
         assert_same_bits(y.written(), alone[:, :cols], (cols, ld))
-        elementwise.apply_activation(table, name, source.flat[span], source.flat[span], ALPHA, cols, ld)
+        elementwise.apply_activation(table, name, source.flat[span], source.flat[span], (ALPHA,), cols, ld)
         assert_same_bits(source.written(), alone[:, :cols], ("in place", cols, ld))
     for n in lengths(table):
         kept, gradient, expected = z[0, :n].copy(), dy[:n].copy(), slopes[:1, :n]
         assert_same_bits(backward(table, name, kept, gradient)[None], expected, n)
         in_kept, in_dy = kept.copy(), gradient.copy()
-        elementwise.apply_activation_backward(table, name, in_kept, gradient, in_kept, ALPHA)
-        elementwise.apply_activation_backward(table, name, kept, in_dy, in_dy, ALPHA)
+        elementwise.apply_activation_backward(table, name, in_kept, gradient, in_kept, (ALPHA,))
+        elementwise.apply_activation_backward(table, name, kept, in_dy, in_dy, (ALPHA,))
         assert_same_bits(in_kept[None], expected, ("in place of kept", n))
         assert_same_bits(in_dy[None], expected, ("in place of dy", n))
     one_by_one = [backward(table, name, z[0, j : j + 1].copy(), dy[j : j + 1])[0] for j in range(most)]

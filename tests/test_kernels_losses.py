@@ -52,7 +52,7 @@ def apply(table: Table, name: str, p: Array, t: Array, **options: Any) -> tuple[
     rows, n = p.shape
     grad = output(table, rows, n)
     prob = output(table, rows, n) if name in LOGITS else None
-    options = {"scale": SCALE, "param": PARAM, "prob": None if prob is None else prob.flat} | options
+    options = {"scale": SCALE, "parameters": (PARAM,), "prob": None if prob is None else prob.flat} | options
     value = apply_rows(table, "loss", name, p, t, rows, n, grad=grad.flat, **options)
     return value, grad.written(), None if prob is None else prob.written()
 
@@ -89,7 +89,7 @@ def test_value_without_gradient(table: Table, name: str) -> None:
         p, t = example(table, name, 5, n)
         w = weights(table, 5)
         value, grad, prob = apply(table, name, p, t, weight=w)
-        options: dict[str, Any] = {"weight": w, "scale": SCALE, "param": PARAM}
+        options: dict[str, Any] = {"weight": w, "scale": SCALE, "parameters": (PARAM,)}
         assert apply_rows(table, "loss", name, p, t, 5, n, **options) == value
         alone = output(table, 5, n)
         assert apply_rows(table, "loss", name, p, t, 5, n, grad=alone.flat, **options) == value
@@ -106,7 +106,7 @@ def test_in_place(table: Table, name: str) -> None:
     """The gradient may take the place of p; so may the probabilities."""
     for rows, n in product([1, 3, 33], widths(table)):
         p, t = example(table, name, rows, n)
-        options: dict[str, Any] = {"weight": weights(table, rows), "scale": SCALE, "param": PARAM}
+        options: dict[str, Any] = {"weight": weights(table, rows), "scale": SCALE, "parameters": (PARAM,)}
         value, grad, prob = apply(table, name, p, t, **options)
         both = p.copy()
         assert apply_rows(table, "loss", name, both, t, rows, n, grad=both, **options) == value
@@ -244,10 +244,10 @@ def test_metric(table: Table, name: str) -> None:
     """These values are exact in any type, but for the weights: n is a power of two wherever one divides by it."""
     for rows, n in product(ROWS, [1, 2, 4, 8, 16, 32, 64, 512, *widths(table)]):
         p, t = metric_example(table, name, rows, n)
-        got = apply_rows(table, "metric", name, p, t, rows, n, param=0.5)
+        got = apply_rows(table, "metric", name, p, t, rows, n, parameters=(0.5,))
         assert got == pytest.approx(ref.metric(name, p, t), rel=1e-15 if n & (n - 1) == 0 else 1e-14), (rows, n)
         w = weights(table, rows)
-        got = apply_rows(table, "metric", name, p, t, rows, n, weight=w, param=0.25)
+        got = apply_rows(table, "metric", name, p, t, rows, n, weight=w, parameters=(0.25,))
         assert got == pytest.approx(ref.metric(name, p, t, w, 0.25), rel=1e-14), (rows, n)
 
 

@@ -233,7 +233,7 @@ def test_what_follows_the_sums(table: Table, precision: str, name: str) -> None:
     for (M, N, K), layout in product([(1, 1, 5), (1, 113, 40), (15, 33, 40), (131, 17, 300)], LAYOUTS[::3]):
         a, b, bias = normal(table, M, K, scale=K**-0.5), normal(table, K, N), normal(table, N, key="bias")
         x, w = taken(table, precision, a), taken(table, precision, b)
-        options: dict[str, Any] = {"activation": name, "alpha": ALPHA, "ldc": N + 2, "precision": precision}
+        options: dict[str, Any] = {"activation": name, "parameters": (ALPHA,), "ldc": N + 2, "precision": precision}
         z = output(table, M, N)
         c = multiply(table, a, b, layout, bias=bias, z=z.flat, **options)
         sums = z.written()

@@ -177,7 +177,7 @@ def test_activation(table: Table, name: str) -> None:
     shapes = [(1, 1), (mr + 1, nr + 1), (2 * mr, 4 * nr + 3), (5 * mr + 3, 4 * nr + 3), (133, 3)]
     for (M, N), K, layout in product(shapes, [0, 5, 300], LAYOUTS[::3]):
         a, b, bias = normal(table, M, K, scale=K**-0.5 if K else 1), normal(table, K, N), normal(table, N, key="bias")
-        options: dict[str, Any] = {"bias": bias, "activation": name, "alpha": ALPHA, "ldc": N + 2}
+        options: dict[str, Any] = {"bias": bias, "activation": name, "parameters": (ALPHA,), "ldc": N + 2}
         z = output(table, M, N)
         c = multiply(table, a, b, layout, z=z.flat, **options)
         sums = z.written()
@@ -199,7 +199,7 @@ def test_derivative(table: Table, name: str) -> None:
         a, b, z = normal(table, M, K), normal(table, K, N), normal(table, M, N, key="z")
         z[np.abs(z) < 0.01] = 1  # away from kinks
         saved = z if ACTIVATION_SAVED[name] == "Z" else ref.activate(name, z, ALPHA).astype(table.dtype)
-        c = multiply(table, a, b, layout, saved=saved, activation=name, alpha=ALPHA, ldc=N + 5)
+        c = multiply(table, a, b, layout, saved=saved, activation=name, parameters=(ALPHA,), ldc=N + 5)
         sums, slope = ref.dense(a, b), ref.activate_prime(name, z, ALPHA)
         tolerance = np.abs(slope) * bound(table, a, b) + 8 * eps(table) * np.abs(sums)
         assert_close(c, sums * slope, tolerance, (M, N, K, layout))
@@ -286,8 +286,8 @@ def test_epilogue_is_the_elementwise_kernel(table: Table) -> None:
     sums = multiply(table, a, b)
     for name in ACTIVATIONS:
         separate = output(table, M, N)
-        elementwise.apply_activation(table, name, sums, separate.flat, ALPHA)
-        assert_same_bits(multiply(table, a, b, activation=name, alpha=ALPHA), separate.written(), name)
+        elementwise.apply_activation(table, name, sums, separate.flat, (ALPHA,))
+        assert_same_bits(multiply(table, a, b, activation=name, parameters=(ALPHA,)), separate.written(), name)
 
 
 def test_small_arrays_are_refused() -> None:

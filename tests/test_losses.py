@@ -100,7 +100,7 @@ def test_plans_of_binary_crossentropy():
 
 def test_attributes():
     assert [loss.target for loss in (MeanSquaredError(), SparseCategoricalCrossentropy())] == ["values", "labels"]
-    assert (Huber().param, Huber(2).param, MeanSquaredError().param) == (1.0, 2.0, 0.0)
+    assert (Huber().parameters, Huber(2).parameters, MeanSquaredError().parameters) == ((1.0,), (2.0,), ())
     assert BinaryCrossentropy(from_logits=True).from_logits
     assert not MeanSquaredError().from_logits
 
@@ -109,7 +109,7 @@ def test_attributes():
 def test_copies_are_equal_and_others_are_not(loss):
     for twin in (get(serialize(loss)), pickle.loads(pickle.dumps(loss)), copy.deepcopy(loss)):
         assert twin == loss
-        assert (twin.param, twin.from_logits) == (loss.param, loss.from_logits)
+        assert (twin.parameters, twin.from_logits) == (loss.parameters, loss.from_logits)
     assert [other for other in VARIANTS if other == loss] == [loss]
 
 

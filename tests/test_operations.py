@@ -96,7 +96,7 @@ def column_sums(c: Case) -> dict[str, Array]:
 
 def activate(c: Case) -> dict[str, Array]:
     z = c.reals(SAMPLES, 7)
-    c.fields = {"Z": z, "Y": c.poisoned(SAMPLES, 7), "function": ACTIVATIONS["elu"], "alpha": 0.5, "block": 64}
+    c.fields = {"Z": z, "Y": c.poisoned(SAMPLES, 7), "function": ACTIVATIONS["elu"], "parameters": (0.5,), "block": 64}
     return {"Y": ref.activate("elu", z, 0.5)}
 
 

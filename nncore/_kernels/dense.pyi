@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 from nncore._kernels.table import Table, _Array
 
 def gemm(
@@ -13,7 +15,7 @@ def gemm(
     b_transposed: bool = False,
     bias: _Array | None = None,
     activation: str = "linear",
-    alpha: float = 0.0,
+    parameters: Sequence[float] = (),
     z: _Array | None = None,
     saved: _Array | None = None,
     ldc: int = -1,

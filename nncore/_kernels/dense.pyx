@@ -9,9 +9,9 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from nncore._kernels.table cimport (
-    NN_ACTIVATION_linear, NN_PATTERN_PRODUCT, Table, View, aligned, nn_float_mode, nn_float_mode_enter,
+    NN_ACTIVATION_linear, NN_PATTERN_PRODUCT, Numbers, Table, View, aligned, nn_float_mode, nn_float_mode_enter,
     nn_float_mode_leave, nn_gemm, nn_index, nn_is_last, nn_member, nn_op, nn_run, nn_table, nn_take_tile, nn_tiles,
-    view,
+    numbers, view,
 )
 from nncore._kernels.table import ACTIVATIONS, PRECISIONS
 
@@ -154,11 +154,12 @@ cdef void product_by_depth(const nn_gemm *whole, nn_run *run, int64_t index, nn_
                 for part in range(further):
                     table.add(g.N, sums + (i * N + j) * size, parts + ((part * M + i) * N + j) * size,
                               sums + (i * N + j) * size)
-            table.activate[whole.activation](M, g.N, sums + j * size, N, <char *> whole.C + j * size, N, whole.alpha)
+            table.activate[whole.activation](M, g.N, sums + j * size, N, <char *> whole.C + j * size, N,
+                                             whole.parameters)
 
 
 def gemm(Table table, a, b, out, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, *, bint a_transposed=False,
-         bint b_transposed=False, bias=None, str activation="linear", double alpha=0.0, z=None, saved=None,
+         bint b_transposed=False, bias=None, str activation="linear", parameters=(), z=None, saved=None,
          Py_ssize_t ldc=-1, bint part=False, bint check=True, str precision="highest", packed=None,
          Py_ssize_t column=0):
     """Compute one block C (M,N) = f(bias + A B) or (A B) ⊙ f′(saved), on the calling thread.
@@ -189,6 +190,7 @@ def gemm(Table table, a, b, out, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, *, bi
     """
     cdef nn_float_mode callers
     cdef nn_gemm g
+    cdef Numbers taken
     cdef View va = view(a, table), vb = view(b, table), vc = view(out, table, True), vbias, vz, vsaved, vpacked
     cdef int nonfinite = 0, level = PRECISIONS[precision]
     memset(&g, 0, sizeof(g))
@@ -199,7 +201,8 @@ def gemm(Table table, a, b, out, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, *, bi
     g.A, g.a_row, g.a_col = va.data, 1 if a_transposed else K, M if a_transposed else 1
     g.B, g.b_row, g.b_col = vb.data, 1 if b_transposed else N, K if b_transposed else 1
     g.C, g.ldc = vc.data, ldc
-    g.activation, g.alpha, g.part = ACTIVATIONS[activation], alpha, part
+    taken = numbers(parameters)
+    g.activation, g.parameters, g.part = ACTIVATIONS[activation], taken.all, part
     if bias is not None:
         vbias = view(bias, table)
         g.bias = vbias.data

@@ -1,10 +1,12 @@
+from collections.abc import Sequence
+
 from nncore._kernels.table import Table, _Array
 
 def apply_activation(
-    table: Table, name: str, z: _Array, out: _Array, alpha: float = 0.0, cols: int = -1, ld: int = -1
+    table: Table, name: str, z: _Array, out: _Array, parameters: Sequence[float] = (), cols: int = -1, ld: int = -1
 ) -> None: ...
 def apply_activation_backward(
-    table: Table, name: str, saved: _Array, dy: _Array, out: _Array, alpha: float = 0.0
+    table: Table, name: str, saved: _Array, dy: _Array, out: _Array, parameters: Sequence[float] = ()
 ) -> None: ...
 def apply_softmax(table: Table, z: _Array, out: _Array, rows: int, n: int) -> None: ...
 def apply_softmax_backward(table: Table, y: _Array, dy: _Array, out: _Array, rows: int, n: int) -> None: ...

@@ -3,21 +3,22 @@
 from libc.stdint cimport uint64_t
 
 from nncore._kernels.table cimport (
-    Table, View, nn_float_mode, nn_float_mode_enter, nn_float_mode_leave, nn_index, view,
+    Numbers, Table, View, nn_float_mode, nn_float_mode_enter, nn_float_mode_leave, nn_index, numbers, view,
 )
 from nncore._kernels.table import ACTIVATIONS, FUNCTIONS
 
 
-def apply_activation(Table table, str name, z, out, double alpha=0.0, Py_ssize_t cols=-1, Py_ssize_t ld=-1):
+def apply_activation(Table table, str name, z, out, parameters=(), Py_ssize_t cols=-1, Py_ssize_t ld=-1):
     """out = f(z), elementwise; as rows of `cols` elements that lie `ld` apart where these are given."""
     cdef nn_float_mode callers
     cdef View vz = view(z, table), vy = view(out, table, True)
     cdef int which = ACTIVATIONS[name]
+    cdef Numbers taken = numbers(parameters)
     cdef nn_index n = vz.size if cols < 0 else cols, step = n if ld < 0 else ld
     cdef nn_index rows = 0 if vz.size == 0 else (1 if step == 0 else up_rows(vz.size, n, step))
     with nogil:
         callers = nn_float_mode_enter()
-        table.c.activate[which](rows, n, vz.data, step, vy.data, step, alpha)
+        table.c.activate[which](rows, n, vz.data, step, vy.data, step, taken.all)
         nn_float_mode_leave(callers)
 
 
@@ -25,14 +26,16 @@ cdef nn_index up_rows(nn_index size, nn_index cols, nn_index ld):
     return (size - cols) // ld + 1
 
 
-def apply_activation_backward(Table table, str name, saved, dy, out, double alpha=0.0):
+def apply_activation_backward(Table table, str name, saved, dy, out, parameters=()):
     """out = dy ⊙ f′(saved), elementwise; `saved` holds Y or Z as kernels.def says."""
     cdef nn_float_mode callers
     cdef View vk = view(saved, table), vd = view(dy, table), vo = view(out, table, True)
     cdef int which = ACTIVATIONS[name]
+    cdef Numbers taken = numbers(parameters)
     with nogil:
         callers = nn_float_mode_enter()
-        table.c.activate_backward[which](1, vk.size, vk.data, vk.size, vd.data, vk.size, vo.data, vk.size, alpha)
+        table.c.activate_backward[which](1, vk.size, vk.data, vk.size, vd.data, vk.size, vo.data, vk.size,
+                                           taken.all)
         nn_float_mode_leave(callers)
 
 

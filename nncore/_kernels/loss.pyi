@@ -14,7 +14,7 @@ def apply_rows(
     *,
     weight: _Array | None = None,
     scale: float = 1.0,
-    param: float = 0.0,
+    parameters: Sequence[float] = (),
     grad: _Array | None = None,
     prob: _Array | None = None,
 ) -> float: ...

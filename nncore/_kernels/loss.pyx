@@ -4,14 +4,14 @@ from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
 
 from nncore._kernels.table cimport (
-    Table, View, nn_float_mode, nn_float_mode_enter, nn_float_mode_leave, nn_index, nn_loss, nn_row, nn_rowwise,
-    row_of, view,
+    Numbers, Table, View, nn_float_mode, nn_float_mode_enter, nn_float_mode_leave, nn_index, nn_loss, nn_row, nn_rowwise,
+    numbers, row_of, view,
 )
 from nncore._kernels.table import LOSSES, METRICS, SOURCES
 
 
 def apply_rows(Table table, str kind, str name, p, target, Py_ssize_t rows, Py_ssize_t n, *, weight=None,
-               double scale=1.0, double param=0.0, grad=None, prob=None):
+               double scale=1.0, parameters=(), grad=None, prob=None):
     """Apply the loss or metric `name` to rows of `p`, on the calling thread.
 
     Parameters
@@ -30,10 +30,12 @@ def apply_rows(Table table, str kind, str name, p, target, Py_ssize_t rows, Py_s
     """
     cdef nn_float_mode callers
     cdef nn_loss a
+    cdef Numbers taken
     cdef View vp = view(p), vt = view(target), vw, vg, vprob
     cdef nn_rowwise kernel = table.c.loss[<int> LOSSES[name]] if kind == "loss" else table.c.metric[<int> METRICS[name]]
     memset(&a, 0, sizeof(a))
-    a.rows, a.n, a.scale, a.param = rows, n, scale, param
+    taken = numbers(parameters)
+    a.rows, a.n, a.scale, a.parameters = rows, n, scale, taken.all
     a.p, a.target = vp.data, vt.data
     if weight is not None:
         vw = view(weight, table)

@@ -14,6 +14,7 @@ cdef extern from "core/contract.h" nogil:
         NN_FUNCTIONS
         NN_ACTIVATION_linear
         NN_PACK_ROWS
+        NN_PARAMETERS
 
     ctypedef struct nn_gemm:
         nn_index M, N, K
@@ -28,7 +29,7 @@ cdef extern from "core/contract.h" nogil:
         const void *bias
         int precision
         int activation
-        double alpha
+        const double *parameters
         void *Z
         nn_index ldz
         const void *saved
@@ -43,7 +44,7 @@ cdef extern from "core/contract.h" nogil:
         const void *target
         const void *weight
         double scale
-        double param
+        const double *parameters
         void *grad
         void *prob
 
@@ -56,9 +57,10 @@ cdef extern from "core/contract.h" nogil:
         double learning_rate, weight_decay, grad_scale, clip_value, momentum, beta_1, beta_2, rho, epsilon
         double nesterov, centered, step
 
-    ctypedef void (*nn_activate)(nn_index, nn_index, const void *, nn_index, void *, nn_index, double) noexcept nogil
+    ctypedef void (*nn_activate)(nn_index, nn_index, const void *, nn_index, void *, nn_index,
+                                 const double *) noexcept nogil
     ctypedef void (*nn_activate_backward)(nn_index, nn_index, const void *, nn_index, const void *, nn_index,
-                                          void *, nn_index, double) noexcept nogil
+                                          void *, nn_index, const double *) noexcept nogil
     ctypedef void (*nn_update)(nn_index, void *, const void *, void **, const nn_rule *) noexcept nogil
     ctypedef nn_index (*nn_gather)(nn_index, const nn_row *, const void *, nn_index, const int64_t *, nn_index,
                                    void *) noexcept nogil
@@ -107,6 +109,9 @@ cdef extern from "core/contract.h" nogil:
     const char *const *nn_precision_names
     const char *const *nn_activation_names
     const char *const *nn_activation_saved
+    const char *const *nn_activation_parameters
+    const char *const *nn_loss_parameters
+    const char *const *nn_metric_parameters
     const char *const *nn_loss_names
     const char *const *nn_loss_targets
     const char *const *nn_metric_names
@@ -266,5 +271,10 @@ cdef class View:
 
 
 cdef nn_row row_of(nn_index n, int type, axes)
+cdef struct Numbers:
+    double[<int> NN_PARAMETERS] all
+
+
+cdef Numbers numbers(object given)
 cdef View view(object array, Table table=*, bint writable=*)
 cdef void *aligned(size_t size) except NULL

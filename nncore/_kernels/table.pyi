@@ -10,6 +10,10 @@ _Array: TypeAlias = Buffer | np.ndarray[Any, Any]
 # Names of kernels.def and program.h with their ids, and the words that stand beside them there.
 PRECISIONS: dict[str, int]
 ACTIVATIONS: dict[str, int]
+ACTIVATION_PARAMETERS: dict[str, tuple[str, ...]]
+LOSS_PARAMETERS: dict[str, tuple[str, ...]]
+METRIC_PARAMETERS: dict[str, tuple[str, ...]]
+PARAMETERS: int
 ACTIVATION_SAVED: dict[str, str]
 LOSSES: dict[str, int]
 LOSS_TARGETS: dict[str, str]

@@ -37,6 +37,11 @@ cdef dict ids(const char *const *c_names):
     return {name: i for i, name in enumerate(names(c_names))}
 
 
+cdef dict parameters(const char *const *c_names, const char *const *c_parameters):
+    """The names of the numbers that each takes."""
+    return {name: tuple(words.split()) for name, words in zip(names(c_names), names(c_parameters))}
+
+
 cdef tuple fields(const nn_field *f):
     """(name, role, offset in nn_op) of each."""
     cdef list found = []
@@ -55,6 +60,10 @@ cdef tuple declared(int kind):
 
 PRECISIONS = ids(nn_precision_names)
 ACTIVATIONS = ids(nn_activation_names)
+ACTIVATION_PARAMETERS = parameters(nn_activation_names, nn_activation_parameters)
+LOSS_PARAMETERS = parameters(nn_loss_names, nn_loss_parameters)
+METRIC_PARAMETERS = parameters(nn_metric_names, nn_metric_parameters)
+PARAMETERS = NN_PARAMETERS
 ACTIVATION_SAVED = dict(zip(names(nn_activation_names), names(nn_activation_saved)))
 LOSSES = ids(nn_loss_names)
 LOSS_TARGETS = dict(zip(names(nn_loss_names), names(nn_loss_targets)))
@@ -147,6 +156,17 @@ cdef class View:
     def __dealloc__(self):
         if self.held:
             PyBuffer_Release(&self.buffer)
+
+
+cdef Numbers numbers(object given):
+    """The parameters of an activation or a loss, up to NN_PARAMETERS of them; others are 0."""
+    cdef Numbers n
+    cdef int i
+    if len(given) > NN_PARAMETERS:
+        raise ValueError(f"parameters: expected at most {NN_PARAMETERS}, got {len(given)}")
+    for i in range(NN_PARAMETERS):
+        n.all[i] = given[i] if i < len(given) else 0
+    return n
 
 
 cdef View view(object array, Table table=None, bint writable=False):

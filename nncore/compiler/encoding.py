@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nncore._kernels.table import BUFFERS, OPERATION_BYTES, OPERATION_HEAD, PATTERNS
+from nncore._kernels.table import BUFFERS, OPERATION_BYTES, OPERATION_HEAD, PARAMETERS, PATTERNS
 from nncore.compiler.operation import OPERATIONS, Op, Operand, Whole
 from nncore.compiler.program import Sum
 
@@ -18,6 +18,10 @@ ACCUMULATOR = np.dtype(
     + [("weight", [("buffer", "i8"), ("offset", "i8")])]
 )
 
+#: Types of attributes, for NumPy and for `struct`.
+ATTRIBUTES = {"INTEGER": np.dtype("i8"), "NUMBER": np.dtype("f8"), "PARAMETERS": np.dtype(("f8", PARAMETERS))}
+CODES = {"INTEGER": "q", "NUMBER": "d", "PARAMETERS": PARAMETERS * "d"}
+
 
 @cache
 def layout(kind: str) -> np.dtype[Any]:
@@ -26,7 +30,7 @@ def layout(kind: str) -> np.dtype[Any]:
     operand = np.dtype([("buffer", "i8"), ("offset", "i8")])
     types: dict[str, Any] = dict.fromkeys(OPERATION_HEAD, np.dtype("i8"))
     types |= dict.fromkeys(d.operands, operand)
-    types |= {name: np.dtype("f8" if role == "NUMBER" else "i8") for name, role in d.attributes.items()}
+    types |= {name: ATTRIBUTES[role] for name, role in d.attributes.items()}
     offsets = OPERATION_HEAD | d.offsets
     return np.dtype(
         {
@@ -43,7 +47,7 @@ def packer(kind: str) -> struct.Struct:
     """The same for `struct`, which writes one ten times as fast: all fields are of 8 bytes, side by side."""
     d = OPERATIONS[kind]
     code = "q" * len(OPERATION_HEAD) + "qq" * len(d.operands)
-    code += "".join("d" if role == "NUMBER" else "q" for role in d.attributes.values())
+    code += "".join(CODES[role] for role in d.attributes.values())
     return struct.Struct(f"={code}")
 
 
@@ -61,6 +65,7 @@ def locate(operand: Operand, itemsize: int) -> tuple[str, int]:
 def encode(ops: list[Op], itemsize: int) -> np.ndarray[Any, Any]:
     """The operations as an array of nn_op."""
     encoded = np.zeros(len(ops), f"V{OPERATION_BYTES}")
+    no_parameters = (0.0,) * PARAMETERS
     memory: Any = encoded.view(np.uint8)
     for i, op in enumerate(ops):
         d = op.declaration
@@ -69,7 +74,10 @@ def encode(ops: list[Op], itemsize: int) -> np.ndarray[Any, Any]:
             buffer, offset = locate(operand, itemsize)
             places += BUFFERS[buffer], offset
         head = d.number, PATTERNS[d.pattern], op.barrier, op.fixed, op.per_sample, op.block, op.cost
-        attributes = (getattr(op, name) for name in d.attributes)
+        attributes: list[float] = []
+        for name, role in d.attributes.items():
+            value = getattr(op, name)
+            attributes += (*value, *no_parameters[len(value) :]) if role == "PARAMETERS" else (value,)
         packer(op.kind).pack_into(memory, i * OPERATION_BYTES, *head, *places, *attributes)
     return encoded
 

@@ -55,5 +55,5 @@ def fuse_backward(backward: list[Op], touched: Counter[int]) -> list[Op]:
 
 def take(maker: Op, op: Op) -> None:
     """Let `maker` do what the elementwise `op` does."""
-    maker.function, maker.alpha = op.function, op.alpha
+    maker.function, maker.parameters = op.function, op.parameters
     maker.cost += op.cost

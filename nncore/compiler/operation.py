@@ -17,6 +17,7 @@ SPAN_ELEMENTS = 8192  # of ELEMENTS and ROWS: a few µs; a multiple of the 64 th
 GATHER_BYTES = 32768  # of rows that are gathered in one span
 
 READS = {"READ", "READ_OPTIONAL", "CHANGE", "CHANGE_OPTIONAL"}
+ATTRIBUTES = {"INTEGER", "NUMBER", "PARAMETERS"}
 WRITES = {"WRITE", "WRITE_OPTIONAL", "CHANGE", "CHANGE_OPTIONAL"}
 
 
@@ -56,7 +57,7 @@ def declaration(number: int) -> Declaration:
     """The operation of this id."""
     name, pattern, fusion, flops, fields = table.OPERATIONS[number]
     roles = {field: role for field, role, _ in fields}
-    attributes = {field: role for field, role in roles.items() if role in ("INTEGER", "NUMBER")}
+    attributes = {field: role for field, role in roles.items() if role in ATTRIBUTES}
     operands = {field: role for field, role in roles.items() if field not in attributes}
     offsets = {field: offset for field, _, offset in fields}
     return Declaration(name, number, pattern, fusion, flops, operands, attributes, offsets)
@@ -133,7 +134,7 @@ class Op:
     cost : int, optional
         FLOPs per sample; by default from the declaration.
     **fields
-        Operands, of which optional ones may be absent, and attributes, by default 0.
+        Operands, of which optional ones may be absent, and attributes, by default 0; parameters are a tuple.
     """
 
     def __init__(
@@ -151,7 +152,8 @@ class Op:
         lacking = {name for name, role in d.operands.items() if "OPTIONAL" not in role} - fields.keys()
         if strange or lacking:
             raise TypeError(f"{kind}: has no {sorted(strange)}, lacks {sorted(lacking)}")
-        vars(self).update(dict.fromkeys(d.operands), **dict.fromkeys(d.attributes, 0))
+        vars(self).update(dict.fromkeys(d.operands))
+        vars(self).update((name, () if role == "PARAMETERS" else 0) for name, role in d.attributes.items())
         vars(self).update(fields)
         self.kind, self.barrier = kind, False
         counted = self.counted()

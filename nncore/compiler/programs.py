@@ -90,9 +90,9 @@ def emit_step(
     plans = [(m, None) for m in config.metrics] + [(m, weight) for m in config.weighted_metrics]
     planned = [(m.plan(config.loss, y.shape[-1], plan.fused, activation), w) for m, w in plans]
     shown = plan.fused and any(how.reads == "outputs" for how, _ in planned)
-    loss(b, plan.kernel, p, target, weight, y if shown else None, config.loss.param)
+    loss(b, plan.kernel, p, target, weight, y if shown else None, config.loss.parameters)
     for (how, w), name in zip(planned, metric_names(config), strict=True):
-        metric(b, name, how.kernel, p if how.reads == "logits" else y, target, w, how.param)
+        metric(b, name, how.kernel, p if how.reads == "logits" else y, target, w, how.parameters)
     if any(q.regularizer and q.trainable for q in state.parameters):
         penalty(b)
     if training:

@@ -29,7 +29,7 @@ def activate(b: Builder, z: Tensor, activation: Activation) -> Tensor:
         )
         return y
     saved = y if ACTIVATION_SAVED[activation.kernel] == "Y" else z
-    settings: dict[str, Any] = {"function": ACTIVATIONS[activation.kernel], "alpha": activation.alpha}
+    settings: dict[str, Any] = {"function": ACTIVATIONS[activation.kernel], "parameters": activation.parameters}
     b.record(
         y,
         Op("activate", Z=z, Y=y, **settings),

@@ -12,21 +12,33 @@ if TYPE_CHECKING:
 
 
 def loss(
-    b: Builder, kernel: str, p: Tensor, target: Tensor, weight: Tensor | None, prob: Tensor | None, parameter: float
+    b: Builder,
+    kernel: str,
+    p: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    prob: Tensor | None,
+    parameters: tuple[float, ...],
 ) -> None:
     """Σ weight loss(p, target); in training also dP, and with `prob` the probabilities of logits."""
     gradient = Tensor(p.shape) if b.training and p.differentiable else None
-    fields = of_rows(p, target, weight) | {"function": LOSSES[kernel], "parameter": parameter}
+    fields = of_rows(p, target, weight) | {"function": LOSSES[kernel], "parameters": parameters}
     b.emit(Op("loss", dP=gradient, prob=prob, sum=b.sum("loss", "loss"), **fields))
     if gradient is not None:
         b.gradients[id(p)] = gradient
 
 
 def metric(
-    b: Builder, name: str, kernel: str, p: Tensor, target: Tensor, weight: Tensor | None, parameter: float
+    b: Builder,
+    name: str,
+    kernel: str,
+    p: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    parameters: tuple[float, ...],
 ) -> None:
     """Σ weight metric(p, target)."""
-    fields = of_rows(p, target, weight) | {"function": METRICS[kernel], "parameter": parameter}
+    fields = of_rows(p, target, weight) | {"function": METRICS[kernel], "parameters": parameters}
     b.emit(Op("metric", sum=b.sum(name, "metric", weight), **fields))
 
 

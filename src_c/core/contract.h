@@ -22,17 +22,17 @@ enum {
     NN_PRECISIONS
 };
 enum {
-#define ACTIVATION(name, saved) NN_ACTIVATION_##name,
+#define ACTIVATION(name, saved, parameters) NN_ACTIVATION_##name,
 #include "kernels.def"
     NN_ACTIVATIONS
 };
 enum {
-#define LOSS(name, target) NN_LOSS_##name,
+#define LOSS(name, target, parameters) NN_LOSS_##name,
 #include "kernels.def"
     NN_LOSSES
 };
 enum {
-#define METRIC(name, target) NN_METRIC_##name,
+#define METRIC(name, target, parameters) NN_METRIC_##name,
 #include "kernels.def"
     NN_METRICS
 };
@@ -53,6 +53,7 @@ enum {
 };
 
 enum { NN_PACK_ROWS = 32 };
+enum { NN_PARAMETERS = 4 }; /* numbers that an activation, loss or metric may take */
 
 /* A block of a product:  C (M,N) = f( bias + Σ_k A(i,k) B(k,j) ),  order: given by K, and where the rows of A are
  * contiguous (a_col 1) by whether the whole product has few columns.
@@ -68,7 +69,8 @@ typedef struct nn_gemm {
     void *C; nn_index ldc;
     const void *bias;                 /* (N) or NULL */
     int precision;                    /* NN_PRECISION_…: what the operation asks for; `gemm` does not look at it */
-    int activation; double alpha;     /* NN_ACTIVATION_linear: none; alpha: its slope or scale */
+    int activation; const double *parameters; /* NN_ACTIVATION_linear: none; NN_PARAMETERS numbers, of which it
+                                       * takes those that kernels.def names */
     void *Z; nn_index ldz;            /* (M,N) or NULL */
     const void *saved; nn_index ldsaved;
     int part;                         /* 1: of the columns of a wider product; 0: all its columns */
@@ -83,7 +85,7 @@ typedef struct nn_loss {
     const void *target;     /* (rows,n) reals, or (rows) int32 labels in [0,n) */
     const void *weight;     /* (rows) reals or NULL: 1 */
     double scale;           /* 1 / samples of the batch */
-    double param;           /* huber: delta */
+    const double *parameters; /* NN_PARAMETERS numbers */
     void *grad;             /* (rows,n) or NULL; may be p */
     void *prob;             /* …_logits: softmax or sigmoid of p, (rows,n), or NULL; may be p, not grad */
 } nn_loss;
@@ -143,10 +145,10 @@ typedef struct nn_table {
 
     /* elementwise on (rows,cols); y may be z; dz may be dy or saved */
     void (*activate[NN_ACTIVATIONS])(nn_index rows, nn_index cols, const void *z, nn_index ldz,
-                                     void *y, nn_index ldy, double alpha);                    /* y = f(z) */
+                                     void *y, nn_index ldy, const double *parameters);        /* y = f(z) */
     void (*activate_backward[NN_ACTIVATIONS])(nn_index rows, nn_index cols, const void *saved, nn_index ldsaved,
                                               const void *dy, nn_index lddy, void *dz, nn_index lddz,
-                                              double alpha);                                  /* dz = dy ⊙ f′ */
+                                              const double *parameters);                      /* dz = dy ⊙ f′ */
     void (*softmax)(nn_index rows, nn_index n, const void *z, void *y);                       /* rowwise; y may be z */
     /* dz = y ⊙ (dy − Σ dy y) */
     void (*softmax_backward)(nn_index rows, nn_index n, const void *y, const void *dy, void *dz);
@@ -194,6 +196,7 @@ const nn_table *nn_table_at(int level, int bits);   /* bits: 32 or 64 */
 extern const char *const nn_precision_names[], *const nn_activation_names[], *const nn_loss_names[],
     *const nn_metric_names[], *const nn_optimizer_names[], *const nn_source_names[], *const nn_function_names[],
     *const nn_buffer_names[];
+extern const char *const nn_activation_parameters[], *const nn_loss_parameters[], *const nn_metric_parameters[];
 extern const char *const nn_activation_saved[], *const nn_loss_targets[], *const nn_metric_targets[];
 
 #endif

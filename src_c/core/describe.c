@@ -17,6 +17,7 @@ nn_declaration nn_declared(int kind) {
 #define CHANGE_OPTIONAL(field) FIELD(field, "CHANGE_OPTIONAL")
 #define INTEGER(field) FIELD(field, "INTEGER")
 #define NUMBER(field) FIELD(field, "NUMBER")
+#define PARAMETERS(field) FIELD(field, "PARAMETERS")
 #define OPERATION(operation, pattern, flops, fusion, all)                                                            \
     case NN_OP_##operation: {                                                                                        \
         typedef nn_op_##operation this_operation;                                                                    \
@@ -36,27 +37,27 @@ const char *const nn_pattern_names[] = {
 const char *const nn_precision_names[] = {
 #include "kernels.def"
     NULL};
-#define ACTIVATION(name, saved) #name,
+#define ACTIVATION(name, saved, parameters) #name,
 const char *const nn_activation_names[] = {
 #include "kernels.def"
     NULL};
-#define ACTIVATION(name, saved) #saved,
+#define ACTIVATION(name, saved, parameters) #saved,
 const char *const nn_activation_saved[] = {
 #include "kernels.def"
     NULL};
-#define LOSS(name, target) #name,
+#define LOSS(name, target, parameters) #name,
 const char *const nn_loss_names[] = {
 #include "kernels.def"
     NULL};
-#define LOSS(name, target) #target,
+#define LOSS(name, target, parameters) #target,
 const char *const nn_loss_targets[] = {
 #include "kernels.def"
     NULL};
-#define METRIC(name, target) #name,
+#define METRIC(name, target, parameters) #name,
 const char *const nn_metric_names[] = {
 #include "kernels.def"
     NULL};
-#define METRIC(name, target) #target,
+#define METRIC(name, target, parameters) #target,
 const char *const nn_metric_targets[] = {
 #include "kernels.def"
     NULL};
@@ -74,5 +75,20 @@ const char *const nn_function_names[] = {
     NULL};
 #define BUFFER(name) #name,
 const char *const nn_buffer_names[] = {
+#include "kernels.def"
+    NULL};
+
+/* The parameters' names, each followed by a space. */
+#define PARAMETER(name) #name " "
+const char *const nn_activation_parameters[] = {
+#define ACTIVATION(name, saved, parameters) "" parameters,
+#include "kernels.def"
+    NULL};
+const char *const nn_loss_parameters[] = {
+#define LOSS(name, target, parameters) "" parameters,
+#include "kernels.def"
+    NULL};
+const char *const nn_metric_parameters[] = {
+#define METRIC(name, target, parameters) "" parameters,
 #include "kernels.def"
     NULL};

@@ -47,6 +47,7 @@ typedef struct nn_operand {
 #define CHANGE_OPTIONAL(name) nn_operand name;
 #define INTEGER(name) int64_t name;
 #define NUMBER(name) double name;
+#define PARAMETERS(name) double name[NN_PARAMETERS];
 #define OPERATION(name, pattern, flops, fusion, fields) typedef struct nn_op_##name { fields } nn_op_##name;
 #include "operations.def"
 
@@ -65,7 +66,7 @@ typedef struct nn_op {
 
 /* What core/describe.c says of an operation; the last field has no name. */
 typedef struct nn_field {
-    const char *name, *role; /* "READ", …, "INTEGER", "NUMBER" */
+    const char *name, *role; /* "READ", …, "INTEGER", "NUMBER", "PARAMETERS" */
     size_t offset;           /* in nn_op */
 } nn_field;
 typedef struct nn_declaration {

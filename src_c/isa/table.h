@@ -63,11 +63,11 @@ const nn_table NN_TABLE_NAME(ISA, NN_REAL_BITS) = {
     .packed_bytes = packed_bytes,
     .pack = PACK,
     .activate = {
-#define ACTIVATION(name, saved) activate_##name,
+#define ACTIVATION(name, saved, parameters) activate_##name,
 #include "kernels.def"
     },
     .activate_backward = {
-#define ACTIVATION(name, saved) activate_backward_##name,
+#define ACTIVATION(name, saved, parameters) activate_backward_##name,
 #include "kernels.def"
     },
     .softmax = softmax,
@@ -80,11 +80,11 @@ const nn_table NN_TABLE_NAME(ISA, NN_REAL_BITS) = {
     .sum_squares = sum_squares,
     .regularize = regularize,
     .loss = {
-#define LOSS(name, target) loss_##name,
+#define LOSS(name, target, parameters) loss_##name,
 #include "kernels.def"
     },
     .metric = {
-#define METRIC(name, target) metric_##name,
+#define METRIC(name, target, parameters) metric_##name,
 #include "kernels.def"
     },
     .update = {

@@ -10,7 +10,6 @@
 
 #include "core/program.h"
 
-#define UNUSED __attribute__((unused))
 #define SPAN(name)                                                                                                   \
     INLINE void name##_span(const nn_op_##name *, nn_run *, nn_index, nn_index, void *);                             \
     static void span_##name(const nn_op *op, nn_run *run, nn_index first, nn_index count, void *scratch) {           \

@@ -15,6 +15,14 @@ INLINE vi lane_numbers(void) { /* 0, 1, 2, … : folds to a constant */
     return v;
 }
 
+/* The parameters of an activation or a loss, each in all lanes; those that nobody reads cost nothing. */
+typedef struct spread { vf p[NN_PARAMETERS]; } spread;
+INLINE spread in_all_lanes(const double *parameters) {
+    spread s;
+    for (int k = 0; k < NN_PARAMETERS; k++) s.p[k] = vset((real)parameters[k]);
+    return s;
+}
+
 INLINE vf load_some(const real *p, nn_index left) { /* 0 beyond the end */
     return left >= LANES ? vload(p) : load_mask(p, mask_first(left));
 }

@@ -30,6 +30,7 @@ typedef uint64_t word;
 #endif
 
 #define LANES ((nn_index)(VECTOR_BYTES / sizeof(real)))
+#define UNUSED __attribute__((unused))
 #define INLINE static inline __attribute__((always_inline))
 
 typedef real vf __attribute__((vector_size(VECTOR_BYTES)));

@@ -46,10 +46,10 @@ INLINE void finish_rows(const int m, const int nv, vf (*c)[2], nn_index first, c
         _Pragma("GCC unroll 2") for (int v = 0; v < nv; v++)
     if (t->bias) EACH_SUM c[i][v] += load_mask(t->bias + v * LANES, mask[v]);
     if (t->add) EACH_SUM c[i][v] += load_mask(C + i * ldc + v * LANES, mask[v]);
-    if (t->relu) EACH_SUM c[i][v] = f_relu(c[i][v], (vf){0});
+    if (t->relu) EACH_SUM c[i][v] = f_relu(c[i][v], NULL);
     if (t->saved) {
         const real *const saved = t->saved + first * ldsaved;
-        EACH_SUM c[i][v] *= derivative_relu(load_mask(saved + i * ldsaved + v * LANES, mask[v]), (vf){0});
+        EACH_SUM c[i][v] *= derivative_relu(load_mask(saved + i * ldsaved + v * LANES, mask[v]), NULL);
     }
     if (t->zeros) {
         vf sum[4] = {*t->zeros};

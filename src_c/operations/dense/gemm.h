@@ -75,15 +75,15 @@ INLINE int copy_of_B_pays(const real *B, nn_index stride, nn_index rows) {
 #define SHORT_K_ROWS 3
 #define SHORT_K_COLUMNS (VECTOR_BYTES == 64 ? PTRDIFF_MAX : 128)
 
-typedef void (*activate_kernel)(nn_index, nn_index, const void *, nn_index, void *, nn_index, double);
+typedef void (*activate_kernel)(nn_index, nn_index, const void *, nn_index, void *, nn_index, const double *);
 typedef void (*activate_backward_kernel)(nn_index, nn_index, const void *, nn_index, const void *, nn_index, void *,
-                                         nn_index, double);
+                                         nn_index, const double *);
 static const activate_kernel gemm_activate[] = {
-#define ACTIVATION(name, saved) activate_##name,
+#define ACTIVATION(name, saved, parameters) activate_##name,
 #include "kernels.def"
 };
 static const activate_backward_kernel gemm_activate_backward[] = {
-#define ACTIVATION(name, saved) activate_backward_##name,
+#define ACTIVATION(name, saved, parameters) activate_backward_##name,
 #include "kernels.def"
 };
 
@@ -105,11 +105,11 @@ static void finish_sums(const nn_gemm *g, nn_index i, nn_index j, nn_index rows,
     real *C = (real *)g->C + i * g->ldc + j;
     if (g->saved)
         gemm_activate_backward[g->activation](rows, cols, (const real *)g->saved + i * g->ldsaved + j, g->ldsaved,
-                                              C, g->ldc, C, g->ldc, g->alpha);
+                                              C, g->ldc, C, g->ldc, g->parameters);
     else if (g->Z)
-        gemm_activate[g->activation](rows, cols, (const real *)g->Z + i * g->ldz + j, g->ldz, C, g->ldc, g->alpha);
+        gemm_activate[g->activation](rows, cols, (const real *)g->Z + i * g->ldz + j, g->ldz, C, g->ldc, g->parameters);
     else if (g->activation != NN_ACTIVATION_linear)
-        gemm_activate[g->activation](rows, cols, C, g->ldc, C, g->ldc, g->alpha);
+        gemm_activate[g->activation](rows, cols, C, g->ldc, C, g->ldc, g->parameters);
     if (g->nonfinite && any_nonfinite(rows, cols, C, g->ldc)) *g->nonfinite = 1;
 }
 

@@ -12,7 +12,7 @@ SPAN(dense_forward) {
         .B = at(run, op->W, 0), .b_row = op->n, .b_col = 1,
         .packed = at(run, op->packed, 0), .bias = at(run, op->b, 0),
         .C = at(run, op->Y, 0), .ldc = op->n, .Z = at(run, op->Z, 0), .ldz = op->n,
-        .precision = (int)op->precision, .activation = (int)op->function, .alpha = op->alpha,
+        .precision = (int)op->precision, .activation = (int)op->function, .parameters = op->parameters,
     };
 }
 
@@ -23,7 +23,7 @@ SPAN(dense_backward_input) {
         .B = at(run, op->W, 0), .b_row = 1, .b_col = op->n,
         .packed = at(run, op->packed, 0),
         .C = at(run, op->dX, 0), .ldc = op->k, .saved = at(run, op->saved, 0), .ldsaved = op->k,
-        .precision = (int)op->precision, .activation = (int)op->function, .alpha = op->alpha,
+        .precision = (int)op->precision, .activation = (int)op->function, .parameters = op->parameters,
     };
 }
 

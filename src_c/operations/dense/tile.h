@@ -90,12 +90,12 @@ INLINE void end_tile(const int m, const int nv, const int masked, const tile *t,
 #pragma GCC unroll 16
         for (int i = 0; i < m; i++)
 #pragma GCC unroll 8
-            for (int v = 0; v < nv; v++) c[i][v] = f_relu(c[i][v], (vf){0});
+            for (int v = 0; v < nv; v++) c[i][v] = f_relu(c[i][v], NULL);
     if (t->saved)
 #pragma GCC unroll 16
         for (int i = 0; i < m; i++)
 #pragma GCC unroll 8
-            for (int v = 0; v < nv; v++) c[i][v] *= derivative_relu(LOAD(t->saved + i * t->ldsaved, v), (vf){0});
+            for (int v = 0; v < nv; v++) c[i][v] *= derivative_relu(LOAD(t->saved + i * t->ldsaved, v), NULL);
     if (t->zeros) {
         vf sum[4] = {*t->zeros};
 #pragma GCC unroll 16

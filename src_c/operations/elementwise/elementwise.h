@@ -21,105 +21,109 @@
 #define NORMAL_END REAL(40)
 #define SIGMOID_END REAL(1000)
 
-/* f_…: f(z), alpha ≥ 0 is a slope or a scale; derivative_…: f′ from Y or Z, as kernels.def says */
-INLINE vf f_linear(vf z, vf alpha) { return (void)alpha, z; }
-INLINE vf derivative_linear(vf y, vf alpha) { return (void)y, (void)alpha, vset(1); }
+/* F: f(z), and DERIVATIVE: f′ from y or z, as kernels.def says; p: the parameters, each in all lanes */
+#define F(name) INLINE vf f_##name(vf z, const vf *p UNUSED)
+#define DERIVATIVE(name, from) INLINE vf derivative_##name(vf from, const vf *p UNUSED)
 
-INLINE vf f_relu(vf z, vf alpha) { return (void)alpha, vmax((vf){0}, z); }
-INLINE vf derivative_relu(vf y, vf alpha) { return (void)alpha, vselect(y > 0, vset(1), (vf){0}); }
+F(linear) { return z; }
+DERIVATIVE(linear, y) { return (void)y, vset(1); }
 
-INLINE vf f_leaky_relu(vf z, vf alpha) { return vselect(z > 0, z, alpha * z); }
-INLINE vf derivative_leaky_relu(vf y, vf alpha) { return vselect(y > 0, vset(1), alpha); }
+F(relu) { return vmax((vf){0}, z); }
+DERIVATIVE(relu, y) { return vselect(y > 0, vset(1), (vf){0}); }
 
-INLINE vf f_elu(vf z, vf alpha) { return vselect(z > 0, z, alpha * vexpm1(z)); }
-INLINE vf derivative_elu(vf y, vf alpha) { return vselect(y > 0, vset(1), y + alpha); }
+F(leaky_relu) { return vselect(z > 0, z, p[0] * z); }
+DERIVATIVE(leaky_relu, y) { return vselect(y > 0, vset(1), p[0]); }
 
-INLINE vf f_selu(vf z, vf alpha) { return (void)alpha, SELU_SCALE * f_elu(z, vset(SELU_ALPHA)); }
-INLINE vf derivative_selu(vf y, vf alpha) {
-    return (void)alpha, vselect(y > 0, vset(SELU_SCALE), y + SELU_SCALE * SELU_ALPHA);
+F(elu) { return vselect(z > 0, z, p[0] * vexpm1(z)); }
+DERIVATIVE(elu, y) { return vselect(y > 0, vset(1), y + p[0]); }
+
+F(selu) {
+    const vf alpha = vset(SELU_ALPHA);
+    return SELU_SCALE * f_elu(z, &alpha);
+}
+DERIVATIVE(selu, y) {
+    return vselect(y > 0, vset(SELU_SCALE), y + SELU_SCALE * SELU_ALPHA);
 }
 
-INLINE vf f_sigmoid(vf z, vf alpha) { return (void)alpha, vsigmoid(z); }
-INLINE vf derivative_sigmoid(vf y, vf alpha) { return (void)alpha, y * (1 - y); }
+F(sigmoid) { return vsigmoid(z); }
+DERIVATIVE(sigmoid, y) { return y * (1 - y); }
 
-INLINE vf f_tanh(vf z, vf alpha) { return (void)alpha, vtanh(z); }
-INLINE vf derivative_tanh(vf y, vf alpha) { return (void)alpha, (1 - y) * (1 + y); }
+F(tanh) { return vtanh(z); }
+DERIVATIVE(tanh, y) { return (1 - y) * (1 + y); }
 
-INLINE vf f_softplus(vf z, vf alpha) { return (void)alpha, vmax((vf){0}, z) + vlog1p_unit(vexp(-vabs(z))); }
-INLINE vf derivative_softplus(vf y, vf alpha) { return (void)alpha, -vexpm1(-y); } /* 1 − e⁻ʸ = sigmoid(z) */
+F(softplus) { return vmax((vf){0}, z) + vlog1p_unit(vexp(-vabs(z))); }
+DERIVATIVE(softplus, y) { return -vexpm1(-y); } /* 1 − e⁻ʸ = sigmoid(z) */
 
 /* z Φ(z), and Φ(z) + z φ(z) */
-INLINE vf f_gelu(vf z, vf alpha) {
-    (void)alpha;
+F(gelu) {
     z = vmax(vset(-NORMAL_END), z);
     vf density, tail = normal_tail(vmin(vset(NORMAL_END), z), &density);
     return z * vselect(z < 0, tail, 1 - tail);
 }
-INLINE vf derivative_gelu(vf z, vf alpha) {
-    (void)alpha;
+DERIVATIVE(gelu, z) {
     z = vclamp(z, -NORMAL_END, NORMAL_END);
     vf density, tail = normal_tail(z, &density);
     return vselect(z < 0, tail, 1 - tail) + z * density;
 }
 
 /* z σ(u), u = 2 √(2/π) (z + c z³): equal to z (1 + tanh(u/2)) / 2 */
-INLINE vf f_gelu_tanh(vf z, vf alpha) {
-    (void)alpha;
+F(gelu_tanh) {
     z = vmax(vset(-NORMAL_END), z);
     return z * vsigmoid(2 * GELU_SLOPE * (z + GELU_CUBIC * z * z * z));
 }
-INLINE vf derivative_gelu_tanh(vf z, vf alpha) {
-    (void)alpha;
+DERIVATIVE(gelu_tanh, z) {
     z = vclamp(z, -NORMAL_END, NORMAL_END);
     const vf square = z * z, s = vsigmoid(2 * GELU_SLOPE * z * (1 + GELU_CUBIC * square));
     return s + s * (1 - s) * (2 * GELU_SLOPE * z * (1 + 3 * GELU_CUBIC * square));
 }
 
 /* z σ(z) */
-INLINE vf f_silu(vf z, vf alpha) {
-    (void)alpha;
+F(silu) {
     z = vmax(vset(-SIGMOID_END), z);
     return z * vsigmoid(z);
 }
-INLINE vf derivative_silu(vf z, vf alpha) {
-    (void)alpha;
+DERIVATIVE(silu, z) {
     z = vclamp(z, -SIGMOID_END, SIGMOID_END);
     const vf s = vsigmoid(z);
     return s * (1 + z * (1 - s));
 }
 
-typedef vf activation_function(vf, vf);
+typedef vf activation_function(vf, const vf *);
 
 INLINE void map_rows(activation_function *f, nn_index rows, nn_index cols, const real *z, nn_index ldz, real *y,
-                     nn_index ldy, vf alpha) {
+                     nn_index ldy, const double *parameters) {
+    const spread s = in_all_lanes(parameters);
     if (ldz == cols && ldy == cols) cols *= rows, rows = rows > 0; /* one long row */
     for (; rows > 0; rows--, z += ldz, y += ldy) {
-        for (nn_index j = 0; j < cols; j += LANES) store_some(y + j, cols - j, f(load_some(z + j, cols - j), alpha));
+        for (nn_index j = 0; j < cols; j += LANES) store_some(y + j, cols - j, f(load_some(z + j, cols - j), s.p));
     }
 }
 
 INLINE void map_rows_backward(activation_function *derivative, nn_index rows, nn_index cols, const real *saved,
-                              nn_index ldsaved, const real *dy, nn_index lddy, real *dz, nn_index lddz, vf alpha) {
+                              nn_index ldsaved, const real *dy, nn_index lddy, real *dz, nn_index lddz,
+                              const double *parameters) {
+    const spread s = in_all_lanes(parameters);
     if (ldsaved == cols && lddy == cols && lddz == cols) cols *= rows, rows = rows > 0;
     for (; rows > 0; rows--, saved += ldsaved, dy += lddy, dz += lddz) {
         for (nn_index j = 0; j < cols; j += LANES) {
-            const vf f_prime = derivative(load_some(saved + j, cols - j), alpha);
+            const vf f_prime = derivative(load_some(saved + j, cols - j), s.p);
             store_some(dz + j, cols - j, load_some(dy + j, cols - j) * f_prime);
         }
     }
 }
 
 #define IS_LINEAR(name) (NN_ACTIVATION_##name == NN_ACTIVATION_linear)
-#define ACTIVATION(name, saved_is)                                                                                    \
+#define ACTIVATION(name, saved_is, taken)                                                                                    \
     static void activate_##name(nn_index rows, nn_index cols, const void *z, nn_index ldz, void *y, nn_index ldy,    \
-                                double alpha) {                                                                      \
+                                const double *parameters) {                                                          \
         if (IS_LINEAR(name) && y == z) return;                                                                       \
-        map_rows(f_##name, rows, cols, z, ldz, y, ldy, vset((real)alpha));                                           \
+        map_rows(f_##name, rows, cols, z, ldz, y, ldy, parameters);                                                  \
     }                                                                                                                \
     static void activate_backward_##name(nn_index rows, nn_index cols, const void *saved, nn_index ldsaved,            \
-                                         const void *dy, nn_index lddy, void *dz, nn_index lddz, double alpha) {     \
+                                         const void *dy, nn_index lddy, void *dz, nn_index lddz,                    \
+                                         const double *parameters) {                                                 \
         if (IS_LINEAR(name) && dz == dy) return;                                                                     \
-        map_rows_backward(derivative_##name, rows, cols, saved, ldsaved, dy, lddy, dz, lddz, vset((real)alpha));       \
+        map_rows_backward(derivative_##name, rows, cols, saved, ldsaved, dy, lddy, dz, lddz, parameters);            \
     }
 #include "kernels.def"
 
@@ -263,11 +267,12 @@ static void dropout(nn_index n, uint64_t first, const uint64_t key[2], double ra
 }
 
 SPAN(activate) {
-    run->table->activate[op->function](1, count, at(run, op->Z, first), count, at(run, op->Y, first), count, op->alpha);
+    run->table->activate[op->function](1, count, at(run, op->Z, first), count, at(run, op->Y, first), count,
+                                       op->parameters);
 }
 SPAN(activate_backward) {
     run->table->activate_backward[op->function](1, count, at(run, op->saved, first), count, at(run, op->dY, first),
-                                                count, at(run, op->dZ, first), count, op->alpha);
+                                                count, at(run, op->dZ, first), count, op->parameters);
 }
 SPAN(softmax) { softmax(count, op->n, at(run, op->Z, first * op->n), at(run, op->Y, first * op->n)); }
 SPAN(softmax_backward) {

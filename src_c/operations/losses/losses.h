@@ -27,7 +27,7 @@ INLINE double sum_row(const real *x, nn_index n) { /* order: n */
 }
 
 typedef struct term { vf value, slope, prob; } term; /* of one element: loss, ∂loss/∂p, sigmoid(p) */
-typedef term (*term_of)(vf p, vf t, vf param);
+typedef term (*term_of)(vf p, vf t, const vf *parameters);
 
 enum { LOSS_TILE = 512 }; /* elements */
 
@@ -36,7 +36,7 @@ INLINE double sum_terms(const nn_loss *a, term_of of) {
     real *grad = a->grad, *prob = a->prob;
     const nn_index n = a->n;
     if (n == 0) return 0;
-    const vf param = vset((real)a->param);
+    const spread s = in_all_lanes(a->parameters);
     const real share = (real)(a->scale / (double)n);
     real value[LOSS_TILE], factor[LOSS_TILE];
     double total = 0;
@@ -53,7 +53,7 @@ INLINE double sum_terms(const nn_loss *a, term_of of) {
                     for (nn_index j = 0; j < cols; j++) factor[r * cols + j] = share * weight_of(a, row + r);
             for (nn_index i = 0; i < count; i += LANES) {
                 const nn_index left = count - i;
-                const term e = of(load_some(p + first + i, left), load_some(t + first + i, left), param);
+                const term e = of(load_some(p + first + i, left), load_some(t + first + i, left), s.p);
                 store_some(value + i, left, e.value);
                 if (grad) store_some(grad + first + i, left, load_some(factor + i, left) * e.slope);
                 if (prob) store_some(prob + first + i, left, e.prob);
@@ -64,27 +64,24 @@ INLINE double sum_terms(const nn_loss *a, term_of of) {
     return total / (double)n;
 }
 
-INLINE term squared_error(vf p, vf t, vf param) {
-    (void)param;
+INLINE term squared_error(vf p, vf t, const vf *parameters UNUSED) {
     const vf d = p - t;
     return (term){.value = d * d, .slope = 2 * d};
 }
 
-INLINE term absolute_error(vf p, vf t, vf param) {
-    (void)param;
+INLINE term absolute_error(vf p, vf t, const vf *parameters UNUSED) {
     const vf d = p - t, one = vset(1);
     return (term){.value = vabs(d), .slope = vselect(d > 0, one, vselect(d < 0, -one, d))}; /* d: 0 or nan */
 }
 
 /* Huber 1964: d²/2 near 0, δ(|d| − δ/2) beyond δ; with c = min(|d|, δ) both are c(|d| − c/2). */
-INLINE term huber_error(vf p, vf t, vf delta) {
-    const vf d = p - t, c = vmin(delta, vabs(d)); /* nan stays */
+INLINE term huber_error(vf p, vf t, const vf *parameters) {
+    const vf delta = parameters[0], d = p - t, c = vmin(delta, vabs(d)); /* nan stays */
     return (term){.value = c * (vabs(d) - (real)0.5 * c), .slope = vmax(-delta, vmin(delta, d))};
 }
 
 /* −t log q − (1 − t) log(1 − q) with q = p clipped to [ε, 1 − ε]; flat where p is clipped. */
-INLINE term binary_crossentropy_of(vf p, vf t, vf param) {
-    (void)param;
+INLINE term binary_crossentropy_of(vf p, vf t, const vf *parameters UNUSED) {
     const vf low = vset((real)1e-7), high = vset((real)(1 - 1e-7)), zero = {0};
     const vf q = vmin(high, vmax(low, p)); /* nan stays */
     return (term){.value = -(t * vlog(q) + (1 - t) * vlog1p(-q)),
@@ -92,8 +89,7 @@ INLINE term binary_crossentropy_of(vf p, vf t, vf param) {
 }
 
 /* The same of q = sigmoid(x): max(x, 0) − x t + log(1 + exp(−|x|)). */
-INLINE term binary_crossentropy_logits_of(vf x, vf t, vf param) {
-    (void)param;
+INLINE term binary_crossentropy_logits_of(vf x, vf t, const vf *parameters UNUSED) {
     const vf e = vexp(-vabs(x)), inverse = 1 / (1 + e), zero = {0};
     const vf q = vselect(x < 0, e * inverse, inverse);
     return (term){.value = vmax(zero, x) - x * t + vlog1p_unit(e), .slope = q - t, .prob = q};
@@ -229,8 +225,8 @@ INLINE double value_of(double (*loss)(const nn_loss *), const nn_loss *a) {
     return loss(&b);
 }
 
-INLINE term binary_match(vf p, vf t, vf threshold) {
-    const vf zero = {0}, one = vset(1);
+INLINE term binary_match(vf p, vf t, const vf *parameters) {
+    const vf threshold = parameters[0], zero = {0}, one = vset(1);
     return (term){.value = vselect(vselect(p > threshold, one, zero) == t, one, zero)};
 }
 
@@ -274,7 +270,7 @@ typedef struct rowwise {
     nn_operand P, T, weight, dP, prob;
     nn_index rows, n, sum;
     int labels;
-    double parameter;
+    const double *parameters;
 } rowwise;
 
 INLINE double sum_samples(const rowwise *w, const nn_run *run, nn_index first, nn_index count, const void *weight,
@@ -283,7 +279,7 @@ INLINE double sum_samples(const rowwise *w, const nn_run *run, nn_index first, n
     const nn_loss a = {
         .rows = count * w->rows, .n = w->n, .p = at(run, w->P, i), .weight = weight,
         .target = w->labels ? (const char *)nn_at(run, w->T) + row * (nn_index)sizeof(int32_t) : at(run, w->T, i),
-        .scale = factor / (double)(run->samples * w->rows), .param = w->parameter,
+        .scale = factor / (double)(run->samples * w->rows), .parameters = w->parameters,
         .grad = at(run, w->dP, i), .prob = at(run, w->prob, i),
     };
     return w->kernel(&a);
@@ -306,13 +302,13 @@ INLINE void sum_chunks(const rowwise *w, nn_run *run, nn_index first, nn_index c
 SPAN(loss) {
     const rowwise w = {.kernel = run->table->loss[op->function], .P = op->P, .T = op->T, .weight = op->weight,
                        .dP = op->dP, .prob = op->prob, .rows = op->rows, .n = op->n, .sum = op->sum,
-                       .labels = op->labels != 0, .parameter = op->parameter};
+                       .labels = op->labels != 0, .parameters = op->parameters};
     sum_chunks(&w, run, first, count);
 }
 SPAN(metric) {
     const rowwise w = {.kernel = run->table->metric[op->function], .P = op->P, .T = op->T, .weight = op->weight,
                        .rows = op->rows, .n = op->n, .sum = op->sum, .labels = op->labels != 0,
-                       .parameter = op->parameter};
+                       .parameters = op->parameters};
     sum_chunks(&w, run, first, count);
 }
 
