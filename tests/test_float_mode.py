@@ -121,9 +121,10 @@ def kernels(table: Table) -> dict[str, tuple[Callable[..., Any], list[Array]]]:
 
         return call
 
+    p = (0.3,)
     for name in ACTIVATIONS:
-        found[name] = elements(lambda t, z, y, name=name: elementwise.apply_activation(t, name, z, y, (0.3,))), [a]
-        backward = elements(lambda t, k, d, y, name=name: elementwise.apply_activation_backward(t, name, k, d, y, 0.3))
+        found[name] = elements(lambda t, z, y, name=name: elementwise.apply_activation(t, name, z, y, p)), [a]
+        backward = elements(lambda t, k, d, y, name=name: elementwise.apply_activation_backward(t, name, k, d, y, p))
         found[f"{name}, backward"] = backward, [a, b]
     del found["linear"], found["linear, backward"]  # copies
     found["softmax"] = elements(elementwise.apply_softmax, 7, n), [a]

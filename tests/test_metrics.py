@@ -37,7 +37,7 @@ def planned(metric, loss, outputs, activation):
 
 
 def test_kernels_and_targets_of_the_classes_are_those_of_the_definition_file():
-    defined = re.findall(r"^METRIC\((\w+), (\w+)\)", KERNELS_DEF.read_text(encoding="utf-8"), re.MULTILINE)
+    defined = re.findall(r"^METRIC\((\w+), (\w+),", KERNELS_DEF.read_text(encoding="utf-8"), re.MULTILINE)
     assert len(defined) >= 5
     plain = [metric for metric in VARIANTS if not isinstance(metric, Accuracy)]
     assert {(m.plan(None, 3, False, "linear").kernel, m.target.upper()) for m in plain} == set(defined)
@@ -66,20 +66,20 @@ def test_the_name_is_what_the_user_wrote(given, cls, name):
 @pytest.mark.parametrize(
     ("loss", "outputs", "activation", "plan"),
     [
-        (SPARSE, 10, "softmax", ("sparse_categorical_accuracy", 0.0, "logits")),
-        (SPARSE_LOGITS, 10, "linear", ("sparse_categorical_accuracy", 0.0, "outputs")),
-        (CATEGORICAL, 10, "softmax", ("categorical_accuracy", 0.0, "logits")),
-        (CATEGORICAL_LOGITS, 10, "linear", ("categorical_accuracy", 0.0, "outputs")),
-        (BINARY, 1, "sigmoid", ("binary_accuracy", 0.0, "logits")),
-        (BINARY, 5, "sigmoid", ("binary_accuracy", 0.0, "logits")),
-        (BINARY, 5, "softmax", ("binary_accuracy", 0.5, "outputs")),
-        (BINARY_LOGITS, 1, "linear", ("binary_accuracy", 0.0, "outputs")),
-        (BINARY_LOGITS, 5, "linear", ("binary_accuracy", 0.0, "outputs")),
-        (MSE, 1, "sigmoid", ("binary_accuracy", 0.5, "outputs")),
-        (MSE, 1, "linear", ("binary_accuracy", 0.5, "outputs")),
-        (MSE, 5, "softmax", ("categorical_accuracy", 0.0, "outputs")),
-        (None, 1, "sigmoid", ("binary_accuracy", 0.5, "outputs")),
-        (None, 5, "softmax", ("categorical_accuracy", 0.0, "outputs")),
+        (SPARSE, 10, "softmax", ("sparse_categorical_accuracy", (), "logits")),
+        (SPARSE_LOGITS, 10, "linear", ("sparse_categorical_accuracy", (), "outputs")),
+        (CATEGORICAL, 10, "softmax", ("categorical_accuracy", (), "logits")),
+        (CATEGORICAL_LOGITS, 10, "linear", ("categorical_accuracy", (), "outputs")),
+        (BINARY, 1, "sigmoid", ("binary_accuracy", (0.0,), "logits")),
+        (BINARY, 5, "sigmoid", ("binary_accuracy", (0.0,), "logits")),
+        (BINARY, 5, "softmax", ("binary_accuracy", (0.5,), "outputs")),
+        (BINARY_LOGITS, 1, "linear", ("binary_accuracy", (0.0,), "outputs")),
+        (BINARY_LOGITS, 5, "linear", ("binary_accuracy", (0.0,), "outputs")),
+        (MSE, 1, "sigmoid", ("binary_accuracy", (0.5,), "outputs")),
+        (MSE, 1, "linear", ("binary_accuracy", (0.5,), "outputs")),
+        (MSE, 5, "softmax", ("categorical_accuracy", (), "outputs")),
+        (None, 1, "sigmoid", ("binary_accuracy", (0.5,), "outputs")),
+        (None, 5, "softmax", ("categorical_accuracy", (), "outputs")),
     ],
 )
 def test_accuracy_follows_the_loss(loss, outputs, activation, plan):
@@ -90,25 +90,25 @@ def test_accuracy_follows_the_loss(loss, outputs, activation, plan):
 @pytest.mark.parametrize("threshold", [0.1, 0.5, 0.9, np.float32(0.25)])
 def test_a_threshold_on_logits_separates_as_it_does_on_probabilities(threshold):
     metric = BinaryAccuracy(threshold=threshold)
-    assert planned(metric, MSE, 1, "sigmoid") == ("binary_accuracy", threshold, "outputs")
-    assert planned(metric, BINARY, 3, "softmax") == ("binary_accuracy", threshold, "outputs")
-    assert planned(metric, CATEGORICAL, 3, "softmax") == ("binary_accuracy", threshold, "outputs")
+    assert planned(metric, MSE, 1, "sigmoid") == ("binary_accuracy", (threshold,), "outputs")
+    assert planned(metric, BINARY, 3, "softmax") == ("binary_accuracy", (threshold,), "outputs")
+    assert planned(metric, CATEGORICAL, 3, "softmax") == ("binary_accuracy", (threshold,), "outputs")
     for loss, activation, reads in [(BINARY, "sigmoid", "logits"), (BINARY_LOGITS, "linear", "outputs")]:
-        kernel, logit, read = planned(metric, loss, 1, activation)
+        kernel, (logit,), read = planned(metric, loss, 1, activation)
         assert (kernel, read) == ("binary_accuracy", reads)
         assert 1 / (1 + math.exp(-logit)) == pytest.approx(threshold, rel=1e-15)
 
 
 def test_rankings_are_read_from_logits_only_where_they_are_at_hand():
-    assert planned(CategoricalAccuracy(), BINARY, 5, "sigmoid") == ("categorical_accuracy", 0.0, "logits")
-    assert planned(CategoricalAccuracy(), MSE, 5, "softmax") == ("categorical_accuracy", 0.0, "outputs")
-    assert planned(SparseCategoricalAccuracy(), SPARSE, 5, "softmax") == ("sparse_categorical_accuracy", 0.0, "logits")
+    assert planned(CategoricalAccuracy(), BINARY, 5, "sigmoid") == ("categorical_accuracy", (), "logits")
+    assert planned(CategoricalAccuracy(), MSE, 5, "softmax") == ("categorical_accuracy", (), "outputs")
+    assert planned(SparseCategoricalAccuracy(), SPARSE, 5, "softmax") == ("sparse_categorical_accuracy", (), "logits")
 
 
 @pytest.mark.parametrize("cls", [MeanSquaredError, MeanAbsoluteError])
 @pytest.mark.parametrize(("loss", "activation"), [(MSE, "linear"), (CATEGORICAL, "softmax"), (BINARY, "sigmoid")])
 def test_errors_of_values_read_outputs(cls, loss, activation):
-    assert planned(cls(), loss, 5, activation) == (METRICS.name_of(cls()), 0.0, "outputs")
+    assert planned(cls(), loss, 5, activation) == (METRICS.name_of(cls()), (), "outputs")
 
 
 @pytest.mark.parametrize(
