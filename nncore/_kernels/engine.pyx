@@ -16,7 +16,8 @@ from nncore._kernels.run cimport Run
 from nncore._kernels.table cimport (
     NN_BATCH_SOURCES, NN_BUFFER_input, NN_CHUNK_ROWS, NN_NONE_BAD, aligned, nn_accumulator, nn_at, nn_core,
     nn_float_mode, nn_float_mode_enter, nn_float_mode_leave, nn_gate_end_write, nn_gate_write, nn_leave_core,
-    nn_member, nn_region_threads, nn_run, nn_seconds, nn_source, nn_team, nn_team_await, nn_team_open, nn_team_reset,
+    nn_member, nn_put_base, nn_put_batch, nn_put_cut, nn_region_threads, nn_run, nn_seconds, nn_source, nn_team,
+    nn_team_await, nn_team_open, nn_team_reset,
     nn_tiles_await, nn_tiles_offer, nn_tiles_reset,
 )
 from nncore._kernels.threads cimport team_size
@@ -44,7 +45,7 @@ cdef class Pass(Run):
 
     cdef nn_team *team
     cdef int64_t cost   # FLOPs per sample
-    cdef int64_t op, stage_first, stage_last   # next operation; those of the open stage
+    cdef int64_t op   # the next one
     cdef int64_t steps_left
     cdef double deadline, work
     cdef int reason, own_reads
@@ -153,7 +154,7 @@ cdef class Pass(Run):
             me.stage = nn_team_await(self.team, me.stage)
             if self.team.leaving:
                 return
-            self.take_part(&self.r, self.stage_first, self.stage_last, &me)  # if late: of a later stage, without a tile
+            self.take_part(&self.r, self.team.first, self.team.last, &me)  # if late: of a later stage, without a tile
 
     cdef int64_t stage_end(self) noexcept nogil:
         cdef int64_t end = self.op + 1
@@ -174,13 +175,12 @@ cdef class Pass(Run):
             if self.op == self.update_at and not self.begin_update():
                 break
             end = self.stage_end()
-            self.stage_first, self.stage_last = self.op, end
             if self.r.undivided:
                 self.take_part(&self.r, self.op, end, &me)
             else:
                 me.stage += 1
                 nn_tiles_offer(&self.r.tiles[self.op * me.threads], <int> (end - self.op) * me.threads, me.stage)
-                nn_team_open(self.team, me.stage)
+                nn_team_open(self.team, me.stage, self.op, end)
                 self.take_part(&self.r, self.op, end, &me)
                 for i in range(self.op, end):
                     nn_tiles_await(&self.r.tiles[i * me.threads], me.threads)
@@ -199,13 +199,12 @@ cdef class Pass(Run):
                 break
         if not alone:
             self.team.leaving = 1
-            nn_team_open(self.team, me.stage + 1)
+            nn_team_open(self.team, me.stage + 1, 0, 0)
 
     cdef void cut_operations(self) noexcept nogil:
         """Have the operations of a long step cut up, so that thread 0 can look at signals within them."""
         cdef bint long_step = self.cost * min(self.batch, self.r.rows) >= LONG_FLOPS
-        self.r.look_at = nn_seconds() + LOOK_SECONDS if long_step else 0
-        self.r.undivided = self.r.threads == 1 and not long_step
+        nn_put_cut(&self.r, self.r.threads == 1 and not long_step, nn_seconds() + LOOK_SECONDS if long_step else 0)
 
     cdef bint begin_update(self) noexcept nogil:
         """All gradients are there: add up the sums, keep readers off the weights; False, with a reason, if not."""
@@ -216,7 +215,7 @@ cdef class Pass(Run):
             self.end_update()
             self.reason = DIVERGED
             return False
-        self.r.look_at = 0  # the update is finished whatever comes
+        nn_put_cut(&self.r, self.r.undivided, 0)  # the update is finished whatever comes
         self.r.rule.step += 1
         return True
 
@@ -250,12 +249,12 @@ cdef class Pass(Run):
             if s.row.n and s.data == NULL and not self.step_ready:
                 self.reason = NEED_DATA
                 return False
-            self.r.base[<int> NN_BUFFER_input + i] = (
-                <char *> s.data + self.r.row * s.stride if s.in_place else <char *> s.copy) if s.row.n else NULL
+            nn_put_base(&self.r, <int> NN_BUFFER_input + i, (
+                <char *> s.data + self.r.row * s.stride if s.in_place else <char *> s.copy) if s.row.n else NULL)
         samples = min(self.batch, self.r.rows - self.r.row)
         if samples != self.r.samples and self.r.threads > 1:  # a late thread would count the tiles of another batch
             nn_tiles_offer(self.r.tiles, <int> (self.n_ops * self.r.threads), 0)
-        self.r.samples = samples
+        nn_put_batch(&self.r, self.r.row, samples)
         self.r.nonfinite = 0
         return True
 
@@ -298,7 +297,7 @@ cdef class Pass(Run):
             self.end_update()
         else:
             self.close_sums()
-        self.r.row += self.r.samples
+        nn_put_batch(&self.r, self.r.row + self.r.samples, self.r.samples)
         self.steps_left -= 1
         self.op = 0
         self.step_ready = False
@@ -316,4 +315,4 @@ cdef void look(nn_run *run) noexcept nogil:
             engine.interrupt = interrupt
             run.called_off = True
         nn_float_mode_enter()
-    run.look_at = nn_seconds() + LOOK_SECONDS
+    nn_put_cut(run, run.undivided, nn_seconds() + LOOK_SECONDS)

@@ -10,7 +10,8 @@ from nncore._kernels.run cimport Run
 from nncore._kernels.table cimport (
     NN_BUFFER_input, NN_BUFFER_output, NN_BUFFER_workspace, NN_NONE_BAD, nn_claim, nn_core, nn_float_mode,
     nn_float_mode_enter, nn_float_mode_leave, nn_gate_end_read, nn_gate_read, nn_leave_core, nn_member, nn_note_bad,
-    nn_region_threads, nn_run, nn_seconds, nn_source, nn_tiles_leave, nn_tiles_reset,
+    nn_put_base, nn_put_batch, nn_put_cut, nn_region_threads, nn_run, nn_run_copy, nn_seconds, nn_source,
+    nn_tiles_leave, nn_tiles_reset,
 )
 from nncore._kernels.threads cimport team_size
 
@@ -90,15 +91,16 @@ cdef class Prediction(Run):
         self.r.source[0].data = <const char *> given.buf
         self.r.source[0].stride = given.len // rows if rows else 0
         self.r.source[0].in_place = 1
-        self.r.base[<int> NN_BUFFER_output] = <char *> made.buf
-        self.r.rows, self.r.row, self.r.bad = rows, 0, NN_NONE_BAD
+        nn_put_base(&self.r, <int> NN_BUFFER_output, <char *> made.buf)
+        nn_put_batch(&self.r, 0, 0)
+        self.r.rows = rows
         self.tile, self.deadline = self.max_samples, 0
         nn_tiles_reset(self.r.tiles, 1)
         with nogil:
             self.tiles_of(0, NULL)
         self.leave_gate()
         self.r.source[0].data = NULL
-        self.r.base[<int> NN_BUFFER_output] = NULL
+        nn_put_base(&self.r, <int> NN_BUFFER_output, NULL)
         PyBuffer_Release(&given)
         PyBuffer_Release(&made)
         return True
@@ -109,15 +111,18 @@ cdef class Prediction(Run):
 
     cdef void tiles_of(self, int thread, double *pace) noexcept nogil:
         """Take tiles of rows through the whole program, alone; `pace`, if wanted: of thread 0's fastest, s per row."""
-        cdef nn_run mine = self.r
+        cdef nn_run mine
         cdef int64_t row, size = self.r.table.itemsize
         cdef nn_source *s
         cdef nn_member me
         cdef double began = 0
         cdef nn_float_mode callers = nn_float_mode_enter()
+        nn_run_copy(&mine, &self.r)
         me.thread, me.threads, me.stage, me.tile = thread, 1, 0, -1
-        mine.threads = mine.undivided = 1
-        mine.base[<int> NN_BUFFER_workspace] = self.r.base[<int> NN_BUFFER_workspace] + thread * self.workspace
+        mine.threads = 1
+        nn_put_cut(&mine, True, 0)
+        nn_put_base(&mine, <int> NN_BUFFER_workspace,
+                    self.r.base[<int> NN_BUFFER_workspace] + thread * self.workspace)
         s = &mine.source[0]
         if not s.in_place:
             s.copy = <char *> s.copy + thread * self.max_samples * s.row.n * size
@@ -125,9 +130,11 @@ cdef class Prediction(Run):
             row = self.r.row + nn_claim(self.r.tiles) * self.tile
             if row >= self.r.rows:
                 break
-            mine.row, mine.samples = row, min(self.tile, self.r.rows - row)
-            mine.base[<int> NN_BUFFER_input] = <char *> s.data + row * s.stride if s.in_place else <char *> s.copy
-            mine.base[<int> NN_BUFFER_output] = self.r.base[<int> NN_BUFFER_output] + row * self.n_out * size
+            nn_put_batch(&mine, row, min(self.tile, self.r.rows - row))
+            nn_put_base(&mine, <int> NN_BUFFER_input,
+                        <char *> s.data + row * s.stride if s.in_place else <char *> s.copy)
+            nn_put_base(&mine, <int> NN_BUFFER_output,
+                        self.r.base[<int> NN_BUFFER_output] + row * self.n_out * size)
             if pace != NULL:
                 began = nn_seconds()
             self.take_part(&mine, 0, self.n_ops, &me)

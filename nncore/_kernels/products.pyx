@@ -12,8 +12,9 @@ from libc.string cimport memset
 from nncore._kernels.dense cimport Grid, grid, product_block
 from nncore._kernels.ledger cimport Ledger
 from nncore._kernels.table cimport (
-    NN_ACTIVATION_linear, Table, aligned, nn_claim, nn_core, nn_float_mode, nn_float_mode_enter, nn_float_mode_leave,
-    nn_gemm, nn_index, nn_leave_core, nn_region_threads, nn_seconds, nn_table, nn_tiles, nn_tiles_leave, nn_tiles_reset,
+    NN_ACTIVATION_linear, Table, aligned, nn_claim, nn_claim_rest, nn_core, nn_float_mode, nn_float_mode_enter,
+    nn_float_mode_leave, nn_gemm, nn_index, nn_leave_core, nn_region_threads, nn_seconds, nn_table, nn_tiles,
+    nn_tiles_leave, nn_tiles_reset,
 )
 from nncore._kernels.threads cimport team_size
 
@@ -66,7 +67,7 @@ cdef class Interrupt:
 
     cdef object raised
     cdef nn_float_mode callers   # of thread 0
-    cdef bint came   # the threads leave the blocks that are left
+    cdef bint came
 
     cdef void look(self) noexcept nogil:
         """Let signals be handled; on thread 0."""
@@ -89,7 +90,7 @@ cdef void take_blocks(const nn_table *table, const nn_gemm *whole, int precision
     if thread == 0:
         interrupt.callers = callers
     g.scratch = scratch + thread * table.gemm_scratch
-    while block < cut.rows * cut.cols and not interrupt.came:
+    while block < cut.rows * cut.cols:
         elements = product_block(table, &g, precision, cut, block)
         if thread == 0:
             ended = nn_seconds()
@@ -97,6 +98,8 @@ cdef void take_blocks(const nn_table *table, const nn_gemm *whole, int precision
             began = ended
             if ended > look_at:
                 interrupt.look()
+                if interrupt.came:
+                    nn_claim_rest(tiles)
                 look_at = nn_seconds() + LOOK_SECONDS
         block = nn_claim(tiles)
     nn_float_mode_leave(callers)

@@ -201,7 +201,8 @@ cdef extern from "core/program.h" nogil:
         char **base
         nn_source *source
         const int64_t *order
-        int64_t row, samples, rows, threads, undivided
+        int64_t row, samples, rows, threads
+        int undivided
         nn_tiles *tiles
         char *scratch
         int64_t scratch_bytes
@@ -218,15 +219,19 @@ cdef extern from "core/program.h" nogil:
         double *partial
         double *sums
         int nonfinite
-        int64_t bad
         double look_at
         void (*look)(nn_run *) noexcept nogil
         int called_off
         void *owner
         nn_gate *gate
+        int64_t bad
 
     int64_t NN_NONE_BAD
     int64_t NN_BAD_PLACES
+    void nn_put_base(nn_run *, int buffer, char *base)
+    void nn_put_batch(nn_run *, int64_t row, int64_t samples)
+    void nn_put_cut(nn_run *, int undivided, double look_at)
+    void nn_run_copy(nn_run *mine, const nn_run *)
     void nn_note_bad(nn_run *, int64_t place, int64_t source)
     void *nn_at(const nn_run *, nn_operand)
     bint nn_take_tile(nn_run *, int64_t index, nn_member *, long count)
@@ -234,6 +239,7 @@ cdef extern from "core/program.h" nogil:
 
 cdef extern from "core/team.h" nogil:
     ctypedef struct nn_team:
+        long first, last
         int leaving
 
     ctypedef struct nn_tiles:
@@ -244,13 +250,14 @@ cdef extern from "core/team.h" nogil:
         long stage, tile
 
     void nn_team_reset(nn_team *)
-    void nn_team_open(nn_team *, long stage)
+    void nn_team_open(nn_team *, long stage, long first, long last)
     long nn_team_await(nn_team *, long stage)
     void nn_tiles_reset(nn_tiles *, int n)
     void nn_tiles_offer(nn_tiles *, int n, long stage)
     bint nn_next_tile(nn_tiles *, nn_member *, long count)
     void nn_tiles_await(nn_tiles *, int threads)
     long nn_claim(nn_tiles *)
+    void nn_claim_rest(nn_tiles *)
     bint nn_is_last(nn_tiles *, int of)
     double nn_seconds()
     int nn_core()

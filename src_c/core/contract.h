@@ -78,6 +78,9 @@ typedef struct nn_gemm {
     void *scratch;                    /* table->gemm_scratch bytes, 64-byte aligned, private to the caller */
 } nn_gemm;
 
+/* For a flag that several threads may set at once. */
+static inline void nn_set_flag(int *flag) { __atomic_store_n(flag, 1, __ATOMIC_RELAXED); }
+
 /* A loss over rows i: grad = weight_i scale ∂loss_i/∂p. */
 typedef struct nn_loss {
     nn_index rows, n;       /* n: outputs per row */

@@ -6,6 +6,9 @@
 #ifndef NNCORE_PROGRAM_H
 #define NNCORE_PROGRAM_H
 
+#include <stddef.h>
+#include <string.h>
+
 #include "core/contract.h"
 #include "core/gate.h"
 #include "core/team.h"
@@ -109,17 +112,19 @@ typedef struct nn_accumulator {
     nn_operand weight;      /* of the samples; none: 1 each */
 } nn_accumulator;
 
+/* What is _Atomic is what thread 0 changes between two stages, and a late member may read meanwhile (team.h), or what
+ * several threads write; nn_put_… are stores that cost no more than others. */
 typedef struct nn_run nn_run;
 struct nn_run {
     const nn_table *table;
     const nn_op *ops;
-    char *base[NN_BUFFERS];
+    _Atomic(char *) base[NN_BUFFERS];
     nn_source source[NN_BATCH_SOURCES]; /* x, y, sample weight */
     const int64_t *order;   /* row numbers of the pass, or NULL: 0, 1, 2, … */
-    int64_t row, samples;   /* where this batch begins in the pass, and its size */
+    _Atomic int64_t row, samples; /* where this batch begins in the pass, and its size */
     int64_t rows;           /* of the pass */
     int64_t threads;
-    int64_t undivided;      /* 1: one thread does each operation at one go */
+    atomic_int undivided;   /* 1: one thread does each operation at one go */
     nn_tiles *tiles;        /* (operations, threads) */
     char *scratch;          /* threads × scratch_bytes */
     int64_t scratch_bytes;
@@ -136,16 +141,36 @@ struct nn_run {
     double *partial;        /* of this step */
     double *sums;           /* over the steps of the pass so far */
     int nonfinite;          /* this step met an inf or nan */
-    _Atomic int64_t bad;    /* the first row of the pass that cannot be converted, see nn_note_bad; NN_NONE_BAD */
-    double look_at;         /* of a long step: when thread 0 calls `look`, in seconds of nn_seconds; 0: never */
+    _Atomic double look_at; /* of a long step: when thread 0 calls `look`, in seconds of nn_seconds; 0: never */
     void (*look)(nn_run *); /* may call the step off, and says when to look again */
     atomic_int called_off;  /* 1: the step is to be abandoned, so tiles that are left are taken but not computed */
     void *owner;            /* for `look` */
     nn_gate *gate;          /* before the parameters; NULL: nobody else uses them */
+    _Atomic int64_t bad;    /* the first row of the pass that cannot be converted, see nn_note_bad; NN_NONE_BAD */
 };
 
 #define NN_NONE_BAD INT64_MAX
 #define NN_BAD_PLACES (INT64_MAX / NN_BATCH_SOURCES)
+
+static inline void nn_put_base(nn_run *run, int buffer, char *base) {
+    atomic_store_explicit(&run->base[buffer], base, memory_order_relaxed);
+}
+
+static inline void nn_put_batch(nn_run *run, int64_t row, int64_t samples) {
+    atomic_store_explicit(&run->row, row, memory_order_relaxed);
+    atomic_store_explicit(&run->samples, samples, memory_order_relaxed);
+}
+
+static inline void nn_put_cut(nn_run *run, int undivided, double look_at) {
+    atomic_store_explicit(&run->undivided, undivided, memory_order_relaxed);
+    atomic_store_explicit(&run->look_at, look_at, memory_order_relaxed);
+}
+
+/* A thread's own copy of a run that others are at work on: they note bad rows in theirs. */
+static inline void nn_run_copy(nn_run *mine, const nn_run *run) {
+    memcpy(mine, run, offsetof(nn_run, bad));
+    atomic_store_explicit(&mine->bad, NN_NONE_BAD, memory_order_relaxed);
+}
 
 /* Note that a source has a row that cannot be converted, by its place in the pass: of the first source the first
  * counts. */
@@ -159,8 +184,9 @@ static inline void nn_note_bad(nn_run *run, int64_t place, int64_t source) {
 static inline int nn_take_tile(nn_run *run, int64_t index, nn_member *me, long count) {
     nn_tiles *tiles = &run->tiles[index * run->threads];
     while (nn_next_tile(tiles, me, count)) {
-        if (!run->look_at) return 1;
-        if (me->thread == 0 && nn_seconds() > run->look_at) run->look(run);
+        const double look_at = atomic_load_explicit(&run->look_at, memory_order_relaxed);
+        if (!look_at) return 1;
+        if (me->thread == 0 && nn_seconds() > look_at) run->look(run);
         if (!atomic_load_explicit(&run->called_off, memory_order_relaxed)) return 1;
     }
     return 0;
@@ -168,7 +194,7 @@ static inline int nn_take_tile(nn_run *run, int64_t index, nn_member *me, long c
 
 /* The memory of an operand; NULL: absent. */
 static inline void *nn_at(const nn_run *run, nn_operand where) {
-    char *base = run->base[where.buffer];
+    char *base = atomic_load_explicit(&run->base[where.buffer], memory_order_relaxed);
     return base ? base + where.offset : (void *)0;
 }
 

@@ -7,12 +7,15 @@
  * others'. So it finds its part of W, dW and the optimizer's state in its own cache at the next step: to write a line
  * that another core has read takes 10 ns, or 35 between the caches of two clusters, one after the other (Zen 4).
  * Who took a tile never shows in a result. A ticket carries its stage's number, so a member that comes late can
- * take nothing of a later stage: a claim that succeeds proves that the stage was open all along.
+ * take nothing of a later stage: a claim that succeeds proves that the stage was open all along. What a member reads
+ * before its claim may be of a later stage and is thrown away then. Thread 0 writes it meanwhile, so it is atomic, by
+ * stores and loads that are plain moves (of x86). What is read after a claim needs none of that.
  * A waiting thread spins for SPINS looks (some 50 µs), then yields at every look.
  */
 #ifndef NNCORE_TEAM_H
 #define NNCORE_TEAM_H
 
+#include <limits.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -22,8 +25,9 @@
 #endif
 
 typedef struct nn_team {
-    _Alignas(64) atomic_long opened; /* number of the stage that is open; 0: none yet */
-    _Alignas(64) int leaving;        /* the stage just opened has no work: leave */
+    _Alignas(64) atomic_long opened;      /* number of the stage that is open; 0: none yet */
+    _Alignas(64) atomic_long first, last; /* its operations: first … last − 1 */
+    atomic_int leaving;                   /* it has no work: leave */
 } nn_team;
 
 /* One thread's home in one operation, on cache lines of its own; an operation has one per thread. */
@@ -79,7 +83,9 @@ static inline void nn_tiles_offer(nn_tiles *tiles, int n, long stage) {
     atomic_thread_fence(memory_order_release);
 }
 
-static inline void nn_team_open(nn_team *team, long stage) {
+static inline void nn_team_open(nn_team *team, long stage, long first, long last) {
+    atomic_store_explicit(&team->first, first, memory_order_relaxed);
+    atomic_store_explicit(&team->last, last, memory_order_relaxed);
     atomic_store_explicit(&team->opened, stage, memory_order_release);
 }
 
@@ -151,6 +157,11 @@ static inline void nn_tiles_leave(nn_tiles *tiles, int thread, int threads) {
 /* The next tile where every thread works alone: of a prediction, or a product that stands alone. */
 static inline long nn_claim(nn_tiles *tiles) {
     return atomic_fetch_add_explicit(&tiles->ticket, 1, memory_order_relaxed);
+}
+
+/* Leave nothing of it to anybody. */
+static inline void nn_claim_rest(nn_tiles *tiles) {
+    atomic_store_explicit(&tiles->ticket, LONG_MAX / 2, memory_order_relaxed);
 }
 
 /* The core that the caller is on; −1: not known. */

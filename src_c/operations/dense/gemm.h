@@ -110,7 +110,7 @@ static void finish_sums(const nn_gemm *g, nn_index i, nn_index j, nn_index rows,
         gemm_activate[g->activation](rows, cols, (const real *)g->Z + i * g->ldz + j, g->ldz, C, g->ldc, g->parameters);
     else if (g->activation != NN_ACTIVATION_linear)
         gemm_activate[g->activation](rows, cols, C, g->ldc, C, g->ldc, g->parameters);
-    if (g->nonfinite && any_nonfinite(rows, cols, C, g->ldc)) *g->nonfinite = 1;
+    if (g->nonfinite && any_nonfinite(rows, cols, C, g->ldc)) nn_set_flag(g->nonfinite);
 }
 
 /* Row i of the product starts at bias + i ldbias. */
@@ -201,7 +201,7 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
             kb += t.K;
         } while (kb < K);
     }
-    if (g->nonfinite && across_sum(zeros)[0] != 0) *g->nonfinite = 1;
+    if (g->nonfinite && across_sum(zeros)[0] != 0) nn_set_flag(g->nonfinite);
 }
 
 /* Where N ≤ NARROW columns leave lanes idle: Cᵀ = Bᵀ Aᵀ, the same multiply-adds, has rows of C in the lanes.

@@ -18,7 +18,7 @@ SPAN(penalty) {
 SPAN(add_gradient) {
     real *g = at(run, op->dW, first);
     add_elements(count, g, at(run, op->more, first), g);
-    if (any_nonfinite(1, count, g, count)) run->nonfinite = 1;
+    if (any_nonfinite(1, count, g, count)) nn_set_flag(&run->nonfinite);
 }
 
 SPAN(norms) {

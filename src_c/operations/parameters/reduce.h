@@ -47,7 +47,7 @@ static void column_sums(nn_index rows, nn_index cols, const void *x, nn_index ld
         if (j < cols) sum_chunk(chunk, cols - j, xi + j, ldx, (real *)y + j, i == 0, 1);
         i += chunk;
     } while (i < rows);
-    if (nonfinite && any_nonfinite(1, cols, y, cols)) *nonfinite = 1;
+    if (nonfinite && any_nonfinite(1, cols, y, cols)) nn_set_flag(nonfinite);
 }
 
 /* The sums between LEAST and MOST have the unit 1; UNIT and 1 / UNIT bring those of any finite x there, or near. */
