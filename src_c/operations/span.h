@@ -11,12 +11,12 @@
 #include "core/program.h"
 
 #define SPAN(name)                                                                                                   \
-    INLINE void name##_span(const nn_op_##name *, nn_run *, nn_index, nn_index, void *);                             \
+    INLINE void name##_span(const nn_op_##name *, nn_run *, nn_index, nn_index, void *restrict);                     \
     static void span_##name(const nn_op *op, nn_run *run, nn_index first, nn_index count, void *scratch) {           \
         name##_span(&op->name, run, first, count, scratch);                                                          \
     }                                                                                                                \
     INLINE void name##_span(const nn_op_##name *op UNUSED, nn_run *run UNUSED, nn_index first UNUSED,                \
-                            nn_index count UNUSED, void *scratch UNUSED)
+                            nn_index count UNUSED, void *restrict scratch UNUSED)
 
 /* An operand, from its real `first` on; NULL: absent. */
 INLINE void *at(const nn_run *run, nn_operand where, nn_index first) {
