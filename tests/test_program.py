@@ -76,6 +76,8 @@ def test_structs_have_the_sizes_of_c() -> None:
     assert state.CHUNK.itemsize == table.CHUNK_BYTES
     assert 8 * len(RULE_FIELDS) == table.RULE_BYTES
     assert encoding.ACCUMULATOR.itemsize == table.ACCUMULATOR_BYTES
+    assert encoding.SECTION.itemsize == table.SECTION_BYTES
+    assert encoding.MOVING_OPERAND.itemsize == table.MOVING_BYTES
 
 
 @pytest.mark.parametrize("kind", operation.OPERATIONS)
@@ -84,12 +86,13 @@ def test_operations_are_laid_out_as_in_c(kind: str) -> None:
     d = operation.OPERATIONS[kind]
     operand = state.Parameter("p", (1,), nn.initializers.Zeros())
     fields: dict[str, Any] = {name: operation.Whole("packed", operand, 8 * i) for i, name in enumerate(d.operands)}
-    fields |= {name: i + (100.5 if role == "NUMBER" else 100) for i, (name, role) in enumerate(d.attributes.items())}
+    values = {"INTEGER": 100, "NUMBER": 100.5, "PARAMETERS": (1.5, 2.5, 3.5, 4.5)}
+    fields |= {name: values[role] for name, role in d.attributes.items()}
     op = operation.Op(kind, fixed=3, per_sample=4, block=5, cost=6, **fields)
     [row] = encoding.encode([op], 4).view(encoding.layout(kind))
     assert (row["fixed"], row["per_sample"], row["block"], row["cost"]) == (3, 4, 5, 6)
     assert all(tuple(row[name]) == (table.BUFFERS["packed"], fields[name].offset) for name in d.operands)
-    assert all(row[name] == fields[name] for name in d.attributes)
+    assert all(np.array_equal(row[name], fields[name]) for name in d.attributes)
 
 
 def test_operations_take_the_fields_that_are_declared() -> None:
@@ -210,10 +213,10 @@ def test_evaluation_and_prediction_have_no_backward_pass() -> None:
 
 def test_sections() -> None:
     p = step(stack(nn.Dense(3, kernel_regularizer="l2")), optimizer=nn.SGD(clipnorm=1.0))
-    assert kinds(p)[p.update_at :] == ["norms", "update"]
-    assert kinds(p)[p.update_at - 1] == "penalty"  # adds to gradients that are all there
+    assert kinds(p)[p.sections[-1].first :] == ["norms", "update"]
+    assert kinds(p)[p.sections[-1].first - 1] == "penalty"  # adds to gradients that are all there
     evaluation = step(stack(nn.Dense(3)), training=False)
-    assert evaluation.update_at == len(evaluation.ops)
+    assert [s.kind for s in evaluation.sections] == ["NATIVE"]
 
 
 def test_weights_of_samples_are_gathered_only_where_there_are_any() -> None:
@@ -328,8 +331,7 @@ def test_barriers_part_what_depends_on_each_other(seed: int, compiled: list[list
         barriers = [int(op["barrier"]) for op in decoded(p)]
         stages = np.cumsum(barriers)
         assert barriers[0] == 1
-        if p.update_at < len(ops):
-            assert barriers[p.update_at] == 1
+        assert all(barriers[section.first] == 1 for section in p.sections)
         for i, j in itertools.combinations(range(len(ops)), 2):
             if stages[i] != stages[j]:
                 continue

@@ -14,11 +14,11 @@ from libc.stdlib cimport free
 from nncore._kernels cimport dense
 from nncore._kernels.run cimport Run
 from nncore._kernels.table cimport (
-    NN_BATCH_SOURCES, NN_BUFFER_input, NN_CHUNK_ROWS, NN_NONE_BAD, aligned, nn_accumulator, nn_at, nn_core,
-    nn_float_mode, nn_float_mode_enter, nn_float_mode_leave, nn_gate_end_write, nn_gate_write, nn_leave_core,
-    nn_member, nn_put_base, nn_put_batch, nn_put_cut, nn_region_threads, nn_run, nn_seconds, nn_source, nn_team,
-    nn_team_await, nn_team_open, nn_team_reset,
-    nn_tiles_await, nn_tiles_offer, nn_tiles_reset,
+    NN_BATCH_SOURCES, NN_BUFFER_input, NN_CHUNK_ROWS, NN_NONE_BAD, NN_SECTION_LOOP, NN_SECTION_PYTHON,
+    NN_SECTION_REDUCE, NN_SECTION_UPDATE, aligned, nn_accumulator, nn_at, nn_core, nn_float_mode, nn_float_mode_enter,
+    nn_float_mode_leave, nn_gate_end_write, nn_gate_write, nn_leave_core, nn_member, nn_put_base, nn_put_batch,
+    nn_put_cut, nn_region_threads, nn_run, nn_seconds, nn_section, nn_source, nn_team, nn_team_await, nn_team_open,
+    nn_team_reset, nn_tiles_await, nn_tiles_offer, nn_tiles_reset, nn_turn,
 )
 from nncore._kernels.threads cimport team_size
 
@@ -31,6 +31,8 @@ cpdef enum:
     NEED_DATA = 3  # the caller is to fill the batch
     DIVERGED = 4   # a loss or gradient is not finite; the step was not applied
     BAD_DATA = 5   # a row cannot be converted (`bad` says which); the step was not applied
+    CALL = 7       # a section that Python computes; then `answer`
+    REDUCE = 8     # all gradients are there, to be summed up; then `answer`
 
 cdef enum:
     LOOK_FLOPS = 1_000_000   # work between two looks at the clock, each of which costs 1 % of a tiny step
@@ -45,17 +47,19 @@ cdef class Pass(Run):
 
     cdef nn_team *team
     cdef int64_t cost   # FLOPs per sample
-    cdef int64_t op   # the next one
+    cdef int64_t op, section, turn   # the next operation, its section, the turn of a loop
+    cdef bint begun, entered   # a step, the section
+    cdef bint answered, applies   # by Python: a section of its own; whether the step updates
     cdef int64_t steps_left
     cdef double deadline, work
     cdef int reason, own_reads
-    cdef bint step_ready
+    cdef bint step_ready, trains
     cdef nn_float_mode callers   # of the thread that runs
     cdef object interrupt   # the exception that a signal raised within a step
 
     def __cinit__(self, *args, **settings):
         cdef size_t parts = 0
-        cdef int64_t i
+        cdef int64_t i, j
         self.team = <nn_team *> aligned(sizeof(nn_team))
         self.r.samples = self.max_samples
         self.r.parts_at = <int64_t *> aligned(self.n_ops * sizeof(int64_t))
@@ -65,8 +69,10 @@ cdef class Pass(Run):
         self.r.samples = 0
         self.r.parts = <char *> aligned(parts)
         self.cost = 0
-        for i in range(self.n_ops):
-            self.cost += self.r.ops[i].cost
+        for i in range(self.n_sections):
+            for j in range(self.sections[i].first, self.sections[i].end):
+                self.cost += self.r.ops[j].cost * self.sections[i].turns
+        self.trains = self.n_sections > 0 and self.sections[self.n_sections - 1].kind == NN_SECTION_UPDATE
         self.r.owner, self.r.look = <void *> self, look
 
     def __dealloc__(self):
@@ -81,8 +87,25 @@ cdef class Pass(Run):
 
     def abandon(self):
         """Forget an unfinished step; it has changed no parameter."""
-        self.op = 0
-        self.step_ready = False
+        self.begun = self.entered = self.answered = self.step_ready = False
+
+    def answer(self, bint applies=True):
+        """Python has done its section; `applies`: whether the step's update is to follow."""
+        self.answered, self.applies = True, applies
+
+    @property
+    def at(self):
+        """The section at hand."""
+        return self.section
+
+    @property
+    def finite(self):
+        """Whether all gradients of the step so far are; another process may know better."""
+        return not self.r.nonfinite
+
+    @finite.setter
+    def finite(self, bint value):
+        self.r.nonfinite = not value
 
     def data_ready(self):
         """The caller has filled the batch."""
@@ -103,7 +126,7 @@ cdef class Pass(Run):
         Returns
         -------
         int
-            END, STEPS, TIME, NEED_DATA, DIVERGED or BAD_DATA.
+            END, STEPS, TIME, NEED_DATA, DIVERGED, BAD_DATA, CALL or REDUCE.
 
         Raises
         ------
@@ -156,50 +179,81 @@ cdef class Pass(Run):
                 return
             self.take_part(&self.r, self.team.first, self.team.last, &me)  # if late: of a later stage, without a tile
 
-    cdef int64_t stage_end(self) noexcept nogil:
-        cdef int64_t end = self.op + 1
-        while end < self.n_ops and not self.r.ops[end].barrier:
-            end += 1
-        return end
-
     cdef void drive(self) noexcept nogil:
-        """Thread 0: the loop over steps and stages."""
-        cdef int64_t i, end
-        cdef bint alone = self.r.threads == 1
+        """Thread 0: the loop over steps, sections and stages."""
+        cdef const nn_section *s
         cdef nn_member me
         me.thread, me.threads, me.stage, me.tile = 0, <int> self.r.threads, 0, -1
         self.cut_operations()
         while True:
-            if self.op == 0 and not self.begin_step():
+            if not self.begun and not self.begin_step():
                 break
-            if self.op == self.update_at and not self.begin_update():
+            s = &self.sections[self.section]
+            if not self.entered and not self.enter(s):
                 break
-            end = self.stage_end()
-            if self.r.undivided:
-                self.take_part(&self.r, self.op, end, &me)
-            else:
-                me.stage += 1
-                nn_tiles_offer(&self.r.tiles[self.op * me.threads], <int> (end - self.op) * me.threads, me.stage)
-                nn_team_open(self.team, me.stage, self.op, end)
-                self.take_part(&self.r, self.op, end, &me)
-                for i in range(self.op, end):
-                    nn_tiles_await(&self.r.tiles[i * me.threads], me.threads)
-            for i in range(self.op, end):
-                self.work += <double> self.r.ops[i].cost * self.r.samples
-            self.op = end
+            if self.op < s.end:
+                self.run_stage(s, &me)
             if self.r.called_off:
                 break
             if self.r.bad != NN_NONE_BAD:
                 self.reason = BAD_DATA
                 break
-            if end == self.n_ops:
-                self.end_step()
-            elif end < self.update_at and self.late():  # beyond, the sums have the step
+            if self.op == s.end:
+                self.leave(s)
+            if self.begun and s.kind != NN_SECTION_UPDATE and self.late():  # in the update, the sums have the step
                 self.reason = TIME
                 break
-        if not alone:
+        if me.threads > 1:
             self.team.leaving = 1
             nn_team_open(self.team, me.stage + 1, 0, 0)
+
+    cdef inline void run_stage(self, const nn_section *s, nn_member *me) noexcept nogil:
+        """Have the team do the operations up to the next barrier."""
+        cdef int64_t i, first = self.op, end = self.op + 1
+        while end < s.end and not self.r.ops[end].barrier:
+            end += 1
+        if self.r.undivided:
+            self.take_part(&self.r, first, end, me)
+        else:
+            me.stage += 1
+            nn_tiles_offer(&self.r.tiles[first * me.threads], <int> (end - first) * me.threads, me.stage)
+            nn_team_open(self.team, me.stage, first, end)
+            self.take_part(&self.r, first, end, me)
+            for i in range(first, end):
+                nn_tiles_await(&self.r.tiles[i * me.threads], me.threads)
+        for i in range(first, end):
+            self.work += <double> self.r.ops[i].cost * self.r.samples
+        self.op = end
+
+    cdef bint enter(self, const nn_section *s) noexcept nogil:
+        """Begin a section; False, with a reason, if Python is to do something first."""
+        if s.kind == NN_SECTION_PYTHON or s.kind == NN_SECTION_REDUCE:
+            if not self.answered:
+                self.reason = CALL if s.kind == NN_SECTION_PYTHON else REDUCE
+                return False
+            self.answered = False
+        elif s.kind == NN_SECTION_UPDATE and self.applies and not self.begin_update():
+            return False
+        self.entered, self.turn = True, 0
+        self.op = s.first if s.kind != NN_SECTION_UPDATE or self.applies else s.end
+        if s.kind == NN_SECTION_LOOP:
+            self.begin_turn(s)
+        return True
+
+    cdef void begin_turn(self, const nn_section *s) noexcept nogil:
+        nn_turn(&self.r, s, self.moving, self.turn if s.step > 0 else s.turns - 1 - self.turn)
+
+    cdef void leave(self, const nn_section *s) noexcept nogil:
+        """End a section, or a turn of it."""
+        if self.turn + 1 < s.turns:
+            self.turn += 1
+            self.op = s.first
+            self.begin_turn(s)
+            return
+        self.entered = False
+        self.section += 1
+        if self.section == self.n_sections:
+            self.end_step()
 
     cdef void cut_operations(self) noexcept nogil:
         """Have the operations of a long step cut up, so that thread 0 can look at signals within them."""
@@ -251,6 +305,7 @@ cdef class Pass(Run):
                 return False
             nn_put_base(&self.r, <int> NN_BUFFER_input + i, (
                 <char *> s.data + self.r.row * s.stride if s.in_place else <char *> s.copy) if s.row.n else NULL)
+        self.begun, self.applies, self.section, self.entered = True, True, 0, False
         samples = min(self.batch, self.r.rows - self.r.row)
         if samples != self.r.samples and self.r.threads > 1:  # a late thread would count the tiles of another batch
             nn_tiles_offer(self.r.tiles, <int> (self.n_ops * self.r.threads), 0)
@@ -278,7 +333,7 @@ cdef class Pass(Run):
                     if a.finite and not isfinite(partial[k * a.width + j]):
                         finite = False
             out[a.width] += self.weight_of(a)
-        return self.update_at == self.n_ops or (finite and not self.r.nonfinite)
+        return not self.trains or (finite and not self.r.nonfinite)
 
     cdef double weight_of(self, const nn_accumulator *a) noexcept nogil:
         """Σ of the batch's weights, or the number of its samples."""
@@ -292,15 +347,14 @@ cdef class Pass(Run):
         return total
 
     cdef void end_step(self) noexcept nogil:
-        if self.update_at < self.n_ops:
+        if self.trains and self.applies:
             self.r.step[0] += 1
             self.end_update()
         else:
             self.close_sums()
         nn_put_batch(&self.r, self.r.row + self.r.samples, self.r.samples)
         self.steps_left -= 1
-        self.op = 0
-        self.step_ready = False
+        self.begun = self.step_ready = False
         self.cut_operations()
 
 

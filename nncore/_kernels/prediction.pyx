@@ -137,7 +137,7 @@ cdef class Prediction(Run):
                         self.r.base[<int> NN_BUFFER_output] + row * self.n_out * size)
             if pace != NULL:
                 began = nn_seconds()
-            self.take_part(&mine, 0, self.n_ops, &me)
+            self.take_all(&mine, &me)
             if pace != NULL and thread == 0:
                 pace[0] = min(pace[0], (nn_seconds() - began) / mine.samples)
             if mine.bad != NN_NONE_BAD:

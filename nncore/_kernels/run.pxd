@@ -1,17 +1,21 @@
 from libc.stdint cimport int64_t
 
 from nncore._kernels.gate cimport Gate
-from nncore._kernels.table cimport View, nn_accumulator, nn_member, nn_run
+from nncore._kernels.table cimport View, nn_accumulator, nn_member, nn_moving, nn_run, nn_section
 
 
 cdef class Run:
     cdef nn_run r
     cdef nn_accumulator *accumulators
-    cdef int64_t n_ops, update_at, n_out, max_samples, max_threads, copies, workspace, batch
+    cdef const nn_section *sections
+    cdef const nn_moving *moving
+    cdef View sections_held, moving_held
+    cdef int64_t n_sections, n_ops, n_out, max_samples, max_threads, copies, workspace, batch
     cdef dict held
     cdef Gate gate
     cdef object table, ops_held, chunks_held
     cdef int64_t[3] copy_bytes
 
     cdef object take_accumulators(self, View given)
+    cdef void take_all(self, nn_run *run, nn_member *me) noexcept nogil
     cdef void take_part(self, nn_run *run, int64_t first, int64_t last, nn_member *me) noexcept nogil

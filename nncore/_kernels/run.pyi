@@ -12,7 +12,8 @@ class Run:
         table: Table,
         ops: _Array,
         *,
-        update_at: int,
+        sections: _Array,
+        moving: _Array,
         workspace: int,
         max_samples: int,
         threads: int,
@@ -22,7 +23,10 @@ class Run:
         copies: int = 1,
     ) -> Self: ...
     @property
+    def samples(self) -> int: ...
+    @property
     def row(self) -> int: ...
+    def memory(self, buffer: int, offset: int, size: int) -> Buffer | None: ...
     @property
     def bad(self) -> tuple[int, int]: ...
     def bind(self, buffer: int, array: _Array | None, writable: bool = True) -> None: ...

@@ -9,7 +9,8 @@ from nncore._kernels.gate cimport Gate
 from nncore._kernels.patterns cimport perform
 from nncore._kernels.table cimport (
     NN_BAD_PLACES, NN_BATCH_SOURCES, NN_BUFFER_norms, NN_BUFFER_workspace, NN_CHUNK_ROWS, NN_NONE_BAD, Table, View,
-    aligned, nn_accumulator, nn_chunk, nn_member, nn_op, nn_rule, nn_run, nn_source, nn_tiles, row_of, view,
+    aligned, nn_accumulator, nn_chunk, nn_member, nn_moving, nn_op, nn_rule, nn_run, nn_section, nn_source, nn_tiles,
+    nn_turn, row_of, view,
 )
 
 
@@ -21,8 +22,8 @@ cdef class Run:
     table : Table
     ops : array of nn_op, as compiler.encoding makes it
         The program.
-    update_at : int
-        Index of the first operation of the update section; the number of operations if there is none.
+    sections, moving : array of encoding.SECTION, of encoding.MOVING_OPERAND
+        Its parts, and what moves in those that are loops.
     workspace : int
         Bytes of activations and gradients for `max_samples` samples.
     max_samples : int
@@ -39,7 +40,7 @@ cdef class Run:
         Workspaces: one for the team, or one for each thread.
     """
 
-    def __cinit__(self, Table table, ops, *, int64_t update_at, int64_t workspace, int64_t max_samples,
+    def __cinit__(self, Table table, ops, *, sections, moving, int64_t workspace, int64_t max_samples,
                   int threads, accumulators=None, chunks=None, int64_t n_out=0, int64_t copies=1):
         cdef View vops = view(ops), vchunks
         cdef int64_t i, n_partials = 0, row_chunks = (max_samples + NN_CHUNK_ROWS - 1) // NN_CHUNK_ROWS
@@ -49,7 +50,11 @@ cdef class Run:
         self.r.table = table.c
         self.r.ops = <const nn_op *> vops.data
         self.n_ops = vops.buffer.len // <Py_ssize_t> sizeof(nn_op)
-        self.update_at, self.workspace, self.max_samples = update_at, workspace, max_samples
+        self.sections_held, self.moving_held = view(sections), view(moving)
+        self.sections = <const nn_section *> self.sections_held.data
+        self.moving = <const nn_moving *> self.moving_held.data
+        self.n_sections = self.sections_held.buffer.len // <Py_ssize_t> sizeof(nn_section)
+        self.workspace, self.max_samples = workspace, max_samples
         self.max_threads, self.n_out, self.copies = threads, n_out, copies
         self.r.threads = threads
         if chunks is not None:
@@ -192,6 +197,16 @@ cdef class Run:
         self.r.order = NULL
         self.r.rows = self.r.row = 0
 
+    def memory(self, int buffer, int64_t offset, int64_t size):
+        """`size` bytes of a buffer, as they are between two sections; None where it has no memory."""
+        cdef char *base = self.r.base[buffer]
+        return <char[:size]> (base + offset) if base != NULL and size else None
+
+    @property
+    def samples(self):
+        """Of the batch at hand."""
+        return self.r.samples
+
     @property
     def row(self):
         """Rows of the pass that are done."""
@@ -208,3 +223,14 @@ cdef class Run:
         cdef int64_t i
         for i in range(first, last):
             perform(&self.r.ops[i], run, i, me)
+
+    cdef void take_all(self, nn_run *run, nn_member *me) noexcept nogil:
+        """Do all sections, on one thread."""
+        cdef int64_t i, turn
+        cdef const nn_section *s
+        for i in range(self.n_sections):
+            s = &self.sections[i]
+            for turn in range(s.turns):
+                if s.n_moving:
+                    nn_turn(run, s, self.moving, turn if s.step > 0 else s.turns - 1 - turn)
+                self.take_part(run, s.first, s.end, me)

@@ -147,8 +147,13 @@ cdef extern from "core/program.h" nogil:
         NN_BUFFERS
         NN_BATCH_SOURCES
         NN_CHUNK_ROWS
+        NN_MOVING
         NN_PATTERN_CHUNKS
         NN_PATTERN_PRODUCT
+        NN_SECTION_LOOP
+        NN_SECTION_PYTHON
+        NN_SECTION_REDUCE
+        NN_SECTION_UPDATE
         NN_BUFFER_input
         NN_BUFFER_target
         NN_BUFFER_weight
@@ -162,6 +167,12 @@ cdef extern from "core/program.h" nogil:
 
     ctypedef struct nn_op:
         int64_t kind, pattern, barrier, fixed, per_sample, block, cost
+
+    ctypedef struct nn_section:
+        int64_t kind, first, end, turns, step, moving, n_moving
+
+    ctypedef struct nn_moving:
+        int64_t slot, buffer, offset, stride
 
     ctypedef struct nn_field:
         const char *name
@@ -178,6 +189,7 @@ cdef extern from "core/program.h" nogil:
     nn_declaration nn_declared(int kind)
     const nn_field *nn_op_head
     const char *const *nn_pattern_names
+    const char *const *nn_section_names
 
     ctypedef struct nn_source:
         const char *data
@@ -228,6 +240,7 @@ cdef extern from "core/program.h" nogil:
 
     int64_t NN_NONE_BAD
     int64_t NN_BAD_PLACES
+    void nn_turn(nn_run *, const nn_section *, const nn_moving *, int64_t turn)
     void nn_put_base(nn_run *, int buffer, char *base)
     void nn_put_batch(nn_run *, int64_t row, int64_t samples)
     void nn_put_cut(nn_run *, int undivided, double look_at)

@@ -23,6 +23,8 @@ OPTIMIZERS: dict[str, int]
 SOURCES: dict[str, int]
 FUNCTIONS: dict[str, int]
 PATTERNS: dict[str, int]
+SECTIONS: dict[str, int]
+MOVING: int
 BUFFERS: dict[str, int]
 
 OPERATION_HEAD: dict[str, int]
@@ -35,6 +37,8 @@ OPERATION_BYTES: int
 CHUNK_BYTES: int
 RULE_BYTES: int
 ACCUMULATOR_BYTES: int
+SECTION_BYTES: int
+MOVING_BYTES: int
 
 class Table:
     def __new__(cls, isa: str, dtype: str) -> Self: ...

@@ -74,6 +74,8 @@ SOURCES = ids(nn_source_names)
 SOURCE_BYTES = [int(name.strip("uintfloa")) // 8 for name in SOURCES]   # of an element, by type
 FUNCTIONS = ids(nn_function_names)
 PATTERNS = ids(nn_pattern_names)
+SECTIONS = ids(nn_section_names)
+MOVING = NN_MOVING
 BUFFERS = ids(nn_buffer_names)
 OPERATION_HEAD = {name: offset for name, _, offset in fields(nn_op_head)}   # what all operations have
 OPERATIONS = tuple(declared(kind) for kind in range(NN_OPERATIONS))   # by id
@@ -83,6 +85,8 @@ OPERATION_BYTES = sizeof(nn_op)
 CHUNK_BYTES = sizeof(nn_chunk)
 RULE_BYTES = sizeof(nn_rule)
 ACCUMULATOR_BYTES = sizeof(nn_accumulator)
+SECTION_BYTES = sizeof(nn_section)
+MOVING_BYTES = sizeof(nn_moving)
 
 
 def available():

@@ -7,14 +7,13 @@ from collections.abc import Iterator
 
 from nncore.compiler.encoding import locate
 from nncore.compiler.memory import tensor_bytes
-from nncore.compiler.operation import Op, Operand, Whole
+from nncore.compiler.operation import Moving, Op, Operand, Whole
 
 
-def place_barriers(ops: list[Op], update_at: int, max_samples: int, itemsize: int, layout_bytes: int) -> None:
-    """Put barriers where an operation depends on another since the last barrier.
+def place_barriers(ops: list[Op], starts: set[int], max_samples: int, itemsize: int, layout_bytes: int) -> None:
+    """Put barriers where an operation depends on another since the last barrier, and at the `starts` of sections.
 
-    That is where it reads or writes what the other wrote, or writes what the other read; and before the update
-    section, where the engine looks at the sums.
+    That is where it reads or writes what the other wrote, or writes what the other read.
     """
 
     def extents(operands: Iterator[Operand]) -> list[tuple[str, int, int]]:
@@ -24,7 +23,7 @@ def place_barriers(ops: list[Op], update_at: int, max_samples: int, itemsize: in
     for i, op in enumerate(ops):
         reads, writes = extents(op.reads()), extents(op.writes())
         meets = any(written.meet(*e) for e in (*reads, *writes)) or any(read.meet(*e) for e in writes)
-        op.barrier = i in (0, update_at) or meets
+        op.barrier = i in starts or meets
         if op.barrier:
             read, written = Intervals(), Intervals()
         for e in reads:
@@ -35,6 +34,8 @@ def place_barriers(ops: list[Op], update_at: int, max_samples: int, itemsize: in
 
 def extent(operand: Operand, max_samples: int, itemsize: int, layout_bytes: int) -> tuple[str, int, int]:
     """Buffer, first byte and end of all that an operand may touch: of an alias, all of what it is a part of."""
+    if isinstance(operand, Moving):
+        operand = operand.tensor
     buffer, start = locate(operand, itemsize)
     if isinstance(operand, Whole):
         size = operand.parameter.size * itemsize if operand.parameter else layout_bytes

@@ -13,15 +13,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nncore.compiler.barriers import place_barriers
-from nncore.compiler.encoding import encode, encode_sums
+from nncore.compiler.encoding import encode, encode_sections, encode_sums
 from nncore.compiler.fusion import fuse
 from nncore.compiler.memory import place_tensors
-from nncore.compiler.operation import Op, Operand, Tensor, Whole
-from nncore.compiler.program import Program, Sum
+from nncore.compiler.operation import Call, Loop, Moving, Op, Operand, Tensor, Whole, roots
+from nncore.compiler.program import Program, Section, Sum
 
 if TYPE_CHECKING:
     from nncore.packing import Packed
     from nncore.state import Parameter
+
+Step = Op | Loop | Call
 
 #: What emits the backward pass of an operation, from the gradient of what it makes, to the builder it is given: if it
 #: held that itself, the two would keep one another, and a model's weights, until the garbage collector comes.
@@ -45,8 +47,9 @@ class Builder:
     itemsize: int
     training: bool = False
     packed: Packed | None = None
-    forward: list[Op] = field(default_factory=list)
-    backward: list[Op] = field(default_factory=list)
+    reduces: bool = False  # whether others are to see the gradients before the update
+    forward: list[Step] = field(default_factory=list)
+    backward: list[Step] = field(default_factory=list)
     penalties: list[Op] = field(default_factory=list)  # at the end of the backward section: they add to gradients
     update: list[Op] = field(default_factory=list)
     sums: list[Sum] = field(default_factory=list)
@@ -64,21 +67,23 @@ class Builder:
 
     # -- the tape --------------------------------------------------------------------------------------------------
 
-    def emit(self, op: Op) -> None:
+    def emit(self, op: Step) -> None:
         """Append a forward operation, and before it those that make what it reads, if they were deferred."""
         for operand in op.reads():
-            if isinstance(operand, Tensor):
-                self.make(operand)
+            if isinstance(operand, (Tensor, Moving)):
+                self.make(operand.root)
         self.forward.append(op)
-        self.makers |= {id(t.root): op for t in op.writes() if isinstance(t, Tensor)}
+        if isinstance(op, Op):
+            self.makers |= dict.fromkeys(roots(op.writes()), op)
 
-    def record(self, y: Tensor, op: Op, backward: Backward, deferred: bool = False) -> None:
+    def record(self, y: Tensor, op: Step, backward: Backward, deferred: bool = False) -> None:
         """Emit a forward operation that makes `y`, and note what its backward pass emits from dy.
 
         A deferred operation comes when something reads `y`. A loss that takes y's inputs instead leaves it out: it was
         never emitted, and y gets no gradient.
         """
         if deferred:
+            assert isinstance(op, Op)
             self.deferred[id(y)] = self.makers[id(y)] = op
         else:
             self.emit(op)
@@ -156,17 +161,55 @@ class Builder:
             Size of the parameters' buffer.
         """
         forward, backward = fuse(self.forward, self.backward, keep=output)
-        ops = forward + backward + self.penalties + self.update
-        update_at = len(ops) - len(self.update)
-        workspace = place_tensors(ops, max_samples, self.itemsize, output)
-        place_barriers(ops, update_at, max_samples, self.itemsize, layout_bytes)
+        items, sections = flattened([*forward, *backward, *self.penalties])
+        if self.update:
+            if self.reduces:
+                sections.append(Section("REDUCE", len(items), len(items)))
+            sections.append(Section("UPDATE", len(items), len(items) + len(self.update)))
+            items += self.update
+        workspace = place_tensors(items, sections, max_samples, self.itemsize, output)
+        ops = operations_of(items, sections)
+        place_barriers(ops, {s.first for s in sections}, max_samples, self.itemsize, layout_bytes)
+        parts, moving = encode_sections(sections, self.itemsize)
         return Program(
             ops=encode(ops, self.itemsize),
+            sections=sections,
+            parts=parts,
+            moving=moving,
             accumulators=encode_sums(self.sums, self.itemsize),
-            update_at=update_at,
             workspace=workspace,
             max_samples=max_samples,
             sums=self.sums,
             output=output,
-            cost=sum(op.cost for op in ops),
+            cost=sum(op.cost * s.turns for s in sections for op in ops[s.first : s.end]),
         )
+
+
+def flattened(steps: list[Step]) -> tuple[list[Op | Call], list[Section]]:
+    """The operations and calls one after another, and the sections that they make, by their places among these."""
+    items: list[Op | Call] = []
+    sections: list[Section] = []
+    for step in steps:
+        first = len(items)
+        if isinstance(step, Loop):
+            items += step.ops
+            sections.append(Section("LOOP", first, len(items), step.turns, step.backwards, step.moving()))
+        elif isinstance(step, Call):
+            items.append(step)
+            sections.append(Section("PYTHON", first, len(items), call=step))
+        else:
+            items.append(step)
+            if not sections or sections[-1].kind != "NATIVE":
+                sections.append(Section("NATIVE", first, first))
+            sections[-1].end = len(items)
+    return items, sections
+
+
+def operations_of(items: list[Op | Call], sections: list[Section]) -> list[Op]:
+    """The operations alone, and the sections by their places among them: that of a call is empty."""
+    ops: list[Op] = []
+    for section in sections:
+        first = len(ops)
+        ops += [item for item in items[section.first : section.end] if isinstance(item, Op)]
+        section.first, section.end = first, len(ops)
+    return ops

@@ -8,15 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from nncore._kernels.table import BUFFERS, OPERATION_BYTES, OPERATION_HEAD, PARAMETERS, PATTERNS
-from nncore.compiler.operation import OPERATIONS, Op, Operand, Whole
-from nncore.compiler.program import Sum
+from nncore._kernels.table import BUFFERS, OPERATION_BYTES, OPERATION_HEAD, PARAMETERS, PATTERNS, SECTIONS
+from nncore.compiler.operation import OPERATIONS, Moving, Op, Operand, Whole
+from nncore.compiler.program import Section, Sum
 
 #: struct nn_accumulator of src_c/core/program.h
 ACCUMULATOR = np.dtype(
     [(name, "i8") for name in ("width", "sum", "partial", "by_chunks", "per_step", "finite")]
     + [("weight", [("buffer", "i8"), ("offset", "i8")])]
 )
+
+#: struct nn_section and struct nn_moving
+SECTION = np.dtype([(name, "i8") for name in ("kind", "first", "end", "turns", "step", "moving", "n_moving")])
+MOVING_OPERAND = np.dtype([(name, "i8") for name in ("slot", "buffer", "offset", "stride")])
 
 #: Types of attributes, for NumPy and for `struct`.
 ATTRIBUTES = {"INTEGER": np.dtype("i8"), "NUMBER": np.dtype("f8"), "PARAMETERS": np.dtype(("f8", PARAMETERS))}
@@ -55,6 +59,8 @@ def locate(operand: Operand, itemsize: int) -> tuple[str, int]:
     """Buffer and byte offset of an operand."""
     if operand is None:
         return "none", 0
+    if isinstance(operand, Moving):
+        return "moving", 0
     if isinstance(operand, Whole):
         if operand.offset is not None:
             return operand.buffer, operand.offset
@@ -72,7 +78,7 @@ def encode(ops: list[Op], itemsize: int) -> np.ndarray[Any, Any]:
         places: list[int] = []
         for operand in op.operand_values(list(d.operands)):
             buffer, offset = locate(operand, itemsize)
-            places += BUFFERS[buffer], offset
+            places += BUFFERS[buffer] + (operand.slot if isinstance(operand, Moving) else 0), offset
         head = d.number, PATTERNS[d.pattern], op.barrier, op.fixed, op.per_sample, op.block, op.cost
         attributes: list[float] = []
         for name, role in d.attributes.items():
@@ -92,3 +98,17 @@ def encode_sums(sums: list[Sum], itemsize: int) -> np.ndarray[Any, Any]:
         row["finite"], row["weight"] = entry.kind != "metric", (BUFFERS[buffer], offset)
         first += entry.width + 1
     return encoded
+
+
+def encode_sections(sections: list[Section], itemsize: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """The sections of a program as arrays of nn_section and nn_moving."""
+    encoded = np.zeros(len(sections), SECTION)
+    moving: list[tuple[int, ...]] = []
+    for section, row in zip(sections, encoded, strict=True):
+        row["kind"], row["first"], row["end"] = SECTIONS[section.kind], section.first, section.end
+        row["turns"], row["step"] = section.turns, -1 if section.backwards else 1
+        row["moving"], row["n_moving"] = len(moving), len(section.moving)
+        for m in section.moving:
+            buffer, offset = locate(m.tensor, itemsize)
+            moving.append((m.slot, BUFFERS[buffer], offset + m.offset * itemsize, m.stride * itemsize))
+    return encoded, np.array(moving, MOVING_OPERAND)

@@ -7,29 +7,38 @@ tensor and by how many touch it, counted once: the time is linear in the number 
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from nncore._kernels.table import ACTIVATION_SAVED, ACTIVATIONS
+from nncore.compiler.operation import Op
 
 if TYPE_CHECKING:
-    from nncore.compiler.operation import Op, Tensor
+    from nncore.compiler.builder import Step
+    from nncore.compiler.operation import Tensor
 
 SAVED = {ACTIVATIONS[name]: saved for name, saved in ACTIVATION_SAVED.items()}
 
 
-def fuse(forward: list[Op], backward: list[Op], keep: Tensor) -> tuple[list[Op], list[Op]]:
+def fuse(forward: list[Step], backward: list[Step], keep: Tensor) -> tuple[list[Step], list[Step]]:
     """Both sections with what can be joined joined; the memory of `keep` stays what it is."""
     touched = Counter(root for op in (*forward, *backward) for root in op.roots())  # by how many operations
     return fuse_forward(forward, backward, touched, keep), fuse_backward(backward, touched)
 
 
-def fuse_forward(forward: list[Op], backward: list[Op], touched: Counter[int], keep: Tensor) -> list[Op]:
+def operations(steps: list[Step]) -> Iterator[Any]:
+    """The operations among them that are no part of a group."""
+    return (step for step in steps if isinstance(step, Op))
+
+
+def fuse_forward(forward: list[Step], backward: list[Step], touched: Counter[int], keep: Tensor) -> list[Step]:
     """Y = f(X W + b) in one operation, where nothing else reads Z (its own derivative may)."""
-    makers = {id(op.Y): op for op in forward if op.declaration.fusion == "TAKES_ACTIVATION"}
-    derivatives = Counter(id(op.saved) for op in backward if op.declaration.fusion == "IS_DERIVATIVE")  # that read Z
-    left = []
+    makers = {id(op.Y): op for op in operations(forward) if op.fusion == "TAKES_ACTIVATION"}
+    derivatives = Counter(id(op.saved) for op in operations(backward) if op.fusion == "IS_DERIVATIVE")  # that read Z
+    left: list[Step] = []
+    op: Any
     for op in forward:
-        maker = makers.get(id(op.Z)) if op.declaration.fusion == "IS_ACTIVATION" else None
+        maker = makers.get(id(op.Z)) if op.fusion == "IS_ACTIVATION" else None
         if maker is None or touched[id(op.Z)] != 2 + derivatives[id(op.Z)] or op.Z is keep.root:
             left.append(op)
             continue
@@ -39,12 +48,13 @@ def fuse_forward(forward: list[Op], backward: list[Op], touched: Counter[int], k
     return left
 
 
-def fuse_backward(backward: list[Op], touched: Counter[int]) -> list[Op]:
+def fuse_backward(backward: list[Step], touched: Counter[int]) -> list[Step]:
     """dZ = (dY' Wᵀ) ⊙ f′(saved) in one operation, where that alone makes dY and nothing else reads it."""
-    makers = {id(op.dX): op for op in backward if op.declaration.fusion == "TAKES_DERIVATIVE"}
-    left = []
+    makers = {id(op.dX): op for op in operations(backward) if op.fusion == "TAKES_DERIVATIVE"}
+    left: list[Step] = []
+    op: Any
     for op in backward:
-        maker = makers.get(id(op.dY)) if op.declaration.fusion == "IS_DERIVATIVE" else None
+        maker = makers.get(id(op.dY)) if op.fusion == "IS_DERIVATIVE" else None
         if maker is None or touched[id(op.dY)] != 2:
             left.append(op)
             continue
@@ -53,7 +63,7 @@ def fuse_backward(backward: list[Op], touched: Counter[int]) -> list[Op]:
     return left
 
 
-def take(maker: Op, op: Op) -> None:
+def take(maker: Any, op: Any) -> None:
     """Let `maker` do what the elementwise `op` does."""
     maker.function, maker.parameters = op.function, op.parameters
     maker.cost += op.cost

@@ -5,7 +5,8 @@ from __future__ import annotations
 import bisect
 import itertools
 
-from nncore.compiler.operation import Op, Tensor
+from nncore.compiler.operation import Call, Op, Tensor
+from nncore.compiler.program import Section
 
 CACHE_LINE = 64
 
@@ -16,18 +17,22 @@ def tensor_bytes(tensor: Tensor, max_samples: int, itemsize: int) -> int:
     return root.size * (4 if root.labels else itemsize) * (max_samples if root.per_sample else 1)
 
 
-def place_tensors(ops: list[Op], max_samples: int, itemsize: int, output: Tensor) -> int:
+def place_tensors(
+    ops: list[Op | Call], sections: list[Section], max_samples: int, itemsize: int, output: Tensor
+) -> int:
     """Give each tensor of the workspace its first byte, sharing bytes among tensors that never live together.
 
-    Best fit over the tensors in order of first use; returns the bytes needed.
+    Best fit over the tensors in order of first use; returns the bytes needed. What a loop touches lives through it.
     """
     tensors: dict[int, tuple[int, Tensor]] = {}  # by id, in order of first use: that, and the tensor
     last: dict[int, int] = {}
+    loops = {i: s for s in sections if s.turns > 1 for i in range(s.first, s.end)}
     for i, op in enumerate(ops):
+        loop = loops.get(i)
         for key, root in op.roots().items():
             if root.buffer == "workspace":
-                tensors.setdefault(key, (i, root))
-                last[key] = i
+                tensors.setdefault(key, (loop.first if loop else i, root))
+                last[key] = loop.end - 1 if loop else i
     last[id(output.root)] = len(ops)
     deaths: list[list[Tensor]] = [[] for _ in ops]  # by the first operation after the last use
     for key, (_, root) in tensors.items():

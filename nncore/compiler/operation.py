@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from nncore._kernels import table
+from nncore._kernels.table import MOVING
 
 if TYPE_CHECKING:
     from nncore.graph import Shape
@@ -119,7 +120,22 @@ class Whole:
     offset: int | None = None  # bytes, where the buffer is not laid out as the parameters
 
 
-Operand = Tensor | Whole | None
+@dataclass(eq=False)
+class Moving:
+    """In a loop: a part of a tensor, from element `offset` on, that lies `stride` elements further on at every turn."""
+
+    tensor: Tensor
+    stride: int
+    offset: int = 0
+    slot: int = -1  # its number among those that move in the loop
+
+    @property
+    def root(self) -> Tensor:
+        """Whose memory it is a part of."""
+        return self.tensor.root
+
+
+Operand = Tensor | Whole | Moving | None
 
 
 class Op:
@@ -167,6 +183,11 @@ class Op:
         def __getattr__(self, name: str) -> Any: ...
         def __setattr__(self, name: str, value: Any) -> None: ...
 
+    @property
+    def fusion(self) -> str:
+        """How it may join others: see ``operations.def``."""
+        return self.declaration.fusion
+
     def counted(self) -> tuple[int, int, int]:
         """What the pattern counts: once, for each sample, and in one span."""
         pattern = self.declaration.pattern
@@ -205,7 +226,80 @@ class Op:
     def roots(self) -> dict[int, Tensor]:
         """The tensors whose memory it reads or writes, by id."""
         operands = self.operand_values(list(self.declaration.operands))
-        return {id(o.root): o.root for o in operands if isinstance(o, Tensor)}
+        return roots(operands)
 
     def __repr__(self) -> str:
         return f"<Op {self.kind}>"
+
+
+class Group:
+    """What stands among the operations of a program and is a section of its own."""
+
+    fusion: ClassVar[str] = "NOTHING"
+    cost = 0
+
+    def reads(self) -> Iterator[Operand]:
+        """Operands it reads."""
+        raise NotImplementedError
+
+    def writes(self) -> Iterator[Operand]:
+        """Operands it writes."""
+        raise NotImplementedError
+
+    def roots(self) -> dict[int, Tensor]:
+        """The tensors whose memory it reads or writes, by id."""
+        return roots((*self.reads(), *self.writes()))
+
+
+@dataclass(eq=False)
+class Loop(Group):
+    """Operations that are done `turns` times, some with operands that are `Moving`.
+
+    Attributes
+    ----------
+    backwards : bool
+        The last turn comes first: the backward pass of a loop over time.
+    """
+
+    turns: int
+    ops: list[Op]
+    backwards: bool = False
+
+    def reads(self) -> Iterator[Operand]:
+        """See `Group`."""
+        return (operand for op in self.ops for operand in op.reads())
+
+    def writes(self) -> Iterator[Operand]:
+        """See `Group`."""
+        return (operand for op in self.ops for operand in op.writes())
+
+    def moving(self) -> list[Moving]:
+        """What moves, each numbered by its slot."""
+        found = {id(o): o for o in (*self.reads(), *self.writes()) if isinstance(o, Moving)}
+        if len(found) > MOVING:
+            raise ValueError(f"loop: expected at most {MOVING} operands that move, got {len(found)}")
+        for slot, operand in enumerate(found.values()):
+            operand.slot = slot
+        return list(found.values())
+
+
+@dataclass(eq=False)
+class Call(Group):
+    """What Python computes: `function` is given the batch's arrays of `given` and fills those of `made`."""
+
+    function: Callable[..., None]
+    given: list[Tensor]
+    made: list[Tensor]
+
+    def reads(self) -> Iterator[Operand]:
+        """See `Group`."""
+        return iter(self.given)
+
+    def writes(self) -> Iterator[Operand]:
+        """See `Group`."""
+        return iter(self.made)
+
+
+def roots(operands: Iterable[Operand]) -> dict[int, Tensor]:
+    """The tensors whose memory these are, by id."""
+    return {id(o.root): o.root for o in operands if isinstance(o, (Tensor, Moving))}

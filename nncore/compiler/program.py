@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from nncore.compiler.operation import Tensor
+    from nncore.compiler.operation import Call, Moving, Tensor
 
 
 @dataclass
@@ -24,17 +24,37 @@ class Sum:
 
 
 @dataclass
+class Section:
+    """A part of a program: operations `first` … `end` − 1, or what Python does."""
+
+    kind: str  # of the SECTION list of operations.def
+    first: int
+    end: int
+    turns: int = 1
+    backwards: bool = False
+    moving: list[Moving] = field(default_factory=list)
+    call: Call | None = None
+
+
+@dataclass
 class Program:
     """A compiled program; see the engine for how it runs."""
 
     ops: np.ndarray[Any, Any]
+    sections: list[Section]
+    parts: np.ndarray[Any, Any]  # of `sections`
+    moving: np.ndarray[Any, Any]
     accumulators: np.ndarray[Any, Any]  # of `sums`
-    update_at: int
     workspace: int  # bytes for max_samples samples
     max_samples: int
     sums: list[Sum]
     output: Tensor
     cost: int  # FLOPs per sample
+
+    @property
+    def calls(self) -> bool:
+        """Whether a part of it is computed by Python."""
+        return any(section.call for section in self.sections)
 
     def names(self) -> list[str]:
         """The names in `logs`, in order."""

@@ -8,8 +8,9 @@ import numpy as np
 
 from nncore._kernels import engine
 from nncore._kernels.table import BUFFERS, Table
-from nncore.compiler.encoding import ACCUMULATOR, encode
+from nncore.compiler.encoding import ACCUMULATOR, encode, encode_sections
 from nncore.compiler.operation import OPERATIONS, Op, Operand, Tensor
+from nncore.compiler.program import Section
 from nncore.state import ALIGNMENT, Array, aligned_zeros
 
 MEMORY = "output"  # a buffer that is not the run's own
@@ -75,10 +76,12 @@ def run_operation(
     if sums is not None:
         accumulator["width"] = sums.size - 1
         accumulator["by_chunks"] = accumulator["per_step"] = OPERATIONS[name].pattern == "CHUNKS"
+    parts, moving = encode_sections([Section("NATIVE", 0, 1)], 1)
     run = engine.Pass(
         table,
         encode([op], np.dtype(table.dtype).itemsize),
-        update_at=1,
+        sections=parts,
+        moving=moving,
         workspace=0,
         max_samples=samples,
         threads=threads,

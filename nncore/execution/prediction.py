@@ -47,7 +47,8 @@ class Predictor:
             run = Prediction(
                 runtime.kernels(self.dtype.name),
                 self.program.ops,
-                update_at=len(self.program.ops),
+                sections=self.program.parts,
+                moving=self.program.moving,
                 workspace=self.program.workspace,
                 max_samples=TILE_ROWS,
                 threads=threads,

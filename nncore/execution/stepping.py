@@ -60,7 +60,8 @@ class Stepper:
         self.run = engine.Pass(
             runtime.kernels(self.state.dtype.name),
             self.program.ops,
-            update_at=self.program.update_at,
+            sections=self.program.parts,
+            moving=self.program.moving,
             workspace=self.program.workspace,
             max_samples=max_samples,
             threads=self.team(max_samples),

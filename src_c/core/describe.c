@@ -29,6 +29,10 @@ nn_declaration nn_declared(int kind) {
     return (nn_declaration){0};
 }
 
+#define SECTION(name) #name,
+const char *const nn_section_names[] = {
+#include "operations.def"
+    NULL};
 #define PATTERN(name) #name,
 const char *const nn_pattern_names[] = {
 #include "operations.def"

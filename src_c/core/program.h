@@ -31,7 +31,13 @@ enum {
 enum {
 #define BUFFER(name) NN_BUFFER_##name,
 #include "kernels.def"
-    NN_BUFFERS
+    NN_MOVING = 16, /* operands of one loop that move */
+    NN_BUFFERS = NN_BUFFER_moving + NN_MOVING
+};
+enum {
+#define SECTION(name) NN_SECTION_##name,
+#include "operations.def"
+    NN_SECTIONS
 };
 
 enum { NN_BATCH_SOURCES = 3 };
@@ -78,8 +84,22 @@ typedef struct nn_declaration {
     const nn_field *fields;
 } nn_declaration;
 nn_declaration nn_declared(int kind);
+extern const char *const nn_section_names[];
 extern const nn_field nn_op_head[];
 extern const char *const nn_pattern_names[];
+
+/* A part of a program: operations first … end − 1. */
+typedef struct nn_section {
+    int64_t kind;           /* NN_SECTION_… */
+    int64_t first, end;
+    int64_t turns, step;    /* LOOP: how many; 1: from 0 on, −1: from the last on */
+    int64_t moving, n_moving; /* LOOP: its first nn_moving, and how many */
+} nn_section;
+
+/* Where NN_BUFFER_moving + slot is in a turn of a loop: offset + turn × stride bytes into a buffer. */
+typedef struct nn_moving {
+    int64_t slot, buffer, offset, stride;
+} nn_moving;
 
 /* Where the batches of a pass come from. */
 typedef struct nn_source {
@@ -190,6 +210,12 @@ static inline int nn_take_tile(nn_run *run, int64_t index, nn_member *me, long c
         if (!atomic_load_explicit(&run->called_off, memory_order_relaxed)) return 1;
     }
     return 0;
+}
+
+/* Thread 0: let the operands of a loop that move be those of a turn. */
+static inline void nn_turn(nn_run *run, const nn_section *loop, const nn_moving *moving, int64_t turn) {
+    for (const nn_moving *m = moving + loop->moving; m < moving + loop->moving + loop->n_moving; m++)
+        nn_put_base(run, NN_BUFFER_moving + (int)m->slot, run->base[m->buffer] + m->offset + turn * m->stride);
 }
 
 /* The memory of an operand; NULL: absent. */
