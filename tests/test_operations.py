@@ -144,6 +144,17 @@ def multiply(c: Case) -> dict[str, Array]:
     return {"Y": ref.float64(a) * b}
 
 
+def fill(c: Case) -> dict[str, Array]:
+    c.fields = {"Y": c.poisoned(SAMPLES, 7), "value": 1.5, "block": 64}
+    return {"Y": np.full((SAMPLES, 7), 1.5)}
+
+
+def accumulate(c: Case) -> dict[str, Array]:
+    v, w = c.reals(SAMPLES), abs(c.reals(SAMPLES))
+    c.fields, c.sums = {"V": v, "weight": w, "block": CHUNK_ROWS}, np.zeros(2)
+    return {"sums": np.array([(ref.float64(v) * w).sum(), SAMPLES])}
+
+
 def copy(c: Case) -> dict[str, Array]:
     x = c.reals(SAMPLES, 7)
     c.fields = {"X": x, "Y": c.poisoned(SAMPLES, 7), "n": 7, "x_row": 7, "y_row": 7, "per_sample": 1, "block": 4}
@@ -214,7 +225,7 @@ SPARSE = "sparse_categorical_crossentropy"
 CASES: list[Callable[[Case], dict[str, Array]]] = [
     gather, dense_forward, dense_backward_input, dense_backward_weights, column_sums, activate, activate_backward,
     softmax, softmax_backward, dropout, rescale, add, multiply, copy, loss, metric, penalty, add_gradient, norms,
-    update,
+    update, fill, accumulate,
 ]  # fmt: skip
 
 

@@ -113,7 +113,7 @@ class Builder:
         """The operation that was to make `y`, deferred until now, for who uses its inputs in its stead."""
         return self.deferred.pop(id(y.root))
 
-    def send(self, x: Tensor, emit: Callable[[Tensor], Op]) -> None:
+    def send(self, x: Tensor, emit: Callable[[Tensor], Step]) -> None:
         """Emit one contribution to the gradient of `x`; contributions of a fan-out add up."""
         if not x.differentiable:
             return

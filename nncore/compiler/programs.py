@@ -57,10 +57,17 @@ def prediction(graph: Graph, max_samples: int) -> Program:
 
 
 def step(
-    graph: Graph, config: CompileConfiguration, *, training: bool, weighted: bool, max_samples: int
+    graph: Graph,
+    config: CompileConfiguration,
+    *,
+    training: bool,
+    weighted: bool,
+    max_samples: int,
+    reduces: bool = False,
 ) -> Program:
     """The program of a training step, or of the evaluation of a batch; raises what `emit_step` raises."""
     b, y = emit_step(graph, config, training=training, weighted=weighted)
+    b.reduces = reduces
     return b.finish(y, max_samples, graph.state.values.nbytes)
 
 

@@ -14,6 +14,7 @@ from nncore._kernels.table import BUFFERS
 from nncore.compiler.programs import prediction
 from nncore.data import Source
 from nncore.execution import team
+from nncore.execution.calls import called
 from nncore.execution.tuning import SLICE
 from nncore.network import Graph
 from nncore.state import Array
@@ -66,7 +67,7 @@ class Predictor:
 
         Every look at an attribute counts here: this is half of the time of a row of a small network.
         """
-        if type(x) is not np.ndarray or x.dtype is not self.dtype:
+        if type(x) is not np.ndarray or x.dtype is not self.dtype or self.program.calls:
             return None
         shape, rows, made = self.last
         if x.shape != shape:
@@ -104,6 +105,8 @@ class Predictor:
         if not x.rows:
             return out
         threads = team.size(self.program.cost * x.rows, threads)
+        if self.program.calls:
+            return self.predict_with_calls(x, threads, out)
         run = self.take(threads)
         slab = x.rows if x.direct else 32 * TILE_ROWS
         try:
@@ -126,4 +129,33 @@ class Predictor:
             run.bind(BUFFERS["output"], None)
             run.forget()
             self.idle[threads].append(run)
+        return out
+
+    def predict_with_calls(self, x: Source, threads: int, out: Array) -> Array:
+        """The same where Python computes a part: batch after batch, the team at work on each."""
+        run = engine.Pass(
+            runtime.kernels(self.dtype.name),
+            self.program.ops,
+            sections=self.program.parts,
+            moving=self.program.moving,
+            workspace=self.program.workspace,
+            max_samples=TILE_ROWS,
+            threads=threads,
+        )
+        run.bind(BUFFERS["parameters"], self.graph.state.values)
+        if self.packed:
+            run.bind(BUFFERS["packed"], self.packed.memory())
+        for start in range(0, x.rows, TILE_ROWS):
+            rows = min(TILE_ROWS, x.rows - start)
+            part = x.converted(slice(start, start + rows))
+            part.attach(run, 0, shuffled=False)
+            run.bind(BUFFERS["output"], out[start : start + rows])
+            run.begin(rows, rows)
+            with self.graph.state.gate.reading():
+                if self.packed and self.packed.stale:
+                    self.packed.refresh()
+                while (reason := run.run()) == engine.CALL:
+                    called(self.program.sections[run.at], run, self.dtype)
+                    run.answer()
+            assert reason == engine.END, reason
         return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
@@ -14,9 +15,12 @@ from nncore.compiler.configuration import CompileConfiguration
 from nncore.compiler.programs import step
 from nncore.data import Source
 from nncore.execution import team
+from nncore.execution.calls import called
 from nncore.execution.tuning import SLICE, Pace
 from nncore.network import Graph
 from nncore.state import Array
+
+Reduce = Callable[["Stepper"], bool]
 
 UPDATE_FLOPS = 20  # per parameter, of an optimizer's step
 
@@ -38,6 +42,9 @@ class Stepper:
         Of the model.
     steps : ndarray of int64, shape (1,)
         Counts training steps over all fits.
+    reduce : callable, optional
+        Called between the gradients and the update of each step with this object: it may change the gradients
+        (`State.gradients`), and returns whether the update is to follow.
     """
 
     def __init__(
@@ -52,8 +59,13 @@ class Stepper:
         slots: list[Array | None],
         seed: int,
         steps: Array,
+        reduce: Reduce | None = None,
     ) -> None:
-        self.program = step(graph, config, training=training, weighted=weighted, max_samples=max_samples)
+        reduces = training and reduce is not None
+        self.program = step(
+            graph, config, training=training, weighted=weighted, max_samples=max_samples, reduces=reduces
+        )
+        self.reduce = reduce
         self.state, optimizer = graph.state, config.optimizer
         self.training, self.weighted, self.max_samples, self.most_threads = training, weighted, max_samples, threads
         self.overhead = UPDATE_FLOPS * self.state.size * training  # of a step, whatever its rows
@@ -125,19 +137,22 @@ class Stepper:
         again = self.left is not None and self.left != self.moment()
         if again:
             self.run.abandon()  # a callback wrote weights or gradients, perhaps in the middle of a step
+        left = steps
         while True:
+            row = self.run.row
             if self.packed and self.packed.stale:
                 self.packed.refresh()
             if again:  # without time for callbacks: they would write again, and no step would ever come to its end
                 reason: int = self.run.run(1, 0, self.pace.most)
-                reason = engine.TIME if reason == engine.STEPS and steps != 1 else reason
+                reason = engine.TIME if reason == engine.STEPS and left != 1 else reason
             elif self.pace.most == 1:
-                reason = self.run.run(steps, SLICE, 1)
+                reason = self.run.run(left, SLICE, 1)
             else:
                 threads, seconds = self.pace.choose()
-                row, started = self.run.row, perf_counter()
-                reason = self.run.run(steps, seconds, threads)
+                started = perf_counter()
+                reason = self.run.run(left, seconds, threads)
                 self.pace.note(-(-(self.run.row - row) // self.batch), perf_counter() - started)
+            left -= -(-(self.run.row - row) // self.batch) if steps >= 0 else 0
             self.left = self.moment() if reason == engine.TIME else None
             if reason == engine.BAD_DATA:
                 which, row = self.run.bad
@@ -145,13 +160,31 @@ class Stepper:
                 assert source is not None
                 self.run.abandon()
                 raise source.bad_row(row)
+            if reason == engine.CALL:
+                self.call()
+                continue
+            if reason == engine.REDUCE:
+                assert self.reduce is not None
+                self.run.answer(self.reduce(self))
+                continue
             if reason != engine.NEED_DATA:
                 return reason
+            if left == 0:
+                return engine.STEPS
             rows = self.batch_rows()
             for i, source in enumerate(self.sources):
                 if source is not None:
                     source.fill(self.run, i, rows)
             self.run.data_ready()
+
+    def call(self) -> None:
+        """Have Python compute the section at hand; a step in which that fails is abandoned."""
+        try:
+            called(self.program.sections[self.run.at], self.run, self.state.dtype)
+        except BaseException:
+            self.run.abandon()
+            raise
+        self.run.answer()
 
     def moment(self) -> tuple[int, int]:
         """Changes with weights and gradients, whoever else writes them."""

@@ -113,6 +113,12 @@ def reshape(b: Builder, x: Tensor, shape: Shape) -> Tensor:
     return y
 
 
+def zeros(shape: Shape) -> tuple[Tensor, Op]:
+    """A tensor of zeros, and what makes it."""
+    y = Tensor(shape)
+    return y, Op("fill", Y=y)
+
+
 def copied(b: Builder, x: Tensor) -> Tensor:
     """A copy of `x`: for an output that is an input."""
     return rescale(b, x, 1.0, 0.0)

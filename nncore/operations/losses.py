@@ -42,6 +42,12 @@ def metric(
     b.emit(Op("metric", sum=b.sum(name, "metric", weight), **fields))
 
 
+def accumulate(b: Builder, name: str, kind: str, values: Tensor, weight: Tensor | None = None) -> None:
+    """Σ weight values, one of each sample, which something else has computed: a "loss" or a "metric"."""
+    number = b.sum(name, kind, weight if kind == "metric" else None)
+    b.emit(Op("accumulate", V=values, weight=weight, sum=number, block=CHUNK_ROWS))
+
+
 def of_rows(p: Tensor, target: Tensor, weight: Tensor | None) -> dict[str, Any]:
     """What an operation on predictions and targets takes, in spans of the chunks that sums are made of."""
     n = p.shape[-1]

@@ -286,6 +286,10 @@ SPAN(dropout) {
 SPAN(rescale) { rescale(count, op->scale, op->offset, at(run, op->X, first), at(run, op->Y, first)); }
 SPAN(add) { add_elements(count, at(run, op->A, first), at(run, op->B, first), at(run, op->Y, first)); }
 SPAN(multiply) { multiply_elements(count, at(run, op->A, first), at(run, op->B, first), at(run, op->Y, first)); }
+SPAN(fill) {
+    real *y = at(run, op->Y, first);
+    for (nn_index i = 0; i < count; i += LANES) store_some(y + i, count - i, vset((real)op->value));
+}
 SPAN(copy) {
     const real *x = at(run, op->X, first * op->x_row);
     real *y = at(run, op->Y, first * op->y_row);

@@ -312,4 +312,14 @@ SPAN(metric) {
     sum_chunks(&w, run, first, count);
 }
 
+SPAN(accumulate) {
+    const real *v = at(run, op->V, 0), *weight = at(run, op->weight, 0);
+    for (nn_index end = first + count; first < end; first += NN_CHUNK_ROWS) {
+        double sum = 0;
+        for (nn_index i = first; i < end && i < first + NN_CHUNK_ROWS; i++)
+            sum += weight ? (double)weight[i] * (double)v[i] : (double)v[i];
+        *nn_partial(run, op->sum, first / NN_CHUNK_ROWS) = sum;
+    }
+}
+
 #endif

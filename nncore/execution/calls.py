@@ -1,0 +1,34 @@
+"""Sections that Python computes: the batch's arrays, as they lie in the memory of a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nncore._kernels.run import Run
+from nncore._kernels.table import BUFFERS
+from nncore.compiler.encoding import locate
+from nncore.compiler.operation import Tensor
+from nncore.compiler.program import Section
+from nncore.state import Array
+
+
+def called(section: Section, run: Run, dtype: np.dtype[Any]) -> None:
+    """Do a section that is a call: of its function with what it reads, then what it fills."""
+    call = section.call
+    assert call is not None
+    arrays = [array_of(t, run, dtype) for t in (*call.given, *call.made)]
+    for array in arrays[: len(call.given)]:
+        array.flags.writeable = False
+    call.function(*arrays)
+
+
+def array_of(tensor: Tensor, run: Run, dtype: np.dtype[Any]) -> Array:
+    """A tensor of the batch at hand."""
+    buffer, offset = locate(tensor, dtype.itemsize)
+    dtype = np.dtype(np.int32) if tensor.root.labels else dtype
+    shape = (run.samples, *tensor.shape) if tensor.per_sample else tensor.shape
+    size = int(np.prod(shape)) * dtype.itemsize
+    memory: Any = run.memory(BUFFERS[buffer], offset, size)
+    return np.empty(shape, dtype) if memory is None else np.frombuffer(memory, dtype).reshape(shape)
