@@ -243,7 +243,7 @@ cdef class Pass(Run):
     cdef void begin_turn(self, const nn_section *s) noexcept nogil:
         nn_turn(&self.r, s, self.moving, self.turn if s.step > 0 else s.turns - 1 - self.turn)
 
-    cdef void leave(self, const nn_section *s) noexcept nogil:
+    cdef inline void leave(self, const nn_section *s) noexcept nogil:
         """End a section, or a turn of it."""
         if self.turn + 1 < s.turns:
             self.turn += 1
@@ -277,7 +277,7 @@ cdef class Pass(Run):
         if self.r.gate != NULL:
             nn_gate_end_write(self.r.gate)
 
-    cdef bint late(self) noexcept nogil:
+    cdef inline bint late(self) noexcept nogil:
         """Whether the time is up, as far as the last look at the clock tells."""
         if not self.deadline or self.work < LOOK_FLOPS:
             return False

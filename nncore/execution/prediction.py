@@ -39,6 +39,9 @@ class Predictor:
         self.alone = self.idle.setdefault(1, [])
         self.few, self.many = (int(f / max(1, self.program.cost)) for f in (team.PARALLEL_FLOPS, UNDIVIDED_FLOPS))
         self.last = ((0, *self.shape), 0, (0, *self.made))  # of few rows: shape of x, rows, shape of the outputs
+        self.calls = self.program.calls
+        if self.calls:  # no rows are few
+            self.many, self.last = -1, ((-1,), 0, ())
 
     def take(self, threads: int) -> Any:
         """A run that nobody uses; give it back to `idle`."""
@@ -67,7 +70,7 @@ class Predictor:
 
         Every look at an attribute counts here: this is half of the time of a row of a small network.
         """
-        if type(x) is not np.ndarray or x.dtype is not self.dtype or self.program.calls:
+        if type(x) is not np.ndarray or x.dtype is not self.dtype:
             return None
         shape, rows, made = self.last
         if x.shape != shape:
@@ -105,7 +108,7 @@ class Predictor:
         if not x.rows:
             return out
         threads = team.size(self.program.cost * x.rows, threads)
-        if self.program.calls:
+        if self.calls:
             return self.predict_with_calls(x, threads, out)
         run = self.take(threads)
         slab = x.rows if x.direct else 32 * TILE_ROWS
