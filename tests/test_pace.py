@@ -93,7 +93,7 @@ def test_a_neighbour_of_longer_steps(milliseconds):
         spent = 0.0
         while spent < total:
             size, seconds = pace.choose()
-            before, done, spent = done, done + seconds * rate * (team if size == 2 else 1), spent + seconds
+            before, done, spent = done, done + seconds * rate * (gain if size == 2 else 1), spent + seconds
             pace.note(int(done) - int(before), seconds)
         assert pace.size == (2 if gain > 1 else 1)
 

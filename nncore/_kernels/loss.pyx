@@ -4,7 +4,8 @@ from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
 
 from nncore._kernels.table cimport (
-    Numbers, Table, View, nn_float_mode, nn_float_mode_enter, nn_float_mode_leave, nn_index, nn_loss, nn_row, nn_rowwise,
+    Numbers, Table, View, nn_float_mode, nn_float_mode_enter, nn_float_mode_leave, nn_index, nn_loss, nn_row,
+    nn_rowwise,
     numbers, row_of, view,
 )
 from nncore._kernels.table import LOSSES, METRICS, SOURCES

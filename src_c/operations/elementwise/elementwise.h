@@ -113,7 +113,7 @@ INLINE void map_rows_backward(activation_function *derivative, nn_index rows, nn
 }
 
 #define IS_LINEAR(name) (NN_ACTIVATION_##name == NN_ACTIVATION_linear)
-#define ACTIVATION(name, saved_is, taken)                                                                                    \
+#define ACTIVATION(name, saved_is, taken) \
     static void activate_##name(nn_index rows, nn_index cols, const void *z, nn_index ldz, void *y, nn_index ldy,    \
                                 const double *parameters) {                                                          \
         if (IS_LINEAR(name) && y == z) return;                                                                       \
