@@ -50,6 +50,11 @@ def switch(name: str) -> bool:
     return os.environ.get(name, "0") not in ("", "0")
 
 
+def target_machine() -> str:
+    """What the kernels are built for: this machine, or the one that CPython's own switch for cross-builds names."""
+    return os.environ.get("_PYTHON_HOST_PLATFORM", "").rpartition("-")[2] or platform.machine()
+
+
 def sanitize_flags() -> list[str]:
     sanitizers = os.environ.get("NNCORE_SANITIZE")
     return [f"-fsanitize={sanitizers}", "-fno-omit-frame-pointer", "-g"] if sanitizers else []
@@ -157,7 +162,7 @@ class BuildKernels(build_ext):
 
     def isa_objects(self) -> list[str]:
         """Compile src_c/isa/<isa>.c once per element type, into build_temp/<isa>/<bits>/."""
-        machine = platform.machine()
+        machine = target_machine()
         jobs = [
             (f"src_c/isa/{isa}.c", str(Path(self.build_temp, isa, str(bits))), flags, bits)
             for isa, (flags, machines) in ISAS.items()
