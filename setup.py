@@ -6,7 +6,7 @@ element type and instruction set, src_c/isa/*.c, each compiled with flags of its
 Switches, read from the environment
     NNCORE_NO_OPENMP=1               build without threads
     NNCORE_DEBUG=1                   asserts on, -O1 -g
-    NNCORE_SANITIZE=address,undefined   or `thread`: -fsanitize=…
+    NNCORE_SANITIZE=address,undefined   or `thread`: -fsanitize=…; a finding ends the process
     NNCORE_EMULATE_AMX=1             for tests of the level "amx" on a CPU that has AVX-512 with bfloat16 but no tiles
 """
 
@@ -57,7 +57,9 @@ def target_machine() -> str:
 
 def sanitize_flags() -> list[str]:
     sanitizers = os.environ.get("NNCORE_SANITIZE")
-    return [f"-fsanitize={sanitizers}", "-fno-omit-frame-pointer", "-g"] if sanitizers else []
+    # Python's own flags have -fwrapv, with which no signed sum overflows as far as a sanitizer sees.
+    strict = ["-fno-sanitize-recover=all", "-fno-wrapv", "-fno-omit-frame-pointer", "-g"]
+    return [f"-fsanitize={sanitizers}", *strict] if sanitizers else []
 
 
 def mode_flags() -> list[str]:
