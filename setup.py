@@ -7,6 +7,7 @@ Switches, read from the environment
     NNCORE_NO_OPENMP=1               build without threads
     NNCORE_DEBUG=1                   asserts on, -O1 -g
     NNCORE_SANITIZE=address,undefined   or `thread`: -fsanitize=…; a finding ends the process
+    NNCORE_HIGHEST_ISA=avx2          no level beyond, to build sooner
     NNCORE_EMULATE_AMX=1             for tests of the level "amx" on a CPU that has AVX-512 with bfloat16 but no tiles
 """
 
@@ -55,6 +56,14 @@ def target_machine() -> str:
     return os.environ.get("_PYTHON_HOST_PLATFORM", "").rpartition("-")[2] or platform.machine()
 
 
+def levels() -> dict[str, tuple[list[str], tuple[str, ...] | None]]:
+    names = list(ISAS)
+    highest = os.environ.get("NNCORE_HIGHEST_ISA") or names[-1]
+    if highest not in names:
+        raise PlatformError(f"NNCORE_HIGHEST_ISA: expected one of {', '.join(names)}, got {highest!r}")
+    return {name: ISAS[name] for name in names[: names.index(highest) + 1]}
+
+
 def sanitize_flags() -> list[str]:
     sanitizers = os.environ.get("NNCORE_SANITIZE")
     # Python's own flags have -fwrapv, with which no signed sum overflows as far as a sanitizer sees.
@@ -90,7 +99,7 @@ class BuildKernels(build_ext):
         emulate = ["-DNNCORE_EMULATE_AMX"] if switch("NNCORE_EMULATE_AMX") else []
         self.compile_flags = [*C_FLAGS, *mode_flags(), *openmp, *emulate]
         link_flags = [*openmp, "-fno-lto", *sanitize_flags()]
-        stamp = self.force_if_changed([*self.compiler.compiler_so, *self.compile_flags, *link_flags, repr(ISAS)])
+        stamp = self.force_if_changed([*self.compiler.compiler_so, *self.compile_flags, *link_flags, repr(levels())])
         self.translate()
         for ext in self.extensions:
             ext.extra_compile_args = [*self.compile_flags, *C_WARNINGS, *CYTHON_WARNINGS]
@@ -167,7 +176,7 @@ class BuildKernels(build_ext):
         machine = target_machine()
         jobs = [
             (f"src_c/isa/{isa}.c", str(Path(self.build_temp, isa, str(bits))), flags, bits)
-            for isa, (flags, machines) in ISAS.items()
+            for isa, (flags, machines) in levels().items()
             if machines is None or machine in machines
             for bits in REAL_BITS
         ]

@@ -69,7 +69,9 @@ static int has_amx(void) {
 
 static int always(void) { return 1; }
 
-#define EXTERN(isa) extern const nn_table nn_table_##isa##_32, nn_table_##isa##_64;
+/* Weak: NULL where a level was left out of the build. */
+#define EXTERN(isa) extern const nn_table nn_table_##isa##_32 __attribute__((weak)), \
+                                          nn_table_##isa##_64 __attribute__((weak));
 EXTERN(portable)
 #if defined(__x86_64__)
 EXTERN(avx2)
@@ -92,7 +94,9 @@ static const struct level {
 #endif
 };
 
-int nn_table_runs(int level) { return level < (int)(sizeof levels / sizeof *levels) && levels[level].runs(); }
+int nn_table_runs(int level) {
+    return level < (int)(sizeof levels / sizeof *levels) && levels[level].f32 && levels[level].runs();
+}
 
 int nn_table_pays(int level) { return levels[level].pays(); }
 
