@@ -40,7 +40,6 @@ Case = Callable[[Place], list[Array]]  # runs a kernel on arrays that were place
 
 PAGES = 64  # of a fence
 PATTERN = 0xFF  # of every byte around an array: NaN
-LENGTHS = range(258)
 
 
 class Fence:
@@ -107,6 +106,11 @@ def empty(table: Table, *shape: int) -> Array:
     return np.full(shape, np.nan, table.dtype)
 
 
+def lengths(table: Table) -> list[int]:
+    """Every remainder after none, one or two rounds of the longest loop, of 4 vectors; and around dropout's blocks."""
+    return sorted({*range(8 * table.lanes + 2), *edges(64, 128, 256)})
+
+
 def products(table: Table) -> Cases:
     mr, nr = table.tile
     depths = [0, 1, table.lanes - 1, table.lanes + 1]
@@ -153,7 +157,7 @@ def precisions(table: Table) -> Cases:
 
 
 def activations(table: Table) -> Cases:
-    for name, n in product(ACTIVATIONS, LENGTHS):
+    for name, n in product(ACTIVATIONS, lengths(table)):
 
         def case(place: Place, name: str = name, n: int = n) -> list[Array]:
             z, dy = place(reals(table, n)), place(reals(table, n))
@@ -166,7 +170,7 @@ def activations(table: Table) -> Cases:
 
 
 def functions(table: Table) -> Cases:
-    for name, n in product(FUNCTIONS, LENGTHS):
+    for name, n in product(FUNCTIONS, lengths(table)):
 
         def case(place: Place, name: str = name, n: int = n) -> list[Array]:
             x, y = place(np.abs(reals(table, n))), place(empty(table, n))
@@ -177,7 +181,7 @@ def functions(table: Table) -> Cases:
 
 
 def arithmetic(table: Table) -> Cases:
-    for n in LENGTHS:
+    for n in lengths(table):
 
         def case(place: Place, n: int = n) -> list[Array]:
             a, b = place(reals(table, n)), place(reals(table, n))
@@ -192,7 +196,7 @@ def arithmetic(table: Table) -> Cases:
 
 
 def softmaxes(table: Table) -> Cases:
-    for rows, n in product([1, 3], LENGTHS):
+    for rows, n in product([1, 3], lengths(table)):
 
         def case(place: Place, rows: int = rows, n: int = n) -> list[Array]:
             z, dy = place(reals(table, rows, n)), place(reals(table, rows, n))
@@ -207,7 +211,7 @@ def softmaxes(table: Table) -> Cases:
 def losses(table: Table) -> Cases:
     targets = {("loss", k): v for k, v in LOSS_TARGETS.items()} | {("metric", k): v for k, v in METRIC_TARGETS.items()}
     both = [*(("loss", name) for name in LOSSES), *(("metric", name) for name in METRICS)]
-    for (kind, name), rows, n in product(both, [1, 3, 17], LENGTHS[1:]):
+    for (kind, name), rows, n in product(both, [1, 3, 17], lengths(table)[1:]):
         if rows > 1 and n > 40:
             continue
 
@@ -232,7 +236,7 @@ def updates(table: Table) -> Cases:
     plain = np.array([0.1, 0.1, 0.5, 1.0, 0.0, 0.9, 0.99, 0.9, 1e-3, 0.0, 0.0, 1.0])
     full = np.array([0.1, 0.1, 0.5, 1.0, 0.9, 0.9, 0.99, 0.9, 1e-3, 1.0, 1.0, 1.0])
     needed = {("sgd", 0): [], ("sgd", 1): [0], ("adam", 0): [0, 1], ("adam", 1): [0, 1], ("rmsprop", 0): [0]}
-    for name, which, n in product(OPTIMIZERS, [0, 1], LENGTHS):
+    for name, which, n in product(OPTIMIZERS, [0, 1], lengths(table)):
 
         def case(place: Place, name: str = name, which: int = which, n: int = n) -> list[Array]:
             rule, used = (plain, full)[which], needed.get((name, which), [0, 1, 2])
@@ -245,7 +249,7 @@ def updates(table: Table) -> Cases:
 
 
 def sums(table: Table) -> Cases:
-    for n in LENGTHS:
+    for n in lengths(table):
 
         def case(place: Place, n: int = n) -> list[Array]:
             w, g = place(reals(table, n)), place(reals(table, n))
@@ -253,7 +257,7 @@ def sums(table: Table) -> Cases:
             return [np.array([*square, update.apply_regularize(table, 0.1, 0.2, w, g)]), g]
 
         yield f"sums {n}", case
-    for rows, n in product([0, 1, 5, 65], LENGTHS):
+    for rows, n in product([0, 1, 5, 65], lengths(table)):
 
         def columns(place: Place, rows: int = rows, n: int = n) -> list[Array]:
             x, y = place(reals(table, rows, n)), place(empty(table, n))
@@ -263,7 +267,7 @@ def sums(table: Table) -> Cases:
 
 
 def gathers(table: Table) -> Cases:
-    for source, n in product(SOURCES, LENGTHS):
+    for source, n in product(SOURCES, lengths(table)):
         used = n * np.dtype(source).itemsize
         for stride, order in [(used, None), (used + n % 64, np.array([2, 0, 1, 2]))]:
 
@@ -325,7 +329,7 @@ def test_bounds(group: str, tmp_path: Path) -> None:
     notes = tmp_path / "case"
     done = in_a_process("sweep", group, str(notes))
     assert done.returncode == 0, f"{notes.read_text()} ended with {done.returncode}: {done.stderr[-2000:]}"
-    assert int(done.stdout) > 200
+    assert int(done.stdout) > 50
 
 
 def test_a_fence_faults() -> None:
