@@ -17,6 +17,7 @@ import numpy as np
 from nncore import files
 from nncore._version import __version__
 from nncore.arguments import check_flag
+from nncore.callbacks import History
 from nncore.compiler.configuration import CompileConfiguration
 from nncore.errors import FormatError
 from nncore.graph import Input, Symbol
@@ -43,6 +44,10 @@ if TYPE_CHECKING:
     from nncore.model import Model
 
 Tensors = dict[str, Array]
+
+#: The classes that a description may stand for. They enter themselves: `Model` saves and loads by this module, so that
+#: cannot import them.
+CLASSES: dict[str, type[Model]] = {}
 
 
 # -- architecture ------------------------------------------------------------------------------------------------------
@@ -79,12 +84,9 @@ def construct(about: Document, custom: Mapping[str, type[Layer]]) -> Model:
 
 def assemble(about: Document, layers: list[Layer]) -> Model:
     """A new model of the described architecture, of these layers."""
-    from nncore.model import Model
-    from nncore.sequential import Sequential
-
     settings: dict[str, Any] = {"name": about["name"], "dtype": about["dtype"], "seed": int(about["seed"])}
     if about["stack"]:
-        model = Sequential(layers, **settings)
+        model = CLASSES["sequential"](layers, **settings)
         if about["input_shape"] is not None:
             model.build(tuple(about["input_shape"]))
         return model
@@ -94,7 +96,7 @@ def assemble(about: Document, layers: list[Layer]) -> Model:
             raise ValueError(f"layer {layer.name}: reads a layer that does not come before it")
         read = [symbols[i] for i in entry["inputs"]]
         symbols.append(layer(read if layer.takes_many else read[0]))
-    return Model(symbols[0], symbols[-1], **settings)
+    return CLASSES["model"](symbols[0], symbols[-1], **settings)
 
 
 def make_layers(about: Document, custom: Mapping[str, type[Layer]]) -> Iterator[Layer]:
@@ -265,8 +267,6 @@ def draft(document: Document, entries: Shapes, custom: Mapping[str, type[Layer]]
 
 def past(document: Document, tensors: Tensors) -> Any:
     """The model's history."""
-    from nncore.callbacks import History
-
     if document["history"] is None:
         return None
     history = History()

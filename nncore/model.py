@@ -434,6 +434,9 @@ class Model(Predicting):
         portable.restore(self, state)
 
 
+checkpoint.CLASSES["model"] = Model
+
+
 def listed(logs: dict[str, float]) -> float | list[float]:
     """The loss alone, or the list of loss and metrics."""
     values = list(logs.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from nncore import checkpoint
 from nncore.layers.base import Layer
 from nncore.model import Model
 
@@ -40,3 +41,6 @@ class Sequential(Model):
             if self.built:
                 self.configuration = None
             self._restack(stack)
+
+
+checkpoint.CLASSES["sequential"] = Sequential
