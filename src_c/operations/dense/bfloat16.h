@@ -18,7 +18,7 @@
 #define ROW_WORDS (BF16_KC / 2 + 16) /* of packed A; not a multiple of 2048 bytes, or rows share sets of L1 */
 #define A_WORDS (BF16_MC * ROW_WORDS) /* of all pieces */
 
-/* Of A at a time: two pieces of half as many rows share L2 better, (512,2048,2048) 1.14 times as fast (amx). */
+/* Of A at a time: two pieces of half as many rows share L2 better. */
 #define ROWS_OF_BLOCK(pieces) (BF16_MC / (pieces))
 
 typedef struct dot { /* C (rows ≤ BF16_ROWS, n ≤ PANEL) = f( [C +] bias + Σ over K words of pairs ) */
@@ -35,7 +35,7 @@ typedef struct dot { /* C (rows ≤ BF16_ROWS, n ≤ PANEL) = f( [C +] bias + Σ
 } dot;
 
 /* C from row `first` on = f of m rows of sums, nv vectors each. Over tiles in registers, for a pass over C is dear
- * where K is short: of dW (784,32,128) and dX (128,128,256) one of its own takes 74 → 65 and 89 → 85 % of peak. */
+ * where K is short. */
 INLINE void finish_rows(const int m, const int nv, vf (*c)[2], nn_index first, const dot *t) {
     const vmask last = mask_first(t->n - (nv - 1) * LANES), whole = mask_first(LANES);
     const vmask mask[2] = {nv == 1 ? last : whole, last};

@@ -2,8 +2,7 @@
  *
  * An operand (n,K), A or Bᵀ, becomes words (n,K/2) of two neighbours in k each; a panel of B lies the other way
  * round, (K/2,PANEL). Either may be read along rows or across them: two of the four cases transpose words, LANES ×
- * LANES at a time. Both pieces are made of an element while it is in a register: 1024² in one pass 370 µs, in two 760
- * (amx).
+ * LANES at a time. Both pieces are made of an element while it is in a register, in half the time of two passes.
  */
 #define PANEL ((nn_index)32)
 #define STEP ((nn_index)32) /* of k, LANES words */
@@ -58,8 +57,8 @@ INLINE void transpose_words(const word *x, word *y, nn_index ldy) {
         transpose_blocks((const real *)x + r, LANES, (real *)(y + r * ldy), ldy);
 }
 
-/* A block of what is read along rows: of A, k … k + ALONG of row i alone, as rows may share sets of L1: (144,32,1024)
- * 39 µs, 16 rows at a time 41 (avx512_bf16); of a panel i … i + LANES, k … k + STEP.
+/* A block of what is read along rows: of A, k … k + ALONG of row i alone, as rows may share sets of L1;
+ * of a panel i … i + LANES, k … k + STEP.
  * `whole`: all vectors read are; else what is beyond n or K is 0. */
 INLINE void pack_along(const packing *p, const int panel, const int whole, const int pieces) {
     const nn_index i = p->i, k = p->k, n = p->n - i, K = p->K - k, ld = p->ld, ldy = p->ldy, piece = p->piece;
@@ -79,7 +78,7 @@ INLINE void pack_along(const packing *p, const int panel, const int whole, const
 }
 
 /* A block of what is read across them: i … i + ACROSS, k … k + STEP, of a panel k … k + STEP / 2. Lines beside
- * each other are best used together: 32 columns at a time, dW (1024,16,256) takes 52 → 63 µs (avx512_bf16). */
+ * each other are best used together: 32 columns at a time are slower. */
 INLINE void pack_across(const packing *p, const int panel, const int whole, const int pieces) {
     const nn_index i = p->i, k = p->k, K = p->K - k, width = panel ? PANEL : ACROSS;
     const nn_index n = whole && panel ? PANEL : least(width, p->n - i);

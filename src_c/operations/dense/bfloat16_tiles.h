@@ -4,13 +4,13 @@
  * end in rows of C that are not stored. Tiles know neither bias nor masks: C passes through a buffer in L1.
  *
  * A dot takes 16 cycles, a load 8 that it hides, and all else can go on meanwhile in small shares: each step of the
- * dots also packs some of what comes next, and finishes some rows of the block before. Done apart, both were a third of
- * (256,784,512), 219 µs, and more than half of dW (784,256,512), 297 µs, one piece.
+ * dots also packs some of what comes next, and finishes some rows of the block before. Done apart, both were a third to
+ * a half of a product.
  *   rows outside     for each strip of 32 rows of A, for each panel of B: the strip stays in L1, B in L2 is streamed
  *   panels outside   for each panel of B, for each strip: the panel stays in L1, A in L2 is streamed
  * The latter where packed B is more than L2 keeps, or is not packed yet; B is streamed there, too, if it meets one
- * strip only: (1,784,512), two pieces, 38 → 15 µs. A block of K is cut where it is more than TILE_K, so that what
- * stays fits L1 (64 KB: one piece 36 ns a step, not 28, two 95, not 73); the tiles of C go on where they ended.
+ * strip only. A block of K is cut where it is more than TILE_K, so that what stays fits L1; the tiles of C go on where
+ * they ended. Measured: bench/NOTES.md
  */
 #define BF16_ROWS ((nn_index)32)
 #define BF16_MC ((nn_index)256)
@@ -23,11 +23,9 @@
 _Static_assert(MORE_WORDS >= B_WORDS / (PANEL * TILE_K) * C_REALS && MORE_WORDS >= BF16_MC * PANEL,
                "room for unfinished sums");
 
-/* Whether a product is taken; times are those of float32's (Sapphire Rapids). Any number of rows, by packed weights:
- * for one piece those of which one row is no slower, (1,128,64) 0.87, but not (1,64,128) 2.0. Two pieces are as many
- * bytes as float32; there one row pays, (1,128,128) 1.38, (1,512,512) 1.07, for what more rows gain, (8,128,128) 0.66.
- * Where both operands are packed here: sizes at which also ragged ones are hardly slower, (33,65,129) 0.94, (17,256,65)
- * 1.02; two pieces (64,128,256) 0.8, (784,32,128) 0.64, but not (784,33,65) 1.08. */
+/* Whether a product is taken. Any number of rows, by packed weights: for one piece those of which one row is no slower
+ * than in float32. Two pieces are as many bytes as float32; there one row pays for what more rows gain. Where both
+ * operands are packed here: sizes at which also ragged ones are hardly slower. Measured: bench/NOTES.md */
 INLINE int pays(int pieces, nn_index rows, nn_index K, nn_index N) {
     if (rows == 0) return K >= 128 && N >= (pieces == 1 ? 16 : 48) && K * N >= 8192 * pieces;
     if (pieces == 1) return rows >= 16 && rows * K * N >= 1 << 18;
@@ -61,7 +59,7 @@ typedef struct chores { /* what goes on between the dots */
 } chores;
 
 #define ROWS_AHEAD 6 /* of C, fetched for writing */
-/* Finished at a time: (128,512,512), one piece, by 1 row 1385, by 2 1405, by 8 1481 GFLOP/s. */
+/* Finished at a time: fewer take longer. */
 #define ROWS_TOGETHER ((nn_index)8)
 
 INLINE void finish_some(const int m, const slab *s, block *b) {
@@ -135,7 +133,7 @@ INLINE void dot_tiles(const dot *t, const real *from, real *to, chores *todo, co
         EACH_C(ZERO);
     const word *A = t->A, *A1 = A + TILE_SIDE * t->lda, *B = t->B;
     for (nn_index k = 0; k < steps; k++, A += TILE_SIDE, A1 += TILE_SIDE, B += TILE_SIDE * PANEL) {
-        if (pieces == 1) { /* two tiles for operands: no loss alone; beside a busy sibling 15 to 19 ns a dot, not 27 */
+        if (pieces == 1) { /* two tiles for operands: no loss alone, a gain beside a busy sibling */
             LOAD_B(6, B);
             LOAD_A(4, A);
             tile_dot(0, 4, 6);

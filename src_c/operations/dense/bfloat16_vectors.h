@@ -2,8 +2,7 @@
  *
  * One step of k, a word, loads a row of a panel of B and takes a word from each row of A, as tile.h does with reals.
  * Three pieces' products would cost one and a half times the instructions of float32: there is no "high" here.
- * 12 rows reach 99 % of the peak in L1 (Zen 4); 14, as in tile.h, need more registers for addresses than there are: 
- * 96 %.
+ * 14 rows, as in tile.h, need more registers for addresses than there are.
  */
 #define BF16_ROWS ((nn_index)12)
 #define BF16_MC ((nn_index)144)
@@ -61,8 +60,7 @@ INLINE void dot_block(const dot *t, int pieces) {
     kernels[t->n > LANES][t->rows - 1](t);
 }
 
-/* One row of n columns in several panels, `step` words apart; in one alone, each sum would wait for the last.
- * (1,784,128) 3.7 → 2.1 µs (Sapphire Rapids). */
+/* One row of n columns in several panels, `step` words apart; in one alone, each sum would wait for the last. */
 INLINE void dot_row(const int panels, const dot *t, nn_index n, nn_index step) {
     vf c[4][1][2] = {{{{0}}}}; /* panels, rows and vectors as finish_rows takes them */
     const word *A = t->A, *B = t->B;

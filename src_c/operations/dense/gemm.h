@@ -18,9 +18,8 @@
  * enough for L2 to deliver the next (avx512), it may be larger, and C is read and written less often. */
 #define KC ((nn_index)(VECTOR_BYTES == 64 ? 2048 : 1024) / (nn_index)sizeof(real))
 #define MC ((nn_index)126) /* a multiple of every MR */
-/* Where B stays in L2 but not in L1, few rows of A at a time: these stay in L1, and C is written along them. avx512 on
- * Sapphire Rapids, blocks of 126, 42, 28 rows: 512³ 90, 91, 93 % of peak; 256×784×512 90, 90, 94 %; but
- * (60,1000,1000), B from L3: 74 → 58 %. avx2: no gain. */
+/* Where B stays in L2 but not in L1, few rows of A at a time: these stay in L1, and C is written along them. It
+ * loses where B comes from L3, and gains nothing with avx2: bench/NOTES.md. */
 #define MC_FAR (VECTOR_BYTES == 64 ? 2 * MR : MC)
 #define B_NEAR (1 << 15) /* bytes */
 #define B_FAR (1 << 20)
@@ -38,15 +37,8 @@ _Static_assert(DOT_COLUMNS * DOT_K <= B_PACKED, "contiguous columns take the pla
 
 /* When a packed copy pays: at these strides in bytes, if at least so many rows or columns use it again. The rows
  * for avx512 are those of Sapphire Rapids, where a tile takes 14 cycles per k; on Zen 4, where it takes 28, lines come
- * from L2 in time wherever they lie, and only more than 192 rows were seen to repay a copy.
- * Zen 4, 256×784×512, B in place or packed: 97, 95 % of peak; 1000³: 77, 87 %; 64×1024×1024: 83, 66 %.
- * Sapphire Rapids, 64×1024×1024: 67, 67 %; 128×1024×1024: 70, 79 %; 160×1024×1024: 68, 81 %; 256×784×704: 89,
- * 84 %; where some vectors of B cross lines, 64×1000×1000: 63, 72 %; 256×784×700: 71, 81 %; where all do, as in
- * NumPy's arrays, 512³: 82, 97 %; 128×512×512: 80, 92 %; 64×512×512: 79, 75 %.
- * avx2, 128×128×128: 94, 94 %; 512³: 69, 87 %; where rows of B share few sets of L1, 32×512×512: 47, 59 %;
- * 32×1024×1024: 25, 44 %; 16×512×512: 52, 53 %; where they do not, 32×1000×1000: 80, 72 %.
- * A = Xᵀ: avx2, 128³: 86, 88 %; 512³: 71, 88 %; 64×64×64: 88, 83 %; avx512 on Sapphire Rapids, (784,256,512):
- * 84, 91 %; (1024,32,1024): 66, 80 %; (256,128,256): 95, 91 %; rows of X that conflict, (256,1024,128): 96, 90 %. */
+ * from L2 in time wherever they lie, and only more than 192 rows were seen to repay a copy. It pays sooner where
+ * vectors of B cross lines, as in NumPy's arrays, and where rows of B share few sets of L1. Measured: bench/NOTES.md */
 #if VECTOR_BYTES == 64
 #define PACK_A_STRIDE 2048 /* of Xᵀ */
 #define PACK_A_COLUMNS (8 * NR)
@@ -61,16 +53,13 @@ INLINE int copy_of_B_pays(const real *B, nn_index stride, nn_index rows) {
 }
 #define FINISH_BYTES 16384 /* half of L1 */
 
-/* B = Wᵀ for so few rows of X that a packed copy would be used once: transposed in registers. (1,512,512) 41 → 20 µs,
- * (4,2000,64) 45 → 64 % of peak, (8,480,480) 55 → 88 %, but (12,512,512) 64 → 49 %, as rows of X and W displace
- * each other from L1 (avx512); avx2, (4,2000,64): 41 → 53 %, (6,512,512): 46 → 39 %. The rows that multiply_narrow
- * makes of columns never do that. */
+/* B = Wᵀ for so few rows of X that a packed copy would be used once: transposed in registers. More rows of X and
+ * those of W displace each other from L1; the rows that multiply_narrow makes of columns never do that. Measured:
+ * bench/NOTES.md */
 #define BY_ROWS_M (VECTOR_BYTES == 64 ? 8 : LANES / 2)
 
-/* Where K is short, writing C is the work; it goes faster along a few rows than down many.
- * avx512: (512,2,512) 23 → 43 % of peak, (64,2,64) 33 → 52 %, (512,8,512) 48 → 57 %.
- * avx2: (64,8,64) 58 → 84 %, (784,4,128) 34 → 47 %, but (300,2,300) 17 → 15 %, (512,8,512) 45 → 38 %.
- * Not of packed Wᵀ, whose columns come tile by tile anyway: dX (32,8,256) 64 → 91, avx2 59 → 62 GFLOP/s. */
+/* Where K is short, writing C is the work; it goes faster along a few rows than down many; with avx2 only
+ * where these are short. Not of packed Wᵀ, whose columns come tile by tile anyway. Measured: bench/NOTES.md */
 #define SHORT_K 8
 #define SHORT_K_ROWS 3
 #define SHORT_K_COLUMNS (VECTOR_BYTES == 64 ? PTRDIFF_MAX : 128)
@@ -122,7 +111,7 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
     assert(b_transposed ? g->b_row == 1 : 1);
 
     const int by_rows = b_transposed && M <= (a_transposed ? MR : BY_ROWS_M) && K >= BLOCK && /* in whole vectors */
-                        (VECTOR_BYTES == 64 || ldb * size % 4096); /* as below; (4,1024,1024), avx2: 24 → 10 % */
+                        (VECTOR_BYTES == 64 || ldb * size % 4096); /* as below */
     int pack_b = b_transposed || copy_of_B_pays(g->B, ldb * size, M);
     /* Rows whose addresses agree modulo 4096 share one set of L1, which holds 8 */
     const int a_conflicts = MR > 8 && (lda * size + 8) % 4096 <= 16;
@@ -204,8 +193,7 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
     if (g->nonfinite && across_sum(zeros)[0] != 0) nn_set_flag(g->nonfinite);
 }
 
-/* Where N ≤ NARROW columns leave lanes idle: Cᵀ = Bᵀ Aᵀ, the same multiply-adds, has rows of C in the lanes.
- * X W, (256,512,10): 58 → 87 % of peak, (1000,64,8): 42 → 73 %; Xᵀ dY, (256,128,10): 60 → 91 % (avx512). */
+/* Where N ≤ NARROW columns leave lanes idle: Cᵀ = Bᵀ Aᵀ, the same multiply-adds, has rows of C in the lanes. */
 static void multiply_narrow(const nn_gemm *g) {
     real *const sums = g->Z ? g->Z : g->C;
     const nn_index ldsums = g->Z ? g->ldz : g->ldc;
@@ -239,8 +227,7 @@ static void multiply_narrow(const nn_gemm *g) {
     }
 }
 
-/* N ≤ DOT_COLUMNS: rows of A meet columns of B, which are made contiguous. (512,512,2) 19 → 59 % of peak,
- * (10000,64,2) 12 → 50 %, (32,64,2) 18 → 27 % (avx512). */
+/* N ≤ DOT_COLUMNS: rows of A meet columns of B, which are made contiguous. */
 static void multiply_rows(const nn_gemm *g) {
     real *const sums = g->Z ? g->Z : g->C, *const columns = g->scratch;
     const nn_index ldsums = g->Z ? g->ldz : g->ldc, in_place = g->b_row == 1;
@@ -261,8 +248,8 @@ static void multiply_rows(const nn_gemm *g) {
     finish_sums(g, 0, 0, g->M, g->N);
 }
 
-/* Transposing X costs as much as about 4 multiply-adds per vector; Xᵀ is read as it lies. (256,64,8): 1.26 times as
- * fast, (256,64,12): 0.85 times, (256,16,8): 0.68 times (avx512). */
+/* Transposing X costs as much as about 4 multiply-adds per vector; Xᵀ is read as it lies. Measured:
+ * bench/NOTES.md */
 INLINE int suits_narrow(const nn_gemm *g, nn_index columns) {
     const int transposed = g->a_col != 1;
     const nn_index idle = share(columns, LANES) * LANES - columns; /* lanes */
@@ -289,7 +276,7 @@ static void gemm(const nn_gemm *g) {
         multiply_rows(g);
     else if (suits_narrow(g, g->N))
         multiply_narrow(g);
-    else if (ragged && whole && suits_narrow(g, ragged)) { /* avx512, (128,50,50) 71 → 82 %, (100,128,20) 60 → 90 */
+    else if (ragged && whole && suits_narrow(g, ragged)) {
         const nn_gemm left = columns_of(g, 0, whole), right = columns_of(g, whole, ragged);
         multiply_blocks(&left, 0);
         multiply_narrow(&right);

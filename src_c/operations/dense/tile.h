@@ -19,8 +19,7 @@ typedef struct tile {
     const real *bias; /* (m,n) or NULL: 0 */
     nn_index ldbias;  /* 0: the same for each row */
     int add;          /* to what C holds */
-    /* What follows the last sums of the usual layers costs no pass over C: 4 % of a layer (32,30,64), 8 % of
-     * (16,8,32) */
+    /* What follows the last sums of the usual layers costs no pass over C */
     int relu;         /* store max(0, C) */
     const real *saved; /* (m,n) or NULL: times the derivative of ReLU */
     nn_index ldsaved;
@@ -48,17 +47,16 @@ INLINE void load_transposed(const real *x, nn_index ldx, vf *v) {
 }
 
 /* Rows fetched ahead. A row of B in place, or of Xᵀ, often lies on a page of its own, where the CPU's own prefetch
- * stops: 256×784×512 in place 93 → 97 % of peak (avx512). */
+ * stops. */
 #define AHEAD 16
 
-/* Whether C is fetched before the sums. Stores of 64 bytes seldom fill the buffer while they wait for it: without,
- * 64³ 93 → 95 % of peak, 128³ 93 → 96, dW (784,32,128) 83 → 86, 512³ 87, 86 (avx512, Sapphire Rapids). */
+/* Whether C is fetched before the sums. Stores of 64 bytes seldom fill the buffer while they wait for it. Measured:
+ * bench/NOTES.md */
 #define FETCH_C (VECTOR_BYTES < 64)
 
 /* Rows of A to a pointer: so many multiples of lda fit an address, hence what 14 rows need stays in registers.
  * Otherwise the compiler measures each row's distance from the first, spills some of them and the counter of k, and
- * the counter's stores queue behind those of C: 64³ 92 → 95 % of peak, 256³ 94 → 97, 512³ 82 → 86 (avx512,
- * Sapphire Rapids). */
+ * the counter's stores queue behind those of C. */
 #define POINTED_ROWS 3
 #define OPAQUE(pointer) __asm__("" : "+r"(pointer)) /* not to be taken for a distance from another */
 
