@@ -1,6 +1,6 @@
 """The reference of the whole test suite: plain float64 NumPy, one formula per function.
 
-Nothing here imports nncore. Names are those of ``src_c/kernels.def``, meanings those of ``src_c/contract.h``
+Nothing here imports nncore. Names are those of ``src_c/kernels.def``, meanings those of ``src_c/core/contract.h``
 and Keras 3; ``test_reference.py`` checks this file by central differences, published vectors and values
 worked out by hand. B: batch, I: inputs, O: outputs of a layer; n: outputs per row of a loss.
 """

@@ -1,4 +1,4 @@
-"""The gate before a model's state: whoever reads it sees what is true between two steps (see src_c/gate.h)."""
+"""The gate before a model's state: whoever reads it sees what is true between two steps (see src_c/core/gate.h)."""
 
 import os
 from threading import get_ident

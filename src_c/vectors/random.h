@@ -1,12 +1,12 @@
-/* random.h: Philox4x32-10 (../random.h) on vectors of 32-bit lanes, in blocks of 64 words.
+/* random.h: Philox4x32-10 (core/random.h) on vectors of 32-bit lanes, in blocks of 64 words.
  *
  * Element p of a stream belongs to block q = p / 64; with e = p % 64 its word is output word e / 16 of the
  * counter 16 q + e % 16. Hence one pass over 16 counters fills a block, as 16 consecutive elements per output
  * word, at any width of vector: the words do not depend on the instruction set or the real type.
  * A uniform real is u = (word >> 8) 2⁻²⁴ in [0,1).
  */
-#ifndef NNCORE_TEMPLATE_RANDOM_H
-#define NNCORE_TEMPLATE_RANDOM_H
+#ifndef NNCORE_VECTORS_RANDOM_H
+#define NNCORE_VECTORS_RANDOM_H
 
 #include "core/random.h"
 
