@@ -152,15 +152,17 @@ def row_case(net: Net) -> Case:
 
 def update_run(name: str, n: int) -> Run:
     """One update of n parameters on the calling thread, by the plain rule of that name."""
-    from nncore import runtime
+    from nncore import optimizers, runtime
+    from nncore._kernels.table import RULE_NUMBERS
     from nncore._kernels.update import apply_update
 
     rng, table = np.random.default_rng(0), runtime.kernels("float32")
     w, g = rng.standard_normal(n, np.float32), np.float32(1e-3) * rng.standard_normal(n, np.float32)
-    slots = [np.zeros(n, np.float32) for _ in range(2 if name == "adam" else 0)]
-    # learning_rate, weight_decay, grad_scale, clip_value, momentum, betas, rho, epsilon, nesterov, centered, step
-    rule = np.array([1e-3, 0, 1, np.inf, 0, 0.9, 0.999, 0.9, 1e-7, 0, 0, 100])
-    return lambda: apply_update(table, name, w, g, slots, rule)
+    optimizer = optimizers.get(name)
+    states = [np.zeros(n, np.float32) for _ in optimizer.state_names]
+    common = {"learning_rate": 1e-3, "weight_decay": 0, "grad_scale": 1, "clip_value": np.inf, "step": 100}
+    rule = optimizers.packed(RULE_NUMBERS, common)
+    return lambda: apply_update(table, name, w, g, states, rule, optimizer.numbers)
 
 
 def decayed_run(net: Net, moment: float) -> Run:
@@ -171,8 +173,8 @@ def decayed_run(net: Net, moment: float) -> Run:
     nothing = np.zeros(len(x), np.float32)
 
     def run() -> None:
-        for slot in model.slots.values():
-            slot[:] = moment
+        for state in model.optimizer_state.values():
+            state[:] = moment
         model.fit(x, y, batch_size=net.batch, sample_weight=nothing, verbose=0)
 
     return run

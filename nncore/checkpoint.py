@@ -1,6 +1,6 @@
 """Models in files: one safetensors file holds the weights, the optimizer, every counter, and the architecture.
 
-The tensors are ``weights/<layer>/<name>`` and ``optimizer/<slot>/<layer>/<name>``; what is no tensor is one strict
+The tensors are ``weights/<layer>/<name>`` and ``optimizer/<state>/<layer>/<name>``; what is no tensor is one strict
 JSON document in the metadata. While fit runs, its position and its callbacks' states come with it. Files name
 classes by registered names only, and are read without running or importing anything.
 """
@@ -28,17 +28,19 @@ from nncore.judging import (
     Form,
     Shaped,
     Shapes,
+    check_format,
     current,
     difference,
     numbers,
     refuse_others,
     refuse_strangers,
     require,
+    resumed,
 )
 from nncore.layers.base import LAYERS, Layer
 from nncore.network import name_layers
 from nncore.registry import serialize, snake_case
-from nncore.state import Array
+from nncore.state import Array, Parameter
 
 if TYPE_CHECKING:
     from nncore.model import Model
@@ -176,12 +178,11 @@ def capture(model: Model, fit: Document | None = None) -> tuple[Tensors, Documen
         "nncore": __version__,
         "architecture": describe(model),
         "compile": config.config() if config else None,
+        "iterations": config.optimizer.iterations if config else None,
         "counters": [int(c) for c in model.counters],
         "history": model.history.get_state() if model.history else None,
         "fit": fit,
     }
-    if config:
-        document["rule"] = [float(v) for v in config.optimizer.rule]
     return tensors, files.encode(document, tensors)
 
 
@@ -214,8 +215,10 @@ class Draft:
     ----------
     layers : list of Layer
     config : CompileConfiguration or None
-    rule, counters : ndarray
-        Of the optimizer, of the model.
+    counters : ndarray
+        Of the model.
+    iterations : int
+        Of the optimizer.
     wanted : set of str
         The tensors that the model needs.
     """
@@ -223,8 +226,8 @@ class Draft:
     document: Document
     layers: list[Layer]
     config: CompileConfiguration | None
-    rule: Array
     counters: Array
+    iterations: int
     wanted: set[str]
 
     def make(self, tensors: Tensors) -> Model:
@@ -234,7 +237,7 @@ class Draft:
         if config := self.config:
             metrics = config.metrics, config.weighted_metrics
             model.compile(config.optimizer, config.loss, *metrics, config.matmul_precision)
-        fill(model, tensors, self.counters, self.rule, history)
+        fill(model, tensors, self.counters, self.iterations, history)
         return model
 
 
@@ -246,7 +249,7 @@ def draft(document: Document, entries: Shapes, custom: Mapping[str, type[Layer]]
     about = document["architecture"]
     refuse_strangers(about, entries, references, named=not custom)
     config = None if document["compile"] is None else CompileConfiguration.of(**document["compile"])
-    counters, rule = numbers(document, config)
+    counters, iterations = numbers(document)
     layers: list[Layer] = []
     expected: dict[str, Shaped] = {}
     made = make_layers(about, custom)
@@ -254,15 +257,16 @@ def draft(document: Document, entries: Shapes, custom: Mapping[str, type[Layer]]
         layers.extend(made)
     else:
         dtype = np.dtype(about["dtype"])
-        kinds = ["weights", *(f"optimizer/{slot}" for slot in (config.optimizer.slots if config else ()) if slot)]
+        states = config.optimizer.state_names if config else ()
         for layer in declared(about, made):
             layers.append(layer)
-            forms = {f"{kind}/{p.path}": Form(p.shape, dtype) for kind in kinds for p in layer.parameters}
+            forms = {f"weights/{p.path}": Form(p.shape, dtype) for p in layer.parameters}
+            forms |= {name: Form(p.shape, dtype) for name, _, p in optimizer_tensors(states, layer.parameters)}
             for name, form in forms.items():
                 require(name, form, entries)
             expected |= forms
     refuse_others(expected, entries, references)
-    return Draft(document, layers, config, rule, counters, own | set(expected))
+    return Draft(document, layers, config, counters, iterations, own | set(expected))
 
 
 def past(document: Document, tensors: Tensors) -> Any:
@@ -282,18 +286,24 @@ def revive(tensors: Tensors, document: Document, custom: Mapping[str, type[Layer
 def places(model: Model) -> Tensors:
     """Where in a model the tensors of its file go, by their names."""
     found = weight_tensors(model)
-    for name, slot in model.slots.items():
-        found |= {f"optimizer/{name}/{p.path}": model.state.view(p, slot) for p in model.state.parameters}
+    for tensor, name, p in optimizer_tensors(model.optimizer_state, model.state.parameters):
+        found[tensor] = model.state.view(p, model.optimizer_state[name])
     return found
 
 
-def fill(model: Model, tensors: Tensors, counters: Array, rule: Array, history: Any) -> None:
-    """Put weights, slots and counters into a model of the same architecture and compilation, all or none."""
+def optimizer_tensors(states: Iterable[str], parameters: Iterable[Parameter]) -> list[tuple[str, str, Parameter]]:
+    """The tensors of an optimizer: name, state array, and whose part of it."""
+    learned = list(parameters)
+    return [(f"optimizer/{name}/{p.path}", name, p) for name in states for p in learned]
+
+
+def fill(model: Model, tensors: Tensors, counters: Array, iterations: int, history: Any) -> None:
+    """Put weights, optimizer state and counters into a model of the same architecture and compilation, all or none."""
     copy_tensors(model, places(model), tensors)
     model.counters[:] = counters
     model.history = history
     if model.configuration:
-        model.configuration.optimizer.rule[:] = rule
+        model.configuration.optimizer.iterations = iterations
 
 
 def copy_tensors(model: Model, targets: Tensors, tensors: Tensors) -> None:
@@ -342,7 +352,9 @@ def restore(
                     f"Make the same model,{flag} or delete the backup to start anew"
                 )
         check(fit)
-        counters, rule = numbers(document, model.configuration)
+        counters, iterations = numbers(document)
+        optimizer = model.optimizer
+        learning_rate = resumed(optimizer, document["compile"]["optimizer"]["config"]["learning_rate"])
         references = {*files.tensor_names(document["history"]), *files.tensor_names(fit)}
         targets = places(model)
         for name, place in targets.items():
@@ -350,7 +362,8 @@ def restore(
         refuse_others(targets, file.entries, references)
         tensors = file.tensors()
         fit = files.decode(fit, tensors)
-        fill(model, tensors, counters, rule, past(document, tensors))
+        fill(model, tensors, counters, iterations, past(document, tensors))
+        optimizer.resume(iterations, learning_rate)
         model.reseed(int(document["architecture"]["seed"]))
         take(fit)
 
@@ -364,8 +377,7 @@ def load_weights(path: Any, model: Model, verify: bool = True) -> None:
     """Read weights into a built model: from a file of weights or of a whole model."""
     check_flag(verify, "verify")
     with opened(path) as file:
-        if (found := file.document.get("format")) != FORMAT:
-            raise ValueError(f"format: expected version {FORMAT}, got {found!r}")
+        check_format(file.document)
         targets = weight_tensors(model)
         strange = sorted(name for name in file.entries if name.startswith("weights/") and name not in targets)
         if strange:

@@ -9,12 +9,15 @@ import numpy as np
 
 from nncore import files
 from nncore._version import __version__
-from nncore.compiler.configuration import CompileConfiguration
 from nncore.graph import Shape
+from nncore.optimizers import Optimizer, check_iterations
+from nncore.schedules import Scheduled, scheduled
 from nncore.state import Array
 
-FORMAT = 1
-KEYS = {"format", "nncore", "architecture", "compile", "rule", "counters", "history", "fit"}
+FORMAT = 2
+KEPT = {"format", "nncore", "architecture", "compile", "counters", "history", "fit"}
+KEYS = {1: KEPT | {"rule"}, FORMAT: KEPT | {"iterations"}}  # of the formats that can be read
+RULE = 12  # numbers of format 1 in place of the iterations, which are the last; the others are in "compile", too
 ARCHITECTURE_KEYS = {"name", "dtype", "seed", "stack", "input_shape", "layers"}
 
 Document = dict[str, Any]
@@ -43,27 +46,40 @@ Shapes = Mapping[str, Shaped]
 
 
 def current(document: Document) -> Document:
-    """The document of a whole model, if it is of this version."""
-    if document.get("format") != FORMAT:
-        raise ValueError(
-            f"format: expected version {FORMAT}, got {document.get('format')!r}; "
-            f"it was written by nncore {document.get('nncore')}, this is {__version__}"
-        )
+    """The document of a whole model, as this version writes it."""
+    check_format(document)
     if "architecture" not in document:
         raise ValueError("expected a whole model, got weights only; build the model and call its load_weights")
-    strange = (set(document) - KEYS) | (set(document["architecture"]) - ARCHITECTURE_KEYS)
+    version: int = document["format"]
+    strange = (set(document) - KEYS[version]) | (set(document["architecture"]) - ARCHITECTURE_KEYS)
     if strange:
-        raise ValueError(f"expected the keys of version {FORMAT}, got also {sorted(strange)}")
+        raise ValueError(f"expected the keys of version {version}, got also {sorted(strange)}")
+    if version == 1:
+        document = document | {"iterations": iterations_of(document.get("rule"))}
     return document | {key: files.decode(document[key]) for key in ("architecture", "compile")}
 
 
-def numbers(document: Document, config: CompileConfiguration | None) -> tuple[Array, Array]:
-    """The model's counters and the optimizer's rule."""
+def check_format(document: Document) -> None:
+    """Raise unless the document has a format that can be read."""
+    if document.get("format") not in tuple(KEYS):
+        raise ValueError(
+            f"format: expected version {FORMAT} or an earlier one, got {document.get('format')!r}; "
+            f"it was written by nncore {document.get('nncore')}, this is {__version__}"
+        )
+
+
+def iterations_of(rule: Any) -> int | None:
+    """The optimizer's iterations, from what format 1 has in their place; None: there is no optimizer."""
+    if rule is None:
+        return None
+    *_, step = np.array(files.decode(rule), np.float64).reshape(RULE).tolist()
+    return int(step)
+
+
+def numbers(document: Document) -> tuple[Array, int]:
+    """The model's counters and the optimizer's iterations."""
     counters = np.array(document["counters"], np.int64).reshape(2)
-    if config is None:
-        return counters, np.empty(0)
-    rule = np.array(files.decode(document["rule"]), np.float64)
-    return counters, rule.reshape(config.optimizer.rule.shape)
+    return counters, 0 if document["compile"] is None else check_iterations(document["iterations"])
 
 
 def refuse_strangers(about: Document, entries: Shapes, references: Container[str], named: bool) -> None:
@@ -115,6 +131,19 @@ def difference(mine: Any, saved: Any, ignored: Container[str]) -> str | None:
         if found := difference(a, b, ignored):
             return f"{key}: {found}"
     return None
+
+
+def resumed(optimizer: Optimizer, saved: Any) -> Scheduled:
+    """The learning rate of an interrupted fit: what a number was when it stopped; a schedule must be the same."""
+    if isinstance(saved, Mapping):
+        mine = optimizer.get_config()["learning_rate"]
+        if found := difference(mine, saved, ()):
+            raise ValueError(
+                f"learning_rate: expected the schedule of the interrupted fit, to resume it, got another: {found}. "
+                "Give the same, or delete the backup to start anew"
+            )
+        return optimizer.progress()[1]
+    return scheduled("learning_rate", saved)
 
 
 def shortened(value: Any) -> str:

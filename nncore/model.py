@@ -76,7 +76,7 @@ class Model(Predicting):
         self.n_threads = n_threads
         self.counters = np.zeros(2, np.int64)  # training steps, passes over data
         self.configuration = None
-        self.slots: dict[str, Array] = {}  # of the optimizer, laid out as the weights
+        self.optimizer_state: dict[str, Array] = {}  # by name, laid out as the weights
         self.history: Any = None
         self.turn = Turn()
         self.stop_training = False
@@ -104,7 +104,7 @@ class Model(Predicting):
         super()._adopt(graph)
 
     def _arrays(self) -> dict[str, Array]:
-        return super()._arrays() | self.slots
+        return super()._arrays() | self.optimizer_state
 
     def change_layer(self, layer: Layer, argument: str, value: Any) -> None:
         """See `Structure.change_layer`; a RuntimeError during a fit."""
@@ -177,7 +177,7 @@ class Model(Predicting):
             raise
         self._steppers = None
         self._predictor = None  # its products may have another precision
-        self.slots = {name: graph.state.like() for name in config.optimizer.slots if name}
+        self.optimizer_state = {name: graph.state.like() for name in config.optimizer.state_names}
         config.optimizer.iterations = 0
 
     def _pack(self, graph: Graph, config: CompileConfiguration) -> None:
@@ -210,8 +210,7 @@ class Model(Predicting):
         """The programs of steps of this compilation."""
         if self._steppers is None:
             config = self._compiled(need_loss=True)
-            slots = [self.slots[name] if name else None for name in config.optimizer.slots]
-            self._steppers = Steppers(self._built(), config, slots, self.seed, self.counters)
+            self._steppers = Steppers(self._built(), config, self.optimizer_state, self.seed, self.counters)
         return self._steppers
 
     def stepper(self, training: bool, sources: evaluation.Data, batch: int, shuffled: bool = False) -> Stepper:

@@ -100,7 +100,7 @@ def load_model(path: Any, custom_objects: Any = None, compile: bool = True, veri
     compiled = check_flag(compile, "compile")
     model = checkpoint.load(path, custom_objects, verify)
     if not compiled:
-        model.configuration, model.slots = None, {}
+        model.configuration, model.optimizer_state = None, {}
     return model
 
 

@@ -1,8 +1,8 @@
 """Optimizers: which update rule moves the weights, and its hyper-parameters.
 
-An optimizer computes nothing here. It names an entry of the OPTIMIZER list of ``src_c/kernels.def`` and holds
-`rule`, the kernel's `nn_rule`, which the engine reads by address at every step; so a new learning rate takes
-effect at the next one. In the formulas W are weights, g their gradient, t the step (1 at the first), η the
+An optimizer computes nothing here. It names an entry of ``src_c/operations/parameters/optimizers.def``, which declares
+its hyper-parameters and state arrays; and it holds what the engine reads by address at every step, so a new learning
+rate takes effect at the next one. In the formulas W are weights, g their gradient, t the step (1 at the first), η the
 learning rate; state starts at 0. Before its rule every optimizer applies, in this order:
 
 1. clipping: `clipnorm` scales each gradient tensor to this Euclidean norm if it is longer, `global_clipnorm` all
@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import copy
 import gc
-import math
 import warnings
 import weakref
 from collections.abc import Iterable, Mapping
@@ -32,30 +31,41 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from nncore._kernels.table import NUMBERS, STATES
 from nncore.arguments import check_flag, check_number, is_number, is_whole
 from nncore.habits import HABITS
 from nncore.registry import Configurable, Registry, missing
 from nncore.registry import serialize as serialize
+from nncore.schedules import Ahead, LearningRateSchedule, Scheduled, ahead, described, scheduled
 
-RULE_FIELDS = (
-    "learning_rate", "weight_decay", "grad_scale", "clip_value", "momentum", "beta_1", "beta_2", "rho", "epsilon",
-    "nesterov", "centered", "step",
-)  # fmt: skip
-_LEARNING_RATE, _STEP = RULE_FIELDS.index("learning_rate"), RULE_FIELDS.index("step")
-
-Slots = tuple[str | None, str | None, str | None]
+Array = np.ndarray[Any, Any]
 
 
-def _number(argument: str, value: Any, low: float = 0.0, high: float = math.inf, ends: str = "[)") -> float:
-    """`value` as a float, if it is a number between `low` and `high`; `ends` says which of these it may be."""
+def packed(fields: Mapping[str, tuple[int, str | None]], values: Mapping[str, float]) -> Array:
+    """Numbers by name as the C struct whose fields these are: doubles, each at its byte."""
+    struct = np.zeros(len(fields))
+    for name, (offset, _) in fields.items():
+        struct[offset // struct.itemsize] = values[name]
+    return struct
+
+
+def _number(argument: str, value: Any, interval: str = "[0, inf)") -> float:
+    """`value` as a float, if it is a number in `interval`."""
+    low, high = (float(end) for end in interval[1:-1].split(","))
 
     def fits(v: float) -> bool:
-        return low < v < high or (v == low and ends[0] == "[") or (v == high and ends[1] == "]")
+        return low < v < high or (v == low and interval[0] == "[") or (v == high and interval[-1] == "]")
 
     remedy = "choose one inside" if is_number(value) else "pass a Python or NumPy number"
-    if callable(value):
-        remedy = "schedules are not supported; set optimizer.learning_rate in a callback, such as on_epoch_begin"
-    return check_number(value, argument, f"a number in {ends[0]}{low:g}, {high:g}{ends[1]}", fits, remedy)
+    return check_number(value, argument, f"a number in {interval}", fits, remedy)
+
+
+def check_iterations(value: Any) -> int:
+    """`value` as a number of updates."""
+    if not (is_whole(value) and 0 <= value < 2**53):
+        fault = ValueError if is_whole(value) else TypeError
+        raise fault(f"iterations: expected an int in [0, 2**53), got {value!r}")
+    return int(value)
 
 
 class Optimizer(Configurable):
@@ -63,9 +73,10 @@ class Optimizer(Configurable):
 
     Parameters
     ----------
-    learning_rate : float
-        η ≥ 0, dimensionless; can be set at any time, also during a fit.
-    weight_decay : float, optional
+    learning_rate : float or LearningRateSchedule
+        η ≥ 0, dimensionless; can be set at any time, also during a fit. A schedule gives it for each step, by the
+        number of updates made before.
+    weight_decay : float or LearningRateSchedule, optional
         Decoupled decay, ≥ 0; None: 0.
     clipnorm, clipvalue, global_clipnorm : float, optional
         Limits > 0 of each gradient's norm, of each element, and of the norm of all gradients together.
@@ -75,11 +86,11 @@ class Optimizer(Configurable):
     Attributes
     ----------
     kernel : str
-        Name in the OPTIMIZER list of ``kernels.def``.
-    slots : tuple of 3 (str or None)
-        The state arrays, each shaped as the weights, in the kernel's order; None: not needed.
-    rule : ndarray (12,), float64
-        The kernel's parameters, in the order of `RULE_FIELDS`. Never replaced while the optimizer lives.
+        Name in ``optimizers.def``.
+    numbers : ndarray of float64
+        The optimizer's own hyper-parameters as the kernel's struct.
+    counter : ndarray of int64, shape (1,)
+        The updates made so far. Never replaced while the optimizer lives.
     excluded_from_weight_decay : tuple of str
         What `exclude_from_weight_decay` was given.
 
@@ -92,20 +103,23 @@ class Optimizer(Configurable):
     """
 
     kernel: ClassVar[str]
-    weight_decay: float
+    #: State arrays that not all configurations need, each with the hyper-parameter that is then 0.
+    spared: ClassVar[dict[str, str]] = {}
+    weight_decay: Scheduled
     clipnorm: float | None
     clipvalue: float | None
     global_clipnorm: float | None
     remedies: ClassVar[dict[str, str]] = {
         "lr": HABITS["lr"].remedy,
-        "rule": "Its elements may change: the engine reads them where they are.",
+        "numbers": "Make another.",
+        "counter": "Set iterations.",
         "excluded_from_weight_decay": "Call exclude_from_weight_decay.",
     }
 
     def __init__(
         self,
-        learning_rate: float,
-        weight_decay: float | None = None,
+        learning_rate: Scheduled,
+        weight_decay: Scheduled | None = None,
         clipnorm: float | None = None,
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
@@ -115,31 +129,54 @@ class Optimizer(Configurable):
         if len(given := [clip for clip, limit in clips.items() if limit is not None]) > 1:
             raise ValueError(f"{', '.join(given)}: expected at most one kind of clipping, got {len(given)}; choose one")
         for clip, limit in clips.items():
-            setattr(self, clip, None if limit is None else _number(clip, limit, ends="()"))
+            setattr(self, clip, None if limit is None else _number(clip, limit, "(0, inf)"))
         if name is not None and not isinstance(name, str):
             raise TypeError(f"name: expected a string or None, got {name!r}")
         self.name = name or self.registry.name_of(self)
-        self.weight_decay = _number("weight_decay", 0.0 if weight_decay is None else weight_decay)
         self.excluded_from_weight_decay: tuple[str, ...] = ()
         # A subclass sets its own hyper-parameters before it comes here.
-        values = {"grad_scale": 1.0, "clip_value": math.inf if self.clipvalue is None else self.clipvalue}
-        self.rule = np.array([values.get(f, self.__dict__.get(f, 0.0)) for f in RULE_FIELDS], np.float64)
+        self.numbers = packed(NUMBERS[self.kernel], vars(self))
+        self.counter = np.zeros(1, np.int64)
+        self.weight_decay = scheduled("weight_decay", 0.0 if weight_decay is None else weight_decay)
+        self._ahead: Ahead | None = None
         self.learning_rate = learning_rate
         self._owner: weakref.ref[Any] | None = None
 
-    @property
-    def slots(self) -> Slots:
-        """Names of the state arrays, in the kernel's order."""
-        raise NotImplementedError(f"{type(self).__name__} must define slots")
+    def hyperparameter(self, name: str, value: Any) -> float:
+        """`value`, if it is in the interval that ``optimizers.def`` gives the hyper-parameter `name`."""
+        _, interval = NUMBERS[self.kernel][name]
+        assert interval is not None, "a flag, for check_flag"
+        return _number(name, value, interval)
 
     @property
-    def learning_rate(self) -> float:
-        """η, a finite number ≥ 0; what is set here takes effect at the next step."""
-        return float(self.rule[_LEARNING_RATE])
+    def state_names(self) -> tuple[str, ...]:
+        """The state arrays that it needs, each laid out as the weights, in the kernel's order."""
+        spared = {name for name, number in self.spared.items() if not getattr(self, number)}
+        return tuple(name for name in STATES[self.kernel] if name not in spared)
+
+    @property
+    def learning_rate(self) -> Any:
+        """η, a finite number ≥ 0: that of the next step. What is set takes effect there; it may be a schedule."""
+        if isinstance(self._learning_rate, LearningRateSchedule):
+            return self.ahead().at("learning_rate", self.iterations)
+        return self._learning_rate
 
     @learning_rate.setter
-    def learning_rate(self, value: float) -> None:
-        self.rule[_LEARNING_RATE] = _number("learning_rate", value)
+    def learning_rate(self, value: Any) -> None:
+        self._learning_rate: Scheduled = scheduled("learning_rate", value)
+        known = self._ahead.numbers["learning_rate"] if self._ahead else None
+        if known is not None and len(known) == 1 and isinstance(self._learning_rate, float):
+            known[0] = self._learning_rate  # an engine of another thread may be at work with it
+        else:
+            self._ahead = None
+
+    def ahead(self) -> Ahead:
+        """Learning rate and weight decay of the next steps: the same object for as long as they are true."""
+        step = self.iterations
+        if self._ahead is None or not self._ahead.first <= step < self._ahead.end:
+            numbers = {"learning_rate": self._learning_rate, "weight_decay": self.weight_decay}
+            self._ahead = ahead(step, numbers)
+        return self._ahead
 
     @property
     def lr(self) -> float:
@@ -149,14 +186,11 @@ class Optimizer(Configurable):
     @property
     def iterations(self) -> int:
         """The number of updates made so far."""
-        return int(self.rule[_STEP])
+        return int(self.counter[0])
 
     @iterations.setter
     def iterations(self, value: int) -> None:
-        if not (is_whole(value) and 0 <= value < 2**53):
-            fault = ValueError if is_whole(value) else TypeError
-            raise fault(f"iterations: expected an int in [0, 2**53), got {value!r}")
-        self.rule[_STEP] = value
+        self.counter[0] = check_iterations(value)
 
     def owner(self) -> Any:
         """The model that is compiled with this optimizer; None if there is none, or it is gone."""
@@ -213,6 +247,7 @@ class Optimizer(Configurable):
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments, and the exclusions from weight decay where there are any."""
         config = super().get_config()
+        config |= {"learning_rate": described(self._learning_rate), "weight_decay": described(self.weight_decay)}
         if self.excluded_from_weight_decay:
             config["exclude_from_weight_decay"] = list(self.excluded_from_weight_decay)
         return config
@@ -234,12 +269,21 @@ class Optimizer(Configurable):
     __hash__ = None  # type: ignore[assignment]  # the learning rate can change
 
     def __repr__(self) -> str:
-        arguments = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
+        config = self.get_config() | {"learning_rate": self._learning_rate, "weight_decay": self.weight_decay}
+        arguments = ", ".join(f"{name}={value!r}" for name, value in config.items())
         return f"{type(self).__name__}({arguments})"
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy, that of copy.copy too, is free, and never shares the memory that an engine reads.
-        return vars(self) | {"rule": self.rule.copy(), "_owner": None}
+        return vars(self) | {"counter": self.counter.copy(), "_ahead": None, "_owner": None}
+
+    def progress(self) -> tuple[int, Scheduled]:
+        """What changes while a model is trained: the number of updates, and the learning rate."""
+        return self.iterations, self._learning_rate
+
+    def resume(self, iterations: int, learning_rate: Scheduled) -> None:
+        """Go on from another's `progress`."""
+        self.iterations, self.learning_rate = iterations, learning_rate
 
 
 OPTIMIZERS: Registry[Optimizer] = Registry(
@@ -276,26 +320,22 @@ class SGD(Optimizer):
     """
 
     kernel: ClassVar[str] = "sgd"
+    spared: ClassVar[dict[str, str]] = {"momentum": "momentum"}
 
     def __init__(
         self,
-        learning_rate: float = 0.01,
+        learning_rate: Scheduled = 0.01,
         momentum: float = 0.0,
         nesterov: bool = False,
-        weight_decay: float | None = None,
+        weight_decay: Scheduled | None = None,
         clipnorm: float | None = None,
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
         name: str | None = None,
     ) -> None:
-        self.momentum = _number("momentum", momentum, 0, 1, "[]")
+        self.momentum = self.hyperparameter("momentum", momentum)
         self.nesterov = check_flag(nesterov, "nesterov")
         super().__init__(learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name)
-
-    @property
-    def slots(self) -> Slots:
-        """See `Optimizer`."""
-        return "momentum" if self.momentum else None, None, None
 
 
 @OPTIMIZERS.register()
@@ -325,25 +365,20 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        learning_rate: float = 0.001,
+        learning_rate: Scheduled = 0.001,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
-        weight_decay: float | None = None,
+        weight_decay: Scheduled | None = None,
         clipnorm: float | None = None,
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
         name: str | None = None,
     ) -> None:
-        self.beta_1 = _number("beta_1", beta_1, 0, 1)
-        self.beta_2 = _number("beta_2", beta_2, 0, 1)
-        self.epsilon = _number("epsilon", epsilon)
+        self.beta_1 = self.hyperparameter("beta_1", beta_1)
+        self.beta_2 = self.hyperparameter("beta_2", beta_2)
+        self.epsilon = self.hyperparameter("epsilon", epsilon)
         super().__init__(learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name)
-
-    @property
-    def slots(self) -> Slots:
-        """See `Optimizer`."""
-        return "m", "v", None
 
 
 @OPTIMIZERS.register("AdamW", name="adamw")
@@ -366,11 +401,11 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        learning_rate: float = 0.001,
+        learning_rate: Scheduled = 0.001,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
-        weight_decay: float | None = 0.004,
+        weight_decay: Scheduled | None = 0.004,
         clipnorm: float | None = None,
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
@@ -411,30 +446,26 @@ class RMSprop(Optimizer):
     """
 
     kernel: ClassVar[str] = "rmsprop"
+    spared: ClassVar[dict[str, str]] = {"momentum": "momentum", "average_gradient": "centered"}
 
     def __init__(
         self,
-        learning_rate: float = 0.001,
+        learning_rate: Scheduled = 0.001,
         rho: float = 0.9,
         momentum: float = 0.0,
         epsilon: float = 1e-7,
         centered: bool = False,
-        weight_decay: float | None = None,
+        weight_decay: Scheduled | None = None,
         clipnorm: float | None = None,
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
         name: str | None = None,
     ) -> None:
-        self.rho = _number("rho", rho, 0, 1)
-        self.momentum = _number("momentum", momentum, 0, 1, "[]")
-        self.epsilon = _number("epsilon", epsilon)
+        self.rho = self.hyperparameter("rho", rho)
+        self.momentum = self.hyperparameter("momentum", momentum)
+        self.epsilon = self.hyperparameter("epsilon", epsilon)
         self.centered = check_flag(centered, "centered")
         super().__init__(learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name)
-
-    @property
-    def slots(self) -> Slots:
-        """See `Optimizer`."""
-        return "velocity", "momentum" if self.momentum else None, "average_gradient" if self.centered else None
 
 
 deserialize = get

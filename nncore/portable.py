@@ -25,9 +25,9 @@ def capture(model: Model, attributes: dict[str, Any]) -> dict[str, Any]:
         if model.graph:
             state["values"] = model.graph.state.capture()
         if model.configuration:
-            state["rule"] = model.configuration.optimizer.rule.copy()
+            state["progress"] = model.configuration.optimizer.progress()
         state["counters"] = model.counters.copy()
-        state["slots"] = {name: slot.copy() for name, slot in model.slots.items()}
+        state["optimizer_state"] = {name: array.copy() for name, array in model.optimizer_state.items()}
         if model.fit_state is not None and model.history is not None:  # it goes on, and so does its history
             lists = {name: list(values) for name, values in model.history.history.items()}
             state["history"] = history = object.__new__(type(model.history))
@@ -42,19 +42,20 @@ def restore(model: Model, state: dict[str, Any]) -> None:
             f"pickle: expected a model of nncore {__version__}, got one of {state['nncore']}. "
             "From one version to another, use save and load_model"
         )
-    Travelling.__setstate__(model, {k: v for k, v in state.items() if k not in ("nncore", "values", "rule", "slots")})
-    model._lock, model.turn, model.slots = Lock(), Turn(), {}
+    apart = ("nncore", "values", "progress", "optimizer_state")
+    Travelling.__setstate__(model, {key: value for key, value in state.items() if key not in apart})
+    model._lock, model.turn, model.optimizer_state = Lock(), Turn(), {}
     model._reset()
     if model.graph:
         model.graph.state.take_turn(model.turn)
         model.graph.state.values[:] = state["values"]  # its own may be those of another copy, made meanwhile
         for layer in model.graph.layers:
             layer._model = weakref.ref(model)
-        for name, values in state["slots"].items():
-            model.slots[name] = model.graph.state.like()
-            model.slots[name][:] = values
+        for name, values in state["optimizer_state"].items():
+            model.optimizer_state[name] = model.graph.state.like()
+            model.optimizer_state[name][:] = values
     if model.configuration:
         if model.graph:
             model._pack(model.graph, model.configuration)
-        model.configuration.optimizer.rule[:] = state["rule"]
+        model.configuration.optimizer.resume(*state["progress"])
         model.configuration.optimizer.claim(model)

@@ -407,7 +407,7 @@ def test_layers_without_shapes_take_what_their_constructor_takes() -> None:
 )
 @pytest.mark.parametrize("used", [False, True])
 def test_a_built_model_follows_at_once(layer: int, name: str, value: Any, used: bool, tmp_path: pathlib.Path) -> None:
-    """As a model that was made so from the start, with the weights, slots and steps of the one at hand."""
+    """As a model that was made so from the start, with the weights, optimizer state and steps of the one at hand."""
 
     def make(**changed: Any) -> nn.Model:
         dense = {"units": 5, "activation": "tanh"} | (changed if layer == 0 else {})
@@ -421,8 +421,8 @@ def test_a_built_model_follows_at_once(layer: int, name: str, value: Any, used: 
         model.predict(X)
         wanted.set_weights(model.get_weights())
         wanted.counters[:] = model.counters
-        for slot, values in wanted.slots.items():
-            values[:] = model.slots[slot]
+        for state, values in wanted.optimizer_state.items():
+            values[:] = model.optimizer_state[state]
         wanted.optimizer.iterations = model.optimizer.iterations
     setattr(model.layers[layer], name, value)
     assert model.get_config() == wanted.get_config()

@@ -113,16 +113,16 @@ def test_tensors_are_named_as_documented(tmp_path: pathlib.Path) -> None:
     model.save(tmp_path / "m")
     found = safetensors.numpy.load_file(tmp_path / "m")
     paths = ["hidden/kernel", "hidden/bias", "dense/kernel", "dense/bias"]
-    slots = [slot for slot in model.optimizer.slots if slot]
-    assert len(slots) == 2
-    names = {f"weights/{p}" for p in paths} | {f"optimizer/{s}/{p}" for s in slots for p in paths}
+    names = {f"weights/{p}" for p in paths} | {f"optimizer/{s}/{p}" for s in ("m", "v") for p in paths}
     assert {name for name in found if name.startswith(("weights", "optimizer"))} == names
     for path, weights in zip(paths, model.get_weights(), strict=True):
         assert np.array_equal(found[f"weights/{path}"], weights)
-        assert all(found[f"optimizer/{s}/{path}"].shape == weights.shape for s in slots)
+        assert all(found[f"optimizer/{s}/{path}"].shape == weights.shape for s in ("m", "v"))
     with safetensors.safe_open(tmp_path / "m", "np") as opened:
         document = json.loads(opened.metadata()["nncore"])
-    assert document["format"] == 1 and document["nncore"] == nn.__version__
+    assert document["format"] == 2 and document["nncore"] == nn.__version__
+    assert document["iterations"] == model.optimizer.iterations
+    assert document["compile"]["optimizer"] == {"class": "adam", "config": model.optimizer.get_config()}
     assert [layer["class"] for layer in document["architecture"]["layers"]] == ["dense", "dense"]
     model.save_weights(tmp_path / "w")
     assert sorted(safetensors.numpy.load_file(tmp_path / "w")) == sorted(f"weights/{p}" for p in paths)
@@ -172,6 +172,49 @@ def test_weights_for_another_layer_are_refused(layers: Any, words: str, tmp_path
         double.load_weights(tmp_path / "w")
 
 
+# ---- files of an earlier format --------------------------------------------------------------------------------------
+
+
+def as_format_1(document: Any, tensors: Any) -> None:
+    """As the first version wrote it: all numbers of all optimizers in one list, whose last is the step."""
+    document["format"] = 1
+    rule = [0.123, 0.0, 1.0, {"$float": "inf"}, 0.0, 0.9, 0.999, 0.0, 1e-7, 0.0, 0.0, float(document.pop("iterations"))]
+    if document["compile"]:
+        document["rule"] = rule
+
+
+def test_a_model_of_format_1(tmp_path: pathlib.Path) -> None:
+    model = stack()
+    model.fit(X, Y, epochs=2, verbose=0)
+    model.optimizer.learning_rate = 0.123
+    model.save(tmp_path / "m")
+    model.save_weights(tmp_path / "w")
+    loaded = nn.load_model(rewritten(tmp_path / "m", as_format_1))
+    assert loaded.optimizer == model.optimizer and loaded.optimizer.learning_rate == 0.123
+    assert loaded.optimizer.iterations == model.optimizer.iterations == 4
+    for made in (model, loaded):
+        made.fit(X, Y, epochs=2, verbose=0)
+    assert same(model, loaded)
+    other = stack()
+    other.build(4)
+    other.load_weights(rewritten(tmp_path / "w", put("format", 1)))
+    assert np.array_equal(other.get_weights()[0], files.read(tmp_path / "w")[0]["weights/hidden/kernel"])
+    bare = nn.Model([nn.Input(4), nn.Dense(3)], seed=0)
+    bare.save(tmp_path / "b")
+    path = rewritten(tmp_path / "b", lambda d, t: (d.pop("iterations"), d.update(format=1)))
+    assert same(nn.load_model(path), bare)
+
+
+@pytest.mark.parametrize("rule", [[1.0], [0.0] * 13, [0.0] * 11 + [{"$float": "nan"}], "abc", None])
+def test_a_damaged_model_of_format_1(rule: Any, tmp_path: pathlib.Path) -> None:
+    model = stack()
+    model.fit(X, Y, verbose=0)
+    model.save(tmp_path / "m")
+    path = rewritten(tmp_path / "m", lambda d, t: (as_format_1(d, t), d.update(rule=rule)))
+    with pytest.raises(nn.FormatError, match=str(path)):
+        nn.load_model(path)
+
+
 # ---- files that are refused ------------------------------------------------------------------------------------------
 
 
@@ -196,8 +239,9 @@ def put(*keys: Any) -> Any:
 
 
 CHANGES: dict[str, tuple[Any, str]] = {
-    "version": (put("format", 2), "format: expected version 1, got 2; it was written by nncore"),
-    "no version": (lambda d, t: d.pop("format"), "format: expected version 1, got None"),
+    "version": (put("format", 3), "format: expected version 2 or an earlier one, got 3; it was written by nncore"),
+    "no version": (lambda d, t: d.pop("format"), "format: expected version 2 or an earlier one, got None"),
+    "an earlier version": (put("format", 1), "expected the keys of version 1, got also .*iterations"),
     "unknown layer": (
         put("architecture", "layers", 0, "class", "os.system"),
         "expected a known layer, got 'os.system'",
@@ -222,10 +266,18 @@ CHANGES: dict[str, tuple[Any, str]] = {
     "seed": (put("architecture", "seed", "-1"), "seed: expected"),
     "counters": (put("counters", [1, 2, 3]), ""),
     "counters of words": (put("counters", ["a", "b"]), ""),
-    "rule": (put("rule", [1.0]), ""),
+    "rule": (put("rule", [1.0]), "expected the keys of version 2, got also .*rule"),
+    "iterations": (put("iterations", -1), "iterations: expected an int"),
+    "iterations that are no int": (put("iterations", 1.5), "iterations: expected an int"),
+    "no iterations": (lambda d, t: d.pop("iterations"), ""),
+    "learning rate": (put("compile", "optimizer", "config", "learning_rate", -1), "learning_rate: expected a number"),
+    "unknown schedule": (
+        put("compile", "optimizer", "config", "learning_rate", {"class": "evil", "config": {}}),
+        "learning_rate: expected a known schedule, got 'evil'",
+    ),
     "history": (put("history", {"epoch": [], "names": 3}), ""),
     "missing weights": (lambda d, t: t.pop("weights/hidden/kernel"), "weights/hidden/kernel: expected in the file"),
-    "missing slot": (
+    "missing state": (
         lambda d, t: t.pop(next(n for n in t if n.startswith("optimizer"))),
         "optimizer/.*: expected in the file",
     ),

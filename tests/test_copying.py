@@ -168,9 +168,9 @@ def test_what_a_copy_walks_starts_on_a_page() -> None:
     model = nn.Model([nn.Input(5), nn.Dense(7)])
     model.compile("adam", "mse")
     for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
-        for array in (twin.graph.state.values, *twin.slots.values()):
+        for array in (twin.graph.state.values, *twin.optimizer_state.values()):
             assert array.ctypes.data % 4096 == 0
-        assert set(twin.slots) == {"m", "v"}
+        assert set(twin.optimizer_state) == {"m", "v"}
 
 
 def test_a_state_is_what_it_was_when_asked_for() -> None:
@@ -199,7 +199,7 @@ def test_a_state_of_a_fit_that_goes_on_has_the_history_so_far() -> None:
     }
     model.fit(X, Y, epochs=3, verbose=0, callbacks=[nn.callbacks.LambdaCallback(**hooks)])
     for n, state in enumerate(states):
-        assert state["history"].epoch == list(range(n)) and state["rule"][-1] == 2 * n
+        assert state["history"].epoch == list(range(n)) and state["progress"][0] == 2 * n
         assert [len(values) for values in state["history"].history.values()] == ([n, n] if n else [])
         assert state["history"].history.get("lock") == (model.history.history["lock"][:n] or None)
 

@@ -62,7 +62,7 @@ def results(model: nn.Model, **kwargs: Any) -> list[Array]:
     figures += np.ravel(model.evaluate(x, y, verbose=0, sample_weight=w)).tolist()
     return [
         *model.get_weights(),
-        *(model.slots[name] for name in sorted(model.slots)),
+        *(model.optimizer_state[name] for name in sorted(model.optimizer_state)),
         np.array(figures),
         model.predict(x),
     ]

@@ -132,7 +132,7 @@ def padded(name: str) -> dict[str, Any]:
 
 NO_MODELS: dict[str, tuple[str, dict[str, Any], int, str]] = {
     "weights only": ('{"format": 1}', padded("weights/x/y"), GIB + 32, "weights only|expected the layers"),
-    "another format": ('{"format": 7}', padded("x"), GIB + 32, "format: expected version 1, got 7"),
+    "another format": ('{"format": 7}', padded("x"), GIB + 32, "format: expected version 2 or an earlier one, got 7"),
     "an array too many": (document(), padded("pad"), GIB + 32, "pad: expected no|backup|weights/d/bias"),
     "a weight too many": (document(), padded("weights/d/z"), GIB + 32, "weights/d/z: expected|backup"),
     "a slot of no optimizer": (

@@ -17,7 +17,7 @@ import pytest
 import reference as ref
 from kernels import ISAS, Array, assert_same_bits, each_table, generator, is_denormal, multiply, output
 from networks import use_isa
-from test_kernels_update import fields
+from test_kernels_update import structs
 
 import nncore as nn
 from nncore import products, runtime
@@ -114,9 +114,9 @@ def kernels(table: Table) -> dict[str, tuple[Callable[..., Any], list[Array]]]:
         return call
 
     def update_of(name: str, rule: ref.Rule) -> Callable[..., list[Array]]:
-        def call(w: Array, g: Array, *slots: Array) -> list[Array]:
-            outputs = [output(table, 7, n, fill=x) for x in (w, *slots)]
-            update.apply_update(table, name, outputs[0].flat, g, [x.flat for x in outputs[1:]], fields(rule, 3))
+        def call(w: Array, g: Array, *states: Array) -> list[Array]:
+            outputs = [output(table, 7, n, fill=x) for x in (w, *states)]
+            update.apply_update(table, name, outputs[0].flat, g, [x.flat for x in outputs[1:]], *structs(name, rule, 3))
             return [x.written() for x in outputs]
 
         return call
@@ -137,10 +137,10 @@ def kernels(table: Table) -> dict[str, tuple[Callable[..., Any], list[Array]]]:
         found[name] = loss_of(name), [np.abs(a), np.abs(b)]
     for name in OPTIMIZERS:
         for rule in (ref.Rule(), ref.Rule(momentum=0.9, weight_decay=0.1), ref.Rule(momentum=0.9, centered=True)):
-            slots = [c, np.abs(all_sizes(dtype, 7, n, key=3)), all_sizes(dtype, 7, n, key=4)]
-            slots[0] = slots[0] if name != "rmsprop" else np.abs(slots[0])
+            states = [c, np.abs(all_sizes(dtype, 7, n, key=3)), all_sizes(dtype, 7, n, key=4)]
+            states[0] = states[0] if name != "rmsprop" else np.abs(states[0])
             used = {"sgd": 1 if rule.momentum else 0, "adam": 2}.get(name, 1 + (rule.momentum > 0) + rule.centered)
-            found[f"{name} {rule}"] = update_of(name, rule), [a, b, *slots[:used]]
+            found[f"{name} {rule}"] = update_of(name, rule), [a, b, *states[:used]]
     for precision in PRECISIONS:
         found[f"product, {precision}"] = (
             lambda x, w, p=precision: [multiply(table, x, np.ascontiguousarray(w.T), precision=p)], [a, b]
@@ -223,11 +223,11 @@ def test_the_state_of_dead_units_reaches_0(
     ]
     for step in range(1, max(ends) + 2):
         g = np.full(3, 1.0 if step == 1 else 0.0, table.dtype)
-        update.apply_update(table, name, arrays[0], g, arrays[1:], fields(rule, step))
-        for slot, end in zip(arrays[1:], ends, strict=True):
-            assert not is_denormal(slot).any(), step
-            assert slot.all() or step > 100, step
-            assert not slot.any() or step <= end + 1, (step, slot)
+        update.apply_update(table, name, arrays[0], g, arrays[1:], *structs(name, rule, step))
+        for state, end in zip(arrays[1:], ends, strict=True):
+            assert not is_denormal(state).any(), step
+            assert state.all() or step > 100, step
+            assert not state.any() or step <= end + 1, (step, state)
 
 
 # ---- models ----------------------------------------------------------------------------------------------------------

@@ -58,7 +58,7 @@ def fitting(model: nn.Model) -> Iterator[None]:
 
 
 def states(model: nn.Model) -> list[np.ndarray[Any, Any]]:
-    arrays = (model.state.values, *model.slots.values())
+    arrays = (model.state.values, *model.optimizer_state.values())
     return [model.state.view(p, array) for array in arrays for p in model.state.parameters]
 
 

@@ -206,8 +206,7 @@ def test_numbers_in_arrays() -> None:
     assert len(trained().fit(X, X[:, :2], batch_size=np.array(2), epochs=np.array(3), verbose=0).epoch) == 3
 
 
-def test_schedules_are_told_of_callbacks() -> None:
-    with pytest.raises(
-        TypeError, match="learning_rate: expected a number .*schedules are not supported; set .*callback"
-    ):
+def test_functions_of_the_step_are_told_of_schedules() -> None:
+    words = "learning_rate: expected a number .*or a LearningRateSchedule, got .*derive .*LearningRateSchedule"
+    with pytest.raises(TypeError, match=words):
         nn.SGD(lambda step: 0.1)  # type: ignore[arg-type]

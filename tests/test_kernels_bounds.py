@@ -30,10 +30,14 @@ from nncore._kernels.table import (
     LOSSES,
     METRIC_TARGETS,
     METRICS,
+    NUMBERS,
     OPTIMIZERS,
+    RULE_NUMBERS,
     SOURCES,
+    STATES,
     Table,
 )
+from nncore.optimizers import packed
 
 Place = Callable[[Array], Array]
 Case = Callable[[Place], list[Array]]  # runs a kernel on arrays that were placed, and returns those it writes
@@ -232,18 +236,20 @@ def losses(table: Table) -> Cases:
 
 
 def updates(table: Table) -> Cases:
-    # learning rate, decay, scale, clip, momentum, β₁, β₂, ρ, ε, nesterov, centered, step; and the slots these need
-    plain = np.array([0.1, 0.1, 0.5, 1.0, 0.0, 0.9, 0.99, 0.9, 1e-3, 0.0, 0.0, 1.0])
-    full = np.array([0.1, 0.1, 0.5, 1.0, 0.9, 0.9, 0.99, 0.9, 1e-3, 1.0, 1.0, 1.0])
+    common = {"learning_rate": 0.1, "weight_decay": 0.1, "grad_scale": 0.5, "clip_value": 1.0, "step": 1.0}
+    plain = common | {name: 0.0 for numbers in NUMBERS.values() for name in numbers}
+    plain |= {"beta_1": 0.9, "beta_2": 0.99, "rho": 0.9, "epsilon": 1e-3}
+    full = plain | {"momentum": 0.9, "nesterov": 1.0, "centered": 1.0}
     needed = {("sgd", 0): [], ("sgd", 1): [0], ("adam", 0): [0, 1], ("adam", 1): [0, 1], ("rmsprop", 0): [0]}
     for name, which, n in product(OPTIMIZERS, [0, 1], lengths(table)):
 
         def case(place: Place, name: str = name, which: int = which, n: int = n) -> list[Array]:
-            rule, used = (plain, full)[which], needed.get((name, which), [0, 1, 2])
+            values, used = (plain, full)[which], needed.get((name, which), range(len(STATES[name])))
+            rule, own = place(packed(RULE_NUMBERS, values)), place(packed(NUMBERS[name], values))
             w, g = place(reals(table, n)), place(reals(table, n))
-            slots = [place(np.zeros(n, table.dtype)) if k in used else None for k in range(3)]
-            update.apply_update(table, name, w, g, slots, place(rule))
-            return [w, *(s for s in slots if s is not None)]
+            states = [place(np.zeros(n, table.dtype)) if k in used else None for k in range(len(STATES[name]))]
+            update.apply_update(table, name, w, g, states, rule, own)
+            return [w, *(s for s in states if s is not None)]
 
         yield f"{name} {which} {n}", case
 

@@ -27,7 +27,8 @@ from kernels import (
 from reference import Rule
 
 from nncore._kernels import update
-from nncore._kernels.table import OPTIMIZERS, RULE_BYTES, Table
+from nncore._kernels.table import NUMBERS, NUMBERS_BYTES, OPTIMIZERS, RULE_NUMBERS, STATES, Table
+from nncore.optimizers import packed
 
 # What a rule is told for all optimizers, and what only some listen to.
 COMMON: list[dict[str, Any]] = [
@@ -48,19 +49,20 @@ RULES = [(name, Rule(**kind | own)) for name in OPTIMIZERS for kind in COMMON fo
 each_rule = pytest.mark.parametrize(("name", "rule"), RULES)
 
 
-def fields(rule: Rule, step: int) -> Array:
-    """nn_rule: the fields of `Rule` in their order, then the step."""
-    rule_fields = np.array([*map(float, asdict(rule).values()), step], "float64")
-    assert rule_fields.nbytes == RULE_BYTES
-    return rule_fields
+def structs(name: str, rule: Rule, step: int) -> tuple[Array, Array]:
+    """nn_rule, and the struct of the optimizer's own numbers."""
+    values = asdict(rule) | {"step": step}
+    own = packed(NUMBERS[name], values)
+    assert own.nbytes == NUMBERS_BYTES[name]
+    return packed(RULE_NUMBERS, values), own
 
 
 def train(table: Table, name: str, rule: Rule, w: Array, gradients: Array) -> list[Array]:
-    """W and the slots after one update for each row of `gradients`."""
-    arrays = [output(table, w.size, fill=x) for x in (w, 0, 0, 0)]
+    """W and the state after one update for each row of `gradients`."""
+    arrays = [output(table, w.size, fill=x) for x in (w, *(0 for _ in STATES[name]))]
     for step, g in enumerate(gradients, start=1):
         kept = g.copy()
-        update.apply_update(table, name, arrays[0].flat, g, [x.flat for x in arrays[1:]], fields(rule, step))
+        update.apply_update(table, name, arrays[0].flat, g, [x.flat for x in arrays[1:]], *structs(name, rule, step))
         assert_same_bits(g, kept, "the gradient")
     return [x.written()[0] for x in arrays]
 
@@ -68,21 +70,21 @@ def train(table: Table, name: str, rule: Rule, w: Array, gradients: Array) -> li
 @each_table
 @each_rule
 def test_training(table: Table, name: str, rule: Rule) -> None:
-    """After several steps W and the slots in use are those of the formula, a few roundings of each step apart."""
+    """After several steps W and the state in use are those of the formula, a few roundings of each step apart."""
     steps = 6
     for n in lengths(table):
         w, gradients = normal(table, n), normal(table, steps, n, key="g")
-        want, slots = ref.float64(w), [np.zeros(n) for _ in range(3)]
-        moved, largest = np.zeros(n), [np.zeros(n) for _ in range(3)]
+        want, states = ref.float64(w), [np.zeros(n) for _ in STATES[name]]
+        moved, largest = np.zeros(n), [np.zeros(n) for _ in STATES[name]]
         for step, g in enumerate(gradients, start=1):
-            before, want = want, ref.update(name, want, g, slots, rule, step)
+            before, want = want, ref.update(name, want, g, states, rule, step)
             moved += np.abs(before) + 4 * np.abs(want - before) + 8 * rule.learning_rate
-            largest = [np.maximum(a, np.abs(s)) for a, s in zip(largest, slots, strict=True)]
-        got, *got_slots = train(table, name, rule, w, gradients)
+            largest = [np.maximum(a, np.abs(s)) for a, s in zip(largest, states, strict=True)]
+        got, *got_states = train(table, name, rule, w, gradients)
         assert_close(got, want, 4 * eps(table) * moved, n)
-        for k in range(3):
-            if got_slots[k].any():  # a slot may be idle where its part of the rule is not asked for
-                assert_close(got_slots[k], slots[k], 8 * steps * eps(table) * (largest[k] + 1e-2), ("slot", k, n))
+        for k, state in enumerate(STATES[name]):
+            if got_states[k].any():  # one may be idle where its part of the rule is not asked for
+                assert_close(got_states[k], states[k], 8 * steps * eps(table) * (largest[k] + 1e-2), (state, n))
 
 
 @each_table
@@ -130,9 +132,9 @@ def test_nan_gradient(table: Table, name: str, rule: Rule) -> None:
 def test_zero_gradient(table: Table, name: str) -> None:
     """Nothing moves, nothing is divided by 0."""
     w = normal(table, 20)
-    got, *slots = train(table, name, Rule(), w, np.zeros((3, 20), table.dtype))
+    got, *states = train(table, name, Rule(), w, np.zeros((3, 20), table.dtype))
     assert_same_bits(got, w)
-    assert not any(s.any() for s in slots)
+    assert not any(s.any() for s in states)
 
 
 EXTREMES = [
@@ -205,7 +207,7 @@ def test_quotients_are_rounded_to_nearest(isa: str) -> None:
         step = m / (np.ldexp(y, scale_y) + np.float32(2.0**-39))
         step[is_denormal(step)] = 0
         w = np.zeros_like(x)
-        update.apply_update(table, "adam", w, np.zeros_like(x), [2 * m, v, None], fields(rule, 2**40))
+        update.apply_update(table, "adam", w, np.zeros_like(x), [2 * m, v], *structs("adam", rule, 2**40))
         assert_same_bits(w, np.float32(0) - step, (scale, scale_y))
 
 
@@ -218,10 +220,12 @@ def test_centered_variance_is_not_negative(table: Table) -> None:
 
 
 @each_table
-def test_rule_of_another_size_is_refused(table: Table) -> None:
+def test_structs_of_another_size_are_refused(table: Table) -> None:
     x = np.zeros(3, table.dtype)
-    with pytest.raises(ValueError, match="one float64 per field"):
-        update.apply_update(table, "sgd", x, x.copy(), [], np.zeros(3))
+    rule, own = structs("sgd", Rule(), 1)
+    for wrong in [(rule[:3], own), (rule, own[:1]), (rule, structs("adam", Rule(), 1)[1])]:
+        with pytest.raises(ValueError, match="one float64 per field"):
+            update.apply_update(table, "sgd", x, x.copy(), [], *wrong)
 
 
 # --- sums -------------------------------------------------------------------------------------------------------

@@ -156,7 +156,7 @@ def test_a_dropped_model_is_gone_at_once(
 ) -> None:
     model = make(precision)
     held = use(model, tmp_path)
-    parts = [model, model.graph, model.state, model.state.values, *model.slots.values(), *model.layers]
+    parts = [model, model.graph, model.state, model.state.values, *model.optimizer_state.values(), *model.layers]
     watched = [(type(part).__name__, weakref.ref(part)) for part in parts]
     del model, parts
     assert [name for name, part in watched if part() is not None] == []

@@ -833,14 +833,14 @@ def test_a_refused_row_leaves_the_next_prediction_whole(threads: int) -> None:
 
 
 def test_what_an_update_walks_starts_on_a_page() -> None:
-    """Weights, gradients and slots: at any other distance loads may wait for stores (state.aligned_zeros)."""
+    """Weights, gradients and optimizer state: at any other distance loads may wait for stores (state.aligned_zeros)."""
     between = []
     for units in range(1, 40, 3):
         model = nn.Model([nn.Dense(units)])
         model.build(5)
         model.compile("adam", "mse")
         between.append(bytearray(100 * units))
-        for array in (model.graph.state.values, model.graph.state.like(), *model.slots.values()):
+        for array in (model.graph.state.values, model.graph.state.like(), *model.optimizer_state.values()):
             assert array.ctypes.data % 4096 == 0
 
 

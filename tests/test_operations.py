@@ -211,14 +211,23 @@ def norms(c: Case) -> dict[str, Array]:
 
 
 def update(c: Case) -> dict[str, Array]:
-    w, g = c.reals(57), c.reals(57)
-    of_chunks(c)
-    rule = nn.SGD(0.5).rule
-    c.fields = {"W": w, "dW": g, "function": OPTIMIZERS["sgd"]}
-    c.bind = lambda run: run.bind_rule(rule, 0.0)
-    expected, inside = ref.float64(w), np.r_[0:33, 40:57]
-    expected[inside] -= 0.5 * ref.float64(g[inside])
-    return {"W": expected}
+    """W, its decay, the momentum v and the step: t = 4 is that of the array's second element."""
+    w, g, v = c.reals(57), c.reals(57), c.reals(57)
+    of_chunks(c, decay=[1, 0])
+    optimizer = nn.SGD(momentum=0.5)
+    optimizer.iterations = 4
+
+    def bind(run: Any) -> None:
+        run.bind_optimizer("sgd", optimizer.numbers, optimizer.counter, 0.75, 0.0)
+        run.bind_schedules(3, 6, np.array([9, 0.5, 9]), np.array([0.125]))
+
+    c.fields, c.bind = {"W": w, "dW": g, "state": v, "function": OPTIMIZERS["sgd"]}, bind
+    inside = np.r_[0:33, 40:57]
+    want_v, want = ref.float64(v), ref.float64(w)
+    want_v[inside] = 0.5 * want_v[inside] - 0.5 * np.clip(ref.float64(g[inside]), -0.75, 0.75)
+    want[:33] *= 1 - 0.5 * 0.125
+    want[inside] += want_v[inside]
+    return {"W": want, "state": want_v}
 
 
 SPARSE = "sparse_categorical_crossentropy"

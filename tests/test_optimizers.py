@@ -1,4 +1,4 @@
-"""Rules, slots, configurations and errors of the optimizers; the updates are tested with the kernels."""
+"""Numbers, state, configurations and errors of the optimizers; the updates are tested with the kernels."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nncore.optimizers import OPTIMIZERS, RULE_FIELDS, SGD, Adam, AdamW, RMSprop, get
+from nncore._kernels import table
+from nncore._kernels.table import NUMBERS
+from nncore.attributes import arguments
+from nncore.optimizers import OPTIMIZERS, SGD, Adam, AdamW, RMSprop, get
 from nncore.registry import serialize
 
-SRC = Path(__file__).parents[1] / "src_c"
+FILE = Path(__file__).parents[1] / "src_c" / "operations" / "parameters" / "optimizers.def"
+DEFINITIONS = FILE.read_text(encoding="utf-8").partition("#ifdef OPTIMIZER")[2]
 VARIANTS = [
     *(OPTIMIZERS.classes[name]() for name in OPTIMIZERS.names()),
     SGD(0.1, momentum=0.9, nesterov=True, clipnorm=2.0, name="mine"),
@@ -24,30 +28,57 @@ VARIANTS = [
 ]
 
 
-def fields(optimizer):
-    return dict(zip(RULE_FIELDS, optimizer.rule.tolist(), strict=True))
+def own(optimizer):
+    """The kernel's hyper-parameters, by name."""
+    return dict(zip(NUMBERS[optimizer.kernel], optimizer.numbers.tolist(), strict=True))
 
 
-def test_rule_has_the_layout_of_the_c_struct():
-    text = (SRC / "contract.h").read_text(encoding="utf-8")
-    body = re.search(r"typedef struct nn_rule \{(.*?)\} nn_rule;", text, re.DOTALL)[1]
-    body = re.sub(r"/\*.*?\*/", "", body, flags=re.DOTALL)
-    declared = []
-    for declaration in filter(None, map(str.strip, body.split(";"))):
-        kind, names = declaration.split(maxsplit=1)
-        assert kind == "double"
-        declared += [name.strip() for name in names.split(",")]
-    assert tuple(declared) == RULE_FIELDS
-    for optimizer in VARIANTS:
-        assert (optimizer.rule.dtype, optimizer.rule.shape) == (np.float64, (len(declared),))
-        assert optimizer.rule.flags.c_contiguous
-        assert optimizer.rule.flags.aligned
+def declared(entry):
+    return re.findall(rf"{entry}\((\w+)", DEFINITIONS, re.MULTILINE)
 
 
 def test_kernels_are_those_of_the_definition_file():
-    defined = re.findall(r"^OPTIMIZER\((\w+)\)", (SRC / "kernels.def").read_text(encoding="utf-8"), re.MULTILINE)
-    assert len(defined) >= 3
-    assert {optimizer.kernel for optimizer in VARIANTS} == set(defined)
+    assert list(table.OPTIMIZERS) == declared(r"^OPTIMIZER")
+    assert len(table.OPTIMIZERS) >= 3
+    assert {optimizer.kernel for optimizer in VARIANTS} == set(table.OPTIMIZERS)
+
+
+def test_structs_are_those_of_the_definition_file():
+    """All numbers are doubles, one after another in the order of the file; the rule's are what all have in common."""
+    entries = re.findall(r"^OPTIMIZER\((\w+),(.*?)\)$", DEFINITIONS, re.MULTILINE | re.DOTALL)
+    assert len(entries) == len(table.OPTIMIZERS)
+    for name, text in entries:
+        numbers = re.findall(r"(?:NUMBER|FLAG)\((\w+)(?:, \"(.*?)\")?\)", text)
+        assert table.NUMBERS[name] == {n: (8 * i, interval or None) for i, (n, interval) in enumerate(numbers)}
+        assert list(table.NUMBERS[name]) == [n for n, _ in numbers]
+        assert table.NUMBERS_BYTES[name] == 8 * len(numbers)
+        assert list(table.STATES[name]) == re.findall(r"STATE\((\w+)\)", text)
+    assert {name: (8 * i, None) for i, name in enumerate(declared("^EVERY"))} == table.RULE_NUMBERS
+
+
+@pytest.mark.parametrize("cls", OPTIMIZERS.classes.values())
+def test_constructors_take_what_the_kernel_declares(cls):
+    assert set(NUMBERS[cls.kernel]) <= set(arguments(cls))
+    assert set(cls.spared) <= set(table.STATES[cls.kernel])
+    assert set(cls.spared.values()) <= set(NUMBERS[cls.kernel])
+
+
+@pytest.mark.parametrize("cls", OPTIMIZERS.classes.values())
+def test_hyper_parameters_are_checked_as_declared(cls):
+    """At the ends of the declared interval, and beyond them."""
+    for name, (_, interval) in NUMBERS[cls.kernel].items():
+        if interval is None:
+            assert getattr(cls(**{name: True}), name) is True
+            with pytest.raises(TypeError, match=f"^{name}: expected"):
+                cls(**{name: 1})
+            continue
+        low, high = (float(end) for end in interval[1:-1].split(","))
+        for end, closed, beyond in [(low, interval[0] == "[", low - 1), (high, interval[-1] == "]", high + 1)]:
+            if closed:
+                assert own(cls(**{name: end}))[name] == end
+            for value in [beyond, *([] if closed else [end])]:
+                with pytest.raises(ValueError, match=f"^{name}: expected a number in {re.escape(interval)}, got"):
+                    cls(**{name: value})
 
 
 def test_names():
@@ -60,65 +91,55 @@ def test_names():
     assert SGD(name="mine").name == "mine"
 
 
-UNUSED = dict.fromkeys(RULE_FIELDS, 0.0) | {"grad_scale": 1.0, "clip_value": math.inf}
-
-
 @pytest.mark.parametrize(
-    ("optimizer", "rule"),
+    ("optimizer", "numbers"),
     [
-        (SGD(), {"learning_rate": 0.01}),
-        (SGD(0.5, 0.9, True), {"learning_rate": 0.5, "momentum": 0.9, "nesterov": 1.0}),
-        (Adam(), {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}),
-        (
-            Adam(0.1, 0.2, 0.3, 0.4, 0.5, clipvalue=0.6),
-            {
-                "learning_rate": 0.1,
-                "beta_1": 0.2,
-                "beta_2": 0.3,
-                "epsilon": 0.4,
-                "weight_decay": 0.5,
-                "clip_value": 0.6,
-            },
-        ),
-        (AdamW(), {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "weight_decay": 0.004}),
-        (RMSprop(), {"learning_rate": 0.001, "rho": 0.9, "epsilon": 1e-7}),
-        (
-            RMSprop(0.1, 0.2, 0.3, 0.4, True, 0.5),
-            {"learning_rate": 0.1, "rho": 0.2, "momentum": 0.3, "epsilon": 0.4, "centered": 1.0, "weight_decay": 0.5},
-        ),
+        (SGD(), {"momentum": 0.0, "nesterov": 0.0}),
+        (SGD(0.5, 0.9, True), {"momentum": 0.9, "nesterov": 1.0}),
+        (Adam(), {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}),
+        (Adam(0.1, 0.2, 0.3, 0.4, 0.5, clipvalue=0.6), {"beta_1": 0.2, "beta_2": 0.3, "epsilon": 0.4}),
+        (AdamW(), {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}),
+        (RMSprop(), {"rho": 0.9, "momentum": 0.0, "epsilon": 1e-7, "centered": 0.0}),
+        (RMSprop(0.1, 0.2, 0.3, 0.4, True, 0.5), {"rho": 0.2, "momentum": 0.3, "epsilon": 0.4, "centered": 1.0}),
     ],
     ids=repr,
 )
-def test_rule(optimizer, rule):
-    assert fields(optimizer) == UNUSED | rule
+def test_numbers(optimizer, numbers):
+    assert own(optimizer) == numbers
+    assert optimizer.numbers.dtype == np.float64
+    assert optimizer.numbers.flags.c_contiguous
+    assert optimizer.numbers.flags.aligned
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "slots"),
+    ("optimizer", "names"),
     [
-        (SGD(), (None, None, None)),
-        (SGD(nesterov=True), (None, None, None)),
-        (SGD(momentum=0.9), ("momentum", None, None)),
-        (Adam(), ("m", "v", None)),
-        (AdamW(), ("m", "v", None)),
-        (RMSprop(), ("velocity", None, None)),
-        (RMSprop(momentum=0.9), ("velocity", "momentum", None)),
-        (RMSprop(centered=True), ("velocity", None, "average_gradient")),
+        (SGD(), ()),
+        (SGD(nesterov=True), ()),
+        (SGD(momentum=0.9), ("momentum",)),
+        (Adam(), ("m", "v")),
+        (AdamW(), ("m", "v")),
+        (RMSprop(), ("velocity",)),
+        (RMSprop(momentum=0.9), ("velocity", "momentum")),
+        (RMSprop(centered=True), ("velocity", "average_gradient")),
         (RMSprop(momentum=0.9, centered=True), ("velocity", "momentum", "average_gradient")),
     ],
     ids=repr,
 )
-def test_slots(optimizer, slots):
-    assert optimizer.slots == slots
+def test_state_names(optimizer, names):
+    assert optimizer.state_names == names
 
 
 def test_learning_rate_reaches_the_memory_that_the_engine_reads():
-    optimizer = Adam()
-    rule, address = optimizer.rule, optimizer.rule.ctypes.data
+    optimizer = Adam(weight_decay=0.125)
+    ahead = optimizer.ahead()
+    assert {name: values.tolist() for name, values in ahead.numbers.items()} == {
+        "learning_rate": [0.001], "weight_decay": [0.125],
+    }  # fmt: skip
     optimizer.learning_rate = np.float32(0.25)
     assert type(optimizer.learning_rate) is float
-    assert optimizer.learning_rate == rule[RULE_FIELDS.index("learning_rate")] == 0.25
-    assert optimizer.rule.ctypes.data == address
+    assert optimizer.ahead() is ahead
+    assert optimizer.learning_rate == ahead.numbers["learning_rate"][0] == 0.25
     assert optimizer.get_config()["learning_rate"] == 0.25
     for value, error in [(-0.1, ValueError), (math.nan, ValueError), (math.inf, ValueError), ("0.1", TypeError)]:
         with pytest.raises(error, match=f"^learning_rate: expected a number in .*, got {value!r}"):
@@ -126,30 +147,33 @@ def test_learning_rate_reaches_the_memory_that_the_engine_reads():
     assert optimizer.learning_rate == 0.25
 
 
-def test_iterations_are_the_step_of_the_rule():
+def test_iterations_are_counted_where_the_engine_counts():
     optimizer = SGD()
     assert optimizer.iterations == 0
-    optimizer.rule[RULE_FIELDS.index("step")] = 7
+    optimizer.counter[0] = 7
     assert optimizer.iterations == 7
     assert type(optimizer.iterations) is int
+    counter = optimizer.counter
     optimizer.iterations = 9
-    assert fields(optimizer)["step"] == 9.0
-    for value, error in [(-1, ValueError), (1.0, TypeError), (True, TypeError)]:
+    assert optimizer.counter is counter and counter.tolist() == [9]
+    for value, error in [(-1, ValueError), (2**53, ValueError), (1.0, TypeError), (True, TypeError)]:
         with pytest.raises(error, match=r"^iterations: expected an int"):
             optimizer.iterations = value
 
 
 @pytest.mark.parametrize("optimizer", VARIANTS, ids=repr)
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))])
-def test_copies_have_a_rule_of_their_own(optimizer, copied):
+def test_copies_have_memory_of_their_own(optimizer, copied):
     original = copy.deepcopy(optimizer)
     original.learning_rate, original.iterations = 0.125, 3
     original.exclude_from_weight_decay(["bias"])
     twin = copied(original)
     assert twin == original
-    assert fields(twin) == fields(original)
-    assert (twin.slots, twin.excluded_from_weight_decay) == (original.slots, ("bias",))
-    assert not np.shares_memory(twin.rule, original.rule)
+    assert own(twin) == own(original)
+    assert (twin.state_names, twin.excluded_from_weight_decay) == (original.state_names, ("bias",))
+    assert not np.shares_memory(twin.counter, original.counter)
+    rates = [o.ahead().numbers["learning_rate"] for o in (twin, original)]
+    assert not np.shares_memory(*rates)
     twin.learning_rate, twin.iterations = 0.5, 4
     assert (original.learning_rate, original.iterations) == (0.125, 3)
     assert (twin.learning_rate, twin.iterations) == (0.5, 4)
@@ -159,7 +183,7 @@ def test_copies_have_a_rule_of_their_own(optimizer, copied):
 def test_configuration(optimizer):
     twin = get(serialize(optimizer))
     assert twin == optimizer
-    assert fields(twin) == fields(optimizer)
+    assert own(twin) == own(optimizer)
     assert (twin.clipnorm, twin.clipvalue, twin.global_clipnorm) == (
         optimizer.clipnorm, optimizer.clipvalue, optimizer.global_clipnorm,
     )  # fmt: skip
@@ -169,7 +193,7 @@ def test_configuration(optimizer):
 
 def test_only_the_learning_rate_can_change():
     optimizer = RMSprop(momentum=0.9)
-    for name in set(optimizer.get_config()) - {"learning_rate", "name"} | {"rule"}:
+    for name in set(optimizer.get_config()) - {"learning_rate", "name"} | {"numbers", "counter"}:
         with pytest.raises(AttributeError, match=f"^{name}: fixed when the optimizer is made"):
             setattr(optimizer, name, 0.5)
     assert (optimizer.momentum, optimizer.centered, optimizer.weight_decay) == (0.9, False, 0.0)
@@ -240,7 +264,7 @@ def test_at_most_one_kind_of_clipping(one, other):
 
 def test_numbers_at_the_ends_of_their_intervals():
     assert SGD(0.0, momentum=1).momentum == 1.0
-    assert Adam(beta_1=0, beta_2=0.0, epsilon=0).rule[RULE_FIELDS.index("beta_2")] == 0.0
+    assert Adam(beta_1=0, beta_2=0.0, epsilon=0).numbers.tolist() == [0.0, 0.0, 0.0]
     assert SGD(weight_decay=None).weight_decay == 0.0
     assert isinstance(SGD(nesterov=np.True_).nesterov, bool)
 

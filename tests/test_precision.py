@@ -130,8 +130,8 @@ def test_threads(precision: str, which: str, optimizer: str) -> None:
     for threads in (1, 1, 2, 3, 5):
         made = make(precision, threads, OPTIMIZERS[optimizer]())
         history = made.fit(x, Y, batch_size=64, epochs=2, verbose=0).history
-        slots = [made.slots[name] for name in sorted(made.slots)]
-        found = [*made.get_weights(), *slots, np.array(list(history.values())), made.predict(x)]
+        states = [made.optimizer_state[name] for name in sorted(made.optimizer_state)]
+        found = [*made.get_weights(), *states, np.array(list(history.values())), made.predict(x)]
         wanted = wanted or found
         assert_all_same(found, wanted, threads)
 

@@ -17,7 +17,6 @@ from nncore._kernels import table
 from nncore.compiler import builder, encoding, operation, program, programs
 from nncore.compiler.configuration import CompileConfiguration
 from nncore.execution import team
-from nncore.optimizers import RULE_FIELDS
 
 Array = NDArray[Any]
 
@@ -74,7 +73,6 @@ def stack(*layers: Any, inputs: Any = 4) -> nn.Model:
 
 def test_structs_have_the_sizes_of_c() -> None:
     assert state.CHUNK.itemsize == table.CHUNK_BYTES
-    assert 8 * len(RULE_FIELDS) == table.RULE_BYTES
     assert encoding.ACCUMULATOR.itemsize == table.ACCUMULATOR_BYTES
     assert encoding.SECTION.itemsize == table.SECTION_BYTES
     assert encoding.MOVING_OPERAND.itemsize == table.MOVING_BYTES

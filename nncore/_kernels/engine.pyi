@@ -7,6 +7,7 @@ TIME: int
 NEED_DATA: int
 DIVERGED: int
 BAD_DATA: int
+NEED_VALUES: int
 CALL: int
 REDUCE: int
 

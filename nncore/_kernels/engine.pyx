@@ -31,6 +31,7 @@ cpdef enum:
     NEED_DATA = 3  # the caller is to fill the batch
     DIVERGED = 4   # a loss or gradient is not finite; the step was not applied
     BAD_DATA = 5   # a row cannot be converted (`bad` says which); the step was not applied
+    NEED_VALUES = 6  # the numbers that change by step are used up; the caller is to bind those of the steps ahead
     CALL = 7       # a section that Python computes; then `answer`
     REDUCE = 8     # all gradients are there, to be summed up; then `answer`
 
@@ -126,7 +127,7 @@ cdef class Pass(Run):
         Returns
         -------
         int
-            END, STEPS, TIME, NEED_DATA, DIVERGED, BAD_DATA, CALL or REDUCE.
+            END, STEPS, TIME, NEED_DATA, DIVERGED, BAD_DATA, NEED_VALUES, CALL or REDUCE.
 
         Raises
         ------
@@ -270,7 +271,6 @@ cdef class Pass(Run):
             self.reason = DIVERGED
             return False
         nn_put_cut(&self.r, self.r.undivided, 0)  # the update is finished whatever comes
-        self.r.rule.step += 1
         return True
 
     cdef void end_update(self) noexcept nogil:
@@ -297,6 +297,9 @@ cdef class Pass(Run):
             return False
         if self.late():
             self.reason = TIME
+            return False
+        if self.trains and not self.r.scheduled_from <= self.r.updates[0] < self.r.scheduled_to:
+            self.reason = NEED_VALUES
             return False
         for i in range(NN_BATCH_SOURCES):
             s = &self.r.source[i]
@@ -349,6 +352,7 @@ cdef class Pass(Run):
     cdef void end_step(self) noexcept nogil:
         if self.trains and self.applies:
             self.r.step[0] += 1
+            self.r.updates[0] += 1
             self.end_update()
         else:
             self.close_sums()

@@ -9,9 +9,17 @@ from nncore._kernels.gate cimport Gate
 from nncore._kernels.patterns cimport perform
 from nncore._kernels.table cimport (
     NN_BAD_PLACES, NN_BATCH_SOURCES, NN_BUFFER_norms, NN_BUFFER_workspace, NN_CHUNK_ROWS, NN_NONE_BAD, Table, View,
-    aligned, nn_accumulator, nn_chunk, nn_member, nn_moving, nn_op, nn_rule, nn_run, nn_section, nn_source, nn_tiles,
-    nn_turn, row_of, view,
+    aligned, nn_accumulator, nn_chunk, nn_member, nn_moving, nn_op, nn_run, nn_scheduled, nn_section, nn_source,
+    nn_tiles, nn_turn, row_of, view,
 )
+from nncore._kernels.table import NUMBERS_BYTES
+
+
+cdef nn_scheduled scheduled(View v):
+    """The values of a number that may change by step; one alone is a constant."""
+    cdef nn_scheduled number
+    number.values, number.stride = <const double *> v.data, v.size > 1
+    return number
 
 
 cdef class Run:
@@ -111,14 +119,32 @@ cdef class Run:
         self.gate = gate
         self.r.gate = gate.c
 
-    def bind_rule(self, rule, double clipnorm):
-        """Let the optimizer's rule be the float64 array `rule`, read at every update."""
-        cdef View v = view(rule, None, True)
-        if v.buffer.len != sizeof(nn_rule):
-            raise ValueError("rule: expected one float64 per field of nn_rule")
-        self.held["rule"] = v
-        self.r.rule = <nn_rule *> v.data
-        self.r.clipnorm = clipnorm
+    def bind_optimizer(self, str name, numbers, updates, double clip_value, double clipnorm):
+        """Let the update be that of an optimizer.
+
+        `numbers` are its own hyper-parameters, as NUMBERS[name] describes them; the int64 array `updates` (1) counts
+        its steps.
+        """
+        cdef View v = view(numbers), u = view(updates, None, True)
+        if v.buffer.len != NUMBERS_BYTES[name] or u.buffer.len != sizeof(int64_t):
+            raise ValueError(f"numbers, updates: expected the struct of {name} and one int64")
+        self.held["numbers"], self.held["updates"] = v, u
+        self.r.numbers, self.r.updates = v.data, <int64_t *> u.data
+        self.r.clip_value, self.r.clipnorm = clip_value, clipnorm
+
+    def bind_schedules(self, int64_t first, int64_t end, learning_rate, weight_decay):
+        """Let these float64 arrays hold the values for updates first … end − 1, or one for all of them."""
+        cdef View v
+        cdef list held = []
+        for array in (learning_rate, weight_decay):
+            v = view(array)
+            if v.itemsize != sizeof(double) or v.size not in (1, end - first):
+                raise ValueError(f"schedules: expected 1 or {end - first} float64, got {v.size}")
+            held.append(v)
+        self.held["schedules"] = held
+        self.r.learning_rate = scheduled(held[0])
+        self.r.weight_decay = scheduled(held[1])
+        self.r.scheduled_from, self.r.scheduled_to = first, end
 
     def bind_random(self, uint64_t seed, steps):
         """Let dropout be keyed by `seed` and the int64 array `steps` (1), which counts the training steps."""

@@ -53,15 +53,28 @@ cdef extern from "core/contract.h" nogil:
         nn_index *count
         nn_index *step
 
+    enum:
+        NN_STATES
+
+    ctypedef struct nn_number:
+        const char *name
+        const char *interval
+        size_t offset
+
+    ctypedef struct nn_optimizer:
+        const char *name
+        const char *const *states
+        const nn_number *numbers
+        size_t size
+
     ctypedef struct nn_rule:
-        double learning_rate, weight_decay, grad_scale, clip_value, momentum, beta_1, beta_2, rho, epsilon
-        double nesterov, centered, step
+        double learning_rate, weight_decay, grad_scale, clip_value, step
 
     ctypedef void (*nn_activate)(nn_index, nn_index, const void *, nn_index, void *, nn_index,
                                  const double *) noexcept nogil
     ctypedef void (*nn_activate_backward)(nn_index, nn_index, const void *, nn_index, const void *, nn_index,
                                           void *, nn_index, const double *) noexcept nogil
-    ctypedef void (*nn_update)(nn_index, void *, const void *, void **, const nn_rule *) noexcept nogil
+    ctypedef void (*nn_update)(nn_index, void *, const void *, void **, const nn_rule *, const void *) noexcept nogil
     ctypedef nn_index (*nn_gather)(nn_index, const nn_row *, const void *, nn_index, const int64_t *, nn_index,
                                    void *) noexcept nogil
     ctypedef nn_index (*nn_gather_labels)(nn_index, const nn_row *, const void *, nn_index, const int64_t *, nn_index,
@@ -116,7 +129,8 @@ cdef extern from "core/contract.h" nogil:
     const char *const *nn_loss_targets
     const char *const *nn_metric_names
     const char *const *nn_metric_targets
-    const char *const *nn_optimizer_names
+    nn_optimizer nn_optimizer_at(int id)
+    const nn_number *nn_rule_numbers
     const char *const *nn_source_names
     const char *const *nn_function_names
     const char *const *nn_buffer_names
@@ -148,6 +162,7 @@ cdef extern from "core/program.h" nogil:
         NN_BATCH_SOURCES
         NN_CHUNK_ROWS
         NN_MOVING
+        NN_BUFFER_moving
         NN_PATTERN_CHUNKS
         NN_PATTERN_PRODUCT
         NN_SECTION_LOOP
@@ -207,6 +222,10 @@ cdef extern from "core/program.h" nogil:
         int64_t width, sum, partial, by_chunks, per_step, finite
         nn_operand weight
 
+    ctypedef struct nn_scheduled:
+        const double *values
+        int64_t stride
+
     ctypedef struct nn_run:
         const nn_table *table
         const nn_op *ops
@@ -224,8 +243,11 @@ cdef extern from "core/program.h" nogil:
         int64_t *step
         const nn_chunk *chunks
         int64_t n_chunks
-        double clipnorm
-        nn_rule *rule
+        nn_scheduled learning_rate, weight_decay
+        int64_t scheduled_from, scheduled_to
+        int64_t *updates
+        const void *numbers
+        double clip_value, clipnorm
         const nn_accumulator *accumulators
         int64_t n_accumulators
         double *partial

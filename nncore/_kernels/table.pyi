@@ -20,6 +20,10 @@ LOSS_TARGETS: dict[str, str]
 METRICS: dict[str, int]
 METRIC_TARGETS: dict[str, str]
 OPTIMIZERS: dict[str, int]
+STATES: dict[str, tuple[str, ...]]
+NUMBERS: dict[str, dict[str, tuple[int, str | None]]]
+NUMBERS_BYTES: dict[str, int]
+RULE_NUMBERS: dict[str, tuple[int, str | None]]
 SOURCES: dict[str, int]
 FUNCTIONS: dict[str, int]
 PATTERNS: dict[str, int]
@@ -35,7 +39,6 @@ CHUNK_ROWS: int
 PACK_ROWS: int
 OPERATION_BYTES: int
 CHUNK_BYTES: int
-RULE_BYTES: int
 ACCUMULATOR_BYTES: int
 SECTION_BYTES: int
 MOVING_BYTES: int

@@ -58,6 +58,25 @@ cdef tuple declared(int kind):
     return d.name.decode(), d.pattern.decode(), d.fusion.decode(), d.flops, fields(d.fields)
 
 
+cdef dict numbers(const nn_number *list):
+    """Offset in a struct and interval of each number, by name; the interval of a flag is None."""
+    cdef dict found = {}
+    while list.name != NULL:
+        found[list.name.decode()] = (list.offset, list.interval.decode() if list.interval != NULL else None)
+        list += 1
+    return found
+
+
+cdef dict optimizers():
+    """The optimizers by name: id, state arrays, and hyper-parameters with the bytes of their struct."""
+    cdef dict found = {}
+    cdef nn_optimizer o = nn_optimizer_at(0)
+    while o.name != NULL:
+        found[o.name.decode()] = (len(found), tuple(names(o.states)), numbers(o.numbers), o.size)
+        o = nn_optimizer_at(<int> len(found))
+    return found
+
+
 PRECISIONS = ids(nn_precision_names)
 ACTIVATIONS = ids(nn_activation_names)
 ACTIVATION_PARAMETERS = parameters(nn_activation_names, nn_activation_parameters)
@@ -69,21 +88,24 @@ LOSSES = ids(nn_loss_names)
 LOSS_TARGETS = dict(zip(names(nn_loss_names), names(nn_loss_targets)))
 METRICS = ids(nn_metric_names)
 METRIC_TARGETS = dict(zip(names(nn_metric_names), names(nn_metric_targets)))
-OPTIMIZERS = ids(nn_optimizer_names)
+OPTIMIZERS = {name: o[0] for name, o in optimizers().items()}
+STATES = {name: o[1] for name, o in optimizers().items()}          # names of each one's state arrays, in order
+NUMBERS = {name: o[2] for name, o in optimizers().items()}         # of its hyper-parameters: offset, interval
+NUMBERS_BYTES = {name: o[3] for name, o in optimizers().items()}   # of the struct that holds them
+RULE_NUMBERS = numbers(nn_rule_numbers)                            # what every optimizer is told, likewise
 SOURCES = ids(nn_source_names)
 SOURCE_BYTES = [int(name.strip("uintfloa")) // 8 for name in SOURCES]   # of an element, by type
 FUNCTIONS = ids(nn_function_names)
 PATTERNS = ids(nn_pattern_names)
 SECTIONS = ids(nn_section_names)
 MOVING = NN_MOVING
-BUFFERS = ids(nn_buffer_names)
+BUFFERS = ids(nn_buffer_names) | {"moving": NN_BUFFER_moving}
 OPERATION_HEAD = {name: offset for name, _, offset in fields(nn_op_head)}   # what all operations have
 OPERATIONS = tuple(declared(kind) for kind in range(NN_OPERATIONS))   # by id
 CHUNK_ROWS = NN_CHUNK_ROWS
 PACK_ROWS = NN_PACK_ROWS
 OPERATION_BYTES = sizeof(nn_op)
 CHUNK_BYTES = sizeof(nn_chunk)
-RULE_BYTES = sizeof(nn_rule)
 ACCUMULATOR_BYTES = sizeof(nn_accumulator)
 SECTION_BYTES = sizeof(nn_section)
 MOVING_BYTES = sizeof(nn_moving)

@@ -3,29 +3,32 @@
 from libc.string cimport memset
 
 from nncore._kernels.table cimport (
-    Table, View, nn_float_mode, nn_float_mode_enter, nn_float_mode_leave, nn_rule, view,
+    NN_STATES, Table, View, nn_float_mode, nn_float_mode_enter, nn_float_mode_leave, nn_rule, view,
 )
-from nncore._kernels.table import OPTIMIZERS
+from nncore._kernels.table import NUMBERS_BYTES, OPTIMIZERS
 
 
-def apply_update(Table table, str name, w, g, slots, rule):
-    """Update `w` in place by the rule `name`; `rule` is a float64 array of the fields of nn_rule."""
+def apply_update(Table table, str name, w, g, states, rule, numbers):
+    """Update `w` in place by the rule `name`.
+
+    `rule` and `numbers` are what RULE_NUMBERS and NUMBERS[name] describe; `states` are arrays or None, in order.
+    """
     cdef nn_float_mode callers
-    cdef View vw = view(w, table, True), vg = view(g, table), vr = view(rule), v
-    cdef void *slot[3]
+    cdef View vw = view(w, table, True), vg = view(g, table), vr = view(rule), vn = view(numbers), v
+    cdef void *state[<int> NN_STATES]
     cdef int which = OPTIMIZERS[name], k
     cdef list held = []
-    if vr.buffer.len != sizeof(nn_rule):
-        raise ValueError("rule: expected one float64 per field of nn_rule")
-    memset(slot, 0, sizeof(slot))
-    for k in range(len(slots)):
-        if slots[k] is not None:
-            v = view(slots[k], table, True)
+    if vr.buffer.len != sizeof(nn_rule) or vn.buffer.len != NUMBERS_BYTES[name]:
+        raise ValueError("rule, numbers: expected one float64 per field of nn_rule and of the optimizer")
+    memset(state, 0, sizeof(state))
+    for k in range(len(states)):
+        if states[k] is not None:
+            v = view(states[k], table, True)
             held.append(v)
-            slot[k] = v.data
+            state[k] = v.data
     with nogil:
         callers = nn_float_mode_enter()
-        table.c.update[which](vw.size, vw.data, vg.data, slot, <const nn_rule *> vr.data)
+        table.c.update[which](vw.size, vw.data, vg.data, state, <const nn_rule *> vr.data, vn.data)
         nn_float_mode_leave(callers)
 
 

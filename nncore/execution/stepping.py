@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from nncore import runtime
 from nncore._kernels import engine
-from nncore._kernels.table import BUFFERS
+from nncore._kernels.table import BUFFERS, STATES
 from nncore.compiler.configuration import CompileConfiguration
 from nncore.compiler.programs import step
 from nncore.data import Source
@@ -18,6 +19,7 @@ from nncore.execution import team
 from nncore.execution.calls import called
 from nncore.execution.tuning import SLICE, Pace
 from nncore.network import Graph
+from nncore.schedules import Ahead
 from nncore.state import Array
 
 Reduce = Callable[["Stepper"], bool]
@@ -36,8 +38,8 @@ class Stepper:
         See `compiler.programs.step`.
     max_samples, threads : int
         Largest batch; most threads.
-    slots : list of (ndarray or None)
-        State of the optimizer, laid out as the parameters.
+    optimizer_state : dict of str to ndarray
+        By name, laid out as the parameters.
     seed : int
         Of the model.
     steps : ndarray of int64, shape (1,)
@@ -56,7 +58,7 @@ class Stepper:
         weighted: bool,
         max_samples: int,
         threads: int,
-        slots: list[Array | None],
+        optimizer_state: dict[str, Array],
         seed: int,
         steps: Array,
         reduce: Reduce | None = None,
@@ -66,7 +68,8 @@ class Stepper:
             graph, config, training=training, weighted=weighted, max_samples=max_samples, reduces=reduces
         )
         self.reduce = reduce
-        self.state, optimizer = graph.state, config.optimizer
+        self.state = graph.state
+        self.optimizer = optimizer = config.optimizer
         self.training, self.weighted, self.max_samples, self.most_threads = training, weighted, max_samples, threads
         self.overhead = UPDATE_FLOPS * self.state.size * training  # of a step, whatever its rows
         self.run = engine.Pass(
@@ -90,13 +93,15 @@ class Stepper:
         self.batch, self.pace = 0, Pace(1)
         self.sources: tuple[Source | None, ...] = (None, None, None)
         self.order: Array | None = None
+        self.ahead: Ahead | None = None  # the numbers of the steps ahead that are bound
         self.left: tuple[int, int] | None = None  # the moment when the time was up, perhaps within a step
         if training:
             self.run.bind(BUFFERS["gradients"], self.state.gradients)
-            for i, slot in enumerate(slots):
-                self.run.bind(BUFFERS[f"slot_{i}"], slot)
+            for i, name in enumerate(STATES[optimizer.kernel]):
+                self.run.bind(BUFFERS["state"] + i, optimizer_state.get(name))
             self.run.bind_random(seed, steps)
-            self.run.bind_rule(optimizer.rule, optimizer.clipnorm or optimizer.global_clipnorm or 0.0)
+            clips = optimizer.clipvalue or math.inf, optimizer.clipnorm or optimizer.global_clipnorm or 0.0
+            self.run.bind_optimizer(optimizer.kernel, optimizer.numbers, optimizer.counter, *clips)
 
     def team(self, batch: int) -> int:
         """How many threads a batch of so many samples is worth."""
@@ -142,6 +147,9 @@ class Stepper:
             row = self.run.row
             if self.packed and self.packed.stale:
                 self.packed.refresh()
+            if self.training and self.ahead is not (ahead := self.optimizer.ahead()):
+                self.run.bind_schedules(ahead.first, ahead.end, **ahead.numbers)
+                self.ahead = ahead
             if again:  # without time for callbacks: they would write again, and no step would ever come to its end
                 reason: int = self.run.run(1, 0, self.pace.most)
                 reason = engine.TIME if reason == engine.STEPS and left != 1 else reason
@@ -166,6 +174,8 @@ class Stepper:
             if reason == engine.REDUCE:
                 assert self.reduce is not None
                 self.run.answer(self.reduce(self))
+                continue
+            if reason == engine.NEED_VALUES:
                 continue
             if reason != engine.NEED_DATA:
                 return reason
@@ -216,15 +226,15 @@ class Steppers:
 
     Parameters
     ----------
-    graph, config, slots, seed, steps
+    graph, config, optimizer_state, seed, steps
         See `Stepper`.
     """
 
     def __init__(
-        self, graph: Graph, config: CompileConfiguration, slots: list[Array | None], seed: int, steps: Array
+        self, graph: Graph, config: CompileConfiguration, optimizer_state: dict[str, Array], seed: int, steps: Array
     ) -> None:
         self.graph, self.configuration = graph, config
-        self.settings: dict[str, Any] = {"slots": slots, "seed": seed, "steps": steps}
+        self.settings: dict[str, Any] = {"optimizer_state": optimizer_state, "seed": seed, "steps": steps}
         self.idle: dict[tuple[bool, bool], Stepper] = {}
 
     def take(self, training: bool, weighted: bool, batch: int, threads: int) -> Stepper:

@@ -22,7 +22,7 @@ def optimize(b: Builder, kernel: str, clips_norm: bool) -> None:
     norms = Whole("norms") if clips_norm else None
     if clips_norm:
         b.update.append(Op("norms", dW=Whole("gradients"), norms=norms))
-    slots: dict[str, Any] = {f"slot_{i}": Whole(f"slot_{i}") for i in range(3)}
     precision = PRECISIONS[b.packed.precision] if b.packed else 0
     settings: dict[str, Any] = {"function": OPTIMIZERS[kernel], "precision": precision}
-    b.update.append(Op("update", W=Whole("parameters"), dW=Whole("gradients"), norms=norms, **slots, **settings))
+    arrays = {"W": Whole("parameters"), "dW": Whole("gradients"), "state": Whole("state")}
+    b.update.append(Op("update", norms=norms, **arrays, **settings))

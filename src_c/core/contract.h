@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "operations/parameters/optimizers.h"
+
 typedef ptrdiff_t nn_index;
 
 enum {
@@ -35,11 +37,6 @@ enum {
 #define METRIC(name, target, parameters) NN_METRIC_##name,
 #include "kernels.def"
     NN_METRICS
-};
-enum {
-#define OPTIMIZER(name) NN_OPTIMIZER_##name,
-#include "kernels.def"
-    NN_OPTIMIZERS
 };
 enum {
 #define SOURCE(name, type) NN_SOURCE_##name,
@@ -101,22 +98,6 @@ typedef struct nn_row {
     nn_index n, count[3], step[3];
 } nn_row;
 
-/* What an update rule needs beside its arrays; g stands for grad_scale × gradient, clipped to ±clip_value; adam and
- * rmsprop clip it to ±2^63 (double: ±2^511), too, the latter's ε is at least 2^-126 (2^-1022), the former's the root
- * of that. */
-typedef struct nn_rule {
-    double learning_rate;
-    double weight_decay;    /* decoupled: W ← W − learning_rate weight_decay W, before the rule */
-    double grad_scale;      /* from clipnorm and global_clipnorm; else 1 */
-    double clip_value;      /* +inf: none */
-    double momentum;        /* sgd, rmsprop */
-    double beta_1, beta_2;  /* adam */
-    double rho;             /* rmsprop */
-    double epsilon;
-    double nesterov, centered; /* 0 or 1 */
-    double step;            /* 1 at the first update */
-} nn_rule;
-
 struct nn_op;
 struct nn_run;
 
@@ -173,7 +154,11 @@ typedef struct nn_table {
 
     nn_rowwise loss[NN_LOSSES];     /* returns Σ_i weight_i loss_i, in float64, order: rows */
     nn_rowwise metric[NN_METRICS];  /* returns Σ_i weight_i metric_i; param: threshold of binary_accuracy */
-    void (*update[NN_OPTIMIZERS])(nn_index n, void *w, const void *g, void *const slot[3], const nn_rule *rule);
+    /* W ← rule(W, g) and its state; `numbers` is the optimizer's own struct, `state` its arrays in declared order, NULL
+     * for those that these numbers do not need. Adam and RMSprop clip g to ±2^63 (double: ±2^511), too; the latter's ε
+     * is at least 2^-126 (2^-1022), the former's the root of that. */
+    void (*update[NN_OPTIMIZERS])(nn_index n, void *w, const void *g, void *const state[], const nn_rule *rule,
+                                  const void *numbers);
 
     /* y (rows,n) = rows of a data set, converted: row r is at x + index[r] stride bytes (index NULL: r), its elements
      * where `row` says, perhaps misaligned; index has `known` ≥ rows entries, the later ones being fetched ahead for
@@ -197,8 +182,7 @@ const nn_table *nn_table_at(int level, int bits);   /* bits: 32 or 64 */
 
 /* Names in id order, each list ended by NULL. */
 extern const char *const nn_precision_names[], *const nn_activation_names[], *const nn_loss_names[],
-    *const nn_metric_names[], *const nn_optimizer_names[], *const nn_source_names[], *const nn_function_names[],
-    *const nn_buffer_names[];
+    *const nn_metric_names[], *const nn_source_names[], *const nn_function_names[], *const nn_buffer_names[];
 extern const char *const nn_activation_parameters[], *const nn_loss_parameters[], *const nn_metric_parameters[];
 extern const char *const nn_activation_saved[], *const nn_loss_targets[], *const nn_metric_targets[];
 

@@ -1,4 +1,5 @@
-/* describe.c: names and layouts, for Python: the lists of kernels.def and the declarations of operations.def. */
+/* describe.c: names and layouts, for Python: the lists of kernels.def, the declarations of operations.def
+ * and optimizers.def. */
 #include "core/program.h"
 
 const nn_field nn_op_head[] = {
@@ -27,6 +28,28 @@ nn_declaration nn_declared(int kind) {
 #include "operations.def"
     }
     return (nn_declaration){0};
+}
+
+#define EVERY(name) {#name, NULL, offsetof(nn_rule, name)},
+const nn_number nn_rule_numbers[] = {
+#include "operations/parameters/optimizers.def"
+    {NULL, NULL, 0}};
+
+nn_optimizer nn_optimizer_at(int id) {
+    switch (id) {
+#define STATE(name) #name,
+#define NUMBER(name, interval) {#name, interval, offsetof(this_optimizer, name)},
+#define FLAG(name) {#name, NULL, offsetof(this_optimizer, name)},
+#define OPTIMIZER(name, all_states, all_numbers)                                                                     \
+    case NN_OPTIMIZER_##name: {                                                                                      \
+        typedef nn_##name this_optimizer;                                                                            \
+        static const char *const states[] = {all_states NULL};                                                       \
+        static const nn_number numbers[] = {all_numbers{NULL, NULL, 0}};                                             \
+        return (nn_optimizer){#name, states, numbers, sizeof(this_optimizer)};                                       \
+    }
+#include "operations/parameters/optimizers.def"
+    }
+    return (nn_optimizer){0};
 }
 
 #define SECTION(name) #name,
@@ -63,10 +86,6 @@ const char *const nn_metric_names[] = {
     NULL};
 #define METRIC(name, target, parameters) #target,
 const char *const nn_metric_targets[] = {
-#include "kernels.def"
-    NULL};
-#define OPTIMIZER(name) #name,
-const char *const nn_optimizer_names[] = {
 #include "kernels.def"
     NULL};
 #define SOURCE(name, type) #name,

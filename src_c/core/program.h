@@ -32,6 +32,7 @@ enum {
 #define BUFFER(name) NN_BUFFER_##name,
 #include "kernels.def"
     NN_MOVING = 16, /* operands of one loop that move */
+    NN_BUFFER_moving = NN_BUFFER_state + NN_STATES, /* the first of these, as they are in the turn at hand */
     NN_BUFFERS = NN_BUFFER_moving + NN_MOVING
 };
 enum {
@@ -132,6 +133,12 @@ typedef struct nn_accumulator {
     nn_operand weight;      /* of the samples; none: 1 each */
 } nn_accumulator;
 
+/* A number that may change by step: of step t it is values[(t − scheduled_from) stride]; stride 0: a constant. */
+typedef struct nn_scheduled {
+    const double *values;
+    int64_t stride;
+} nn_scheduled;
+
 /* What is _Atomic is what thread 0 changes between two stages, and a late member may read meanwhile (team.h), or what
  * several threads write; nn_put_… are stores that cost no more than others. */
 typedef struct nn_run nn_run;
@@ -154,8 +161,11 @@ struct nn_run {
     int64_t *step;          /* training steps so far, over all fits: dropout's counter */
     const nn_chunk *chunks;
     int64_t n_chunks;
-    double clipnorm;        /* 0: none */
-    nn_rule *rule;
+    nn_scheduled learning_rate, weight_decay;
+    int64_t scheduled_from, scheduled_to; /* the updates, counted from 0, for which their values are there */
+    int64_t *updates;       /* that the optimizer has made, over all fits */
+    const void *numbers;    /* of its own: nn_sgd, … */
+    double clip_value, clipnorm; /* +inf, 0: none */
     const nn_accumulator *accumulators;
     int64_t n_accumulators;
     double *partial;        /* of this step */
@@ -216,6 +226,16 @@ static inline int nn_take_tile(nn_run *run, int64_t index, nn_member *me, long c
 static inline void nn_turn(nn_run *run, const nn_section *loop, const nn_moving *moving, int64_t turn) {
     for (const nn_moving *m = moving + loop->moving; m < moving + loop->moving + loop->n_moving; m++)
         nn_put_base(run, NN_BUFFER_moving + (int)m->slot, run->base[m->buffer] + m->offset + turn * m->stride);
+}
+
+/* What every update rule is told, at the step at hand. */
+static inline nn_rule nn_rule_now(const nn_run *run) {
+    const int64_t i = *run->updates - run->scheduled_from;
+    return (nn_rule){
+        .learning_rate = run->learning_rate.values[i * run->learning_rate.stride],
+        .weight_decay = run->weight_decay.values[i * run->weight_decay.stride],
+        .grad_scale = 1, .clip_value = run->clip_value, .step = (double)(*run->updates + 1),
+    };
 }
 
 /* The memory of an operand; NULL: absent. */

@@ -88,8 +88,8 @@ const nn_table NN_TABLE_NAME(ISA, NN_REAL_BITS) = {
 #include "kernels.def"
     },
     .update = {
-#define OPTIMIZER(name) update_##name,
-#include "kernels.def"
+#define OPTIMIZER(name, states, numbers) update_##name,
+#include "operations/parameters/optimizers.def"
     },
     .gather = {
 #define SOURCE(name, type) gather_##name,

@@ -55,21 +55,23 @@ static void repack(const nn_op_update *op, const nn_run *run, const nn_chunk *c)
 }
 
 SPAN(update) {
-    nn_rule rule = *run->rule;
+    nn_rule rule = nn_rule_now(run);
+    const double decay = rule.weight_decay;
     int64_t group = -1;
     double unit = 1; /* what g is divided by, before rule.grad_scale: hardly ever anything else */
     for (nn_index i = first; i < first + count; i++) {
         const nn_chunk *c = &run->chunks[i];
         void *const w = at(run, op->W, c->offset), *const g = at(run, op->dW, c->offset);
-        void *const slot[3] = {at(run, op->slot_0, c->offset), at(run, op->slot_1, c->offset),
-                               at(run, op->slot_2, c->offset)};
+        void *state[NN_STATES];
+        for (int k = 0; k < NN_STATES; k++)
+            state[k] = at(run, (nn_operand){op->state.buffer + k, op->state.offset}, c->offset);
         if (run->clipnorm != 0 && c->group != group) {
             group = c->group;
             rule.grad_scale = norm_scale(run, nn_at(run, op->norms), i, &unit);
         }
         if (unit != 1) rescale(c->n, 1 / unit, 0, g, g);
-        rule.weight_decay = run->rule->weight_decay * c->decay;
-        run->table->update[op->function](c->n, w, g, slot, &rule);
+        rule.weight_decay = decay * c->decay;
+        run->table->update[op->function](c->n, w, g, state, &rule, run->numbers);
         repack(op, run, c);
     }
 }

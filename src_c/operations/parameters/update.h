@@ -1,4 +1,4 @@
-/* update.h: the update rules W ← rule(W, g), one pass over a run of parameters and the rule's slots.
+/* update.h: the update rules W ← rule(W, g), one pass over a run of parameters and the rule's state.
  *
  * Each rule is a function of a few lines over one vector, in the symbols of its paper; `update_each` loads,
  * scales and clips the gradient, decays W (Loshchilov & Hutter 2019, algorithm 2: decay apart from the rule)
@@ -19,38 +19,37 @@ typedef struct coefficients {
     real rho, gain_rho;     /* ρ, 1 − ρ */
 } coefficients;
 
-typedef vf (*update_rule)(vf W, vf g, vf slot[3], const coefficients *c);
+typedef vf (*update_rule)(vf W, vf g, vf s[], const coefficients *c);
 
-enum { SLOT_0 = 1, SLOT_1 = 2, SLOT_2 = 4 };
+/* Sets of state arrays, known to the compiler wherever a rule is applied. */
+enum { STATE_0 = 1, STATE_1 = 2, STATE_2 = 4 };
 
-INLINE void update_some(nn_index i, nn_index left, real *W, const real *g, void *const slot[3], int used,
+INLINE void update_some(nn_index i, nn_index left, real *W, const real *g, void *const state[NN_STATES], int used,
                         update_rule rule, const coefficients *c) {
-    vf s[3] = {{0}};
-    for (int k = 0; k < 3; k++)
-        if (used >> k & 1) s[k] = load_some((real *)slot[k] + i, left);
+    vf s[NN_STATES] = {{0}};
+    for (int k = 0; k < NN_STATES; k++)
+        if (used >> k & 1) s[k] = load_some((real *)state[k] + i, left);
     vf w = load_some(W + i, left);
     const vf clipped = vclamp(c->scale * load_some(g + i, left), -c->clip, c->clip);
     w -= c->decay * w;
     store_some(W + i, left, rule(w, clipped, s, c));
-    for (int k = 0; k < 3; k++)
-        if (used >> k & 1) store_some((real *)slot[k] + i, left, s[k]);
+    for (int k = 0; k < NN_STATES; k++)
+        if (used >> k & 1) store_some((real *)state[k] + i, left, s[k]);
 }
 
-INLINE void update_each(nn_index n, void *W, const void *g, void *const slots[3], int used, update_rule rule,
+INLINE void update_each(nn_index n, void *W, const void *g, void *const states[], int used, update_rule rule,
                         const coefficients *c) {
-    void *const slot[3] = {slots[0], slots[1], slots[2]}; /* a copy that stores cannot alias */
+    void *state[NN_STATES]; /* a copy that stores cannot alias */
+    for (int k = 0; k < NN_STATES; k++) state[k] = used >> k & 1 ? states[k] : NULL;
     nn_index i = 0;
-    for (; i + LANES <= n; i += LANES) update_some(i, LANES, W, g, slot, used, rule, c);
-    if (i < n) update_some(i, n - i, W, g, slot, used, rule, c);
+    for (; i + LANES <= n; i += LANES) update_some(i, LANES, W, g, state, used, rule, c);
+    if (i < n) update_some(i, n - i, W, g, state, used, rule, c);
 }
 
 INLINE coefficients coefficients_of(const nn_rule *r) {
     return (coefficients){
-        .scale = (real)r->grad_scale, .clip = (real)r->clip_value, .epsilon = (real)r->epsilon,
-        .decay = (real)(r->learning_rate * r->weight_decay),
-        .eta = (real)r->learning_rate, .mu = (real)r->momentum,
-        .gain_1 = (real)(1 - r->beta_1), .gain_2 = (real)(1 - r->beta_2),
-        .rho = (real)r->rho, .gain_rho = (real)(1 - r->rho),
+        .scale = (real)r->grad_scale, .clip = (real)r->clip_value,
+        .decay = (real)(r->learning_rate * r->weight_decay), .eta = (real)r->learning_rate,
     };
 }
 
@@ -59,37 +58,39 @@ INLINE coefficients coefficients_of(const nn_rule *r) {
  * ROOT_MAX² is the largest power of two but one, so that no rounding takes v to inf. */
 #define ROOT_MAX ldexp(1, (EXPONENT_BIAS - 1) / 2)
 
-INLINE coefficients coefficients_of_ratio(const nn_rule *r, double least_epsilon) {
+INLINE coefficients coefficients_of_ratio(const nn_rule *r, double epsilon, double least_epsilon) {
     coefficients c = coefficients_of(r);
     c.clip = (real)fmin(r->clip_value, ROOT_MAX);
-    c.epsilon = (real)fmax(r->epsilon, least_epsilon);
+    c.epsilon = (real)fmax(epsilon, least_epsilon);
     return c;
 }
 
-/* Stochastic gradient descent; momentum as in Sutskever et al. 2013, equations 1–4. Slot 0: m, the velocity. */
-INLINE vf sgd_plain(vf W, vf g, vf s[3], const coefficients *c) {
+/* Stochastic gradient descent; momentum as in Sutskever et al. 2013, equations 1–4. State: the velocity. */
+INLINE vf sgd_plain(vf W, vf g, vf s[], const coefficients *c) {
     (void)s;
     return W - c->eta * g;
 }
 
-INLINE vf sgd_momentum(vf W, vf g, vf s[3], const coefficients *c) {
+INLINE vf sgd_momentum(vf W, vf g, vf s[], const coefficients *c) {
     s[0] = c->mu * s[0] - c->eta * g;
     return W + s[0];
 }
 
-INLINE vf sgd_nesterov(vf W, vf g, vf s[3], const coefficients *c) {
+INLINE vf sgd_nesterov(vf W, vf g, vf s[], const coefficients *c) {
     s[0] = c->mu * s[0] - c->eta * g;
     return W + (c->mu * s[0] - c->eta * g);
 }
 
-static void update_sgd(nn_index n, void *W, const void *g, void *const slot[3], const nn_rule *r) {
-    const coefficients c = coefficients_of(r);
-    if (r->momentum == 0)
-        update_each(n, W, g, slot, 0, sgd_plain, &c);
-    else if (r->nesterov != 0)
-        update_each(n, W, g, slot, SLOT_0, sgd_nesterov, &c);
+static void update_sgd(nn_index n, void *W, const void *g, void *const state[], const nn_rule *r, const void *numbers) {
+    const nn_sgd *own = numbers;
+    coefficients c = coefficients_of(r);
+    c.mu = (real)own->momentum;
+    if (own->momentum == 0)
+        update_each(n, W, g, state, 0, sgd_plain, &c);
+    else if (own->nesterov != 0)
+        update_each(n, W, g, state, STATE_0, sgd_nesterov, &c);
     else
-        update_each(n, W, g, slot, SLOT_0, sgd_momentum, &c);
+        update_each(n, W, g, state, STATE_0, sgd_momentum, &c);
 }
 
 /* s + gain (g − s), a mean that follows g. Where the product is rounded on its own, it would be 0 from s < MIN_NORMAL
@@ -113,22 +114,25 @@ INLINE vf ratio(vf x, vf y, const coefficients *c) {
     return x / y;
 }
 
-/* Kingma & Ba 2015, algorithm 1; with weight_decay: AdamW. Slots: m, v. */
-INLINE vf adam(vf W, vf g, vf s[3], const coefficients *c) {
+/* Kingma & Ba 2015, algorithm 1; with weight_decay: AdamW. State: m, v. */
+INLINE vf adam(vf W, vf g, vf s[], const coefficients *c) {
     s[0] = follow(s[0], g, c->gain_1);
     s[1] = follow(s[1], g * g, c->gain_2);
     return W - ratio(c->eta * s[0], vsqrt(s[1]) + c->epsilon, c);
 }
 
-static void update_adam(nn_index n, void *W, const void *g, void *const slot[3], const nn_rule *r) {
-    coefficients c = coefficients_of_ratio(r, 1 / ROOT_MAX);
-    c.eta = (real)(r->learning_rate * sqrt(1 - pow(r->beta_2, r->step)) / (1 - pow(r->beta_1, r->step)));
-    update_each(n, W, g, slot, SLOT_0 | SLOT_1, adam, &c);
+static void update_adam(nn_index n, void *W, const void *g, void *const state[], const nn_rule *r,
+                        const void *numbers) {
+    const nn_adam *own = numbers;
+    coefficients c = coefficients_of_ratio(r, own->epsilon, 1 / ROOT_MAX);
+    c.eta = (real)(r->learning_rate * sqrt(1 - pow(own->beta_2, r->step)) / (1 - pow(own->beta_1, r->step)));
+    c.gain_1 = (real)(1 - own->beta_1), c.gain_2 = (real)(1 - own->beta_2);
+    update_each(n, W, g, state, STATE_0 | STATE_1, adam, &c);
 }
 
-/* Tieleman & Hinton 2012, lecture 6.5; centered: Graves 2013, equations 38–41. Slots: v, m, average of g.
+/* Tieleman & Hinton 2012, lecture 6.5; centered: Graves 2013, equations 38–41. State: v, m, average of g.
  * Rounding can push v − average² below 0 where g hardly varies: there it counts as 0. */
-INLINE vf rmsprop_increment(vf g, vf s[3], const coefficients *c, int centered) {
+INLINE vf rmsprop_increment(vf g, vf s[], const coefficients *c, int centered) {
     vf variance = s[0] = c->rho * s[0] + c->gain_rho * (g * g);
     if (centered) {
         s[2] = c->rho * s[2] + c->gain_rho * g;
@@ -137,29 +141,32 @@ INLINE vf rmsprop_increment(vf g, vf s[3], const coefficients *c, int centered) 
     return c->eta * g / vsqrt(variance + c->epsilon);
 }
 
-INLINE vf rmsprop(vf W, vf g, vf s[3], const coefficients *c) { return W - rmsprop_increment(g, s, c, 0); }
-INLINE vf rmsprop_centered(vf W, vf g, vf s[3], const coefficients *c) { return W - rmsprop_increment(g, s, c, 1); }
+INLINE vf rmsprop(vf W, vf g, vf s[], const coefficients *c) { return W - rmsprop_increment(g, s, c, 0); }
+INLINE vf rmsprop_centered(vf W, vf g, vf s[], const coefficients *c) { return W - rmsprop_increment(g, s, c, 1); }
 
-INLINE vf rmsprop_momentum(vf W, vf g, vf s[3], const coefficients *c) {
+INLINE vf rmsprop_momentum(vf W, vf g, vf s[], const coefficients *c) {
     s[1] = c->mu * s[1] + rmsprop_increment(g, s, c, 0);
     return W - s[1];
 }
 
-INLINE vf rmsprop_centered_momentum(vf W, vf g, vf s[3], const coefficients *c) {
+INLINE vf rmsprop_centered_momentum(vf W, vf g, vf s[], const coefficients *c) {
     s[1] = c->mu * s[1] + rmsprop_increment(g, s, c, 1);
     return W - s[1];
 }
 
-static void update_rmsprop(nn_index n, void *W, const void *g, void *const slot[3], const nn_rule *r) {
-    const coefficients c = coefficients_of_ratio(r, MIN_NORMAL);
-    if (r->momentum > 0 && r->centered != 0)
-        update_each(n, W, g, slot, SLOT_0 | SLOT_1 | SLOT_2, rmsprop_centered_momentum, &c);
-    else if (r->momentum > 0)
-        update_each(n, W, g, slot, SLOT_0 | SLOT_1, rmsprop_momentum, &c);
-    else if (r->centered != 0)
-        update_each(n, W, g, slot, SLOT_0 | SLOT_2, rmsprop_centered, &c);
+static void update_rmsprop(nn_index n, void *W, const void *g, void *const state[], const nn_rule *r,
+                           const void *numbers) {
+    const nn_rmsprop *own = numbers;
+    coefficients c = coefficients_of_ratio(r, own->epsilon, MIN_NORMAL);
+    c.mu = (real)own->momentum, c.rho = (real)own->rho, c.gain_rho = (real)(1 - own->rho);
+    if (own->momentum > 0 && own->centered != 0)
+        update_each(n, W, g, state, STATE_0 | STATE_1 | STATE_2, rmsprop_centered_momentum, &c);
+    else if (own->momentum > 0)
+        update_each(n, W, g, state, STATE_0 | STATE_1, rmsprop_momentum, &c);
+    else if (own->centered != 0)
+        update_each(n, W, g, state, STATE_0 | STATE_2, rmsprop_centered, &c);
     else
-        update_each(n, W, g, slot, SLOT_0, rmsprop, &c);
+        update_each(n, W, g, state, STATE_0, rmsprop, &c);
 }
 
 #endif
