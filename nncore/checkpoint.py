@@ -292,9 +292,9 @@ def places(model: Model) -> Tensors:
 
 
 def optimizer_tensors(states: Iterable[str], parameters: Iterable[Parameter]) -> list[tuple[str, str, Parameter]]:
-    """The tensors of an optimizer: name, state array, and whose part of it."""
-    learned = list(parameters)
-    return [(f"optimizer/{name}/{p.path}", name, p) for name in states for p in learned]
+    """The tensors of an optimizer: name, state array, and whose part of it, which is no statistic."""
+    weights = [p for p in parameters if p.role == "weight"]
+    return [(f"optimizer/{name}/{p.path}", name, p) for name in states for p in weights]
 
 
 def fill(model: Model, tensors: Tensors, counters: Array, iterations: int, history: Any) -> None:

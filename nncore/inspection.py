@@ -98,17 +98,17 @@ class Inspected(Guarded):
 
     @property
     def weights(self) -> list[Parameter]:
-        """All learned arrays, in the order of `get_weights`."""
+        """All arrays, in the order of `get_weights`."""
         return [p for layer in self.layers for p in layer.weights]
 
     @property
     def trainable_weights(self) -> list[Parameter]:
-        """Those of layers that are trainable."""
+        """Those of layers that are trainable, but for statistics."""
         return [p for layer in self.layers for p in layer.trainable_weights]
 
     @property
     def non_trainable_weights(self) -> list[Parameter]:
-        """Those of layers that are not."""
+        """Statistics, and those of layers that are not trainable."""
         return [p for layer in self.layers for p in layer.non_trainable_weights]
 
     variables, trainable_variables, non_trainable_variables = weights, trainable_weights, non_trainable_weights

@@ -1,6 +1,6 @@
 """Parameters of a model: one flat buffer, and the table of what lies where in it.
 
-Gradients and each slot of an optimizer are arrays of the same layout, so the optimizer is one pass, a norm one
+Gradients and each state array of an optimizer are arrays of the same layout, so the optimizer is one pass, a norm one
 reduction, and a checkpoint one copy. Each parameter starts on a cache line; the padding stays zero.
 """
 
@@ -40,8 +40,11 @@ CHUNK = np.dtype(
 )
 
 
+ROLES = ("weight", "statistic")
+
+
 class Parameter(Guarded):
-    """One array that a layer learns: ``layer.kernel``.
+    """One array that a layer learns or keeps: ``layer.kernel``.
 
     ``np.asarray(parameter)`` and `numpy` give its values at that moment; `assign` changes them.
 
@@ -51,8 +54,13 @@ class Parameter(Guarded):
         ``layer/kernel``: its name in files.
     shape : tuple of int
         Kernels are (in, out).
+    role : {"weight", "statistic"}
+        A weight has a gradient, and is moved by the optimizer. A statistic, such as a running mean, has none: an
+        operation of the update section writes it, so that a step which is abandoned has not changed it. Nothing
+        decays, penalises or trains it; it is saved, copied and counted as weights are.
     trainable : bool
-        Whether fit changes it: what the layer's `trainable` was when the model was compiled.
+        Whether the optimizer changes it: what the layer's `trainable` was when the model was compiled; of a statistic
+        always False.
     offset : int
         First element in the flat buffer.
     """
@@ -62,7 +70,7 @@ class Parameter(Guarded):
         "trainable": "Set that of its layer, and call compile.",
         "regularizer": "Set kernel_regularizer or bias_regularizer of its layer.",
         "value": "Call assign.",
-    } | dict.fromkeys(("path", "shape", "initializer", "offset"), "It follows from its layer.")
+    } | dict.fromkeys(("path", "shape", "initializer", "offset", "role"), "It follows from its layer.")
 
     def __init__(
         self,
@@ -71,16 +79,24 @@ class Parameter(Guarded):
         initializer: Initializer,
         regularizer: Regularizer | None = None,
         trainable: bool = True,
+        role: str = "weight",
     ) -> None:
+        if role not in ROLES:
+            raise ValueError(f"role: expected one of {', '.join(map(repr, ROLES))} for {path}, got {role!r}")
+        if role == "statistic" and regularizer is not None:
+            raise ValueError(
+                f"regularizer: expected None for {path}, got {regularizer!r}. Nothing learns a statistic: leave it out"
+            )
         self.path, self.shape, self.initializer, self.regularizer = path, shape, initializer, regularizer
-        self.trainable = trainable
+        self.role = role
+        self.trainable = trainable and role == "weight"
         self.offset = -1
         self._values: Array | None = None  # its part of the flat buffer, in its shape
         self._state: weakref.ref[State] | None = None  # weak: the state holds the parameters
 
     def train(self, trainable: bool) -> None:
-        """Let `trainable` be so from the next program on."""
-        vars(self)["trainable"] = trainable
+        """Let `trainable` be so from the next program on, if this is a weight."""
+        vars(self)["trainable"] = trainable and self.role == "weight"
 
     def bind(self, state: State) -> None:
         """Be a part of `state`."""
@@ -154,7 +170,8 @@ class Parameter(Guarded):
 
     def __repr__(self) -> str:
         dtype = "not built" if self._values is None else self.dtype
-        return f"<Parameter {self.path!r}: shape {self.shape}, {dtype}{'' if self.trainable else ', frozen'}>"
+        kind = ", statistic" if self.role == "statistic" else "" if self.trainable else ", frozen"
+        return f"<Parameter {self.path!r}: shape {self.shape}, {dtype}{kind}>"
 
     @property
     def end(self) -> int:
@@ -288,7 +305,7 @@ class State:
         return p.within(self.values if flat is None else flat)
 
     def like(self) -> Array:
-        """A zeroed array of the same layout: gradients, or a slot of an optimizer."""
+        """A zeroed array of the same layout: gradients, or a state array of an optimizer."""
         return aligned_zeros(self.size, self.dtype)
 
     def chunks(self, per_parameter_norm: bool, excluded: tuple[str, ...] = ()) -> Array:

@@ -229,7 +229,7 @@ class Structure(Travelling, Inspected):
         raise ValueError(f"name: expected one of {[layer.name for layer in layers]}, got {name!r}")
 
     def count_params(self) -> int:
-        """Number of weights and biases."""
+        """Number of values in all arrays: weights, biases, statistics."""
         return sum(p.size for p in self.state.parameters)
 
     @explained

@@ -35,7 +35,7 @@ def summary(model: Structure) -> str:
     lines.insert(1, "─" * len(lines[0]))
     total = model.count_params()
     learned, wanted = (
-        sum(layer.count_params() for layer in model.layers if layer.trained(compiled))
+        sum(p.size for layer in model.layers if layer.trained(compiled) for p in layer.weights if p.role == "weight")
         for compiled in (model.compiled, False)
     )
     size = total * model.graph.state.dtype.itemsize

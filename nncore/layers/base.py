@@ -12,7 +12,7 @@ from nncore.copying import Travelling
 from nncore.graph import Shape, Symbol
 from nncore.initializers import Initializer
 from nncore.registry import Configurable, Registry, brief, to_json
-from nncore.state import Array, Parameter, State
+from nncore.state import ROLES, Array, Parameter, State
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
@@ -109,11 +109,20 @@ class Layer(Travelling, Configurable):
         raise NotImplementedError(f"{type(self).__name__} does not say what it computes: override emit")
 
     def add_parameter(
-        self, name: str, shape: Shape, initializer: Initializer, regularizer: Regularizer | None = None
+        self,
+        name: str,
+        shape: Shape,
+        initializer: Initializer,
+        regularizer: Regularizer | None = None,
+        role: str = "weight",
     ) -> Parameter:
-        """Declare an array that the layer learns; called in `build`, in the order of `get_weights`."""
-        p = Parameter(f"{self.name}/{name}", shape, initializer, regularizer, self.trainable)
+        """Declare an array that the layer learns, or a statistic; called in `build`, in the order of `get_weights`.
+
+        Statistics come after all weights of the layer, as in Keras. `role` is that of `Parameter`.
+        """
+        p = Parameter(f"{self.name}/{name}", shape, initializer, regularizer, self.trainable, role)
         self.parameters.append(p)
+        self.parameters.sort(key=lambda p: ROLES.index(p.role))
         return p
 
     # -- what is set on it -----------------------------------------------------------------------------------------
@@ -129,7 +138,8 @@ class Layer(Travelling, Configurable):
 
     def trained(self, compiled: bool) -> bool:
         """What is in force of `trainable`: what it was at the last compile, if there was one."""
-        return self.parameters[0].trainable if compiled and self.parameters else self.trainable
+        weights = self._of_role("weight")
+        return weights[0].trainable if compiled and weights else self.trainable
 
     def _checked(self, name: str, value: Any) -> Any:
         if self.state is not None and isinstance(vars(self).get(name), Parameter) and not isinstance(value, Parameter):
@@ -167,18 +177,21 @@ class Layer(Travelling, Configurable):
 
     @property
     def weights(self) -> list[Parameter]:
-        """All learned arrays."""
+        """All arrays: what is learned, then statistics."""
         return list(self.parameters)
+
+    def _of_role(self, role: str) -> list[Parameter]:
+        return [p for p in self.parameters if p.role == role]
 
     @property
     def trainable_weights(self) -> list[Parameter]:
-        """The arrays that fit changes."""
-        return list(self.parameters) if self.trainable else []
+        """The arrays that the optimizer changes."""
+        return self._of_role("weight") if self.trainable else []
 
     @property
     def non_trainable_weights(self) -> list[Parameter]:
-        """The arrays that fit does not change."""
-        return [] if self.trainable else list(self.parameters)
+        """The arrays that the optimizer does not change: statistics, or all."""
+        return self._of_role("statistic") if self.trainable else list(self.parameters)
 
     variables, trainable_variables, non_trainable_variables = weights, trainable_weights, non_trainable_weights
 
@@ -197,7 +210,7 @@ class Layer(Travelling, Configurable):
         return list(inputs) if self.takes_many else inputs[0]
 
     def count_params(self) -> int:
-        """Number of learned values."""
+        """Number of values, learned or kept."""
         return sum(p.size for p in self.parameters)
 
     def get_weights(self) -> list[Array]:

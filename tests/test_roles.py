@@ -1,0 +1,163 @@
+"""Roles of parameters: what is learned, and statistics, which a layer keeps without learning them."""
+
+from __future__ import annotations
+
+import copy
+import pathlib
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+import nncore as nn
+from nncore.initializers import get as initializer
+
+Array = np.ndarray[Any, Any]
+
+RNG = np.random.default_rng(3)
+X, Y = RNG.standard_normal((40, 3)), RNG.standard_normal((40, 2))
+START = {"class": "random_normal", "config": {"stddev": 1.0}}
+
+
+class Offset(nn.Layer):
+    """Y = X W + s, s a statistic, which is declared first."""
+
+    def __init__(
+        self, units: int = 2, regularizer: Any = None, name: str | None = None, trainable: bool = True
+    ) -> None:
+        super().__init__(name, trainable)
+        self.units, self.regularizer = units, nn.regularizers.get(regularizer, "regularizer")
+
+    def build(self, *shapes: Any) -> None:
+        self.s = self.add_parameter("s", (self.units,), initializer(START, "s"), role="statistic")
+        glorot = initializer("glorot_uniform", "kernel")
+        self.kernel = self.add_parameter("kernel", (shapes[0][-1], self.units), glorot, self.regularizer)
+
+    def output_shape(self, *shapes: Any) -> Any:
+        return (*shapes[0][:-1], self.units)
+
+    def emit(self, b: Any, *inputs: Any) -> Any:
+        return b.dense(inputs[0], self.kernel, self.s)
+
+
+def made(optimizer: Any = None, **settings: Any) -> nn.Model:
+    model = nn.Model([nn.Input(3), Offset(4, name="first", **settings), Offset(name="last")], seed=1, dtype="float64")
+    model.compile(optimizer or nn.Adam(0.1, weight_decay=0.1), "mse")
+    return model
+
+
+def same(a: list[Array], b: list[Array]) -> bool:
+    return all(np.array_equal(v, w) for v, w in zip(a, b, strict=True))
+
+
+def test_weights_come_before_statistics() -> None:
+    model = made()
+    first, last = model.layers
+    paths = ["first/kernel", "first/s", "last/kernel", "last/s"]
+    assert [p.path for p in model.weights] == [p.path for p in model.state.parameters] == paths
+    assert [w.shape for w in model.get_weights()] == [(3, 4), (4,), (4, 2), (2,)]
+    assert [p.path for p in model.trainable_weights] == paths[::2]
+    assert [p.path for p in model.non_trainable_weights] == paths[1::2]
+    first.trainable = False
+    assert [p.path for p in model.trainable_weights] == paths[2:3]
+    assert [p.path for p in model.non_trainable_weights] == ["first/kernel", "first/s", "last/s"]
+    assert [p.path for p in first.non_trainable_variables] == paths[:2] and not first.trainable_weights
+    assert (first.s.role, first.kernel.role, first.s.trainable) == ("statistic", "weight", False)
+    assert repr(last.s) == "<Parameter 'last/s': shape (2,), float64, statistic>"
+    model.trainable = True
+    model.compile("sgd", "mse")
+    assert not first.s.trainable and first.kernel.trainable
+
+
+def test_they_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    model = made()
+    assert model.count_params() == 12 + 4 + 8 + 2 and model.layers[0].count_params() == 16
+    model.summary()
+    shown = capsys.readouterr().out
+    assert "Total: 26 parameters (208 bytes), 20 trainable\n" in shown
+    model.layers[0].trainable = False
+    model.summary()
+    assert "20 trainable (8 from the next compile on)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        nn.SGD(0.1, momentum=0.9, weight_decay=0.5),
+        nn.Adam(0.1, weight_decay=0.5, clipnorm=0.1),
+        nn.RMSprop(0.1, momentum=0.5, centered=True, weight_decay=0.5, global_clipnorm=0.1),
+    ],
+    ids=lambda o: o.name,
+)
+def test_fit_leaves_them_alone(optimizer: Any) -> None:
+    model = made(optimizer, regularizer="l2")
+    before = model.get_weights()
+    model.fit(X, Y, batch_size=7, epochs=3, verbose=0)
+    after = model.get_weights()
+    assert same(after[1::2], before[1::2]) and all(before[i].any() for i in (1, 3))
+    assert not any(np.array_equal(a, b) for a, b in zip(after[::2], before[::2], strict=True))
+    for array in model.optimizer_state.values():
+        assert not any(model.state.view(layer.s, array).any() for layer in model.layers)
+
+
+def test_norms_are_those_of_what_is_learned() -> None:
+    """One step of global_clipnorm, by hand: neither the statistic nor what a gradient of it would be counts."""
+    model = nn.Model([nn.Input(3), Offset()], seed=1, dtype="float64")
+    model.compile(nn.SGD(1.0, weight_decay=0.25, global_clipnorm=0.01), "mse")
+    w, s = model.get_weights()
+    g = 2 / Y.size * X.T @ (X @ w + s - Y)
+    model.fit(X, Y, batch_size=len(X), verbose=0)
+    want = 0.75 * w - 0.01 * g / np.linalg.norm(g)
+    np.testing.assert_allclose(model.get_weights()[0], want, rtol=1e-12)
+
+
+def test_files_and_copies(tmp_path: pathlib.Path) -> None:
+    model = made()
+    model.fit(X, Y, epochs=2, verbose=0)
+    model.layers[0].s.assign(np.arange(4.0))
+    model.save(tmp_path / "m")
+    tensors = safetensors.numpy.load_file(tmp_path / "m")
+    assert sorted(name for name in tensors if "first" in name) == [
+        "optimizer/m/first/kernel", "optimizer/v/first/kernel", "weights/first/kernel", "weights/first/s",
+    ]  # fmt: skip
+    assert tensors["weights/first/s"].tolist() == [0, 1, 2, 3]
+    loaded = nn.load_model(tmp_path / "m", custom_objects={"Offset": Offset})
+    other = made()
+    model.save_weights(tmp_path / "w")
+    other.load_weights(tmp_path / "w")
+    assert same(other.get_weights(), model.get_weights())
+    twins = [loaded, copy.deepcopy(model), pickle.loads(pickle.dumps(model))]
+    for twin in (model, *twins):
+        assert twin.layers[0].s.role == "statistic"
+        twin.fit(X, Y, verbose=0)
+        assert same(twin.get_weights(), model.get_weights())
+    assert model.layers[0].s.numpy().tolist() == [0, 1, 2, 3]
+
+
+def test_a_changed_layer_keeps_them() -> None:
+    model = made(nn.SGD())
+    before = model.get_weights()
+    model.layers[0].regularizer = "l1"
+    assert same(model.get_weights(), before) and model.layers[0].s.role == "statistic"
+    model.layers[0].units = 5
+    assert model.layers[0].s.shape == (5,) and np.array_equal(model.layers[1].s.numpy(), before[3])
+
+
+def test_what_is_no_role() -> None:
+    class Odd(nn.Layer):
+        def build(self, *shapes: Any) -> None:
+            self.add_parameter("a", (1,), initializer("zeros", "a"), role="momentum")
+
+    class Penalised(nn.Layer):
+        def build(self, *shapes: Any) -> None:
+            l2 = nn.regularizers.L2(0.1)
+            self.add_parameter("a", (1,), initializer("zeros", "a"), regularizer=l2, role="statistic")
+
+    with pytest.raises(ValueError, match="role: expected one of 'weight', 'statistic' for odd/a, got 'momentum'"):
+        nn.Model([nn.Input(3), Odd()])
+    with pytest.raises(ValueError, match="regularizer: expected None for penalised/a, got L2.*leave it out"):
+        nn.Model([nn.Input(3), Penalised()])
+    with pytest.raises(AttributeError, match="role: fixed when the Parameter is made. It follows from its layer"):
+        made().layers[0].s.role = "weight"
