@@ -262,7 +262,7 @@ def metric(name: str, p: ArrayLike, target: ArrayLike, weight: ArrayLike | None 
 
 @dataclass
 class Rule:
-    """The hyper-parameters of an update, named as in `nn_rule`."""
+    """The hyper-parameters of an update, named as in ``optimizers.def``; each rule listens to some."""
 
     learning_rate: float = 0.01
     weight_decay: float = 0.0
@@ -277,25 +277,25 @@ class Rule:
     centered: bool = False
 
 
-def sgd(w: Array, g: Array, slot: Sequence[Array], r: Rule, step: int) -> Array:
-    """slot: m. m ← μ m − η g;  w += m, or with Nesterov's momentum w += μ m − η g."""
-    (m, *_) = slot
+def sgd(w: Array, g: Array, state: Sequence[Array], r: Rule, step: int) -> Array:
+    """state: m. m ← μ m − η g;  w += m, or with Nesterov's momentum w += μ m − η g."""
+    (m, *_) = state
     m[...] = r.momentum * m - r.learning_rate * g
     return w + (r.momentum * m - r.learning_rate * g if r.nesterov else m)
 
 
-def adam(w: Array, g: Array, slot: Sequence[Array], r: Rule, step: int) -> Array:
-    """slot: m, v. w −= α m / (√v + ε),  α = η √(1 − β₂ᵗ) / (1 − β₁ᵗ)."""
-    (m, v, *_) = slot
+def adam(w: Array, g: Array, state: Sequence[Array], r: Rule, step: int) -> Array:
+    """state: m, v. w −= α m / (√v + ε),  α = η √(1 − β₂ᵗ) / (1 − β₁ᵗ)."""
+    (m, v, *_) = state
     m[...] = r.beta_1 * m + (1 - r.beta_1) * g
     v[...] = r.beta_2 * v + (1 - r.beta_2) * g**2
     alpha = r.learning_rate * math.sqrt(1 - r.beta_2**step) / (1 - r.beta_1**step)
     return w - alpha * m / (np.sqrt(v) + r.epsilon)
 
 
-def rmsprop(w: Array, g: Array, slot: Sequence[Array], r: Rule, step: int) -> Array:
-    """slot: v, m, a. w −= m,  m ← μ m + η g / √(v − a² + ε), where a (the mean gradient) is 0 unless centered."""
-    v, m, a = slot
+def rmsprop(w: Array, g: Array, state: Sequence[Array], r: Rule, step: int) -> Array:
+    """state: v, m, a. w −= m,  m ← μ m + η g / √(v − a² + ε), where a (the mean gradient) is 0 unless centered."""
+    v, m, a = state
     v[...] = r.rho * v + (1 - r.rho) * g**2
     if r.centered:
         a[...] = r.rho * a + (1 - r.rho) * g
@@ -306,11 +306,11 @@ def rmsprop(w: Array, g: Array, slot: Sequence[Array], r: Rule, step: int) -> Ar
 OPTIMIZERS = {"sgd": sgd, "adam": adam, "rmsprop": rmsprop}
 
 
-def update(name: str, w: ArrayLike, g: ArrayLike, slot: Sequence[Array], rule: Rule, step: int) -> Array:
-    """The new w; `slot` is changed in place. Gradient scaling and clipping, then weight decay, then the rule."""
+def update(name: str, w: ArrayLike, g: ArrayLike, state: Sequence[Array], rule: Rule, step: int) -> Array:
+    """The new w; `state` is changed in place. Gradient scaling and clipping, then weight decay, then the rule."""
     g = np.clip(rule.grad_scale * float64(g), -rule.clip_value, rule.clip_value)
     w = float64(w) * (1 - rule.learning_rate * rule.weight_decay)
-    return OPTIMIZERS[name](w, g, slot, rule, step)
+    return OPTIMIZERS[name](w, g, state, rule, step)
 
 
 def norm_scale(gradients: Sequence[Array], clip_norm: float) -> float:
@@ -391,7 +391,7 @@ class MLP:
 
     def __post_init__(self) -> None:
         self.weights = [float64(w).copy() for w in self.weights]
-        self.slots = [[np.zeros_like(w) for _ in range(3)] for w in self.weights]
+        self.state = [[np.zeros_like(w) for _ in range(3)] for w in self.weights]
 
     def forward(self, x: ArrayLike) -> tuple[list[Array], list[Array]]:
         """Inputs X and sums Z of every layer."""
@@ -435,5 +435,5 @@ class MLP:
         together = norm_scale(grads, self.global_clipnorm)
         for i, g in enumerate(grads):
             g = together * norm_scale([g], self.clipnorm) * g
-            self.weights[i] = update(self.optimizer, self.weights[i], g, self.slots[i], self.rule, self.steps)
+            self.weights[i] = update(self.optimizer, self.weights[i], g, self.state[i], self.rule, self.steps)
         return value

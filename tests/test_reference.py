@@ -11,7 +11,8 @@ import pytest
 import reference as ref
 from reference import Array, Rule
 
-KERNELS = Path(__file__).parents[1] / "src_c" / "kernels.def"
+SRC = Path(__file__).parents[1] / "src_c"
+DEFINITIONS = [SRC / "kernels.def", SRC / "operations" / "parameters" / "optimizers.def"]
 DIFFERENCE = 1e-6  # step of the central differences; their error is about 1e-10
 
 LOSSES = sorted(ref.LOSSES)
@@ -46,8 +47,9 @@ def example(name: str, rng: np.random.Generator, rows: int = 5, n: int = 4) -> t
         ("FUNCTION", ref.FUNCTIONS),
     ],
 )
-def test_covers_kernels_def(macro: str, names: dict[str, object]) -> None:
-    assert list(names) == re.findall(rf"^{macro}\((\w+)", KERNELS.read_text(encoding="utf-8"), flags=re.MULTILINE)
+def test_covers_the_definition_files(macro: str, names: dict[str, object]) -> None:
+    text = "".join(path.read_text(encoding="utf-8") for path in DEFINITIONS)
+    assert list(names) == re.findall(rf"^{macro}\((\w+)", text, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", ref.ACTIVATIONS)
@@ -180,10 +182,10 @@ TWO_STEPS = [
 
 @pytest.mark.parametrize(("name", "rule", "expected"), TWO_STEPS)
 def test_optimizer_two_steps(name: str, rule: Rule, expected: tuple[float, float]) -> None:
-    w, slot = np.ones(1), [np.zeros(1) for _ in range(3)]
+    w, state = np.ones(1), [np.zeros(1) for _ in range(3)]
     gradients = (2.0, 2.0) if name == "rmsprop" else (1.0, -1.0)
     for step, (g, want) in enumerate(zip(gradients, expected, strict=True), start=1):
-        w = ref.update(name, w, [g], slot, rule, step)
+        w = ref.update(name, w, [g], state, rule, step)
         np.testing.assert_allclose(w, [want], rtol=1e-14)
 
 
