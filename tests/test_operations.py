@@ -210,6 +210,12 @@ def norms(c: Case) -> dict[str, Array]:
     return {"norms": np.array([[squares[:33].sum(), 1], [squares[40:57].sum(), 1]])}
 
 
+def moving_average(c: Case) -> dict[str, Array]:
+    s, x = c.reals(33, 523), c.reals(33, 523)
+    c.fields = {"S": s, "X": x, "momentum": 0.75}
+    return {"S": 0.75 * ref.float64(s) + 0.25 * ref.float64(x)}
+
+
 def update(c: Case) -> dict[str, Array]:
     """W, its decay, the momentum v and the step: t = 4 is that of the array's second element."""
     w, g, v = c.reals(57), c.reals(57), c.reals(57)
@@ -234,7 +240,7 @@ SPARSE = "sparse_categorical_crossentropy"
 CASES: list[Callable[[Case], dict[str, Array]]] = [
     gather, dense_forward, dense_backward_input, dense_backward_weights, column_sums, activate, activate_backward,
     softmax, softmax_backward, dropout, rescale, add, multiply, copy, loss, metric, penalty, add_gradient, norms,
-    update, fill, accumulate,
+    moving_average, update, fill, accumulate,
 ]  # fmt: skip
 
 

@@ -12,6 +12,8 @@ import pytest
 import safetensors.numpy
 
 import nncore as nn
+from nncore import operations
+from nncore.compiler.operation import Op, Tensor
 from nncore.initializers import get as initializer
 
 Array = np.ndarray[Any, Any]
@@ -39,7 +41,31 @@ class Offset(nn.Layer):
         return (*shapes[0][:-1], self.units)
 
     def emit(self, b: Any, *inputs: Any) -> Any:
-        return b.dense(inputs[0], self.kernel, self.s)
+        return operations.dense(b, inputs[0], self.kernel, self.s)
+
+
+class Sums(nn.Layer):
+    """Y = X; a statistic follows the sums of the columns of each batch, another is those of the last batch."""
+
+    def __init__(self, momentum: float = 0.75, name: str | None = None) -> None:
+        super().__init__(name)
+        self.momentum = momentum
+
+    def build(self, *shapes: Any) -> None:
+        self.n = shapes[0][-1]
+        self.average, self.last = (
+            self.add_parameter(name, (self.n,), initializer("ones", name), role="statistic")
+            for name in ("average", "last")
+        )
+
+    def emit(self, b: Any, *inputs: Any) -> Any:
+        x = inputs[0]
+        sums = Tensor((self.n,), per_sample=False)
+        if b.training:
+            b.forward.append(Op("column_sums", dY=x, db=sums, rows=x.size // self.n, n=self.n, fixed=self.n, block=8))
+        operations.moving_average(b, self.average, sums, self.momentum)
+        operations.moving_average(b, self.last, sums)
+        return operations.rescale(b, x, 1.0, 0.0)
 
 
 def made(optimizer: Any = None, **settings: Any) -> nn.Model:
@@ -161,3 +187,81 @@ def test_what_is_no_role() -> None:
         nn.Model([nn.Input(3), Penalised()])
     with pytest.raises(AttributeError, match="role: fixed when the Parameter is made. It follows from its layer"):
         made().layers[0].s.role = "weight"
+
+
+# -- statistics that a layer writes ------------------------------------------------------------------------------------
+
+
+def summing(units: int = 4, **settings: Any) -> nn.Model:
+    model = nn.Model([nn.Input(3), nn.Dense(units, "tanh"), Sums(), nn.Dense(2)], seed=1, **settings)
+    model.compile(nn.SGD(0.1, momentum=0.5, clipnorm=1.0, weight_decay=0.1), "mse")
+    return model
+
+
+def hidden(model: nn.Model, x: Array) -> Array:
+    w, b = model.layers[0].get_weights()
+    return np.tanh(x.astype(np.float64) @ w + b)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("units", [4, 1023])
+def test_a_statistic_follows_the_batches(threads: int, units: int) -> None:
+    """Against the sums by NumPy, of the weights before each step; the layer trains as one that only passes on."""
+    model = summing(units, dtype="float64", n_threads=threads)
+    plain = nn.Model([nn.Input(3), nn.Dense(units, "tanh"), nn.Rescaling(1.0), nn.Dense(2)], seed=1, dtype="float64")
+    plain.compile(nn.SGD(0.1, momentum=0.5, clipnorm=1.0, weight_decay=0.1), "mse")
+    x = np.tile(X, (4 * threads, 1))[: 160 * threads]
+    y = np.tile(Y, (4 * threads, 1))[: 160 * threads]
+    average = np.ones(units)
+    for start in range(0, len(x), 40 * threads):
+        rows = slice(start, start + 40 * threads)
+        sums = hidden(model, x[rows]).sum(axis=0)
+        average = 0.75 * average + 0.25 * sums
+        assert model.train_on_batch(x[rows], y[rows]) == plain.train_on_batch(x[rows], y[rows])
+        got_average, got_last = model.layers[1].get_weights()
+        np.testing.assert_allclose(got_average, average, rtol=1e-12, atol=1e-13)
+        np.testing.assert_allclose(got_last, sums, rtol=1e-12, atol=1e-13)
+    assert same([*model.layers[0].get_weights(), *model.layers[2].get_weights()], plain.get_weights())
+    before = model.get_weights()
+    model.evaluate(x, y, verbose=0)
+    model.predict(x)
+    assert same(model.get_weights(), before)
+
+
+def test_a_tensor_that_a_statistic_follows_is_still_there_at_the_end() -> None:
+    """Its maker is not joined with what reads it, nor are its bytes given to another tensor."""
+
+    class Kept(Sums):
+        def emit(self, b: Any, *inputs: Any) -> Any:
+            sums = Tensor((self.n,), per_sample=False)
+            row = operations.rescale(b, inputs[0], 2.0, 0.0)
+            b.forward.append(Op("column_sums", dY=row, db=sums, rows=1, n=self.n, fixed=self.n, block=self.n))
+            operations.moving_average(b, self.last, sums)
+            return operations.rescale(b, row, 0.5, 0.0)
+
+    model = nn.Model([nn.Input(3), Kept(), *(nn.Dense(3, "relu") for _ in range(5)), nn.Dense(2)], dtype="float64")
+    model.compile("adam", "mse")
+    model.fit(X, Y, batch_size=len(X), verbose=0, shuffle=False)
+    np.testing.assert_allclose(model.layers[0].last.numpy(), 2 * X.sum(axis=0), rtol=1e-12)
+    assert np.array_equal(model.layers[0].average.numpy(), np.ones(3))
+
+
+def test_a_step_that_diverges_has_not_changed_it() -> None:
+    """Neither the statistic nor the weights; x is finite, the loss is not."""
+    model = summing()
+    model.fit(X, Y, batch_size=8, verbose=0)
+    before = model.get_weights()
+    with pytest.raises(nn.DivergedError):
+        model.fit(X, np.full_like(Y, 1e38), batch_size=8, verbose=0)
+    assert same(model.get_weights(), before)
+
+
+def test_resumed_and_saved(tmp_path: pathlib.Path) -> None:
+    whole, model = summing(), summing()
+    whole.fit(X, Y, batch_size=8, epochs=4, verbose=0)
+    model.fit(X, Y, batch_size=8, epochs=2, verbose=0)
+    model.save(tmp_path / "m")
+    loaded = nn.load_model(tmp_path / "m", custom_objects={"Sums": Sums})
+    loaded.fit(X, Y, batch_size=8, initial_epoch=2, epochs=4, verbose=0)
+    assert same(loaded.get_weights(), whole.get_weights())
+    assert not np.array_equal(loaded.layers[1].average.numpy(), np.ones(4))

@@ -160,7 +160,7 @@ class Builder:
         layout_bytes : int
             Size of the parameters' buffer.
         """
-        forward, backward = fuse(self.forward, self.backward, keep=output)
+        forward, backward = fuse(self.forward, self.backward, self.update, keep=output)
         items, sections = flattened([*forward, *backward, *self.penalties])
         if self.update:
             if self.reduces:

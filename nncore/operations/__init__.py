@@ -5,5 +5,6 @@ They take the `Builder` of the program first, then tensors; families are files, 
 
 from nncore.operations.dense import dense
 from nncore.operations.elementwise import activate, add, concatenate, dropout, multiply, rescale, reshape
+from nncore.operations.parameters import moving_average
 
-__all__ = ["activate", "add", "concatenate", "dense", "dropout", "multiply", "rescale", "reshape"]
+__all__ = ["activate", "add", "concatenate", "dense", "dropout", "moving_average", "multiply", "rescale", "reshape"]

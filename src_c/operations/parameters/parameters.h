@@ -21,6 +21,14 @@ SPAN(add_gradient) {
     if (any_nonfinite(1, count, g, count)) nn_set_flag(&run->nonfinite);
 }
 
+SPAN(moving_average) {
+    real *s = at(run, op->S, first);
+    const real *x = at(run, op->X, first);
+    const vf keep = vset((real)op->momentum), take = vset((real)(1 - op->momentum));
+    for (nn_index i = 0; i < count; i += LANES)
+        store_some(s + i, count - i, keep * load_some(s + i, count - i) + take * load_some(x + i, count - i));
+}
+
 SPAN(norms) {
     double *norms = nn_at(run, op->norms); /* (chunks,2): Σ (g / unit)², unit */
     for (nn_index i = first; i < first + count; i++)
