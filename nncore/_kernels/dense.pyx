@@ -11,7 +11,7 @@ from libc.string cimport memset
 from nncore._kernels.table cimport (
     NN_ACTIVATION_linear, NN_PATTERN_PRODUCT, Numbers, Table, View, aligned, nn_float_mode, nn_float_mode_enter,
     nn_float_mode_leave, nn_gemm, nn_index, nn_is_last, nn_member, nn_op, nn_run, nn_table, nn_take_tile, nn_tiles,
-    numbers, view,
+    parameter_numbers, view,
 )
 from nncore._kernels.table import ACTIVATIONS, PRECISIONS
 
@@ -201,7 +201,7 @@ def gemm(Table table, a, b, out, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, *, bi
     g.A, g.a_row, g.a_col = va.data, 1 if a_transposed else K, M if a_transposed else 1
     g.B, g.b_row, g.b_col = vb.data, 1 if b_transposed else N, K if b_transposed else 1
     g.C, g.ldc = vc.data, ldc
-    taken = numbers(parameters)
+    taken = parameter_numbers(parameters)
     g.activation, g.parameters, g.part = ACTIVATIONS[activation], taken.all, part
     if bias is not None:
         vbias = view(bias, table)

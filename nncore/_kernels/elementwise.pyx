@@ -3,7 +3,7 @@
 from libc.stdint cimport uint64_t
 
 from nncore._kernels.table cimport (
-    Numbers, Table, View, nn_float_mode, nn_float_mode_enter, nn_float_mode_leave, nn_index, numbers, view,
+    Numbers, Table, View, nn_float_mode, nn_float_mode_enter, nn_float_mode_leave, nn_index, parameter_numbers, view,
 )
 from nncore._kernels.table import ACTIVATIONS, FUNCTIONS
 
@@ -13,7 +13,7 @@ def apply_activation(Table table, str name, z, out, parameters=(), Py_ssize_t co
     cdef nn_float_mode callers
     cdef View vz = view(z, table), vy = view(out, table, True)
     cdef int which = ACTIVATIONS[name]
-    cdef Numbers taken = numbers(parameters)
+    cdef Numbers taken = parameter_numbers(parameters)
     cdef nn_index n = vz.size if cols < 0 else cols, step = n if ld < 0 else ld
     cdef nn_index rows = 0 if vz.size == 0 else (1 if step == 0 else up_rows(vz.size, n, step))
     with nogil:
@@ -31,7 +31,7 @@ def apply_activation_backward(Table table, str name, saved, dy, out, parameters=
     cdef nn_float_mode callers
     cdef View vk = view(saved, table), vd = view(dy, table), vo = view(out, table, True)
     cdef int which = ACTIVATIONS[name]
-    cdef Numbers taken = numbers(parameters)
+    cdef Numbers taken = parameter_numbers(parameters)
     with nogil:
         callers = nn_float_mode_enter()
         table.c.activate_backward[which](1, vk.size, vk.data, vk.size, vd.data, vk.size, vo.data, vk.size,

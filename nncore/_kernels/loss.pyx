@@ -6,7 +6,7 @@ from libc.string cimport memset
 from nncore._kernels.table cimport (
     Numbers, Table, View, nn_float_mode, nn_float_mode_enter, nn_float_mode_leave, nn_index, nn_loss, nn_row,
     nn_rowwise,
-    numbers, row_of, view,
+    parameter_numbers, row_of, view,
 )
 from nncore._kernels.table import LOSSES, METRICS, SOURCES
 
@@ -35,7 +35,7 @@ def apply_rows(Table table, str kind, str name, p, target, Py_ssize_t rows, Py_s
     cdef View vp = view(p), vt = view(target), vw, vg, vprob
     cdef nn_rowwise kernel = table.c.loss[<int> LOSSES[name]] if kind == "loss" else table.c.metric[<int> METRICS[name]]
     memset(&a, 0, sizeof(a))
-    taken = numbers(parameters)
+    taken = parameter_numbers(parameters)
     a.rows, a.n, a.scale, a.parameters = rows, n, scale, taken.all
     a.p, a.target = vp.data, vt.data
     if weight is not None:

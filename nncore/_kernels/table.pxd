@@ -317,6 +317,6 @@ cdef struct Numbers:
     double[<int> NN_PARAMETERS] all
 
 
-cdef Numbers numbers(object given)
+cdef Numbers parameter_numbers(object given)
 cdef View view(object array, Table table=*, bint writable=*)
 cdef void *aligned(size_t size) except NULL

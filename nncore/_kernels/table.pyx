@@ -184,7 +184,7 @@ cdef class View:
             PyBuffer_Release(&self.buffer)
 
 
-cdef Numbers numbers(object given):
+cdef Numbers parameter_numbers(object given):
     """The parameters of an activation or a loss, up to NN_PARAMETERS of them; others are 0."""
     cdef Numbers n
     cdef int i

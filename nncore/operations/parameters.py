@@ -35,5 +35,5 @@ def optimize(b: Builder, kernel: str, clips_norm: bool) -> None:
         b.update.append(Op("norms", dW=Whole("gradients"), norms=norms))
     precision = PRECISIONS[b.packed.precision] if b.packed else 0
     settings: dict[str, Any] = {"function": OPTIMIZERS[kernel], "precision": precision}
-    arrays = {"W": Whole("parameters"), "dW": Whole("gradients"), "state": Whole("state")}
+    arrays: dict[str, Any] = {"W": Whole("parameters"), "dW": Whole("gradients"), "state": Whole("state")}
     b.update.append(Op("update", norms=norms, **arrays, **settings))
