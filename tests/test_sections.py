@@ -264,7 +264,7 @@ def plain(threads: int = 1) -> nn.Model:
 
 def trained(model: nn.Model, x: Array, y: Array, batch: int, reduce: Callable[[Stepper], bool] | None) -> list[Array]:
     """The weights after one pass."""
-    settings: dict[str, Any] = {"slots": [None] * 3, "seed": 0, "steps": model.counters}
+    settings: dict[str, Any] = {"optimizer_state": {}, "seed": 0, "steps": model.counters}
     kind: dict[str, Any] = {"training": True, "weighted": False, "max_samples": batch, "threads": model.threads()}
     stepper = Stepper(model.graph, model.configuration, **kind, **settings, reduce=reduce)
     sources = model._sources(x, y)
