@@ -118,7 +118,11 @@ class Builder:
         if not x.differentiable:
             return
         dx = Tensor(x.shape)
-        self.backward.append(emit(dx))
+        self.send_made(x, dx, emit(dx))
+
+    def send_made(self, x: Tensor, dx: Tensor, op: Step) -> None:
+        """The same, by an operation that makes `dx`, perhaps beside something else."""
+        self.backward.append(op)
         known = self.gradients.setdefault(id(x), dx)
         if known is not dx:
             self.backward.append(Op("add", A=known, B=dx, Y=known))
