@@ -67,6 +67,9 @@ def forward(model: nn.Model, weights: list[Array], x: Array, step: int | None = 
             y = reduce(np.multiply, xs)
         elif isinstance(layer, nn.Concatenate):
             y = np.concatenate(xs, axis=layer.axis)
+        elif isinstance(layer, nn.LayerNormalization):
+            gamma, beta = (left.pop(0) if wanted else other for wanted, other in ((layer.scale, 1), (layer.center, 0)))
+            y = ref.layer_norm(y, len(layer.normalized(y.shape[1:])), layer.epsilon, gamma, beta)
         elif isinstance(layer, nn.Rescaling):
             y = layer.scale * y + layer.offset
         else:

@@ -241,6 +241,13 @@ def loss(
     return float(w @ value(p, target, param)), (w * scale)[:, None] * gradient(p, target, param)
 
 
+def layer_norm(x: Array, axes: int, epsilon: float, gamma: Array | float = 1.0, beta: Array | float = 0.0) -> Array:
+    """γ (x − μ) / √(σ² + ε) + β over the last `axes` axes."""
+    last = tuple(range(-axes, 0))
+    x = float64(x)
+    return gamma * (x - x.mean(last, keepdims=True)) / np.sqrt(x.var(last, keepdims=True) + epsilon) + beta
+
+
 METRICS: dict[str, LossFunction] = {  # name: per-row value of (p, target, param)
     "binary_accuracy": lambda p, t, threshold: ((p > threshold) == t).mean(axis=1),
     "categorical_accuracy": lambda p, t, param: float64(p.argmax(axis=1) == t.argmax(axis=1)),

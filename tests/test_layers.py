@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import networks
 import numpy as np
 import pytest
 import reference
@@ -226,3 +227,43 @@ class Empty(nn.Layer):
 def test_a_layer_that_says_nothing() -> None:
     with pytest.raises(NotImplementedError, match="Empty does not say what it computes: override emit"):
         run([Empty()], np.ones((2, 3)))
+
+
+@pytest.mark.parametrize(("axis", "shape"), [(-1, (7,)), (2, (3, 5)), ([-2, -1], (2, 3, 4)), ([1, 2], (3, 5))])
+def test_layer_normalization(axis: Any, shape: tuple[int, ...]) -> None:
+    """Against the formula, and by its gradient against differences of the loss."""
+    layers = [nn.Input(shape), nn.LayerNormalization(axis, epsilon=0.01), nn.Flatten(), nn.Dense(2)]
+    model = nn.Model(layers, dtype="float64")
+    networks.randomize(model)
+    x, t = RNG.normal(size=(9, *shape)), RNG.normal(size=(9, 2))
+    gamma, beta, *_ = model.get_weights()
+    normalized = shape if isinstance(axis, list) and len(axis) == len(shape) else shape[-gamma.ndim :]
+    assert gamma.shape == beta.shape == normalized
+    np.testing.assert_allclose(model.predict(x), networks.forward(model, model.get_weights(), x), 1e-11, 1e-12)
+    model.compile(nn.SGD(1.0), "mse")
+    expected = networks.numerical_gradients(model, x, t)
+    _, found = networks.gradients(model, x, t)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, 1e-6, 1e-8)
+
+
+def test_layer_normalization_below_a_layer_that_learns() -> None:
+    """dX, through γ, of a normalization that is frozen or has neither γ nor β."""
+    for settings in ({"trainable": False}, {"scale": False, "center": False}, {"scale": False}, {"center": False}):
+        layers = [nn.Input(4), nn.Dense(6, "tanh"), nn.LayerNormalization(**settings), nn.Dense(2)]
+        model = nn.Model(layers, seed=3, dtype="float64")
+        networks.randomize(model)
+        model.compile(nn.SGD(1.0), "mse")
+        x, t = RNG.normal(size=(9, 4)), RNG.normal(size=(9, 2))
+        expected = networks.numerical_gradients(model, x, t)
+        _, found = networks.gradients(model, x, t)
+        for a, b in zip(found, expected, strict=True):
+            np.testing.assert_allclose(a, b, 1e-6, 1e-8)
+
+
+@pytest.mark.parametrize("axis", [0, 1.5, [], [1, 0]])
+def test_axes_of_layer_normalization(axis: Any) -> None:
+    with pytest.raises(ValueError, match="^axis: expected a whole number other than 0"):
+        nn.LayerNormalization(axis)
+    with pytest.raises(ValueError, match="expected the last axes of inputs .*got axis=1"):
+        nn.Model([nn.Input((3, 5)), nn.LayerNormalization(1)])

@@ -191,6 +191,28 @@ def of_chunks(c: Case, **settings: Any) -> None:
         c.chunks[name] = value
 
 
+def layer_norm(c: Case) -> dict[str, Array]:
+    x, gamma, beta = c.reals(SAMPLES, 2, 9), c.reals(9), c.reals(9)
+    mean, inverse = c.poisoned(SAMPLES, 2), c.poisoned(SAMPLES, 2)
+    c.fields = {"X": x, "gamma": gamma, "beta": beta, "Y": c.poisoned(SAMPLES, 2, 9), "mean": mean, "inverse": inverse}
+    c.fields |= {"n": 9, "epsilon": 0.01, "per_sample": 2, "block": 4}
+    wide = ref.float64(x)
+    expected = {"mean": wide.mean(2), "inverse": 1 / np.sqrt(wide.var(2) + 0.01)}
+    return expected | {"Y": ref.layer_norm(x, 1, 0.01, ref.float64(gamma), ref.float64(beta))}
+
+
+def layer_norm_backward(c: Case) -> dict[str, Array]:
+    x, gamma, dy = c.reals(SAMPLES, 9), c.reals(9), c.reals(SAMPLES, 9)
+    wide = ref.float64(x)
+    mean, inverse = wide.mean(1), 1 / np.sqrt(wide.var(1) + 0.01)
+    c.fields = {"X": x, "gamma": gamma, "dY": dy, "n": 9, "per_sample": 1, "block": 4}
+    c.fields |= {"mean": mean.astype(c.table.dtype), "inverse": inverse.astype(c.table.dtype)}
+    c.fields |= {"dX": c.poisoned(SAMPLES, 9), "dY_scaled": c.poisoned(SAMPLES, 9)}
+    hat, g = (wide - mean[:, None]) * inverse[:, None], ref.float64(dy) * gamma
+    dx = inverse[:, None] * (g - g.mean(1, keepdims=True) - hat * (g * hat).mean(1, keepdims=True))
+    return {"dX": dx, "dY_scaled": dy * hat}
+
+
 def penalty(c: Case) -> dict[str, Array]:
     w, g = c.reals(57), c.reals(57)
     of_chunks(c, l1=0.5, l2=0.25)
@@ -240,7 +262,7 @@ SPARSE = "sparse_categorical_crossentropy"
 CASES: list[Callable[[Case], dict[str, Array]]] = [
     gather, dense_forward, dense_backward_input, dense_backward_weights, column_sums, activate, activate_backward,
     softmax, softmax_backward, dropout, rescale, add, multiply, copy, loss, metric, penalty, add_gradient, norms,
-    moving_average, update, fill, accumulate,
+    moving_average, update, fill, accumulate, layer_norm, layer_norm_backward,
 ]  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from nncore.layers.dense import Dense
 from nncore.layers.dropout import Dropout
 from nncore.layers.functional import ELU, Identity, LeakyReLU, ReLU, Softmax, add, concatenate, multiply
 from nncore.layers.merging import Add, Concatenate, Multiply
+from nncore.layers.normalization import LayerNormalization
 from nncore.layers.reshaping import Flatten, Rescaling, Reshape
 from nncore.registry import missing, serialize
 
@@ -26,6 +27,7 @@ __all__ = [
     "Input",
     "InputLayer",
     "Layer",
+    "LayerNormalization",
     "LeakyReLU",
     "Multiply",
     "ReLU",

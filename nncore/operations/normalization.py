@@ -1,0 +1,45 @@
+"""Rows brought to mean 0 and variance 1."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from nncore.compiler.operation import Op, Tensor, Whole
+
+if TYPE_CHECKING:
+    from nncore.compiler.builder import Builder
+    from nncore.graph import Shape
+    from nncore.state import Parameter
+
+
+def layer_norm(
+    b: Builder, x: Tensor, axes: Shape, epsilon: float, gamma: Parameter | None, beta: Parameter | None
+) -> Tensor:
+    """Y = γ ⊙ (X − μ) / √(σ² + ε) + β over the last axes, of shape `axes`; backward: dX, dγ = Σ dY ⊙ x̂, dβ = Σ dY."""
+    n = math.prod(axes)
+    rows = x.size // n
+    learns = any(p is not None and p.trainable for p in (gamma, beta))
+    y = Tensor(x.shape, x.differentiable or learns)
+    mean, inverse = Tensor((rows,)), Tensor((rows,))
+    g, c = (Whole("parameters", p) if p else None for p in (gamma, beta))
+    sizes: dict[str, Any] = {"per_sample": rows, "n": n}
+    sums: dict[str, Any] = {"rows": rows, "n": n, "fixed": n, "block": n}
+
+    def backward(to: Builder, dy: Tensor) -> None:
+        scaled = Tensor(x.shape) if gamma and gamma.trainable else None
+        dx = Tensor(x.shape) if x.differentiable else None
+        operands: dict[str, Any] = {"X": x, "mean": mean, "inverse": inverse, "dY": dy, "gamma": g}
+        op = Op("layer_norm_backward", **operands, dX=dx, dY_scaled=scaled, **sizes)
+        if dx is not None:
+            to.send_made(x, dx, op)
+        elif scaled is not None:
+            to.backward.append(op)
+        if gamma and scaled is not None:
+            to.send_to_parameter(gamma, lambda d: Op("column_sums", dY=scaled, db=d, **sums))
+        if beta:
+            to.send_to_parameter(beta, lambda d: Op("column_sums", dY=dy, db=d, **sums))
+
+    saved: dict[str, Any] = {"mean": mean, "inverse": inverse} if y.differentiable and b.training else {}
+    b.record(y, Op("layer_norm", X=x, gamma=g, beta=c, Y=y, epsilon=epsilon, **saved, **sizes), backward)
+    return y
