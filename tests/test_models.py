@@ -243,8 +243,8 @@ def test_save_model_asks_before_it_overwrites(tmp_path: pathlib.Path) -> None:
         ("layers", "Dens", "nncore.layers: expected a known name, got 'Dens'. Did you mean 'Dense'?"),
         (
             "layers",
-            "BatchNormalization",
-            "nncore.layers: expected a known name, got 'BatchNormalization'. Known: Activ",
+            "Conv2D",
+            "nncore.layers: expected a known name, got 'Conv2D'. Known: Activ",
         ),
         ("callbacks", "EarlyStop", "Did you mean 'EarlyStopping'?"),
         ("optimizers", "Nadam", "Known: Adam, AdamW, RMSprop, SGD"),
