@@ -16,15 +16,13 @@ import numpy as np
 
 from nncore import files
 from nncore._version import __version__
+from nncore.architecture import Document, Outline, describe, layer_classes
 from nncore.arguments import check_flag
 from nncore.callbacks import History
 from nncore.compiler.configuration import CompileConfiguration
 from nncore.errors import FormatError
-from nncore.graph import Input, Symbol
 from nncore.judging import (
-    ARCHITECTURE_KEYS,
     FORMAT,
-    Document,
     Form,
     Shaped,
     Shapes,
@@ -37,9 +35,7 @@ from nncore.judging import (
     require,
     resumed,
 )
-from nncore.layers.base import LAYERS, Layer
-from nncore.network import name_layers
-from nncore.registry import serialize, snake_case
+from nncore.layers.base import Layer
 from nncore.state import Array, Parameter
 
 if TYPE_CHECKING:
@@ -47,126 +43,13 @@ if TYPE_CHECKING:
 
 Tensors = dict[str, Array]
 
-#: The classes that a description may stand for. They enter themselves: `Model` saves and loads by this module, so that
-#: cannot import them.
-CLASSES: dict[str, type[Model]] = {}
-
-
-# -- architecture ------------------------------------------------------------------------------------------------------
-
-
-def describe(model: Model) -> Document:
-    """The architecture as JSON: layers in order, each with the numbers of the symbols it reads."""
-    graph = model.graph
-    about = {"name": model.name, "dtype": model.dtype, "seed": str(model.seed), "stack": model.is_stack}
-    if graph is None:
-        return about | {"input_shape": None, "layers": [entry_of(layer, False) for layer in model.layers]}
-    number, compiled = {id(s): i for i, s in enumerate(graph.symbols)}, model.configuration is not None
-    layers = [
-        entry_of(s.layer, compiled) | {"inputs": [number[id(i)] for i in s.inputs]}
-        for s in graph.symbols
-        if s.layer is not None
-    ]
-    return about | {"input_shape": list(graph.inputs.shape), "layers": layers}
-
-
-def architecture(config: Any) -> Document:
-    """What `describe` returned, if it has this form."""
-    fits = isinstance(config, Mapping) and set(config) == ARCHITECTURE_KEYS and isinstance(config["layers"], list)
-    parts = {"class", "config"} if fits and config["input_shape"] is None else {"class", "config", "inputs"}
-    if not fits or not all(isinstance(entry, Mapping) and parts <= set(entry) for entry in config["layers"]):
-        raise ValueError("config: expected what get_config returned, a dict with its keys, got something else")
-    return dict(config)
-
-
-def construct(about: Document, custom: Mapping[str, type[Layer]]) -> Model:
-    """A new model of the described architecture."""
-    return assemble(about, [layer_of(entry, custom) for entry in about["layers"]])
-
-
-def assemble(about: Document, layers: list[Layer]) -> Model:
-    """A new model of the described architecture, of these layers."""
-    settings: dict[str, Any] = {"name": about["name"], "dtype": about["dtype"], "seed": int(about["seed"])}
-    if about["stack"]:
-        model = CLASSES["sequential"](layers, **settings)
-        if about["input_shape"] is not None:
-            model.build(tuple(about["input_shape"]))
-        return model
-    symbols: list[Symbol] = [Input(tuple(about["input_shape"]))]
-    for layer, entry in zip(layers, about["layers"], strict=True):
-        if not all(0 <= i < len(symbols) for i in entry["inputs"]):
-            raise ValueError(f"layer {layer.name}: reads a layer that does not come before it")
-        read = [symbols[i] for i in entry["inputs"]]
-        symbols.append(layer(read if layer.takes_many else read[0]))
-    return CLASSES["model"](symbols[0], symbols[-1], **settings)
-
-
-def make_layers(about: Document, custom: Mapping[str, type[Layer]]) -> Iterator[Layer]:
-    """The described layers, made one after another: a file without their tensors is refused at the first of them."""
-    layers = (layer_of(entry, custom) for entry in about["layers"])
-    nameless = any(entry["config"].get("name") is None for entry in about["layers"])
-    if nameless and about["input_shape"] is not None:  # a constructor takes no name: it depends on all the others
-        made = list(layers)
-        name_layers(made)
-        return iter(made)
-    return layers
-
-
-def declared(about: Document, layers: Iterable[Layer]) -> Iterator[Layer]:
-    """The layers, each with the parameters that it will have, but no memory for them."""
-    shapes = [tuple(about["input_shape"])]
-    for i, (layer, entry) in enumerate(zip(layers, about["layers"], strict=True)):
-        read = [shapes[i]] if about["stack"] else [shapes[number] for number in entry["inputs"]]
-        layer.build(*read)
-        yield layer
-        shapes.append(layer.output_shape(*read))
-
-
-def entry_of(layer: Layer, compiled: bool) -> Document:
-    """A layer's class, by its registered name or else its own, and configuration; `layer_of` is its inverse.
-
-    Of `trainable`, what is in force, beside the configuration where that has no place for it.
-    """
-    cls = type(layer)
-    entry: Document = {"class": cls.__name__, "config": layer.get_config()}
-    if cls in LAYERS.classes.values():
-        entry = serialize(layer)
-    elif snake_case(cls.__name__) in LAYERS.classes:
-        raise ValueError(
-            f"layer {layer.name}: expected a class with a name of its own, got another {cls.__name__}; rename it"
-        )
-    trained = layer.trained(compiled)
-    if "trainable" in entry["config"]:
-        entry["config"]["trainable"] = trained
-    elif not trained:
-        entry["trainable"] = False
-    return entry
-
-
-def layer_of(entry: Document, custom: Mapping[str, type[Layer]]) -> Layer:
-    """A layer from its class's registered name and config."""
-    cls = custom.get(entry["class"]) or LAYERS.find(entry["class"], "layer")
-    layer: Layer = cls.from_config(entry["config"])
-    if "trainable" in entry:
-        layer.trainable = entry["trainable"]
-    return layer
-
-
-def layer_classes(custom: Any) -> Mapping[str, type[Layer]]:
-    """`custom_objects`, checked."""
-    custom = custom or {}
-    classes = custom.values() if isinstance(custom, Mapping) else [None]
-    if not all(isinstance(c, type) and issubclass(c, Layer) for c in classes):
-        raise TypeError(f"custom_objects: expected a dict from names to classes of Layer, got {custom!r}")
-    return custom
-
 
 # -- the whole model ---------------------------------------------------------------------------------------------------
 
 
 def at_rest(model: Model) -> AbstractContextManager[None]:
     """A context within which no training step changes the model."""
-    return model.state.gate.reading() if model.graph else nullcontext()
+    return model.state.reading() if model.graph else nullcontext()
 
 
 def capture(model: Model, fit: Document | None = None) -> tuple[Tensors, Document]:
@@ -188,7 +71,8 @@ def capture(model: Model, fit: Document | None = None) -> tuple[Tensors, Documen
 
 def weight_tensors(model: Model) -> Tensors:
     """The weights by name."""
-    return {f"weights/{p.path}": model.state.view(p) for p in model.state.parameters} if model.graph else {}
+    graph = model.graph
+    return {f"weights/{path}": graph.state.view(p) for p, path in graph.paths.items()} if graph else {}
 
 
 def write(path: Any, model: Model, fit: Document | None = None) -> None:
@@ -200,7 +84,7 @@ def save(path: Any, model: Model, taken: Callable[[], tuple[Tensors, Document]])
     """Write what `taken` gives, between two training steps; those of another thread's fit wait for a copy only."""
     with at_rest(model):
         tensors, document = taken()
-        if model.fit_state is None or not model.turn.elsewhere:
+        if model.turn.root.fit is None or not model.turn.elsewhere:
             files.write(path, tensors, document)
             return
         tensors = {name: tensor.copy() for name, tensor in tensors.items()}
@@ -213,7 +97,9 @@ class Draft:
 
     Attributes
     ----------
-    layers : list of Layer
+    outline : Outline
+    layers : dict of int to Layer
+        By their numbers in the outline.
     config : CompileConfiguration or None
     counters : ndarray
         Of the model.
@@ -224,7 +110,8 @@ class Draft:
     """
 
     document: Document
-    layers: list[Layer]
+    outline: Outline
+    layers: dict[int, Layer]
     config: CompileConfiguration | None
     counters: Array
     iterations: int
@@ -233,7 +120,7 @@ class Draft:
     def make(self, tensors: Tensors) -> Model:
         """The model."""
         history = past(self.document, tensors)
-        model = assemble(self.document["architecture"], self.layers)
+        model = self.outline.make(self.layers)
         if config := self.config:
             metrics = config.metrics, config.weighted_metrics
             model.compile(config.optimizer, config.loss, *metrics, config.matmul_precision)
@@ -246,27 +133,23 @@ def draft(document: Document, entries: Shapes, custom: Mapping[str, type[Layer]]
     document = current(document)
     own = set(files.tensor_names(document["history"]))
     references = own | set(files.tensor_names(document["fit"]))
-    about = document["architecture"]
-    refuse_strangers(about, entries, references, named=not custom)
+    outline = Outline(document["architecture"])
+    refuse_strangers(outline, entries, references, named=not custom)
     config = None if document["compile"] is None else CompileConfiguration.of(**document["compile"])
     counters, iterations = numbers(document)
-    layers: list[Layer] = []
+    layers: dict[int, Layer] = {}
     expected: dict[str, Shaped] = {}
-    made = make_layers(about, custom)
-    if about["input_shape"] is None:
-        layers.extend(made)
-    else:
-        dtype = np.dtype(about["dtype"])
-        states = config.optimizer.state_names if config else ()
-        for layer in declared(about, made):
-            layers.append(layer)
-            forms = {f"weights/{p.path}": Form(p.shape, dtype) for p in layer.parameters}
-            forms |= {name: Form(p.shape, dtype) for name, _, p in optimizer_tensors(states, layer.parameters)}
-            for name, form in forms.items():
-                require(name, form, entries)
-            expected |= forms
+    dtype = np.dtype(outline.dtype)
+    states = config.optimizer.state_names if config else ()
+    for layer, path in outline.declared(custom, layers):
+        paths = {p: f"{path}/{p.name}" for p in layer.parameters}
+        forms = {f"weights/{name}": Form(p.shape, dtype) for p, name in paths.items()}
+        forms |= {name: Form(p.shape, dtype) for name, _, p in optimizer_tensors(states, paths)}
+        for name, form in forms.items():
+            require(name, form, entries)
+        expected |= forms
     refuse_others(expected, entries, references)
-    return Draft(document, layers, config, counters, iterations, own | set(expected))
+    return Draft(document, outline, layers, config, counters, iterations, own | set(expected))
 
 
 def past(document: Document, tensors: Tensors) -> Any:
@@ -285,16 +168,17 @@ def revive(tensors: Tensors, document: Document, custom: Mapping[str, type[Layer
 
 def places(model: Model) -> Tensors:
     """Where in a model the tensors of its file go, by their names."""
-    found = weight_tensors(model)
-    for tensor, name, p in optimizer_tensors(model.optimizer_state, model.state.parameters):
-        found[tensor] = model.state.view(p, model.optimizer_state[name])
+    found, graph = weight_tensors(model), model.graph
+    if graph is not None:
+        for tensor, name, p in optimizer_tensors(model.optimizer_state, graph.paths):
+            found[tensor] = graph.state.view(p, model.optimizer_state[name])
     return found
 
 
-def optimizer_tensors(states: Iterable[str], parameters: Iterable[Parameter]) -> list[tuple[str, str, Parameter]]:
+def optimizer_tensors(states: Iterable[str], paths: Mapping[Parameter, str]) -> list[tuple[str, str, Parameter]]:
     """The tensors of an optimizer: name, state array, and whose part of it, which is no statistic."""
-    weights = [p for p in parameters if p.role == "weight"]
-    return [(f"optimizer/{name}/{p.path}", name, p) for name in states for p in weights]
+    weights = {p: path for p, path in paths.items() if p.role == "weight"}
+    return [(f"optimizer/{name}/{path}", name, p) for name in states for p, path in weights.items()]
 
 
 def fill(model: Model, tensors: Tensors, counters: Array, iterations: int, history: Any) -> None:

@@ -185,6 +185,15 @@ def inputs(x: Any, shape: Shape, dtype: np.dtype[Any], argument: str = "x") -> S
     return Source(array, argument, dtype)
 
 
+def side_by_side(parts: list[Source], dtype: np.dtype[Any]) -> Source:
+    """The rows of several inputs of a model as one source."""
+    rows, ends = parts[0].rows, np.cumsum([part.n for part in parts])
+    whole = np.empty((rows, int(ends[-1])), dtype)
+    for part, end in zip(parts, ends, strict=True):
+        whole[:, end - part.n : end] = part.convert(slice(0, rows)).reshape(rows, part.n)
+    return Source(whole, "x", dtype)
+
+
 def targets(
     y: Any, rows: int, outputs: Shape, labels: bool, dtype: np.dtype[Any], argument: str = "y", probable: bool = False
 ) -> Source:

@@ -23,8 +23,8 @@ def model_text(model: Inspected) -> str:
     if model.graph is None:
         parts.append("not built")
     else:
-        shapes = ((None, *symbol.shape) for symbol in (model.input, model.output))
-        parts.append(" -> ".join(map(str, shapes)))
+        ends = (model.graph.inputs, model.graph.outputs)
+        parts.append(" -> ".join(", ".join(str((None, *s.shape)) for s in symbols) for symbols in ends))
         parts.append(f"{sum(p.size for p in model.weights):,} parameters")
     if (configuration := model.configuration) is None:
         parts.append("not compiled")

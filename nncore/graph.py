@@ -1,22 +1,57 @@
 """Symbols: what a layer returns when it is called, before any number exists.
 
-A symbol knows its shape (without the batch axis), the layer that makes it, and the symbols that layer reads;
-the symbols of a model form its graph. Nothing here computes.
+A symbol knows its shape (without the batch axis) and the call that makes it; a call knows its layer and the symbols
+that it reads. The calls that lead from a model's inputs to its outputs form its graph. Nothing here computes.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nncore.arguments import check_count, check_real, explained
 
-if TYPE_CHECKING:
-    from nncore.layers.base import Layer
-
 Shape = tuple[int, ...]
+
+_numbers = itertools.count()
+
+
+@dataclass(eq=False)
+class Call:
+    """One use of a layer, or of a model as a layer.
+
+    Attributes
+    ----------
+    layer : Layer or Model
+    inputs : tuple of Symbol
+        What it reads.
+    made : list of weak references to Symbol
+        What it makes: weak, as each of them holds its call.
+    number : int
+        Of all calls of this process.
+    """
+
+    layer: Any
+    inputs: tuple[Symbol, ...]
+    made: list[weakref.ref[Symbol]] = field(default_factory=list)
+    number: int = -1
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        """Of a sample of each input."""
+        return tuple(s.shape for s in self.inputs)
+
+    @property
+    def outputs(self) -> list[Symbol]:
+        """What it makes, as far as anybody holds that."""
+        return [symbol for known in self.made if (symbol := known()) is not None]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"made": [], "number": -1}  # a copy of the graph brings them back
 
 
 @dataclass(eq=False)
@@ -27,21 +62,70 @@ class Symbol:
     ----------
     shape : tuple of int
         Of one sample.
-    layer : Layer or None
-        What makes it; None for an input of the model.
-    inputs : tuple of Symbol
-        What that layer reads.
+    name : str or None
+        Of an `Input`.
+    call : Call or None
+        What makes it; None for an `Input`.
+    index : int
+        Which of the call's outputs it is.
     """
 
     shape: Shape
-    layer: Layer | None = None
-    inputs: tuple[Symbol, ...] = field(default=())
-    name: str | None = None
+    call: Call | None = None
+    index: int = 0
+    name: str | None = field(default=None, kw_only=True)
+
+    @property
+    def layer(self) -> Any:
+        """The layer or model that makes it; None for an `Input`."""
+        return self.call.layer if self.call else None
+
+    @property
+    def inputs(self) -> tuple[Symbol, ...]:
+        """What that reads."""
+        return self.call.inputs if self.call else ()
 
     def __repr__(self) -> str:
         name = "" if self.name is None else f"name={self.name!r}, "
-        maker = "input" if self.layer is None else f"of {type(self.layer).__name__} {self.layer.name or ''}".strip()
+        layer = self.layer
+        maker = "input" if layer is None else f"of {type(layer).__name__} {layer.name or ''}".strip()
         return f"<Symbol {name}shape={(None, *self.shape)}, {maker}>"
+
+
+class Callable:
+    """Base of what is called on symbols: it knows its calls as long as somebody holds what they made."""
+
+    _calls: weakref.WeakValueDictionary[int, Call] | None = None
+    _named = False  # whether its name is one that we gave it, not the user
+
+    def _connect(self, inputs: Iterable[Symbol], shapes: Iterable[Shape]) -> tuple[Symbol, ...]:
+        """The symbols, of these shapes, that a new call on `inputs` makes."""
+        call = Call(self, tuple(inputs))
+        symbols = tuple(Symbol(shape, call, i) for i, shape in enumerate(shapes))
+        for symbol in symbols:
+            self._remember(call, symbol)
+        return symbols
+
+    def _remember(self, call: Call, symbol: Symbol) -> None:
+        """Know that `call` made `symbol`."""
+        if self._calls is None:
+            self._calls = weakref.WeakValueDictionary()
+        if self._calls.get(call.number) is not call:
+            call.number = next(_numbers)
+            self._calls[call.number] = call
+        if all(known() is not symbol for known in call.made):
+            call.made.append(weakref.ref(symbol))
+
+    @property
+    def calls(self) -> list[Call]:
+        """Its calls, as far as anybody holds what they made, from the first on."""
+        return sorted((self._calls or {}).values(), key=lambda call: call.number)
+
+
+def symbolic(x: Any) -> bool:
+    """Whether it is a symbol, or a list or dict of symbols."""
+    parts = x.values() if isinstance(x, Mapping) else x if isinstance(x, (list, tuple)) else (x,)
+    return isinstance(next(iter(parts), None), Symbol)
 
 
 def check_shape(shape: Any, argument: str) -> Shape:
@@ -112,11 +196,12 @@ def Input(
     return Symbol(check_shape(shape, "shape"), name=name)
 
 
-def topological(outputs: Symbol) -> list[Symbol]:
-    """Every symbol that `outputs` depends on, each after those it reads."""
+def topological(outputs: Iterable[Symbol], inputs: Iterable[Symbol] = ()) -> list[Symbol]:
+    """Every symbol that `outputs` depend on, but for what is before `inputs`, each after those it reads."""
     order: list[Symbol] = []
     seen: set[int] = set()
-    stack: list[tuple[Symbol, bool]] = [(outputs, False)]
+    ends = {id(s) for s in inputs}
+    stack: list[tuple[Symbol, bool]] = [(s, False) for s in reversed(list(outputs))]
     while stack:
         symbol, ready = stack.pop()
         if ready:
@@ -124,5 +209,6 @@ def topological(outputs: Symbol) -> list[Symbol]:
         elif id(symbol) not in seen:
             seen.add(id(symbol))
             stack.append((symbol, True))
-            stack.extend((s, False) for s in reversed(symbol.inputs) if id(s) not in seen)
+            if id(symbol) not in ends:
+                stack.extend((s, False) for s in reversed(symbol.inputs) if id(s) not in seen)
     return order

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from nncore import checkpoint, display, runtime
+from nncore import architecture, display, runtime
 from nncore.attributes import Guarded
 from nncore.compiler.configuration import metric_names
 
@@ -56,7 +56,7 @@ class Inspected(Guarded):
     def name(self, value: str) -> None:
         if not isinstance(value, str) or not value:
             raise TypeError(f"name: expected a string with characters, got {value!r}")
-        self._name = value
+        self._name, self._named = value, False
 
     @property
     def seed(self) -> int:
@@ -99,19 +99,26 @@ class Inspected(Guarded):
     @property
     def weights(self) -> list[Parameter]:
         """All arrays, in the order of `get_weights`."""
-        return [p for layer in self.layers for p in layer.weights]
+        return [p for layer in self._leaves() for p in layer.weights]
 
     @property
     def trainable_weights(self) -> list[Parameter]:
         """Those of layers that are trainable, but for statistics."""
-        return [p for layer in self.layers for p in layer.trainable_weights]
+        return [p for layer in self._leaves() for p in layer.trainable_weights]
 
     @property
     def non_trainable_weights(self) -> list[Parameter]:
         """Statistics, and those of layers that are not trainable."""
-        return [p for layer in self.layers for p in layer.non_trainable_weights]
+        return [p for layer in self._leaves() for p in layer.non_trainable_weights]
 
     variables, trainable_variables, non_trainable_variables = weights, trainable_weights, non_trainable_weights
+
+    def _leaves(self) -> list[Layer]:
+        """Its layers and, in place of models among them, theirs; each once."""
+        if self.graph is not None:
+            return list(self.graph.places)
+        parts = (layer._leaves() if isinstance(layer, Inspected) else [layer] for layer in self.layers)
+        return list(dict.fromkeys(leaf for leaves in parts for leaf in leaves))
 
     def _ends(self) -> Graph:
         if self.graph is None:
@@ -119,24 +126,36 @@ class Inspected(Guarded):
         return self.graph
 
     @property
-    def input(self) -> Symbol:
-        """The symbol of its input."""
-        return self._ends().inputs
+    def input(self) -> Any:
+        """The symbol of its input; of several the list or dict that it was made from."""
+        graph = self._ends()
+        return graph.takes.pack(graph.inputs)
 
     @property
-    def output(self) -> Symbol:
-        """The symbol of its output."""
-        return self._ends().outputs
+    def output(self) -> Any:
+        """The symbol of its output; of several the list or dict that it was made from."""
+        graph = self._ends()
+        return graph.gives.pack(graph.outputs)
 
     @property
     def inputs(self) -> list[Symbol]:
-        """A list of `input`."""
-        return [self.input]
+        """The symbols of its inputs; those of a dict by its sorted keys."""
+        return list(self._ends().inputs)
 
     @property
     def outputs(self) -> list[Symbol]:
-        """A list of `output`."""
-        return [self.output]
+        """The symbols of its outputs; those of a dict by its sorted keys."""
+        return list(self._ends().outputs)
+
+    @property
+    def input_names(self) -> list[str]:
+        """Names of `inputs`: keys of a dict, or those given to `Input`, or else ``input_layer`` with a number."""
+        return list(self._ends().input_names)
+
+    @property
+    def output_names(self) -> list[str]:
+        """Names of `outputs`: keys of a dict, or those of the layers that make them."""
+        return list(self._ends().output_names)
 
     @property
     def compiled(self) -> bool:
@@ -162,7 +181,7 @@ class Inspected(Guarded):
 
     def get_config(self) -> dict[str, Any]:
         """Return the architecture, without weights, as values that JSON can hold."""
-        return checkpoint.describe(cast("Model", self))
+        return architecture.describe(cast("Model", self))
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, type[Layer]] | None = None) -> Model:
@@ -179,7 +198,7 @@ class Inspected(Guarded):
         ValueError
             `config` is not of this form, or names an unknown layer.
         """
-        return checkpoint.construct(checkpoint.architecture(config), checkpoint.layer_classes(custom_objects))
+        return architecture.construct(architecture.checked(config), architecture.layer_classes(custom_objects))
 
     def to_json(self) -> str:
         """`get_config` as text; see `nncore.models.model_from_json`."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from nncore import files
 from nncore._version import __version__
+from nncore.architecture import FORMS, Document, Outline
 from nncore.graph import Shape
 from nncore.optimizers import Optimizer, check_iterations
 from nncore.schedules import Scheduled, scheduled
@@ -18,9 +19,6 @@ FORMAT = 2
 KEPT = {"format", "nncore", "architecture", "compile", "counters", "history", "fit"}
 KEYS = {1: KEPT | {"rule"}, FORMAT: KEPT | {"iterations"}}  # of the formats that can be read
 RULE = 12  # numbers of format 1 in place of the iterations, which are the last; the others are in "compile", too
-ARCHITECTURE_KEYS = {"name", "dtype", "seed", "stack", "input_shape", "layers"}
-
-Document = dict[str, Any]
 
 
 class Shaped(Protocol):
@@ -51,7 +49,7 @@ def current(document: Document) -> Document:
     if "architecture" not in document:
         raise ValueError("expected a whole model, got weights only; build the model and call its load_weights")
     version: int = document["format"]
-    strange = (set(document) - KEYS[version]) | (set(document["architecture"]) - ARCHITECTURE_KEYS)
+    strange = (set(document) - KEYS[version]) | (set(document["architecture"]) - set().union(*FORMS))
     if strange:
         raise ValueError(f"expected the keys of version {version}, got also {sorted(strange)}")
     if version == 1:
@@ -82,19 +80,18 @@ def numbers(document: Document) -> tuple[Array, int]:
     return counters, 0 if document["compile"] is None else check_iterations(document["iterations"])
 
 
-def refuse_strangers(about: Document, entries: Shapes, references: Container[str], named: bool) -> None:
+def refuse_strangers(outline: Outline, entries: Shapes, references: Container[str], named: bool) -> None:
     """Raise unless layers have names of their own, and tensors those of layers; that needs no layers.
 
     `named` says that every layer has its name in the document; only those whose constructor takes none do not.
     """
-    names = [entry["config"].get("name") for entry in about["layers"]]
-    known = set(names)
-    if None in known and about["input_shape"] is not None and named:
+    if outline.nameless and outline.built and named:
         raise ValueError("name: expected a name for each layer, got a layer without")
-    if None not in known and len(known) < len(names):
-        raise ValueError("name: expected a name of its own for each layer, got one more than once")
+    known = None if outline.nameless else set(outline.places().values())
     for name in entries:
-        ours = name.startswith(("weights/", "optimizer/")) and (None in known or name.split("/")[-2] in known)
+        first, _, path = name.partition("/")
+        place = (path if first == "weights" else path.partition("/")[2]).rpartition("/")[0]
+        ours = first in ("weights", "optimizer") and (known is None or place in known)
         if not ours and name not in references:
             raise ValueError(f"{name}: expected no such array; the model has no place for it")
 

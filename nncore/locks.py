@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -41,40 +40,62 @@ class Lock:
 class Turn:
     """Whose turn it is to change a model: the thread that fits it, or else the one that does a single step or a write.
 
+    Models that share weights have one turn: those of all but one are joined to that, the root.
+
     Attributes
     ----------
-    fit : Fit or None
-        The one that has the model: it sets None in the end.
-    thread : int
-        That fit's.
-    lock : Lock
-        Held by a thread during a single step or a write; `taken` is the way to it.
+    joined : Turn or None
+        The turn that this one has become a part of.
     gate : Gate or None
         Before what is changed.
+    fit : Fit or None
+        Of a root: the one that has the models; it sets None in the end.
+    thread : int
+        Of a root: that fit's.
+    lock : Lock
+        Of a root: held by a thread during a single step or a write; `taken` is the way to it.
     """
 
     def __init__(self) -> None:
         self.lock = Lock()
+        self.joined: Turn | None = None
         self.fit: Any = None
         self.thread = 0
         self.gate: Gate | None = None
         _alive.add(self)
 
+    @property
+    def root(self) -> Turn:
+        """Itself, or the turn that it is a part of."""
+        turn = self
+        while turn.joined is not None:
+            turn = turn.joined
+        return turn
+
+    def join(self, other: Turn) -> None:
+        """Be a part of `other` from now on, with all that is joined to this one. No fit has it, and its lock is held.
+
+        Threads that wait for the lock look again when they have it.
+        """
+        root, onto = self.root, other.root
+        if root is not onto:
+            root.joined = onto
+
     def begin(self, fit: Any) -> None:
-        """Let `fit` have the model: one at a time, whatever threads ask."""
+        """Let `fit` have the models: one at a time, whatever threads ask."""
         with self.taken("fit"):
             self.require("fit", within_fit=False)
-            self.thread = threading.get_ident()  # first: others look at `fit` without the lock
-            self.fit = fit
+            root = self.root
+            root.thread = threading.get_ident()  # first: others look at `fit` without the lock
+            root.fit = fit
 
-    def taken(self, action: str) -> AbstractContextManager[Any]:
+    def taken(self, action: str) -> Taking:
         """A context for a step or a write: others wait.
 
         A callback of an evaluation, which keeps steps of other threads waiting, does not wait for them in turn: where
         one is at work, it gets a RuntimeError.
         """
-        lock = self.lock()
-        return AtOnce(lock, action) if self.gate is not None and self.gate.own() else lock
+        return Taking(self, action)
 
     def renew(self) -> None:
         """Forget a fit whose thread a fork has left behind."""
@@ -84,30 +105,40 @@ class Turn:
     @property
     def elsewhere(self) -> bool:
         """Whether the fit is another thread's."""
-        return self.thread != threading.get_ident()
+        return self.root.thread != threading.get_ident()
 
     def require(self, action: str, within_fit: bool = True) -> None:
-        """Raise unless the calling thread may change the model: no fit has it, or its own, from a callback."""
-        if self.fit is not None and (self.elsewhere or not within_fit):
+        """Raise unless the calling thread may change the models: no fit has them, or its own, from a callback."""
+        fit = self.root.fit
+        if fit is not None and (self.elsewhere or not within_fit):
             who = " by another thread" if self.elsewhere else ""
-            raise RuntimeError(f"{action}: this model is being fitted{who}; wait for it, or use a copy (copy.deepcopy)")
+            alone = fit.model.turn is self or len(fit.model.state.members) == 1
+            what = "this model" if alone else "this model, or one that shares its weights,"
+            raise RuntimeError(f"{action}: {what} is being fitted{who}; wait for it, or use a copy (copy.deepcopy)")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Turn, ()
 
 
-class AtOnce:
-    """A lock as a context that does not wait."""
+class Taking:
+    """What `Turn.taken` returns."""
 
-    def __init__(self, lock: Any, action: str) -> None:
-        self.lock, self.action = lock, action
+    def __init__(self, turn: Turn, action: str) -> None:
+        self.turn, self.action = turn, action
 
     def __enter__(self) -> None:
-        if not self.lock.acquire(blocking=False):
-            raise RuntimeError(
-                f"{self.action}: another thread is changing this model, and waits for the evaluation at hand to end; "
-                "do it after that, or with a copy (copy.deepcopy)"
-            )
+        at_once = self.turn.gate is not None and self.turn.gate.own()
+        while True:
+            root = self.turn.root
+            self.lock = root.lock()
+            if not self.lock.acquire(blocking=not at_once):
+                raise RuntimeError(
+                    f"{self.action}: another thread is changing this model, and waits for the evaluation at hand to "
+                    "end; do it after that, or with a copy (copy.deepcopy)"
+                )
+            if root.joined is None:
+                return
+            self.lock.release()
 
     def __exit__(self, *error: object) -> None:
         self.lock.release()

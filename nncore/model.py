@@ -6,19 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from nncore import checkpoint, conversion, data, packing, portable
+from nncore import architecture, checkpoint, conversion, data, packing, portable
 from nncore._kernels import engine
 from nncore.arguments import check_count, check_flag, explained
 from nncore.compiler.configuration import CompileConfiguration
-from nncore.compiler.programs import emit_step
+from nncore.compiler.programs import emit_step, one_of_each
 from nncore.execution.stepping import Stepper, Steppers
 from nncore.files.foreign import new_file
-from nncore.graph import Symbol
 from nncore.layers.base import Layer
 from nncore.locks import Turn
 from nncore.network import Graph
 from nncore.predicting import Predicting
-from nncore.state import Array
+from nncore.state import Array, State
 from nncore.training import evaluation, fit
 
 #: What subclasses of Keras's models override, in vain here.
@@ -34,8 +33,9 @@ class Model(Predicting):
     ----------
     layers : list of Layer
         From input to output; an `Input` may come first. Otherwise the first `build`, `fit` or `predict` settles shapes.
-    inputs, outputs : Symbol
-        The graph's ends.
+    inputs, outputs : Symbol, or list or dict of Symbol
+        The graph's ends. Layers between them may be parts of other models: those share the weights. A model is called
+        on symbols as a layer is.
     name : str, optional
     seed : int, optional
         What every random choice derives from: initial weights, shuffles, dropout. None draws one; see `seed`.
@@ -60,9 +60,9 @@ class Model(Predicting):
     def __init__(
         self,
         layers: Any = None,
-        outputs: Symbol | None = None,
+        outputs: Any = None,
         *,
-        inputs: Symbol | None = None,
+        inputs: Any = None,
         name: str | None = None,
         seed: int | None = None,
         n_threads: int | None = None,
@@ -100,8 +100,15 @@ class Model(Predicting):
     def _adopt(self, graph: Graph) -> None:
         if self.configuration:
             self._prepare(graph, self.configuration)
-        graph.state.take_turn(self.turn)
+        graph.state.join_turn(self.turn)
         super()._adopt(graph)
+
+    def _follow(self, old: State) -> None:
+        self.turn.gate = old.root.gate
+        self.optimizer_state = {name: old.moved(array) for name, array in self.optimizer_state.items()}
+        if self.configuration and self.graph:
+            self._pack(self.graph, self.configuration)
+        super()._follow(old)
 
     def _arrays(self) -> dict[str, Array]:
         return super()._arrays() | self.optimizer_state
@@ -151,7 +158,7 @@ class Model(Predicting):
         """
         with self.turn.taken("compile"):
             self.turn.require("compile")
-            output = self.layers[-1].name if self.layers else None
+            output = self.graph.output_names[0] if self.graph else self.layers[-1].name if self.layers else None
             config = CompileConfiguration.of(optimizer, loss, metrics, weighted_metrics, matmul_precision, output)
             config.optimizer = config.optimizer.of(self)
             if self.graph:
@@ -163,17 +170,13 @@ class Model(Predicting):
 
     def _prepare(self, graph: Graph, config: CompileConfiguration) -> None:
         """Check that the configuration fits the graph, or else change nothing, and make the optimizer's state."""
-        state = graph.state
-        packed, trained = state.packed, [p.trainable for p in state.parameters]
-        for layer in graph.layers:
-            for p in layer.parameters:
-                p.train(layer.trainable)
+        packed, trainable = graph.packed, [p.trainable for p in graph.parameters]
+        graph.train(graph.trainable())
         try:
             self._pack(graph, config)
         except BaseException:
-            state.packed = packed
-            for p, trainable in zip(state.parameters, trained, strict=True):
-                p.train(trainable)
+            graph.packed = packed
+            graph.train(trainable)
             raise
         self._steppers = None
         self._predictor = None  # its products may have another precision
@@ -182,9 +185,10 @@ class Model(Predicting):
 
     def _pack(self, graph: Graph, config: CompileConfiguration) -> None:
         """Let there be packed copies for whatever the programs read; raises where the configuration does not fit."""
-        graph.state.packed = packing.packed_weights(graph.state, config.matmul_precision)
+        graph.packed = packing.packed_weights(graph.state, config.matmul_precision)
         if config.loss is not None:
-            emit_step(graph, config, training=True, weighted=False)
+            b, _ = emit_step(graph, config, training=True, weighted=False)
+            graph.learned = {p: path for p, path in graph.trained.items() if p in b.learned}
 
     @property
     def optimizer(self) -> Any:
@@ -203,15 +207,19 @@ class Model(Predicting):
 
     @property
     def fit_state(self) -> fit.Fit | None:
-        """The fit that runs, in whatever thread."""
-        return self.turn.fit
+        """The fit of this model that runs, in whatever thread."""
+        running: fit.Fit | None = self.turn.root.fit
+        return running if running is not None and running.model is self else None
 
     def steppers(self) -> Steppers:
         """The programs of steps of this compilation."""
-        if self._steppers is None:
-            config = self._compiled(need_loss=True)
-            self._steppers = Steppers(self._built(), config, self.optimizer_state, self.seed, self.counters)
-        return self._steppers
+        while (steppers := self._steppers) is None:
+            config, graph, arrays = self._compiled(need_loss=True), self._built(), self.optimizer_state
+            state = graph.state
+            self._steppers = Steppers(graph, config, arrays, self.seed, self.counters)
+            if state.joined is not None or arrays is not self.optimizer_state:  # meanwhile
+                self._steppers = None
+        return steppers
 
     def stepper(self, training: bool, sources: evaluation.Data, batch: int, shuffled: bool = False) -> Stepper:
         """A program of steps with its memory, attached to data; to be given back to `steppers`."""
@@ -225,13 +233,15 @@ class Model(Predicting):
         """x, y and weights, checked."""
         config = self._compiled(need_loss=True)
         assert config.loss is not None
+        if self.graph:
+            one_of_each(self.graph)
         x = conversion.as_input(x, f"{prefix}x", self._sample_shape())
         graph = self._built(x)
-        xs = data.inputs(x, graph.inputs.shape, graph.state.dtype, f"{prefix}x")
+        xs = data.inputs(x, graph.inputs[0].shape, graph.state.dtype, f"{prefix}x")
         if not xs.rows:
             raise ValueError(f"{prefix}x: expected at least one row, got shape {x.shape}")
         labels = config.loss.target == "labels"
-        dtype, shape = graph.state.dtype, graph.outputs.shape
+        dtype, shape = graph.state.dtype, graph.outputs[0].shape
         ys = data.targets(y, xs.rows, shape, labels, dtype, f"{prefix}y", config.loss.probable)
         return xs, ys, data.weights(sample_weight, class_weight, ys, dtype, shape[-1], prefix)
 
@@ -376,7 +386,7 @@ class Model(Predicting):
         steppers, stepper = self.steppers(), self.stepper(False, sources, rows)
         try:
             listeners.set_params(evaluation.facts(sources[0].rows, batch, verbose, stepper.program.names()))
-            with self.state.gate.reading():
+            with self.state.reading():
                 logs = evaluation.evaluate(stepper, listeners, rows)
         finally:
             steppers.give(stepper)
@@ -433,7 +443,7 @@ class Model(Predicting):
         portable.restore(self, state)
 
 
-checkpoint.CLASSES["model"] = Model
+architecture.CLASSES["model"] = Model
 
 
 def listed(logs: dict[str, float]) -> float | list[float]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nncore import checkpoint, runtime
+from nncore.architecture import Numbered, Outline
 from nncore.arguments import check_flag, explained
 from nncore.layers.base import Layer
 from nncore.model import Model
@@ -39,14 +40,20 @@ def clone_model(model: Model, clone_function: Callable[[Layer], Layer] | None = 
     """
     if not isinstance(model, Model):
         raise TypeError(f"model: expected a Model, got {type(model).__name__}")
-    about = checkpoint.describe(model) | {"seed": runtime.derived_seed(model.seed, 0)}
+    numbered = Numbered(model)
+    outline = Outline(numbered.about(model))
     make = clone_function or (lambda layer: type(layer).from_config(layer.get_config()))
-    layers = [make(layer) for layer in model.layers]
-    for layer, old in zip(layers, model.layers, strict=True):
+    layers: dict[int, Layer] = {}
+    for i in outline.leaves():
+        old = numbered.layers[i]
+        layer = layers[i] = make(old)
         if not isinstance(layer, Layer) or layer is old:
             raise TypeError(f"clone_function: expected it to make another layer from {old!r}, got {layer!r}")
-        layer.trainable = old.trainable
-    clone = checkpoint.assemble(about, layers)
+        layer.trainable, layer._named = old.trainable, old._named
+    for entry in outline.entries:
+        if "graph" in entry:
+            entry["graph"]["seed"] = runtime.derived_seed(int(entry["graph"]["seed"]), 0)
+    clone = outline.make(layers)
     clone.n_threads = model.n_threads
     return clone
 

@@ -1,89 +1,278 @@
-"""The graph of a model: its symbols in order, its layers by name, and its parameters."""
+"""The graph of a model: its calls in order, its layers by name, and its parameters."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nncore.graph import Symbol, topological
+from nncore.graph import Call, Symbol, topological
 from nncore.layers.base import Layer
-from nncore.operations import data
 from nncore.registry import snake_case
-from nncore.state import State
+from nncore.state import Parameter, State
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
     from nncore.compiler.operation import Tensor
+    from nncore.packing import Packed
 
 
-class Graph:
-    """The symbols of a model in order, its layers by name, and its parameters.
+class Arrangement:
+    """How a user gives several things, and gets them back: one by itself, or all in a list or dict.
 
     Parameters
     ----------
-    inputs, outputs : Symbol
+    given : object
+        One, a list or tuple, or a dict, which is taken in the order of its sorted keys, as Keras does. A list or dict
+        of one is that one.
+    """
+
+    def __init__(self, given: Any) -> None:
+        self.single = False
+        self.keys: list[str] | None = None
+        if isinstance(given, Mapping) and len(given) > 1 and all(isinstance(key, str) for key in given):
+            self.keys = sorted(given)
+        self.single = self.keys is None and not (isinstance(given, (list, tuple)) and len(given) > 1)
+
+    def flat(self, given: Any) -> list[Any]:
+        """What is given in this arrangement, as a list."""
+        if self.keys is not None:
+            return [given[key] for key in self.keys]
+        if isinstance(given, Mapping):
+            return list(given.values())
+        return list(given) if isinstance(given, (list, tuple)) else [given]
+
+    def match(self, given: Any, names: Sequence[str], argument: str) -> list[Any]:
+        """What is given for things of these names, in their order: in a list, or in a dict by name."""
+        if self.single:
+            return self.flat(given) if isinstance(given, (list, tuple, Mapping)) and len(given) == 1 else [given]
+        if isinstance(given, Mapping):
+            if set(given) != set(names):
+                raise ValueError(f"{argument}: expected a dict with the keys {list(names)}, got {list(given)}")
+            return [given[name] for name in names]
+        if not isinstance(given, (list, tuple)) or len(given) != len(names):
+            what = f"{len(given)}" if isinstance(given, (list, tuple)) else type(given).__name__
+            raise ValueError(
+                f"{argument}: expected a list of {len(names)}, or a dict with the keys {list(names)}, got {what}"
+            )
+        return list(given)
+
+    def pack(self, values: Sequence[Any]) -> Any:
+        """A value for each, arranged as they were given."""
+        if self.single:
+            return values[0]
+        return list(values) if self.keys is None else dict(zip(self.keys, values, strict=True))
+
+
+class Graph:
+    """The calls of a model in order, its layers by name, and its parameters.
+
+    Layers that are part of another model keep their weights, which both models have from now on.
+
+    Parameters
+    ----------
+    inputs, outputs : Symbol, or list or dict of them
         Of the model.
     dtype : str
         Of its parameters.
+
+    Attributes
+    ----------
+    inputs, outputs : tuple of Symbol
+    symbols : list of Symbol
+        Those between them, too, each after those it is made from.
+    calls : list of Call and list of Symbol
+        Each call with the symbols of its outputs.
+    layers : dict of Layer or Model to str
+        What is called, with its name within this model.
+    places : dict of Layer to str
+        The layers that have parameters and operations, also those within models that are called, with their paths.
+    parameters, new : list of Parameter
+        All, and those that no other model had before.
+    trained, learned : dict of Parameter to str
+        Those that were trainable at the last compile, with their paths, and of these the ones that the loss depends on:
+        fit changes them.
     """
 
-    def __init__(self, inputs: Symbol, outputs: Symbol, dtype: str) -> None:
-        self.inputs, self.outputs = inputs, outputs
-        self.symbols = topological(outputs)
-        strangers = [s for s in self.symbols if s.layer is None and s is not inputs]
-        if strangers or inputs not in self.symbols:
-            raise ValueError("inputs, outputs: expected outputs that depend on this Input and on no other")
-        self.layers: list[Layer] = [s.layer for s in self.symbols if s.layer is not None]
-        taken = [layer for layer in self.layers if layer.state is not None]
-        if taken:
+    def __init__(self, inputs: Any, outputs: Any, dtype: str) -> None:
+        self.takes, self.gives = Arrangement(inputs), Arrangement(outputs)
+        self.inputs, self.outputs = tuple(self.takes.flat(inputs)), tuple(self.gives.flat(outputs))
+        self.symbols = topological(self.outputs, self.inputs)
+        self._check()
+        self.calls: list[tuple[Call, list[Symbol]]] = []
+        made: dict[int, list[Symbol]] = {}  # by the id of the call
+        ends = set(map(id, self.inputs))
+        for s in self.symbols:
+            if s.call is not None and id(s) not in ends:
+                if id(s.call) not in made:
+                    self.calls.append((s.call, made.setdefault(id(s.call), [])))
+                made[id(s.call)].append(s)
+        self.layers: dict[Any, str] = names_of([call.layer for call, _ in self.calls])
+        self.packed: Packed | None = None
+        self._build(dtype)
+
+    def _check(self) -> None:
+        """Raise unless the symbols between the ends are those of one graph."""
+        ends = set(map(id, self.inputs))
+        if len(ends) < len(self.inputs):
+            raise ValueError("inputs: expected each symbol once")
+        known = set(map(id, self.symbols))
+        strangers = [s for s in self.symbols if s.call is None and id(s) not in ends]
+        if strangers or not ends <= known:
+            wanted = "this Input" if len(ends) == 1 else "each of these inputs"
             raise ValueError(
-                f"layer {taken[0].name}: belongs to another model already. Make a new layer; "
-                "weights can follow by set_weights"
+                f"inputs, outputs: expected outputs that depend on {wanted} and on no other"
+                + (f", got outputs that depend on {strangers[0]!r}, too" if strangers else "")
             )
-        name_layers(self.layers)
-        for symbol in self.symbols:
-            if symbol.layer is not None:
-                symbol.layer.parameters = []
-                symbol.layer.build(*(s.shape for s in symbol.inputs))
-        self.state = State([p for layer in self.layers for p in layer.parameters], dtype)
-        for layer in self.layers:
-            layer.state = self.state
+
+    def _build(self, dtype: str) -> None:
+        """Declare the parameters of new layers, and find those of others."""
+        self.places: dict[Layer, str] = {}
+        for call, _ in self.calls:
+            layer = call.layer
+            if isinstance(layer, Layer) and layer.state is None and layer not in self.places:
+                layer.parameters = []
+                layer.build(*call.shapes)
+            for leaf, path in layer_places(layer).items():
+                self.places.setdefault(leaf, f"{self.layers[layer]}{path}")
+        self.parameters = [p for leaf in self.places for p in leaf.parameters]
+        self.paths = {p: f"{path}/{p.name}" for leaf, path in self.places.items() for p in leaf.parameters}
+        self.train(self.trainable())
+        while True:
+            parts: dict[Any, None] = {}  # parameters and states, each once, in the order of the model
+            for leaf in self.places:
+                state = leaf.state
+                if state is not None and state.dtype != dtype:
+                    raise ValueError(
+                        f"dtype: expected that of the weights of layer {leaf.name}, which are part of another model, "
+                        f"got {dtype}. Call Model(…, dtype={state.dtype.name!r})"
+                    )
+                parts |= dict.fromkeys([state] if state is not None else leaf.parameters)
+            self.new = [part for part in parts if isinstance(part, Parameter)]
+            whole = next(iter(parts)) if len(parts) == 1 and not self.new else None
+            states = len(parts) > len(self.new)
+            found = whole or (State.merged(list(parts), dtype) if states else State(self.new, dtype))
+            if found is not None:
+                break
+        self._state = found
+        for leaf in self.places:
+            leaf.state = found
+
+    @property
+    def state(self) -> State:
+        """The arrays of the parameters, and perhaps of others."""
+        if self._state.joined is not None:
+            self._state = self._state.root
+        return self._state
+
+    @property
+    def input_names(self) -> list[str]:
+        """The inputs' names: keys of their dict, or those given to `Input`, or else numbered ones."""
+        if self.takes.keys is not None:
+            return self.takes.keys
+        names: list[str] = []
+        for s in self.inputs:
+            base = s.name or "input_layer"
+            number = sum(name == base or name.startswith(f"{base}_") for name in names)
+            names.append(f"{base}_{number}" if base in names else base)
+        return names
+
+    @property
+    def output_names(self) -> list[str]:
+        """The outputs' names: keys of their dict, or those of the layers that make them."""
+        if self.gives.keys is not None:
+            return self.gives.keys
+        own = dict(zip(map(id, self.inputs), self.input_names, strict=True))
+        return [own[id(s)] if id(s) in own else self.layers[s.layer] for s in self.outputs]
+
+    def train(self, trainable: Sequence[bool]) -> None:
+        """Say of each parameter whether fit changes it, from the next program on."""
+        for p, flag in zip(self.parameters, trainable, strict=True):
+            p.train(flag)
+        self.trained = {p: path for p, path in self.paths.items() if p.trainable}
+        self.learned = self.trained
+
+    def trainable(self) -> list[bool]:
+        """Of each parameter whether its layer is trainable now."""
+        return [leaf.trainable for leaf in self.places for _ in leaf.parameters]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"symbols": self.symbols} | vars(self)  # first, each after those it reads: no recursion however deep
+        # Symbols first, each after those it reads: no recursion however deep.
+        return {"symbols": self.symbols} | vars(self) | {"_state": self.state, "packed": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        for symbol in self.symbols:
-            if symbol.layer is not None:
-                symbol.layer.made(symbol)
+        for call, symbols in self.calls:
+            for symbol in symbols:
+                call.layer._remember(call, symbol)
 
     def settle(self) -> Graph:
         """The same symbols as a new graph, shapes and parameters by what the layers are now."""
-        for symbol in self.symbols:
-            if symbol.layer is not None:
-                shapes = tuple(s.shape for s in symbol.inputs)
-                symbol.shape = symbol.layer.output_shape(*shapes)
-                symbol.layer.input_shapes, symbol.layer.state = shapes, None
-        return Graph(self.inputs, self.outputs, self.state.dtype.name)
+        for leaf in self.places:
+            leaf.input_shapes = leaf.state = None
+        for call, symbols in self.calls:
+            shapes = call.shapes
+            symbols[0].shape = call.layer.output_shape(*shapes)
+            call.layer.input_shapes = call.layer.input_shapes or shapes
+        return Graph(self.takes.pack(self.inputs), self.gives.pack(self.outputs), self.state.dtype.name)
 
-    def emit(self, b: Builder) -> Tensor:
-        """Emit all layers; the output."""
-        tensors = {id(self.inputs): data.batch(b, "input", self.inputs.shape)}
-        for symbol in self.symbols:
-            if symbol.layer is not None:
-                made = symbol.layer.emit(b, *(tensors[id(s)] for s in symbol.inputs))
-                tensors[id(symbol)] = made
-        return tensors[id(self.outputs)]
+    def emit(self, b: Builder, *inputs: Tensor, wanted: Sequence[int] | None = None) -> tuple[Tensor, ...]:
+        """Emit the calls; the outputs, or those `wanted` of them, for which no other calls are emitted."""
+        tensors = {id(s): x for s, x in zip(self.inputs, inputs, strict=True)}
+        outputs, calls = self.outputs, self.calls
+        if wanted is not None:
+            outputs = tuple(outputs[i] for i in wanted)
+        if len(outputs) < len(self.outputs):
+            needed = set(map(id, topological(outputs, self.inputs)))
+            calls = [(call, [s for s in symbols if id(s) in needed]) for call, symbols in calls]
+        for call, symbols in calls:
+            if symbols:
+                xs = [tensors[id(s)] for s in call.inputs]
+                if isinstance(call.layer, Layer):
+                    tensors[id(symbols[0])] = call.layer.emit(b, *xs)
+                else:
+                    made = call.layer.emit(b, *xs, wanted=[s.index for s in symbols])
+                    tensors.update((id(s), y) for s, y in zip(symbols, made, strict=True))
+        return tuple(tensors[id(s)] for s in outputs)
 
 
-def name_layers(layers: Sequence[Layer]) -> None:
-    """Name the nameless after their class, numbered from the second on; ValueError where a name comes twice."""
-    taken = Counter(layer.name for layer in layers if layer.name is not None)
-    twice = sorted(name for name, count in taken.items() if count > 1)
-    if twice:
-        raise ValueError(f"name: expected a name of its own for each layer, got {twice} more than once")
+def layer_places(layer: Any) -> dict[Layer, str]:
+    """The layers that a layer is, or that a model consists of, with what their paths add to that of it."""
+    if isinstance(layer, Layer):
+        return {layer: ""}
+    return {leaf: f"/{path}" for leaf, path in layer.graph.places.items()}
+
+
+def names_of(called: Sequence[Any]) -> dict[Any, str]:
+    """The layers among these, each once, with names of their own: where two have one, the one that was given stays.
+
+    Raises
+    ------
+    ValueError
+        A user gave one name twice.
+    """
+    layers = list(dict.fromkeys(called))
+    name_layers(layers)
+    names = {layer: layer.name for layer in layers}
+    used = {layer.name for layer in layers if not layer._named}
+    for layer in layers:
+        if layer._named:
+            number, base = 0, layer.name
+            while names[layer] in used:
+                number += 1
+                names[layer] = f"{base}_{number}"
+            used.add(names[layer])
+    return names
+
+
+def name_layers(layers: Sequence[Any]) -> None:
+    """Name the nameless after their class, numbered from the second on; ValueError where a name was given twice."""
+    given = Counter(layer.name for layer in layers if layer.name is not None and not layer._named)
+    if twice := sorted(name for name, count in given.items() if count > 1):
+        raise ValueError(
+            f"name: expected a name of its own for each layer, got {twice} more than once. Set layer.name of some"
+        )
+    taken = {layer.name for layer in layers}
     counts: dict[str, int] = {}
     for layer in layers:
         while layer.name is None:
@@ -92,4 +281,4 @@ def name_layers(layers: Sequence[Layer]) -> None:
             counts[base] = number + 1
             name = f"{base}_{number}" if number else base
             if name not in taken:
-                vars(layer)["name"] = name
+                vars(layer).update(name=name, _named=True)

@@ -35,34 +35,37 @@ class Packed:
 
     def __init__(self, values: Array, gate: Gate, table: Table, precision: str) -> None:
         self.values, self.gate, self.table, self.precision = values, gate, table, precision
-        self.places: dict[tuple[str, bool], tuple[int, Parameter]] = {}  # (path, transposed) → first byte
+        self.places: dict[tuple[Parameter, bool], int] = {}  # (kernel, transposed) → first byte
         self.size = 0
         self.buffer: Array | None = None
         self.written = 0  # counts what was written to the weights, updates excepted
         self.version = -1  # that count, when copies were made of them
+        self.unsure = (
+            0  # how many other models, which share these weights, are training them: they are written any time
+        )
         self.lock = Lock()
 
     @property
     def stale(self) -> bool:
-        """Whether weights were written since then."""
-        return self.version != self.written
+        """Whether weights were written since then, or may be at any time."""
+        return self.version != self.written or self.unsure > 0
 
     def place(self, kernel: Parameter, transposed: bool) -> int | None:
         """First byte of the copy for X W or, transposed, dY Wᵀ; None where products read W itself."""
-        key = kernel.path, transposed
+        key = kernel, transposed
         if key not in self.places:
             inputs, outputs = kernel.shape
             size = self.table.packed_bytes(self.precision, transposed, inputs, outputs)
             if not size:
                 return None
             assert self.buffer is None, "copies are asked for before the first program runs"
-            self.places[key] = self.size, kernel
+            self.places[key] = self.size
             self.size += -(-size // ALIGNMENT) * ALIGNMENT
-        return self.places[key][0]
+        return self.places[key]
 
     def copies(self, kernel: Parameter) -> tuple[int, int]:
         """First bytes of a parameter's copies, −1 for none."""
-        plain, transposed = (self.places.get((kernel.path, t), (-1, None))[0] for t in (False, True))
+        plain, transposed = (self.places.get((kernel, t), -1) for t in (False, True))
         return plain, transposed
 
     def memory(self) -> Array:
@@ -79,7 +82,7 @@ class Packed:
             if not self.stale:
                 return  # another thread has been here
             version = self.written
-            for (_, transposed), (place, kernel) in self.places.items():
+            for (kernel, transposed), place in self.places.items():
                 inputs, outputs = kernel.shape
                 w = kernel.within(self.values)
                 dense.pack(self.table, self.precision, transposed, inputs, outputs, w, memory, place)
@@ -90,4 +93,8 @@ def packed_weights(state: State, precision: str) -> Packed | None:
     """What a model needs for a precision; None where its products are the most precise ones anyway."""
     table = runtime.kernels(state.dtype.name)
     same = table.arithmetic(precision) == table.arithmetic("highest")
-    return None if same else Packed(state.values, state.gate, table, precision)
+    if same:
+        return None
+    packed = Packed(state.values, state.gate, table, precision)
+    state.packings.add(packed)
+    return packed

@@ -47,10 +47,12 @@ def restore(model: Model, state: dict[str, Any]) -> None:
     model._lock, model.turn, model.optimizer_state = Lock(), Turn(), {}
     model._reset()
     if model.graph:
-        model.graph.state.take_turn(model.turn)
+        model.graph.state.join_turn(model.turn)
+        model.graph.state.members.add(model)
         model.graph.state.values[:] = state["values"]  # its own may be those of another copy, made meanwhile
-        for layer in model.graph.layers:
-            layer._model = weakref.ref(model)
+        for leaf in model.graph.places:
+            leaf._models = leaf._models or weakref.WeakSet()
+            leaf._models.add(model)
         for name, values in state["optimizer_state"].items():
             model.optimizer_state[name] = model.graph.state.like()
             model.optimizer_state[name][:] = values

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
+
+import numpy as np
 
 from nncore import conversion, data, runtime
 from nncore.arguments import check_count, without_habits
 from nncore.callbacks import CallbackList
 from nncore.callbacks.logs import display
 from nncore.execution.prediction import Predictor
+from nncore.graph import symbolic
 from nncore.state import Array
 from nncore.structure import Structure
 from nncore.training import evaluation
@@ -17,7 +21,7 @@ from nncore.training import evaluation
 class Predicting(Structure):
     """The part of a `nncore.Model` that predicts."""
 
-    _transient: ClassVar[tuple[str, ...]] = ("_predictor", "_lock")
+    _transient: ClassVar[tuple[str, ...]] = ("_predictor", "_lock", "_calls")
 
     def _reset(self) -> None:
         """Forget the compiled prediction."""
@@ -29,12 +33,13 @@ class Predicting(Structure):
 
     def predict(
         self, x: Any, batch_size: int | None = None, verbose: Any = 0, callbacks: Any = None, **habits: Any
-    ) -> Array:
+    ) -> Any:
         """The outputs for all rows of x.
 
         Parameters
         ----------
         x : array_like, shape (n, …)
+            Of several inputs a list of arrays, or a dict by `input_names`.
         batch_size : int, optional
             Only what callbacks see as batches; a row has the same bits in whatever batch it comes.
         verbose : {"auto", 0, 1, 2}, default 0
@@ -45,6 +50,7 @@ class Predicting(Structure):
         Returns
         -------
         ndarray, shape (n, …) of the model's dtype
+            Of several outputs a list or dict of arrays, as they were given to `Model`.
         """
         if habits:
             without_habits("predict", ("x", "batch_size", "verbose", "callbacks"), habits)
@@ -55,37 +61,72 @@ class Predicting(Structure):
         listeners = self._listeners(callbacks, verbose)
         listeners.set_params(evaluation.facts(source.rows, batch, verbose, []))
         try:
-            return evaluation.predict(self.predictor(), source, self.threads(), listeners, batch)
+            return self._arranged(evaluation.predict(self.predictor(), source, self.threads(), listeners, batch))
         finally:
             listeners.on_close()
 
-    def predict_on_batch(self, x: Any) -> Array:
+    def predict_on_batch(self, x: Any) -> Any:
         """`predict` on one batch."""
         return self(x)
 
-    def __call__(self, x: Any, training: Any = None) -> Array:
-        """`predict` with the least overhead; `training` may be False, as it is for Keras's models."""
+    def __call__(self, x: Any, training: Any = None) -> Any:
+        """`predict` with the least overhead; `training` may be False, as it is for Keras's models.
+
+        On symbols, it is called as a layer, and returns the symbols of its outputs.
+        """
         if training:
             raise ValueError("training: expected False, got True. Only steps train: call fit or train_on_batch")
         if self._predictor is not None:
             out = self._predictor.call(x, self.threads)
             if out is not None:
                 return out
+        if symbolic(x):
+            return self._join(x)
         source = self._input_source(x)
-        return self.predictor().predict(source, self.threads())
+        return self._arranged(self.predictor().predict(source, self.threads()))
 
     def _input_source(self, x: Any) -> data.Source:
-        """x, checked."""
+        """x, checked; of several inputs, rows of all of them side by side."""
+        if self.graph is not None and len(self.graph.inputs) > 1:
+            return data.side_by_side(self._inputs(x), self.graph.state.dtype)
         x = conversion.as_input(x, "x", self._sample_shape())
         graph = self._built(x)
-        return data.inputs(x, graph.inputs.shape, graph.state.dtype)
+        return data.inputs(x, graph.inputs[0].shape, graph.state.dtype)
+
+    def _inputs(self, x: Any, prefix: str = "") -> list[data.Source]:
+        """What is given for each of several inputs, in a list, or in a dict by name, checked."""
+        graph = self._built()
+        names, dtype = graph.input_names, graph.state.dtype
+        given = graph.takes.match(x, names, f"{prefix}x")
+        parts = [
+            data.inputs(part, s.shape, dtype, f"{prefix}x[{name!r}]")
+            for part, s, name in zip(given, graph.inputs, names, strict=True)
+        ]
+        if len({part.rows for part in parts}) > 1:
+            rows = ", ".join(f"{part.rows} for {name}" for part, name in zip(parts, names, strict=True))
+            raise ValueError(f"{prefix}x: expected as many rows for each input, got {rows}")
+        return parts
+
+    def _arranged(self, out: Array) -> Any:
+        """Predictions as the outputs were given to `Model`: an array, or a list or dict of arrays."""
+        graph = self._built()
+        if len(graph.outputs) == 1:
+            return out
+        parts, first = [], 0
+        for s in graph.outputs:
+            size = math.prod(s.shape)
+            parts.append(np.ascontiguousarray(out[:, first : first + size]).reshape(len(out), *s.shape))
+            first += size
+        return graph.gives.pack(parts)
 
     def predictor(self) -> Predictor:
         """The compiled prediction."""
         with self._lock():
-            if self._predictor is None:
-                self._predictor = Predictor(self._built())
-            return self._predictor
+            while (predictor := self._predictor) is None:
+                predictor = self._predictor = Predictor(self._built())
+                if predictor.state.joined is not None:  # meanwhile
+                    self._predictor = None
+            return predictor
 
     def _listeners(self, callbacks: Any, verbose: Any) -> CallbackList:
         """Callbacks of an evaluation or prediction, with its display."""

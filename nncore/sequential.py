@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nncore import checkpoint
+from nncore import architecture
 from nncore.layers.base import Layer
 from nncore.model import Model
 
@@ -43,4 +43,4 @@ class Sequential(Model):
             self._restack(stack)
 
 
-checkpoint.CLASSES["sequential"] = Sequential
+architecture.CLASSES["sequential"] = Sequential

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -195,43 +195,135 @@ def aligned_zeros(n: int, dtype: Any) -> Array:
 
 
 class State:
-    """The values of a model's parameters.
+    """The values of the parameters of a model, or of several models that share layers.
+
+    A model that joins layers of several states makes one of them all: the earlier ones are *joined* to it, and whoever
+    holds one of them finds it as their `root`. Each keeps its layout, as a block of the new one, so that arrays laid
+    out like it move as a whole, and its models' updates go through the same chunks as before.
 
     Parameters
     ----------
-    parameters : list of Parameter
-        Get their offsets here.
+    parts : list of Parameter or State
+        In the order of the layout: parameters get their offsets here; states are joined, and nobody may write them
+        meanwhile or read them (`State.merged` sees to that).
     dtype : {"float32", "float64"}
+
+    Attributes
+    ----------
+    parameters : list of Parameter
+    joined : State or None
+        The state that this one is a block of, from element `start` on. Its own arrays are gone.
+    members : set of Model
+        Those that have their weights here, held weakly.
     """
 
-    def __init__(self, parameters: list[Parameter], dtype: str) -> None:
-        self.parameters = parameters
+    def __init__(self, parts: Sequence[Parameter | State], dtype: str) -> None:
+        self.parameters: list[Parameter] = []
         self.dtype = np.dtype(dtype)
         step = ALIGNMENT // self.dtype.itemsize
         self.size = 0
-        for p in parameters:
-            vars(p)["offset"] = self.size
-            self.size += -(-p.size // step) * step
+        starts = []
+        for part in parts:
+            starts.append(self.size)
+            self.size += -(-part.size // step) * step
             if self.size * self.dtype.itemsize >= 2**62:
-                raise ValueError(f"{p.path}: expected a shape that fits into memory, got {p.shape}")
-        self._take(aligned_zeros(self.size, dtype))
+                assert isinstance(part, Parameter)
+                raise ValueError(f"{part.path}: expected a shape that fits into memory, got {part.shape}")
+        values = aligned_zeros(self.size, dtype)
+        for part, start in zip(parts, starts, strict=True):
+            if isinstance(part, Parameter):
+                vars(part)["offset"] = start
+                self.parameters.append(part)
+                continue
+            values[start : start + part.size] = part.values
+            self.parameters += part.parameters
+            for p in part.parameters:
+                vars(p)["offset"] += start
+        self._take(values)
+        for part, start in zip(parts, starts, strict=True):
+            if isinstance(part, State):
+                if self.turn.joined:
+                    part.turn.join(self.turn)
+                else:
+                    self.turn.join(part.turn)  # whose lock is held: the turn of all is taken until their models follow
+                part.start, part.joined = start, self
+                part.values = part._gradients = part.values[:0]
 
     def _take(self, values: Array) -> None:
         """Let `values` be the flat buffer."""
         self.values = values
         self.version = 0  # counts what was written to the values, updates excepted
         self.passes = 0  # of training that have begun, all of which write the gradients
-        self.packed: Packed | None = None
+        self.packings: weakref.WeakSet[Packed] = weakref.WeakSet()  # copies of weights, of models
+        self.members: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.joined: State | None = None
+        self.start = 0
         self._gradients: Array | None = None
         self.gate = Gate()
-        self.take_turn(Turn())
+        self.turn = Turn()
+        self.turn.gate = self.gate
         self.captured: weakref.ref[Array] | None = None
         for p in self.parameters:
             p.bind(self)
 
-    def take_turn(self, turn: Turn) -> None:
-        """Let `turn` say who may change the values."""
-        self.turn, turn.gate = turn, self.gate
+    @classmethod
+    def merged(cls, parts: Sequence[Parameter | State], dtype: str) -> State | None:
+        """A state of all these; models of the states among them follow. None where one of these was joined meanwhile.
+
+        Raises
+        ------
+        RuntimeError
+            One of their models is being fitted.
+        """
+        states = sorted((part for part in parts if isinstance(part, State)), key=id)
+        with ExitStack() as held:
+            for state in states:
+                held.enter_context(state.turn.taken("Model"))
+                state.turn.require("Model", within_fit=False)
+            if any(state.joined for state in states):
+                return None
+            for state in states:
+                held.enter_context(state.gate.writing())
+            merged = cls(parts, dtype)
+            for state in states:
+                for model in list(state.members):
+                    model._follow(state)
+        return merged
+
+    @property
+    def root(self) -> State:
+        """Itself, or the state that it is a part of."""
+        state = self
+        while state.joined is not None:
+            state = state.joined
+        return state
+
+    def moved(self, flat: Array) -> Array:
+        """An array laid out like this state, as its root is."""
+        state = self
+        while state.joined is not None:
+            whole = state.joined.like()
+            whole[state.start : state.start + state.size] = flat
+            flat, state = whole, state.joined
+        return flat
+
+    @contextmanager
+    def reading(self) -> Iterator[State]:
+        """A context within which nobody writes, for the state that this one is, or is a part of by now."""
+        while True:
+            state = self.root
+            with state.gate.reading():
+                if state.joined is None:
+                    yield state
+                    return
+
+    def join_turn(self, turn: Turn) -> None:
+        """Let a model with this `turn` have its weights here."""
+        turn.gate = self.gate
+        if self.members:
+            turn.join(self.turn)
+        else:
+            self.turn.join(turn)  # whose lock may be held
 
     def capture(self) -> Array:
         """A copy of the values; a copy of the state that is made while it lives has these. The gate is the caller's."""
@@ -267,8 +359,8 @@ class State:
                 yield
             finally:
                 self.version += 1
-                if self.packed:
-                    self.packed.written += 1
+                for packed in self.packings:
+                    packed.written += 1
 
     def assign(self, parameters: Sequence[Parameter], values: Sequence[Any], argument: str) -> None:
         """Copy `values` into `parameters`, all or none."""
@@ -289,13 +381,14 @@ class State:
             arrays.append(converted)
         with self.turn.taken(argument):
             self.turn.require(argument)
-            with self.writing():
+            state = self.root
+            with state.writing():
                 for p, array in zip(parameters, arrays, strict=True):
-                    self.view(p)[...] = array
+                    state.view(p)[...] = array
 
-    def initialize(self, rng: np.random.Generator) -> None:
-        """Draw all initial values, in the order of the parameters."""
-        for p in self.parameters:
+    def initialize(self, parameters: Sequence[Parameter], rng: np.random.Generator) -> None:
+        """Draw their initial values, in their order."""
+        for p in parameters:
             values = p.initializer(p.shape, self.dtype, rng)  # a user's, perhaps, which reads other parameters
             with self.writing():
                 self.view(p)[...] = values
@@ -308,32 +401,40 @@ class State:
         """A zeroed array of the same layout: gradients, or a state array of an optimizer."""
         return aligned_zeros(self.size, self.dtype)
 
-    def chunks(self, per_parameter_norm: bool, excluded: tuple[str, ...] = ()) -> Array:
-        """The table of runs of trainable parameters that share their settings, for the update.
+    def chunks(
+        self,
+        trained: Mapping[Parameter, str],
+        packed: Packed | None = None,
+        per_parameter_norm: bool = False,
+        excluded: tuple[str, ...] = (),
+    ) -> Array:
+        """The table of runs of a model's trainable parameters that share their settings, for the update.
 
         Parameters
         ----------
+        trained : dict of Parameter to str
+            The parameters in the order of the model, which may be some of this state's, with their paths.
+        packed : Packed, optional
+            The model's copies of weights.
         per_parameter_norm : bool
             Each parameter is a group of its own for the clipping of norms.
         excluded : tuple of str
             Parameters whose path contains one of these take no weight decay.
         """
         runs: list[list[Any]] = []  # [offset, end, *settings], in the order of CHUNK
-        gap = False  # whether frozen elements lie between the last run and the next parameter
-        for i, p in enumerate(self.parameters):
-            if not p.trainable or not p.size:
-                gap |= p.size > 0
+        line = ALIGNMENT // self.dtype.itemsize
+        for i, (p, path) in enumerate(trained.items()):
+            if not p.size:
                 continue
             r = p.regularizer
             settings: list[Any] = [i if per_parameter_norm else 0, r.l1 if r else 0.0, r.l2 if r else 0.0]
-            settings.append(0.0 if any(name in p.path for name in excluded) else 1.0)
-            copies = self.packed.copies(p) if self.packed else (-1, -1)
+            settings.append(0.0 if any(name in path for name in excluded) else 1.0)
+            copies = packed.copies(p) if packed else (-1, -1)
             settings += [*(p.shape if max(copies) >= 0 else (0, 0)), copies]
-            if runs and runs[-1][2:] == settings and not gap:
+            if runs and runs[-1][2:] == settings and -(-runs[-1][1] // line) * line == p.offset:
                 runs[-1][1] = p.end
             else:
                 runs.append([p.offset, p.end, *settings])
-            gap = False
         pieces = []
         for offset, end, *settings, inputs, outputs, copies in runs:
             rows = max(PACK_ROWS, CHUNK_ELEMENTS // max(1, outputs) // PACK_ROWS * PACK_ROWS)

@@ -4,46 +4,45 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nncore import runtime
-from nncore.arguments import dtype_name, explained, the_only
+from nncore.arguments import dtype_name, explained
 from nncore.copying import Travelling
-from nncore.graph import Input, Shape, Symbol, check_shape
+from nncore.graph import Callable, Input, Shape, Symbol, check_shape
 from nncore.inspection import Inspected
 from nncore.layers.base import Layer
 from nncore.locks import Lock
-from nncore.network import Graph
+from nncore.network import Arrangement, Graph
 from nncore.output import say
 from nncore.state import Array, Parameter, State
 from nncore.summary import summary
 
+if TYPE_CHECKING:
+    from nncore.compiler.builder import Builder
+    from nncore.compiler.operation import Tensor
+
 WEIGHTS_STREAM = 2**64 - 1  # keeps the initial weights' random numbers apart from shuffles and dropout
 
 
-class Structure(Travelling, Inspected):
+class Structure(Travelling, Inspected, Callable):
     """Layers and weights; see `nncore.Model` for the parameters."""
 
     def __init__(self, layers: Any, outputs: Any, inputs: Any, name: str | None, seed: int | None, dtype: Any) -> None:
         self.name = "model" if name is None else name
+        self._named = name is None
         self.dtype = dtype_name(dtype)
         self.seed = runtime.next_seed() if seed is None else seed
         self.graph: Graph | None = None
-        self._stack: list[Layer] = []
+        self._stack: list[Any] = []
         self._input: Symbol | None = None
         self._lock = Lock()  # the first predictions of several threads build once
         self._reset()
         self.is_stack = outputs is None and inputs is None
         if not self.is_stack:
-            inputs, outputs = the_only(layers if inputs is None else inputs), the_only(outputs)
-            if not isinstance(inputs, Symbol) or not isinstance(outputs, Symbol):
-                raise TypeError(
-                    "inputs, outputs: expected one Input and one output symbol, got "
-                    f"{type(inputs).__name__} and {type(outputs).__name__} (several of them are not supported)"
-                )
-            self._adopt(Graph(inputs, outputs, self.dtype))
+            self._adopt(Graph(ends(layers if inputs is None else inputs), ends(outputs), self.dtype))
             return
         if layers is not None and not isinstance(layers, (list, tuple)):
             raise TypeError(f"layers: expected a list of layers, or inputs and outputs, got {type(layers).__name__}")
@@ -58,31 +57,54 @@ class Structure(Travelling, Inspected):
         if isinstance(layer, Symbol) and layer.layer is None and not self._stack and self._input is None:
             self._input = layer
             return
-        if not isinstance(layer, Layer):
+        if not isinstance(layer, (Layer, Structure)) or layer is self:
             raise TypeError(f"layers: expected Layer objects, got {layer!r}. {remedy_of(layer)}")
         if layer.takes_many:
             raise ValueError(f"layers: {type(layer).__name__} joins several inputs; use Model(inputs, outputs)")
-        if id(layer) in held or layer.input_shapes is not None:
-            raise ValueError(f"layers: {layer.name or type(layer).__name__} is in a model already; make a new layer")
+        if id(layer) in held:
+            raise ValueError(
+                f"layers: {layer.name or type(layer).__name__} is in this model already; make a new layer, or for a "
+                "layer that is used twice call Model(inputs, outputs)"
+            )
         self._stack.append(layer)
         held.add(id(layer))
 
     def _adopt(self, graph: Graph) -> None:
         """Draw the weights of this graph and take it: last of all, since other threads use it from then on."""
         key = np.array([self.seed, WEIGHTS_STREAM], np.uint64)
-        graph.state.initialize(np.random.Generator(np.random.Philox(key=key)))
+        graph.state.initialize(graph.new, np.random.Generator(np.random.Philox(key=key)))
         self._reset()
-        for layer in graph.layers:
-            layer._model = weakref.ref(self)
+        for leaf in graph.places:
+            leaf._models = leaf._models or weakref.WeakSet()
+            leaf._models.add(self)
+        graph.state.members.add(self)
         self.graph = graph
+
+    def _follow(self, old: State) -> None:
+        """Have the weights where those of `old` are now, which another model has joined to its own."""
+        self._reset()
+        old.root.members.add(self)
+
+    def _sharers(self) -> str:
+        """Words for what else uses its layers, or ""."""
+        if self.calls:
+            return "the model was called as a layer"
+        if self.graph and (shared := [leaf for leaf in self.graph.places if len(leaf._models or ()) > 1]):
+            return f"its layer {shared[0].name} is part of another model, too"
+        return ""
 
     def change_layer(self, layer: Layer, argument: str, value: Any) -> None:
         """Let an argument of a layer become `value`; shapes, weights and what was compiled follow, or nothing changes.
 
         Arrays whose shape stays keep their values, those of the optimizer, too; others start anew.
         """
+        if why := self._sharers():
+            raise AttributeError(f"{argument}: fixed since {why}, cannot become {value!r}; make another layer")
         graph, was = self._built(), vars(layer)[argument]
-        kept = [list(layer.parameters) for layer in graph.layers]
+        if argument == "name" and value in graph.layers.values():
+            raise ValueError(f"name: expected a name of its own for each layer, got [{value!r}] more than once")
+        kept = [list(leaf.parameters) for leaf in graph.places]
+        layer._named &= argument != "name"
         arrays = self._arrays()
         vars(layer)[argument] = value
         try:
@@ -100,9 +122,9 @@ class Structure(Travelling, Inspected):
 
     def _refill(self, kept: list[list[Parameter]], arrays: dict[str, Array]) -> None:
         """Put the elements of earlier arrays, of the parameters `kept` of each layer, in their place."""
-        state: State = self.state
+        graph, state = self._built(), self.state
         with state.writing():
-            for layer, parameters in zip(self._built().layers, kept, strict=True):
+            for layer, parameters in zip(graph.places, kept, strict=True):
                 known = {p.name: p for p in parameters}
                 for p in layer.parameters:
                     if (old := known.get(p.name)) is None or old.shape != p.shape:
@@ -111,39 +133,54 @@ class Structure(Travelling, Inspected):
                     for name, flat in self._arrays().items():
                         if name in arrays:
                             state.view(p, flat)[...] = state.view(old, arrays[name])
+        graph.train([p.trainable for p in graph.parameters])
 
     def _release(self) -> None:
-        """Forget all shapes and weights."""
+        """Forget all shapes and weights, but for those of layers that other models have."""
         self.graph = None
         self._reset()
         for layer in self._stack:
-            layer.input_shapes = layer.state = None
-            layer.parameters = []
+            if isinstance(layer, Layer):
+                if layer._models:
+                    layer._models.discard(self)
+                if not layer._models:
+                    layer.input_shapes = layer.state = None
+                    layer.parameters = []
 
-    def _restack(self, stack: list[Layer]) -> None:
+    def _restack(self, stack: list[Any]) -> None:
         """Make `stack` the layers; if there are shapes, build again, with the weights of the layers that stay."""
-        shape = self.graph.inputs.shape if self.graph else self._input.shape if self._input else None
-        old, kept = self._stack, {id(layer): layer.get_weights() for layer in self._stack if self.graph}
-        self._release()
-        self._stack = stack
+        if self.calls:
+            raise ValueError(f"add, pop: expected a model whose layers may change, but {self._sharers()}; make another")
+        shape = self.graph.inputs[0].shape if self.graph else self._input.shape if self._input else None
+        alone = not self._sharers() and all(isinstance(layer, Layer) for layer in stack)
+        old, graph = self._stack, self.graph
+        kept = {layer: layer.get_weights() for layer in self._stack if graph and alone}
+        if alone:
+            self._release()
+        self.graph, self._stack = None, stack
         try:
             if shape and stack:
                 self.build(shape)
         except Exception:
             self._stack = old
-            if shape and old:
+            if not alone:
+                self.graph = graph
+            elif shape and old:
                 self.build(shape)
             raise
         finally:
             for layer in self._stack:
-                if id(layer) in kept:
-                    layer.set_weights(kept[id(layer)])
+                if layer in kept:
+                    layer.set_weights(kept[layer])
+        for layer in old:
+            if layer not in stack and isinstance(layer, Layer) and layer._models:
+                layer._models.discard(self)
 
     # -- what users see --------------------------------------------------------------------------------------------
 
     @property
-    def layers(self) -> list[Layer]:
-        """Layers in the order in which they compute."""
+    def layers(self) -> list[Any]:
+        """Layers in the order in which they compute, and models that are used as layers."""
         return list(self._stack) if self.is_stack or self.graph is None else list(self.graph.layers)
 
     @property
@@ -152,14 +189,14 @@ class Structure(Travelling, Inspected):
         return self.graph is not None
 
     @property
-    def input_shape(self) -> tuple[int | None, ...] | None:
-        """Shape of x, the batch as None; None before `build`."""
-        return (None, *self.graph.inputs.shape) if self.graph else None
+    def input_shape(self) -> Any:
+        """Shape of x, the batch as None, or the list of those of several inputs; None before `build`."""
+        return shapes_of(self.graph.inputs) if self.graph else None
 
     @property
-    def output_shape(self) -> tuple[int | None, ...] | None:
-        """Shape of predictions, the batch as None; None before `build`."""
-        return (None, *self.graph.outputs.shape) if self.graph else None
+    def output_shape(self) -> Any:
+        """Shape of predictions, the batch as None, or the list of those of several outputs; None before `build`."""
+        return shapes_of(self.graph.outputs) if self.graph else None
 
     @property
     def matmul_precision(self) -> str:
@@ -174,17 +211,19 @@ class Structure(Travelling, Inspected):
         input_shape : int or tuple
             784, (784,) or (None, 784).
         """
+        if self.graph is not None and len(self.graph.inputs) > 1:
+            return  # as are all models of symbols
         shape = check_shape(input_shape, "input_shape")
         with self._lock():
             if self.graph is not None:
-                if shape != self.graph.inputs.shape:
+                if shape != self._sample_shape():
                     raise ValueError(
-                        f"input_shape: the model is built for {self.graph.inputs.shape}, got {shape}. Make a new model"
+                        f"input_shape: the model is built for {self._sample_shape()}, got {shape}. Make a new model"
                     )
                 return
             if not self._stack:
                 raise ValueError("layers: expected at least one layer, got none. Give Model a list, or call add")
-            first = symbol = Input(shape)
+            first = symbol = Input(shape, name=self._input.name if self._input else None)
             try:
                 for layer in self._stack:
                     symbol = layer(symbol)
@@ -194,8 +233,8 @@ class Structure(Travelling, Inspected):
                 raise
 
     def _sample_shape(self) -> Shape | None:
-        """Shape of one sample, if it is settled."""
-        return self.graph.inputs.shape if self.graph else None
+        """Shape of one sample, if it is settled, and there is one input."""
+        return self.graph.inputs[0].shape if self.graph and len(self.graph.inputs) == 1 else None
 
     def _built(self, x: Array | None = None) -> Graph:
         """The graph; built from the shape of `x` if need be."""
@@ -210,10 +249,37 @@ class Structure(Travelling, Inspected):
 
     @property
     def state(self) -> Any:
-        """Parameters and their layout."""
+        """Parameters and their layout: those of the model, and of others that share some with it."""
         return self._built().state
 
-    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+    # -- as a layer ------------------------------------------------------------------------------------------------
+
+    @property
+    def takes_many(self) -> bool:
+        """Whether it is called on several symbols."""
+        return self.graph is not None and len(self.graph.inputs) > 1
+
+    def _join(self, x: Any) -> Any:
+        """Call it as a layer: the symbols of its outputs for the symbols `x`, which stand for its inputs."""
+        if self.graph is None:
+            [only] = Arrangement(x).flat(x)
+            self.build(only.shape)
+        graph = self._built()
+        symbols = graph.takes.match(x, graph.input_names, self.name)
+        for given, own, name in zip(symbols, graph.inputs, graph.input_names, strict=True):
+            if not isinstance(given, Symbol) or given.shape != own.shape:
+                got = given.shape if isinstance(given, Symbol) else type(given).__name__
+                raise ValueError(
+                    f"{self.name}: expected for its input {name} a symbol of shape {own.shape}, got {got}. "
+                    "A model keeps the shapes it was built for"
+                )
+        return graph.gives.pack(self._connect(symbols, (s.shape for s in graph.outputs)))
+
+    def emit(self, b: Builder, *inputs: Tensor, wanted: Sequence[int] | None = None) -> tuple[Tensor, ...]:
+        """Emit the operations of its layers, for the outputs of these numbers."""
+        return self._built().emit(b, *inputs, wanted=wanted)
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Any:
         """The layer of this name or index."""
         if (name is None) == (index is None):
             raise ValueError("name, index: expected one of them")
@@ -223,14 +289,15 @@ class Structure(Travelling, Inspected):
                 return layers[index]
             except IndexError:
                 raise ValueError(f"index: expected one of the {len(layers)} layers, got {index}") from None
+        names = self.graph.layers if self.graph else {layer: layer.name for layer in layers}
         for layer in layers:
-            if layer.name == name:
+            if names[layer] == name:
                 return layer
-        raise ValueError(f"name: expected one of {[layer.name for layer in layers]}, got {name!r}")
+        raise ValueError(f"name: expected one of {[names[layer] for layer in layers]}, got {name!r}")
 
     def count_params(self) -> int:
         """Number of values in all arrays: weights, biases, statistics."""
-        return sum(p.size for p in self.state.parameters)
+        return sum(p.size for p in self._built().parameters)
 
     @explained
     def summary(self, print_fn: Any = None) -> None:
@@ -239,19 +306,37 @@ class Structure(Travelling, Inspected):
 
     def get_weights(self) -> list[Array]:
         """Copies of all arrays in Keras's order: per layer kernel (in, out), bias (out,)."""
-        state = self.state
-        with state.gate.reading():
-            return [state.view(p).copy() for p in state.parameters]
+        graph = self._built()
+        with graph.state.reading() as state:
+            return [state.view(p).copy() for p in graph.parameters]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Replace all arrays, in the order and shapes of `get_weights`."""
-        self.state.assign(self.state.parameters, weights, "weights")
+        self.state.assign(self._built().parameters, weights, "weights")
+
+
+def ends(given: Any) -> Any:
+    """The inputs or outputs of a graph: a symbol, or a list or dict of symbols."""
+    flat = Arrangement(given).flat(given)
+    if not flat or not all(isinstance(s, Symbol) for s in flat):
+        strange = next((s for s in flat if not isinstance(s, Symbol)), given)
+        raise TypeError(
+            "inputs, outputs: expected symbols, of Input and of what layers return, one or a list or dict of them, got "
+            f"{type(strange).__name__}"
+        )
+    return given
+
+
+def shapes_of(symbols: Sequence[Symbol]) -> Any:
+    """The shape of the only one with the batch as None, or those of all."""
+    shapes = [(None, *s.shape) for s in symbols]
+    return shapes[0] if len(shapes) == 1 else shapes
 
 
 def remedy_of(layer: Any) -> str:
     """What to do about something among the layers that is none."""
     if isinstance(layer, Structure):
-        return "Models cannot be layers: give those of its layers, made anew"
+        return "A model cannot be a layer of itself"
     if isinstance(layer, Symbol):
         return "An Input comes first; for a graph of symbols call Model(inputs, outputs)"
     if isinstance(layer, type) and issubclass(layer, Layer):

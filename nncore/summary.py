@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nncore import runtime
 
 if TYPE_CHECKING:
+    from nncore.graph import Symbol
     from nncore.inspection import Inspected
     from nncore.structure import Structure
 
 
 def rows_of(model: Inspected) -> list[tuple[str, str, str]]:
-    """Label, output shape and number of parameters of each layer of a built model."""
-    assert model.graph is not None
+    """Label, output shapes and number of parameters of each input and layer of a built model."""
+    graph = model.graph
+    assert graph is not None
+    single = len(graph.inputs) == 1
     rows = []
-    for symbol in model.graph.symbols:
-        shape = str((None, *symbol.shape))
-        if symbol.layer is None:
-            rows.append(("input", shape, "0"))
-        else:
-            label = f"{symbol.layer.name} ({type(symbol.layer).__name__})"
-            rows.append((label, shape, f"{symbol.layer.count_params():,}"))
+    for s, name in zip(graph.inputs, graph.input_names, strict=True):
+        rows.append(("input" if single else f"{name} (Input)", str((None, *s.shape)), "0"))
+    calls: dict[Any, list[list[Symbol]]] = {}
+    for call, made in graph.calls:
+        calls.setdefault(call.layer, []).append(made)
+    for layer, name in graph.layers.items():
+        times = f", {len(calls[layer])} calls" if len(calls[layer]) > 1 else ""
+        shapes = ", ".join(str((None, *s.shape)) for s in calls[layer][0])
+        rows.append((f"{name} ({type(layer).__name__}){times}", shapes, f"{layer.count_params():,}"))
     return rows
 
 
@@ -34,10 +39,8 @@ def summary(model: Structure) -> str:
     lines = [f"{row[0]:{widths[0]}}  {row[1]:{widths[1]}}  {row[2]:>{widths[2]}}" for row in rows]
     lines.insert(1, "─" * len(lines[0]))
     total = model.count_params()
-    learned, wanted = (
-        sum(p.size for layer in model.layers if layer.trained(compiled) for p in layer.weights if p.role == "weight")
-        for compiled in (model.compiled, False)
-    )
+    wanted = sum(p.size for p in model.trainable_weights)
+    learned = sum(p.size for p in model.graph.trained) if model.compiled else wanted
     size = total * model.graph.state.dtype.itemsize
     pending = "" if learned == wanted else f" ({wanted:,} from the next compile on)"
     lines.append(f"Total: {total:,} parameters ({size:,} bytes), {learned:,} trainable{pending}")

@@ -7,6 +7,7 @@ hyper-parameters, and none of its arithmetic.
 
 from __future__ import annotations
 
+import itertools
 from functools import cache, reduce
 from typing import Any
 
@@ -44,23 +45,34 @@ def activated(activation: Any, z: Array) -> Array:
 
 def forward(model: nn.Model, weights: list[Array], x: Array, step: int | None = None) -> Array:
     """The outputs for a batch x; with `step`, those of that training step, dropout on."""
-    assert model.graph is not None
-    left, values, dropouts = list(weights), {id(model.graph.inputs): ref.float64(x)}, 0
-    for symbol in model.graph.symbols[1:] if model.graph.symbols[0].layer is None else model.graph.symbols:
-        layer: Any = symbol.layer
-        if layer is None:
-            continue
-        xs = [values[id(s)] for s in symbol.inputs]
+    [y] = walk(
+        model, dict(zip(model.weights, weights, strict=True)), [ref.float64(x)], step, itertools.count(), model.seed
+    )
+    return y
+
+
+def walk(
+    model: Any, values_of: dict[Any, Array], xs: list[Array], step: int | None, count: Any, seed: int
+) -> list[Array]:
+    """The outputs of a model, or of one within it; each use of a layer has the same weights, and its own dropout."""
+    values = {id(s): x for s, x in zip(model.inputs, xs, strict=True)}
+    for call, symbols in model.graph.calls:
+        layer: Any = call.layer
+        xs = [values[id(s)] for s in call.inputs]
         y = xs[0]
+        if isinstance(layer, nn.Model):
+            made = walk(layer, values_of, xs, step, count, seed)
+            values |= {id(s): made[s.index] for s in symbols}
+            continue
         if isinstance(layer, nn.Dense):
-            y = np.tensordot(y, left.pop(0), 1)
-            y = activated(layer.activation, y + left.pop(0) if layer.use_bias else y)
+            y = np.tensordot(y, values_of[layer.kernel], 1)
+            y = activated(layer.activation, y + values_of[layer.bias] if layer.use_bias else y)
         elif isinstance(layer, nn.Activation):
             y = activated(layer.activation, y)
         elif isinstance(layer, nn.Dropout):
+            number = next(count)
             if step is not None and layer.rate:
-                y = y * mask(y.size, model.seed, dropouts, step, layer.rate).reshape(y.shape)
-            dropouts += 1
+                y = y * mask(y.size, seed, number, step, layer.rate).reshape(y.shape)
         elif isinstance(layer, nn.Add):
             y = reduce(np.add, xs)
         elif isinstance(layer, nn.Multiply):
@@ -75,9 +87,8 @@ def forward(model: nn.Model, weights: list[Array], x: Array, step: int | None = 
         else:
             assert isinstance(layer, (nn.Flatten, nn.Reshape)), layer
             y = y.reshape(len(y), *((-1,) if isinstance(layer, nn.Flatten) else layer.target_shape))
-        values[id(symbol)] = y
-    assert not left
-    return values[id(model.graph.outputs)]
+        values[id(symbols[0])] = y
+    return [values[id(s)] for s in model.outputs]
 
 
 def losses(loss: Any, p: Array, target: Array) -> Array:
@@ -100,7 +111,7 @@ def losses(loss: Any, p: Array, target: Array) -> Array:
 
 def penalties(model: nn.Model, weights: list[Array]) -> float:
     """Regularizers of what is trainable."""
-    pairs = zip(model.state.parameters, weights, strict=True)
+    pairs = zip(model.weights, weights, strict=True)
     penalized = [(p.regularizer, w) for p, w in pairs if p.regularizer and p.trainable]
     return sum(ref.regularize(w, regularizer.l1, regularizer.l2)[0] for regularizer, w in penalized)
 
@@ -119,7 +130,7 @@ def numerical_gradients(
     """Central differences of `objective` by every trainable weight; NaN beyond `most` of an array, chosen at random."""
     weights = [ref.float64(w) for w in model.get_weights()]
     rng, found = np.random.default_rng(0), list[Array]()
-    for p, w in zip(model.state.parameters, weights, strict=True):
+    for p, w in zip(model.weights, weights, strict=True):
         g = np.zeros_like(w)
         if p.trainable:
             g[...] = np.nan

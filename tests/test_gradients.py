@@ -56,7 +56,7 @@ def check(model: nn.Model, loss: Any, weight: Array | None = None, steps: int = 
         wanted = networks.numerical_gradients(model, x, target, weight, step, most)
         got_value, got = networks.gradients(model, x, target, weight)
         assert got_value == pytest.approx(value, rel=1e-12, abs=1e-14)
-        for p, g, w in zip(model.state.parameters, got, wanted, strict=True):
+        for p, g, w in zip(model.weights, got, wanted, strict=True):
             known = ~np.isnan(w)
             assert known.any()
             atol = TOLERANCE * max(1, abs(w[known]).max())
@@ -270,6 +270,53 @@ def test_frozen_branch() -> None:
     joined = nn.Add()([h, nn.Dense(5, trainable=False)(learnt), learnt])
     model = nn.Model(x, nn.Dense(2)(joined), seed=0, dtype="float64")
     check(model, "mse")
+
+
+def shared(case: str) -> nn.Model:
+    """Networks in which a layer is used more than once; gradients of all uses add up."""
+    x = nn.Input(4)
+    layer = nn.Dense(4, "tanh", kernel_regularizer="l2", name="shared")
+    if case == "chain":
+        y = layer(layer(layer(x)))
+    elif case == "side by side":
+        y = nn.Concatenate()([layer(x), layer(nn.Rescaling(-2.0)(x)), nn.Dense(2)(layer(nn.Dense(4, "relu")(x)))])
+    elif case == "rows and a vector":
+        y = nn.Concatenate()([layer(x), nn.Flatten()(layer(nn.Reshape((3, 4))(nn.Dense(12)(x))))])
+    elif case == "between frozen":
+        layer.trainable = False
+        y = layer(nn.Dense(4)(layer(x)))
+    elif case == "wide":  # several chunks and tiles of the products
+        wide = nn.Dense(70, "gelu", use_bias=False)
+        y = wide(wide(nn.Dense(70)(x)))
+    elif case == "activation":
+        act, drop = nn.Activation("silu"), nn.Dropout(0.3)
+        y = drop(act(nn.Dense(5)(drop(act(nn.Dense(6)(x))))))
+    else:
+        inner = nn.Sequential([nn.Input(4), nn.Dense(5, "tanh"), nn.Dropout(0.25), layer], dtype="float64")
+        y = inner(nn.Dense(4)(inner(x)))
+        if case == "nested twice":
+            i = nn.Input(4)
+            outer = nn.Model(i, nn.Add()([inner(i), layer(nn.Dense(5)(i))]), dtype="float64")
+            y = nn.Add()([outer(y), layer(nn.Dense(5)(outer(x)))])
+    return nn.Model(x, nn.Dense(3, "softmax")(nn.Flatten()(y)), seed=0, dtype="float64")
+
+
+SHARED = [
+    "chain",
+    "side by side",
+    "rows and a vector",
+    "between frozen",
+    "wide",
+    "activation",
+    "nested",
+    "nested twice",
+]
+
+
+@pytest.mark.parametrize("case", SHARED)
+@pytest.mark.usefixtures("isa")
+def test_shared_layers(case: str) -> None:
+    check(shared(case), "sparse_categorical_crossentropy", np.linspace(0.5, 2, ROWS), steps=2, most=40)
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -236,7 +236,7 @@ def test_chunks_of_the_update(precision: str) -> None:
     made.compile(nn.SGD(0.1), LOSS, matmul_precision=precision)
     state = made.state
     times = np.zeros(state.size, int)
-    for c in state.chunks(False):
+    for c in state.chunks(made.graph.trained, made.graph.packed):
         times[c["offset"] : c["offset"] + c["n"]] += 1
         if (c["packed"] >= 0).any():
             [kernel] = [p for p in state.parameters if p.offset <= c["offset"] < p.end]
@@ -247,7 +247,7 @@ def test_chunks_of_the_update(precision: str) -> None:
             assert c["n"] <= max(CHUNK_ELEMENTS, PACK_ROWS * c["outputs"])
     for p in state.parameters:
         assert (times[p.offset : p.end] == p.trainable).all(), p.path
-    copies = [state.packed.copies(p) if state.packed else (-1, -1) for p in state.parameters]
+    copies = [made.graph.packed.copies(p) if made.graph.packed else (-1, -1) for p in state.parameters]
     with_copies = [tuple(place >= 0 for place in pair) for pair in copies]
     none, plain, both = (False, False), (True, False), (True, True)
     own = [plain, none, both, both, none, none, none]  # kernel, bias; kernel; kernel, bias; kernel, bias

@@ -84,7 +84,7 @@ def test_gradients_and_training_are_close(precision: str, which: str) -> None:
 def test_no_change_where_there_is_no_such_arithmetic(precision: str, dtype: str) -> None:
     """float64 models, and instruction sets without bfloat16, compute as ever."""
     if dtype == "float32" and has_copies(precision):
-        assert stack(precision).state.packed is not None
+        assert stack(precision).graph.packed is not None
         return
     found = [
         one_step(stack(name, optimizer=nn.Adam(global_clipnorm=0.1), dtype=dtype)) for name in ("highest", precision)
@@ -103,7 +103,7 @@ def test_summary_says_what_is_computed(precision: str, tmp_path: Path) -> None:
     made, arithmetic = stack(precision), runtime.kernels("float32").arithmetic(precision)
     large = " where large enough" if has_copies(precision) else ""
     assert last_line(made) == f'Products: {arithmetic}{large} (matmul_precision="{precision}")'
-    assert (arithmetic == "float32") == (made.state.packed is None)
+    assert (arithmetic == "float32") == (made.graph.packed is None)
     made.save(tmp_path / "model")
     assert last_line(nn.load_model(tmp_path / "model")) == last_line(made)
     assert last_line(stack(precision, dtype="float64")) == f'Products: float64 (matmul_precision="{precision}")'

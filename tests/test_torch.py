@@ -271,3 +271,38 @@ def test_learning_rate_between_fits_rescales_nothing_that_is_remembered() -> Non
         model.optimizer.learning_rate = rate
         model.fit(x, t, batch_size=ROWS, shuffle=False, verbose=0)
     assert_moved_alike(model, twin, start, "float64")
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_shared_layers_and_nested_models(dtype: str) -> None:
+    """A layer used three times, in a model used twice: PyTorch adds up the gradients of all uses."""
+    i = nn.Input(HIDDEN)
+    shared = nn.Dense(HIDDEN, "tanh", name="shared")
+    block = nn.Model(i, nn.Add()([shared(shared(i)), i]), seed=1, dtype=dtype)
+    x = nn.Input(INPUTS)
+    h = block(shared(block(nn.Dense(HIDDEN, name="first")(x))))
+    model = nn.Model(x, nn.Dense(OUTPUTS, name="last")(h), seed=0, dtype=dtype)
+    model.compile(nn.SGD(0.1, momentum=0.9), "mse")
+    assert [p.path.split("/")[0] for p in model.weights[::2]] == ["first", "shared", "last"]
+    start = model.get_weights()
+    parameters = [torch.tensor(w, requires_grad=True) for w in start]
+    w1, b1, w, b, w2, b2 = parameters
+
+    def layer(z: Any) -> Any:
+        return torch.tanh(z @ w + b)
+
+    def twice(z: Any) -> Any:
+        return layer(layer(z)) + z
+
+    optimizer = torch.optim.SGD(parameters, lr=0.1, momentum=0.9)
+    rng = np.random.default_rng(3)
+    for _ in range(STEPS):
+        data, target = rng.standard_normal((ROWS, INPUTS)).astype(dtype), values(rng).astype(dtype)
+        model.train_on_batch(data, target)
+        optimizer.zero_grad()
+        out = twice(layer(twice(torch.tensor(data) @ w1 + b1))) @ w2 + b2
+        F.mse_loss(out, torch.tensor(target)).backward()
+        optimizer.step()
+    for got, wanted, first in zip(model.get_weights(), parameters, start, strict=True):
+        moved = abs(got - first).max()
+        np.testing.assert_allclose(got, wanted.detach().numpy(), rtol=0, atol=TOLERANCE[dtype] * moved)

@@ -8,7 +8,7 @@ must meet (barriers.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -42,11 +42,14 @@ class Builder:
         Whether dropout is on, and backward operations are wanted.
     packed : Packed, optional
         Copies of weights for products of a lower precision; None: products are exact to the dtype.
+    trained : collection of Parameter
+        Those that have gradients.
     """
 
     itemsize: int
     training: bool = False
     packed: Packed | None = None
+    trained: Container[Parameter] = ()
     reduces: bool = False  # whether others are to see the gradients before the update
     forward: list[Step] = field(default_factory=list)
     backward: list[Step] = field(default_factory=list)
@@ -129,7 +132,7 @@ class Builder:
 
     def send_to_parameter(self, p: Parameter, emit: Callable[[Operand], Op]) -> None:
         """Emit one contribution to the gradient of a parameter; the first, of its last use, is written, others add."""
-        if not p.trainable:
+        if p not in self.trained:
             return
         gradient = Whole("gradients", p)
         if p not in self.learned:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from nncore._kernels.table import ACTIVATIONS
 from nncore.compiler.builder import Builder
 from nncore.compiler.configuration import CompileConfiguration, metric_names
@@ -9,7 +11,7 @@ from nncore.compiler.operation import Op, Tensor
 from nncore.compiler.program import Program
 from nncore.network import Graph
 from nncore.operations.data import batch
-from nncore.operations.elementwise import copied, reshape
+from nncore.operations.elementwise import columns, concatenate, copied, reshape
 from nncore.operations.losses import loss, metric
 from nncore.operations.parameters import optimize, penalty
 
@@ -43,15 +45,39 @@ def activation_of(op: Op) -> str:
     return "softmax" if op.kind == "softmax" else "linear"
 
 
+def one_of_each(graph: Graph) -> Graph:
+    """A graph of one input and one output; a ValueError for others."""
+    if len(graph.inputs) > 1 or len(graph.outputs) > 1:
+        raise ValueError(
+            f"expected a model with one input and one output, got {len(graph.inputs)} and {len(graph.outputs)}: a loss "
+            "for each output, and steps on several inputs, are not supported. Train a model of one output that shares "
+            "these layers, Model(inputs, output), with its inputs joined in one"
+        )
+    return graph
+
+
+def inputs_of(b: Builder, graph: Graph) -> list[Tensor]:
+    """The batch's inputs; where there are several, its rows hold them side by side."""
+    shapes = [s.shape for s in graph.inputs]
+    if len(shapes) == 1:
+        return [batch(b, "input", shapes[0])]
+    return columns(b, batch(b, "input", (sum(map(math.prod, shapes)),)), shapes)
+
+
 def own_output(b: Builder, y: Tensor) -> Tensor:
     """`y`, or a copy of it if it is the input itself."""
     return y if y.root.buffer == "workspace" else copied(b, y)
 
 
 def prediction(graph: Graph, max_samples: int) -> Program:
-    """The program of `predict`."""
-    b = Builder(graph.state.dtype.itemsize, packed=graph.state.packed)
-    y = b.make(own_output(b, graph.emit(b)))
+    """The program of `predict`; of several outputs, it makes rows that hold all of them side by side."""
+    b = Builder(graph.state.dtype.itemsize, packed=graph.packed)
+    made = graph.emit(b, *inputs_of(b, graph))
+    if len(made) == 1:
+        y = b.make(own_output(b, made[0]))
+    else:
+        rows = [reshape(b, y, (y.size,)) for y in made]
+        y = concatenate(b, rows, 0, (sum(row.size for row in rows),))
     y.root.buffer = "output"
     return b.finish(y, max_samples, graph.state.values.nbytes)
 
@@ -71,9 +97,7 @@ def step(
     return b.finish(y, max_samples, graph.state.values.nbytes)
 
 
-def emit_step(
-    graph: Graph, config: CompileConfiguration, *, training: bool, weighted: bool
-) -> tuple[Builder, Tensor]:
+def emit_step(graph: Graph, config: CompileConfiguration, *, training: bool, weighted: bool) -> tuple[Builder, Tensor]:
     """The operations of a step, still to be fused and placed, and the output: enough to see that all fits.
 
     Raises
@@ -83,8 +107,8 @@ def emit_step(
     """
     assert config.loss is not None
     state = graph.state
-    b = Builder(state.dtype.itemsize, training, state.packed)
-    y = own_output(b, graph.emit(b))
+    b = Builder(state.dtype.itemsize, training, graph.packed, trained=graph.trained)
+    y = own_output(b, one_of_each(graph).emit(b, *inputs_of(b, graph))[0])
     activation, spoiled = last_activation(b, y)
     try:
         plan = config.loss.plan(activation, y.shape[-1])
@@ -100,7 +124,7 @@ def emit_step(
     loss(b, plan.kernel, p, target, weight, y if shown else None, config.loss.parameters)
     for (how, w), name in zip(planned, metric_names(config), strict=True):
         metric(b, name, how.kernel, p if how.reads == "logits" else y, target, w, how.parameters)
-    if any(q.regularizer and q.trainable for q in state.parameters):
+    if any(q.regularizer for q in graph.trained):
         penalty(b)
     if training:
         optimizer = config.optimizer

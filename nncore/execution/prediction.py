@@ -32,15 +32,17 @@ class Predictor:
     """
 
     def __init__(self, graph: Graph) -> None:
-        self.graph, self.packed = graph, graph.state.packed
-        self.program = prediction(graph, TILE_ROWS)
-        self.dtype, self.shape, self.made = graph.state.dtype, graph.inputs.shape, self.program.output.shape
+        with graph.state.reading() as self.state:
+            self.packed = graph.packed
+            self.program, self.values = prediction(graph, TILE_ROWS), self.state.values
+        self.dtype, self.shape, self.made = self.state.dtype, graph.inputs[0].shape, self.program.output.shape
+        self.plain = len(graph.inputs) == len(graph.outputs) == 1
         self.idle: dict[int, list[Any]] = {}  # runs by their number of threads
         self.alone = self.idle.setdefault(1, [])
         self.few, self.many = (int(f / max(1, self.program.cost)) for f in (team.PARALLEL_FLOPS, UNDIVIDED_FLOPS))
-        self.last = ((0, *self.shape), 0, (0, *self.made))  # of few rows: shape of x, rows, shape of the outputs
+        self.last: tuple[Any, int, Any] = ((0, *self.shape), 0, (0, *self.made))  # of few rows: shapes of x, outputs
         self.calls = self.program.calls
-        if self.calls:  # no rows are few
+        if self.calls or not self.plain:  # no rows are few
             self.many, self.last = -1, ((-1,), 0, ())
 
     def take(self, threads: int) -> Any:
@@ -59,8 +61,8 @@ class Predictor:
                 n_out=self.program.output.size,
                 copies=threads,
             )
-            run.bind(BUFFERS["parameters"], self.graph.state.values)
-            run.bind_gate(self.graph.state.gate)
+            run.bind(BUFFERS["parameters"], self.values)
+            run.bind_gate(self.state.gate)
             if self.packed:
                 run.bind(BUFFERS["packed"], self.packed.memory())
             return run
@@ -84,6 +86,8 @@ class Predictor:
                 return None
         packed = self.packed
         if packed:
+            if packed.unsure:
+                return None
             written = packed.written
             if packed.version != written:  # packed.stale, without a call
                 packed.refresh()
@@ -113,7 +117,7 @@ class Predictor:
         run = self.take(threads)
         slab = x.rows if x.direct else 32 * TILE_ROWS
         try:
-            with self.graph.state.gate.reading():
+            with self.state.gate.reading():
                 if self.packed and self.packed.stale:
                     self.packed.refresh()
                 for start in range(0, x.rows, slab):
@@ -145,7 +149,7 @@ class Predictor:
             max_samples=TILE_ROWS,
             threads=threads,
         )
-        run.bind(BUFFERS["parameters"], self.graph.state.values)
+        run.bind(BUFFERS["parameters"], self.state.values)
         if self.packed:
             run.bind(BUFFERS["packed"], self.packed.memory())
         for start in range(0, x.rows, TILE_ROWS):
@@ -154,7 +158,7 @@ class Predictor:
             part.attach(run, 0, shuffled=False)
             run.bind(BUFFERS["output"], out[start : start + rows])
             run.begin(rows, rows)
-            with self.graph.state.gate.reading():
+            with self.state.gate.reading():
                 if self.packed and self.packed.stale:
                     self.packed.refresh()
                 while (reason := run.run()) == engine.CALL:

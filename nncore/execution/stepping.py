@@ -64,12 +64,15 @@ class Stepper:
         reduce: Reduce | None = None,
     ) -> None:
         reduces = training and reduce is not None
-        self.program = step(
-            graph, config, training=training, weighted=weighted, max_samples=max_samples, reduces=reduces
-        )
-        self.reduce = reduce
-        self.state = graph.state
+        self.reduce, self.packed = reduce, graph.packed
         self.optimizer = optimizer = config.optimizer
+        with graph.state.reading() as self.state:
+            self.program = step(
+                graph, config, training=training, weighted=weighted, max_samples=max_samples, reduces=reduces
+            )
+            excluded = optimizer.excluded_from_weight_decay
+            chunks = self.state.chunks(graph.learned, self.packed, optimizer.clipnorm is not None, excluded)
+            values = self.state.values
         self.training, self.weighted, self.max_samples, self.most_threads = training, weighted, max_samples, threads
         self.overhead = UPDATE_FLOPS * self.state.size * training  # of a step, whatever its rows
         self.run = engine.Pass(
@@ -81,13 +84,12 @@ class Stepper:
             max_samples=max_samples,
             threads=self.team(max_samples),
             accumulators=self.program.accumulators,
-            chunks=self.state.chunks(optimizer.clipnorm is not None, optimizer.excluded_from_weight_decay),
+            chunks=chunks,
         )
         self.sums = self.program.new_sums()
         self.run.bind_sums(self.sums)
         self.run.bind_gate(self.state.gate)
-        self.run.bind(BUFFERS["parameters"], self.state.values)
-        self.packed = self.state.packed
+        self.run.bind(BUFFERS["parameters"], values)
         if self.packed:
             self.run.bind(BUFFERS["packed"], self.packed.memory())
         self.batch, self.pace = 0, Pace(1)
@@ -139,6 +141,20 @@ class Stepper:
 
     def advance(self, steps: int = -1) -> int:
         """Run on, converting what the engine cannot; returns END, STEPS, TIME or DIVERGED."""
+        if not self.training or not self.state.packings:
+            return self._advance(steps)
+        others = [packed for packed in self.state.packings if packed is not self.packed]  # of models that share weights
+        for packed in others:
+            packed.unsure += 1
+        try:
+            return self._advance(steps)
+        finally:
+            for packed in others:
+                packed.written += 1
+                packed.unsure -= 1
+
+    def _advance(self, steps: int) -> int:
+        """See `advance`."""
         again = self.left is not None and self.left != self.moment()
         if again:
             self.run.abandon()  # a callback wrote weights or gradients, perhaps in the middle of a step

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from nncore.arguments import check_flag
 from nncore.attributes import arguments, as_made
 from nncore.copying import Travelling
-from nncore.graph import Shape, Symbol
+from nncore.graph import Call, Callable, Shape, Symbol
 from nncore.initializers import Initializer
 from nncore.registry import Configurable, Registry, brief, to_json
 from nncore.state import ROLES, Array, Parameter, State
@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 LAYERS: Registry[Layer] = Registry("layer")
 
 
-class Layer(Travelling, Configurable):
+class Layer(Travelling, Configurable, Callable):
     """Base of all layers.
+
+    A layer may be called any number of times, in one model and in several: all its places share its weights, and where
+    one model trains them, the others have them, too.
 
     A layer overrides `output_shape` and `emit`, and `build` if it learns something. It computes nothing: `emit`
     describes, for the compiler of programs, what to compute forward and backward.
@@ -43,11 +46,11 @@ class Layer(Travelling, Configurable):
     weights, trainable_weights, non_trainable_weights : list of Parameter
         The learned arrays, in Keras's order; the latter two by what `trainable` is now. Also called …variables.
     input, output : Symbol
-        What the layer reads (a list, if it joins several) and makes, once it was called.
+        What the layer reads (a list, if it joins several) and makes, once it was called: of its first call.
     """
 
     own = True
-    _transient = ("_model", "_output")
+    _transient = ("_models", "_calls")
     constructors = ("__init__", "build")
     takes_many = False  # whether it is called on a list of symbols
     remedies: ClassVar[dict[str, str]] = {"weights": "Call set_weights."}
@@ -65,9 +68,8 @@ class Layer(Travelling, Configurable):
         self.trainable = trainable
         self.parameters: list[Parameter] = []
         self.input_shapes: tuple[Shape, ...] | None = None
-        self.state: State | None = None
-        self._model: weakref.ref[Any] | None = None  # weak: it holds the layers
-        self._output: weakref.ref[Symbol] | None = None  # weak: it holds the layer
+        self._state: State | None = None
+        self._models: weakref.WeakSet[Any] | None = None  # weak: they hold their layers
 
     def __call__(self, inputs: Symbol | Sequence[Symbol]) -> Symbol:
         """Connect the layer to the symbols it reads, and return the symbol of its output."""
@@ -82,20 +84,26 @@ class Layer(Travelling, Configurable):
         if many != self.takes_many or (many and len(symbols) < 2):
             wanted = "a list of two or more symbols" if self.takes_many else "one symbol"
             raise ValueError(f"{label}: expected {wanted}, got {len(symbols)} in a {type(inputs).__name__}")
-        if self.input_shapes is not None:
+        shapes = tuple(s.shape for s in symbols)
+        shape = self.output_shape(*shapes)
+        if self.input_shapes is None:
+            self.input_shapes = shapes
+        elif shapes != self.input_shapes and self._declared(shapes) != self._declared(self.input_shapes):
             raise ValueError(
-                f"{self.name or label}: called a second time; a layer has one place in one model. "
-                "Make another layer for the second place (shared layers are not supported)"
+                f"{self.name or label}: expected inputs that its weights fit, as those of its first call, "
+                f"{batched(self.input_shapes)}, got {batched(shapes)}. Make another layer for these"
             )
-        shape = self.output_shape(*(s.shape for s in symbols))
-        self.input_shapes = tuple(s.shape for s in symbols)
-        symbol = Symbol(shape, self, symbols)
-        self.made(symbol)
-        return symbol
+        return self._connect(symbols, [shape])[0]
 
-    def made(self, symbol: Symbol) -> None:
-        """Remember the symbol of the output."""
-        self._output = weakref.ref(symbol)
+    def _declared(self, shapes: tuple[Shape, ...]) -> list[Any]:
+        """What `build` learns from these shapes; the layer stays as it is."""
+        twin = object.__new__(type(self))
+        vars(twin).update(vars(self), parameters=[])
+        twin.build(*shapes)
+        made = {id(p) for p in twin.parameters}
+        changed = {n: v for n, v in vars(twin).items() if v is not vars(self).get(n, twin) and id(v) not in made}
+        del changed["parameters"]
+        return [[(p.name, p.shape) for p in twin.parameters], changed]
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """Shape of one sample's output, from those of its inputs; ValueError where they do not fit."""
@@ -136,11 +144,6 @@ class Layer(Travelling, Configurable):
     def trainable(self, value: bool) -> None:
         self._trainable = check_flag(value, "trainable")
 
-    def trained(self, compiled: bool) -> bool:
-        """What is in force of `trainable`: what it was at the last compile, if there was one."""
-        weights = self._of_role("weight")
-        return weights[0].trainable if compiled and weights else self.trainable
-
     def _checked(self, name: str, value: Any) -> Any:
         if self.state is not None and isinstance(vars(self).get(name), Parameter) and not isinstance(value, Parameter):
             raise AttributeError(f"{name}: cannot be replaced in layer {self.name}; call layer.{name}.assign(value)")
@@ -159,16 +162,29 @@ class Layer(Travelling, Configurable):
             raise AttributeError(
                 f"{name}: has drawn the weights of layer {self.name} already, cannot become {value!r}; call set_weights"
             )
-        model = self._model() if self._model else None
-        if model is None or self.state is None:
-            raise AttributeError(
-                f"{name}: fixed since {self.name or type(self).__name__} was called, cannot become {value!r}; "
-                "make another layer"
-            )
-        model.change_layer(self, name, value)
+        models = list(self._models or ())
+        if len(models) != 1 or self.state is None:
+            why = f"{self.name or type(self).__name__} was called" if not models else f"{len(models)} models share it"
+            raise AttributeError(f"{name}: fixed since {why}, cannot become {value!r}; make another layer")
+        models[0].change_layer(self, name, value)
         return value
 
     # -- what it holds ---------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State | None:
+        """The arrays of its models; None before one is built."""
+        if self._state is not None and self._state.joined is not None:
+            self._state = self._state.root
+        return self._state
+
+    @state.setter
+    def state(self, value: State | None) -> None:
+        self._state = value
+
+    def __getstate__(self) -> dict[str, Any]:
+        self._state = self.state  # the one with values, were others joined
+        return super().__getstate__()
 
     @property
     def built(self) -> bool:
@@ -195,18 +211,20 @@ class Layer(Travelling, Configurable):
 
     variables, trainable_variables, non_trainable_variables = weights, trainable_weights, non_trainable_weights
 
+    def _first(self) -> Call:
+        if self.input_shapes is None or not (calls := self.calls):
+            raise AttributeError(f"{self.name or type(self).__name__}: has no input and output before it is called")
+        return calls[0]
+
     @property
     def output(self) -> Symbol:
-        """The symbol of its output."""
-        symbol = self._output() if self._output and self.input_shapes is not None else None
-        if symbol is None:
-            raise AttributeError(f"{self.name or type(self).__name__}: has no input and output before it is called")
-        return symbol
+        """The symbol of its output, of its first call."""
+        return self._first().outputs[0]
 
     @property
     def input(self) -> Symbol | list[Symbol]:
-        """The symbol that it reads, or the list of them."""
-        inputs = self.output.inputs
+        """The symbol that it reads in its first call, or the list of them."""
+        inputs = self._first().inputs
         return list(inputs) if self.takes_many else inputs[0]
 
     def count_params(self) -> int:
@@ -215,8 +233,7 @@ class Layer(Travelling, Configurable):
 
     def get_weights(self) -> list[Array]:
         """Copies of the layer's arrays, in Keras's order: kernel (in, out), bias (out,)."""
-        state = self._built()
-        with state.gate.reading():
+        with self._built().reading() as state:
             return [state.view(p).copy() for p in self.parameters]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
@@ -237,9 +254,15 @@ class Layer(Travelling, Configurable):
             told = brief(getattr(self, name, argument.default))
             if name != "name" and told not in (repr(argument.default), repr({"activation": "linear"}.get(name))):
                 parts.append(f"{name}={told}")
-        if self._output and (symbol := self._output()) is not None and self.input_shapes:
-            read = ", ".join(str((None, *shape)) for shape in self.input_shapes)
-            parts.append(f"{read} -> {(None, *symbol.shape)}")
+        if self.input_shapes and (calls := self.calls):
+            parts.append(f"{batched(self.input_shapes)} -> {(None, *calls[0].outputs[0].shape)}")
+            if len(calls) > 1:
+                parts.append(f"{len(calls)} calls")
         if self.parameters:
             parts.append(f"{self.count_params():,} parameters")
         return f"<{' '.join((type(self).__name__, ', '.join(parts))).strip()}>"
+
+
+def batched(shapes: tuple[Shape, ...]) -> str:
+    """Shapes with the batch, as text."""
+    return ", ".join(str((None, *shape)) for shape in shapes)

@@ -16,7 +16,7 @@ def dense(b: Builder, x: Tensor, kernel: Parameter, bias: Parameter | None) -> T
     """Z = X W + b over the last axis; backward: dW = Xᵀ dZ, db = Σ dZ, dX = dZ Wᵀ."""
     k, n = kernel.shape
     rows = x.size // k
-    z = Tensor((*x.shape[:-1], n), x.differentiable or kernel.trainable)
+    z = Tensor((*x.shape[:-1], n), x.differentiable or kernel in b.trained)
     W = Whole("parameters", kernel)
     sizes: dict[str, Any] = {"rows": rows, "n": n, "k": k}
     if b.packed:

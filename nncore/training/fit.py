@@ -95,6 +95,7 @@ class Fit:
                 logs = self.run_epoch() or logs
             self.callbacks.on_train_end(logs)
         finally:
+            turn = turn.root  # the same as long as the fit has it
             if turn.fit is self:
                 try:
                     if self.steppers:
