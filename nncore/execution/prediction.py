@@ -149,7 +149,7 @@ class Predictor:
             max_samples=TILE_ROWS,
             threads=threads,
         )
-        run.bind(BUFFERS["parameters"], self.state.values)
+        run.bind(BUFFERS["parameters"], self.values)
         if self.packed:
             run.bind(BUFFERS["packed"], self.packed.memory())
         for start in range(0, x.rows, TILE_ROWS):
