@@ -80,7 +80,8 @@ def walk(
         elif isinstance(layer, nn.Concatenate):
             y = np.concatenate(xs, axis=layer.axis)
         elif isinstance(layer, nn.LayerNormalization):
-            gamma, beta = (left.pop(0) if wanted else other for wanted, other in ((layer.scale, 1), (layer.center, 0)))
+            gamma = values_of[layer.gamma] if layer.scale else np.array(1.0)
+            beta = values_of[layer.beta] if layer.center else np.array(0.0)
             y = ref.layer_norm(y, len(layer.normalized(y.shape[1:])), layer.epsilon, gamma, beta)
         elif isinstance(layer, nn.Rescaling):
             y = layer.scale * y + layer.offset

@@ -241,7 +241,7 @@ def loss(
     return float(w @ value(p, target, param)), (w * scale)[:, None] * gradient(p, target, param)
 
 
-def layer_norm(x: Array, axes: int, epsilon: float, gamma: Array | float = 1.0, beta: Array | float = 0.0) -> Array:
+def layer_norm(x: Array, axes: int, epsilon: float, gamma: Array, beta: Array) -> Array:
     """γ (x − μ) / √(σ² + ε) + β over the last `axes` axes."""
     last = tuple(range(-axes, 0))
     x = float64(x)
