@@ -106,7 +106,7 @@ def gelu_tanh_prime(z: Array) -> Array:
     return sigmoid(u) + z * sigmoid_prime(u) * 2 * math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * z**2)
 
 
-Activation = Callable[[Array, float], Array]
+Activation = Callable[..., Array]
 ACTIVATIONS: dict[str, tuple[Activation, Activation]] = {  # name: f(z, alpha), f′(z, alpha)
     "linear": (lambda z, alpha: z, lambda z, alpha: np.ones_like(z)),
     "relu": (lambda z, alpha: np.maximum(z, 0), lambda z, alpha: np.where(z > 0, 1.0, 0.0)),
@@ -135,14 +135,21 @@ FUNCTIONS: dict[str, Function] = {
 }
 
 
-def activate(name: str, z: ArrayLike, alpha: float = 1.0) -> Array:
-    """f(z); `alpha` is the slope of leaky_relu and the scale of elu."""
-    return ACTIVATIONS[name][0](float64(z), alpha)
+def activate(name: str, z: ArrayLike, *parameters: float) -> Array:
+    """f(z); the parameters are those that kernels.def names: 1 if none is given, else 0 where they are too few."""
+    f = ACTIVATIONS[name][0]
+    return f(float64(z), *taken_by(f, parameters))
 
 
-def activate_prime(name: str, z: ArrayLike, alpha: float = 1.0) -> Array:
+def activate_prime(name: str, z: ArrayLike, *parameters: float) -> Array:
     """f′(z)."""
-    return ACTIVATIONS[name][1](float64(z), alpha)
+    f_prime = ACTIVATIONS[name][1]
+    return f_prime(float64(z), *taken_by(f_prime, parameters))
+
+
+def taken_by(f: Activation, parameters: tuple[float, ...]) -> tuple[float, ...]:
+    """As many as it takes; the lambdas of those that take none have room for one."""
+    return (*(parameters or (1.0,)), 0.0, 0.0, 0.0)[: f.__code__.co_argcount - 1]
 
 
 def log_softmax(z: ArrayLike) -> Array:
@@ -239,6 +246,11 @@ def loss(
     w = np.ones(len(p)) if weight is None else float64(weight)
     value, gradient = LOSSES[name]
     return float(w @ value(p, target, param)), (w * scale)[:, None] * gradient(p, target, param)
+
+
+def prelu(x: Array, slope: Array) -> Array:
+    """max(x, 0) + slope min(x, 0)."""
+    return np.maximum(x, 0) + slope * np.minimum(x, 0)
 
 
 def layer_norm(x: Array, axes: int, epsilon: float, gamma: Array, beta: Array) -> Array:

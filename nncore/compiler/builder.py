@@ -123,9 +123,11 @@ class Builder:
         dx = Tensor(x.shape)
         self.send_made(x, dx, emit(dx))
 
-    def send_made(self, x: Tensor, dx: Tensor, op: Step) -> None:
-        """The same, by an operation that makes `dx`, perhaps beside something else."""
+    def send_made(self, x: Tensor, dx: Tensor | None, op: Step) -> None:
+        """The same, by an operation that makes `dx`, or something else, or both."""
         self.backward.append(op)
+        if dx is None:
+            return
         known = self.gradients.setdefault(id(x), dx)
         if known is not dx:
             self.backward.append(Op("add", A=known, B=dx, Y=known))

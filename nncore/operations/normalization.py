@@ -30,11 +30,8 @@ def layer_norm(
         scaled = Tensor(x.shape) if gamma and gamma.trainable else None
         dx = Tensor(x.shape) if x.differentiable else None
         operands: dict[str, Any] = {"X": x, "mean": mean, "inverse": inverse, "dY": dy, "gamma": g}
-        op = Op("layer_norm_backward", **operands, dX=dx, dY_scaled=scaled, **sizes)
-        if dx is not None:
-            to.send_made(x, dx, op)
-        elif scaled is not None:
-            to.backward.append(op)
+        if dx or scaled:
+            to.send_made(x, dx, Op("layer_norm_backward", **operands, dX=dx, dY_scaled=scaled, **sizes))
         if gamma and scaled is not None:
             to.send_to_parameter(gamma, lambda d: Op("column_sums", dY=scaled, db=d, **sums))
         if beta:
