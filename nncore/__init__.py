@@ -36,6 +36,7 @@ from nncore.layers import (
     Layer,
     LayerNormalization,
     Multiply,
+    PReLU,
     Rescaling,
     Reshape,
 )
@@ -78,6 +79,7 @@ __all__ = [
     "Model",
     "Multiply",
     "Optimizer",
+    "PReLU",
     "RMSprop",
     "Regularizer",
     "Rescaling",

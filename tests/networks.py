@@ -79,6 +79,8 @@ def walk(
             y = reduce(np.multiply, xs)
         elif isinstance(layer, nn.Concatenate):
             y = np.concatenate(xs, axis=layer.axis)
+        elif isinstance(layer, nn.PReLU):
+            y = ref.prelu(y, values_of[layer.alpha])
         elif isinstance(layer, nn.LayerNormalization):
             gamma = values_of[layer.gamma] if layer.scale else np.array(1.0)
             beta = values_of[layer.beta] if layer.center else np.array(0.0)

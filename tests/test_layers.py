@@ -267,3 +267,25 @@ def test_axes_of_layer_normalization(axis: Any) -> None:
         nn.LayerNormalization(axis)
     with pytest.raises(ValueError, match="expected the last axes of inputs .*got axis=1"):
         nn.Model([nn.Input((3, 5)), nn.LayerNormalization(1)])
+
+
+@pytest.mark.parametrize(("shared", "slopes"), [(None, (3, 5)), (1, (1, 5)), ([1], (1, 5))])
+def test_prelu(shared: Any, slopes: tuple[int, ...]) -> None:
+    """Against the formula, and by its gradient against differences of the loss."""
+    layers = [nn.Input((3, 5)), nn.PReLU(shared_axes=shared), nn.Dense(4), nn.PReLU("ones", shared_axes=1)]
+    model = nn.Model([*layers, nn.Flatten(), nn.Dense(2)], dtype="float64")
+    networks.randomize(model)
+    x, t = RNG.normal(size=(9, 3, 5)), RNG.normal(size=(9, 2))
+    assert model.get_weights()[0].shape == slopes
+    np.testing.assert_allclose(model.predict(x), networks.forward(model, model.get_weights(), x), 1e-11, 1e-12)
+    model.compile(nn.SGD(1.0), "mse")
+    expected = networks.numerical_gradients(model, x, t)
+    _, found = networks.gradients(model, x, t)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, 1e-6, 1e-8)
+
+
+@pytest.mark.parametrize("shared", [0, 2, [2], [1, 2]])
+def test_shared_axes_of_prelu(shared: Any) -> None:
+    with pytest.raises(ValueError, match="shared_axes"):
+        nn.Model([nn.Input((3, 5)), nn.PReLU(shared_axes=shared)])

@@ -191,6 +191,19 @@ def of_chunks(c: Case, **settings: Any) -> None:
         c.chunks[name] = value
 
 
+def prelu(c: Case) -> dict[str, Array]:
+    x, slope = c.reals(SAMPLES, 2, 9), c.reals(9)
+    c.fields = {"X": x, "slope": slope, "Y": c.poisoned(SAMPLES, 2, 9), "n": 9, "per_sample": 2, "block": 4}
+    return {"Y": ref.prelu(ref.float64(x), ref.float64(slope))}
+
+
+def prelu_backward(c: Case) -> dict[str, Array]:
+    x, slope, dy = c.reals(SAMPLES, 9), c.reals(9), c.reals(SAMPLES, 9)
+    outputs = {"dX": c.poisoned(SAMPLES, 9), "dY_scaled": c.poisoned(SAMPLES, 9)}
+    c.fields = {"X": x, "slope": slope, "dY": dy, "n": 9, "per_sample": 1, "block": 4} | outputs
+    return {"dX": dy * np.where(x > 0, 1, ref.float64(slope)), "dY_scaled": ref.float64(dy) * np.minimum(x, 0)}
+
+
 def layer_norm(c: Case) -> dict[str, Array]:
     x, gamma, beta = c.reals(SAMPLES, 2, 9), c.reals(9), c.reals(9)
     mean, inverse = c.poisoned(SAMPLES, 2), c.poisoned(SAMPLES, 2)
@@ -262,7 +275,8 @@ SPARSE = "sparse_categorical_crossentropy"
 CASES: list[Callable[[Case], dict[str, Array]]] = [
     gather, dense_forward, dense_backward_input, dense_backward_weights, column_sums, activate, activate_backward,
     softmax, softmax_backward, dropout, rescale, add, multiply, copy, loss, metric, penalty, add_gradient, norms,
-    moving_average, update, fill, accumulate, layer_norm, layer_norm_backward,
+    moving_average, update, fill, accumulate, layer_norm, layer_norm_backward, prelu,
+    prelu_backward,
 ]  # fmt: skip
 
 

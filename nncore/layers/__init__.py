@@ -4,7 +4,7 @@ from typing import Any
 
 from nncore.graph import Input
 from nncore.graph import Input as InputLayer
-from nncore.layers.activation import Activation
+from nncore.layers.activation import Activation, PReLU
 from nncore.layers.base import LAYERS, Layer
 from nncore.layers.dense import Dense
 from nncore.layers.dropout import Dropout
@@ -30,6 +30,7 @@ __all__ = [
     "LayerNormalization",
     "LeakyReLU",
     "Multiply",
+    "PReLU",
     "ReLU",
     "Rescaling",
     "Reshape",

@@ -6,12 +6,13 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from nncore._kernels.table import ACTIVATION_SAVED, ACTIVATIONS
-from nncore.compiler.operation import Op, Tensor
+from nncore.compiler.operation import Op, Tensor, Whole
 
 if TYPE_CHECKING:
     from nncore.activations import Activation
     from nncore.compiler.builder import Builder
     from nncore.graph import Shape
+    from nncore.state import Parameter
 
 
 def activate(b: Builder, z: Tensor, activation: Activation) -> Tensor:
@@ -36,6 +37,26 @@ def activate(b: Builder, z: Tensor, activation: Activation) -> Tensor:
         lambda to, dy: to.send(z, lambda dz: Op("activate_backward", saved=saved, dY=dy, dZ=dz, **settings)),
         deferred=activation.kernel == "sigmoid",
     )
+    return y
+
+
+def prelu(b: Builder, x: Tensor, slope: Parameter) -> Tensor:
+    """Y = X where X > 0, else slope ⊙ X, for each row of the slope's size; backward: dX, dslope = Σ dY ⊙ min(X, 0)."""
+    n = slope.size
+    rows = x.size // n
+    y = Tensor(x.shape, x.differentiable or slope.trainable)
+    operands: dict[str, Any] = {"X": x, "slope": Whole("parameters", slope)}
+    sizes: dict[str, Any] = {"per_sample": rows, "n": n}
+
+    def backward(to: Builder, dy: Tensor) -> None:
+        dx = Tensor(x.shape) if x.differentiable else None
+        scaled = Tensor(x.shape) if slope.trainable else None
+        to.send_made(x, dx, Op("prelu_backward", **operands, dY=dy, dX=dx, dY_scaled=scaled, **sizes))
+        if scaled is not None:
+            sums: dict[str, Any] = {"rows": rows, "n": n, "fixed": n, "block": n}
+            to.send_to_parameter(slope, lambda d: Op("column_sums", dY=scaled, db=d, **sums))
+
+    b.record(y, Op("prelu", **operands, Y=y, **sizes), backward)
     return y
 
 

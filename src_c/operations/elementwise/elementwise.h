@@ -274,6 +274,27 @@ SPAN(activate_backward) {
     run->table->activate_backward[op->function](1, count, at(run, op->saved, first), count, at(run, op->dY, first),
                                                 count, at(run, op->dZ, first), count, op->parameters);
 }
+SPAN(prelu) {
+    const nn_index n = op->n;
+    const real *x = at(run, op->X, first * n), *slope = at(run, op->slope, 0);
+    real *y = at(run, op->Y, first * n);
+    for (; count > 0; count--, x += n, y += n)
+        for (nn_index j = 0; j < n; j += LANES) {
+            const vf v = load_some(x + j, n - j);
+            store_some(y + j, n - j, vselect(v > 0, v, load_some(slope + j, n - j) * v));
+        }
+}
+SPAN(prelu_backward) {
+    const nn_index n = op->n;
+    const real *x = at(run, op->X, first * n), *slope = at(run, op->slope, 0), *dy = at(run, op->dY, first * n);
+    real *dx = at(run, op->dX, first * n), *scaled = at(run, op->dY_scaled, first * n);
+    for (nn_index i = 0; i < count * n; i += n)
+        for (nn_index j = 0; j < n; j += LANES) {
+            const vf v = load_some(x + i + j, n - j), d = load_some(dy + i + j, n - j), zero = {0};
+            if (dx) store_some(dx + i + j, n - j, vselect(v > 0, d, load_some(slope + j, n - j) * d));
+            if (scaled) store_some(scaled + i + j, n - j, d * vselect(v > 0, zero, v));
+        }
+}
 SPAN(softmax) { softmax(count, op->n, at(run, op->Z, first * op->n), at(run, op->Y, first * op->n)); }
 SPAN(softmax_backward) {
     const nn_index i = first * op->n;
