@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 SAVED = {ACTIVATIONS[name]: saved for name, saved in ACTIVATION_SAVED.items()}
 
 
-def fuse(
-    forward: list[Step], backward: list[Step], update: list[Op], keep: Tensor
-) -> tuple[list[Step], list[Step]]:
+def fuse(forward: list[Step], backward: list[Step], update: list[Op], keep: Tensor) -> tuple[list[Step], list[Step]]:
     """The first two sections with what can be joined joined; what `update` reads, and `keep`, stay what they are."""
     touched = Counter(root for op in (*forward, *backward, *update) for root in op.roots())  # by how many operations
     return fuse_forward(forward, backward, touched, keep), fuse_backward(backward, touched)
