@@ -138,7 +138,7 @@ class Guarded:
             raise AttributeError(f"{name}: fixed when the {self._kind()} is made. {self.remedies[name]}")
         if name in self.__dict__ and name in settings(cls):
             return self._changed(name, value)
-        if name in arguments(cls) and not hasattr(self, name) and ours(cls):
+        if name in arguments(cls) and not (hasattr(cls, name) or hasattr(self, name)) and ours(cls):
             raise AttributeError(
                 f"{name}: fixed when the {self._kind()} is made, which keeps it otherwise; make another"
             )

@@ -161,10 +161,6 @@ def past(document: Document, tensors: Tensors) -> Any:
     return history
 
 
-def revive(tensors: Tensors, document: Document, custom: Mapping[str, type[Layer]]) -> Model:
-    """The model that `capture` saw."""
-    return draft(document, tensors, custom).make(tensors)
-
 
 def places(model: Model) -> Tensors:
     """Where in a model the tensors of its file go, by their names."""

@@ -213,7 +213,7 @@ class Graph:
         for call, symbols in self.calls:
             shapes = call.shapes
             symbols[0].shape = call.layer.output_shape(*shapes)
-            call.layer.input_shapes = call.layer.input_shapes or shapes
+            call.layer.take_shapes(shapes)
         return Graph(self.takes.pack(self.inputs), self.gives.pack(self.outputs), self.state.dtype.name)
 
     def emit(self, b: Builder, *inputs: Tensor, wanted: Sequence[int] | None = None) -> tuple[Tensor, ...]:
@@ -229,7 +229,13 @@ class Graph:
             if symbols:
                 xs = [tensors[id(s)] for s in call.inputs]
                 if isinstance(call.layer, Layer):
-                    tensors[id(symbols[0])] = call.layer.emit(b, *xs)
+                    made = call.layer.emit(b, *xs)
+                    if made.shape != symbols[0].shape:
+                        raise ValueError(
+                            f"{call.layer.name}: expected emit to return what output_shape says, {symbols[0].shape} a "
+                            f"sample, got {made.shape}. Let output_shape return that"
+                        )
+                    tensors[id(symbols[0])] = made
                 else:
                     made = call.layer.emit(b, *xs, wanted=[s.index for s in symbols])
                     tensors.update((id(s), y) for s, y in zip(symbols, made, strict=True))

@@ -247,10 +247,15 @@ class Optimizer(Configurable):
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments, and the exclusions from weight decay where there are any."""
         config = super().get_config()
-        config |= {"learning_rate": described(self._learning_rate), "weight_decay": described(self.weight_decay)}
         if self.excluded_from_weight_decay:
             config["exclude_from_weight_decay"] = list(self.excluded_from_weight_decay)
         return config
+
+    def argument(self, name: str) -> Any:
+        """See `Configurable.argument`; schedules as JSON, whatever they say of the step at hand."""
+        if name == "learning_rate":
+            return described(self._learning_rate)
+        return described(self.weight_decay) if name == "weight_decay" else super().argument(name)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Any:

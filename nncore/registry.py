@@ -57,13 +57,20 @@ class Configurable(Guarded):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments as values that JSON can hold."""
+        config = {}
         for name in self.config_names():
-            if not hasattr(self, name):
+            try:
+                config[name] = to_json(self.argument(name))
+            except AttributeError:
                 raise AttributeError(
                     f"{name}: expected as an attribute of {type(self).__name__}, since its constructor takes it; "
                     f"set self.{name} there, or override get_config"
-                )
-        return {name: to_json(getattr(self, name)) for name in self.config_names()}
+                ) from None
+        return config
+
+    def argument(self, name: str) -> Any:
+        """What the constructor was given, or what was set since."""
+        return getattr(self, name)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Any:

@@ -289,3 +289,75 @@ def test_prelu(shared: Any, slopes: tuple[int, ...]) -> None:
 def test_shared_axes_of_prelu(shared: Any) -> None:
     with pytest.raises(ValueError, match="shared_axes"):
         nn.Model([nn.Input((3, 5)), nn.PReLU(shared_axes=shared)])
+
+
+@pytest.mark.parametrize("middle", [nn.LayerNormalization, nn.PReLU, lambda: nn.Dense(5, "tanh")])
+def test_layers_learn_what_their_own_model_trains(middle: Any) -> None:
+    """A discriminator, frozen within another model that is compiled later, trains as it does alone."""
+    found = []
+    for shared in (False, True):
+        d = nn.Model([nn.Input(5), nn.Dense(5), middle(), nn.Dense(1)], seed=1)
+        d.compile(nn.SGD(0.1), "mse")
+        if shared:
+            for layer in d.layers:
+                layer.trainable = False
+            z = nn.Input(3)
+            both = nn.Model(z, d(nn.Dense(5)(z)), seed=2)
+            both.compile(nn.SGD(0.1), "mse")
+            both.train_on_batch(np.ones((4, 3)), np.ones((4, 1)))
+        rng = np.random.default_rng(0)
+        for _ in range(3):
+            d.train_on_batch(rng.normal(size=(8, 5)), rng.normal(size=(8, 1)))
+        found.append(d.get_weights())
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_what_emit_returns_has_the_shape_that_was_said() -> None:
+    class Wide(nn.layers.Layer):
+        def build(self, *shapes: Any) -> None:
+            self.w = self.add_parameter("w", (shapes[0][0], 3), nn.initializers.GlorotUniform())
+
+        def emit(self, b: Any, *inputs: Any) -> Any:
+            return dense(b, inputs[0], self.w, None)
+
+    with pytest.raises(ValueError, match=r"expected emit to return what output_shape says, \(4,\).*got \(3,\)"):
+        nn.Model([nn.Input(4), Wide()]).predict(np.ones((2, 4)))
+
+
+def test_operations_refuse_tensors_that_do_not_fit() -> None:
+    class Odd(nn.layers.Layer):
+        def __init__(self, what: Any, name: str | None = None) -> None:
+            super().__init__(name)
+            self.what = what
+
+        def emit(self, b: Any, *inputs: Any) -> Any:
+            return self.what(b, inputs[0])
+
+    for what, words in (
+        (lambda b, x: nn.operations.reshape(b, x, (5,)), "reshape: expected a shape of the 4 elements"),
+        (lambda b, x: add(b, x, nn.operations.reshape(b, x, (2, 2))), "add: expected two tensors of one shape"),
+        (lambda b, x: nn.operations.multiply(b, x, nn.operations.reshape(b, x, (4, 1))), "multiply: expected two"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            nn.Model([nn.Input(4), Odd(what)]).predict(np.ones((2, 4)))
+
+
+def test_a_softmax_that_a_layer_reads_and_returns() -> None:
+    """The loss takes its inputs, the layer its outputs: by the gradient of both."""
+
+    class Odd(nn.layers.Layer):
+        def emit(self, b: Any, *inputs: Any) -> Any:
+            y = nn.operations.activate(b, inputs[0], nn.activations.Softmax())
+            nn.operations.multiply(b, y, y)
+            return y
+
+    model = nn.Model([nn.Input(4), nn.Dense(3), Odd()], seed=1, dtype="float64")
+    plain = nn.Model([nn.Input(4), nn.Dense(3, "softmax")], seed=1, dtype="float64")
+    plain.set_weights(model.get_weights())
+    x, t = RNG.normal(size=(9, 4)), np.eye(3)[RNG.integers(0, 3, 9)]
+    for each in (model, plain):
+        each.compile(nn.SGD(0.5), "categorical_crossentropy", metrics=["mse"])
+    np.testing.assert_allclose(model.train_on_batch(x, t), plain.train_on_batch(x, t), 1e-13)
+    for a, b in zip(model.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, 1e-13)

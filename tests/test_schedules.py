@@ -309,3 +309,19 @@ def test_errors_of_a_schedule_reach_the_caller() -> None:
 def test_what_is_no_schedule(argument: str, value: Any) -> None:
     with pytest.raises(TypeError, match=f"^{argument}: expected a number in .* or a LearningRateSchedule.*; derive"):
         nn.SGD(**{argument: value})
+
+
+def test_a_schedule_that_has_ended_stops_nothing_but_steps() -> None:
+    class Ends(LearningRateSchedule):
+        def __call__(self, step: Any) -> Any:
+            return np.where(step < 5, 0.1, np.nan)
+
+    model = nn.Model([nn.Input(2), nn.Dense(1)], seed=0)
+    model.compile(nn.SGD(Ends()), "mse")
+    model.fit(np.ones((10, 2)), np.ones((10, 1)), batch_size=2, verbose=0)
+    assert "Ends" in str(model.optimizer.get_config()["learning_rate"]) or model.optimizer.get_config()
+    assert repr(model.optimizer) and copy.deepcopy(model).optimizer is not None
+    with pytest.raises(ValueError, match="learning_rate"):
+        model.train_on_batch(np.ones((2, 2)), np.ones((2, 1)))
+    model.optimizer.learning_rate = 0.1
+    model.train_on_batch(np.ones((2, 2)), np.ones((2, 1)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -292,7 +293,7 @@ def test_two_halves_are_added_before_the_update(threads: int, monkeypatch: pytes
     model = plain(threads)
     found = trained(model, x, y, 64, reduce)
     assert len(halves) == 2
-    assert int(model.counters[0]) == model.optimizer.iterations == 1
+    assert (int(model.counters[0]), model.optimizer.iterations) == (2, 1)
     # Two workers, each with its slice of the batch, as a tree over two slices prescribes
     gradients = []
     for part in (slice(0, 64), slice(64, 128)):
@@ -349,3 +350,70 @@ def test_steps_are_counted_where_python_converts_the_data() -> None:
     model.compile("sgd", "mse")
     model.fit(x, y, batch_size=8, steps_per_epoch=2, epochs=2, verbose=0)
     assert model.optimizer.iterations == 4
+
+
+def test_a_batch_that_is_not_finite_ends_an_accumulation() -> None:
+    """Its gradients are not applied with those of the batches after it."""
+    x, y = np.ones((64, 20), np.float32), np.ones((64, 3), np.float32)
+    x[5, 0] = np.inf
+    seen: list[bool] = []
+
+    def fourth(stepper: Stepper) -> bool:
+        seen.append(stepper.run.finite)
+        return len(seen) == 4
+
+    model = plain()
+    before = model.get_weights()
+    with pytest.raises(AssertionError):  # it comes back with DIVERGED
+        trained(model, x, y, 16, fourth)
+    assert seen == [False]
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_loss_that_is_not_finite_shows_before_the_update() -> None:
+    seen: list[bool] = []
+
+    def look(stepper: Stepper) -> bool:
+        seen.append(stepper.run.finite)
+        return True
+
+    model = plain()
+    model.compile(nn.SGD(0.1), "mae")
+    with pytest.raises(AssertionError):
+        trained(model, np.ones((4, 20), np.float32), np.full((4, 3), np.inf, np.float32), 4, look)
+    assert seen == [False]
+
+
+def test_arrays_of_python_outlive_the_run() -> None:
+    held: list[Array] = []
+
+    class Keeps(Squares):
+        @staticmethod
+        def forward(x: Array, y: Array) -> None:
+            held.append(x)
+            np.multiply(x, x, out=y)
+
+    model = squares(Keeps())
+    x = RNG.standard_normal((5, 4))
+    model.predict(x)
+    copy = held[0].copy()
+    del model
+    gc.collect()
+    _ = [np.full(1000, 7.0) for _ in range(1000)]
+    np.testing.assert_array_equal(held[0], copy)
+
+
+def test_python_may_not_train_in_the_middle_of_a_step() -> None:
+    inner = plain()
+
+    class Trains(Squares):
+        @staticmethod
+        def forward(x: Array, y: Array) -> None:
+            np.multiply(x, x, out=y)
+            outer.set_weights(outer.get_weights())
+
+    outer = squares(Trains())
+    with pytest.raises(RuntimeError, match="expected one that only computes"):
+        outer.fit(np.ones((5, 4)), np.ones((5, 2)), verbose=0)
+    assert inner.optimizer.iterations == 0

@@ -796,3 +796,14 @@ def test_files_of_format_1_are_read(kind: str, tmp_path: pathlib.Path) -> None:
         assert set(a) == set(b) and all(np.array_equal(a[name], b[name]) for name in a)
     both = nn.Model(model.input, nn.Dense(1, name="top")(model.output))
     assert both.state is model.state
+
+
+def test_an_argument_may_not_break_another_call() -> None:
+    x = nn.Input(4)
+    d = nn.Dense(4)
+    model = nn.Model(x, d(d(x)), seed=0)
+    before = model.predict(np.ones((2, 4)))
+    with pytest.raises(ValueError, match="expected inputs that its weights fit"):
+        d.units = 5
+    assert d.units == 4
+    np.testing.assert_array_equal(model.predict(np.ones((2, 4))), before)

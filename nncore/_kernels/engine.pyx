@@ -51,6 +51,7 @@ cdef class Pass(Run):
     cdef int64_t op, section, turn   # the next operation, its section, the turn of a loop
     cdef bint begun, entered   # a step, the section
     cdef bint answered, applies   # by Python: a section of its own; whether the step updates
+    cdef bint judged   # whether `nonfinite` takes account of the sums
     cdef int64_t steps_left
     cdef double deadline, work
     cdef int reason, own_reads
@@ -101,7 +102,7 @@ cdef class Pass(Run):
 
     @property
     def finite(self):
-        """Whether all gradients of the step so far are; another process may know better."""
+        """Whether the step's loss, penalty and gradients are, at a REDUCE; another process may know better."""
         return not self.r.nonfinite
 
     @finite.setter
@@ -231,9 +232,15 @@ cdef class Pass(Run):
         if s.kind == NN_SECTION_PYTHON or s.kind == NN_SECTION_REDUCE:
             if not self.answered:
                 self.reason = CALL if s.kind == NN_SECTION_PYTHON else REDUCE
+                if s.kind == NN_SECTION_REDUCE:
+                    self.judge()
                 return False
             self.answered = False
-        elif s.kind == NN_SECTION_UPDATE and self.applies and not self.begin_update():
+        elif s.kind == NN_SECTION_UPDATE and self.applies:
+            if not self.begin_update():
+                return False
+        elif s.kind == NN_SECTION_UPDATE and not self.close_sums():
+            self.reason = DIVERGED
             return False
         self.entered, self.turn = True, 0
         self.op = s.first if s.kind != NN_SECTION_UPDATE or self.applies else s.end
@@ -308,7 +315,7 @@ cdef class Pass(Run):
                 return False
             nn_put_base(&self.r, <int> NN_BUFFER_input + i, (
                 <char *> s.data + self.r.row * s.stride if s.in_place else <char *> s.copy) if s.row.n else NULL)
-        self.begun, self.applies, self.section, self.entered = True, True, 0, False
+        self.begun, self.applies, self.section, self.entered, self.judged = True, True, 0, False, False
         samples = min(self.batch, self.r.rows - self.r.row)
         if samples != self.r.samples and self.r.threads > 1:  # a late thread would count the tiles of another batch
             nn_tiles_offer(self.r.tiles, <int> (self.n_ops * self.r.threads), 0)
@@ -316,27 +323,40 @@ cdef class Pass(Run):
         self.r.nonfinite = 0
         return True
 
+    cdef void judge(self) noexcept nogil:
+        """Let a loss or penalty that is not finite count as a gradient that is not."""
+        cdef int64_t i, k
+        cdef const nn_accumulator *a
+        if self.judged:
+            return
+        self.judged = True
+        for i in range(self.r.n_accumulators):
+            a = &self.r.accumulators[i]
+            for k in range(self.chunks_of(a) * a.width if a.finite else 0):
+                if not isfinite(self.r.partial[a.partial + k]):
+                    self.r.nonfinite = 1
+
+    cdef inline int64_t chunks_of(self, const nn_accumulator *a) noexcept nogil:
+        return self.r.n_chunks if a.by_chunks else (self.r.samples + NN_CHUNK_ROWS - 1) // NN_CHUNK_ROWS
+
     cdef bint close_sums(self) noexcept nogil:
         """Add the step's chunks to the sums, in order; False if a step that would update is not finite."""
-        cdef int64_t i, j, k, chunks
+        cdef int64_t i, j, k
         cdef const nn_accumulator *a
         cdef const double *partial
         cdef double *out
         cdef double scale
-        cdef bint finite = True
+        self.judge()
         for i in range(self.r.n_accumulators):
             a = &self.r.accumulators[i]
             out = self.r.sums + a.sum
             partial = self.r.partial + a.partial
-            chunks = self.r.n_chunks if a.by_chunks else (self.r.samples + NN_CHUNK_ROWS - 1) // NN_CHUNK_ROWS
             scale = self.r.samples if a.per_step else 1
-            for k in range(chunks):
+            for k in range(self.chunks_of(a)):
                 for j in range(a.width):
                     out[j] += partial[k * a.width + j] * scale
-                    if a.finite and not isfinite(partial[k * a.width + j]):
-                        finite = False
             out[a.width] += self.weight_of(a)
-        return not self.trains or (finite and not self.r.nonfinite)
+        return not self.trains or not self.r.nonfinite
 
     cdef double weight_of(self, const nn_accumulator *a) noexcept nogil:
         """Σ of the batch's weights, or the number of its samples."""
@@ -350,12 +370,13 @@ cdef class Pass(Run):
         return total
 
     cdef void end_step(self) noexcept nogil:
-        if self.trains and self.applies:
-            self.r.step[0] += 1
-            self.r.updates[0] += 1
-            self.end_update()
-        else:
+        if not self.trains:
             self.close_sums()
+        else:
+            self.r.step[0] += 1  # of each batch, whether or not its gradients wait for others
+            if self.applies:
+                self.r.updates[0] += 1
+                self.end_update()
         nn_put_batch(&self.r, self.r.row + self.r.samples, self.r.samples)
         self.steps_left -= 1
         self.begun = self.step_ready = False

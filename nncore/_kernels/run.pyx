@@ -1,6 +1,6 @@
 """What every run of a program has: its memory and its bindings."""
 
-from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
@@ -20,6 +20,17 @@ cdef nn_scheduled scheduled(View v):
     cdef nn_scheduled number
     number.values, number.stride = <const double *> v.data, v.size > 1
     return number
+
+
+cdef class Memory:
+    """Bytes of a run's buffer, which lives as long as these are looked at."""
+
+    cdef Run run
+    cdef char *data
+    cdef Py_ssize_t size
+
+    def __getbuffer__(self, Py_buffer *buffer, int flags):
+        PyBuffer_FillInfo(buffer, self, self.data, self.size, False, flags)
 
 
 cdef class Run:
@@ -226,7 +237,12 @@ cdef class Run:
     def memory(self, int buffer, int64_t offset, int64_t size):
         """`size` bytes of a buffer, as they are between two sections; None where it has no memory."""
         cdef char *base = self.r.base[buffer]
-        return <char[:size]> (base + offset) if base != NULL and size else None
+        cdef Memory memory
+        if base == NULL or size == 0:
+            return None
+        memory = Memory.__new__(Memory)
+        memory.run, memory.data, memory.size = self, base + offset, size
+        return memory
 
     @property
     def samples(self):

@@ -113,8 +113,8 @@ class Builder:
         return y
 
     def leave_out(self, y: Tensor) -> Op:
-        """The operation that was to make `y`, deferred until now, for who uses its inputs in its stead."""
-        return self.deferred.pop(id(y.root))
+        """The operation that makes `y`, for who uses its inputs instead; deferred until now, it is never emitted."""
+        return self.deferred.pop(id(y.root), None) or self.makers[id(y.root)]
 
     def send(self, x: Tensor, emit: Callable[[Tensor], Step]) -> None:
         """Emit one contribution to the gradient of `x`; contributions of a fan-out add up."""

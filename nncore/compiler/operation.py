@@ -265,6 +265,10 @@ class Loop(Group):
     ops: list[Op]
     backwards: bool = False
 
+    def __post_init__(self) -> None:
+        if self.turns < 1:
+            raise ValueError(f"loop: expected at least one turn, got {self.turns}")
+
     def reads(self) -> Iterator[Operand]:
         """See `Group`."""
         return (operand for op in self.ops for operand in op.reads())

@@ -114,13 +114,14 @@ def emit_step(graph: Graph, config: CompileConfiguration, *, training: bool, wei
         plan = config.loss.plan(activation, y.shape[-1])
     except ValueError as error:
         raise ValueError(f"{error}{spoiled}") from None
+    left_out = id(y.root) in b.deferred
     p = logits_of(b, y) if plan.fused else b.make(y)
     labels = config.loss.target == "labels"
     target = batch(b, "target", y.shape[:-1] if labels else y.shape, labels)
     weight = batch(b, "weight", (1,)) if weighted else None
     plans = [(m, None) for m in config.metrics] + [(m, weight) for m in config.weighted_metrics]
     planned = [(m.plan(config.loss, y.shape[-1], plan.fused, activation), w) for m, w in plans]
-    shown = plan.fused and any(how.reads == "outputs" for how, _ in planned)
+    shown = plan.fused and left_out and any(how.reads == "outputs" for how, _ in planned)
     loss(b, plan.kernel, p, target, weight, y if shown else None, config.loss.parameters)
     for (how, w), name in zip(planned, metric_names(config), strict=True):
         metric(b, name, how.kernel, p if how.reads == "logits" else y, target, w, how.parameters)
@@ -134,6 +135,6 @@ def emit_step(graph: Graph, config: CompileConfiguration, *, training: bool, wei
 
 
 def logits_of(b: Builder, y: Tensor) -> Tensor:
-    """The inputs of the softmax or sigmoid that makes `y`, which is then left out, in the shape of `y`."""
+    """The inputs of the softmax or sigmoid that makes `y`, in the shape of `y`; it is left out if nothing reads it."""
     op = b.leave_out(y)
     return op.Z if op.Z.shape == y.shape else reshape(b, op.Z, y.shape)

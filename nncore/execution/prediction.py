@@ -152,17 +152,17 @@ class Predictor:
         run.bind(BUFFERS["parameters"], self.values)
         if self.packed:
             run.bind(BUFFERS["packed"], self.packed.memory())
-        for start in range(0, x.rows, TILE_ROWS):
-            rows = min(TILE_ROWS, x.rows - start)
-            part = x.converted(slice(start, start + rows))
-            part.attach(run, 0, shuffled=False)
-            run.bind(BUFFERS["output"], out[start : start + rows])
-            run.begin(rows, rows)
-            with self.state.gate.reading():
-                if self.packed and self.packed.stale:
-                    self.packed.refresh()
+        with self.state.gate.reading():  # of one moment, however long it takes
+            if self.packed and self.packed.stale:
+                self.packed.refresh()
+            for start in range(0, x.rows, TILE_ROWS):
+                rows = min(TILE_ROWS, x.rows - start)
+                part = x.converted(slice(start, start + rows))
+                part.attach(run, 0, shuffled=False)
+                run.bind(BUFFERS["output"], out[start : start + rows])
+                run.begin(rows, rows)
                 while (reason := run.run()) == engine.CALL:
                     called(self.program.sections[run.at], run, self.dtype)
                     run.answer()
-            assert reason == engine.END, reason
+                assert reason == engine.END, reason
         return out

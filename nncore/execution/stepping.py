@@ -188,8 +188,7 @@ class Stepper:
                 self.call()
                 continue
             if reason == engine.REDUCE:
-                assert self.reduce is not None
-                self.run.answer(self.reduce(self))
+                self.sum_up()
                 continue
             if reason == engine.NEED_VALUES:
                 continue
@@ -205,12 +204,28 @@ class Stepper:
 
     def call(self) -> None:
         """Have Python compute the section at hand; a step in which that fails is abandoned."""
+        before = self.moment()
         try:
             called(self.program.sections[self.run.at], self.run, self.state.dtype)
+            if self.moment() != before:
+                raise RuntimeError(
+                    "a layer or loss of Python: expected one that only computes, got one that wrote weights, or "
+                    "trained a model which shares them, in the middle of a step. Do that in a callback"
+                )
         except BaseException:
             self.run.abandon()
             raise
         self.run.answer()
+
+    def sum_up(self) -> None:
+        """Have the gradients summed up, and hear whether the update is to follow."""
+        assert self.reduce is not None
+        try:
+            applies = self.reduce(self)
+        except BaseException:
+            self.run.abandon()
+            raise
+        self.run.answer(applies)
 
     def moment(self) -> tuple[int, int]:
         """Changes with weights and gradients, whoever else writes them."""

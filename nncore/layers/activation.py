@@ -36,7 +36,7 @@ class Activation(Layer):
         return activate(b, inputs[0], self.activation)
 
 
-@LAYERS.register("PReLU", name="prelu")
+@LAYERS.register("prelu")
 class PReLU(Layer):
     """Y = X where X > 0, else α ⊙ X, with a slope α that is learned.
 

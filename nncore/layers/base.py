@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nncore.arguments import check_flag
@@ -86,22 +87,27 @@ class Layer(Travelling, Configurable, Callable):
             raise ValueError(f"{label}: expected {wanted}, got {len(symbols)} in a {type(inputs).__name__}")
         shapes = tuple(s.shape for s in symbols)
         shape = self.output_shape(*shapes)
+        self.take_shapes(shapes)
+        return self._connect(symbols, [shape])[0]
+
+    def take_shapes(self, shapes: tuple[Shape, ...]) -> None:
+        """Be called on inputs of these shapes; a ValueError where the weights of the first call do not fit them."""
         if self.input_shapes is None:
             self.input_shapes = shapes
         elif shapes != self.input_shapes and self._declared(shapes) != self._declared(self.input_shapes):
             raise ValueError(
-                f"{self.name or label}: expected inputs that its weights fit, as those of its first call, "
-                f"{batched(self.input_shapes)}, got {batched(shapes)}. Make another layer for these"
+                f"{self.name or type(self).__name__}: expected inputs that its weights fit, as those of its "
+                f"first call, {batched(self.input_shapes)}, got {batched(shapes)}. Make another layer for these"
             )
-        return self._connect(symbols, [shape])[0]
 
     def _declared(self, shapes: tuple[Shape, ...]) -> list[Any]:
         """What `build` learns from these shapes; the layer stays as it is."""
         twin = object.__new__(type(self))
-        vars(twin).update(vars(self), parameters=[])
+        held = {n: copy(v) if isinstance(v, (list, dict, set)) else v for n, v in vars(self).items()}
+        vars(twin).update(held, parameters=[])
         twin.build(*shapes)
         made = {id(p) for p in twin.parameters}
-        changed = {n: v for n, v in vars(twin).items() if v is not vars(self).get(n, twin) and id(v) not in made}
+        changed = {n: v for n, v in vars(twin).items() if v is not held.get(n, twin) and id(v) not in made}
         del changed["parameters"]
         return [[(p.name, p.shape) for p in twin.parameters], changed]
 

@@ -80,8 +80,8 @@ class LayerNormalization(Layer):
         axes = sorted({a + len(shape) if a < 0 else a - 1 for a in given})
         if axes != list(range(len(shape) - len(axes), len(shape))):
             raise ValueError(
-                f"LayerNormalization: expected the last axes of inputs (batch, *{shape}), got axis={self.axis}. "
-                "Put Reshape before it, and after it"
+                f"LayerNormalization: expected the last axes of inputs (batch, *{shape}), got axis={self.axis}; "
+                "other axes are not normalized yet"
             )
         return shape[len(shape) - len(axes) :]
 

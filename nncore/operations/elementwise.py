@@ -44,13 +44,13 @@ def prelu(b: Builder, x: Tensor, slope: Parameter) -> Tensor:
     """Y = X where X > 0, else slope ⊙ X, for each row of the slope's size; backward: dX, dslope = Σ dY ⊙ min(X, 0)."""
     n = slope.size
     rows = x.size // n
-    y = Tensor(x.shape, x.differentiable or slope.trainable)
+    y = Tensor(x.shape, x.differentiable or slope in b.trained)
     operands: dict[str, Any] = {"X": x, "slope": Whole("parameters", slope)}
     sizes: dict[str, Any] = {"per_sample": rows, "n": n}
 
     def backward(to: Builder, dy: Tensor) -> None:
         dx = Tensor(x.shape) if x.differentiable else None
-        scaled = Tensor(x.shape) if slope.trainable else None
+        scaled = Tensor(x.shape) if slope in to.trained else None
         to.send_made(x, dx, Op("prelu_backward", **operands, dY=dy, dX=dx, dY_scaled=scaled, **sizes))
         if scaled is not None:
             sums: dict[str, Any] = {"rows": rows, "n": n, "fixed": n, "block": n}
@@ -87,7 +87,7 @@ def rescale(b: Builder, x: Tensor, scale: float, offset: float) -> Tensor:
 
 def add(b: Builder, a: Tensor, c: Tensor) -> Tensor:
     """Y = A + C; backward: dA = dC = dY."""
-    y = Tensor(a.shape, a.differentiable or c.differentiable)
+    y = Tensor(same_shape("add", a, c), a.differentiable or c.differentiable)
 
     def backward(to: Builder, dy: Tensor) -> None:
         for x in (a, c):
@@ -99,7 +99,7 @@ def add(b: Builder, a: Tensor, c: Tensor) -> Tensor:
 
 def multiply(b: Builder, a: Tensor, c: Tensor) -> Tensor:
     """Y = A ⊙ C; backward: dA = dY ⊙ C, dC = dY ⊙ A."""
-    y = Tensor(a.shape, a.differentiable or c.differentiable)
+    y = Tensor(same_shape("multiply", a, c), a.differentiable or c.differentiable)
 
     def backward(to: Builder, dy: Tensor) -> None:
         to.send(a, lambda da: Op("multiply", A=dy, B=c, Y=da))
@@ -141,6 +141,8 @@ def columns(b: Builder, x: Tensor, shapes: list[Shape]) -> list[Tensor]:
 
 def reshape(b: Builder, x: Tensor, shape: Shape) -> Tensor:
     """The same elements in another shape: no operation."""
+    if math.prod(shape) != x.size:
+        raise ValueError(f"reshape: expected a shape of the {x.size} elements of {x.shape}, got {shape}")
     y = Tensor(shape, x.differentiable, x.buffer, alias_of=x)
     b.record_view(y, x, lambda to, dx: to.send(x, lambda out: Op("rescale", X=dx, Y=out, scale=1.0)))
     return y
@@ -150,6 +152,13 @@ def zeros(shape: Shape) -> tuple[Tensor, Op]:
     """A tensor of zeros, and what makes it."""
     y = Tensor(shape)
     return y, Op("fill", Y=y)
+
+
+def same_shape(name: str, a: Tensor, c: Tensor) -> Shape:
+    """The shape of both."""
+    if a.shape != c.shape:
+        raise ValueError(f"{name}: expected two tensors of one shape, got {a.shape} and {c.shape}")
+    return a.shape
 
 
 def copied(b: Builder, x: Tensor) -> Tensor:

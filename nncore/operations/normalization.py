@@ -19,7 +19,7 @@ def layer_norm(
     """Y = γ ⊙ (X − μ) / √(σ² + ε) + β over the last axes, of shape `axes`; backward: dX, dγ = Σ dY ⊙ x̂, dβ = Σ dY."""
     n = math.prod(axes)
     rows = x.size // n
-    learns = any(p is not None and p.trainable for p in (gamma, beta))
+    learns = any(p in b.trained for p in (gamma, beta) if p)
     y = Tensor(x.shape, x.differentiable or learns)
     mean, inverse = Tensor((rows,)), Tensor((rows,))
     g, c = (Whole("parameters", p) if p else None for p in (gamma, beta))
@@ -27,7 +27,7 @@ def layer_norm(
     sums: dict[str, Any] = {"rows": rows, "n": n, "fixed": n, "block": n}
 
     def backward(to: Builder, dy: Tensor) -> None:
-        scaled = Tensor(x.shape) if gamma and gamma.trainable else None
+        scaled = Tensor(x.shape) if gamma and gamma in to.trained else None
         dx = Tensor(x.shape) if x.differentiable else None
         operands: dict[str, Any] = {"X": x, "mean": mean, "inverse": inverse, "dY": dy, "gamma": g}
         if dx or scaled:
