@@ -97,7 +97,7 @@ HABITS = {
     # summary
     "line_length": Habit("Lines are as long as they must be.", types=(int,)),
     "positions": Habit("Columns are as wide as they must be."),
-    "expand_nested": Habit("There are no models in models.", types=(bool,)),
+    "expand_nested": Habit("A nested model is shown as one layer; print its own summary.", types=(bool,)),
     "show_trainable": Habit("See layer.trainable of each of model.layers.", (False,)),
     "layer_range": Habit("See model.layers."),
     # Input
