@@ -95,7 +95,8 @@ class Fit:
                 logs = self.run_epoch() or logs
             self.callbacks.on_train_end(logs)
         finally:
-            turn = turn.root  # the same as long as the fit has it
+            while turn.joined is not None:  # its root, without a call, at which Ctrl-C could come between
+                turn = turn.joined
             if turn.fit is self:
                 try:
                     if self.steppers:
