@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -73,10 +74,7 @@ class Turn:
         return turn
 
     def join(self, other: Turn) -> None:
-        """Be a part of `other` from now on, with all that is joined to this one. No fit has it, and its lock is held.
-
-        Threads that wait for the lock look again when they have it.
-        """
+        """Be a part of `other` from now on, with all that is joined to this one; no fit has it, its lock is held."""
         root, onto = self.root, other.root
         if root is not onto:
             root.joined = onto
@@ -89,13 +87,14 @@ class Turn:
             root.thread = threading.get_ident()  # first: others look at `fit` without the lock
             root.fit = fit
 
-    def taken(self, action: str) -> Taking:
+    def taken(self, action: str) -> AbstractContextManager[Any]:
         """A context for a step or a write: others wait.
 
-        A callback of an evaluation, which keeps steps of other threads waiting, does not wait for them in turn: where
-        one is at work, it gets a RuntimeError.
+        It is a lock itself, whose begin and end Ctrl-C cannot interrupt. A callback of an evaluation, which keeps steps
+        of other threads waiting, does not wait for them in turn: where one is at work, it gets a RuntimeError.
         """
-        return Taking(self, action)
+        lock = self.root.lock()
+        return AtOnce(lock, action) if self.gate is not None and self.gate.own() else lock
 
     def renew(self) -> None:
         """Forget a fit whose thread a fork has left behind."""
@@ -120,25 +119,18 @@ class Turn:
         return Turn, ()
 
 
-class Taking:
-    """What `Turn.taken` returns."""
+class AtOnce:
+    """A lock as a context that does not wait."""
 
-    def __init__(self, turn: Turn, action: str) -> None:
-        self.turn, self.action = turn, action
+    def __init__(self, lock: Any, action: str) -> None:
+        self.lock, self.action = lock, action
 
     def __enter__(self) -> None:
-        at_once = self.turn.gate is not None and self.turn.gate.own()
-        while True:
-            root = self.turn.root
-            self.lock = root.lock()
-            if not self.lock.acquire(blocking=not at_once):
-                raise RuntimeError(
-                    f"{self.action}: another thread is changing this model, and waits for the evaluation at hand to "
-                    "end; do it after that, or with a copy (copy.deepcopy)"
-                )
-            if root.joined is None:
-                return
-            self.lock.release()
+        if not self.lock.acquire(blocking=False):
+            raise RuntimeError(
+                f"{self.action}: another thread is changing this model, and waits for the evaluation at hand to "
+                "end; do it after that, or with a copy (copy.deepcopy)"
+            )
 
     def __exit__(self, *error: object) -> None:
         self.lock.release()

@@ -158,7 +158,8 @@ def test_a_layer_with_call_is_told_of_emit() -> None:
         def call(self, x: Any) -> Any:
             return x
 
-    with pytest.raises(TypeError, match=r"Mine: expected a layer that overrides emit, got one with call, .*nncore\.operations: dense"):
+    words = r"Mine: expected a layer that overrides emit, got one with call, .*nncore\.operations: dense"
+    with pytest.raises(TypeError, match=words):
         Mine()
 
 
