@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -232,19 +233,19 @@ class Op:
         return f"<Op {self.kind}>"
 
 
-class Group:
+class Group(ABC):
     """What stands among the operations of a program and is a section of its own."""
 
     fusion: ClassVar[str] = "NOTHING"
     cost = 0
 
+    @abstractmethod
     def reads(self) -> Iterator[Operand]:
         """Operands it reads."""
-        raise NotImplementedError
 
+    @abstractmethod
     def writes(self) -> Iterator[Operand]:
         """Operands it writes."""
-        raise NotImplementedError
 
     def roots(self) -> dict[int, Tensor]:
         """The tensors whose memory it reads or writes, by id."""

@@ -1,7 +1,7 @@
 /* normalization.h: rows brought to mean 0 and variance 1, and what follows for their gradients.
  *
- * Ba, Kiros, Hinton 2016, "Layer Normalization", arXiv:1607.06450, equations 3 and 4. The variance is that of x − μ, so
- * that nothing cancels. Sums over a row go by lanes, then across them: their order is given by n.
+ * Ba, Kiros, Hinton 2016, "Layer Normalization", arXiv:1607.06450, equations 3 and 4. The variance is that of
+ * x − μ, so that nothing cancels. Sums over a row go by lanes, then across them: their order is given by n.
  */
 #ifndef NNCORE_NORMALIZATION_H
 #define NNCORE_NORMALIZATION_H
