@@ -10,6 +10,7 @@ import numpy as np
 from nncore import runtime
 from nncore._kernels import engine
 from nncore._kernels.prediction import Prediction
+from nncore._kernels.run import Run
 from nncore._kernels.table import BUFFERS
 from nncore.compiler.programs import prediction
 from nncore.data import Source
@@ -50,22 +51,27 @@ class Predictor:
         try:
             return self.idle.setdefault(threads, []).pop()
         except IndexError:
-            run = Prediction(
-                runtime.kernels(self.dtype.name),
-                self.program.ops,
-                sections=self.program.parts,
-                moving=self.program.moving,
-                workspace=self.program.workspace,
-                max_samples=TILE_ROWS,
-                threads=threads,
-                n_out=self.program.output.size,
-                copies=threads,
-            )
-            run.bind(BUFFERS["parameters"], self.values)
+            run = self.new_run(Prediction, threads, n_out=self.program.output.size, copies=threads)
             run.bind_gate(self.state.gate)
-            if self.packed:
-                run.bind(BUFFERS["packed"], self.packed.memory())
             return run
+
+    def new_run(self, kind: type[Run], threads: int, **settings: Any) -> Any:
+        """A run of the program, bound to the weights."""
+        program = self.program
+        run = kind(
+            runtime.kernels(self.dtype.name),
+            program.ops,
+            sections=program.parts,
+            moving=program.moving,
+            workspace=program.workspace,
+            max_samples=TILE_ROWS,
+            threads=threads,
+            **settings,
+        )
+        run.bind(BUFFERS["parameters"], self.values)
+        if self.packed:
+            run.bind(BUFFERS["packed"], self.packed.memory())
+        return run
 
     def call(self, x: Any, most_threads: Callable[[], int]) -> Array | None:
         """The outputs, on the calling thread; None unless x is few rows in the model's dtype and layout.
@@ -140,18 +146,7 @@ class Predictor:
 
     def predict_with_calls(self, x: Source, threads: int, out: Array) -> Array:
         """The same where Python computes a part: batch after batch, the team at work on each."""
-        run = engine.Pass(
-            runtime.kernels(self.dtype.name),
-            self.program.ops,
-            sections=self.program.parts,
-            moving=self.program.moving,
-            workspace=self.program.workspace,
-            max_samples=TILE_ROWS,
-            threads=threads,
-        )
-        run.bind(BUFFERS["parameters"], self.values)
-        if self.packed:
-            run.bind(BUFFERS["packed"], self.packed.memory())
+        run = self.new_run(engine.Pass, threads)
         with self.state.gate.reading():  # of one moment, however long it takes
             if self.packed and self.packed.stale:
                 self.packed.refresh()
