@@ -43,7 +43,7 @@ class Builder:
     packed : Packed, optional
         Copies of weights for products of a lower precision; None: products are exact to the dtype.
     trained : collection of Parameter
-        Those that have gradients.
+        Those that the model trains.
     """
 
     itemsize: int
@@ -58,7 +58,7 @@ class Builder:
     sums: list[Sum] = field(default_factory=list)
     tape: list[tuple[Tensor, Backward]] = field(default_factory=list)
     gradients: dict[int, Tensor] = field(default_factory=dict)  # by id of the tensor
-    learned: set[Parameter] = field(default_factory=set)  # those that have a gradient
+    learned: set[Parameter] = field(default_factory=set)  # those whose gradient something has written
     makers: dict[int, Op] = field(default_factory=dict)  # what writes a tensor, by the id of that
     deferred: dict[int, Op] = field(default_factory=dict)  # the same, of what nothing has read yet
     random_layers: int = 0
