@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import nncore as nn
 from nncore._kernels.table import ACTIVATIONS
 from nncore.compiler.builder import Builder
-from nncore.compiler.operation import Call, Loop, Moving, Op, Tensor, Whole
+from nncore.compiler.operation import Loop, Moving, Op, PythonCall, Tensor, Whole
 from nncore.execution import stepping, team
 from nncore.execution.stepping import Stepper
 from nncore.graph import Shape
@@ -235,7 +235,7 @@ def test_a_loss_of_python(monkeypatch: pytest.MonkeyPatch) -> None:
         from nncore.operations.losses import accumulate
 
         dp, values = Tensor(p.shape), Tensor(())
-        b.emit(Call(quartic, [p, target], [dp, values]))
+        b.emit(PythonCall(quartic, [p, target], [dp, values]))
         accumulate(b, "loss", "loss", values)
         b.gradients[id(p)] = dp
 

@@ -16,14 +16,14 @@ from nncore.compiler.barriers import place_barriers
 from nncore.compiler.encoding import encode, encode_sections, encode_sums
 from nncore.compiler.fusion import fuse
 from nncore.compiler.memory import place_tensors
-from nncore.compiler.operation import Call, Loop, Moving, Op, Operand, Tensor, Whole, roots
+from nncore.compiler.operation import Loop, Moving, Op, Operand, PythonCall, Tensor, Whole, roots
 from nncore.compiler.program import Program, Section, Sum
 
 if TYPE_CHECKING:
     from nncore.packing import Packed
     from nncore.state import Parameter
 
-Step = Op | Loop | Call
+Step = Op | Loop | PythonCall
 
 #: What emits the backward pass of an operation, from the gradient of what it makes, to the builder it is given: if it
 #: held that itself, the two would keep one another, and a model's weights, until the garbage collector comes.
@@ -194,16 +194,16 @@ class Builder:
         )
 
 
-def flattened(steps: list[Step]) -> tuple[list[Op | Call], list[Section]]:
+def flattened(steps: list[Step]) -> tuple[list[Op | PythonCall], list[Section]]:
     """The operations and calls one after another, and the sections that they make, by their places among these."""
-    items: list[Op | Call] = []
+    items: list[Op | PythonCall] = []
     sections: list[Section] = []
     for step in steps:
         first = len(items)
         if isinstance(step, Loop):
             items += step.ops
             sections.append(Section("LOOP", first, len(items), step.turns, step.backwards, step.moving()))
-        elif isinstance(step, Call):
+        elif isinstance(step, PythonCall):
             items.append(step)
             sections.append(Section("PYTHON", first, len(items), call=step))
         else:
@@ -214,7 +214,7 @@ def flattened(steps: list[Step]) -> tuple[list[Op | Call], list[Section]]:
     return items, sections
 
 
-def operations_of(items: list[Op | Call], sections: list[Section]) -> list[Op]:
+def operations_of(items: list[Op | PythonCall], sections: list[Section]) -> list[Op]:
     """The operations alone, and the sections by their places among them: that of a call is empty."""
     ops: list[Op] = []
     for section in sections:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import itertools
 
-from nncore.compiler.operation import Call, Op, Tensor
+from nncore.compiler.operation import Op, PythonCall, Tensor
 from nncore.compiler.program import Section
 
 CACHE_LINE = 64
@@ -18,7 +18,7 @@ def tensor_bytes(tensor: Tensor, max_samples: int, itemsize: int) -> int:
 
 
 def place_tensors(
-    ops: list[Op | Call], sections: list[Section], max_samples: int, itemsize: int, output: Tensor
+    ops: list[Op | PythonCall], sections: list[Section], max_samples: int, itemsize: int, output: Tensor
 ) -> int:
     """Give each tensor of the workspace its first byte, sharing bytes among tensors that never live together.
 

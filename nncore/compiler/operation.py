@@ -289,7 +289,7 @@ class Loop(Group):
 
 
 @dataclass(eq=False)
-class Call(Group):
+class PythonCall(Group):
     """What Python computes: `function` is given the batch's arrays of `given` and fills those of `made`."""
 
     function: Callable[..., None]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from nncore.compiler.operation import Call, Moving, Tensor
+    from nncore.compiler.operation import Moving, PythonCall, Tensor
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Section:
     turns: int = 1
     backwards: bool = False
     moving: list[Moving] = field(default_factory=list)
-    call: Call | None = None
+    call: PythonCall | None = None
 
 
 @dataclass

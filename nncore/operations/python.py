@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from nncore.compiler.operation import Call, Tensor
+from nncore.compiler.operation import PythonCall, Tensor
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
@@ -20,7 +20,7 @@ def call(
 
     def emit(to: Builder, dy: Tensor) -> None:
         assert backward is not None
-        to.send(x, lambda dx: Call(backward, [x, y, dy], [dx]))
+        to.send(x, lambda dx: PythonCall(backward, [x, y, dy], [dx]))
 
-    b.record(y, Call(forward, [x], [y]), emit)
+    b.record(y, PythonCall(forward, [x], [y]), emit)
     return y
