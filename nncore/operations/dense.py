@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from nncore._kernels.table import PRECISIONS
 from nncore.compiler.operation import Op, Operand, Tensor, Whole
+from nncore.operations.parameters import send_column_sums
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
@@ -24,7 +25,7 @@ def dense(b: Builder, x: Tensor, kernel: Parameter, bias: Parameter | None) -> T
 
     def backward(to: Builder, dz: Tensor) -> None:
         if bias:
-            to.send_to_parameter(bias, lambda db: Op("column_sums", dY=dz, db=db, rows=rows, n=n, fixed=n, block=n))
+            send_column_sums(to, bias, dz)
         to.send_to_parameter(kernel, lambda dW: Op("dense_backward_weights", X=x, dY=dz, dW=dW, **sizes))
         to.send(
             x,

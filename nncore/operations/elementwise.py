@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nncore._kernels.table import ACTIVATION_SAVED, ACTIVATIONS
 from nncore.compiler.operation import Op, Tensor, Whole
+from nncore.operations.parameters import send_column_sums
 
 if TYPE_CHECKING:
     from nncore.activations import Activation
@@ -53,8 +54,7 @@ def prelu(b: Builder, x: Tensor, slope: Parameter) -> Tensor:
         scaled = Tensor(x.shape) if slope in to.trained else None
         to.send_made(x, dx, Op("prelu_backward", **operands, dY=dy, dX=dx, dY_scaled=scaled, **sizes))
         if scaled is not None:
-            sums: dict[str, Any] = {"rows": rows, "n": n, "fixed": n, "block": n}
-            to.send_to_parameter(slope, lambda d: Op("column_sums", dY=scaled, db=d, **sums))
+            send_column_sums(to, slope, scaled)
 
     b.record(y, Op("prelu", **operands, Y=y, **sizes), backward)
     return y

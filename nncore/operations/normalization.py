@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from nncore.compiler.operation import Op, Tensor, Whole
+from nncore.operations.parameters import send_column_sums
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
@@ -24,7 +25,6 @@ def layer_norm(
     mean, inverse = Tensor((rows,)), Tensor((rows,))
     g, c = (Whole("parameters", p) if p else None for p in (gamma, beta))
     sizes: dict[str, Any] = {"per_sample": rows, "n": n}
-    sums: dict[str, Any] = {"rows": rows, "n": n, "fixed": n, "block": n}
 
     def backward(to: Builder, dy: Tensor) -> None:
         scaled = Tensor(x.shape) if gamma and gamma in to.trained else None
@@ -33,9 +33,9 @@ def layer_norm(
         if dx or scaled:
             to.send_made(x, dx, Op("layer_norm_backward", **operands, dX=dx, dY_scaled=scaled, **sizes))
         if gamma and scaled is not None:
-            to.send_to_parameter(gamma, lambda d: Op("column_sums", dY=scaled, db=d, **sums))
+            send_column_sums(to, gamma, scaled)
         if beta:
-            to.send_to_parameter(beta, lambda d: Op("column_sums", dY=dy, db=d, **sums))
+            send_column_sums(to, beta, dy)
 
     saved: dict[str, Any] = {"mean": mean, "inverse": inverse} if y.differentiable and b.training else {}
     b.record(y, Op("layer_norm", X=x, gamma=g, beta=c, Y=y, epsilon=epsilon, **saved, **sizes), backward)

@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from nncore.state import Parameter
 
 
+def send_column_sums(to: Builder, p: Parameter, dy: Tensor) -> None:
+    """Send to the gradient of `p`, of n elements, the sums of dY (rows, n) over all rows of the batch."""
+    n = p.size
+    to.send_to_parameter(p, lambda dp: Op("column_sums", dY=dy, db=dp, rows=dy.size // n, n=n, fixed=n, block=n))
+
+
 def penalty(b: Builder) -> None:
     """The regularizers' penalties, and in training their gradients."""
     gradient = Whole("gradients") if b.training else None
