@@ -26,7 +26,7 @@ SAMPLES = 5
 DENSE_GRADIENTS = ["column_sums", "dense_backward_weights"]  # of b and W
 
 
-def goal(model: nn.Model, **kwargs: Any) -> CompileConfiguration:
+def configured(model: nn.Model, **kwargs: Any) -> CompileConfiguration:
     model.compile(**{"optimizer": "sgd", "loss": "mse"} | kwargs)
     assert model.configuration is not None
     return model.configuration
@@ -34,7 +34,7 @@ def goal(model: nn.Model, **kwargs: Any) -> CompileConfiguration:
 
 def step(model: nn.Model, training: bool = True, weighted: bool = False, **kwargs: Any) -> program.Program:
     """The program of a training step, or of an evaluation."""
-    return programs.step(model.graph, goal(model, **kwargs), training=training, weighted=weighted, max_samples=SAMPLES)
+    return programs.step(model.graph, configured(model, **kwargs), training=training, weighted=weighted, max_samples=SAMPLES)
 
 
 def prediction(model: nn.Model) -> program.Program:
