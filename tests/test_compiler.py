@@ -34,7 +34,8 @@ def configured(model: nn.Model, **kwargs: Any) -> CompileConfiguration:
 
 def step(model: nn.Model, training: bool = True, weighted: bool = False, **kwargs: Any) -> program.Program:
     """The program of a training step, or of an evaluation."""
-    return programs.step(model.graph, configured(model, **kwargs), training=training, weighted=weighted, max_samples=SAMPLES)
+    config = configured(model, **kwargs)
+    return programs.step(model.graph, config, training=training, weighted=weighted, max_samples=SAMPLES)
 
 
 def prediction(model: nn.Model) -> program.Program:

@@ -1,4 +1,4 @@
-"""Free bytes and sets of bytes, against an array with an entry for each; test_program sees whole programs."""
+"""Free bytes and sets of bytes, against an array with an entry for each; test_compiler sees whole programs."""
 
 from __future__ import annotations
 
