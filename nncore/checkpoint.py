@@ -200,8 +200,8 @@ def load(path: Any, custom_objects: Mapping[str, type[Layer]] | None = None, ver
     custom = layer_classes(custom_objects)
     check_flag(verify, "verify")
     with opened(path) as file:
-        plan = draft(file.document, file.entries, custom)
-        return plan.make(file.tensors(plan.wanted, verify))
+        drafted = draft(file.document, file.entries, custom)
+        return drafted.make(file.tensors(drafted.wanted, verify))
 
 
 def restore(

@@ -22,7 +22,7 @@ from nncore.registry import Configurable, Registry, immutable
 from nncore.registry import serialize as serialize
 
 
-class LossPlan(NamedTuple):
+class LossChoice(NamedTuple):
     """What the compiler of programs emits for a loss.
 
     Attributes
@@ -68,7 +68,7 @@ class Loss(Configurable):
         """Whether the predictions are logits."""
         return False
 
-    def plan(self, activation: str, outputs: int | None = None) -> LossPlan:
+    def choose(self, activation: str, outputs: int | None = None) -> LossChoice:
         """Say how the loss is computed after a last activation.
 
         Parameters
@@ -91,7 +91,7 @@ class Loss(Configurable):
                 'single unit, which is always 1. Either give it activation="sigmoid" (two classes, with '
                 "loss binary_crossentropy), or a unit for each class, or no activation (regression)"
             )
-        return LossPlan(name, fused=False)
+        return LossChoice(name, fused=False)
 
 
 LOSSES: Registry[Loss] = Registry("loss", "what it computes is native code")
@@ -167,9 +167,9 @@ class Crossentropy(Loss):
     def __post_init__(self) -> None:
         check_flag(self.from_logits, "from_logits", "True if the last layer has no softmax or sigmoid")
 
-    def plan(self, activation: str, outputs: int | None = None) -> LossPlan:
-        """See `Loss.plan`."""
-        name = super().plan(activation, outputs).kernel
+    def choose(self, activation: str, outputs: int | None = None) -> LossChoice:
+        """See `Loss.choose`."""
+        name = super().choose(activation, outputs).kernel
         if self.from_logits:
             if activation in ("softmax", "sigmoid"):
                 raise ValueError(
@@ -177,11 +177,11 @@ class Crossentropy(Loss):
                     f"{activation!r} gives probabilities. Either give the last layer activation=None, "
                     f'or give it activation="{self.partner}" and the loss from_logits=False'
                 )
-            return LossPlan(f"{name}_logits", fused=False)
+            return LossChoice(f"{name}_logits", fused=False)
         if activation == self.partner:
-            return LossPlan(f"{name}_logits", fused=True)
+            return LossChoice(f"{name}_logits", fused=True)
         if activation in self.accepted:
-            return LossPlan(name, fused=False)
+            return LossChoice(name, fused=False)
         fault = "gives units that do not sum to one" if activation == "sigmoid" else "gives none"
         raise ValueError(
             f"loss: {name} expects probabilities, but the last layer's activation {activation!r} {fault}. "

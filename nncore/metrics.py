@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from nncore.losses import Loss
 
 
-class MetricPlan(NamedTuple):
+class MetricChoice(NamedTuple):
     """What the compiler of programs emits for a metric.
 
     Attributes
@@ -69,7 +69,7 @@ class Metric(Configurable):
         if not isinstance(self.name, str) or not self.name:
             raise TypeError(f"name: expected a string with characters, or None for the default, got {self.name!r}")
 
-    def plan(self, loss: Loss | None, outputs: int, fused: bool, activation: str) -> MetricPlan:
+    def choose(self, loss: Loss | None, outputs: int, fused: bool, activation: str) -> MetricChoice:
         """Say how the metric is computed.
 
         Parameters
@@ -100,7 +100,7 @@ class Metric(Configurable):
                 f"metrics: {kernel} expects {wanted} as targets, but the loss {loss.registry.name_of(loss)} is given "
                 f'{given}. Use "accuracy", which follows the loss{own}'
             )
-        return MetricPlan(kernel, (), "logits" if fused and self.ranks else "outputs")
+        return MetricChoice(kernel, (), "logits" if fused and self.ranks else "outputs")
 
 
 METRICS: Registry[Metric] = Registry(
@@ -128,15 +128,15 @@ class Accuracy(Metric):
     outputs; and its class of this name, unlike the string, compares predictions and targets for equality.
     """
 
-    def plan(self, loss: Loss | None, outputs: int, fused: bool, activation: str) -> MetricPlan:
-        """See `Metric.plan`."""
+    def choose(self, loss: Loss | None, outputs: int, fused: bool, activation: str) -> MetricChoice:
+        """See `Metric.choose`."""
         if loss is not None and loss.target == "labels":
             kind = "sparse_categorical_accuracy"
         elif outputs == 1:
             kind = "binary_accuracy"
         else:
             kind = (loss and loss.accuracy) or "categorical_accuracy"
-        return METRICS.classes[kind]().plan(loss, outputs, fused, activation)
+        return METRICS.classes[kind]().choose(loss, outputs, fused, activation)
 
 
 @METRICS.register()
@@ -166,14 +166,14 @@ class BinaryAccuracy(Metric):
         remedy = "it is a probability, also where the model gives logits"
         check_number(self.threshold, "threshold", "a number between 0 and 1", lambda t: 0 < t < 1, remedy)
 
-    def plan(self, loss: Loss | None, outputs: int, fused: bool, activation: str) -> MetricPlan:
-        """See `Metric.plan`."""
-        kernel, _, _ = super().plan(loss, outputs, fused, activation)
+    def choose(self, loss: Loss | None, outputs: int, fused: bool, activation: str) -> MetricChoice:
+        """See `Metric.choose`."""
+        kernel, _, _ = super().choose(loss, outputs, fused, activation)
         through = fused and activation == "sigmoid"
         t = float(self.threshold)
         if through or (loss is not None and loss.accuracy == kernel and loss.from_logits):
             t = math.log(t / (1 - t))
-        return MetricPlan(kernel, (t,), "logits" if through else "outputs")
+        return MetricChoice(kernel, (t,), "logits" if through else "outputs")
 
 
 @METRICS.register()

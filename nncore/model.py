@@ -164,7 +164,7 @@ class Model(Predicting):
             if self.graph:
                 self._prepare(self.graph, config)
             elif self._stack and config.loss is not None and (last := getattr(self._stack[-1], "activation", None)):
-                config.loss.plan(last.kernel, getattr(self._stack[-1], "units", None))
+                config.loss.choose(last.kernel, getattr(self._stack[-1], "units", None))
             self.configuration = config
             config.optimizer.claim(self)
 
@@ -313,7 +313,7 @@ class Model(Predicting):
         """
         self.turn.require("fit", within_fit=False)
         validation_batch = batch_size if validation_batch_size is None else validation_batch_size
-        plan = fit.Plan(
+        settings = fit.FitSettings(
             epochs=check_count(epochs, "epochs", 0),
             batch_size=check_count(32 if batch_size is None else batch_size, "batch_size"),
             shuffle=check_flag(shuffle, "shuffle"),
@@ -329,8 +329,8 @@ class Model(Predicting):
         x, y, sample_weight, held_out = data.split(x, y, sample_weight, validation_split, validation_data, shape)
         sources = self._sources(x, y, sample_weight, class_weight)
         validation = None if held_out is None else self._sources(*held_out, prefix="validation ")
-        plan.batch_size = min(plan.batch_size, sources[0].rows)
-        return fit.Fit(self, plan, sources, validation, callbacks).run()
+        settings.batch_size = min(settings.batch_size, sources[0].rows)
+        return fit.Fit(self, settings, sources, validation, callbacks).run()
 
     def train_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, return_dict: bool = False

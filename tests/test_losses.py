@@ -15,7 +15,7 @@ from nncore.losses import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
     Huber,
-    LossPlan,
+    LossChoice,
     MeanAbsoluteError,
     MeanSquaredError,
     SparseCategoricalCrossentropy,
@@ -35,19 +35,19 @@ VARIANTS = [
 ]
 
 
-def plan_or_none(loss, activation):
+def choice_or_none(loss, activation):
     try:
-        return loss.plan(activation)
+        return loss.choose(activation)
     except ValueError:
         return None
 
 
 def test_plans_reach_every_kernel_with_its_kind_of_target():
     reached = {
-        (plan.kernel, loss.target.upper())
+        (choice.kernel, loss.target.upper())
         for loss in VARIANTS
         for activation in [*ACTIVATIONS, "softmax"]
-        if (plan := plan_or_none(loss, activation))
+        if (choice := choice_or_none(loss, activation))
     }
     assert len(DEFINED) >= 7
     assert reached == set(DEFINED.items())
@@ -68,34 +68,34 @@ def test_names():
 @pytest.mark.parametrize("activation", [*ACTIVATIONS, "softmax"])
 @pytest.mark.parametrize("loss", [MeanSquaredError(), MeanAbsoluteError(), Huber()], ids=repr)
 def test_errors_of_values_take_any_activation(loss, activation):
-    assert loss.plan(activation) == LossPlan(LOSSES.name_of(loss), fused=False)
+    assert loss.choose(activation) == LossChoice(LOSSES.name_of(loss), fused=False)
 
 
 @pytest.mark.parametrize("name", ["categorical_crossentropy", "sparse_categorical_crossentropy"])
 def test_plans_of_categorical_crossentropies(name):
     probabilities, logits = LOSSES.classes[name](), LOSSES.classes[name](from_logits=True)
-    assert probabilities.plan("softmax") == (f"{name}_logits", True)
+    assert probabilities.choose("softmax") == (f"{name}_logits", True)
     for activation in NO_PROBABILITIES:
-        assert logits.plan(activation) == (f"{name}_logits", False)
+        assert logits.choose(activation) == (f"{name}_logits", False)
     for activation in ACTIVATIONS:  # the units of a sigmoid do not sum to one
         with pytest.raises(ValueError, match=f'{name} .*{activation}.*activation="softmax".*from_logits=True'):
-            probabilities.plan(activation)
+            probabilities.choose(activation)
     for activation in ("softmax", "sigmoid"):
         with pytest.raises(ValueError, match=f'{activation}.*activation=None.*activation="softmax".*from_logits=False'):
-            logits.plan(activation)
+            logits.choose(activation)
 
 
 def test_plans_of_binary_crossentropy():
     probabilities, logits = BinaryCrossentropy(), BinaryCrossentropy(from_logits=True)
-    assert probabilities.plan("sigmoid") == ("binary_crossentropy_logits", True)
-    assert probabilities.plan("softmax") == ("binary_crossentropy", False)
+    assert probabilities.choose("sigmoid") == ("binary_crossentropy_logits", True)
+    assert probabilities.choose("softmax") == ("binary_crossentropy", False)
     for activation in NO_PROBABILITIES:
-        assert logits.plan(activation) == ("binary_crossentropy_logits", False)
+        assert logits.choose(activation) == ("binary_crossentropy_logits", False)
         with pytest.raises(ValueError, match=f'{activation}.*activation="sigmoid".*from_logits=True'):
-            probabilities.plan(activation)
+            probabilities.choose(activation)
     for activation in ("softmax", "sigmoid"):
         with pytest.raises(ValueError, match=f'{activation}.*activation=None.*activation="sigmoid".*from_logits=False'):
-            logits.plan(activation)
+            logits.choose(activation)
 
 
 def test_attributes():

@@ -31,16 +31,16 @@ SPARSE, SPARSE_LOGITS = losses.SparseCategoricalCrossentropy(), losses.SparseCat
 VARIANTS = [*(METRICS.classes[name]() for name in METRICS.names()), BinaryAccuracy(threshold=0.25), Accuracy("acc")]
 
 
-def planned(metric, loss, outputs, activation):
-    """The metric's plan where the loss decides whether it is fused, as the compiler of programs asks for it."""
-    return tuple(metric.plan(loss, outputs, loss is not None and loss.plan(activation).fused, activation))
+def chosen(metric, loss, outputs, activation):
+    """The metric's choice where the loss decides whether it is fused, as the compiler of programs asks for it."""
+    return tuple(metric.choose(loss, outputs, loss is not None and loss.choose(activation).fused, activation))
 
 
 def test_kernels_and_targets_of_the_classes_are_those_of_the_definition_file():
     defined = re.findall(r"^METRIC\((\w+), (\w+),", KERNELS_DEF.read_text(encoding="utf-8"), re.MULTILINE)
     assert len(defined) >= 5
     plain = [metric for metric in VARIANTS if not isinstance(metric, Accuracy)]
-    assert {(m.plan(None, 3, False, "linear").kernel, m.target.upper()) for m in plain} == set(defined)
+    assert {(m.choose(None, 3, False, "linear").kernel, m.target.upper()) for m in plain} == set(defined)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_the_name_is_what_the_user_wrote(given, cls, name):
 
 
 @pytest.mark.parametrize(
-    ("loss", "outputs", "activation", "plan"),
+    ("loss", "outputs", "activation", "choice"),
     [
         (SPARSE, 10, "softmax", ("sparse_categorical_accuracy", (), "logits")),
         (SPARSE_LOGITS, 10, "linear", ("sparse_categorical_accuracy", (), "outputs")),
@@ -82,33 +82,33 @@ def test_the_name_is_what_the_user_wrote(given, cls, name):
         (None, 5, "softmax", ("categorical_accuracy", (), "outputs")),
     ],
 )
-def test_accuracy_follows_the_loss(loss, outputs, activation, plan):
-    assert planned(Accuracy(), loss, outputs, activation) == plan
-    assert planned(get("acc"), loss, outputs, activation) == plan
+def test_accuracy_follows_the_loss(loss, outputs, activation, choice):
+    assert chosen(Accuracy(), loss, outputs, activation) == choice
+    assert chosen(get("acc"), loss, outputs, activation) == choice
 
 
 @pytest.mark.parametrize("threshold", [0.1, 0.5, 0.9, np.float32(0.25)])
 def test_a_threshold_on_logits_separates_as_it_does_on_probabilities(threshold):
     metric = BinaryAccuracy(threshold=threshold)
-    assert planned(metric, MSE, 1, "sigmoid") == ("binary_accuracy", (threshold,), "outputs")
-    assert planned(metric, BINARY, 3, "softmax") == ("binary_accuracy", (threshold,), "outputs")
-    assert planned(metric, CATEGORICAL, 3, "softmax") == ("binary_accuracy", (threshold,), "outputs")
+    assert chosen(metric, MSE, 1, "sigmoid") == ("binary_accuracy", (threshold,), "outputs")
+    assert chosen(metric, BINARY, 3, "softmax") == ("binary_accuracy", (threshold,), "outputs")
+    assert chosen(metric, CATEGORICAL, 3, "softmax") == ("binary_accuracy", (threshold,), "outputs")
     for loss, activation, reads in [(BINARY, "sigmoid", "logits"), (BINARY_LOGITS, "linear", "outputs")]:
-        kernel, (logit,), read = planned(metric, loss, 1, activation)
+        kernel, (logit,), read = chosen(metric, loss, 1, activation)
         assert (kernel, read) == ("binary_accuracy", reads)
         assert 1 / (1 + math.exp(-logit)) == pytest.approx(threshold, rel=1e-15)
 
 
 def test_rankings_are_read_from_logits_only_where_they_are_at_hand():
-    assert planned(CategoricalAccuracy(), BINARY, 5, "sigmoid") == ("categorical_accuracy", (), "logits")
-    assert planned(CategoricalAccuracy(), MSE, 5, "softmax") == ("categorical_accuracy", (), "outputs")
-    assert planned(SparseCategoricalAccuracy(), SPARSE, 5, "softmax") == ("sparse_categorical_accuracy", (), "logits")
+    assert chosen(CategoricalAccuracy(), BINARY, 5, "sigmoid") == ("categorical_accuracy", (), "logits")
+    assert chosen(CategoricalAccuracy(), MSE, 5, "softmax") == ("categorical_accuracy", (), "outputs")
+    assert chosen(SparseCategoricalAccuracy(), SPARSE, 5, "softmax") == ("sparse_categorical_accuracy", (), "logits")
 
 
 @pytest.mark.parametrize("cls", [MeanSquaredError, MeanAbsoluteError])
 @pytest.mark.parametrize(("loss", "activation"), [(MSE, "linear"), (CATEGORICAL, "softmax"), (BINARY, "sigmoid")])
 def test_errors_of_values_read_outputs(cls, loss, activation):
-    assert planned(cls(), loss, 5, activation) == (METRICS.name_of(cls()), (), "outputs")
+    assert chosen(cls(), loss, 5, activation) == (METRICS.name_of(cls()), (), "outputs")
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_errors_of_values_read_outputs(cls, loss, activation):
 )
 def test_a_metric_must_fit_the_targets(metric, loss, activation, remedy):
     with pytest.raises(ValueError, match=f"^metrics: {METRICS.name_of(metric)} expects .* targets.*{remedy}"):
-        planned(metric, loss, 10, activation)
+        chosen(metric, loss, 10, activation)
 
 
 @pytest.mark.parametrize("metric", VARIANTS, ids=repr)

@@ -190,7 +190,7 @@ def test_kernels_and_classes_are_the_same_sets() -> None:
         for loss in [cls(), cls(from_logits=True)] if issubclass(cls, losses.Crossentropy) else [cls()]:
             for activation in ("linear", "sigmoid", "softmax"):
                 with contextlib.suppress(ValueError):
-                    kernels.add(loss.plan(activation).kernel)
+                    kernels.add(loss.choose(activation).kernel)
     assert kernels == set(table.LOSSES)
     assert set(table.METRICS) == set(metrics.METRICS.names()) - {"accuracy"}
     public = [thing for n in layers.__all__ if isinstance(thing := getattr(layers, n), type)]

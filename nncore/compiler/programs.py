@@ -111,19 +111,19 @@ def emit_step(graph: Graph, config: CompileConfiguration, *, training: bool, wei
     y = own_output(b, one_of_each(graph).emit(b, *inputs_of(b, graph))[0])
     activation, spoiled = last_activation(b, y)
     try:
-        plan = config.loss.plan(activation, y.shape[-1])
+        choice = config.loss.choose(activation, y.shape[-1])
     except ValueError as error:
         raise ValueError(f"{error}{spoiled}") from None
     left_out = id(y.root) in b.deferred
-    p = logits_of(b, y) if plan.fused else b.make(y)
+    p = logits_of(b, y) if choice.fused else b.make(y)
     labels = config.loss.target == "labels"
     target = batch(b, "target", y.shape[:-1] if labels else y.shape, labels)
     weight = batch(b, "weight", (1,)) if weighted else None
-    plans = [(m, None) for m in config.metrics] + [(m, weight) for m in config.weighted_metrics]
-    planned = [(m.plan(config.loss, y.shape[-1], plan.fused, activation), w) for m, w in plans]
-    shown = plan.fused and left_out and any(how.reads == "outputs" for how, _ in planned)
-    loss(b, plan.kernel, p, target, weight, y if shown else None, config.loss.parameters)
-    for (how, w), name in zip(planned, metric_names(config), strict=True):
+    asked = [(m, None) for m in config.metrics] + [(m, weight) for m in config.weighted_metrics]
+    chosen = [(m.choose(config.loss, y.shape[-1], choice.fused, activation), w) for m, w in asked]
+    shown = choice.fused and left_out and any(how.reads == "outputs" for how, _ in chosen)
+    loss(b, choice.kernel, p, target, weight, y if shown else None, config.loss.parameters)
+    for (how, w), name in zip(chosen, metric_names(config), strict=True):
         metric(b, name, how.kernel, p if how.reads == "logits" else y, target, w, how.parameters)
     if any(q.regularizer for q in graph.trained):
         penalty(b)

@@ -31,7 +31,7 @@ SHUFFLE_STREAM = 1 << 63  # keeps the shuffles' random numbers apart from dropou
 
 
 @dataclass
-class Plan:
+class FitSettings:
     """What fit was asked for, checked."""
 
     epochs: int
@@ -60,21 +60,21 @@ class Fit:
     def __init__(
         self,
         model: Model,
-        plan: Plan,
+        settings: FitSettings,
         data: Data,
         validation: Data | None,
         callbacks: Any,
     ) -> None:
-        self.model, self.plan, self.data, self.validation = model, plan, data, validation
-        self.epoch, self.batch = plan.initial_epoch, 0
+        self.model, self.settings, self.data, self.validation = model, settings, data, validation
+        self.epoch, self.batch = settings.initial_epoch, 0
         self.history = History()
-        self.callbacks = CallbackList([callbacks, display(plan.verbose)], model, self.history)
+        self.callbacks = CallbackList([callbacks, display(settings.verbose)], model, self.history)
         self.steppers: Steppers | None = None  # of the compilation that the stepper belongs to
         self.stepper: Stepper
         rows = data[0].rows
-        self.batches_per_pass = -(-rows // plan.batch_size)
-        self.steps = plan.steps_per_epoch or self.batches_per_pass
-        self.order: Array | None = np.empty(rows, np.int64) if plan.shuffle else None
+        self.batches_per_pass = -(-rows // settings.batch_size)
+        self.steps = settings.steps_per_epoch or self.batches_per_pass
+        self.order: Array | None = np.empty(rows, np.int64) if settings.shuffle else None
         self.row = rows  # of the pass; at its end: the next step begins a new one
         self._fingerprint: str | None = None
 
@@ -82,7 +82,7 @@ class Fit:
 
     def run(self) -> History:
         """Train until all epochs are done or a callback stops."""
-        model, plan, turn = self.model, self.plan, self.model.turn
+        model, settings, turn = self.model, self.settings, self.model.turn
         try:
             turn.begin(self)
             self.take_stepper()
@@ -91,7 +91,7 @@ class Fit:
             self.callbacks.set_params(self.facts())
             self.callbacks.on_train_begin()
             logs: dict[str, float] = {}
-            while self.epoch < plan.epochs and not model.stop_training:
+            while self.epoch < settings.epochs and not model.stop_training:
                 logs = self.run_epoch() or logs
             self.callbacks.on_train_end(logs)
         finally:
@@ -110,15 +110,16 @@ class Fit:
 
     def facts(self) -> dict[str, Any]:
         """`Callback.params` of this fit."""
-        plan, metrics = self.plan, self.stepper.program.names()
-        freq = plan.validation_freq if self.validation else None
-        if freq and plan.epochs // freq > self.epoch // freq:  # some epoch is validated
+        settings, metrics = self.settings, self.stepper.program.names()
+        freq = settings.validation_freq if self.validation else None
+        passes = -(-self.steps // self.batches_per_pass)
+        if freq and settings.epochs // freq > self.epoch // freq:  # some epoch is validated
             metrics += [f"val_{name}" for name in metrics]
         return {
-            "epochs": plan.epochs,
+            "epochs": settings.epochs,
             "steps": self.steps,
-            "samples": min(self.steps * plan.batch_size, -(-self.steps // self.batches_per_pass) * self.data[0].rows),
-            "verbose": plan.verbose,
+            "samples": min(self.steps * settings.batch_size, passes * self.data[0].rows),
+            "verbose": settings.verbose,
             "metrics": metrics,
             "validation_freq": freq,
         }
@@ -135,7 +136,7 @@ class Fit:
                 f"loss: expected one for targets such as this fit was given, got {steppers.configuration.loss!r}. "
                 "Call compile after the fit, and fit again"
             )
-        self.stepper = self.model.stepper(True, self.data, self.plan.batch_size, self.plan.shuffle)
+        self.stepper = self.model.stepper(True, self.data, self.settings.batch_size, self.settings.shuffle)
         self.steppers = steppers
         if sums is not None and sums.shape == self.stepper.sums.shape:
             self.stepper.sums[:] = sums
@@ -164,7 +165,7 @@ class Fit:
         if not self.stepper.program.rows(self.stepper.sums):  # stopped before the first step: nothing to record
             return {}
         logs = self.stepper.logs()
-        if self.validation and (epoch + 1) % self.plan.validation_freq == 0:
+        if self.validation and (epoch + 1) % self.settings.validation_freq == 0:
             logs |= {f"val_{name}": value for name, value in self.validate().items()}
         self.epoch, self.batch = epoch + 1, 0
         self.callbacks.on_epoch_end(epoch, logs)
@@ -174,7 +175,7 @@ class Fit:
         """Shuffle by (seed, number of the pass), and start at `row`."""
         if self.order is not None:
             permutation(self.model.seed, SHUFFLE_STREAM | int(self.model.counters[1]), self.order)
-        self.stepper.begin(self.plan.batch_size, self.order, row)
+        self.stepper.begin(self.settings.batch_size, self.order, row)
         self.row = row
 
     def advance(self, steps: int) -> None:
@@ -182,11 +183,11 @@ class Fit:
         done, target = self.batch, self.batch + steps
         while True:
             if self.take_stepper():
-                self.stepper.begin(self.plan.batch_size, self.order, self.row)
+                self.stepper.begin(self.settings.batch_size, self.order, self.row)
             before = self.row
             reason = self.stepper.advance(target - self.batch)
             self.row = self.stepper.run.row
-            self.batch += -(-(self.row - before) // self.plan.batch_size)
+            self.batch += -(-(self.row - before) // self.settings.batch_size)
             if reason == engine.DIVERGED:
                 self.diverged()
                 return
@@ -206,12 +207,12 @@ class Fit:
     def samples_done(self) -> int:
         """Samples of this epoch so far."""
         passes, batches = divmod(self.batch, self.batches_per_pass)
-        return passes * self.data[0].rows + batches * self.plan.batch_size
+        return passes * self.data[0].rows + batches * self.settings.batch_size
 
     def validate(self) -> dict[str, float]:
         """Loss and metrics of the validation data."""
         assert self.validation is not None
-        rows = rows_at_once(self.callbacks, self.plan.validation_batch_size, self.validation[0].rows)
+        rows = rows_at_once(self.callbacks, self.settings.validation_batch_size, self.validation[0].rows)
         steppers, evaluator = self.model.steppers(), self.model.stepper(False, self.validation, rows)
         try:
             return evaluate(evaluator, self.callbacks, rows)
@@ -250,9 +251,9 @@ class Fit:
         """What must be the same where a fit goes on: by the name of the argument."""
         return {
             "x, y, sample_weight, validation_data": self.fingerprint,
-            "batch_size": self.plan.batch_size,
+            "batch_size": self.settings.batch_size,
             "steps_per_epoch": self.steps,
-            "shuffle": self.plan.shuffle,
+            "shuffle": self.settings.shuffle,
             "metrics": len(self.stepper.program.sums),
         }
 
