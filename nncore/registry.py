@@ -112,10 +112,12 @@ class Registry(Generic[T]):
         What the classes are, for error messages: "optimizer".
     native : str, optional
         What the kernels do of their work, where classes of a user's own are not possible for that.
+    own : str, optional
+        How classes of a user's own are made known, where they are possible.
     """
 
-    def __init__(self, kind: str, native: str = "") -> None:
-        self.kind, self.native = kind, native
+    def __init__(self, kind: str, native: str = "", own: str = "") -> None:
+        self.kind, self.native, self.own = kind, native, own
         self.classes: dict[str, type[T]] = {}  # canonical names only
         self.aliases: dict[str, str] = {}
         self.spellings: dict[str, type[T]] = {}  # by `plain` names and aliases: files may ask thousands of times
@@ -142,7 +144,8 @@ class Registry(Generic[T]):
         """The class called `name` or having this alias, whatever case and underscores, or a ValueError."""
         if isinstance(name, str) and (spelling := plain(name)) in self.spellings:
             return self.spellings[spelling]
-        raise unknown(argument, self.kind, name, self.names())
+        error = unknown(argument, self.kind, name, self.names())
+        raise ValueError(f"{error}. {self.own}") if self.own else error
 
     def named(self, module: str, name: str) -> type[T]:
         """A class by its name in a module, for ``nncore.regularizers.l2``; an AttributeError where there is none."""

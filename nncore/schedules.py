@@ -50,7 +50,9 @@ class LearningRateSchedule(Configurable):
         return f"{type(self).__name__}({arguments})"
 
 
-SCHEDULES: Registry[LearningRateSchedule] = Registry("schedule")
+SCHEDULES: Registry[LearningRateSchedule] = Registry(
+    "schedule", own="Make one of your own known before: @nncore.schedules.SCHEDULES.register() on its class"
+)
 LearningRateSchedule.registry = SCHEDULES
 
 Scheduled = float | LearningRateSchedule

@@ -319,9 +319,22 @@ def test_a_schedule_that_has_ended_stops_nothing_but_steps() -> None:
     model = nn.Model([nn.Input(2), nn.Dense(1)], seed=0)
     model.compile(nn.SGD(Ends()), "mse")
     model.fit(np.ones((10, 2)), np.ones((10, 1)), batch_size=2, verbose=0)
-    assert "Ends" in str(model.optimizer.get_config()["learning_rate"]) or model.optimizer.get_config()
+    assert model.optimizer.get_config()["learning_rate"]["class"] == "ends"
     assert repr(model.optimizer) and copy.deepcopy(model).optimizer is not None
     with pytest.raises(ValueError, match="learning_rate"):
         model.train_on_batch(np.ones((2, 2)), np.ones((2, 1)))
     model.optimizer.learning_rate = 0.1
     model.train_on_batch(np.ones((2, 2)), np.ones((2, 1)))
+
+
+def test_a_schedule_that_a_file_names_and_nobody_registered(tmp_path: pathlib.Path) -> None:
+    class Nameless(LearningRateSchedule):
+        def __call__(self, step: Any) -> Any:
+            return 0.1 + 0 * step
+
+    model = nn.Model([nn.Input(2), nn.Dense(1)], seed=0)
+    model.compile(nn.SGD(Nameless()), "mse")
+    model.save(tmp_path / "m")
+    with pytest.raises(nn.FormatError, match=r"expected a known schedule, got 'nameless'.*SCHEDULES\.register\(\)"):
+        nn.load_model(tmp_path / "m")
+
