@@ -38,7 +38,8 @@ class Model(Predicting):
         on symbols as a layer is.
     name : str, optional
     seed : int, optional
-        What every random choice derives from: initial weights, shuffles, dropout. None draws one; see `seed`.
+        What every random choice derives from: initial weights, shuffles, dropout. None draws one; see `seed`. A model
+        among the layers has drawn its weights by a seed of its own.
     n_threads : int, optional
         Most threads to use; default `get_num_threads()`. Results have the same bits for any number.
     dtype : {"float32", "float64"}
