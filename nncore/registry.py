@@ -22,11 +22,12 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
-def unknown(argument: str, kind: str, given: object, known: list[str]) -> ValueError:
+def unknown(argument: str, kind: str, given: object, known: list[str], own: str = "") -> ValueError:
     """The error for a name that nobody registered, with the known ones and the nearest."""
     near = difflib.get_close_matches(str(given), known, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    return ValueError(f"{argument}: expected a known {kind}, got {given!r}.{hint} Known: {', '.join(known)}")
+    remedy = f". {own}" if own else ""
+    return ValueError(f"{argument}: expected a known {kind}, got {given!r}.{hint} Known: {', '.join(known)}{remedy}")
 
 
 def missing(module: str, name: str, known: Iterable[str]) -> AttributeError:
@@ -144,8 +145,7 @@ class Registry(Generic[T]):
         """The class called `name` or having this alias, whatever case and underscores, or a ValueError."""
         if isinstance(name, str) and (spelling := plain(name)) in self.spellings:
             return self.spellings[spelling]
-        error = unknown(argument, self.kind, name, self.names())
-        raise ValueError(f"{error}. {self.own}") if self.own else error
+        raise unknown(argument, self.kind, name, self.names(), self.own)
 
     def named(self, module: str, name: str) -> type[T]:
         """A class by its name in a module, for ``nncore.regularizers.l2``; an AttributeError where there is none."""
