@@ -122,8 +122,7 @@ class Draft:
         history = past(self.document, tensors)
         model = self.outline.make(self.layers)
         if config := self.config:
-            metrics = config.metrics, config.weighted_metrics
-            model.compile(config.optimizer, config.loss, *metrics, config.matmul_precision)
+            model.compile(**config.arguments())
         fill(model, tensors, self.counters, self.iterations, history)
         return model
 
@@ -135,7 +134,7 @@ def draft(document: Document, entries: Shapes, custom: Mapping[str, type[Layer]]
     references = own | set(files.tensor_names(document["fit"]))
     outline = Outline(document["architecture"])
     refuse_strangers(outline, entries, references, named=not custom)
-    config = None if document["compile"] is None else CompileConfiguration.of(**document["compile"])
+    config = document["compile"] and CompileConfiguration.restored(document["compile"], outline.makes[-1])
     counters, iterations = numbers(document)
     layers: dict[int, Layer] = {}
     expected: dict[str, Shaped] = {}
@@ -159,7 +158,6 @@ def past(document: Document, tensors: Tensors) -> Any:
     history = History()
     history.set_state(files.decode(document["history"], tensors))
     return history
-
 
 
 def places(model: Model) -> Tensors:

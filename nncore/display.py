@@ -29,8 +29,8 @@ def model_text(model: Inspected) -> str:
     if (configuration := model.configuration) is None:
         parts.append("not compiled")
     else:
-        loss = f" and {snake_case(type(configuration.loss).__name__)}" if configuration.loss else ""
-        parts.append(f"compiled with {type(configuration.optimizer).__name__}{loss}")
+        used = [snake_case(type(head.loss).__name__) for head in configuration.heads if head.loss]
+        parts.append(" and ".join([f"compiled with {type(configuration.optimizer).__name__}", *dict.fromkeys(used)]))
     return f"<{type(model).__name__} {', '.join(parts)}>"
 
 

@@ -73,7 +73,6 @@ HABITS = {
     "ignore_class": Habit("Give rows that should not count the sample_weight 0."),
     "name": Habit("It has none.", types=(str,)),
     # compile
-    "loss_weights": Habit("One output has one loss; sample_weight weighs samples.", (1, 1.0, [1], [1.0])),
     "run_eagerly": Habit("Steps are native code; a callback can look at weights after each.", (False,)),
     "jit_compile": Habit("Steps are native code in any case.", (True, False, "auto")),
     "steps_per_execution": Habit("Epochs are native code in any case.", ("auto",), (int,)),

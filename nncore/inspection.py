@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from nncore import architecture, display, runtime
 from nncore.attributes import Guarded
-from nncore.compiler.configuration import metric_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -163,19 +162,27 @@ class Inspected(Guarded):
         return self.configuration is not None
 
     @property
-    def loss(self) -> Loss | None:
-        """What `compile` was given."""
-        return self.configuration.loss if self.configuration else None
+    def loss(self) -> Loss | list[Loss | None] | None:
+        """What `compile` was given; of several outputs a list."""
+        return self.configuration.of_each(lambda head: head.loss) if self.configuration else None
 
     @property
     def metrics(self) -> list[Metric]:
         """What `compile` was given, the weighted ones last."""
-        return [*self.configuration.metrics, *self.configuration.weighted_metrics] if self.configuration else []
+        if self.configuration is None:
+            return []
+        return [metric for _, metric, *_ in self.configuration.every_metric(self._output_names())]
 
     @property
     def metrics_names(self) -> list[str]:
         """Names of what `evaluate` returns."""
-        return ["loss", *metric_names(self.configuration)] if self.configuration and self.configuration.loss else []
+        if self.configuration is None or not self.configuration.has_loss:
+            return []
+        return self.configuration.log_names(self._output_names())
+
+    def _output_names(self) -> list[str]:
+        """Names of the outputs; before there is a graph, there is one."""
+        return self.graph.output_names if self.graph else [""]
 
     # -- configuration and show ------------------------------------------------------------------------------------
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from nncore import architecture, checkpoint, conversion, data, packing, portable
+from nncore import architecture, checkpoint, data, packing, portable
 from nncore._kernels import engine
 from nncore.arguments import check_count, check_flag, explained
 from nncore.compiler.configuration import CompileConfiguration
-from nncore.compiler.programs import emit_step, one_of_each
+from nncore.compiler.programs import emit_step
+from nncore.data import Dataset
 from nncore.execution.stepping import Stepper, Steppers
 from nncore.files.foreign import new_file
 from nncore.layers.base import Layer
@@ -132,6 +133,7 @@ class Model(Predicting):
         self,
         optimizer: Any = "rmsprop",
         loss: Any = None,
+        loss_weights: Any = None,
         metrics: Any = None,
         weighted_metrics: Any = None,
         matmul_precision: str = "highest",
@@ -144,9 +146,13 @@ class Model(Predicting):
         ----------
         optimizer : str or Optimizer, default "rmsprop"
         loss : str, Loss or None
-            None: the model can only predict. Also a list of one, or a dict of one by the name of the last layer.
+            None: the model can only predict. Of several outputs a list with one (or None) for each, or a dict by
+            `output_names`; one alone is that of all of them.
+        loss_weights : float, list or dict of float, optional
+            The loss that is minimized is the sum of the outputs' losses, each times its weight; default 1.
         metrics, weighted_metrics : str, Metric or list of them, optional
-            Shown beside the loss; the latter take account of `sample_weight`. Also a list or dict as that of `loss`.
+            Shown beside the loss; the latter take account of `sample_weight`. Of several outputs a list of these, or a
+            dict by `output_names`.
         matmul_precision : {"highest", "high", "medium"}
             A floor on the accuracy of products, in training and prediction: the dtype's own, operands of about 16
             bits, or bfloat16 operands; weights and sums stay float32. `nncore.matmul_precisions` says what is used
@@ -159,13 +165,19 @@ class Model(Predicting):
         """
         with self.turn.taken("compile"):
             self.turn.require("compile")
-            output = self.graph.output_names[0] if self.graph else self.layers[-1].name if self.layers else None
-            config = CompileConfiguration.of(optimizer, loss, metrics, weighted_metrics, matmul_precision, output)
+            names = self.graph.output_names if self.graph else [layer.name for layer in self.layers[-1:]]
+            config = CompileConfiguration.of(
+                optimizer, loss, loss_weights, metrics, weighted_metrics, matmul_precision, names
+            )
             config.optimizer = config.optimizer.of(self)
             if self.graph:
                 self._prepare(self.graph, config)
-            elif self._stack and config.loss is not None and (last := getattr(self._stack[-1], "activation", None)):
-                config.loss.choose(last.kernel, getattr(self._stack[-1], "units", None))
+            elif (
+                self._stack
+                and (loss := config.heads[0].loss)
+                and (last := getattr(self._stack[-1], "activation", None))
+            ):
+                loss.choose(last.kernel, getattr(self._stack[-1], "units", None))
             self.configuration = config
             config.optimizer.claim(self)
 
@@ -187,8 +199,8 @@ class Model(Predicting):
     def _pack(self, graph: Graph, config: CompileConfiguration) -> None:
         """Let there be packed copies for whatever the programs read; raises where the configuration does not fit."""
         graph.packed = packing.packed_weights(graph.state, config.matmul_precision)
-        if config.loss is not None:
-            b, _ = emit_step(graph, config, training=True, weighted=False)
+        if config.has_loss:
+            b, _ = emit_step(graph, config, training=True)
             graph.learned = {p: path for p, path in graph.trained.items() if p in b.learned}
 
     @property
@@ -202,7 +214,7 @@ class Model(Predicting):
         return self.configuration.matmul_precision if self.configuration else super().matmul_precision
 
     def _compiled(self, need_loss: bool = False) -> CompileConfiguration:
-        if self.configuration is None or (need_loss and self.configuration.loss is None):
+        if self.configuration is None or (need_loss and not self.configuration.has_loss):
             raise ValueError('the model is not compiled with a loss: call compile(optimizer="adam", loss=…) first')
         return self.configuration
 
@@ -222,29 +234,19 @@ class Model(Predicting):
                 self._steppers = None
         return steppers
 
-    def stepper(self, training: bool, sources: evaluation.Data, batch: int, shuffled: bool = False) -> Stepper:
+    def stepper(self, training: bool, dataset: Dataset, batch: int, shuffled: bool = False) -> Stepper:
         """A program of steps with its memory, attached to data; to be given back to `steppers`."""
-        stepper = self.steppers().take(training, sources[2] is not None, batch, self.threads())
-        stepper.attach(*sources, shuffled=shuffled)
+        stepper = self.steppers().take(training, dataset.weighted, batch, self.threads())
+        stepper.attach(dataset, shuffled)
         return stepper
 
-    def _sources(
-        self, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None, *, prefix: str = ""
-    ) -> evaluation.Data:
+    def _dataset(self, x: Any, y: Any, sample_weight: Any = None, *, prefix: str = "") -> Dataset:
         """x, y and weights, checked."""
         config = self._compiled(need_loss=True)
-        assert config.loss is not None
-        if self.graph:
-            one_of_each(self.graph)
-        x = conversion.as_input(x, f"{prefix}x", self._sample_shape())
-        graph = self._built(x)
-        xs = data.inputs(x, graph.inputs[0].shape, graph.state.dtype, f"{prefix}x")
-        if not xs.rows:
-            raise ValueError(f"{prefix}x: expected at least one row, got shape {x.shape}")
-        labels = config.loss.target == "labels"
-        dtype, shape = graph.state.dtype, graph.outputs[0].shape
-        ys = data.targets(y, xs.rows, shape, labels, dtype, f"{prefix}y", config.loss.probable)
-        return xs, ys, data.weights(sample_weight, class_weight, ys, dtype, shape[-1], prefix)
+        inputs = self._inputs(x, prefix)
+        if not inputs[0].rows:
+            raise ValueError(f"{prefix}x: expected at least one row, got shape {inputs[0].array.shape}")
+        return data.dataset(inputs, y, sample_weight, self._built(), config.heads, prefix)
 
     @explained
     def fit(
@@ -270,9 +272,11 @@ class Model(Predicting):
         Parameters
         ----------
         x : array_like, shape (n, …)
-            Inputs, of any dtype and layout; never copied as a whole.
+            Inputs, of any dtype and layout; never copied as a whole. Of several a list of arrays, or a dict by
+            `input_names`.
         y : array_like
-            Integer labels (n,) for sparse losses, else values of the output's shape.
+            Integer labels (n,) for sparse losses, else values of the output's shape. Of several outputs a list, or a
+            dict by `output_names`; None, or no key, where an output has neither loss nor metrics.
         batch_size : int, default 32
             Samples per step; the last batch may be smaller. (scikit-learn: min(200, n).)
         epochs : int, default 1
@@ -288,9 +292,10 @@ class Model(Predicting):
             Whether each epoch draws a new order of the rows.
         class_weight : dict of class to float, list of float or "balanced", optional
             Weights of the classes, whose numbers are those of `y` or of the columns of one-hot rows; 1 for those that a
-            dict does not name. "balanced": n / (k count), for k classes among the rows given, as in scikit-learn.
+            dict does not name. "balanced": n / (k count), for k classes among the rows given, as in scikit-learn. For
+            models of one output.
         sample_weight : array_like, shape (n,), optional
-            The loss is Σ wᵢ ℓᵢ / n.
+            The loss is Σ wᵢ ℓᵢ / n. For several outputs, one for all, or a list or dict as that of `y`.
         initial_epoch : int, default 0
         steps_per_epoch : int, optional
             Batches per epoch; default one pass over the data. A pass that an epoch leaves unfinished goes on in the
@@ -303,7 +308,8 @@ class Model(Predicting):
         Returns
         -------
         History
-            `history` maps names to a value per epoch: those of the training pass itself, and `val_…`.
+            `history` maps names to a value per epoch: those of the training pass itself, and `val_…`. Where several
+            outputs have losses, "loss" is the sum, and "<output>_loss" that of each; metrics are "<output>_<metric>".
 
         Raises
         ------
@@ -326,12 +332,15 @@ class Model(Predicting):
             ),
             verbose=verbose,
         )
-        shape = self._sample_shape()
-        x, y, sample_weight, held_out = data.split(x, y, sample_weight, validation_split, validation_data, shape)
-        sources = self._sources(x, y, sample_weight, class_weight)
-        validation = None if held_out is None else self._sources(*held_out, prefix="validation ")
-        settings.batch_size = min(settings.batch_size, sources[0].rows)
-        return fit.Fit(self, settings, sources, validation, callbacks).run()
+        held_out = data.held_out(validation_split, validation_data)
+        dataset, validation = self._dataset(x, y, sample_weight), None
+        if held_out:
+            validation = self._dataset(*held_out, prefix="validation ")
+        elif validation_split:
+            dataset, validation = dataset.split(validation_split)
+        dataset = dataset.weigh_classes(class_weight, self._built().outputs[0].shape)
+        settings.batch_size = min(settings.batch_size, dataset.rows)
+        return fit.Fit(self, settings, dataset, validation, callbacks).run()
 
     def train_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, return_dict: bool = False
@@ -339,13 +348,15 @@ class Model(Predicting):
         """Do one step with all rows of x; returns the loss, or the list of loss and metrics if there are metrics."""
         with self.turn.taken("train_on_batch"):
             self.turn.require("train_on_batch")
-            sources = self._sources(x, y, sample_weight, class_weight)
-            steppers, rows = self.steppers(), sources[0].rows
-            stepper = self.stepper(True, sources, rows)
+            dataset = self._dataset(x, y, sample_weight)
+            if class_weight is not None:
+                dataset = dataset.weigh_classes(class_weight, self._built().outputs[0].shape)
+            steppers, rows = self.steppers(), dataset.rows
+            stepper = self.stepper(True, dataset, rows)
             try:
                 stepper.begin(rows)
                 if stepper.whole_step() == engine.DIVERGED:
-                    raise fit.explain_divergence(self, sources, stepper.batch_rows(), 0, 0)
+                    raise fit.explain_divergence(self, dataset, stepper.batch_rows(), 0, 0)
                 return stepper.logs() if return_dict else listed(stepper.logs())
             finally:
                 steppers.give(stepper)
@@ -380,13 +391,13 @@ class Model(Predicting):
         float, list of float, or dict
             The loss; with metrics, the list of loss and metrics; with `return_dict` all by name.
         """
-        sources = self._sources(x, y, sample_weight)
+        dataset = self._dataset(x, y, sample_weight)
         batch = check_count(32 if batch_size is None else batch_size, "batch_size")
         listeners = self._listeners(callbacks, verbose)
-        rows = evaluation.rows_at_once(listeners, batch, sources[0].rows)
-        steppers, stepper = self.steppers(), self.stepper(False, sources, rows)
+        rows = evaluation.rows_at_once(listeners, batch, dataset.rows)
+        steppers, stepper = self.steppers(), self.stepper(False, dataset, rows)
         try:
-            listeners.set_params(evaluation.facts(sources[0].rows, batch, verbose, stepper.program.names()))
+            listeners.set_params(evaluation.facts(dataset.rows, batch, verbose, stepper.program.names()))
             with self.state.reading():
                 logs = evaluation.evaluate(stepper, listeners, rows)
         finally:

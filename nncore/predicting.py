@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar
-
-import numpy as np
 
 from nncore import conversion, data, runtime
 from nncore.arguments import check_count, without_habits
+from nncore.bindings import Binding
 from nncore.callbacks import CallbackList
 from nncore.callbacks.logs import display
 from nncore.execution.prediction import Predictor
 from nncore.graph import symbolic
-from nncore.state import Array
 from nncore.structure import Structure
 from nncore.training import evaluation
 
@@ -57,11 +54,12 @@ class Predicting(Structure):
         batch = 32 if batch_size is None else check_count(batch_size, "batch_size")
         if callbacks is None and verbose == 0:
             return self(x)
-        source = self._input_source(x)
+        inputs = self._inputs(x)
         listeners = self._listeners(callbacks, verbose)
-        listeners.set_params(evaluation.facts(source.rows, batch, verbose, []))
+        listeners.set_params(evaluation.facts(inputs[0].rows, batch, verbose, []))
+        arranged, threads = self._built().gives.pack, self.threads()
         try:
-            return self._arranged(evaluation.predict(self.predictor(), source, self.threads(), listeners, batch))
+            return arranged(evaluation.predict(self.predictor(), inputs, threads, listeners, batch, arranged))
         finally:
             listeners.on_close()
 
@@ -82,20 +80,16 @@ class Predicting(Structure):
                 return out
         if symbolic(x):
             return self._join(x)
-        source = self._input_source(x)
-        return self._arranged(self.predictor().predict(source, self.threads()))
+        inputs = self._inputs(x)
+        return self._built().gives.pack(self.predictor().predict(inputs, self.threads()))
 
-    def _input_source(self, x: Any) -> data.Source:
-        """x, checked; of several inputs, rows of all of them side by side."""
-        if self.graph is not None and len(self.graph.inputs) > 1:
-            return data.side_by_side(self._inputs(x), self.graph.state.dtype)
-        x = conversion.as_input(x, "x", self._sample_shape())
-        graph = self._built(x)
-        return data.inputs(x, graph.inputs[0].shape, graph.state.dtype)
-
-    def _inputs(self, x: Any, prefix: str = "") -> list[data.Source]:
-        """What is given for each of several inputs, in a list, or in a dict by name, checked."""
-        graph = self._built()
+    def _inputs(self, x: Any, prefix: str = "") -> list[Binding]:
+        """x, checked: of several inputs what is given for each, in a list, or in a dict by name."""
+        if self.graph is None or len(self.graph.inputs) == 1:
+            x = conversion.as_input(x, f"{prefix}x", self._sample_shape())
+            graph = self._built(x)
+            return [data.inputs(x, graph.inputs[0].shape, graph.state.dtype, f"{prefix}x")]
+        graph = self.graph
         names, dtype = graph.input_names, graph.state.dtype
         given = graph.takes.match(x, names, f"{prefix}x")
         parts = [
@@ -106,18 +100,6 @@ class Predicting(Structure):
             rows = ", ".join(f"{part.rows} for {name}" for part, name in zip(parts, names, strict=True))
             raise ValueError(f"{prefix}x: expected as many rows for each input, got {rows}")
         return parts
-
-    def _arranged(self, out: Array) -> Any:
-        """Predictions as the outputs were given to `Model`: an array, or a list or dict of arrays."""
-        graph = self._built()
-        if len(graph.outputs) == 1:
-            return out
-        parts, first = [], 0
-        for s in graph.outputs:
-            size = math.prod(s.shape)
-            parts.append(np.ascontiguousarray(out[:, first : first + size]).reshape(len(out), *s.shape))
-            first += size
-        return graph.gives.pack(parts)
 
     def predictor(self) -> Predictor:
         """The compiled prediction."""

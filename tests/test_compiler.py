@@ -35,7 +35,7 @@ def configured(model: nn.Model, **kwargs: Any) -> CompileConfiguration:
 def step(model: nn.Model, training: bool = True, weighted: bool = False, **kwargs: Any) -> program.Program:
     """The program of a training step, or of an evaluation."""
     config = configured(model, **kwargs)
-    return programs.step(model.graph, config, training=training, weighted=weighted, max_samples=SAMPLES)
+    return programs.step(model.graph, config, training=training, weighted=[weighted], max_samples=SAMPLES)
 
 
 def prediction(model: nn.Model) -> program.Program:
@@ -271,19 +271,20 @@ def operands_of(op: operation.Op) -> list[Any]:
     return list(op.operand_values(list(op.declaration.operands)))
 
 
-Bytes = tuple[str, int, int]  # buffer, first, one past the last
+Bytes = tuple[int, int, int]  # number of the buffer, first, one past the last
 
 
 def extent(operand: Any, size: int, layout: int) -> Bytes:
     """Bytes of an operand for SAMPLES samples, figured out from its definition; a reshape is the whole of its root."""
     if isinstance(operand, operation.Whole):
-        p = operand.parameter
-        return (operand.buffer, p.offset * size, p.end * size) if p else (operand.buffer, 0, layout)
+        p, buffer = operand.parameter, table.BUFFERS[operand.buffer]
+        return (buffer, p.offset * size, p.end * size) if p else (buffer, 0, layout)
     root = operand
     while root.alias_of is not None:
         root = root.alias_of
-    each = 4 if root.labels else size
-    return root.buffer, root.offset, root.offset + SAMPLES * int(np.prod(root.shape)) * each
+    each = 4 if root.integer else size
+    first = table.BUFFERS[root.buffer] + (root.number if root.buffer == "binding" else 0)
+    return first, root.offset, root.offset + SAMPLES * int(np.prod(root.shape)) * each
 
 
 def overlap(a: Bytes, b: Bytes) -> bool:
@@ -302,8 +303,9 @@ def test_tensors_alive_at_once_do_not_overlap(seed: int, compiled: list[list[ope
                     root = operand.root
                     roots[id(root)] = root
                     lives[id(root)] = (lives.get(id(root), (i, i))[0], i)
-        if id(p.output.root) in lives:
-            lives[id(p.output.root)] = (lives[id(p.output.root)][0], len(ops))
+        for y in p.outputs:
+            if id(y.root) in lives:
+                lives[id(y.root)] = (lives[id(y.root)][0], len(ops))
         for a, b in itertools.combinations(roots, 2):
             if lives[a][0] <= lives[b][1] and lives[b][0] <= lives[a][1]:
                 assert not overlap(extent(roots[a], size, 0), extent(roots[b], size, 0)), (roots[a], roots[b])
@@ -345,9 +347,9 @@ def test_operands_are_encoded_where_tensors_are(seed: int, compiled: list[list[o
     for p, size in random_programs(seed):
         for row, op in zip(decoded(p), compiled[-1], strict=True):
             for name, operand in zip(op.declaration.operands, operands_of(op), strict=True):
-                buffer, offset = BUFFERS[int(row[name]["buffer"])], int(row[name]["offset"])
+                buffer, offset = int(row[name]["buffer"]), int(row[name]["offset"])
                 if operand is None:
-                    assert buffer == "none"
+                    assert BUFFERS[buffer] == "none"
                     continue
                 whole = extent(operand, size, 10**6)
                 assert (buffer, whole[1] <= offset < whole[2]) == (whole[0], True)

@@ -139,7 +139,7 @@ def test_metrics_see_the_shape_of_the_outputs() -> None:
 def test_lists_and_dicts_of_one_output(loss: Any, metrics: Any) -> None:
     model = stack(nn.Dense(2, name="out"))
     model.compile("sgd", loss, metrics=metrics, weighted_metrics=metrics)
-    assert type(model.configuration.loss) is nn.losses.MeanSquaredError
+    assert type(model.loss) is nn.losses.MeanSquaredError
     logs = model.evaluate(X, X[:, :2], verbose=0, return_dict=True)
     assert list(logs) == ["loss", "mae", "weighted_mae"]
 
@@ -148,7 +148,7 @@ def test_nothing_for_the_only_output() -> None:
     model = stack(nn.Dense(2))
     for nothing in (None, [], [[]], [None], {"dense": None}):
         model.compile("sgd", "mse", metrics=nothing)
-        assert model.configuration.metrics == []
+        assert model.metrics == []
 
 
 @pytest.mark.parametrize(

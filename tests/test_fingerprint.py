@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nncore.data import Source
+from nncore.bindings import Binding
+from nncore.data import Dataset
 from nncore.training import fingerprint as module
 from nncore.training.fingerprint import fingerprint, sample
 
@@ -18,9 +19,19 @@ X = RNG.standard_normal((300, 17)).astype(np.float32)
 Y = RNG.integers(0, 9, 300)
 
 
-def of(x: Any, y: Any = Y, w: Any = None, *more: Any) -> str:
-    arrays = [x, y, w, *more]
-    return fingerprint([None if a is None else Source(np.asanyarray(a), "x", np.dtype("f4")) for a in arrays])
+def dataset(*arrays: Any) -> Dataset:
+    x, y, w = (None if a is None else Binding(np.asanyarray(a), "x", np.dtype("f4")) for a in arrays)
+    assert x is not None
+    return Dataset([x], [y], [w])
+
+
+def of(x: Any, y: Any = Y, w: Any = None, *validation: Any) -> str:
+    return fingerprint(dataset(x, y, w), dataset(*validation) if validation else None)
+
+
+def several(inputs: list[Any], targets: list[Any]) -> str:
+    bound = [[Binding(a, "x", np.dtype("f4")) for a in arrays] for arrays in (inputs, targets)]
+    return fingerprint(Dataset(bound[0], [*bound[1]], [None] * len(targets)))
 
 
 LAYOUTS: dict[str, Any] = {
@@ -60,8 +71,9 @@ def test_every_value_counts(layout: Any) -> None:
 
 def test_shapes_dtypes_places_and_order_count() -> None:
     halves = X[::-1], np.roll(X, 1, axis=0), X[:, ::-1], X.reshape(150, 34), X.astype("f8"), X[:299]
-    made = {of(X), *(of(x) for x in halves), of(X, None, Y), of(X, Y, Y), of(X, Y, None, X), of(X, Y, None, None, X)}
-    assert len(made) == 11
+    made = {of(X), *(of(x) for x in halves), of(X, None, Y), of(X, Y, Y), of(X, Y, None, X, None, None)}
+    made |= {of(X, Y, None, X, Y, None), several([X, X[:, 1:]], [Y]), several([X[:, 1:], X], [Y]), several([X], [X, Y])}
+    assert len(made) == 14
 
 
 def test_no_rows_no_columns_and_long_doubles() -> None:

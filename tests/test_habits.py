@@ -40,7 +40,7 @@ TAKEN: list[tuple[Callable[..., Any], dict[str, Any]]] = [
     (nn.losses.CategoricalCrossentropy, {"label_smoothing": 0.0, "axis": -1}),
     (nn.metrics.MeanSquaredError, {"dtype": None}),
     (partial(trained().compile, "sgd", "mse"), {"run_eagerly": False, "jit_compile": "auto", "steps_per_execution": 8}),
-    (partial(trained().compile, "sgd", "mse"), {"jit_compile": True, "loss_weights": None, "auto_scale_loss": True}),
+    (partial(trained().compile, "sgd", "mse"), {"jit_compile": True, "auto_scale_loss": True}),
     (FIT, {"workers": 4, "use_multiprocessing": True, "max_queue_size": 10, "validation_steps": None}),
     (EVALUATE, {"steps": None, "workers": 2}),
     (PREDICT, {"steps": None, "workers": 2, "use_multiprocessing": False}),
@@ -69,7 +69,6 @@ REFUSED: list[tuple[Callable[..., Any], str, Any, str, str]] = [
     (nn.losses.Huber, "reduction", "sum", "Huber", "The loss of a batch is"),
     (nn.losses.CategoricalCrossentropy, "label_smoothing", 0.1, "CategoricalCrossentropy", "Smooth the targets"),
     (trained().compile, "run_eagerly", True, "compile", "Steps are native code; a callback can look at weights"),
-    (trained().compile, "loss_weights", [0.5], "compile", "One output has one loss"),
     (FIT, "nb_epoch", 3, "fit", "It is called epochs"),
     (FIT, "validation_steps", 3, "fit", "Give fewer rows as validation_data"),
     (EVALUATE, "steps", 3, "evaluate", r"Give the rows themselves, x\[:steps \* batch_size\]"),
@@ -112,9 +111,9 @@ def test_every_remedy_is_a_sentence(name: str) -> None:
 
 def test_values_are_compared_with_their_types() -> None:
     """True is no 1, and an array is compared with nothing."""
-    for value in (True, np.ones(3), [0.5], 0):
-        assert not HABITS["loss_weights"].asks_nothing(value)
-    assert HABITS["loss_weights"].asks_nothing([1.0])
+    for value in (True, np.ones(3), [1], 0, 1.5):
+        assert not HABITS["gradient_accumulation_steps"].asks_nothing(value)
+    assert HABITS["gradient_accumulation_steps"].asks_nothing(1)
 
 
 @pytest.mark.parametrize(

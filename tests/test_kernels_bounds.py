@@ -289,7 +289,7 @@ def gathers(table: Table) -> Cases:
                 numbers = None if order is None else place(order)
                 y, labels = place(empty(table, rows, n)), place(np.zeros((rows, n), "int32"))
                 bad = loss.apply_gather(table, source, data, stride, rows, n, y, order=numbers)
-                bad += loss.apply_gather(table, source, data, stride, rows, n, labels, order=numbers, classes=10)
+                bad += loss.apply_gather(table, source, data, stride, rows, n, labels, order=numbers, high=10)
                 assert bad == -2
                 return [y, labels]
 

@@ -74,7 +74,7 @@ def gather(
     table: Table, source: str, data: Rows, rows: int, n: int, order: Array | None = None, classes: int = 0
 ) -> tuple[int, Array]:
     y = Output(LABELS if classes else table.dtype, rows, n)
-    bad = apply_gather(table, source, data.data, data.stride, rows, n, y.flat, order=order, classes=classes)
+    bad = apply_gather(table, source, data.data, data.stride, rows, n, y.flat, order=order, high=classes)
     return bad, y.written(computed=source != table.dtype)
 
 
@@ -188,10 +188,10 @@ def test_overflow_in_a_view(table: Table) -> None:
 def test_labels_in_a_view(table: Table) -> None:
     x = np.arange(24, dtype="int64").reshape(6, 4)
     y = Output(LABELS, 6, 2)
-    assert apply_gather(table, "int64", x.view("u1").ravel(), 32, 6, 2, y.flat, classes=24, axes=[(2, 16)]) == -1
+    assert apply_gather(table, "int64", x.view("u1").ravel(), 32, 6, 2, y.flat, high=24, axes=[(2, 16)]) == -1
     assert_same_bits(y.written(), x[:, ::2].astype(LABELS))
-    assert apply_gather(table, "int64", x.view("u1").ravel(), 32, 6, 2, y.flat, classes=19, axes=[(2, 16)]) == 5
-    assert apply_gather(table, "int64", x.view("u1").ravel(), 32, 6, 2, y.flat, classes=18, axes=[(2, 16)]) == 4
+    assert apply_gather(table, "int64", x.view("u1").ravel(), 32, 6, 2, y.flat, high=19, axes=[(2, 16)]) == 5
+    assert apply_gather(table, "int64", x.view("u1").ravel(), 32, 6, 2, y.flat, high=18, axes=[(2, 16)]) == 4
 
 
 # --- labels -------------------------------------------------------------------------------------------------------
@@ -240,6 +240,22 @@ def test_wrong_labels(table: Table, name: str) -> None:
             order = np.array([5 - i for i in range(6)])
             bad, _ = gather(table, name, Rows(wrong[::-1].copy(), n * x.itemsize), 6, n, order, classes)
             assert bad == r, (value, n, r)
+
+
+@each_table
+@pytest.mark.parametrize(("low", "high"), [(-3, 5), (-(2**31), 2**31), (7, 8), (-(2**40), 2**40)])
+def test_integers_of_an_interval(table: Table, low: int, high: int) -> None:
+    """Those in [low, high) and in int32 are taken as they are; the first row with another one is reported."""
+    least, most = max(low, -(2**31)), min(high, 2**31) - 1
+    for name in ("int64", "float64"):
+        good = np.array([[least], [most], [max(least, min(most, 0))]], name)
+        y = Output(LABELS, 3, 1)
+        sizes: dict[str, Any] = {"low": low, "high": high}
+        assert apply_gather(table, name, good.view("u1").ravel(), 8, 3, 1, y.flat, **sizes) == -1
+        assert_same_bits(y.written(), good.astype(LABELS))
+        for wrong in (least - 1, most + 1, *([least + 0.5, np.nan] if name == "float64" else [])):
+            bad = np.array([[most], [wrong]], name)
+            assert apply_gather(table, name, bad.view("u1").ravel(), 8, 2, 1, Output(LABELS, 2, 1).flat, **sizes) == 1
 
 
 @each_table

@@ -62,8 +62,8 @@ def rows_of(x: Array) -> Array:
 
 def gather(c: Case) -> dict[str, Array]:
     data = c.rng.integers(0, 200, (SAMPLES, 5)).astype(np.uint8)
-    c.fields = {"X": c.poisoned(SAMPLES, 5), "source": 0, "n": 5, "block": 8}
-    c.bind = lambda run: run.source(0, data, stride=5, type=SOURCES["uint8"], n=5)
+    c.fields = {"X": c.poisoned(SAMPLES, 5), "binding": 0, "n": 5, "block": 8}
+    c.bind = lambda run: run.bind_rows(0, data, stride=5, type=SOURCES["uint8"], n=5)
     return {"X": data}
 
 
@@ -169,12 +169,12 @@ def add_gradient(c: Case) -> dict[str, Array]:
 
 def loss(c: Case) -> dict[str, Array]:
     z, labels, w = c.reals(SAMPLES, 5), c.rng.integers(0, 5, SAMPLES).astype(np.int32), abs(c.reals(SAMPLES))
-    sizes = {"rows": 1, "n": 5, "labels": 1, "block": CHUNK_ROWS, "function": LOSSES[f"{SPARSE}_logits"]}
+    sizes = {"rows": 1, "n": 5, "labels": 1, "block": CHUNK_ROWS, "function": LOSSES[f"{SPARSE}_logits"], "scale": 0.25}
     outputs = {"dP": c.poisoned(SAMPLES, 5), "prob": c.poisoned(SAMPLES, 5)}
     c.fields, c.sums = {"P": z, "T": labels, "weight": w} | outputs | sizes, np.zeros(2)
     p, t = ref.softmax(z), np.eye(5)[labels]
     value = float((w * -np.log(p[t > 0])).sum())
-    return {"prob": p, "dP": w[:, None] * (p - t) / SAMPLES, "sums": np.array([value, SAMPLES])}
+    return {"prob": p, "dP": 0.25 * w[:, None] * (p - t) / SAMPLES, "sums": np.array([value, SAMPLES])}
 
 
 def metric(c: Case) -> dict[str, Array]:

@@ -337,4 +337,3 @@ def test_a_schedule_that_a_file_names_and_nobody_registered(tmp_path: pathlib.Pa
     model.save(tmp_path / "m")
     with pytest.raises(nn.FormatError, match=r"expected a known schedule, got 'nameless'.*SCHEDULES\.register\(\)"):
         nn.load_model(tmp_path / "m")
-

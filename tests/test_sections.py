@@ -231,13 +231,13 @@ def test_a_loss_of_python(monkeypatch: pytest.MonkeyPatch) -> None:
         values[...] = ((p - t) ** 4).sum(axis=1)
         dp[...] = 4 * (p - t) ** 3 / len(p)
 
-    def emit(b: Builder, kernel: str, p: Tensor, target: Tensor, *others: Any) -> None:
+    def emit(b: Builder, name: str, kernel: str, p: Tensor, target: Tensor, *others: Any) -> None:
         from nncore.operations.losses import accumulate
 
         dp, values = Tensor(p.shape), Tensor(())
         b.emit(PythonCall(quartic, [p, target], [dp, values]))
-        accumulate(b, "loss", "loss", values)
-        b.gradients[id(p)] = dp
+        accumulate(b, name, "loss", values)
+        b.add_gradient(p, dp)
 
     monkeypatch.setattr("nncore.compiler.programs.loss", emit)
     model = nn.Model([nn.Input(3), nn.Dense(2)], seed=2, dtype="float64")
@@ -266,10 +266,9 @@ def plain(threads: int = 1) -> nn.Model:
 def trained(model: nn.Model, x: Array, y: Array, batch: int, reduce: Callable[[Stepper], bool] | None) -> list[Array]:
     """The weights after one pass."""
     settings: dict[str, Any] = {"optimizer_state": {}, "seed": 0, "steps": model.counters}
-    kind: dict[str, Any] = {"training": True, "weighted": False, "max_samples": batch, "threads": model.threads()}
+    kind: dict[str, Any] = {"training": True, "weighted": (False,), "max_samples": batch, "threads": model.threads()}
     stepper = Stepper(model.graph, model.configuration, **kind, **settings, reduce=reduce)
-    sources = model._sources(x, y)
-    stepper.attach(sources[0], sources[1], None, False)
+    stepper.attach(model._dataset(x, y), shuffled=False)
     stepper.begin(batch)
     assert stepper.advance() == stepping.engine.END
     return model.get_weights()

@@ -150,18 +150,6 @@ def test_a_value_that_is_too_large_for_an_input_is_named() -> None:
         nn.Model([a, b], value).predict([X, x])
 
 
-def test_what_cannot_be_trained_yet() -> None:
-    a, b, value, tall = two_of_each()
-    for outputs in (value, [value, tall]):
-        model = nn.Model([a, b], outputs, seed=0)
-        with pytest.raises(ValueError, match="expected a model with one input and one output, got 2 and [12]: a loss"):
-            model.compile("sgd", "mse")
-        assert not model.compiled
-        model.compile("sgd")
-        with pytest.raises(ValueError, match="not compiled with a loss"):
-            model.fit([X, X], Y)
-
-
 def test_a_model_between_two_symbols_of_another() -> None:
     model = base()
     hidden = model.get_layer("hidden").output

@@ -14,10 +14,10 @@ from libc.stdlib cimport free
 from nncore._kernels cimport dense
 from nncore._kernels.run cimport Run
 from nncore._kernels.table cimport (
-    NN_BATCH_SOURCES, NN_BUFFER_input, NN_CHUNK_ROWS, NN_NONE_BAD, NN_SECTION_LOOP, NN_SECTION_PYTHON,
-    NN_SECTION_REDUCE, NN_SECTION_UPDATE, aligned, nn_accumulator, nn_at, nn_core, nn_float_mode, nn_float_mode_enter,
+    NN_BUFFER_binding, NN_CHUNK_ROWS, NN_NONE_BAD, NN_SECTION_LOOP, NN_SECTION_PYTHON, NN_SECTION_REDUCE,
+    NN_SECTION_UPDATE, aligned, nn_accumulator, nn_at, nn_binding, nn_core, nn_float_mode, nn_float_mode_enter,
     nn_float_mode_leave, nn_gate_end_write, nn_gate_write, nn_leave_core, nn_member, nn_put_base, nn_put_batch,
-    nn_put_cut, nn_region_threads, nn_run, nn_seconds, nn_section, nn_source, nn_team, nn_team_await, nn_team_open,
+    nn_put_cut, nn_region_threads, nn_run, nn_seconds, nn_section, nn_team, nn_team_await, nn_team_open,
     nn_team_reset, nn_tiles_await, nn_tiles_offer, nn_tiles_reset, nn_turn,
 )
 from nncore._kernels.threads cimport team_size
@@ -295,7 +295,7 @@ cdef class Pass(Run):
         """Point the buffers at the next batch; False, with a reason, where there is no next step now."""
         cdef int i
         cdef int64_t samples
-        cdef nn_source *s
+        cdef nn_binding *s
         if self.r.row >= self.r.rows:
             self.reason = END
             return False
@@ -308,13 +308,12 @@ cdef class Pass(Run):
         if self.trains and not self.r.scheduled_from <= self.r.updates[0] < self.r.scheduled_to:
             self.reason = NEED_VALUES
             return False
-        for i in range(NN_BATCH_SOURCES):
-            s = &self.r.source[i]
+        for i in range(<int> self.r.n_bindings):
+            s = &self.r.bindings[i]
             if s.row.n and s.data == NULL and not self.step_ready:
                 self.reason = NEED_DATA
                 return False
-            nn_put_base(&self.r, <int> NN_BUFFER_input + i, (
-                <char *> s.data + self.r.row * s.stride if s.in_place else <char *> s.copy) if s.row.n else NULL)
+            nn_put_base(&self.r, <int> NN_BUFFER_binding + i, self.rows_from(i, self.r.row, 0))
         self.begun, self.applies, self.section, self.entered, self.judged = True, True, 0, False, False
         samples = min(self.batch, self.r.rows - self.r.row)
         if samples != self.r.samples and self.r.threads > 1:  # a late thread would count the tiles of another batch

@@ -28,6 +28,7 @@ def apply_gather(
     out: _Array,
     *,
     order: _Array | None = None,
-    classes: int = 0,
+    low: int = 0,
+    high: int = 0,
     axes: Sequence[tuple[int, int]] | None = None,
 ) -> int: ...

@@ -55,10 +55,11 @@ def apply_rows(Table table, str kind, str name, p, target, Py_ssize_t rows, Py_s
 
 
 def apply_gather(Table table, str source, data, Py_ssize_t stride, Py_ssize_t rows, Py_ssize_t n, out, *, order=None,
-                 int64_t classes=0, axes=None):
+                 int64_t low=0, int64_t high=0, axes=None):
     """Convert rows of `data` (bytes), `stride` bytes apart, into `out`; returns the first bad row, or −1.
 
-    `axes` says where the n elements of a row lie, as `Run.source` has it; by default one after another.
+    They become int32 in [low, high) where there are such numbers. `axes` says where the n elements of a row lie, as
+    `Run.bind_rows` has it; by default one after another.
     """
     cdef nn_float_mode callers
     cdef View vd = view(data), vo = view(out, None, True), vi
@@ -71,8 +72,9 @@ def apply_gather(Table table, str source, data, Py_ssize_t stride, Py_ssize_t ro
         index, known = <const int64_t *> vi.data, vi.size
     with nogil:
         callers = nn_float_mode_enter()
-        if classes:
-            bad = table.c.gather_labels[which](rows, &row, vd.data, stride, index, known, classes, <int32_t *> vo.data)
+        if low < high:
+            bad = table.c.gather_integers[which](rows, &row, vd.data, stride, index, known, low, high,
+                                                 <int32_t *> vo.data)
         else:
             bad = table.c.gather[which](rows, &row, vd.data, stride, index, known, vo.data)
         nn_float_mode_leave(callers)

@@ -8,10 +8,10 @@ from libc.stdint cimport int64_t
 from nncore._kernels.ledger cimport Ledger
 from nncore._kernels.run cimport Run
 from nncore._kernels.table cimport (
-    NN_BUFFER_input, NN_BUFFER_output, NN_BUFFER_workspace, NN_NONE_BAD, nn_claim, nn_core, nn_float_mode,
+    NN_BUFFER_binding, NN_BUFFER_workspace, NN_NONE_BAD, nn_binding, nn_claim, nn_core, nn_float_mode,
     nn_float_mode_enter, nn_float_mode_leave, nn_gate_end_read, nn_gate_read, nn_leave_core, nn_member, nn_note_bad,
-    nn_put_base, nn_put_batch, nn_put_cut, nn_region_threads, nn_run, nn_run_copy, nn_seconds, nn_source,
-    nn_tiles_leave, nn_tiles_reset,
+    nn_put_base, nn_put_batch, nn_put_cut, nn_region_threads, nn_run, nn_run_copy, nn_seconds, nn_tiles_leave,
+    nn_tiles_reset,
 )
 from nncore._kernels.threads cimport team_size
 
@@ -71,7 +71,7 @@ cdef class Prediction(Run):
         """Predict `rows` rows on the calling thread: the shortest way; False where x is not as it has to be, or a
         training step is writing the weights.
 
-        `x` (rows,·) is an array of the table's type, which has to be aligned and C-contiguous, and `out` one that is.
+        Binding 0 is the only input, 1 the only output. `x` (rows,·) is an array of the table's type, which has to be aligned and C-contiguous, and `out` one that is.
         """
         cdef Py_buffer given, made
         try:
@@ -88,10 +88,8 @@ cdef class Prediction(Run):
             PyBuffer_Release(&given)
             self.leave_gate()
             raise
-        self.r.source[0].data = <const char *> given.buf
-        self.r.source[0].stride = given.len // rows if rows else 0
-        self.r.source[0].in_place = 1
-        nn_put_base(&self.r, <int> NN_BUFFER_output, <char *> made.buf)
+        self.lend(0, &given, rows)
+        self.lend(1, &made, rows)
         nn_put_batch(&self.r, 0, 0)
         self.r.rows = rows
         self.tile, self.deadline = self.max_samples, 0
@@ -99,11 +97,16 @@ cdef class Prediction(Run):
         with nogil:
             self.tiles_of(0, NULL)
         self.leave_gate()
-        self.r.source[0].data = NULL
-        nn_put_base(&self.r, <int> NN_BUFFER_output, NULL)
+        self.r.bindings[0].data = self.r.bindings[1].data = NULL
         PyBuffer_Release(&given)
         PyBuffer_Release(&made)
         return True
+
+    cdef inline void lend(self, int which, Py_buffer *memory, int64_t rows) noexcept:
+        """Let a binding be memory that holds whole rows, one after another, for the time of a call."""
+        cdef nn_binding *s = &self.r.bindings[which]
+        s.data, s.in_place = <char *> memory.buf, 1
+        s.stride = memory.len // rows if rows else 0
 
     cdef void leave_gate(self) noexcept:
         if self.r.gate != NULL:
@@ -112,8 +115,8 @@ cdef class Prediction(Run):
     cdef void tiles_of(self, int thread, double *pace) noexcept nogil:
         """Take tiles of rows through the whole program, alone; `pace`, if wanted: of thread 0's fastest, s per row."""
         cdef nn_run mine
-        cdef int64_t row, size = self.r.table.itemsize
-        cdef nn_source *s
+        cdef int64_t row
+        cdef int i
         cdef nn_member me
         cdef double began = 0
         cdef nn_float_mode callers = nn_float_mode_enter()
@@ -123,18 +126,13 @@ cdef class Prediction(Run):
         nn_put_cut(&mine, True, 0)
         nn_put_base(&mine, <int> NN_BUFFER_workspace,
                     self.r.base[<int> NN_BUFFER_workspace] + thread * self.workspace)
-        s = &mine.source[0]
-        if not s.in_place:
-            s.copy = <char *> s.copy + thread * self.max_samples * s.row.n * size
         while not (self.deadline and nn_seconds() > self.deadline):
             row = self.r.row + nn_claim(self.r.tiles) * self.tile
             if row >= self.r.rows:
                 break
             nn_put_batch(&mine, row, min(self.tile, self.r.rows - row))
-            nn_put_base(&mine, <int> NN_BUFFER_input,
-                        <char *> s.data + row * s.stride if s.in_place else <char *> s.copy)
-            nn_put_base(&mine, <int> NN_BUFFER_output,
-                        self.r.base[<int> NN_BUFFER_output] + row * self.n_out * size)
+            for i in range(<int> self.r.n_bindings):
+                nn_put_base(&mine, <int> NN_BUFFER_binding + i, self.rows_from(i, row, thread))
             if pace != NULL:
                 began = nn_seconds()
             self.take_all(&mine, &me)

@@ -17,9 +17,9 @@ class Run:
         workspace: int,
         max_samples: int,
         threads: int,
+        bindings: int,
         accumulators: _Array | None = None,
         chunks: _Array | None = None,
-        n_out: int = 0,
         copies: int = 1,
     ) -> Self: ...
     @property
@@ -37,7 +37,7 @@ class Run:
     def bind_schedules(self, first: int, end: int, learning_rate: _Array, weight_decay: _Array) -> None: ...
     def bind_random(self, seed: int, steps: _Array) -> None: ...
     def bind_sums(self, sums: _Array) -> None: ...
-    def source(
+    def bind_rows(
         self,
         which: int,
         array: _Array | None,
@@ -46,7 +46,8 @@ class Run:
         type: int = 0,
         n: int = 0,
         axes: Sequence[tuple[int, int]] | None = None,
-        classes: int = 0,
+        low: int = 0,
+        high: int = 0,
         in_place: bool = False,
     ) -> None: ...
     def staging(self, which: int) -> Buffer | None: ...

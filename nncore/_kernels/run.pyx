@@ -8,8 +8,8 @@ from libc.string cimport memcpy, memset
 from nncore._kernels.gate cimport Gate
 from nncore._kernels.patterns cimport perform
 from nncore._kernels.table cimport (
-    NN_BAD_PLACES, NN_BATCH_SOURCES, NN_BUFFER_norms, NN_BUFFER_workspace, NN_CHUNK_ROWS, NN_NONE_BAD, Table, View,
-    aligned, nn_accumulator, nn_chunk, nn_member, nn_moving, nn_op, nn_run, nn_scheduled, nn_section, nn_source,
+    NN_BAD_PLACES, NN_BINDINGS, NN_BUFFER_norms, NN_BUFFER_workspace, NN_CHUNK_ROWS, NN_NONE_BAD, Table, View,
+    aligned, nn_accumulator, nn_binding, nn_chunk, nn_member, nn_moving, nn_op, nn_run, nn_scheduled, nn_section,
     nn_tiles, nn_turn, row_of, view,
 )
 from nncore._kernels.table import NUMBERS_BYTES
@@ -49,18 +49,18 @@ cdef class Run:
         Largest batch (or tile of rows of a prediction).
     threads : int
         Most threads to use.
+    bindings : int
+        Arrays of the caller's that it reads, or writes, row by row.
     accumulators : array of encoding.ACCUMULATOR, optional
         Losses, metrics and penalties that are summed; their places among this step's parts are settled here.
     chunks : array of state.CHUNK, optional
         Runs of parameters.
-    n_out : int
-        Elements of the output per sample, for predictions.
     copies : int
         Workspaces: one for the team, or one for each thread.
     """
 
     def __cinit__(self, Table table, ops, *, sections, moving, int64_t workspace, int64_t max_samples,
-                  int threads, accumulators=None, chunks=None, int64_t n_out=0, int64_t copies=1):
+                  int threads, int64_t bindings, accumulators=None, chunks=None, int64_t copies=1):
         cdef View vops = view(ops), vchunks
         cdef int64_t i, n_partials = 0, row_chunks = (max_samples + NN_CHUNK_ROWS - 1) // NN_CHUNK_ROWS
         memset(&self.r, 0, sizeof(nn_run))
@@ -74,8 +74,13 @@ cdef class Run:
         self.moving = <const nn_moving *> self.moving_held.data
         self.n_sections = self.sections_held.buffer.len // <Py_ssize_t> sizeof(nn_section)
         self.workspace, self.max_samples = workspace, max_samples
-        self.max_threads, self.n_out, self.copies = threads, n_out, copies
+        self.max_threads, self.copies = threads, copies
         self.r.threads = threads
+        if bindings > NN_BINDINGS:
+            raise ValueError(f"bindings: expected at most {NN_BINDINGS}, got {bindings}")
+        self.r.n_bindings = bindings
+        self.r.bindings = <nn_binding *> aligned(bindings * sizeof(nn_binding))
+        self.copy_bytes = <int64_t *> aligned(bindings * sizeof(int64_t))
         if chunks is not None:
             vchunks = view(chunks)
             self.chunks_held = vchunks
@@ -104,8 +109,10 @@ cdef class Run:
         free(self.r.partial)
         free(self.accumulators)
         free(self.r.base[<int> NN_BUFFER_workspace])
-        for i in range(NN_BATCH_SOURCES):
-            free(self.r.source[i].copy)
+        for i in range(<int> self.r.n_bindings):
+            free(self.r.bindings[i].copy)
+        free(self.r.bindings)
+        free(self.copy_bytes)
 
     cdef object take_accumulators(self, View given):
         """Have accumulators of the run's own."""
@@ -175,38 +182,52 @@ cdef class Run:
         self.held["sums"] = v
         self.r.sums = <double *> v.data
 
-    def source(self, int which, array, *, int64_t stride=0, int64_t type=0, int64_t n=0, axes=None, int64_t classes=0,
-               bint in_place=False):
-        """Let source `which` (0: x, 1: y, 2: sample weight) be `array`, which is held.
+    def bind_rows(self, int which, array, *, int64_t stride=0, int64_t type=0, int64_t n=0, axes=None, int64_t low=0,
+                  int64_t high=0, bint in_place=False):
+        """Let binding `which` be `array`, which is held.
 
         Rows of `n` elements of SOURCES `type` lie `stride` bytes apart, the elements of each as `axes` says: up to 3
-        (count, step in bytes), innermost last; None: one after another. `classes` > 0 makes them int32 labels;
-        `in_place` says that operations may read the rows where they are. Where `array` is None and n > 0, the caller
-        fills `staging(which)` before each step; n = 0: absent.
+        (count, step in bytes), innermost last; None: one after another. `low` < `high` makes them int32 in [low, high);
+        `in_place` says that operations may read, or write, the rows where they are. Where `array` is None and n > 0,
+        the caller fills `staging(which)` before each step; n = 0: absent.
         """
-        cdef nn_source *s = &self.r.source[which]
-        cdef int64_t need = self.copies * self.max_samples * n * (4 if classes else self.r.table.itemsize)
+        cdef nn_binding *s = self.binding(which)
+        cdef int64_t need = self.copies * self.max_samples * n * (4 if low < high else self.r.table.itemsize)
         cdef Py_buffer memory
-        self.held["source", which] = array
+        self.held["rows", which] = array
         s.data = NULL
         if array is not None:
             PyObject_GetBuffer(array, &memory, PyBUF_STRIDES)
-            s.data = <const char *> memory.buf
+            s.data = <char *> memory.buf
             PyBuffer_Release(&memory)
-        s.stride, s.type, s.classes, s.in_place = stride, type, classes, in_place
+        s.stride, s.type, s.low, s.high, s.in_place = stride, type, low, high, in_place
         s.row = row_of(n, <int> type, axes)
         if not in_place and need > self.copy_bytes[which]:
             free(s.copy)
             s.copy = NULL
             self.copy_bytes[which] = 0
-            s.copy = aligned(need)
+            s.copy = <char *> aligned(need)
             self.copy_bytes[which] = need
 
     def staging(self, int which):
-        """The memory that holds the batch of source `which` when the caller fills it."""
-        cdef nn_source *s = &self.r.source[which]
-        cdef int64_t size = self.max_samples * s.row.n * (4 if s.classes else self.r.table.itemsize)
-        return (<char[:size]> <char *> s.copy) if size else None
+        """The memory that holds the batch of binding `which` when the caller fills it."""
+        cdef nn_binding *s = self.binding(which)
+        cdef int64_t size = self.max_samples * s.row.n * (4 if s.low < s.high else self.r.table.itemsize)
+        return (<char[:size]> s.copy) if size else None
+
+    cdef nn_binding *binding(self, int which) except NULL:
+        if not 0 <= which < self.r.n_bindings:
+            raise ValueError(f"which: expected 0 … {self.r.n_bindings - 1}, got {which}")
+        return &self.r.bindings[which]
+
+    cdef char *rows_from(self, int which, int64_t row, int thread) noexcept nogil:
+        """Where a thread's operations find the rows of a binding from `row` on."""
+        cdef nn_binding *s = &self.r.bindings[which]
+        if s.in_place:
+            return s.data + row * s.stride
+        if s.row.n == 0:
+            return NULL
+        return s.copy + thread * self.max_samples * s.row.n * (4 if s.low < s.high else self.r.table.itemsize)
 
     def begin(self, int64_t rows, int64_t batch, order=None, int64_t row=0):
         """Start a pass over `rows` rows in batches of `batch`, in the order of the int64 array `order`."""
@@ -226,10 +247,10 @@ cdef class Run:
     def forget(self):
         """Let go of the data; the memory of a batch stays."""
         cdef int i
-        for i in range(NN_BATCH_SOURCES):
-            self.held.pop(("source", i), None)
-            self.r.source[i].data = NULL
-            self.r.source[i].row.n = 0
+        for i in range(<int> self.r.n_bindings):
+            self.held.pop(("rows", i), None)
+            self.r.bindings[i].data = NULL
+            self.r.bindings[i].row.n = self.r.bindings[i].in_place = 0
         self.held.pop("order", None)
         self.r.order = NULL
         self.r.rows = self.r.row = 0
@@ -256,9 +277,9 @@ cdef class Run:
 
     @property
     def bad(self):
-        """(source, row) of the first row of the pass that could not be converted."""
-        source, place = divmod(self.r.bad, NN_BAD_PLACES)
-        return source, self.r.order[<int64_t> place] if self.r.order != NULL else place
+        """(binding, row) of the first row of the pass that could not be converted."""
+        which, place = divmod(self.r.bad, NN_BAD_PLACES)
+        return which, self.r.order[<int64_t> place] if self.r.order != NULL else place
 
     cdef void take_part(self, nn_run *run, int64_t first, int64_t last, nn_member *me) noexcept nogil:
         """Do one thread's part of the operations first … last − 1."""

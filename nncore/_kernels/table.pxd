@@ -77,8 +77,8 @@ cdef extern from "core/contract.h" nogil:
     ctypedef void (*nn_update)(nn_index, void *, const void *, void **, const nn_rule *, const void *) noexcept nogil
     ctypedef nn_index (*nn_gather)(nn_index, const nn_row *, const void *, nn_index, const int64_t *, nn_index,
                                    void *) noexcept nogil
-    ctypedef nn_index (*nn_gather_labels)(nn_index, const nn_row *, const void *, nn_index, const int64_t *, nn_index,
-                                          int64_t, int32_t *) noexcept nogil
+    ctypedef nn_index (*nn_gather_integers)(nn_index, const nn_row *, const void *, nn_index, const int64_t *, nn_index,
+                                            int64_t, int64_t, int32_t *) noexcept nogil
     ctypedef double (*nn_rowwise)(const nn_loss *) noexcept nogil
     ctypedef void (*nn_function)(nn_index, const void *, void *) noexcept nogil
 
@@ -112,7 +112,7 @@ cdef extern from "core/contract.h" nogil:
         nn_rowwise *metric
         nn_update *update
         nn_gather *gather
-        nn_gather_labels *gather_labels
+        nn_gather_integers *gather_integers
         nn_function *function
         const nn_span *span
 
@@ -159,21 +159,18 @@ cdef extern from "core/program.h" nogil:
     enum:
         NN_OPERATIONS
         NN_BUFFERS
-        NN_BATCH_SOURCES
+        NN_BINDINGS
         NN_CHUNK_ROWS
         NN_MOVING
         NN_BUFFER_moving
+        NN_BUFFER_binding
         NN_PATTERN_CHUNKS
         NN_PATTERN_PRODUCT
         NN_SECTION_LOOP
         NN_SECTION_PYTHON
         NN_SECTION_REDUCE
         NN_SECTION_UPDATE
-        NN_BUFFER_input
-        NN_BUFFER_target
-        NN_BUFFER_weight
         NN_BUFFER_workspace
-        NN_BUFFER_output
         NN_BUFFER_packed
         NN_BUFFER_norms
 
@@ -206,11 +203,11 @@ cdef extern from "core/program.h" nogil:
     const char *const *nn_pattern_names
     const char *const *nn_section_names
 
-    ctypedef struct nn_source:
-        const char *data
-        int64_t stride, type, classes, in_place
+    ctypedef struct nn_binding:
+        char *data
+        int64_t stride, type, low, high, in_place
         nn_row row
-        void *copy
+        char *copy
 
     ctypedef struct nn_chunk:
         int64_t offset, n, group
@@ -229,8 +226,8 @@ cdef extern from "core/program.h" nogil:
     ctypedef struct nn_run:
         const nn_table *table
         const nn_op *ops
-        char **base
-        nn_source *source
+        nn_binding *bindings
+        int64_t n_bindings
         const int64_t *order
         int64_t row, samples, rows, threads
         int undivided
@@ -259,6 +256,7 @@ cdef extern from "core/program.h" nogil:
         void *owner
         nn_gate *gate
         int64_t bad
+        char **base
 
     int64_t NN_NONE_BAD
     int64_t NN_BAD_PLACES
@@ -267,7 +265,7 @@ cdef extern from "core/program.h" nogil:
     void nn_put_batch(nn_run *, int64_t row, int64_t samples)
     void nn_put_cut(nn_run *, int undivided, double look_at)
     void nn_run_copy(nn_run *mine, const nn_run *)
-    void nn_note_bad(nn_run *, int64_t place, int64_t source)
+    void nn_note_bad(nn_run *, int64_t place, int64_t binding)
     void *nn_at(const nn_run *, nn_operand)
     bint nn_take_tile(nn_run *, int64_t index, nn_member *, long count)
 

@@ -30,6 +30,7 @@ PATTERNS: dict[str, int]
 SECTIONS: dict[str, int]
 MOVING: int
 BUFFERS: dict[str, int]
+BINDINGS: int
 
 OPERATION_HEAD: dict[str, int]
 # name, pattern, fusion, flops, fields: name, role, offset in nn_op

@@ -16,7 +16,7 @@ def place_barriers(ops: list[Op], starts: set[int], max_samples: int, itemsize: 
     That is where it reads or writes what the other wrote, or writes what the other read.
     """
 
-    def extents(operands: Iterator[Operand]) -> list[tuple[str, int, int]]:
+    def extents(operands: Iterator[Operand]) -> list[tuple[int, int, int]]:
         return [extent(o, max_samples, itemsize, layout_bytes) for o in operands if o is not None]
 
     read, written = Intervals(), Intervals()
@@ -32,7 +32,7 @@ def place_barriers(ops: list[Op], starts: set[int], max_samples: int, itemsize: 
             written.add(*e)
 
 
-def extent(operand: Operand, max_samples: int, itemsize: int, layout_bytes: int) -> tuple[str, int, int]:
+def extent(operand: Operand, max_samples: int, itemsize: int, layout_bytes: int) -> tuple[int, int, int]:
     """Buffer, first byte and end of all that an operand may touch: of an alias, all of what it is a part of."""
     if isinstance(operand, Moving):
         operand = operand.tensor
@@ -49,15 +49,15 @@ class Intervals:
     """Sets of bytes, one for each buffer, as sorted runs that do not meet: a stage may be of any length."""
 
     def __init__(self) -> None:
-        self.runs: dict[str, tuple[list[int], list[int]]] = {}  # starts, ends
+        self.runs: dict[int, tuple[list[int], list[int]]] = {}  # starts, ends
 
-    def meet(self, buffer: str, start: int, end: int) -> bool:
+    def meet(self, buffer: int, start: int, end: int) -> bool:
         """Whether some of start … end − 1 are in the set of this buffer."""
         starts, ends = self.runs.get(buffer, ([], []))
         at = bisect.bisect_right(ends, start)  # the first run that ends beyond `start`
         return start < end and at < len(ends) and starts[at] < end
 
-    def add(self, buffer: str, start: int, end: int) -> None:
+    def add(self, buffer: int, start: int, end: int) -> None:
         """Add start … end − 1."""
         if start < end:
             starts, ends = self.runs.setdefault(buffer, ([], []))

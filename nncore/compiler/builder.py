@@ -8,10 +8,11 @@ must meet (barriers.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from nncore._kernels.table import BINDINGS
 from nncore.compiler.barriers import place_barriers
 from nncore.compiler.encoding import encode, encode_sections, encode_sums
 from nncore.compiler.fusion import fuse
@@ -62,6 +63,7 @@ class Builder:
     makers: dict[int, Op] = field(default_factory=dict)  # what writes a tensor, by the id of that
     deferred: dict[int, Op] = field(default_factory=dict)  # the same, of what nothing has read yet
     random_layers: int = 0
+    bindings: int = 0  # arrays of the caller's
 
     def next_random_layer(self) -> int:
         """The number of a layer that draws random numbers, by which they differ from those of others."""
@@ -126,8 +128,11 @@ class Builder:
     def send_made(self, x: Tensor, dx: Tensor | None, op: Step) -> None:
         """The same, by an operation that makes `dx`, or something else, or both."""
         self.backward.append(op)
-        if dx is None:
-            return
+        if dx is not None:
+            self.add_gradient(x, dx)
+
+    def add_gradient(self, x: Tensor, dx: Tensor) -> None:
+        """Let `dx`, which something makes, be a contribution to the gradient of `x`."""
         known = self.gradients.setdefault(id(x), dx)
         if known is not dx:
             self.backward.append(Op("add", A=known, B=dx, Y=known))
@@ -150,33 +155,41 @@ class Builder:
             if id(y) in self.gradients:
                 backward(self, self.gradients[id(y)])
 
-    def sum(self, name: str, kind: str, weight: Tensor | None = None, width: int = 1) -> int:
+    def sum(self, name: str, kind: str, weight: Tensor | None = None, width: int = 1, scale: float = 1.0) -> int:
         """The number of a new sum over the pass, of `width` values."""
-        self.sums.append(Sum(name, kind, weight, width))
+        self.sums.append(Sum(name, kind, weight, width, scale))
         return len(self.sums) - 1
+
+    def bind(self, x: Tensor, binding: int) -> Tensor:
+        """`x`, whose memory is from now on the rows of a binding."""
+        if binding >= BINDINGS:
+            raise ValueError(f"expected a model of at most {BINDINGS} inputs, outputs and sample weights, got more")
+        x.root.buffer, x.root.number = "binding", binding
+        self.bindings = max(self.bindings, binding + 1)
+        return x
 
     # -- the program -----------------------------------------------------------------------------------------------
 
-    def finish(self, output: Tensor, max_samples: int, layout_bytes: int) -> Program:
+    def finish(self, outputs: Sequence[Tensor], max_samples: int, layout_bytes: int) -> Program:
         """Fuse, place and encode what was emitted, the backward pass included.
 
         Parameters
         ----------
-        output : Tensor
+        outputs : sequence of Tensor
             What a prediction returns.
         max_samples : int
             Largest batch.
         layout_bytes : int
             Size of the parameters' buffer.
         """
-        forward, backward = fuse(self.forward, self.backward, self.update, keep=output)
+        forward, backward = fuse(self.forward, self.backward, self.update, keep=outputs)
         items, sections = flattened([*forward, *backward, *self.penalties])
         if self.update:
             if self.reduces:
                 sections.append(Section("REDUCE", len(items), len(items)))
             sections.append(Section("UPDATE", len(items), len(items) + len(self.update)))
             items += self.update
-        workspace = place_tensors(items, sections, max_samples, self.itemsize, output)
+        workspace = place_tensors(items, sections, max_samples, self.itemsize, outputs)
         ops = operations_of(items, sections)
         place_barriers(ops, {s.first for s in sections}, max_samples, self.itemsize, layout_bytes)
         parts, moving = encode_sections(sections, self.itemsize)
@@ -189,7 +202,8 @@ class Builder:
             workspace=workspace,
             max_samples=max_samples,
             sums=self.sums,
-            output=output,
+            bindings=self.bindings,
+            outputs=list(outputs),
             cost=sum(op.cost * s.turns for s in sections for op in ops[s.first : s.end]),
         )
 

@@ -2,15 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from nncore import losses, metrics, optimizers
 from nncore._kernels.table import PRECISIONS
-from nncore.arguments import the_only
+from nncore.arguments import check_number, the_only
 from nncore.metrics import Metric
 from nncore.registry import serialize
+
+
+@dataclass
+class Head:
+    """What the values of one output are compared by.
+
+    Attributes
+    ----------
+    loss : Loss or None
+    weight : float
+        Of that loss in the sum of all.
+    metrics, weighted_metrics : list of Metric
+        The latter weighted by `sample_weight`.
+    """
+
+    loss: losses.Loss | None
+    weight: float = 1.0
+    metrics: list[Metric] = field(default_factory=list)
+    weighted_metrics: list[Metric] = field(default_factory=list)
+
+    @property
+    def compares(self) -> bool:
+        """Whether there is anything that needs targets."""
+        return bool(self.loss or self.metrics or self.weighted_metrics)
+
+    @property
+    def labels(self) -> bool:
+        """Whether targets are labels."""
+        return self.loss is not None and self.loss.target == "labels"
 
 
 @dataclass
@@ -20,60 +50,170 @@ class CompileConfiguration:
     Attributes
     ----------
     optimizer : Optimizer
-    loss : Loss or None
-    metrics, weighted_metrics : list of Metric
-        The latter weighted by `sample_weight`.
+    heads : list of Head
+        One for each output.
     matmul_precision : {"highest", "high", "medium"}
     """
 
     optimizer: optimizers.Optimizer
-    loss: losses.Loss | None
-    metrics: list[Metric] = field(default_factory=list)
-    weighted_metrics: list[Metric] = field(default_factory=list)
+    heads: list[Head]
     matmul_precision: str = "highest"
 
     @classmethod
     def of(
-        cls, optimizer: Any, loss: Any, plain: Any, weighted: Any, matmul_precision: Any, last: str | None = None
+        cls,
+        optimizer: Any,
+        loss: Any,
+        loss_weights: Any = None,
+        plain: Any = None,
+        weighted: Any = None,
+        matmul_precision: Any = "highest",
+        names: Sequence[str] | None = None,
     ) -> CompileConfiguration:
-        """Turn the arguments of `compile` into objects; `last` is the name of the last layer, if it is known."""
+        """Turn the arguments of `compile` into objects; `names` are those of the outputs, if they are known."""
         if not isinstance(matmul_precision, str) or matmul_precision not in PRECISIONS:
             raise ValueError(f"matmul_precision: expected one of {', '.join(PRECISIONS)}, got {matmul_precision!r}")
-        return cls(
-            optimizers.get(optimizer, "optimizer"),
-            losses.get(of_output(loss, "loss", last), "loss"),
-            metric_list(plain, "metrics", last),
-            metric_list(weighted, "weighted_metrics", last),
-            str(matmul_precision),  # of a grid, perhaps: NumPy's
-        )
+        optimizer = optimizers.get(optimizer, "optimizer")
+        if names is not None and len(names) > 1:
+            given = several_heads(loss, loss_weights, plain, weighted, names)
+        else:
+            name = names[0] if names else None
+            given = [
+                (
+                    of_output(loss, "loss", name),
+                    of_output(loss_weights, "loss_weights", name),
+                    metric_list(plain, "metrics", name),
+                    metric_list(weighted, "weighted_metrics", name),
+                )
+            ]
+        heads = [Head(losses.get(a, "loss"), loss_weight(b), list(c), list(d)) for a, b, c, d in given]
+        return cls(optimizer, heads, str(matmul_precision))  # of a grid, perhaps: NumPy's
 
-    def config(self) -> dict[str, Any]:
-        """As JSON, for a checkpoint; `of(**config)` is its inverse."""
+    @property
+    def has_loss(self) -> bool:
+        """Whether it can be trained by."""
+        return any(head.loss for head in self.heads)
+
+    @property
+    def compared(self) -> list[int]:
+        """The outputs that something is compared with."""
+        return [i for i, head in enumerate(self.heads) if head.compares]
+
+    def of_each(self, what: Callable[[Head], Any]) -> Any:
+        """Of each head this; where there is one, by itself."""
+        values = [what(head) for head in self.heads]
+        return values[0] if len(values) == 1 else values
+
+    def arguments(self) -> dict[str, Any]:
+        """What `compile` is to be given for the same."""
         return {
-            "optimizer": serialize(self.optimizer),
-            "loss": serialize(self.loss) if self.loss else None,
-            "plain": [serialize(m) for m in self.metrics],
-            "weighted": [serialize(m) for m in self.weighted_metrics],
+            "optimizer": self.optimizer,
+            "loss": self.of_each(lambda head: head.loss),
+            "loss_weights": self.of_each(lambda head: head.weight),
+            "metrics": self.of_each(lambda head: head.metrics),
+            "weighted_metrics": self.of_each(lambda head: head.weighted_metrics),
             "matmul_precision": self.matmul_precision,
         }
 
+    def config(self) -> dict[str, Any]:
+        """As JSON, for a checkpoint; `restored` is its inverse."""
+        weights = self.of_each(lambda head: head.weight)
+        return {
+            "optimizer": serialize(self.optimizer),
+            "loss": self.of_each(lambda head: head.loss and serialize(head.loss)),
+            "plain": self.of_each(lambda head: [serialize(m) for m in head.metrics]),
+            "weighted": self.of_each(lambda head: [serialize(m) for m in head.weighted_metrics]),
+            "matmul_precision": self.matmul_precision,
+        } | ({} if all(head.weight == 1 for head in self.heads) else {"loss_weights": weights})
 
-def of_output(given: Any, argument: str, last: str | None) -> Any:
+    @classmethod
+    def restored(cls, document: Mapping[str, Any], outputs: int) -> CompileConfiguration:
+        """What `config` made, for a model of so many outputs."""
+        return cls.of(**document, names=None if outputs == 1 else [str(i) for i in range(outputs)])
+
+    # -- names in logs ---------------------------------------------------------------------------------------------
+
+    def loss_name(self, output: int, names: Sequence[str]) -> str:
+        """Of an output's loss: "loss" where no other has one."""
+        alone = sum(head.loss is not None for head in self.heads) == 1
+        return "loss" if alone else f"{names[output]}_loss"
+
+    def every_metric(self, names: Sequence[str]) -> Iterator[tuple[int, Metric, bool, str]]:
+        """(output, metric, whether it is weighted, its name), the weighted ones last.
+
+        A weighted metric whose plain form is asked for too is called weighted_…; where there are several outputs, that
+        of the metric's comes first.
+        """
+        prefixes = [f"{name}_" for name in names] if len(self.heads) > 1 else [""]
+        for i, head in enumerate(self.heads):
+            for metric in head.metrics:
+                yield i, metric, False, f"{prefixes[i]}{metric.name}"
+        for i, head in enumerate(self.heads):
+            plain = [metric.name for metric in head.metrics]
+            for metric in head.weighted_metrics:
+                kind = "weighted_" if metric.name in plain else ""
+                yield i, metric, True, f"{prefixes[i]}{kind}{metric.name}"
+
+    def log_names(self, names: Sequence[str]) -> list[str]:
+        """Names in logs, in order, where the outputs have these."""
+        own = [self.loss_name(i, names) for i, head in enumerate(self.heads) if head.loss]
+        return list(dict.fromkeys(["loss", *own, *(name for *_, name in self.every_metric(names))]))
+
+
+# -- what is given for one output, or for several ----------------------------------------------------------------------
+
+
+def several_heads(
+    loss: Any, loss_weights: Any, plain: Any, weighted: Any, names: Sequence[str]
+) -> list[tuple[Any, Any, list[Metric], list[Metric]]]:
+    """Loss, its weight and metrics of each of several outputs."""
+    alike = not (isinstance(loss, (list, tuple)) or is_by_name(loss))
+    return list(
+        zip(
+            [loss] * len(names) if alike else for_each(loss, "loss", names),
+            for_each(loss_weights, "loss_weights", names),
+            [metric_list(given, "metrics") for given in for_each(plain, "metrics", names)],
+            [metric_list(given, "weighted_metrics") for given in for_each(weighted, "weighted_metrics", names)],
+            strict=True,
+        )
+    )
+
+
+def is_by_name(given: Any) -> bool:
+    """Whether it is a dict by output, and not a loss or metric as a dict."""
+    return isinstance(given, Mapping) and set(given) != {"class", "config"}
+
+
+def for_each(given: Any, argument: str, names: Sequence[str]) -> list[Any]:
+    """What is given for outputs of these names, in a list, or in a dict by name; None where there is nothing."""
+    if given is None:
+        return [None] * len(names)
+    known = f"the outputs {list(names)}"
+    if is_by_name(given):
+        if strange := [key for key in given if key not in names]:
+            raise ValueError(f"{argument}: expected as keys names of {known}, got {strange}")
+        return [given.get(name) for name in names]
+    if not isinstance(given, (list, tuple)) or len(given) != len(names):
+        what = f"{len(given)}" if isinstance(given, (list, tuple)) else repr(given)
+        raise ValueError(f"{argument}: expected a list with one for each of {known}, or a dict by name, got {what}")
+    return list(given)
+
+
+def of_output(given: Any, argument: str, name: str | None) -> Any:
     """What is given for the only output: for each in a list, or by its name, that of the last layer, in a dict."""
-    single = isinstance(given, (list, tuple)) or (isinstance(given, Mapping) and set(given) != {"class", "config"})
-    if not single:
+    if not (isinstance(given, (list, tuple)) or is_by_name(given)):
         return given
     if len(given) != 1:
         raise ValueError(f"{argument}: expected that of the only output, got {given!r} for {len(given)}")
-    if isinstance(given, Mapping) and last is not None and last not in given:
-        raise ValueError(f"{argument}: expected as key the last layer's name {last!r}, got {next(iter(given))!r}")
+    if isinstance(given, Mapping) and name is not None and name not in given:
+        raise ValueError(f"{argument}: expected as key the last layer's name {name!r}, got {next(iter(given))!r}")
     return the_only(given)
 
 
-def metric_list(given: Any, argument: str, last: str | None = None) -> list[Metric]:
+def metric_list(given: Any, argument: str, name: str | None = None) -> list[Metric]:
     """One metric, or a list of them, also in a list or dict of the only output, as a list."""
     if isinstance(given, Mapping) or (isinstance(given, (list, tuple)) and any(map(several, given))):
-        given = of_output(given, argument, last)
+        given = of_output(given, argument, name)
     items = [] if given is None else list(given) if isinstance(given, (list, tuple)) else [given]
     return [metrics.get(item, argument) for item in items]
 
@@ -83,7 +223,8 @@ def several(item: Any) -> bool:
     return item is None or isinstance(item, (list, tuple))
 
 
-def metric_names(config: CompileConfiguration) -> list[str]:
-    """Names in logs: a weighted metric whose plain form is asked for too is called weighted_…."""
-    plain = [m.name for m in config.metrics]
-    return plain + [f"weighted_{m.name}" if m.name in plain else m.name for m in config.weighted_metrics]
+def loss_weight(given: Any) -> float:
+    """A loss's weight; by default 1."""
+    if given is None:
+        return 1.0
+    return float(check_number(given, "loss_weights", "a finite number", math.isfinite))

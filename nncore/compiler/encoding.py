@@ -55,17 +55,18 @@ def packer(kind: str) -> struct.Struct:
     return struct.Struct(f"={code}")
 
 
-def locate(operand: Operand, itemsize: int) -> tuple[str, int]:
-    """Buffer and byte offset of an operand."""
+def locate(operand: Operand, itemsize: int) -> tuple[int, int]:
+    """Buffer, by its number, and byte offset of an operand."""
     if operand is None:
-        return "none", 0
+        return BUFFERS["none"], 0
     if isinstance(operand, Moving):
-        return "moving", 0
+        return BUFFERS["moving"] + operand.slot, 0
     if isinstance(operand, Whole):
         if operand.offset is not None:
-            return operand.buffer, operand.offset
-        return operand.buffer, operand.parameter.offset * itemsize if operand.parameter else 0
-    return operand.root.buffer, operand.root.offset + (operand.offset * itemsize if operand.alias_of else 0)
+            return BUFFERS[operand.buffer], operand.offset
+        return BUFFERS[operand.buffer], operand.parameter.offset * itemsize if operand.parameter else 0
+    root = operand.root
+    return BUFFERS[root.buffer] + root.number, root.offset + (operand.offset * itemsize if operand.alias_of else 0)
 
 
 def encode(ops: list[Op], itemsize: int) -> np.ndarray[Any, Any]:
@@ -77,8 +78,7 @@ def encode(ops: list[Op], itemsize: int) -> np.ndarray[Any, Any]:
         d = op.declaration
         places: list[int] = []
         for operand in op.operand_values(list(d.operands)):
-            buffer, offset = locate(operand, itemsize)
-            places += BUFFERS[buffer] + (operand.slot if isinstance(operand, Moving) else 0), offset
+            places += locate(operand, itemsize)
         head = d.number, PATTERNS[d.pattern], op.barrier, op.fixed, op.per_sample, op.block, op.cost
         attributes: list[float] = []
         for name, role in d.attributes.items():
@@ -95,7 +95,7 @@ def encode_sums(sums: list[Sum], itemsize: int) -> np.ndarray[Any, Any]:
         buffer, offset = locate(entry.weight, itemsize)
         penalty = entry.kind == "penalty"
         row["width"], row["sum"], row["by_chunks"], row["per_step"] = entry.width, first, penalty, penalty
-        row["finite"], row["weight"] = entry.kind != "metric", (BUFFERS[buffer], offset)
+        row["finite"], row["weight"] = entry.kind != "metric", (buffer, offset)
         first += entry.width + 1
     return encoded
 
@@ -110,5 +110,5 @@ def encode_sections(sections: list[Section], itemsize: int) -> tuple[np.ndarray[
         row["moving"], row["n_moving"] = len(moving), len(section.moving)
         for m in section.moving:
             buffer, offset = locate(m.tensor, itemsize)
-            moving.append((m.slot, BUFFERS[buffer], offset + m.offset * itemsize, m.stride * itemsize))
+            moving.append((m.slot, buffer, offset + m.offset * itemsize, m.stride * itemsize))
     return encoded, np.array(moving, MOVING_OPERAND)

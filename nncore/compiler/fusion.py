@@ -7,7 +7,7 @@ tensor and by how many touch it, counted once: the time is linear in the number 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nncore._kernels.table import ACTIVATION_SAVED, ACTIVATIONS
@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 SAVED = {ACTIVATIONS[name]: saved for name, saved in ACTIVATION_SAVED.items()}
 
 
-def fuse(forward: list[Step], backward: list[Step], update: list[Op], keep: Tensor) -> tuple[list[Step], list[Step]]:
+def fuse(
+    forward: list[Step], backward: list[Step], update: list[Op], keep: Sequence[Tensor]
+) -> tuple[list[Step], list[Step]]:
     """The first two sections with what can be joined joined; what `update` reads, and `keep`, stay what they are."""
     touched = Counter(root for op in (*forward, *backward, *update) for root in op.roots())  # by how many operations
-    return fuse_forward(forward, backward, touched, keep), fuse_backward(backward, touched)
+    touched.update(id(y.root) for y in keep)
+    return fuse_forward(forward, backward, touched), fuse_backward(backward, touched)
 
 
 def operations(steps: list[Step]) -> Iterator[Any]:
@@ -31,7 +34,7 @@ def operations(steps: list[Step]) -> Iterator[Any]:
     return (step for step in steps if isinstance(step, Op))
 
 
-def fuse_forward(forward: list[Step], backward: list[Step], touched: Counter[int], keep: Tensor) -> list[Step]:
+def fuse_forward(forward: list[Step], backward: list[Step], touched: Counter[int]) -> list[Step]:
     """Y = f(X W + b) in one operation, where nothing else reads Z (its own derivative may)."""
     makers = {id(op.Y): op for op in operations(forward) if op.fusion == "TAKES_ACTIVATION"}
     derivatives = Counter(id(op.saved) for op in operations(backward) if op.fusion == "IS_DERIVATIVE")  # that read Z
@@ -39,7 +42,7 @@ def fuse_forward(forward: list[Step], backward: list[Step], touched: Counter[int
     op: Any
     for op in forward:
         maker = makers.get(id(op.Z)) if op.fusion == "IS_ACTIVATION" else None
-        if maker is None or touched[id(op.Z)] != 2 + derivatives[id(op.Z)] or op.Z is keep.root:
+        if maker is None or touched[id(op.Z)] != 2 + derivatives[id(op.Z)]:
             left.append(op)
             continue
         take(maker, op)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
+from collections.abc import Sequence
 
 from nncore.compiler.operation import Op, PythonCall, Tensor
 from nncore.compiler.program import Section
@@ -14,11 +15,11 @@ CACHE_LINE = 64
 def tensor_bytes(tensor: Tensor, max_samples: int, itemsize: int) -> int:
     """Bytes of a tensor's root for `max_samples` samples."""
     root = tensor.root
-    return root.size * (4 if root.labels else itemsize) * (max_samples if root.per_sample else 1)
+    return root.size * (4 if root.integer else itemsize) * (max_samples if root.per_sample else 1)
 
 
 def place_tensors(
-    ops: list[Op | PythonCall], sections: list[Section], max_samples: int, itemsize: int, output: Tensor
+    ops: list[Op | PythonCall], sections: list[Section], max_samples: int, itemsize: int, outputs: Sequence[Tensor]
 ) -> int:
     """Give each tensor of the workspace its first byte, sharing bytes among tensors that never live together.
 
@@ -33,7 +34,7 @@ def place_tensors(
             if root.buffer == "workspace":
                 tensors.setdefault(key, (loop.first if loop else i, root))
                 last[key] = loop.end - 1 if loop else i
-    last[id(output.root)] = len(ops)
+    last |= {id(y.root): len(ops) for y in outputs}
     deaths: list[list[Tensor]] = [[] for _ in ops]  # by the first operation after the last use
     for key, (_, root) in tensors.items():
         if last[key] + 1 < len(ops):

@@ -77,10 +77,12 @@ class Tensor:
     differentiable : bool
         Whether anything that learns comes before it.
     buffer : str
-        Where it lives: "workspace", or a buffer of the batch.
+        Where it lives: "workspace", or "binding".
     alias_of : Tensor, optional
         What it is a part of; given an alias, this becomes the tensor that owns the memory.
-    labels : bool
+    number : int
+        Which binding, if it lives in one.
+    integer : bool
         Its elements are int32.
     per_sample : bool
         False: there is one array of `shape`, whatever the size of the batch.
@@ -92,7 +94,8 @@ class Tensor:
     differentiable: bool = False
     buffer: str = "workspace"
     alias_of: Tensor | None = None
-    labels: bool = False
+    number: int = 0
+    integer: bool = False
     per_sample: bool = True
     offset: int = 0
 

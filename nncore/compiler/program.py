@@ -21,6 +21,7 @@ class Sum:
     kind: str  # "loss" | "penalty" | "metric"
     weight: Tensor | None = None  # of the samples; None: 1 each
     width: int = 1  # of its values
+    scale: float = 1.0  # of a loss in the sum of all
 
 
 @dataclass
@@ -48,7 +49,8 @@ class Program:
     workspace: int  # bytes for max_samples samples
     max_samples: int
     sums: list[Sum]
-    output: Tensor
+    bindings: int  # arrays of the caller's
+    outputs: list[Tensor]
     cost: int  # FLOPs per sample
 
     @property
@@ -58,7 +60,7 @@ class Program:
 
     def names(self) -> list[str]:
         """The names in `logs`, in order."""
-        return list(dict.fromkeys(entry.name for entry in self.sums if entry.kind != "penalty"))
+        return list(dict.fromkeys(["loss", *(entry.name for entry in self.sums if entry.kind != "penalty")]))
 
     def new_sums(self) -> np.ndarray[Any, Any]:
         """Room for the sums of a pass: of each its values, then its weight."""
@@ -69,8 +71,8 @@ class Program:
         return float(sums[self.sums[0].width])  # the weight of the first, which is the loss
 
     def logs(self, sums: np.ndarray[Any, Any]) -> dict[str, float]:
-        """Loss (with penalties) and metrics from the sums of a pass: means, which before the first row are NaN."""
-        logs: dict[str, float] = {}
+        """Loss (of all, with penalties), losses and metrics: means of a pass, which before the first row are NaN."""
+        logs = {"loss": 0.0}
         left: Iterator[float] = iter(sums.tolist())
         rows = self.rows(sums)
         for entry in self.sums:
@@ -79,8 +81,8 @@ class Program:
                 mean = value / weight
             else:
                 mean = 0.0 if rows and value == 0 else math.nan  # as Keras: rows that all weigh nothing have the mean 0
-            if entry.kind == "penalty":
-                logs["loss"] += mean
-            else:
+            if entry.kind != "metric":
+                logs["loss"] += entry.scale * mean
+            if entry.kind == "metric" or (entry.kind == "loss" and entry.name != "loss"):
                 logs[entry.name] = mean
         return logs

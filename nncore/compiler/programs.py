@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from nncore._kernels.table import ACTIVATIONS
 from nncore.compiler.builder import Builder
-from nncore.compiler.configuration import CompileConfiguration, metric_names
+from nncore.compiler.configuration import CompileConfiguration, Head
 from nncore.compiler.operation import Op, Tensor
 from nncore.compiler.program import Program
+from nncore.losses import LossChoice
 from nncore.network import Graph
 from nncore.operations.data import batch
-from nncore.operations.elementwise import columns, concatenate, copied, reshape
+from nncore.operations.elementwise import copied, reshape
 from nncore.operations.losses import loss, metric
 from nncore.operations.parameters import optimize, penalty
 
@@ -45,41 +48,26 @@ def activation_of(op: Op) -> str:
     return "softmax" if op.kind == "softmax" else "linear"
 
 
-def one_of_each(graph: Graph) -> Graph:
-    """A graph of one input and one output; a ValueError for others."""
-    if len(graph.inputs) > 1 or len(graph.outputs) > 1:
-        raise ValueError(
-            f"expected a model with one input and one output, got {len(graph.inputs)} and {len(graph.outputs)}: a loss "
-            "for each output, and steps on several inputs, are not supported. Train a model of one output that shares "
-            "these layers, Model(inputs, output), with its inputs joined in one"
-        )
-    return graph
-
-
 def inputs_of(b: Builder, graph: Graph) -> list[Tensor]:
-    """The batch's inputs; where there are several, its rows hold them side by side."""
-    shapes = [s.shape for s in graph.inputs]
-    if len(shapes) == 1:
-        return [batch(b, "input", shapes[0])]
-    return columns(b, batch(b, "input", (sum(map(math.prod, shapes)),)), shapes)
+    """The batch's inputs: the first bindings."""
+    return [batch(b, i, s.shape) for i, s in enumerate(graph.inputs)]
 
 
 def own_output(b: Builder, y: Tensor) -> Tensor:
-    """`y`, or a copy of it if it is the input itself."""
+    """`y`, or a copy of it if it is an input itself."""
     return y if y.root.buffer == "workspace" else copied(b, y)
 
 
 def prediction(graph: Graph, max_samples: int) -> Program:
-    """The program of `predict`; of several outputs, it makes rows that hold all of them side by side."""
+    """The program of `predict`: its bindings are the inputs and, after them, the outputs."""
     b = Builder(graph.state.dtype.itemsize, packed=graph.packed)
-    made = graph.emit(b, *inputs_of(b, graph))
-    if len(made) == 1:
-        y = b.make(own_output(b, made[0]))
-    else:
-        rows = [reshape(b, y, (y.size,)) for y in made]
-        y = concatenate(b, rows, 0, (sum(row.size for row in rows),))
-    y.root.buffer = "output"
-    return b.finish(y, max_samples, graph.state.values.nbytes)
+    outputs = []
+    for y in graph.emit(b, *inputs_of(b, graph)):
+        b.make(y)
+        whole = y.root.buffer == "workspace" and y.root.size == y.size  # and of no other output, which is bound
+        outputs.append(y if whole else copied(b, y))
+        b.bind(outputs[-1], len(graph.inputs) + len(outputs) - 1)
+    return b.finish(outputs, max_samples, graph.state.values.nbytes)
 
 
 def step(
@@ -87,51 +75,129 @@ def step(
     config: CompileConfiguration,
     *,
     training: bool,
-    weighted: bool,
+    weighted: Sequence[bool],
     max_samples: int,
     reduces: bool = False,
 ) -> Program:
     """The program of a training step, or of the evaluation of a batch; raises what `emit_step` raises."""
-    b, y = emit_step(graph, config, training=training, weighted=weighted)
+    b, outputs = emit_step(graph, config, training=training, weighted=weighted)
     b.reduces = reduces
-    return b.finish(y, max_samples, graph.state.values.nbytes)
+    return b.finish(outputs, max_samples, graph.state.values.nbytes)
 
 
-def emit_step(graph: Graph, config: CompileConfiguration, *, training: bool, weighted: bool) -> tuple[Builder, Tensor]:
-    """The operations of a step, still to be fused and placed, and the output: enough to see that all fits.
+@dataclass
+class Compared:
+    """An output of a step, with what it is compared by and what it is compared with.
+
+    Attributes
+    ----------
+    y : Tensor
+        The output.
+    activation : str
+        Of the last layer.
+    how : LossChoice or None
+        What computes the loss.
+    p : Tensor
+        What that reads: `y`, or the logits where the last activation is computed with the loss.
+    left_out : bool
+        Whether nothing else has computed that activation.
+    target, weight : Tensor
+        Of the batch; the weight may be None.
+    """
+
+    head: Head
+    y: Tensor
+    activation: str
+    how: LossChoice | None
+    p: Tensor
+    left_out: bool
+    target: Tensor
+    weight: Tensor | None
+
+    @property
+    def fused(self) -> bool:
+        """Whether the loss reads logits in place of the output."""
+        return self.how is not None and self.how.fused
+
+
+def compare(b: Builder, graph: Graph, config: CompileConfiguration, output: int, y: Tensor, weighted: bool) -> Compared:
+    """An output `y` with its targets and weights, which are bindings after those of the inputs."""
+    head, n = config.heads[output], len(config.heads)
+    y = own_output(b, y)
+    activation, spoiled = last_activation(b, y)
+    try:
+        how = head.loss.choose(activation, y.shape[-1]) if head.loss else None
+    except ValueError as error:
+        whose = f"output {graph.output_names[output]!r}: " if n > 1 else ""
+        raise ValueError(f"{whose}{error}{spoiled}") from None
+    left_out = id(y.root) in b.deferred
+    p = logits_of(b, y) if how and how.fused else b.make(y)
+    first = len(graph.inputs) + output
+    target = batch(b, first, y.shape[:-1] if head.labels else y.shape, head.labels)
+    weight = batch(b, first + n, (1,)) if weighted else None
+    return Compared(head, y, activation, how, p, left_out, target, weight)
+
+
+def emit_step(
+    graph: Graph, config: CompileConfiguration, *, training: bool, weighted: Sequence[bool] = ()
+) -> tuple[Builder, list[Tensor]]:
+    """The operations of a step, still to be fused and placed, and the outputs: enough to see that all fits.
+
+    Parameters
+    ----------
+    graph : Graph
+    config : CompileConfiguration
+    training : bool
+    weighted : sequence of bool
+        Of each output whether its samples have weights; empty: none.
 
     Raises
     ------
     ValueError
-        The loss or a metric does not fit the last layer.
+        A loss or metric does not fit the layer that makes its output.
     """
-    assert config.loss is not None
-    state = graph.state
-    b = Builder(state.dtype.itemsize, training, graph.packed, trained=graph.trained)
-    y = own_output(b, one_of_each(graph).emit(b, *inputs_of(b, graph))[0])
-    activation, spoiled = last_activation(b, y)
-    try:
-        choice = config.loss.choose(activation, y.shape[-1])
-    except ValueError as error:
-        raise ValueError(f"{error}{spoiled}") from None
-    left_out = id(y.root) in b.deferred
-    p = logits_of(b, y) if choice.fused else b.make(y)
-    labels = config.loss.target == "labels"
-    target = batch(b, "target", y.shape[:-1] if labels else y.shape, labels)
-    weight = batch(b, "weight", (1,)) if weighted else None
-    asked = [(m, None) for m in config.metrics] + [(m, weight) for m in config.weighted_metrics]
-    chosen = [(m.choose(config.loss, y.shape[-1], choice.fused, activation), w) for m, w in asked]
-    shown = choice.fused and left_out and any(how.reads == "outputs" for how, _ in chosen)
-    loss(b, choice.kernel, p, target, weight, y if shown else None, config.loss.parameters)
-    for (how, w), name in zip(chosen, metric_names(config), strict=True):
-        metric(b, name, how.kernel, p if how.reads == "logits" else y, target, w, how.parameters)
+    if len(config.heads) != len(graph.outputs):
+        raise ValueError(
+            f"loss: expected what was compiled for {len(graph.outputs)} outputs, got that of {len(config.heads)}. Call "
+            "compile again"
+        )
+    b = Builder(graph.state.dtype.itemsize, training, graph.packed, trained=graph.trained)
+    wanted = config.compared
+    ys = graph.emit(b, *inputs_of(b, graph), wanted=wanted)
+    uses = Counter(id(y.root) for y in ys)
+    compared: dict[int, Compared] = {}
+    for i, y in zip(wanted, ys, strict=True):
+        if uses[id(y.root)] > 1:
+            b.make(y)  # for all of them
+        compared[i] = compare(b, graph, config, i, y, bool(weighted) and weighted[i])
+    emit_sums(b, graph, config, compared)
     if any(q.regularizer for q in graph.trained):
         penalty(b)
     if training:
         optimizer = config.optimizer
         optimize(b, optimizer.kernel, bool(optimizer.clipnorm or optimizer.global_clipnorm))
     b.play_backward()
-    return b, y
+    return b, [c.y for c in compared.values()]
+
+
+def emit_sums(b: Builder, graph: Graph, config: CompileConfiguration, compared: dict[int, Compared]) -> None:
+    """Losses of all outputs, and their metrics."""
+    names = graph.output_names
+    metrics = []
+    shown = set()  # outputs that are left out, but read by a metric
+    for i, m, weighs, name in config.every_metric(names):
+        c = compared[i]
+        how = m.choose(c.head.loss, c.y.shape[-1], c.fused, c.activation)
+        metrics.append((c, how, weighs, name))
+        if c.fused and c.left_out and how.reads == "outputs":
+            shown.add(i)
+    for i, c in compared.items():
+        if c.how and c.head.loss:
+            name, prob = config.loss_name(i, names), c.y if i in shown else None
+            loss(b, name, c.how.kernel, c.p, c.target, c.weight, prob, c.head.weight, c.head.loss.parameters)
+    for c, how, weighs, name in metrics:
+        read = c.p if how.reads == "logits" else c.y
+        metric(b, name, how.kernel, read, c.target, c.weight if weighs else None, how.parameters)
 
 
 def logits_of(b: Builder, y: Tensor) -> Tensor:

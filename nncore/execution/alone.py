@@ -13,7 +13,7 @@ from nncore.compiler.operation import OPERATIONS, Op, Operand, Tensor
 from nncore.compiler.program import Section
 from nncore.state import ALIGNMENT, Array, aligned_zeros
 
-MEMORY = "output"  # a buffer that is not the run's own
+MEMORY = "parameters"  # a buffer that is not the run's own
 BAND = 256  # bytes around each operand, which no operation may write
 
 
@@ -43,7 +43,7 @@ def run_operation(
     threads : int, default 1
         With several, it is divided into spans as a long step's are.
     bind : callable, optional
-        Called with the run, to bind what the operation reads beside its operands: sources, the optimizer's rule.
+        Called with the run, to bind what the operation reads beside its operands: a binding, the optimizer's rule.
     chunks : ndarray, optional
         Of the parameters, where the operation goes over these.
     sums : ndarray, optional
@@ -68,8 +68,8 @@ def run_operation(
         memory[places[key] : places[key] + array.nbytes] = array.reshape(-1).view(np.uint8)
         batch = array.ndim > 0 and len(array) == samples
         shape = array.shape[1:] if batch else array.shape
-        labels = array.dtype == np.int32
-        tensor = Tensor(shape, buffer=MEMORY, labels=labels, per_sample=batch, offset=places[key])
+        integer = array.dtype == np.int32
+        tensor = Tensor(shape, buffer=MEMORY, integer=integer, per_sample=batch, offset=places[key])
         operands[key] = tensor
     op = Op(name, **fields | operands)
     accumulator = np.zeros(int(sums is not None), ACCUMULATOR)
@@ -85,6 +85,7 @@ def run_operation(
         workspace=0,
         max_samples=samples,
         threads=threads,
+        bindings=1,
         accumulators=accumulator,
         chunks=chunks,
     )

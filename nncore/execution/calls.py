@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from nncore._kernels.run import Run
-from nncore._kernels.table import BUFFERS
 from nncore.compiler.encoding import locate
 from nncore.compiler.operation import Tensor
 from nncore.compiler.program import Section
@@ -27,8 +26,8 @@ def called(section: Section, run: Run, dtype: np.dtype[Any]) -> None:
 def array_of(tensor: Tensor, run: Run, dtype: np.dtype[Any]) -> Array:
     """A tensor of the batch at hand."""
     buffer, offset = locate(tensor, dtype.itemsize)
-    dtype = np.dtype(np.int32) if tensor.root.labels else dtype
+    dtype = np.dtype(np.int32) if tensor.root.integer else dtype
     shape = (run.samples, *tensor.shape) if tensor.per_sample else tensor.shape
     size = int(np.prod(shape)) * dtype.itemsize
-    memory: Any = run.memory(BUFFERS[buffer], offset, size)
+    memory: Any = run.memory(buffer, offset, size)
     return np.empty(shape, dtype) if memory is None else np.frombuffer(memory, dtype).reshape(shape)

@@ -12,8 +12,8 @@ from nncore._kernels import engine
 from nncore._kernels.prediction import Prediction
 from nncore._kernels.run import Run
 from nncore._kernels.table import BUFFERS
+from nncore.bindings import Binding
 from nncore.compiler.programs import prediction
-from nncore.data import Source
 from nncore.execution import team
 from nncore.execution.calls import called
 from nncore.execution.tuning import SLICE
@@ -36,7 +36,7 @@ class Predictor:
         with graph.state.reading() as self.state:
             self.packed = graph.packed
             self.program, self.values = prediction(graph, TILE_ROWS), self.state.values
-        self.dtype, self.shape, self.made = self.state.dtype, graph.inputs[0].shape, self.program.output.shape
+        self.dtype, self.shape, self.made = self.state.dtype, graph.inputs[0].shape, self.program.outputs[0].shape
         self.plain = len(graph.inputs) == len(graph.outputs) == 1
         self.idle: dict[int, list[Any]] = {}  # runs by their number of threads
         self.alone = self.idle.setdefault(1, [])
@@ -51,7 +51,7 @@ class Predictor:
         try:
             return self.idle.setdefault(threads, []).pop()
         except IndexError:
-            run = self.new_run(Prediction, threads, n_out=self.program.output.size, copies=threads)
+            run = self.new_run(Prediction, threads, copies=threads)
             run.bind_gate(self.state.gate)
             return run
 
@@ -66,6 +66,7 @@ class Predictor:
             workspace=program.workspace,
             max_samples=TILE_ROWS,
             threads=threads,
+            bindings=program.bindings,
             **settings,
         )
         run.bind(BUFFERS["parameters"], self.values)
@@ -108,56 +109,65 @@ class Predictor:
             return None  # by another thread, so that copies and weights may have been of two moments
         return out if done else None
 
-    def empty(self, rows: int) -> Array:
+    def empty(self, rows: int) -> list[Array]:
         """Room for the outputs of so many rows."""
-        return np.empty((rows, *self.program.output.shape), self.dtype)
+        return [np.empty((rows, *y.shape), self.dtype) for y in self.program.outputs]
 
-    def predict(self, x: Source, threads: int) -> Array:
-        """The outputs for all rows of `x`."""
-        out = self.empty(x.rows)
-        if not x.rows:
-            return out
-        threads = team.size(self.program.cost * x.rows, threads)
+    def attach(self, run: Run, inputs: list[Binding], outputs: list[Array]) -> None:
+        """Let a run read these inputs and fill these outputs."""
+        for i, x in enumerate(inputs):
+            x.attach(run, i, shuffled=False)
+        for i, out in enumerate(outputs, len(inputs)):
+            Binding(out, "", self.dtype).attach(run, i, shuffled=False)
+
+    def predict(self, inputs: list[Binding], threads: int) -> list[Array]:
+        """The outputs for all rows."""
+        n = inputs[0].rows
+        outputs = self.empty(n)
+        if not n:
+            return outputs
+        threads = team.size(self.program.cost * n, threads)
         if self.calls:
-            return self.predict_with_calls(x, threads, out)
+            return self.predict_with_calls(inputs, threads, outputs)
         run = self.take(threads)
-        slab = x.rows if x.direct else 32 * TILE_ROWS
+        direct = all(x.direct for x in inputs)
+        slab = n if direct else 32 * TILE_ROWS
         try:
             with self.state.gate.reading():
                 if self.packed and self.packed.stale:
                     self.packed.refresh()
-                for start in range(0, x.rows, slab):
-                    rows = min(slab, x.rows - start)
-                    part = x if x.direct else x.converted(slice(start, start + rows))
-                    part.attach(run, 0, shuffled=False)
-                    run.bind(BUFFERS["output"], out[start : start + rows])
+                for start in range(0, n, slab):
+                    part = slice(start, min(start + slab, n))
+                    parts = inputs if direct else [x.part(part) if x.direct else x.converted(part) for x in inputs]
+                    self.attach(run, parts, [out[part] for out in outputs])
+                    rows = part.stop - start
                     run.begin(rows, TILE_ROWS)
                     tile = min(TILE_ROWS, max(16, -(-rows // (4 * threads))))
                     reason = engine.TIME
                     while reason == engine.TIME:
                         reason = run.predict(tile, SLICE)
                     if reason == engine.BAD_DATA:
-                        raise part.bad_row(run.bad[1])
+                        which, row = run.bad
+                        raise inputs[which].bad_row(start + row)
         finally:
-            run.bind(BUFFERS["output"], None)
             run.forget()
             self.idle[threads].append(run)
-        return out
+        return outputs
 
-    def predict_with_calls(self, x: Source, threads: int, out: Array) -> Array:
+    def predict_with_calls(self, inputs: list[Binding], threads: int, outputs: list[Array]) -> list[Array]:
         """The same where Python computes a part: batch after batch, the team at work on each."""
         run = self.new_run(engine.Pass, threads)
+        n = inputs[0].rows
         with self.state.gate.reading():  # of one moment, however long it takes
             if self.packed and self.packed.stale:
                 self.packed.refresh()
-            for start in range(0, x.rows, TILE_ROWS):
-                rows = min(TILE_ROWS, x.rows - start)
-                part = x.converted(slice(start, start + rows))
-                part.attach(run, 0, shuffled=False)
-                run.bind(BUFFERS["output"], out[start : start + rows])
+            for start in range(0, n, TILE_ROWS):
+                part = slice(start, min(start + TILE_ROWS, n))
+                rows = part.stop - start
+                self.attach(run, [x.converted(part) for x in inputs], [out[part] for out in outputs])
                 run.begin(rows, rows)
                 while (reason := run.run()) == engine.CALL:
                     called(self.program.sections[run.at], run, self.dtype)
                     run.answer()
                 assert reason == engine.END, reason
-        return out
+        return outputs

@@ -12,9 +12,10 @@ import numpy as np
 from nncore import runtime
 from nncore._kernels import engine
 from nncore._kernels.table import BUFFERS, STATES
+from nncore.bindings import Binding
 from nncore.compiler.configuration import CompileConfiguration
 from nncore.compiler.programs import step
-from nncore.data import Source
+from nncore.data import Dataset
 from nncore.execution import team
 from nncore.execution.calls import called
 from nncore.execution.tuning import SLICE, Pace
@@ -34,7 +35,8 @@ class Stepper:
     ----------
     graph : Graph
     config : CompileConfiguration
-    training, weighted : bool
+    training : bool
+    weighted : tuple of bool
         See `compiler.programs.step`.
     max_samples, threads : int
         Largest batch; most threads.
@@ -55,7 +57,7 @@ class Stepper:
         config: CompileConfiguration,
         *,
         training: bool,
-        weighted: bool,
+        weighted: tuple[bool, ...],
         max_samples: int,
         threads: int,
         optimizer_state: dict[str, Array],
@@ -83,6 +85,7 @@ class Stepper:
             workspace=self.program.workspace,
             max_samples=max_samples,
             threads=self.team(max_samples),
+            bindings=self.program.bindings,
             accumulators=self.program.accumulators,
             chunks=chunks,
         )
@@ -93,7 +96,8 @@ class Stepper:
         if self.packed:
             self.run.bind(BUFFERS["packed"], self.packed.memory())
         self.batch, self.pace = 0, Pace(1)
-        self.sources: tuple[Source | None, ...] = (None, None, None)
+        self.rows = 0
+        self.bindings: list[Binding | None] = []
         self.order: Array | None = None
         self.ahead: Ahead | None = None  # the numbers of the steps ahead that are bound
         self.left: tuple[int, int] | None = None  # the moment when the time was up, perhaps within a step
@@ -109,13 +113,13 @@ class Stepper:
         """How many threads a batch of so many samples is worth."""
         return team.size(self.program.cost * batch + self.overhead, self.most_threads)
 
-    def attach(self, x: Source, y: Source, w: Source | None, shuffled: bool) -> None:
+    def attach(self, data: Dataset, shuffled: bool) -> None:
         """Use these data from now on, with sums of 0."""
         self.sums[:] = 0
-        self.sources = (x, y, w)
-        for i, source in enumerate(self.sources):
-            if source is not None:
-                source.attach(self.run, i, shuffled)
+        self.rows, self.bindings = data.rows, data.bindings
+        for i, binding in enumerate(self.bindings):
+            if binding is not None:
+                binding.attach(self.run, i, shuffled)
 
     def begin(self, batch: int, order: Array | None = None, row: int = 0) -> None:
         """Start a pass at `row`, in batches of `batch` rows in the given order."""
@@ -127,12 +131,6 @@ class Stepper:
         self.order, self.left = order, None
         self.state.passes += self.training
         self.run.begin(self.rows, batch, order, row)
-
-    @property
-    def rows(self) -> int:
-        """Rows of the data at hand."""
-        x = self.sources[0]
-        return x.rows if x else 0
 
     def batch_rows(self) -> Array:
         """Row numbers of the batch at hand."""
@@ -180,10 +178,10 @@ class Stepper:
             self.left = self.moment() if reason == engine.TIME else None
             if reason == engine.BAD_DATA:
                 which, row = self.run.bad
-                source = self.sources[which]
-                assert source is not None
+                binding = self.bindings[which]
+                assert binding is not None
                 self.run.abandon()
-                raise source.bad_row(row)
+                raise binding.bad_row(row)
             if reason == engine.CALL:
                 self.call()
                 continue
@@ -197,9 +195,9 @@ class Stepper:
             if left == 0:
                 return engine.STEPS
             rows = self.batch_rows()
-            for i, source in enumerate(self.sources):
-                if source is not None:
-                    source.fill(self.run, i, rows)
+            for i, binding in enumerate(self.bindings):
+                if binding is not None:
+                    binding.fill(self.run, i, rows)
             self.run.data_ready()
 
     def call(self) -> None:
@@ -245,7 +243,7 @@ class Stepper:
     def release(self) -> None:
         """Let go of the data, and of an unfinished step."""
         self.run.abandon()
-        self.sources, self.order = (None, None, None), None
+        self.rows, self.bindings, self.order = 0, [], None
         self.run.forget()
 
 
@@ -266,9 +264,9 @@ class Steppers:
     ) -> None:
         self.graph, self.configuration = graph, config
         self.settings: dict[str, Any] = {"optimizer_state": optimizer_state, "seed": seed, "steps": steps}
-        self.idle: dict[tuple[bool, bool], Stepper] = {}
+        self.idle: dict[tuple[bool, tuple[bool, ...]], Stepper] = {}
 
-    def take(self, training: bool, weighted: bool, batch: int, threads: int) -> Stepper:
+    def take(self, training: bool, weighted: tuple[bool, ...], batch: int, threads: int) -> Stepper:
         """One with room for `batch`; give it back in the end. Where there was one with less room, room doubles."""
         stepper = self.idle.pop((training, weighted), None)
         if stepper and stepper.max_samples >= batch and stepper.most_threads == threads:

@@ -13,19 +13,25 @@ if TYPE_CHECKING:
 
 def loss(
     b: Builder,
+    name: str,
     kernel: str,
     p: Tensor,
     target: Tensor,
     weight: Tensor | None,
     prob: Tensor | None,
+    scale: float,
     parameters: tuple[float, ...],
 ) -> None:
-    """Σ weight loss(p, target); in training also dP, and with `prob` the probabilities of logits."""
+    """Σ weight loss(p, target), which counts `scale` times; in training also dP, with `prob` the logits' probabilities.
+
+    Losses of the same `p` add to its gradient.
+    """
     gradient = Tensor(p.shape) if b.training and p.differentiable else None
-    fields = of_rows(p, target, weight) | {"function": LOSSES[kernel], "parameters": parameters}
-    b.emit(Op("loss", dP=gradient, prob=prob, sum=b.sum("loss", "loss"), **fields))
+    fields = of_rows(p, target, weight) | {"function": LOSSES[kernel], "parameters": parameters, "scale": scale}
+    op = Op("loss", dP=gradient, prob=prob, sum=b.sum(name, "loss", scale=scale), **fields)
+    b.emit(op)
     if gradient is not None:
-        b.gradients[id(p)] = gradient
+        b.add_gradient(p, gradient)
 
 
 def metric(
@@ -51,5 +57,5 @@ def accumulate(b: Builder, name: str, kind: str, values: Tensor, weight: Tensor 
 def of_rows(p: Tensor, target: Tensor, weight: Tensor | None) -> dict[str, Any]:
     """What an operation on predictions and targets takes, in spans of the chunks that sums are made of."""
     n = p.shape[-1]
-    sizes = {"rows": p.size // n, "n": n, "labels": int(target.labels), "block": CHUNK_ROWS}
+    sizes = {"rows": p.size // n, "n": n, "labels": int(target.integer), "block": CHUNK_ROWS}
     return {"P": p, "T": target, "weight": weight} | sizes

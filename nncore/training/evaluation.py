@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from nncore._kernels import engine
+from nncore.bindings import Binding
 from nncore.callbacks import CallbackList
-from nncore.data import Source
 from nncore.execution.prediction import Predictor
 from nncore.execution.stepping import Stepper
 from nncore.state import Array
 
 EVALUATION_ROWS = 256  # per batch; has no influence on the result
-
-Data = tuple[Source, Source, Source | None]  # x, y, sample weights
 
 
 def rows_at_once(callbacks: CallbackList, batch_size: int, rows: int) -> int:
@@ -40,20 +39,29 @@ def evaluate(stepper: Stepper, callbacks: CallbackList, batch_size: int) -> dict
     return logs
 
 
-def predict(predictor: Predictor, x: Source, threads: int, callbacks: CallbackList, batch_size: int) -> Array:
-    """The outputs for all rows; in batches of `batch_size` only if a callback wants to see them."""
+def predict(
+    predictor: Predictor,
+    inputs: list[Binding],
+    threads: int,
+    callbacks: CallbackList,
+    batch_size: int,
+    arranged: Callable[[list[Array]], Any],
+) -> list[Array]:
+    """The outputs for all rows; in batches of `batch_size` only if a callback wants to see them, `arranged`."""
     callbacks.on_predict_begin()
     if not callbacks.wants_predict_batches:
-        out = predictor.predict(x, threads)
+        outputs = predictor.predict(inputs, threads)
     else:
-        out = predictor.empty(x.rows)
-        for batch, start in enumerate(range(0, x.rows, batch_size)):
+        outputs = predictor.empty(inputs[0].rows)
+        for batch, start in enumerate(range(0, inputs[0].rows, batch_size)):
             callbacks.on_predict_batch_begin(batch)
-            part = slice(start, start + batch_size)
-            out[part] = predictor.predict(x.part(part), threads)
-            callbacks.on_predict_batch_end(batch, {"outputs": out[part]})
+            rows = slice(start, start + batch_size)
+            made = [out[rows] for out in outputs]
+            for part, out in zip(made, predictor.predict([x.part(rows) for x in inputs], threads), strict=True):
+                part[...] = out
+            callbacks.on_predict_batch_end(batch, {"outputs": arranged(made)})
     callbacks.on_predict_end()
-    return out
+    return outputs
 
 
 def facts(samples: int, batch: int, verbose: Any, metrics: list[str]) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from nncore.data import Source
+from nncore.data import Dataset
 from nncore.digest import PIECE, Digest
 from nncore.state import Array
 
@@ -17,24 +17,25 @@ RUN = 1 << 16  # bytes of a run of rows in it
 KEY = 0x6E6E636F7265  # of the sample: it must not fall in step with the data
 
 
-def fingerprint(sources: Sequence[Source | None]) -> str:
-    """The digest of shapes, dtypes and values of x, y, sample weights, and the validation's x, y, weights.
+def fingerprint(*datasets: Dataset | None) -> str:
+    """The digest of shapes, dtypes and values of inputs, targets and sample weights, to train on and to validate.
 
     Values count, layouts do not: an array may be strided, mapped from a file or of another byte order. All are read
     whole, except an x of more than 1 GiB: of 256 MiB of it, its first and last rows and runs of 64 KiB, one from each
     of 4,096 equal parts, at a place that looks random but is the same every time. (Fewer where a row is longer.)
     """
     digest = Digest()
-    for number, source in enumerate(sources):
-        if source is None:
-            digest.update(b"none")
-            continue
-        array = source.array
-        digest.update(repr((array.shape, array.dtype.newbyteorder("=").str)).encode())
-        sampled = number % 3 == 0 and array.nbytes > WHOLE
-        for rows in sample(len(array), array.nbytes // len(array)) if sampled else [slice(None)]:
-            for piece in pieces(array[rows]):
-                digest.update(piece)
+    for data in filter(None, datasets):
+        for number, binding in enumerate(data.bindings):
+            if binding is None:
+                digest.update(b"none")
+                continue
+            array = binding.array
+            digest.update(repr((array.shape, array.dtype.newbyteorder("=").str)).encode())
+            sampled = number < len(data.inputs) and array.nbytes > WHOLE
+            for rows in sample(len(array), array.nbytes // len(array)) if sampled else [slice(None)]:
+                for piece in pieces(array[rows]):
+                    digest.update(piece)
     return digest.hexdigest()
 
 

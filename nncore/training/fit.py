@@ -16,12 +16,13 @@ from nncore._kernels.table import permutation
 from nncore.arguments import check_flag, check_whole
 from nncore.callbacks import CallbackList, History
 from nncore.callbacks.logs import display
+from nncore.data import Dataset
 from nncore.errors import DivergedError
 from nncore.execution.stepping import Stepper, Steppers
 from nncore.execution.tuning import SLICE
 from nncore.state import Array
 from nncore.training import resuming
-from nncore.training.evaluation import Data, evaluate, rows_at_once
+from nncore.training.evaluation import evaluate, rows_at_once
 from nncore.training.fingerprint import fingerprint
 
 if TYPE_CHECKING:
@@ -61,8 +62,8 @@ class Fit:
         self,
         model: Model,
         settings: FitSettings,
-        data: Data,
-        validation: Data | None,
+        data: Dataset,
+        validation: Dataset | None,
         callbacks: Any,
     ) -> None:
         self.model, self.settings, self.data, self.validation = model, settings, data, validation
@@ -71,7 +72,7 @@ class Fit:
         self.callbacks = CallbackList([callbacks, display(settings.verbose)], model, self.history)
         self.steppers: Steppers | None = None  # of the compilation that the stepper belongs to
         self.stepper: Stepper
-        rows = data[0].rows
+        rows = data.rows
         self.batches_per_pass = -(-rows // settings.batch_size)
         self.steps = settings.steps_per_epoch or self.batches_per_pass
         self.order: Array | None = np.empty(rows, np.int64) if settings.shuffle else None
@@ -118,7 +119,7 @@ class Fit:
         return {
             "epochs": settings.epochs,
             "steps": self.steps,
-            "samples": min(self.steps * settings.batch_size, passes * self.data[0].rows),
+            "samples": min(self.steps * settings.batch_size, passes * self.data.rows),
             "verbose": settings.verbose,
             "metrics": metrics,
             "validation_freq": freq,
@@ -130,12 +131,12 @@ class Fit:
             return False
         sums = self.stepper.sums if self.steppers else None
         steppers = self.model.steppers()
-        assert steppers.configuration.loss is not None
-        if (steppers.configuration.loss.target == "labels") != bool(self.data[1].classes):
-            raise ValueError(
-                f"loss: expected one for targets such as this fit was given, got {steppers.configuration.loss!r}. "
-                "Call compile after the fit, and fit again"
-            )
+        for head, targets in zip(steppers.configuration.heads, self.data.targets, strict=True):
+            if head.compares and (targets is None or head.labels != bool(targets.integers)):
+                raise ValueError(
+                    f"loss: expected one for targets such as this fit was given, got {head.loss!r}. Call compile after "
+                    "the fit, and fit again"
+                )
         self.stepper = self.model.stepper(True, self.data, self.settings.batch_size, self.settings.shuffle)
         self.steppers = steppers
         if sums is not None and sums.shape == self.stepper.sums.shape:
@@ -151,10 +152,10 @@ class Fit:
         else:
             self.callbacks.on_tick(self.samples_done(), self.stepper.logs())  # a resume: the clock starts here
         self.stepped = self.callbacks.wants_batches
-        if self.row < self.data[0].rows:
+        if self.row < self.data.rows:
             self.begin_pass(self.row)
         while self.batch < self.steps and not self.model.stop_training:
-            if self.row >= self.data[0].rows:
+            if self.row >= self.data.rows:
                 if time.perf_counter() - self.ticked > SLICE:  # many short passes in one epoch
                     self.tick()
                 self.model.counters[1] += 1
@@ -207,12 +208,12 @@ class Fit:
     def samples_done(self) -> int:
         """Samples of this epoch so far."""
         passes, batches = divmod(self.batch, self.batches_per_pass)
-        return passes * self.data[0].rows + batches * self.settings.batch_size
+        return passes * self.data.rows + batches * self.settings.batch_size
 
     def validate(self) -> dict[str, float]:
         """Loss and metrics of the validation data."""
         assert self.validation is not None
-        rows = rows_at_once(self.callbacks, self.settings.validation_batch_size, self.validation[0].rows)
+        rows = rows_at_once(self.callbacks, self.settings.validation_batch_size, self.validation.rows)
         steppers, evaluator = self.model.steppers(), self.model.stepper(False, self.validation, rows)
         try:
             return evaluate(evaluator, self.callbacks, rows)
@@ -244,7 +245,7 @@ class Fit:
     def fingerprint(self) -> str:
         """Of the data; only backups ask for it."""
         if self._fingerprint is None:
-            self._fingerprint = fingerprint((*self.data, *(self.validation or ())))
+            self._fingerprint = fingerprint(self.data, self.validation)
         return self._fingerprint
 
     def identity(self) -> dict[str, Any]:
@@ -266,7 +267,7 @@ class Fit:
         resuming.check_identity(self.identity(), state)
         if not allow_other_bits:
             resuming.check_bits(self.bits(), state)
-        for name, most in (("epoch", math.inf), ("batch", self.steps), ("row", self.data[0].rows)):
+        for name, most in (("epoch", math.inf), ("batch", self.steps), ("row", self.data.rows)):
             check_whole(state[name], name, f"a position within the fit, 0 to {most}", 0, most)
         check_flag(state["stop_training"], "stop_training")
         self.callbacks.check_state(state["callbacks"])
@@ -290,15 +291,15 @@ class Fit:
         checkpoint.restore(path, self.model, check, self.set_state, ignored)
 
 
-def explain_divergence(model: Model, data: Data, rows: Array, epoch: int, batch: int) -> Exception:
+def explain_divergence(model: Model, data: Dataset, rows: Array, epoch: int, batch: int) -> Exception:
     """The error for a step that was not finite: bad data if there are any among its rows."""
     finite = bool(np.isfinite(model.state.values).all())
     kept = "the weights are the last finite ones" if finite else "but an earlier one made weights overflow"
     where = f"epoch {epoch}, batch {batch}, from 0; the step was not applied, {kept}"
-    for source in data:
-        found = source.nonfinite(rows) if source else None
-        if source and found:
-            return ValueError(f"{source.argument}: expected finite values, but {found} ({where}). Clean the data")
+    for binding in data.bindings:
+        found = binding.nonfinite(rows) if binding else None
+        if binding and found:
+            return ValueError(f"{binding.argument}: expected finite values, but {found} ({where}). Clean the data")
     return DivergedError(
         f"training diverged: a loss or gradient is not finite ({where}). "
         "Lower learning_rate, scale the inputs, or clip gradients with the optimizer's clipnorm",

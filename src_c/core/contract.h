@@ -165,9 +165,10 @@ typedef struct nn_table {
      * the next batch. Returns the first r with a finite element that overflows, else −1. */
     nn_index (*gather[NN_SOURCES])(nn_index rows, const nn_row *row, const void *x, nn_index stride,
                                    const int64_t *index, nn_index known, void *y);
-    /* The same to int32 labels; returns the first r with an element that is not an integer in [0,classes), else −1. */
-    nn_index (*gather_labels[NN_SOURCES])(nn_index rows, const nn_row *row, const void *x, nn_index stride,
-                                          const int64_t *index, nn_index known, int64_t classes, int32_t *y);
+    /* The same to int32; returns the first r with an element that is not a whole number in [low,high), else −1. */
+    nn_index (*gather_integers[NN_SOURCES])(nn_index rows, const nn_row *row, const void *x, nn_index stride,
+                                            const int64_t *index, nn_index known, int64_t low, int64_t high,
+                                            int32_t *y);
 
     void (*function[NN_FUNCTIONS])(nn_index n, const void *x, void *y); /* y = f(x); y may be x */
 

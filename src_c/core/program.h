@@ -31,9 +31,11 @@ enum {
 enum {
 #define BUFFER(name) NN_BUFFER_##name,
 #include "kernels.def"
-    NN_MOVING = 16, /* operands of one loop that move */
+    NN_MOVING = 16,     /* operands of one loop that move */
+    NN_BINDINGS = 256,  /* arrays of the caller's that a program reads or writes row by row */
     NN_BUFFER_moving = NN_BUFFER_state + NN_STATES, /* the first of these, as they are in the turn at hand */
-    NN_BUFFERS = NN_BUFFER_moving + NN_MOVING
+    NN_BUFFER_binding = NN_BUFFER_moving + NN_MOVING, /* the first binding's rows of the batch, themselves or copied */
+    NN_BUFFERS = NN_BUFFER_binding + NN_BINDINGS
 };
 enum {
 #define SECTION(name) NN_SECTION_##name,
@@ -41,7 +43,6 @@ enum {
     NN_SECTIONS
 };
 
-enum { NN_BATCH_SOURCES = 3 };
 enum { NN_CHUNK_ROWS = 32 }; /* rows whose losses are summed before the sums are: part of the bits of a result */
 
 typedef struct nn_operand {
@@ -102,16 +103,16 @@ typedef struct nn_moving {
     int64_t slot, buffer, offset, stride;
 } nn_moving;
 
-/* Where the batches of a pass come from. */
-typedef struct nn_source {
-    const char *data;       /* NULL: absent, or the caller fills the batch itself */
+/* An array of the caller's with a row for each sample of a pass: an input, a target, sample weights, an output. */
+typedef struct nn_binding {
+    char *data;             /* NULL: absent, or the caller fills the batch itself */
     int64_t stride;         /* bytes between rows */
     int64_t type;           /* NN_SOURCE_… */
-    nn_row row;             /* where its elements lie; n = 0: there is no such source */
-    int64_t classes;        /* > 0: int32 labels in [0,classes) */
-    int64_t in_place;       /* 1: rows can be read where they are */
-    void *copy;             /* where gather puts a batch otherwise */
-} nn_source;
+    nn_row row;             /* where its elements lie; n = 0: it is absent */
+    int64_t low, high;      /* low < high: int32 in [low,high), such as labels; else reals */
+    int64_t in_place;       /* 1: rows are read, or written, where they are */
+    char *copy;             /* where gather puts a batch otherwise */
+} nn_binding;
 
 /* A run of parameters with the same settings; boundaries depend on the layout alone. */
 typedef struct nn_chunk {
@@ -145,8 +146,8 @@ typedef struct nn_run nn_run;
 struct nn_run {
     const nn_table *table;
     const nn_op *ops;
-    _Atomic(char *) base[NN_BUFFERS];
-    nn_source source[NN_BATCH_SOURCES]; /* x, y, sample weight */
+    nn_binding *bindings;
+    int64_t n_bindings;
     const int64_t *order;   /* row numbers of the pass, or NULL: 0, 1, 2, … */
     _Atomic int64_t row, samples; /* where this batch begins in the pass, and its size */
     int64_t rows;           /* of the pass */
@@ -177,10 +178,11 @@ struct nn_run {
     void *owner;            /* for `look` */
     nn_gate *gate;          /* before the parameters; NULL: nobody else uses them */
     _Atomic int64_t bad;    /* the first row of the pass that cannot be converted, see nn_note_bad; NN_NONE_BAD */
+    _Atomic(char *) base[NN_BUFFERS]; /* the last, for not all bindings are there to be copied */
 };
 
 #define NN_NONE_BAD INT64_MAX
-#define NN_BAD_PLACES (INT64_MAX / NN_BATCH_SOURCES)
+#define NN_BAD_PLACES (INT64_MAX / NN_BINDINGS)
 
 static inline void nn_put_base(nn_run *run, int buffer, char *base) {
     atomic_store_explicit(&run->base[buffer], base, memory_order_relaxed);
@@ -198,14 +200,14 @@ static inline void nn_put_cut(nn_run *run, int undivided, double look_at) {
 
 /* A thread's own copy of a run that others are at work on: they note bad rows in theirs. */
 static inline void nn_run_copy(nn_run *mine, const nn_run *run) {
-    memcpy(mine, run, offsetof(nn_run, bad));
+    memcpy(mine, run, offsetof(nn_run, base[NN_BUFFER_binding]) + (size_t)run->n_bindings * sizeof run->base[0]);
     atomic_store_explicit(&mine->bad, NN_NONE_BAD, memory_order_relaxed);
 }
 
-/* Note that a source has a row that cannot be converted, by its place in the pass: of the first source the first
+/* Note that a binding has a row that cannot be converted, by its place in the pass: of the first binding the first
  * counts. */
-static inline void nn_note_bad(nn_run *run, int64_t place, int64_t source) {
-    const int64_t now = source * NN_BAD_PLACES + place;
+static inline void nn_note_bad(nn_run *run, int64_t place, int64_t binding) {
+    const int64_t now = binding * NN_BAD_PLACES + place;
     int64_t first = atomic_load(&run->bad);
     while (now < first && !atomic_compare_exchange_weak(&run->bad, &first, now)) {}
 }

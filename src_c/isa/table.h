@@ -96,8 +96,8 @@ const nn_table NN_TABLE_NAME(ISA, NN_REAL_BITS) = {
 #define SOURCE(name, type) gather_##name,
 #include "kernels.def"
     },
-    .gather_labels = {
-#define SOURCE(name, type) gather_labels_##name,
+    .gather_integers = {
+#define SOURCE(name, type) gather_integers_##name,
 #include "kernels.def"
     },
     .span = spans,

@@ -1,4 +1,4 @@
-/* gather.h: rows of a data set in memory, copied to a batch of `real` (or of int32 labels) and converted.
+/* gather.h: rows of a data set in memory, copied to a batch of `real` (or of int32) and converted.
  *
  * Row r of the batch is row index[r] of the data, which lies anywhere in a matrix larger than the caches, so
  * its lines are asked for some rows ahead, those of the next batch at the end of this one. Elements may be
@@ -95,18 +95,19 @@ INLINE nn_index gather_rows(nn_index rows, const nn_row *row, const void *x, nn_
     return -1;
 }
 
-INLINE nn_index gather_labels(nn_index rows, const nn_row *row, const void *x, nn_index stride, const int64_t *index,
-                              nn_index known, int64_t classes, int32_t *y, nn_index itemsize, element_of element) {
+INLINE nn_index gather_integers(nn_index rows, const nn_row *row, const void *x, nn_index stride,
+                                const int64_t *index, nn_index known, int64_t low, int64_t high, int32_t *y,
+                                nn_index itemsize, element_of element) {
     const nn_index n = row->n, ahead = rows_ahead(n * itemsize);
     const int whole = contiguous(row, itemsize); /* no divisions of offset_of: 50 ns of a step of 8-32-32-2, 2.7 µs */
-    const double end = classes < INT32_MAX ? (double)classes : 0x1p31;
+    const double begin = low > INT32_MIN ? (double)low : -0x1p31, end = high < INT32_MAX ? (double)high : 0x1p31;
     for (nn_index r = 0; r < rows; r++) {
         if (index && r + ahead < known) prefetch_row(row_of(x, stride, index, r + ahead), row, itemsize);
         for (nn_index j = 0; j < n; j++) {
             const nn_index offset = whole ? j * itemsize : offset_of(row, j);
-            const double label = element(row_of(x, stride, index, r) + offset); /* exact below 2⁵³ */
-            if (!(label >= 0 && label < end && label == (double)(int32_t)label)) return r; /* nan fails */
-            y[r * n + j] = (int32_t)label;
+            const double value = element(row_of(x, stride, index, r) + offset); /* exact below 2⁵³ */
+            if (!(value >= begin && value < end && value == (double)(int32_t)value)) return r; /* nan fails */
+            y[r * n + j] = (int32_t)value;
         }
     }
     return -1;
@@ -130,25 +131,28 @@ INLINE nn_index gather_labels(nn_index rows, const nn_row *row, const void *x, n
         return gather_rows(rows, row, x, stride, index, known, y, sizeof(type), convert_##name,                       \
                            IS_FLOATING(type) && sizeof(type) > sizeof(real), element_##name);                         \
     }                                                                                                                 \
-    static nn_index gather_labels_##name(nn_index rows, const nn_row *row, const void *x, nn_index stride,            \
-                                         const int64_t *index, nn_index known, int64_t classes, int32_t *y) {         \
-        return gather_labels(rows, row, x, stride, index, known, classes, y, sizeof(type), element_##name);           \
+    static nn_index gather_integers_##name(nn_index rows, const nn_row *row, const void *x, nn_index stride,          \
+                                           const int64_t *index, nn_index known, int64_t low, int64_t high,           \
+                                           int32_t *y) {                                                              \
+        return gather_integers(rows, row, x, stride, index, known, low, high, y, sizeof(type), element_##name);       \
     }
 #include "kernels.def"
 
 /* Nothing where rows can be read in place, or the caller fills the batch. */
 SPAN(gather) {
-    const nn_source *s = &run->source[op->source];
+    const nn_binding *s = &run->bindings[op->binding];
     if (s->in_place || !s->data) return;
     const nn_index row = run->row + first, known = run->rows - row;
     const int64_t *order = run->order ? run->order + row : NULL;
     const char *data = order ? s->data : s->data + row * s->stride;
-    char *y = (char *)nn_at(run, op->X) + first * op->n * (nn_index)(s->classes ? sizeof(int32_t) : sizeof(real));
+    const int integers = s->low < s->high;
+    char *y = (char *)nn_at(run, op->X) + first * op->n * (nn_index)(integers ? sizeof(int32_t) : sizeof(real));
     const nn_table *const t = run->table;
     const nn_index bad =
-        s->classes ? t->gather_labels[s->type](count, &s->row, data, s->stride, order, known, s->classes, (int32_t *)y)
-                   : t->gather[s->type](count, &s->row, data, s->stride, order, known, y);
-    if (bad >= 0) nn_note_bad(run, row + bad, op->source);
+        integers ? t->gather_integers[s->type](count, &s->row, data, s->stride, order, known, s->low, s->high,
+                                               (int32_t *)y)
+                 : t->gather[s->type](count, &s->row, data, s->stride, order, known, y);
+    if (bad >= 0) nn_note_bad(run, row + bad, op->binding);
 }
 
 #endif

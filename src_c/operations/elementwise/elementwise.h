@@ -292,7 +292,7 @@ SPAN(prelu_backward) {
         for (nn_index j = 0; j < n; j += LANES) {
             const vf v = load_some(x + i + j, n - j), d = load_some(dy + i + j, n - j), zero = {0};
             if (dx) store_some(dx + i + j, n - j, vselect(v > 0, d, load_some(slope + j, n - j) * d));
-            if (scaled) store_some(scaled + i + j, n - j, d * vselect(v > 0, zero, v));
+            if (scaled) store_some(scaled + i + j, n - j, d * vmin(zero, v)); /* nan stays */
         }
 }
 SPAN(softmax) { softmax(count, op->n, at(run, op->Z, first * op->n), at(run, op->Y, first * op->n)); }

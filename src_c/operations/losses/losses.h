@@ -270,6 +270,7 @@ typedef struct rowwise {
     nn_operand P, T, weight, dP, prob;
     nn_index rows, n, sum;
     int labels;
+    double scale; /* of the gradient */
     const double *parameters;
 } rowwise;
 
@@ -279,7 +280,7 @@ INLINE double sum_samples(const rowwise *w, const nn_run *run, nn_index first, n
     const nn_loss a = {
         .rows = count * w->rows, .n = w->n, .p = at(run, w->P, i), .weight = weight,
         .target = w->labels ? (const char *)nn_at(run, w->T) + row * (nn_index)sizeof(int32_t) : at(run, w->T, i),
-        .scale = factor / (double)(run->samples * w->rows), .parameters = w->parameters,
+        .scale = factor * w->scale / (double)(run->samples * w->rows), .parameters = w->parameters,
         .grad = at(run, w->dP, i), .prob = at(run, w->prob, i),
     };
     return w->kernel(&a);
@@ -302,7 +303,7 @@ INLINE void sum_chunks(const rowwise *w, nn_run *run, nn_index first, nn_index c
 SPAN(loss) {
     const rowwise w = {.kernel = run->table->loss[op->function], .P = op->P, .T = op->T, .weight = op->weight,
                        .dP = op->dP, .prob = op->prob, .rows = op->rows, .n = op->n, .sum = op->sum,
-                       .labels = op->labels != 0, .parameters = op->parameters};
+                       .labels = op->labels != 0, .scale = op->scale, .parameters = op->parameters};
     sum_chunks(&w, run, first, count);
 }
 SPAN(metric) {
