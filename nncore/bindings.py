@@ -53,6 +53,20 @@ class Integers(NamedTuple):
         expected = f"whole labels from 0 to {classes - 1} (the last layer has {classes} units)"
         return cls(0, classes, expected, "Renumber the labels, or widen the last layer")
 
+    @classmethod
+    def taken(cls, low: int, high: int, names: str) -> Integers:
+        """What layers of these names take."""
+        expected = f"whole numbers from {low} to {high - 1}, which {names} takes"
+        return cls(low, high, expected, "Number them anew, or make the layer for more")
+
+    def both(self, other: Integers, names: str) -> Integers:
+        """What this and the other holds; where it is less than each, it is called by `names`."""
+        low, high = max(self.low, other.low), min(self.high, other.high)
+        for one in (self, other):
+            if (low, high) == (one.low, one.high):
+                return one
+        return Integers.taken(low, high, names)
+
     def wrong(self, values: Array) -> Array:
         """Where values are none of these."""
         return ~((values >= self.low) & (values < self.high) & (values == np.floor(values)))

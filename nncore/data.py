@@ -124,7 +124,9 @@ def weights_of_each(given: Any, names: Sequence[str], argument: str) -> list[Any
     return [given] * len(names)
 
 
-def inputs(x: Any, shape: Shape, dtype: np.dtype[Any], argument: str = "x") -> Binding:
+def inputs(
+    x: Any, shape: Shape, dtype: np.dtype[Any], argument: str = "x", integers: Integers | None = None
+) -> Binding:
     """x as rows of `shape`."""
     array = as_input(x, argument, shape)
     if array.shape[1:] != shape and shape == (1,) and array.ndim == 1:
@@ -137,7 +139,7 @@ def inputs(x: Any, shape: Shape, dtype: np.dtype[Any], argument: str = "x") -> B
         elif array.ndim > 1 and int(np.prod(array.shape[1:])) == int(np.prod(shape)):
             hint = f". The elements fit: reshape {argument}, or start the model with Flatten or Reshape"
         raise ValueError(f"{argument}: expected shape {expected}, got {array.shape}{hint}")
-    return Binding(array, argument, dtype)
+    return Binding(array, argument, dtype, integers)
 
 
 def targets(

@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from nncore.bindings import Integers
 from nncore.graph import Call, Symbol, topological
 from nncore.layers.base import Layer
+from nncore.operations.data import real
 from nncore.registry import snake_case
 from nncore.state import Parameter, State
 
@@ -83,6 +85,8 @@ class Graph:
         Those between them, too, each after those it is made from.
     calls : list of Call and list of Symbol
         Each call with the symbols of its outputs.
+    integers : list of Integers or None
+        Of each input the whole numbers that it may hold, where a layer takes these.
     layers : dict of Layer or Model to str
         What is called, with its name within this model.
     places : dict of Layer to str
@@ -108,6 +112,7 @@ class Graph:
                     self.calls.append((s.call, made.setdefault(id(s.call), [])))
                 made[id(s.call)].append(s)
         self.layers: dict[Any, str] = names_of([call.layer for call, _ in self.calls])
+        self.integers = self._integers()
         self.packed: Packed | None = None
         self._build(dtype)
 
@@ -185,6 +190,28 @@ class Graph:
         own = dict(zip(map(id, self.inputs), self.input_names, strict=True))
         return [own[id(s)] if id(s) in own else self.layers[s.layer] for s in self.outputs]
 
+    def _integers(self) -> list[Integers | None]:
+        """Of each input the whole numbers that it may hold, where layers read it as such: those that all of them take.
+
+        Raises
+        ------
+        ValueError
+            A layer that takes whole numbers reads what another layer computes.
+        """
+        found: dict[int, Integers] = {}
+        ends = set(map(id, self.inputs))
+        for call, _ in self.calls:
+            name = self.layers[call.layer]
+            for s, taken in zip(call.inputs, integers_of(call, name), strict=True):
+                if taken is not None and id(s) not in ends:
+                    raise ValueError(
+                        f"{name}: expected an Input, for it takes whole numbers, got {s!r}. Give the model an input "
+                        "for it"
+                    )
+                if taken is not None:
+                    found[id(s)] = found.get(id(s), taken).both(taken, f"each layer that reads it, such as {name},")
+        return [found.get(id(s)) for s in self.inputs]
+
     def train(self, trainable: Sequence[bool]) -> None:
         """Say of each parameter whether fit changes it, from the next program on."""
         for p, flag in zip(self.parameters, trainable, strict=True):
@@ -219,6 +246,7 @@ class Graph:
     def emit(self, b: Builder, *inputs: Tensor, wanted: Sequence[int] | None = None) -> tuple[Tensor, ...]:
         """Emit the calls; the outputs, or those `wanted` of them, for which no other calls are emitted."""
         tensors = {id(s): x for s, x in zip(self.inputs, inputs, strict=True)}
+        reals: dict[int, Tensor] = {}  # of inputs that some layers read as whole numbers, and others do not
         outputs, calls = self.outputs, self.calls
         if wanted is not None:
             outputs = tuple(outputs[i] for i in wanted)
@@ -227,7 +255,12 @@ class Graph:
             calls = [(call, [s for s in symbols if id(s) in needed]) for call, symbols in calls]
         for call, symbols in calls:
             if symbols:
-                xs = [tensors[id(s)] for s in call.inputs]
+                xs = []
+                for s, taken in zip(call.inputs, integers_of(call, ""), strict=True):
+                    x = tensors[id(s)]
+                    if x.integer and taken is None:
+                        x = reals[id(s)] = reals[id(s)] if id(s) in reals else real(b, x)
+                    xs.append(x)
                 if isinstance(call.layer, Layer):
                     made = call.layer.emit(b, *xs)
                     if made.shape != symbols[0].shape:
@@ -240,6 +273,14 @@ class Graph:
                     made = call.layer.emit(b, *xs, wanted=[s.index for s in symbols])
                     tensors.update((id(s), y) for s, y in zip(symbols, made, strict=True))
         return tuple(tensors[id(s)] for s in outputs)
+
+
+def integers_of(call: Call, name: str) -> Sequence[Integers | None]:
+    """Of each symbol that a call of a layer of this name reads: the whole numbers that it takes; None: reals."""
+    if not isinstance(call.layer, Layer):
+        return call.layer.graph.integers
+    taken = call.layer.integers
+    return [taken and Integers.taken(*taken, name)] * len(call.inputs)
 
 
 def layer_places(layer: Any) -> dict[Layer, str]:

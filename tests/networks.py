@@ -123,7 +123,7 @@ def objective(
     model: nn.Model, weights: list[Array], x: Array, target: Array, weight: Array | None = None, step: int | None = None
 ) -> float:
     """Σ weight loss / B, and the penalties."""
-    value = losses(model.configuration.loss, forward(model, weights, x, step), target)
+    value = losses(model.loss, forward(model, weights, x, step), target)
     return float((value if weight is None else ref.float64(weight) * value).mean()) + penalties(model, weights)
 
 

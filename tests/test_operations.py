@@ -67,6 +67,12 @@ def gather(c: Case) -> dict[str, Array]:
     return {"X": data}
 
 
+def convert(c: Case) -> dict[str, Array]:
+    x = c.rng.integers(-(2**31), 2**31, (SAMPLES, 7)).astype(np.int32)
+    c.fields = {"X": x, "Y": c.poisoned(SAMPLES, 7), "block": 16}
+    return {"Y": ref.float64(x)}
+
+
 def dense_forward(c: Case) -> dict[str, Array]:
     x, w, b, z = c.reals(SAMPLES, 3, 9), c.reals(9, 7), c.reals(7), c.poisoned(SAMPLES, 3, 7)
     sizes = {"rows": 3, "n": 7, "k": 9, "function": ACTIVATIONS["gelu"]}
@@ -273,10 +279,9 @@ def update(c: Case) -> dict[str, Array]:
 
 SPARSE = "sparse_categorical_crossentropy"
 CASES: list[Callable[[Case], dict[str, Array]]] = [
-    gather, dense_forward, dense_backward_input, dense_backward_weights, column_sums, activate, activate_backward,
-    softmax, softmax_backward, dropout, rescale, add, multiply, copy, loss, metric, penalty, add_gradient, norms,
-    moving_average, update, fill, accumulate, layer_norm, layer_norm_backward, prelu,
-    prelu_backward,
+    gather, convert, dense_forward, dense_backward_input, dense_backward_weights, column_sums, activate,
+    activate_backward, softmax, softmax_backward, dropout, rescale, add, multiply, copy, loss, metric, penalty,
+    add_gradient, norms, moving_average, update, fill, accumulate, layer_norm, layer_norm_backward, prelu, prelu_backward,
 ]  # fmt: skip
 
 

@@ -94,7 +94,7 @@ def test_nothing_of_the_data_stays() -> None:
     model = network()
     model.fit(X, Y, verbose=0)
     for stepper in model.steppers().idle.values():
-        assert stepper.order is None and stepper.sources == (None, None, None) and stepper.rows == 0
+        assert stepper.order is None and stepper.bindings == [] and stepper.rows == 0
 
 
 # -- rows that are views -------------------------------------------------------------------------------------------

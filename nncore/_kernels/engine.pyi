@@ -1,6 +1,6 @@
 from nncore._kernels.run import Run
 
-# Why `Pass.run` and `Prediction.predict` came back.
+# Why `Executor.run` and `Prediction.predict` came back.
 END: int
 STEPS: int
 TIME: int
@@ -11,7 +11,7 @@ NEED_VALUES: int
 CALL: int
 REDUCE: int
 
-class Pass(Run):
+class Executor(Run):
     finite: bool
     @property
     def at(self) -> int: ...

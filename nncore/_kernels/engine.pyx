@@ -1,6 +1,6 @@
 """The engine: runs a compiled program over the batches of a pass, in native code, and can stop anywhere.
 
-`Pass.run` trains or evaluates: all threads work on one batch, stage by stage (a stage is what lies between two
+`Executor.run` trains or evaluates: all threads work on one batch, stage by stage (a stage is what lies between two
 barriers), and thread 0 alone decides between stages. It returns to Python with a reason, and goes on where it
 stopped when called again.
 """
@@ -23,7 +23,7 @@ from nncore._kernels.table cimport (
 from nncore._kernels.threads cimport team_size
 
 
-# Why `Pass.run` and `Prediction.predict` came back.
+# Why `Executor.run` and `Prediction.predict` came back.
 cpdef enum:
     END = 0        # the pass is done
     STEPS = 1      # as many steps as asked for are done
@@ -43,7 +43,7 @@ cdef double LOOK_SECONDS = 0.05      # between two looks at signals within a lon
 cdef double PATIENCE = 0.05          # for which an update waits for those who read the weights
 
 
-cdef class Pass(Run):
+cdef class Executor(Run):
     """A run whose team works on one batch at a time."""
 
     cdef nn_team *team
@@ -385,7 +385,7 @@ cdef class Pass(Run):
 cdef void look(nn_run *run) noexcept nogil:
     """Within a long step: let signals be handled, and other threads of Python run; an exception calls the step off."""
     with gil:
-        engine = <Pass> run.owner
+        engine = <Executor> run.owner
         nn_float_mode_leave(engine.callers)   # handlers are the caller's
         try:
             PyErr_CheckSignals()

@@ -77,7 +77,7 @@ def run_operation(
         accumulator["width"] = sums.size - 1
         accumulator["by_chunks"] = accumulator["per_step"] = OPERATIONS[name].pattern == "CHUNKS"
     parts, moving = encode_sections([Section("NATIVE", 0, 1)], 1)
-    run = engine.Pass(
+    run = engine.Executor(
         table,
         encode([op], np.dtype(table.dtype).itemsize),
         sections=parts,

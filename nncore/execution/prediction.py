@@ -37,7 +37,7 @@ class Predictor:
             self.packed = graph.packed
             self.program, self.values = prediction(graph, TILE_ROWS), self.state.values
         self.dtype, self.shape, self.made = self.state.dtype, graph.inputs[0].shape, self.program.outputs[0].shape
-        self.plain = len(graph.inputs) == len(graph.outputs) == 1
+        self.plain = len(graph.inputs) == len(graph.outputs) == 1 and graph.integers[0] is None
         self.idle: dict[int, list[Any]] = {}  # runs by their number of threads
         self.alone = self.idle.setdefault(1, [])
         self.few, self.many = (int(f / max(1, self.program.cost)) for f in (team.PARALLEL_FLOPS, UNDIVIDED_FLOPS))
@@ -156,7 +156,7 @@ class Predictor:
 
     def predict_with_calls(self, inputs: list[Binding], threads: int, outputs: list[Array]) -> list[Array]:
         """The same where Python computes a part: batch after batch, the team at work on each."""
-        run = self.new_run(engine.Pass, threads)
+        run = self.new_run(engine.Executor, threads)
         n = inputs[0].rows
         with self.state.gate.reading():  # of one moment, however long it takes
             if self.packed and self.packed.stale:

@@ -77,7 +77,7 @@ class Stepper:
             values = self.state.values
         self.training, self.weighted, self.max_samples, self.most_threads = training, weighted, max_samples, threads
         self.overhead = UPDATE_FLOPS * self.state.size * training  # of a step, whatever its rows
-        self.run = engine.Pass(
+        self.run = engine.Executor(
             runtime.kernels(self.state.dtype.name),
             self.program.ops,
             sections=self.program.parts,

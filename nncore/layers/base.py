@@ -54,6 +54,8 @@ class Layer(Travelling, Configurable, Callable):
     _transient = ("_models", "_calls")
     constructors = ("__init__", "build")
     takes_many = False  # whether it is called on a list of symbols
+    #: (low, high): it reads whole numbers in [low, high), which are int32, of an `Input`; None: reals
+    integers: tuple[int, int] | None = None
     remedies: ClassVar[dict[str, str]] = {"weights": "Call set_weights."}
 
     def __init__(self, name: str | None = None, trainable: bool = True) -> None:

@@ -16,3 +16,12 @@ def batch(b: Builder, binding: int, shape: Shape, integer: bool = False) -> Tens
     x = b.bind(Tensor(shape, integer=integer), binding)
     b.emit(Op("gather", X=x, binding=binding, n=x.size, block=max(1, GATHER_BYTES // max(1, 4 * x.size))))
     return x
+
+
+def real(b: Builder, x: Tensor) -> Tensor:
+    """`x`, or if it is of int32 the same numbers as reals."""
+    if not x.integer:
+        return x
+    y = Tensor(x.shape)
+    b.emit(Op("convert", X=x, Y=y))
+    return y

@@ -127,18 +127,6 @@ def concatenate(b: Builder, parts: list[Tensor], axis: int, shape: Shape) -> Ten
     return y
 
 
-def columns(b: Builder, x: Tensor, shapes: list[Shape]) -> list[Tensor]:
-    """Parts of X side by side, each on its own; X is data, which has no gradient."""
-    parts, first = [], 0
-    for shape in shapes:
-        y = Tensor(shape)
-        part = Tensor((x.size - first,), buffer=x.buffer, alias_of=x, offset=first)  # x from its column `first` on
-        b.emit(Op("copy", X=part, Y=y, per_sample=1, n=y.size, x_row=x.size, y_row=y.size))
-        parts.append(y)
-        first += y.size
-    return parts
-
-
 def reshape(b: Builder, x: Tensor, shape: Shape) -> Tensor:
     """The same elements in another shape: no operation."""
     if math.prod(shape) != x.size:

@@ -155,4 +155,10 @@ SPAN(gather) {
     if (bad >= 0) nn_note_bad(run, row + bad, op->binding);
 }
 
+SPAN(convert) {
+    const int32_t *x = (const int32_t *)nn_at(run, op->X) + first;
+    real *y = at(run, op->Y, first);
+    for (nn_index i = 0; i < count; i++) y[i] = (real)x[i];
+}
+
 #endif
