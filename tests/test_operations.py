@@ -281,7 +281,8 @@ SPARSE = "sparse_categorical_crossentropy"
 CASES: list[Callable[[Case], dict[str, Array]]] = [
     gather, convert, dense_forward, dense_backward_input, dense_backward_weights, column_sums, activate,
     activate_backward, softmax, softmax_backward, dropout, rescale, add, multiply, copy, loss, metric, penalty,
-    add_gradient, norms, moving_average, update, fill, accumulate, layer_norm, layer_norm_backward, prelu, prelu_backward,
+    add_gradient, norms, moving_average, update, fill, accumulate, layer_norm, layer_norm_backward, prelu,
+    prelu_backward,
 ]  # fmt: skip
 
 
