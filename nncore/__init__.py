@@ -32,6 +32,7 @@ from nncore.layers import (
     Concatenate,
     Dense,
     Dropout,
+    Embedding,
     Flatten,
     Layer,
     LayerNormalization,
@@ -43,7 +44,7 @@ from nncore.layers import (
 from nncore.losses import Loss
 from nncore.metrics import Metric
 from nncore.models import Model, Sequential, clone_model, load_model
-from nncore.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
+from nncore.optimizers import SGD, Adam, AdamW, LazyAdam, LazySGD, Optimizer, RMSprop
 from nncore.products import matmul
 from nncore.registry import missing as _missing
 from nncore.regularizers import Regularizer
@@ -68,12 +69,15 @@ __all__ = [
     "Dense",
     "DivergedError",
     "Dropout",
+    "Embedding",
     "Flatten",
     "FormatError",
     "Initializer",
     "Input",
     "Layer",
     "LayerNormalization",
+    "LazyAdam",
+    "LazySGD",
     "Loss",
     "Metric",
     "Model",

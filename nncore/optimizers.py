@@ -105,6 +105,8 @@ class Optimizer(Configurable):
     kernel: ClassVar[str]
     #: State arrays that not all configurations need, each with the hyper-parameter that is then 0.
     spared: ClassVar[dict[str, str]] = {}
+    #: Whether rows of an embedding that a step does not read stay as they are, with their state.
+    lazy: ClassVar[bool] = False
     weight_decay: Scheduled
     clipnorm: float | None
     clipvalue: float | None
@@ -147,6 +149,20 @@ class Optimizer(Configurable):
         _, interval = NUMBERS[self.kernel][name]
         assert interval is not None, "a flag, for check_flag"
         return _number(name, value, interval)
+
+    @property
+    def clips_norm(self) -> bool:
+        """Whether it looks at norms of gradients."""
+        return bool(self.clipnorm or self.global_clipnorm)
+
+    @property
+    def leaves_rows(self) -> bool:
+        """Whether it leaves rows of a table alone whose gradient is 0, and needs no norms, which are of all rows."""
+        return self.lazy and not self.clips_norm
+
+    def decays(self, path: str) -> bool:
+        """Whether a parameter of this path takes weight decay."""
+        return not any(name in path for name in self.excluded_from_weight_decay)
 
     @property
     def state_names(self) -> tuple[str, ...]:
@@ -342,6 +358,29 @@ class SGD(Optimizer):
         self.nesterov = check_flag(nesterov, "nesterov")
         super().__init__(learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name)
 
+    @property
+    def leaves_rows(self) -> bool:
+        """See `Optimizer`: without momentum and weight decay W stays where g is 0."""
+        plain = self.momentum == 0 and self.weight_decay == 0
+        return (self.lazy or plain) and not self.clips_norm
+
+
+@OPTIMIZERS.register("LazySGD", name="lazysgd")
+class LazySGD(SGD):
+    """`SGD` that leaves rows of an `Embedding` alone, with their velocity, in steps that do not read them.
+
+    Momentum and weight decay of such a row stand still; a step costs in proportion to the rows that it reads. All of
+    this only where the table is read once in the model and has no regularizer, and no norm is clipped; otherwise, and
+    for all other weights, it is `SGD`.
+
+    Parameters
+    ----------
+    learning_rate, momentum, nesterov, weight_decay, clipnorm, clipvalue, global_clipnorm, name
+        As for `SGD`.
+    """
+
+    lazy: ClassVar[bool] = True
+
 
 @OPTIMIZERS.register()
 class Adam(Optimizer):
@@ -384,6 +423,23 @@ class Adam(Optimizer):
         self.beta_2 = self.hyperparameter("beta_2", beta_2)
         self.epsilon = self.hyperparameter("epsilon", epsilon)
         super().__init__(learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name)
+
+
+@OPTIMIZERS.register("LazyAdam", name="lazyadam")
+class LazyAdam(Adam):
+    """`Adam` that leaves rows of an `Embedding` alone, with their moments, in steps that do not read them.
+
+    The moments of such a row do not decay; t counts all steps. A step costs in proportion to the rows that it reads. As
+    PyTorch's SparseAdam, and LazyAdam of TensorFlow Addons. All of this only where the table is read once in the model
+    and has no regularizer, and no norm is clipped; otherwise, and for all other weights, it is `Adam`.
+
+    Parameters
+    ----------
+    learning_rate, beta_1, beta_2, epsilon, weight_decay, clipnorm, clipvalue, global_clipnorm, name
+        As for `Adam`; weight decay, too, is only of rows that are read.
+    """
+
+    lazy: ClassVar[bool] = True
 
 
 @OPTIMIZERS.register("AdamW", name="adamw")

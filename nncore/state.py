@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -41,6 +41,7 @@ CHUNK = np.dtype(
 
 
 ROLES = ("weight", "statistic")
+GRADIENTS = ("dense", "rows")
 
 
 class Parameter(Guarded):
@@ -58,6 +59,8 @@ class Parameter(Guarded):
         A weight has a gradient, and is moved by the optimizer. A statistic, such as a running mean, has none: an
         operation of the update section writes it, so that a step which is abandoned has not changed it. Nothing
         decays, penalises or trains it; it is saved, copied and counted as weights are.
+    gradient : {"dense", "rows"}
+        "rows": in a step, few rows of the first axis have one that is not 0, as in the table of an embedding.
     trainable : bool
         Whether the optimizer changes it: what the layer's `trainable` was when the model was compiled; of a statistic
         always False.
@@ -70,7 +73,7 @@ class Parameter(Guarded):
         "trainable": "Set that of its layer, and call compile.",
         "regularizer": "Set kernel_regularizer or bias_regularizer of its layer.",
         "value": "Call assign.",
-    } | dict.fromkeys(("path", "shape", "initializer", "offset", "role"), "It follows from its layer.")
+    } | dict.fromkeys(("path", "shape", "initializer", "offset", "role", "gradient"), "It follows from its layer.")
 
     def __init__(
         self,
@@ -80,7 +83,12 @@ class Parameter(Guarded):
         regularizer: Regularizer | None = None,
         trainable: bool = True,
         role: str = "weight",
+        gradient: str = "dense",
     ) -> None:
+        if gradient not in GRADIENTS:
+            raise ValueError(
+                f"gradient: expected one of {', '.join(map(repr, GRADIENTS))} for {path}, got {gradient!r}"
+            )
         if role not in ROLES:
             raise ValueError(f"role: expected one of {', '.join(map(repr, ROLES))} for {path}, got {role!r}")
         if role == "statistic" and regularizer is not None:
@@ -88,7 +96,7 @@ class Parameter(Guarded):
                 f"regularizer: expected None for {path}, got {regularizer!r}. Nothing learns a statistic: leave it out"
             )
         self.path, self.shape, self.initializer, self.regularizer = path, shape, initializer, regularizer
-        self.role = role
+        self.role, self.gradient = role, gradient
         self.trainable = trainable and role == "weight"
         self.offset = -1
         self._values: Array | None = None  # its part of the flat buffer, in its shape
@@ -406,7 +414,7 @@ class State:
         trained: Mapping[Parameter, str],
         packed: Packed | None = None,
         per_parameter_norm: bool = False,
-        excluded: tuple[str, ...] = (),
+        decays: Callable[[str], bool] = lambda path: True,
     ) -> Array:
         """The table of runs of a model's trainable parameters that share their settings, for the update.
 
@@ -418,8 +426,8 @@ class State:
             The model's copies of weights.
         per_parameter_norm : bool
             Each parameter is a group of its own for the clipping of norms.
-        excluded : tuple of str
-            Parameters whose path contains one of these take no weight decay.
+        decays : callable
+            Whether a parameter of this path takes weight decay; by default all do.
         """
         runs: list[list[Any]] = []  # [offset, end, *settings], in the order of CHUNK
         line = ALIGNMENT // self.dtype.itemsize
@@ -428,7 +436,7 @@ class State:
                 continue
             r = p.regularizer
             settings: list[Any] = [i if per_parameter_norm else 0, r.l1 if r else 0.0, r.l2 if r else 0.0]
-            settings.append(0.0 if any(name in path for name in excluded) else 1.0)
+            settings.append(float(decays(path)))
             copies = packed.copies(p) if packed else (-1, -1)
             settings += [*(p.shape if max(copies) >= 0 else (0, 0)), copies]
             if runs and runs[-1][2:] == settings and -(-runs[-1][1] // line) * line == p.offset:

@@ -22,7 +22,9 @@ Y = RNG.standard_normal((50, 2)).astype(np.float32)
 class Lookup(nn.Layer):
     """Rows of `TABLE`, by number."""
 
-    integers = (0, 9)
+    @property
+    def integers(self) -> tuple[int, int]:
+        return 0, 9
 
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return (*shape, 4)
@@ -40,7 +42,9 @@ class Lookup(nn.Layer):
 class Fewer(Lookup):
     """The same for fewer numbers."""
 
-    integers = (2, 40)
+    @property
+    def integers(self) -> tuple[int, int]:
+        return 2, 40
 
 
 def looked_up(**settings: Any) -> nn.Model:
@@ -60,7 +64,9 @@ def test_large_numbers_are_exact() -> None:
     """2³¹ − 1 is no float32."""
 
     class Low(Lookup):
-        integers = (-(2**31), 2**31)
+        @property
+        def integers(self) -> tuple[int, int]:
+            return -(2**31), 2**31
 
         def emit(self, b: Builder, x: Tensor) -> Tensor:
             y = Tensor((*x.shape, 4))

@@ -34,6 +34,7 @@ def test_every_layer_survives_its_configuration(name: str) -> None:
         },
         "activation": {"activation": "softplus"},
         "dropout": {"rate": 0.25},
+        "embedding": {"input_dim": 9, "output_dim": 4, "embeddings_regularizer": "l2"},
         "reshape": {"target_shape": (2, -1)},
         "rescaling": {"scale": 0.5, "offset": -1},
         "concatenate": {"axis": 2},

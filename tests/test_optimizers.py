@@ -82,8 +82,8 @@ def test_hyper_parameters_are_checked_as_declared(cls):
 
 
 def test_names():
-    assert OPTIMIZERS.names() == ["adam", "adamw", "rmsprop", "sgd"]
-    for cls in (SGD, Adam, AdamW, RMSprop):
+    assert OPTIMIZERS.names() == ["adam", "adamw", "lazyadam", "lazysgd", "rmsprop", "sgd"]
+    for cls in (SGD, Adam, AdamW, RMSprop, nn.LazyAdam, nn.LazySGD):
         assert type(get(cls.__name__)) is type(get(cls.__name__.lower())) is type(get(cls)) is cls
         assert cls().name == cls.__name__.lower()
     same = SGD()

@@ -73,7 +73,7 @@ def test_layouts_and_threads_do_not_matter(kept: BackupAndRestore) -> None:
 
 def test_only_backups_ask_for_the_fingerprint(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
     calls: list[Any] = []
-    monkeypatch.setattr(training, "fingerprint", lambda data: calls.append(data) or "print")
+    monkeypatch.setattr(training, "fingerprint", lambda *data: calls.append(data) or "print")
     model().fit(X, Y, epochs=2, verbose=0)
     assert calls == []
     fit(model(), BackupAndRestore(tmp_path, 5))

@@ -294,7 +294,7 @@ def test_public_names() -> None:
         return [n for n in inspect.signature(f).parameters if n != "self"]
 
     promised: dict[Any, str] = {
-        nn.Model.compile: "optimizer loss metrics weighted_metrics matmul_precision",
+        nn.Model.compile: "optimizer loss loss_weights metrics weighted_metrics matmul_precision",
         nn.Model.fit: "x y batch_size epochs verbose callbacks validation_split validation_data shuffle class_weight "
         "sample_weight initial_epoch steps_per_epoch validation_batch_size validation_freq",
         nn.Model.evaluate: "x y batch_size verbose sample_weight return_dict",

@@ -71,7 +71,8 @@ cdef class Prediction(Run):
         """Predict `rows` rows on the calling thread: the shortest way; False where x is not as it has to be, or a
         training step is writing the weights.
 
-        Binding 0 is the only input, 1 the only output. `x` (rows,·) is an array of the table's type, which has to be aligned and C-contiguous, and `out` one that is.
+        Binding 0 is the only input, 1 the only output. `x` (rows,·) is an array of the table's type, which has to be
+        aligned and C-contiguous, and `out` one that is.
         """
         cdef Py_buffer given, made
         try:

@@ -74,7 +74,8 @@ cdef extern from "core/contract.h" nogil:
                                  const double *) noexcept nogil
     ctypedef void (*nn_activate_backward)(nn_index, nn_index, const void *, nn_index, const void *, nn_index,
                                           void *, nn_index, const double *) noexcept nogil
-    ctypedef void (*nn_update)(nn_index, void *, const void *, void **, const nn_rule *, const void *) noexcept nogil
+    ctypedef void (*nn_update)(nn_index, const int32_t *, nn_index, void *, const void *, void **, const nn_rule *,
+                               const void *) noexcept nogil
     ctypedef nn_index (*nn_gather)(nn_index, const nn_row *, const void *, nn_index, const int64_t *, nn_index,
                                    void *) noexcept nogil
     ctypedef nn_index (*nn_gather_integers)(nn_index, const nn_row *, const void *, nn_index, const int64_t *, nn_index,

@@ -28,7 +28,7 @@ def apply_update(Table table, str name, w, g, states, rule, numbers):
             state[k] = v.data
     with nogil:
         callers = nn_float_mode_enter()
-        table.c.update[which](vw.size, vw.data, vg.data, state, <const nn_rule *> vr.data, vn.data)
+        table.c.update[which](1, NULL, vw.size, vw.data, vg.data, state, <const nn_rule *> vr.data, vn.data)
         nn_float_mode_leave(callers)
 
 

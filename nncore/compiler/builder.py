@@ -8,6 +8,7 @@ must meet (barriers.py).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -45,12 +46,15 @@ class Builder:
         Copies of weights for products of a lower precision; None: products are exact to the dtype.
     trained : collection of Parameter
         Those that the model trains.
+    by_rows : collection of Parameter
+        Those of which the update changes only the rows whose gradient is not 0.
     """
 
     itemsize: int
     training: bool = False
     packed: Packed | None = None
     trained: Container[Parameter] = ()
+    by_rows: Container[Parameter] = ()
     reduces: bool = False  # whether others are to see the gradients before the update
     forward: list[Step] = field(default_factory=list)
     backward: list[Step] = field(default_factory=list)
@@ -59,6 +63,8 @@ class Builder:
     sums: list[Sum] = field(default_factory=list)
     tape: list[tuple[Tensor, Backward]] = field(default_factory=list)
     gradients: dict[int, Tensor] = field(default_factory=dict)  # by id of the tensor
+    lookups: Counter[Parameter] = field(default_factory=Counter)  # how often rows of a table are read
+    row_gradients: dict[Parameter, tuple[Tensor, Tensor, Tensor]] = field(default_factory=dict)  # ids, count, rows
     learned: set[Parameter] = field(default_factory=set)  # those whose gradient something has written
     makers: dict[int, Op] = field(default_factory=dict)  # what writes a tensor, by the id of that
     deferred: dict[int, Op] = field(default_factory=dict)  # the same, of what nothing has read yet
@@ -203,6 +209,7 @@ class Builder:
             max_samples=max_samples,
             sums=self.sums,
             bindings=self.bindings,
+            by_rows=set(self.row_gradients),
             outputs=list(outputs),
             cost=sum(op.cost * s.turns for s in sections for op in ops[s.first : s.end]),
         )

@@ -11,6 +11,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from nncore.compiler.operation import Moving, PythonCall, Tensor
+    from nncore.state import Parameter
 
 
 @dataclass
@@ -50,6 +51,7 @@ class Program:
     max_samples: int
     sums: list[Sum]
     bindings: int  # arrays of the caller's
+    by_rows: set[Parameter]  # of which the update changes the rows alone that have a gradient
     outputs: list[Tensor]
     cost: int  # FLOPs per sample
 

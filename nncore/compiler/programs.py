@@ -81,8 +81,7 @@ def step(
     reduces: bool = False,
 ) -> Program:
     """The program of a training step, or of the evaluation of a batch; raises what `emit_step` raises."""
-    b, outputs = emit_step(graph, config, training=training, weighted=weighted)
-    b.reduces = reduces
+    b, outputs = emit_step(graph, config, training=training, weighted=weighted, reduces=reduces)
     return b.finish(outputs, max_samples, graph.state.values.nbytes)
 
 
@@ -140,7 +139,12 @@ def compare(b: Builder, graph: Graph, config: CompileConfiguration, output: int,
 
 
 def emit_step(
-    graph: Graph, config: CompileConfiguration, *, training: bool, weighted: Sequence[bool] = ()
+    graph: Graph,
+    config: CompileConfiguration,
+    *,
+    training: bool,
+    weighted: Sequence[bool] = (),
+    reduces: bool = False,
 ) -> tuple[Builder, list[Tensor]]:
     """The operations of a step, still to be fused and placed, and the outputs: enough to see that all fits.
 
@@ -151,6 +155,8 @@ def emit_step(
     training : bool
     weighted : sequence of bool
         Of each output whether its samples have weights; empty: none.
+    reduces : bool
+        Whether others are to see the gradients before the update.
 
     Raises
     ------
@@ -162,7 +168,15 @@ def emit_step(
             f"loss: expected what was compiled for {len(graph.outputs)} outputs, got that of {len(config.heads)}. Call "
             "compile again"
         )
-    b = Builder(graph.state.dtype.itemsize, training, graph.packed, trained=graph.trained)
+    by_rows = {} if reduces or not config.optimizer.leaves_rows else graph.trained
+    b = Builder(
+        graph.state.dtype.itemsize,
+        training,
+        graph.packed,
+        trained=graph.trained,
+        by_rows={p for p in by_rows if p.gradient == "rows" and not p.regularizer},
+        reduces=reduces,
+    )
     wanted = config.compared
     ys = graph.emit(b, *inputs_of(b, graph), wanted=wanted)
     uses = Counter(id(y.root) for y in ys)
@@ -174,10 +188,9 @@ def emit_step(
     emit_sums(b, graph, config, compared)
     if any(q.regularizer for q in graph.trained):
         penalty(b)
-    if training:
-        optimizer = config.optimizer
-        optimize(b, optimizer.kernel, bool(optimizer.clipnorm or optimizer.global_clipnorm))
     b.play_backward()
+    if training:
+        optimize(b, config.optimizer, graph.trained)
     return b, [c.y for c in compared.values()]
 
 

@@ -72,11 +72,13 @@ class Stepper:
             self.program = step(
                 graph, config, training=training, weighted=weighted, max_samples=max_samples, reduces=reduces
             )
-            excluded = optimizer.excluded_from_weight_decay
-            chunks = self.state.chunks(graph.learned, self.packed, optimizer.clipnorm is not None, excluded)
+            by_rows = self.program.by_rows
+            learned = {p: path for p, path in graph.learned.items() if p not in by_rows}
+            chunks = self.state.chunks(learned, self.packed, optimizer.clipnorm is not None, optimizer.decays)
             values = self.state.values
         self.training, self.weighted, self.max_samples, self.most_threads = training, weighted, max_samples, threads
-        self.overhead = UPDATE_FLOPS * self.state.size * training  # of a step, whatever its rows
+        size = self.state.size - sum(p.size for p in by_rows)
+        self.overhead = UPDATE_FLOPS * size * training  # of a step, whatever its rows
         self.run = engine.Executor(
             runtime.kernels(self.state.dtype.name),
             self.program.ops,

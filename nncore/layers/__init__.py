@@ -8,6 +8,7 @@ from nncore.layers.activation import Activation, PReLU
 from nncore.layers.base import LAYERS, Layer
 from nncore.layers.dense import Dense
 from nncore.layers.dropout import Dropout
+from nncore.layers.embedding import Embedding
 from nncore.layers.functional import ELU, Identity, LeakyReLU, ReLU, Softmax, add, concatenate, multiply
 from nncore.layers.merging import Add, Concatenate, Multiply
 from nncore.layers.normalization import LayerNormalization
@@ -22,6 +23,7 @@ __all__ = [
     "Concatenate",
     "Dense",
     "Dropout",
+    "Embedding",
     "Flatten",
     "Identity",
     "Input",

@@ -54,8 +54,6 @@ class Layer(Travelling, Configurable, Callable):
     _transient = ("_models", "_calls")
     constructors = ("__init__", "build")
     takes_many = False  # whether it is called on a list of symbols
-    #: (low, high): it reads whole numbers in [low, high), which are int32, of an `Input`; None: reals
-    integers: tuple[int, int] | None = None
     remedies: ClassVar[dict[str, str]] = {"weights": "Call set_weights."}
 
     def __init__(self, name: str | None = None, trainable: bool = True) -> None:
@@ -117,6 +115,11 @@ class Layer(Travelling, Configurable, Callable):
         """Shape of one sample's output, from those of its inputs; ValueError where they do not fit."""
         return shapes[0]
 
+    @property
+    def integers(self) -> tuple[int, int] | None:
+        """(low, high): it reads whole numbers in [low, high), as int32, of an `Input`; None: reals."""
+        return None
+
     def build(self, *shapes: Shape) -> None:
         """Declare parameters with `add_parameter`."""
 
@@ -131,12 +134,13 @@ class Layer(Travelling, Configurable, Callable):
         initializer: Initializer,
         regularizer: Regularizer | None = None,
         role: str = "weight",
+        gradient: str = "dense",
     ) -> Parameter:
         """Declare an array that the layer learns, or a statistic; called in `build`, in the order of `get_weights`.
 
-        Statistics come after all weights of the layer, as in Keras. `role` is that of `Parameter`.
+        Statistics come after all weights of the layer, as in Keras. `role` and `gradient` are those of `Parameter`.
         """
-        p = Parameter(f"{self.name}/{name}", shape, initializer, regularizer, self.trainable, role)
+        p = Parameter(f"{self.name}/{name}", shape, initializer, regularizer, self.trainable, role, gradient)
         self.parameters.append(p)
         self.parameters.sort(key=lambda p: ROLES.index(p.role))
         return p

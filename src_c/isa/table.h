@@ -21,6 +21,7 @@ static size_t packed_bytes(int precision, int transposed, nn_index in, nn_index 
 #endif
 #include "operations/dense/products.h"
 #include "operations/losses/losses.h"
+#include "operations/embedding/embedding.h"
 #include "operations/normalization/normalization.h"
 #include "operations/parameters/parameters.h"
 #include "operations/data/gather.h"

@@ -79,7 +79,7 @@ SPAN(update) {
         }
         if (unit != 1) rescale(c->n, 1 / unit, 0, g, g);
         rule.weight_decay = decay * c->decay;
-        run->table->update[op->function](c->n, w, g, state, &rule, run->numbers);
+        run->table->update[op->function](1, NULL, c->n, w, g, state, &rule, run->numbers);
         repack(op, run, c);
     }
 }

@@ -37,13 +37,27 @@ INLINE void update_some(nn_index i, nn_index left, real *W, const real *g, void 
         if (used >> k & 1) store_some((real *)state[k] + i, left, s[k]);
 }
 
-INLINE void update_each(nn_index n, void *W, const void *g, void *const states[], int used, update_rule rule,
-                        const coefficients *c) {
-    void *state[NN_STATES]; /* a copy that stores cannot alias */
-    for (int k = 0; k < NN_STATES; k++) state[k] = used >> k & 1 ? states[k] : NULL;
-    nn_index i = 0;
-    for (; i + LANES <= n; i += LANES) update_some(i, LANES, W, g, state, used, rule, c);
-    if (i < n) update_some(i, n - i, W, g, state, used, rule, c);
+/* What an update goes over: `rows` of n elements of g, which in W and its state have these numbers (NULL: 0, 1, …). */
+typedef struct updated {
+    nn_index rows, n;
+    const int32_t *ids;
+    void *W;
+    const void *g;
+    void *const *state;
+} updated;
+
+INLINE void update_each(const updated *u, int used, update_rule rule, const coefficients *c) {
+    const nn_index n = u->n;
+    for (nn_index r = 0; r < u->rows; r++) {
+        const nn_index first = u->ids ? u->ids[r] * n : r * n;
+        real *const W = (real *)u->W + first;
+        const real *const g = (const real *)u->g + r * n;
+        void *state[NN_STATES]; /* a copy that stores cannot alias */
+        for (int k = 0; k < NN_STATES; k++) state[k] = used >> k & 1 ? (real *)u->state[k] + first : NULL;
+        nn_index i = 0;
+        for (; i + LANES <= n; i += LANES) update_some(i, LANES, W, g, state, used, rule, c);
+        if (i < n) update_some(i, n - i, W, g, state, used, rule, c);
+    }
 }
 
 INLINE coefficients coefficients_of(const nn_rule *r) {
@@ -65,6 +79,14 @@ INLINE coefficients coefficients_of_ratio(const nn_rule *r, double epsilon, doub
     return c;
 }
 
+#define UPDATE(name)                                                                                                 \
+    INLINE void name##_update(const updated *u, const nn_rule *r, const void *numbers);                               \
+    static void update_##name(nn_index rows, const int32_t *ids, nn_index n, void *W, const void *g,                  \
+                              void *const state[], const nn_rule *r, const void *numbers) {                           \
+        name##_update(&(updated){rows, n, ids, W, g, state}, r, numbers);                                             \
+    }                                                                                                                 \
+    INLINE void name##_update(const updated *u, const nn_rule *r, const void *numbers)
+
 /* Stochastic gradient descent; momentum as in Sutskever et al. 2013, equations 1–4. State: the velocity. */
 INLINE vf sgd_plain(vf W, vf g, vf s[], const coefficients *c) {
     (void)s;
@@ -81,16 +103,16 @@ INLINE vf sgd_nesterov(vf W, vf g, vf s[], const coefficients *c) {
     return W + (c->mu * s[0] - c->eta * g);
 }
 
-static void update_sgd(nn_index n, void *W, const void *g, void *const state[], const nn_rule *r, const void *numbers) {
+UPDATE(sgd) {
     const nn_sgd *own = numbers;
     coefficients c = coefficients_of(r);
     c.mu = (real)own->momentum;
     if (own->momentum == 0)
-        update_each(n, W, g, state, 0, sgd_plain, &c);
+        update_each(u, 0, sgd_plain, &c);
     else if (own->nesterov != 0)
-        update_each(n, W, g, state, STATE_0, sgd_nesterov, &c);
+        update_each(u, STATE_0, sgd_nesterov, &c);
     else
-        update_each(n, W, g, state, STATE_0, sgd_momentum, &c);
+        update_each(u, STATE_0, sgd_momentum, &c);
 }
 
 /* s + gain (g − s), a mean that follows g. Where the product is rounded on its own, it would be 0 from s < MIN_NORMAL
@@ -121,13 +143,12 @@ INLINE vf adam(vf W, vf g, vf s[], const coefficients *c) {
     return W - ratio(c->eta * s[0], vsqrt(s[1]) + c->epsilon, c);
 }
 
-static void update_adam(nn_index n, void *W, const void *g, void *const state[], const nn_rule *r,
-                        const void *numbers) {
+UPDATE(adam) {
     const nn_adam *own = numbers;
     coefficients c = coefficients_of_ratio(r, own->epsilon, 1 / ROOT_MAX);
     c.eta = (real)(r->learning_rate * sqrt(1 - pow(own->beta_2, r->step)) / (1 - pow(own->beta_1, r->step)));
     c.gain_1 = (real)(1 - own->beta_1), c.gain_2 = (real)(1 - own->beta_2);
-    update_each(n, W, g, state, STATE_0 | STATE_1, adam, &c);
+    update_each(u, STATE_0 | STATE_1, adam, &c);
 }
 
 /* Tieleman & Hinton 2012, lecture 6.5; centered: Graves 2013, equations 38–41. State: v, m, average of g.
@@ -154,19 +175,18 @@ INLINE vf rmsprop_centered_momentum(vf W, vf g, vf s[], const coefficients *c) {
     return W - s[1];
 }
 
-static void update_rmsprop(nn_index n, void *W, const void *g, void *const state[], const nn_rule *r,
-                           const void *numbers) {
+UPDATE(rmsprop) {
     const nn_rmsprop *own = numbers;
     coefficients c = coefficients_of_ratio(r, own->epsilon, MIN_NORMAL);
     c.mu = (real)own->momentum, c.rho = (real)own->rho, c.gain_rho = (real)(1 - own->rho);
     if (own->momentum > 0 && own->centered != 0)
-        update_each(n, W, g, state, STATE_0 | STATE_1 | STATE_2, rmsprop_centered_momentum, &c);
+        update_each(u, STATE_0 | STATE_1 | STATE_2, rmsprop_centered_momentum, &c);
     else if (own->momentum > 0)
-        update_each(n, W, g, state, STATE_0 | STATE_1, rmsprop_momentum, &c);
+        update_each(u, STATE_0 | STATE_1, rmsprop_momentum, &c);
     else if (own->centered != 0)
-        update_each(n, W, g, state, STATE_0 | STATE_2, rmsprop_centered, &c);
+        update_each(u, STATE_0 | STATE_2, rmsprop_centered, &c);
     else
-        update_each(n, W, g, state, STATE_0, rmsprop, &c);
+        update_each(u, STATE_0, rmsprop, &c);
 }
 
 #endif

@@ -1,0 +1,85 @@
+"""Vectors that are learned for numbers: words, categories, places."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nncore import initializers, regularizers
+from nncore.arguments import check_count
+from nncore.graph import Shape
+from nncore.layers.base import LAYERS, Layer
+from nncore.operations.embedding import lookup
+
+if TYPE_CHECKING:
+    from nncore.compiler.builder import Builder
+    from nncore.compiler.operation import Tensor
+
+
+@LAYERS.register()
+class Embedding(Layer):
+    """Y = rows of E, by number: of each whole number of X its vector.
+
+    Shapes: X (B, …) of an `Input`, of any real dtype, each element a whole number in [0, input_dim); E (input_dim,
+    output_dim); Y (B, …, output_dim).
+
+    A step of SGD without momentum and weight decay, of LazySGD and of LazyAdam costs in proportion to the numbers of a
+    batch, whatever `input_dim` is: only the rows that it reads have a gradient, and are changed.
+
+    Parameters
+    ----------
+    input_dim : int
+        How many numbers there are.
+    output_dim : int
+        Elements of a vector.
+    embeddings_initializer : str or Initializer, default "uniform"
+        Uniform on ±0.05. PyTorch begins with normal ones of variance 1.
+    embeddings_regularizer : str, Regularizer or None, default None
+        A penalty on E that is added to the loss; every row has a gradient then.
+    name : str, optional
+    trainable : bool, default True
+
+    Raises
+    ------
+    ValueError
+        A size is no whole number ≥ 1; the layer reads what another layer computes; in a step or prediction: X holds
+        other numbers.
+
+    References
+    ----------
+    Y. Bengio et al.: A neural probabilistic language model, JMLR 3 (2003), section 2.
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        embeddings_initializer: Any = "uniform",
+        embeddings_regularizer: Any = None,
+        name: str | None = None,
+        trainable: bool = True,
+    ) -> None:
+        super().__init__(name, trainable)
+        self.input_dim = check_count(input_dim, "input_dim")
+        self.output_dim = check_count(output_dim, "output_dim")
+        self.embeddings_initializer = initializers.get(embeddings_initializer, "embeddings_initializer")
+        self.embeddings_regularizer = regularizers.get(embeddings_regularizer, "embeddings_regularizer")
+
+    @property
+    def integers(self) -> tuple[int, int]:
+        """The numbers that have a vector."""
+        return 0, self.input_dim
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """The shape of the inputs, and behind it that of a vector."""
+        return (*shapes[0], self.output_dim)
+
+    def build(self, *shapes: Shape) -> None:
+        """Declare E."""
+        shape, regularizer = (self.input_dim, self.output_dim), self.embeddings_regularizer
+        self.embeddings = self.add_parameter(
+            "embeddings", shape, self.embeddings_initializer, regularizer, gradient="rows"
+        )
+
+    def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
+        """Y = rows of E."""
+        return lookup(b, inputs[0], self.embeddings)
