@@ -14,7 +14,7 @@ import pytest
 from nncore._kernels import table
 from nncore._kernels.table import NUMBERS
 from nncore.attributes import arguments
-from nncore.optimizers import OPTIMIZERS, SGD, Adam, AdamW, RMSprop, get
+from nncore.optimizers import OPTIMIZERS, SGD, Adam, AdamW, LazyAdam, LazySGD, RMSprop, get
 from nncore.registry import serialize
 
 FILE = Path(__file__).parents[1] / "src_c" / "operations" / "parameters" / "optimizers.def"
@@ -83,7 +83,7 @@ def test_hyper_parameters_are_checked_as_declared(cls):
 
 def test_names():
     assert OPTIMIZERS.names() == ["adam", "adamw", "lazyadam", "lazysgd", "rmsprop", "sgd"]
-    for cls in (SGD, Adam, AdamW, RMSprop, nn.LazyAdam, nn.LazySGD):
+    for cls in (SGD, Adam, AdamW, RMSprop, LazyAdam, LazySGD):
         assert type(get(cls.__name__)) is type(get(cls.__name__.lower())) is type(get(cls)) is cls
         assert cls().name == cls.__name__.lower()
     same = SGD()
