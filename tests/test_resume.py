@@ -185,11 +185,19 @@ def recompiled(*arguments: Any, **settings: Any) -> nn.Model:
 
 LOSS = "sparse_categorical_crossentropy"
 OTHER |= {
-    "optimizer": (lambda: recompiled(nn.AdamW(), LOSS, None, ["accuracy"], ["acc"]), {}, "compile: expected"),
-    "beta": (lambda: recompiled(nn.Adam(beta_1=0.8), LOSS, None, ["accuracy"], ["acc"]), {}, "compile: expected"),
-    "metrics": (lambda: recompiled(nn.Adam(), LOSS, None, ["accuracy"]), {}, "compile: expected"),
+    "optimizer": (
+        lambda: recompiled(nn.AdamW(), LOSS, metrics=["accuracy"], weighted_metrics=["acc"]),
+        {},
+        "compile: expected",
+    ),
+    "beta": (
+        lambda: recompiled(nn.Adam(beta_1=0.8), LOSS, metrics=["accuracy"], weighted_metrics=["acc"]),
+        {},
+        "compile: expected",
+    ),
+    "metrics": (lambda: recompiled(nn.Adam(), LOSS, metrics=["accuracy"]), {}, "compile: expected"),
     "loss": (
-        lambda: recompiled(nn.Adam(), "categorical_crossentropy", None, ["accuracy"], ["acc"]),
+        lambda: recompiled(nn.Adam(), "categorical_crossentropy", metrics=["accuracy"], weighted_metrics=["acc"]),
         {"y": nn.to_categorical(Y)},
         "compile: expected",
     ),
