@@ -8,6 +8,7 @@ hyper-parameters, and none of its arithmetic.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Sequence
 from functools import cache, reduce
 from typing import Any
 
@@ -44,11 +45,15 @@ def activated(activation: Any, z: Array) -> Array:
 
 
 def forward(model: nn.Model, weights: list[Array], x: Array, step: int | None = None) -> Array:
-    """The outputs for a batch x; with `step`, those of that training step, dropout on."""
-    [y] = walk(
-        model, dict(zip(model.weights, weights, strict=True)), [ref.float64(x)], step, itertools.count(), model.seed
-    )
+    """The only output for a batch x; with `step`, that of that training step, dropout on."""
+    [y] = outputs(model, weights, [x], step)
     return y
+
+
+def outputs(model: nn.Model, weights: list[Array], xs: Sequence[Array], step: int | None = None) -> list[Array]:
+    """All outputs for a batch of each input."""
+    values = dict(zip(model.weights, weights, strict=True))
+    return walk(model, values, [ref.float64(x) for x in xs], step, itertools.count(), model.seed)
 
 
 def walk(
@@ -130,7 +135,14 @@ def objective(
 def numerical_gradients(
     model: nn.Model, x: Array, target: Array, weight: Array | None = None, step: int | None = None, most: int = 10**9
 ) -> list[Array]:
-    """Central differences of `objective` by every trainable weight; NaN beyond `most` of an array, chosen at random."""
+    """Central differences of `objective`."""
+    return differences(model, lambda weights: objective(model, weights, x, target, weight, step), most)
+
+
+def differences(model: nn.Model, value: Callable[[list[Array]], float], most: int = 10**9) -> list[Array]:
+    """Central differences by every trainable weight of the `value` of all weights; NaN beyond `most` of an array,
+    chosen at random.
+    """
     weights = [ref.float64(w) for w in model.get_weights()]
     rng, found = np.random.default_rng(0), list[Array]()
     for p, w in zip(model.weights, weights, strict=True):
@@ -141,7 +153,7 @@ def numerical_gradients(
                 kept, total = w.flat[i], 0.0
                 for factor, moved in ((8, 1), (-8, -1), (-1, 2), (1, -2)):
                     w.flat[i] = kept + moved * STEP
-                    total += factor * objective(model, weights, x, target, weight, step)
+                    total += factor * value(weights)
                 w.flat[i], g.flat[i] = kept, total / (12 * STEP)
         found.append(g)
     return found
