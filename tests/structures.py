@@ -11,6 +11,11 @@ import nncore as nn
 RNG = np.random.default_rng(11)
 X = RNG.normal(size=(40, 4))
 Y = RNG.normal(size=(40, 2))
+Z = np.random.default_rng(12).normal(size=(40, 2, 3))
+KINDS = np.random.default_rng(13).integers(0, 3, 40)
+W = np.linspace(0, 2, 40)
+SPARSE = "sparse_categorical_crossentropy"
+LOSSES = ["mse", SPARSE]  # of `two_heads`
 
 
 def dense(x: Any, layer: nn.Dense) -> Any:
@@ -44,6 +49,33 @@ def two_of_each() -> tuple[Any, Any, Any, Any]:
     h = nn.Dense(3, "tanh", name="h")(a)
     joined = nn.Concatenate(name="joined")([h, nn.Flatten(name="flat")(b)])
     return a, b, nn.Dense(2, name="value")(joined), nn.Reshape((3, 1), name="tall")(h)
+
+
+def two_heads(dtype: str = "float64", **settings: Any) -> nn.Model:
+    """Of `X` and `Z`: a hidden layer, from which one head makes values, such as `Y`, and the other one of 3 `KINDS`."""
+    a, b = nn.Input(4, name="left"), nn.Input((2, 3), name="right")
+    joined = nn.Concatenate(name="joined")([a, nn.Flatten(name="flat")(b)])
+    h = nn.Dense(5, "tanh", kernel_regularizer="l2", name="h")(joined)
+    value, kind = nn.Dense(2, name="value")(h), nn.Dense(3, "softmax", name="kind")(h)
+    return nn.Model([a, b], [value, kind], seed=0, dtype=dtype, **settings)
+
+
+def compiled(**settings: Any) -> nn.Model:
+    model = two_heads()
+    model.compile(**({"optimizer": nn.SGD(0.1), "loss": LOSSES} | settings))
+    return model
+
+
+def trained(settings: dict[str, Any], **data: Any) -> tuple[nn.Model, dict[str, list[float]]]:
+    """`two_heads`, compiled with these settings, after a fit; and its history."""
+    model = compiled(**settings)
+    data = {"x": [X, Z], "y": [Y, KINDS], "batch_size": 16, "epochs": 2, "verbose": 0} | data
+    return model, model.fit(**data).history
+
+
+def assert_trained_alike(a: tuple[nn.Model, Any], b: tuple[nn.Model, Any]) -> None:
+    assert same(a[0], b[0]) and a[1] == b[1]
+    assert not same(a[0], two_heads())
 
 
 def autoencoder() -> tuple[nn.Model, nn.Model, nn.Model]:

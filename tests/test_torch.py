@@ -306,3 +306,53 @@ def test_shared_layers_and_nested_models(dtype: str) -> None:
     for got, wanted, first in zip(model.get_weights(), parameters, start, strict=True):
         moved = abs(got - first).max()
         np.testing.assert_allclose(got, wanted.detach().numpy(), rtol=0, atol=TOLERANCE[dtype] * moved)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("optimizer_name", ["sgd", "sgd-nesterov", "adam", "adam-global"])
+def test_several_losses(optimizer_name: str, dtype: str) -> None:
+    """Three losses on two inputs: of probabilities that the third output is made from, too, and of a layer used twice.
+
+    Every second step weighs the samples of some.
+    """
+    make, make_theirs, decay = OPTIMIZERS[optimizer_name]
+    a, b = nn.Input(INPUTS, name="a"), nn.Input(INPUTS, name="b")
+    shared = nn.Dense(HIDDEN, "tanh", name="shared")
+    h = nn.Add()([shared(a), shared(b)])
+    kind, signs = nn.Dense(OUTPUTS, "softmax", name="kind")(h), nn.Dense(OUTPUTS, "sigmoid", name="signs")(h)
+    end = nn.Dense(OUTPUTS, name="end")(nn.Concatenate()([kind, h]))
+    model, optimizer = nn.Model([a, b], [kind, signs, end], seed=0, dtype=dtype), make()
+    kinds, sizes = ["sparse_categorical_crossentropy", "binary_crossentropy", "mse"], [0.7, 1.0, 2.0]
+    model.compile(optimizer, kinds, loss_weights=sizes)
+    assert [p.path.split("/")[0] for p in model.weights[::2]] == ["shared", "kind", "signs", "end"]
+    start, twin = model.get_weights(), Twin(model, torch.tanh)
+    theirs = make_theirs(twin.parameters)
+    rng = np.random.default_rng(9)
+    for step in range(1, STEPS + 1):
+        x = [rng.standard_normal((ROWS, INPUTS)).astype(dtype) for _ in range(2)]
+        y = [labels(rng), shares(rng).astype(dtype), values(rng).astype(dtype)]
+        w = {"kind": rng.random(ROWS).astype(dtype), "end": rng.random(ROWS).astype(dtype)} if step % 2 == 0 else {}
+        p, q, r = twin_outputs(twin, *map(torch.from_numpy, x))
+        t, s, v = map(torch.from_numpy, y)
+        rows = {
+            "kind": F.cross_entropy(p, t, reduction="none"),
+            "signs": F.binary_cross_entropy_with_logits(q, s, reduction="none").mean(dim=1),
+            "end": F.mse_loss(r, v, reduction="none").mean(dim=1),
+        }
+        parts = [(row * torch.from_numpy(w[name]) if name in w else row).mean() for name, row in rows.items()]
+        value = sum(size * part for size, part in zip(sizes, parts, strict=True))
+        torch_step(twin, optimizer, theirs, value, decay, step)
+        got = model.train_on_batch(x, y, w or None, return_dict=True)
+        wanted = dict(zip(["loss", "kind_loss", "signs_loss", "end_loss"], [value, *parts], strict=True))
+        tolerance = 1e-11 if dtype == "float64" else 1e-4
+        assert got == pytest.approx({name: float(v.detach()) for name, v in wanted.items()}, rel=tolerance)
+    assert_moved_alike(model, twin, start, dtype)
+
+
+def twin_outputs(twin: Twin, a: Any, b: Any) -> tuple[Any, Any, Any]:
+    """Of `test_several_losses`: logits, logits, values."""
+    shared, _, kind, _, signs, _, end, _ = twin.parameters
+    _, c, _, d, _, e, _, f = twin.parameters
+    h = torch.tanh(a @ shared + c) + torch.tanh(b @ shared + c)
+    p = h @ kind + d
+    return p, h @ signs + e, torch.cat([softmax(p), h], dim=1) @ end + f
