@@ -175,20 +175,15 @@ class Graph:
         """The inputs' names: keys of their dict, or those given to `Input`, or else numbered ones."""
         if self.takes.keys is not None:
             return self.takes.keys
-        names: list[str] = []
-        for s in self.inputs:
-            base = s.name or "input_layer"
-            number = sum(name == base or name.startswith(f"{base}_") for name in names)
-            names.append(f"{base}_{number}" if base in names else base)
-        return names
+        return numbered([s.name or "input_layer" for s in self.inputs])
 
     @property
     def output_names(self) -> list[str]:
-        """The outputs' names: keys of their dict, or those of the layers that make them."""
+        """The outputs' names: keys of their dict, or those of the layers that make them, numbered where one recurs."""
         if self.gives.keys is not None:
             return self.gives.keys
         own = dict(zip(map(id, self.inputs), self.input_names, strict=True))
-        return [own[id(s)] if id(s) in own else self.layers[s.layer] for s in self.outputs]
+        return numbered([own[id(s)] if id(s) in own else self.layers[s.layer] for s in self.outputs])
 
     def _integers(self) -> list[Integers | None]:
         """Of each input the whole numbers that it may hold, where layers read it as such: those that all of them take.
@@ -273,6 +268,18 @@ class Graph:
                     made = call.layer.emit(b, *xs, wanted=[s.index for s in symbols])
                     tensors.update((id(s), y) for s, y in zip(symbols, made, strict=True))
         return tuple(tensors[id(s)] for s in outputs)
+
+
+def numbered(names: Sequence[str]) -> list[str]:
+    """These names, a number behind those that were there before."""
+    found: list[str] = []
+    for base in names:
+        name, number = base, 0
+        while name in found:
+            number += 1
+            name = f"{base}_{number}"
+        found.append(name)
+    return found
 
 
 def integers_of(call: Call, name: str) -> Sequence[Integers | None]:

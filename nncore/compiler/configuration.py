@@ -39,8 +39,16 @@ class Head:
 
     @property
     def labels(self) -> bool:
-        """Whether targets are labels."""
-        return self.loss is not None and self.loss.target == "labels"
+        """Whether targets are labels, for the loss, or without one for the metrics; a ValueError where these differ."""
+        if self.loss is not None:
+            return self.loss.target == "labels"
+        kinds = {metric.target: metric.name for metric in (*self.metrics, *self.weighted_metrics)}
+        if len(kinds) > 1:
+            raise ValueError(
+                f"metrics: expected metrics of one kind of targets for an output without a loss, got "
+                f"{kinds['labels']} of labels and {kinds['values']} of values. Leave one of them out"
+            )
+        return "labels" in kinds
 
 
 @dataclass

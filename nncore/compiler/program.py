@@ -24,6 +24,11 @@ class Sum:
     width: int = 1  # of its values
     scale: float = 1.0  # of a loss in the sum of all
 
+    @property
+    def means(self) -> tuple[str, str, int]:
+        """What its numbers are of: equal for sums that may go on from one another."""
+        return self.name, self.kind, self.width
+
 
 @dataclass
 class Section:

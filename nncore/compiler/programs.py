@@ -128,14 +128,18 @@ def compare(b: Builder, graph: Graph, config: CompileConfiguration, output: int,
     try:
         how = head.loss.choose(activation, y.shape[-1]) if head.loss else None
     except ValueError as error:
-        whose = f"output {graph.output_names[output]!r}: " if n > 1 else ""
-        raise ValueError(f"{whose}{error}{spoiled}") from None
+        raise ValueError(f"{of_output(graph, output)}{error}{spoiled}") from None
     left_out = id(y.root) in b.deferred
     p = logits_of(b, y) if how and how.fused else b.make(y)
     first = len(graph.inputs) + output
     target = batch(b, first, y.shape[:-1] if head.labels else y.shape, head.labels)
     weight = batch(b, first + n, (1,)) if weighted else None
     return Compared(head, y, activation, how, p, left_out, target, weight)
+
+
+def of_output(graph: Graph, output: int) -> str:
+    """What an error about an output begins with, where there are several."""
+    return f"output {graph.output_names[output]!r}: " if len(graph.outputs) > 1 else ""
 
 
 def emit_step(
@@ -201,7 +205,10 @@ def emit_sums(b: Builder, graph: Graph, config: CompileConfiguration, compared: 
     shown = set()  # outputs that are left out, but read by a metric
     for i, m, weighs, name in config.every_metric(names):
         c = compared[i]
-        how = m.choose(c.head.loss, c.y.shape[-1], c.fused, c.activation)
+        try:
+            how = m.choose(c.head.loss, c.y.shape[-1], c.fused, c.activation)
+        except ValueError as error:
+            raise ValueError(f"{of_output(graph, i)}{error}") from None
         metrics.append((c, how, weighs, name))
         if c.fused and c.left_out and how.reads == "outputs":
             shown.add(i)

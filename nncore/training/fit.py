@@ -129,7 +129,7 @@ class Fit:
         """Have the stepper that a callback's compile or reseed calls for; True if it is another than before."""
         if self.steppers is not None and self.steppers is self.model.steppers():
             return False
-        sums = self.stepper.sums if self.steppers else None
+        before = (self.stepper.program.sums, self.stepper.sums) if self.steppers else None
         steppers = self.model.steppers()
         for head, targets in zip(steppers.configuration.heads, self.data.targets, strict=True):
             if head.compares and (targets is None or head.labels != bool(targets.integers)):
@@ -139,8 +139,8 @@ class Fit:
                 )
         self.stepper = self.model.stepper(True, self.data, self.settings.batch_size, self.settings.shuffle)
         self.steppers = steppers
-        if sums is not None and sums.shape == self.stepper.sums.shape:
-            self.stepper.sums[:] = sums
+        if before and [s.means for s in before[0]] == [s.means for s in self.stepper.program.sums]:
+            self.stepper.sums[:] = before[1]
         return True
 
     def run_epoch(self) -> dict[str, float]:
