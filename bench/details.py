@@ -153,6 +153,7 @@ def row_case(net: Net) -> Case:
 def update_run(name: str, n: int) -> Run:
     """One update of n parameters on the calling thread, by the plain rule of that name."""
     from nncore import optimizers, runtime
+    from nncore.optimizers.base import packed
     from nncore._kernels.table import RULE_NUMBERS
     from nncore._kernels.update import apply_update
 
@@ -161,7 +162,7 @@ def update_run(name: str, n: int) -> Run:
     optimizer = optimizers.get(name)
     states = [np.zeros(n, np.float32) for _ in optimizer.state_names]
     common = {"learning_rate": 1e-3, "weight_decay": 0, "grad_scale": 1, "clip_value": np.inf, "step": 100}
-    rule = optimizers.packed(RULE_NUMBERS, common)
+    rule = packed(RULE_NUMBERS, common)
     return lambda: apply_update(table, name, w, g, states, rule, optimizer.numbers)
 
 

@@ -10,8 +10,10 @@ import pytest
 import reference as ref
 
 import nncore as nn
-from nncore import execution, optimizers
+from nncore import optimizers
 from nncore.compiler import programs
+from nncore.compiler.operation import OPERATIONS
+from nncore.execution import stepping, team
 from nncore.state import Array
 
 RNG = np.random.default_rng(11)
@@ -82,10 +84,8 @@ def operations(model: nn.Model) -> list[str]:
     assert model.graph is not None and config is not None
     program = programs.step(model.graph, config, training=True, weighted=[False], max_samples=16)
     kinds = program.ops.view(np.int64).reshape(len(program.ops), -1)[:, 0]
-    return [programs_of[kind] for kind in kinds.tolist()]
-
-
-programs_of = {d.number: d.name for d in execution.alone.OPERATIONS.values()}
+    names = {d.number: d.name for d in OPERATIONS.values()}
+    return [names[kind] for kind in kinds.tolist()]
 
 
 def test_which_gradients_are_of_rows() -> None:
@@ -97,7 +97,7 @@ def test_which_gradients_are_of_rows() -> None:
         assert "lookup_backward_rows" in kinds and "update_rows" in kinds and "lookup_backward" not in kinds
         stepper = model.steppers().take(True, (False,), 16, 1)
         assert sum(stepper.program.accumulators["by_chunks"]) == 0
-        assert stepper.overhead < execution.stepping.UPDATE_FLOPS * NUMBERS  # not × N
+        assert stepper.overhead < stepping.UPDATE_FLOPS * NUMBERS  # not × N
     whole = nn.Adam(), nn.SGD(momentum=0.5), nn.SGD(weight_decay=0.1), nn.SGD(clipnorm=1.0), nn.LazyAdam(clipnorm=1.0)
     for optimizer in whole:
         assert "lookup_backward" in operations(embedded(optimizer))
@@ -125,7 +125,7 @@ def test_a_table_that_is_read_twice() -> None:
 
 @pytest.mark.parametrize("optimizer", [nn.SGD(0.1), nn.LazyAdam(0.01), nn.Adam(0.01)])
 def test_bits_do_not_depend_on_threads(optimizer: optimizers.Optimizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(execution.team, "PARALLEL_FLOPS", 0)
+    monkeypatch.setattr(team, "PARALLEL_FLOPS", 0)
     found = []
     for threads in (1, 2, 3):
         model = embedded(type(optimizer).from_config(optimizer.get_config()), n_threads=threads)

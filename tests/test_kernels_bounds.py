@@ -37,7 +37,7 @@ from nncore._kernels.table import (
     STATES,
     Table,
 )
-from nncore.optimizers import packed
+from nncore.optimizers.base import packed
 
 Place = Callable[[Array], Array]
 Case = Callable[[Place], list[Array]]  # runs a kernel on arrays that were placed, and returns those it writes

@@ -247,7 +247,7 @@ def test_save_model_asks_before_it_overwrites(tmp_path: pathlib.Path) -> None:
             "nncore.layers: expected a known name, got 'Conv2D'. Known: Activ",
         ),
         ("callbacks", "EarlyStop", "Did you mean 'EarlyStopping'?"),
-        ("optimizers", "Nadam", "Known: Adam, AdamW, RMSprop, SGD"),
+        ("optimizers", "Nadam", "Known: Adam, AdamW, LazyAdam, LazySGD, RMSprop, SGD"),
         ("", "EarlyStopping", "It is nncore.callbacks.EarlyStopping"),
         ("", "relu", "It is nncore.activations.relu"),
         ("", "Densee", "Did you mean 'Dense'?"),

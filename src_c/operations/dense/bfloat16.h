@@ -110,7 +110,7 @@ _Static_assert(BF16_MC % (2 * BF16_ROWS) == 0 && BF16_MC % LANES == 0, "blocks o
 #define BF16_SCRATCH ((size_t)(A_WORDS + B_WORDS + MORE_WORDS) * sizeof(word))
 #define SCRATCH_BYTES (GEMM_SCRATCH > BF16_SCRATCH ? GEMM_SCRATCH : BF16_SCRATCH)
 
-INLINE nn_index depth_of_blocks(nn_index K) { return share(share(K, share(K, BF16_KC)), STEP) * STEP; }
+INLINE nn_index depth_of_blocks(nn_index K) { return ceil_div(ceil_div(K, ceil_div(K, BF16_KC)), STEP) * STEP; }
 
 INLINE void multiply_pieces(const nn_gemm *g, const int pieces) {
     if (g->M == 0 || g->K == 0) {
@@ -178,7 +178,7 @@ static int precision_for(int precision, nn_index rows, nn_index K, nn_index N) {
 static size_t packed_bytes(int precision, int transposed, nn_index in, nn_index out) {
     const nn_index K = transposed ? out : in, N = transposed ? in : out;
     const nn_index pieces = pieces_of(precision_for(precision, 0, K, N));
-    return (size_t)(pieces * share(N, PANEL) * whole_words(K) * PANEL) * sizeof(word);
+    return (size_t)(pieces * ceil_div(N, PANEL) * whole_words(K) * PANEL) * sizeof(word);
 }
 
 INLINE void pack_weights(int transposed, nn_index in, nn_index out, nn_index first, nn_index rows, const real *W,

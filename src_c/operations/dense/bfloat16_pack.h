@@ -22,7 +22,7 @@ typedef word vu_any __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(wor
 INLINE vu load_words(const word *p) { return *(const vu_any *)p; }
 INLINE void store_words(word *p, vu v) { *(vu_any *)p = v; }
 
-INLINE nn_index whole_words(nn_index k) { return share(k, STEP) * (STEP / 2); }
+INLINE nn_index whole_words(nn_index k) { return ceil_div(k, STEP) * (STEP / 2); }
 
 #define BITS_INFINITE 0x7f800000
 #define BITS_NORMAL 0x00800000   /* the least number that is not denormal */
@@ -110,12 +110,12 @@ INLINE void fetch_words(const packing *p, const int pieces) { /* of as much of a
 INLINE nn_index block_width(const packing *p) { return p->across ? p->panel ? PANEL : ACROSS : p->panel ? LANES : 1; }
 INLINE nn_index block_depth(const packing *p) { return p->across == p->panel ? p->across ? STEP / 2 : ALONG : STEP; }
 INLINE nn_index blocks_of(const packing *p) {
-    return share(p->n, block_width(p)) * share(share(p->K, STEP) * STEP, block_depth(p));
+    return ceil_div(p->n, block_width(p)) * ceil_div(ceil_div(p->K, STEP) * STEP, block_depth(p));
 }
 
 /* Pack the next block, in the order in which elements lie; whether there was one. */
 INLINE int pack_block(packing *p, const int pieces) {
-    const nn_index K = share(p->K, STEP) * STEP, width = block_width(p), depth = block_depth(p);
+    const nn_index K = ceil_div(p->K, STEP) * STEP, width = block_width(p), depth = block_depth(p);
     if (p->i >= p->n || p->k >= K) return 0;
     const int rows = p->across && !p->panel ? least(width, p->n - p->i) % LANES == 0 : p->i + width <= p->n;
     const int whole = rows && p->k + depth <= p->K;

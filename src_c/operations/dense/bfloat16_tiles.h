@@ -99,7 +99,8 @@ INLINE void dot_tiles(const dot *t, const real *from, real *to, chores *todo, co
                       const int wide, const int stream_a) {
     const size_t a_stride = (size_t)t->lda * sizeof(word), b_stride = PANEL * sizeof(word);
     const size_t c_stride = PANEL * sizeof(real);
-    const nn_index steps = t->K / TILE_SIDE, groups = share(todo->before->t.rows - todo->before->done, ROWS_TOGETHER);
+    const nn_index steps = t->K / TILE_SIDE;
+    const nn_index groups = ceil_div(todo->before->t.rows - todo->before->done, ROWS_TOGETHER);
     nn_index groups_due = 0;
 #define EACH_C(X)                                   \
     do {                                                           \
@@ -193,11 +194,12 @@ INLINE int packs_in_turn(const nn_gemm *g, const int pieces) {
 
 INLINE void multiply_slab(slab *s, const int pieces) {
     const nn_gemm *g = s->g;
-    const nn_index M = g->M, panels = share(s->cols, PANEL), panel_words = pieces * s->b_piece, lda = s->t.lda;
-    const nn_index depth = s->t.K, part = share(share(depth, share(depth, TILE_K / pieces)), TILE_SIDE) * TILE_SIDE;
+    const nn_index M = g->M, panels = ceil_div(s->cols, PANEL), panel_words = pieces * s->b_piece, lda = s->t.lda;
+    const nn_index depth = s->t.K, parts = ceil_div(depth, TILE_K / pieces);
+    const nn_index part = ceil_div(ceil_div(depth, parts), TILE_SIDE) * TILE_SIDE;
     const int in_turn = packs_in_turn(g, pieces), rows_outside = !in_turn && panels * panel_words <= B_WORDS;
-    const nn_index blocks_of_M = rows_outside ? 1 : share(M, ROWS_OF_BLOCK(pieces));
-    const nn_index mc = share(share(M, blocks_of_M), BF16_ROWS) * BF16_ROWS;
+    const nn_index blocks_of_M = rows_outside ? 1 : ceil_div(M, ROWS_OF_BLOCK(pieces));
+    const nn_index mc = ceil_div(ceil_div(M, blocks_of_M), BF16_ROWS) * BF16_ROWS;
     word *const A = s->scratch, *const packed = A + A_WORDS;
     const word *const B = s->B ? s->B : packed;
     real *const unfinished = (real *)(packed + B_WORDS);
@@ -210,7 +212,7 @@ INLINE void multiply_slab(slab *s, const int pieces) {
         pack_rest(&p, pieces);
     }
     for (nn_index ic = 0; ic < M; ic += mc) { /* LOOP 3 cuts M, so that packed A fits; rows outside: two strips do */
-        const nn_index rows = least(mc, M - ic), strips = share(rows, BF16_ROWS);
+        const nn_index rows = least(mc, M - ic), strips = ceil_div(rows, BF16_ROWS);
         const nn_index outers = rows_outside ? strips : panels, inners = rows_outside ? panels : strips;
         packing first = rows_of_A(s, ic, rows_outside ? least(BF16_ROWS, rows) : rows, A);
         pack_rest(&first, pieces);

@@ -91,13 +91,13 @@ INLINE void multiply_slab(slab *s, const int pieces) {
     const real *const saved = s->t.saved;
     const word *const B = s->B ? s->B : packed;
     const nn_index step = pieces * s->b_piece; /* between panels */
-    const nn_index M = g->M, mc = share(share(M, share(M, ROWS_OF_BLOCK(pieces))), BF16_ROWS) * BF16_ROWS;
+    const nn_index M = g->M, mc = ceil_div(ceil_div(M, ceil_div(M, ROWS_OF_BLOCK(pieces))), BF16_ROWS) * BF16_ROWS;
     for (nn_index j = 0; j < s->cols && !s->B; j += PANEL) {
         packing p = panel_of_B(s, j, packed + j / PANEL * step);
         pack_rest(&p, pieces);
     }
     for (nn_index ic = 0; ic < M; ic += mc) { /* LOOP 3 cuts M, so that packed A fits its buffer */
-        const nn_index rows = least(mc, M - ic), height = share(rows, share(rows, BF16_ROWS));
+        const nn_index rows = least(mc, M - ic), height = ceil_div(rows, ceil_div(rows, BF16_ROWS));
         packing p = rows_of_A(s, ic, rows, A);
         pack_rest(&p, pieces);
         nn_index j = 0;

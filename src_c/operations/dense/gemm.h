@@ -77,11 +77,11 @@ static const activate_backward_kernel gemm_activate_backward[] = {
 };
 
 INLINE nn_index least(nn_index a, nn_index b) { return a < b ? a : b; }
-INLINE nn_index share(nn_index n, nn_index parts) { return (n + parts - 1) / parts; }
+INLINE nn_index ceil_div(nn_index n, nn_index parts) { return (n + parts - 1) / parts; }
 
 /* The depth of the blocks of K: at most KC, as even as multiples of 16 can be. */
 INLINE nn_index block_k(nn_index K) {
-    return K <= KC ? K : share(share(K, share(K, KC)), 16) * 16;
+    return K <= KC ? K : ceil_div(ceil_div(K, ceil_div(K, KC)), 16) * 16;
 }
 
 /* Whether the tiles leave C as it is to be. */
@@ -123,7 +123,7 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
     real *const B_packed = g->scratch, *const A_packed = B_packed + B_PACKED;
     const nn_index kc = block_k(K), b_bytes = kc * (pack_b ? least(NC, N) : N) * size; /* of B for a block of K */
     const nn_index most = M > 2 * MC_FAR && B_NEAR < b_bytes && b_bytes <= B_FAR ? MC_FAR : MC;
-    const nn_index mc = share(share(M, share(M, most)), MR) * MR;
+    const nn_index mc = ceil_div(ceil_div(M, ceil_div(M, most)), MR) * MR;
     const nn_index height = !b_transposed && K <= SHORT_K && N >= 4 * LANES && N <= SHORT_K_COLUMNS ? SHORT_K_ROWS : MR;
     tile t = {.ldc = ldsums, .ldbias = ldbias};
     vf zeros = {0};
@@ -146,7 +146,7 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
 
             for (nn_index ic = 0; ic < M; ic += mc) { /* LOOP 3 cuts M, so that A stays in L2 */
                 const nn_index rows = least(mc, M - ic);
-                const nn_index panels = share(rows, height), m0 = rows / panels;
+                const nn_index panels = ceil_div(rows, height), m0 = rows / panels;
                 const nn_index longer = rows % panels; /* of m0 + 1 rows, first */
                 const real *A = (const real *)g->A + ic * g->a_row + kb * g->a_col;
                 t.lda = lda;
@@ -252,7 +252,7 @@ static void multiply_rows(const nn_gemm *g) {
  * bench/NOTES.md */
 INLINE int suits_narrow(const nn_gemm *g, nn_index columns) {
     const int transposed = g->a_col != 1;
-    const nn_index idle = share(columns, LANES) * LANES - columns; /* lanes */
+    const nn_index idle = ceil_div(columns, LANES) * LANES - columns; /* lanes */
     return columns <= NARROW && idle >= (transposed ? LANES > 4 ? LANES / 4 : 1 : 4) &&
            g->M >= (transposed ? LANES : 2 * LANES) && g->K >= 8 * columns;
 }
