@@ -87,8 +87,12 @@ class Binding:
         What its elements may be; None: reals.
     """
 
+    low = high = 0  # of integers
+
     def __init__(self, array: Array, argument: str, dtype: np.dtype[Any], integers: Integers | None = None) -> None:
         self.array, self.argument, self.dtype, self.integers = array, argument, dtype, integers
+        if integers:
+            self.low, self.high = integers[:2]
         self.rows = len(array)
         self.n = math.prod(array.shape[1:])
         flags = array.flags
@@ -108,8 +112,8 @@ class Binding:
             type=max(self.type, 0),
             n=self.n,
             axes=self.axes if self.direct else None,
-            low=self.integers.low if self.integers else 0,
-            high=self.integers.high if self.integers else 0,
+            low=self.low,
+            high=self.high,
             in_place=self.in_place and not shuffled,
         )
 

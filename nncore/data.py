@@ -9,7 +9,7 @@ import numpy as np
 
 from nncore.arguments import an, is_number, is_whole, unboxed
 from nncore.bindings import Binding, Integers
-from nncore.conversion import as_array, as_input, as_rows
+from nncore.conversion import as_array, as_rows
 from nncore.graph import Shape
 from nncore.state import Array
 
@@ -80,24 +80,23 @@ def dataset(
     inputs: list[Binding], y: Any, sample_weight: Any, graph: Graph, heads: Sequence[Head], prefix: str = ""
 ) -> Dataset:
     """The rows that go with those of `inputs`, checked."""
-    dtype, rows, several = graph.state.dtype, inputs[0].rows, len(heads) > 1
-    names = graph.output_names if several else [""]
-    ys, weighs = [y], [sample_weight]
-    if several:
-        ys = of_each(y, names, f"{prefix}y", [head.compares for head in heads])
-        weighs = weights_of_each(sample_weight, names, f"{prefix}sample_weight")
+    first = inputs[0]
+    if len(heads) == 1:
+        target = targets(y, first.rows, graph.outputs[0].shape, heads[0], first.dtype, f"{prefix}y")
+        weight = sample_weights(sample_weight, first.rows, first.dtype, f"{prefix}sample_weight")
+        return Dataset(inputs, [target], [weight])
+    names = graph.output_names
+    ys = of_each(y, names, f"{prefix}y", [head.compares for head in heads])
+    weighs = weights_of_each(sample_weight, names, f"{prefix}sample_weight")
     bound: list[Binding | None] = []
     weights: list[Binding | None] = []
     for head, target, weight, name, s in zip(heads, ys, weighs, names, graph.outputs, strict=True):
-        which = f"[{name!r}]" if several else ""
-        if not head.compares:
+        if head.compares:
+            bound.append(targets(target, first.rows, s.shape, head, first.dtype, f"{prefix}y[{name!r}]"))
+            weights.append(sample_weights(weight, first.rows, first.dtype, f"{prefix}sample_weight[{name!r}]"))
+        else:
             bound.append(None)
             weights.append(None)
-            continue
-        loss = head.loss
-        labels, probable = head.labels, loss is not None and loss.probable
-        bound.append(targets(target, rows, s.shape, labels, dtype, f"{prefix}y{which}", probable))
-        weights.append(sample_weights(weight, rows, dtype, f"{prefix}sample_weight{which}"))
     return Dataset(inputs, bound, weights)
 
 
@@ -124,11 +123,10 @@ def weights_of_each(given: Any, names: Sequence[str], argument: str) -> list[Any
     return [given] * len(names)
 
 
-def inputs(
-    x: Any, shape: Shape, dtype: np.dtype[Any], argument: str = "x", integers: Integers | None = None
+def rows_of(
+    array: Array, shape: Shape, dtype: np.dtype[Any], argument: str = "x", integers: Integers | None = None
 ) -> Binding:
-    """x as rows of `shape`."""
-    array = as_input(x, argument, shape)
+    """An input as rows of `shape`."""
     if array.shape[1:] != shape and shape == (1,) and array.ndim == 1:
         array = array.reshape(-1, 1)
     if array.ndim == 0 or array.shape[1:] != shape:
@@ -142,10 +140,9 @@ def inputs(
     return Binding(array, argument, dtype, integers)
 
 
-def targets(
-    y: Any, rows: int, outputs: Shape, labels: bool, dtype: np.dtype[Any], argument: str = "y", probable: bool = False
-) -> Binding:
-    """y as labels or values (`probable`: in [0, 1]) for outputs of shape `outputs`."""
+def targets(y: Any, rows: int, outputs: Shape, head: Head, dtype: np.dtype[Any], argument: str) -> Binding:
+    """y as what a head compares outputs of shape `outputs` with."""
+    labels = head.labels
     array = as_rows(y, argument, rows)
     shape = outputs[:-1] if labels else outputs
     if array.ndim and len(array) == rows and array.shape[1:] != shape:
@@ -167,7 +164,7 @@ def targets(
     binding = Binding(array, argument, dtype, Integers.labels(outputs[-1]) if labels else None)
     if labels:
         binding.check_integers()
-    elif probable:
+    elif head.probable:
         binding.check_probabilities()
     return binding
 

@@ -88,14 +88,15 @@ class Predicting(Structure):
         if self.graph is None or len(self.graph.inputs) == 1:
             x = conversion.as_input(x, f"{prefix}x", self._sample_shape())
             graph = self._built(x)
-            return [data.inputs(x, graph.inputs[0].shape, graph.state.dtype, f"{prefix}x", graph.integers[0])]
+            return [data.rows_of(x, graph.inputs[0].shape, graph.state.dtype, f"{prefix}x", graph.integers[0])]
         graph = self.graph
         names, dtype = graph.input_names, graph.state.dtype
         given = graph.takes.match(x, names, f"{prefix}x")
-        parts = [
-            data.inputs(part, s.shape, dtype, f"{prefix}x[{name!r}]", taken)
-            for part, s, name, taken in zip(given, graph.inputs, names, graph.integers, strict=True)
-        ]
+        parts = []
+        for part, s, name, taken in zip(given, graph.inputs, names, graph.integers, strict=True):
+            argument = f"{prefix}x[{name!r}]"
+            array = conversion.as_input(part, argument, s.shape)
+            parts.append(data.rows_of(array, s.shape, dtype, argument, taken))
         if len({part.rows for part in parts}) > 1:
             rows = ", ".join(f"{part.rows} for {name}" for part, name in zip(parts, names, strict=True))
             raise ValueError(f"{prefix}x: expected as many rows for each input, got {rows}")

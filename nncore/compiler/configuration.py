@@ -25,6 +25,10 @@ class Head:
         Of that loss in the sum of all.
     metrics, weighted_metrics : list of Metric
         The latter weighted by `sample_weight`.
+    compares : bool
+        Whether there is anything that needs targets.
+    labels, probable : bool
+        Whether these are labels, and whether probabilities.
     """
 
     loss: losses.Loss | None
@@ -32,13 +36,12 @@ class Head:
     metrics: list[Metric] = field(default_factory=list)
     weighted_metrics: list[Metric] = field(default_factory=list)
 
-    @property
-    def compares(self) -> bool:
-        """Whether there is anything that needs targets."""
-        return bool(self.loss or self.metrics or self.weighted_metrics)
+    def __post_init__(self) -> None:
+        self.compares = bool(self.loss or self.metrics or self.weighted_metrics)
+        self.labels = self.takes_labels()
+        self.probable = self.loss is not None and self.loss.probable
 
-    @property
-    def labels(self) -> bool:
+    def takes_labels(self) -> bool:
         """Whether targets are labels, for the loss, or without one for the metrics; a ValueError where these differ."""
         if self.loss is not None:
             return self.loss.target == "labels"
@@ -61,11 +64,16 @@ class CompileConfiguration:
     heads : list of Head
         One for each output.
     matmul_precision : {"highest", "high", "medium"}
+    has_loss : bool
+        Whether there is anything to train by.
     """
 
     optimizer: optimizers.Optimizer
     heads: list[Head]
     matmul_precision: str = "highest"
+
+    def __post_init__(self) -> None:
+        self.has_loss = any(head.loss for head in self.heads)
 
     @classmethod
     def of(
@@ -96,11 +104,6 @@ class CompileConfiguration:
             ]
         heads = [Head(losses.get(a, "loss"), loss_weight(b), list(c), list(d)) for a, b, c, d in given]
         return cls(optimizer, heads, str(matmul_precision))  # of a grid, perhaps: NumPy's
-
-    @property
-    def has_loss(self) -> bool:
-        """Whether it can be trained by."""
-        return any(head.loss for head in self.heads)
 
     @property
     def compared(self) -> list[int]:

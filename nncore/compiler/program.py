@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -80,10 +79,9 @@ class Program:
     def logs(self, sums: np.ndarray[Any, Any]) -> dict[str, float]:
         """Loss (of all, with penalties), losses and metrics: means of a pass, which before the first row are NaN."""
         logs = {"loss": 0.0}
-        left: Iterator[float] = iter(sums.tolist())
-        rows = self.rows(sums)
-        for entry in self.sums:
-            value, weight = next(left), next(left)
+        values = sums.tolist()
+        rows = values[self.sums[0].width]
+        for entry, value, weight in zip(self.sums, values[::2], values[1::2], strict=True):
             if weight:
                 mean = value / weight
             else:
