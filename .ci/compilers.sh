@@ -30,13 +30,13 @@ dense.gemm(Table("portable", "float32"), a, b, out, 2**62, 1, 4)
 PY
     # test_kernels_bounds has pages that fault instead of a sanitizer, which knows nothing of them, and a test that
     # expects SIGSEGV. Of test_determinism, what trains for long does what others do.
-    must_pass -q --capture=sys $(kernel_tests_but_bounds) tests/test_determinism.py tests/test_stepping.py \
-        tests/test_training.py tests/test_products.py tests/test_sections.py -k "not (process or several_products)"
-    must_pass -q --capture=sys tests/test_compiler.py -k team
+    must_pass -q --capture=sys $(kernel_tests_but_bounds) tests/execution/test_{determinism,stepping,products}.py \
+        tests/training/test_training.py tests/compiler/test_sections.py -k "not (process or several_products)"
+    must_pass -q --capture=sys tests/compiler/test_compiler.py -k team
 }
 
 kernel_tests_but_bounds() {
-    ls tests/test_kernels*.py | grep -v bounds
+    ls tests/operations/test_kernels*.py | grep -v bounds
 }
 
 data_races() { # clang's OpenMP runtime tells ThreadSanitizer, through Archer, where threads meet; GCC's does not
@@ -67,12 +67,12 @@ for thread in threads:
 PY
     # Late threads, teams, predictions beside a fit; no forks, after which ThreadSanitizer gives up. What is left out
     # beside them does at greater length what others do.
-    must_pass -q --capture=sys tests/test_team.py tests/test_gate.py tests/test_determinism.py tests/test_stepping.py \
-        tests/test_products.py tests/test_sections.py tests/test_interrupts.py \
+    must_pass -q --capture=sys tests/execution/test_{team,gate,determinism,stepping,products,interrupts}.py \
+        tests/compiler/test_sections.py \
         -k "not (fork or child or process or several_products)" \
-        --deselect "tests/test_team.py::test_late_threads_do_no_harm[16]" \
-        --deselect "tests/test_gate.py::test_packed_copies_are_those_of_the_weights[500]"
-    must_pass -q --capture=sys tests/test_compiler.py tests/test_tuning.py -k team
+        --deselect "tests/execution/test_team.py::test_late_threads_do_no_harm[16]" \
+        --deselect "tests/execution/test_gate.py::test_packed_copies_are_those_of_the_weights[500]"
+    must_pass -q --capture=sys tests/compiler/test_compiler.py tests/execution/test_tuning.py -k team
 }
 
 clang_build() {
@@ -81,7 +81,7 @@ clang_build() {
     python3 -m venv .venv
     CC=clang $venv_bin/pip install --verbose ".[test]" >"$work/clang.log" 2>&1 || { tail -n 50 "$work/clang.log"; false; }
     ! grep -E -A 3 'warning:' "$work/clang.log"
-    each_isa -q tests/test_kernels*.py tests/test_determinism.py
+    each_isa -q tests/operations/test_kernels*.py tests/execution/test_determinism.py
 }
 
 aarch64() { # the compiler runs here; Debian's Python for arm64, and NumPy's wheel, under qemu

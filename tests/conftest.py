@@ -15,7 +15,7 @@ OPTIONAL = {"torch": ["torch"], "frames": ["pandas", "sklearn"]}  # marks of tes
 # `python -m pytest` puts the current directory first on sys.path, where a checkout would shadow the installed package.
 if sys.path[0] in ("", str(TESTS.parent)):
     del sys.path[0]
-sys.path.append(str(TESTS))  # for `import reference`
+sys.path += [str(TESTS), *sorted({str(path.parent) for path in TESTS.glob("*/test_*.py")})]  # for `import reference`
 os.environ["PYTHONSAFEPATH"] = "1"  # the same for the processes that tests start
 
 if importlib.util.find_spec("nncore") is None:

@@ -3,7 +3,7 @@
  * Each function reduces its argument exactly or nearly so, evaluates a polynomial, and puts the result
  * together; special values come out of the arithmetic or of one select at the end. Signed zeros, infinities and
  * nans are right; denormals are 0, as everywhere (float_mode.h). Nothing relies on fused multiply-add, so the bounds
- * hold in portable code too: 2 ULP (erf 4); tests/test_kernels_vecmath.py measures them.
+ * hold in portable code too: 2 ULP (erf 4); tests/operations/test_kernels_vecmath.py measures them.
  *
  * The polynomials are minimax fits (Remez exchange in 45-digit arithmetic, error weighted to be relative to
  * the function's value); above each stands its interval and the largest relative error of the exact fit.

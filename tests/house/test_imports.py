@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-TOP = Path(__file__).parents[1]
+TOP = Path(__file__).parents[2]
 PACKAGE = TOP / "nncore"
 pytestmark = pytest.mark.skipif(not (TOP / "setup.py").exists(), reason="needs the source tree beside the tests")
 

@@ -13,7 +13,7 @@ import pytest
 from nncore.activations import ACTIVATIONS, Activation, Elu, Gelu, LeakyRelu, Linear, Relu, Silu, Softmax, get
 from nncore.registry import serialize
 
-KERNELS_DEF = Path(__file__).parents[1] / "src_c" / "kernels.def"
+KERNELS_DEF = Path(__file__).parents[2] / "src_c" / "kernels.def"
 VARIANTS = [*(ACTIVATIONS.classes[name]() for name in ACTIVATIONS.names())]
 VARIANTS += [LeakyRelu(negative_slope=0.01), LeakyRelu(0), Elu(alpha=0.5), Gelu(approximate=True)]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-TOP = Path(__file__).parents[1]
+TOP = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(not (TOP / "setup.py").exists(), reason="needs the source tree beside the tests")
 
 #: For each row of the table an example, and other files that name it, with the reason.
@@ -63,6 +63,7 @@ def mapped(block: str) -> set[str]:
 def present() -> set[str]:
     """Folders and files of src_c, folders and modules of nncore, and the other folders that are part of the project."""
     found = {f"{name}/" for name in ("src_c", "nncore", "tests", "bench", "examples")}
+    found |= {f"{path.parent.relative_to(TOP).as_posix()}/" for path in (TOP / "tests").glob("*/test_*.py")}
     for path in (TOP / "src_c").rglob("*"):
         where = path.relative_to(TOP).as_posix()
         if path.is_dir():

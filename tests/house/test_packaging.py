@@ -13,7 +13,7 @@ import pytest
 
 import nncore as nn
 
-TOP = Path(__file__).parents[1]
+TOP = Path(__file__).parents[2]
 in_checkout = pytest.mark.skipif(not (TOP / "setup.py").exists(), reason="needs the source tree beside the tests")
 
 

@@ -17,7 +17,7 @@ from nncore.attributes import arguments
 from nncore.optimizers import OPTIMIZERS, SGD, Adam, AdamW, LazyAdam, LazySGD, RMSprop, get
 from nncore.registry import serialize
 
-FILE = Path(__file__).parents[1] / "src_c" / "operations" / "parameters" / "optimizers.def"
+FILE = Path(__file__).parents[2] / "src_c" / "operations" / "parameters" / "optimizers.def"
 DEFINITIONS = FILE.read_text(encoding="utf-8").partition("#ifdef OPTIMIZER")[2]
 VARIANTS = [
     *(OPTIMIZERS.classes[name]() for name in OPTIMIZERS.names()),

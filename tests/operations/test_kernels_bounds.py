@@ -326,7 +326,7 @@ def trespass() -> None:
 
 def in_a_process(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-X", "faulthandler", __file__, *arguments]
-    paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]  # the first for `import kernels`
+    paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]  # the first for `import kernels`
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}  # an empty one would be the cwd
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-TOP = Path(__file__).parents[1]
+TOP = Path(__file__).parents[2]
 PROGRAM = re.compile(r"^```python\n(.*?)^```$(?:(?:\n\n[^\n`#]+)?\n\n```text\n(.*?)^```$)?", re.M | re.S)
 
 

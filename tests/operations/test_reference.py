@@ -11,7 +11,7 @@ import pytest
 import reference as ref
 from reference import Array, Rule
 
-SRC = Path(__file__).parents[1] / "src_c"
+SRC = Path(__file__).parents[2] / "src_c"
 DEFINITIONS = [SRC / "kernels.def", SRC / "operations" / "parameters" / "optimizers.def"]
 DIFFERENCE = 1e-6  # step of the central differences; their error is about 1e-10
 

@@ -24,7 +24,7 @@ from nncore.metrics import (
 )
 from nncore.registry import serialize
 
-KERNELS_DEF = Path(__file__).parents[1] / "src_c" / "kernels.def"
+KERNELS_DEF = Path(__file__).parents[2] / "src_c" / "kernels.def"
 MSE, BINARY, BINARY_LOGITS = losses.MeanSquaredError(), losses.BinaryCrossentropy(), losses.BinaryCrossentropy(True)
 CATEGORICAL, CATEGORICAL_LOGITS = losses.CategoricalCrossentropy(), losses.CategoricalCrossentropy(True)
 SPARSE, SPARSE_LOGITS = losses.SparseCategoricalCrossentropy(), losses.SparseCategoricalCrossentropy(True)

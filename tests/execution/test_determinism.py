@@ -185,7 +185,7 @@ def test_teams_are_really_used() -> None:
 
 def python(code: str, **environment: str) -> str:
     """What a fresh interpreter prints."""
-    here = os.pathsep.join([str(Path(nn.__file__).parent.parent), str(Path(__file__).parent)])
+    here = os.pathsep.join(map(str, [Path(nn.__file__).parents[1], *Path(__file__).parents[:2]]))
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True,
         env=os.environ | {"PYTHONPATH": here} | environment, timeout=120,

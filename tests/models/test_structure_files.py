@@ -243,7 +243,7 @@ def test_dropped_models_are_gone_at_once(case: str) -> None:
 
 # ---- files of earlier builds -----------------------------------------------------------------------------------------
 
-FILES = pathlib.Path(__file__).parent / "files"
+FILES = pathlib.Path(__file__).parents[1] / "files"
 
 
 @pytest.mark.parametrize("kind", ["graph", "stack"])
