@@ -155,10 +155,12 @@ class Registry(Generic[T]):
             raise AttributeError(error) from None
 
     def name_of(self, obj: T) -> str:
-        """The canonical name of an object's class."""
+        """The canonical name of an object's class; of one that is yet to be registered, what it would be by default."""
         for key, cls in self.classes.items():
             if cls is type(obj):
                 return key
+        if self.own:
+            return snake_case(type(obj).__name__)
         raise ValueError(
             f"{type(obj).__name__} is not a registered {self.kind}; known: {', '.join(self.names())}{self.limits()}"
         )

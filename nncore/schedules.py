@@ -1,19 +1,19 @@
-"""Numbers that change from step to step: a schedule says what a learning rate or weight decay is at each.
+"""Numbers that change from step to step: a schedule says what a learning rate, weight decay or dropout rate is at each.
 
-The engine reads them from arrays of the steps ahead, so a step needs nothing of Python; see `Optimizer.ahead`.
+The engine reads them from arrays of the steps ahead, so a step needs nothing of Python; see `Stepper.look_ahead`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from nncore.arguments import check_number, is_number
-from nncore.registry import Configurable, Registry, serialize, snake_case
+from nncore.registry import Configurable, Registry
 
 Array = np.ndarray[Any, Any]
 
@@ -41,7 +41,7 @@ class LearningRateSchedule(Configurable):
         Returns
         -------
         float or ndarray, shape (n,)
-            Finite and ≥ 0 for every step that is made.
+            Finite and ≥ 0 for every step that is made; a rate of dropout also < 1.
         """
         raise NotImplementedError(f"{type(self).__name__} does not say what the number is at a step: define __call__")
 
@@ -58,8 +58,11 @@ LearningRateSchedule.registry = SCHEDULES
 Scheduled = float | LearningRateSchedule
 
 
-def scheduled(argument: str, value: Any) -> Scheduled:
-    """`value` as a number or a schedule, which may also be given as its configuration."""
+def scheduled(argument: str, value: Any, below: float = math.inf, words: str = "") -> Scheduled:
+    """`value` as a number in [0, `below`) or a schedule, which may also be given as its configuration.
+
+    `words` say more of the number, for errors.
+    """
     if isinstance(value, Mapping):
         value = SCHEDULES.get(value, argument, LearningRateSchedule)
     if isinstance(value, LearningRateSchedule):
@@ -69,65 +72,75 @@ def scheduled(argument: str, value: Any) -> Scheduled:
         remedy = "derive what is to follow the steps from nncore.schedules.LearningRateSchedule"
 
     def fits(v: float) -> bool:
-        return 0 <= v < math.inf
+        return 0 <= v < below
 
-    return check_number(value, argument, "a number in [0, inf) or a LearningRateSchedule", fits, remedy)
+    return check_number(value, argument, f"a number in [0, {below:g}){words} or a LearningRateSchedule", fits, remedy)
 
 
-def described(number: Scheduled) -> Any:
-    """A number, or a schedule's configuration, which `scheduled` takes where the class is registered."""
-    if not isinstance(number, LearningRateSchedule):
-        return number
-    cls = type(number)
-    if cls in SCHEDULES.classes.values():
-        return serialize(number)
-    return {"class": snake_case(cls.__name__), "config": number.get_config()}
+@dataclass(frozen=True)
+class Varying:
+    """A number in [0, `below`) that may change by step; `argument` is what errors call it."""
+
+    argument: str
+    number: Scheduled
+    below: float = math.inf
 
 
 @dataclass(frozen=True)
 class Ahead:
-    """What the engine reads: the numbers for updates `first` … `end` − 1, or one for all of them."""
+    """What the engine reads: numbers for updates `first` … `end` − 1, each an array, or one value for all of them."""
 
     first: int
     end: int
-    numbers: dict[str, Array]
+    numbers: list[Array]
 
-    def at(self, name: str, step: int) -> float:
+    def reaches(self, step: int) -> bool:
+        """Whether it says what they are at a step."""
+        return self.first <= step < self.end
+
+    def at(self, which: int, step: int) -> float:
         """One of them."""
-        values = self.numbers[name]
+        values = self.numbers[which]
         return float(values[step - self.first if len(values) > 1 else 0])
 
+    def beside(self, other: Ahead) -> Ahead:
+        """The numbers of both, for the updates that both reach."""
+        first, end = max(self.first, other.first), min(self.end, other.end)
+        numbers = [v[first - a.first : end - a.first] if len(v) > 1 else v for a in (self, other) for v in a.numbers]
+        return Ahead(first, end, numbers)
 
-def ahead(step: int, numbers: Mapping[str, Scheduled]) -> Ahead:
+
+def ahead(step: int, varying: Iterable[Varying]) -> Ahead:
     """The values of numbers for update `step` and those after it.
 
     They are computed for whole runs of `AHEAD` steps, wherever `step` lies in one: so the array in which a step's value
     is computed, and with it the last bit of that, does not depend on where a fit was taken up.
     """
-    found: dict[str, Array] = {}
+    found: list[Array] = []
     first, end = 0, 2**63 - 1
-    for name, number in numbers.items():
-        if isinstance(number, LearningRateSchedule):
-            first = step // AHEAD * AHEAD
-            found[name] = values_of(name, number, first)
-            good = np.isfinite(found[name]) & (found[name] >= 0)
-            if not good[step - first]:
-                raise ValueError(
-                    f"{name}: expected finite numbers ≥ 0, got {found[name][step - first]} at step {step} of {number!r}"
-                )
-            beyond = np.flatnonzero(~good[step - first :])  # perhaps never reached
-            end = min(end, step + int(beyond[0]) if len(beyond) else first + AHEAD)
-        else:
-            found[name] = np.array([number])
-    return Ahead(first, end, {name: values[: end - first] for name, values in found.items()})
+    for v in varying:
+        if not isinstance(v.number, LearningRateSchedule):
+            found.append(np.array([v.number]))
+            continue
+        first = step // AHEAD * AHEAD
+        values = values_of(v.argument, v.number, first)
+        found.append(values)
+        good = (values >= 0) & (values < v.below)
+        if not good[step - first]:
+            expected = "finite numbers ≥ 0" if v.below == math.inf else f"numbers in [0, {v.below:g})"
+            got = values[step - first]
+            raise ValueError(f"{v.argument}: expected {expected}, got {got} at step {step} of {v.number!r}")
+        beyond = np.flatnonzero(~good[step - first :])  # perhaps never reached
+        end = min(end, step + int(beyond[0]) if len(beyond) else first + AHEAD)
+    return Ahead(first, end, [values[: end - first] for values in found])
 
 
-def values_of(name: str, schedule: LearningRateSchedule, first: int) -> Array:
+def values_of(argument: str, schedule: LearningRateSchedule, first: int) -> Array:
     """What a schedule says for the steps from `first` on."""
     made = np.asarray(schedule(np.arange(first, first + AHEAD)))
     if made.shape not in ((), (AHEAD,)) or made.dtype.kind not in "fiu":
         raise ValueError(
-            f"{name}: expected a number for each of {AHEAD} steps from {schedule!r}, got {made.dtype} of shape "
+            f"{argument}: expected a number for each of {AHEAD} steps from {schedule!r}, got {made.dtype} of shape "
             f"{made.shape}. It is called with an array of steps: compute with NumPy's functions"
         )
     return np.broadcast_to(made, AHEAD).astype(np.float64)

@@ -1,12 +1,13 @@
 from libc.stdint cimport int64_t
 
 from nncore._kernels.gate cimport Gate
-from nncore._kernels.table cimport View, nn_accumulator, nn_binding, nn_member, nn_moving, nn_run, nn_section
+from nncore._kernels.table cimport View, nn_accumulator, nn_binding, nn_member, nn_moving, nn_run, nn_scheduled, nn_section
 
 
 cdef class Run:
     cdef nn_run r
     cdef nn_accumulator *accumulators
+    cdef nn_scheduled *scheduled
     cdef const nn_section *sections
     cdef const nn_moving *moving
     cdef View sections_held, moving_held

@@ -15,13 +15,6 @@ from nncore._kernels.table cimport (
 from nncore._kernels.table import NUMBERS_BYTES
 
 
-cdef nn_scheduled scheduled(View v):
-    """The values of a number that may change by step; one alone is a constant."""
-    cdef nn_scheduled number
-    number.values, number.stride = <const double *> v.data, v.size > 1
-    return number
-
-
 cdef class Memory:
     """Bytes of a run's buffer, which lives as long as these are looked at."""
 
@@ -108,6 +101,7 @@ cdef class Run:
         free(self.r.base[<int> NN_BUFFER_norms])
         free(self.r.partial)
         free(self.accumulators)
+        free(self.scheduled)
         free(self.r.base[<int> NN_BUFFER_workspace])
         for i in range(<int> self.r.n_bindings):
             free(self.r.bindings[i].copy)
@@ -150,18 +144,25 @@ cdef class Run:
         self.r.numbers, self.r.updates = v.data, <int64_t *> u.data
         self.r.clip_value, self.r.clipnorm = clip_value, clipnorm
 
-    def bind_schedules(self, int64_t first, int64_t end, learning_rate, weight_decay):
-        """Let these float64 arrays hold the values for updates first … end − 1, or one for all of them."""
+    def bind_schedules(self, int64_t first, int64_t end, list arrays):
+        """Let these float64 arrays hold the values for updates first … end − 1, or one for all of them.
+
+        They are those of SCHEDULED, then those that the program's operations know by OWN_SCHEDULED and so on.
+        """
         cdef View v
-        cdef list held = []
-        for array in (learning_rate, weight_decay):
-            v = view(array)
+        cdef list held = [view(array) for array in arrays]
+        cdef Py_ssize_t i
+        cdef nn_scheduled *scheduled
+        for v in held:
             if v.itemsize != sizeof(double) or v.size not in (1, end - first):
                 raise ValueError(f"schedules: expected 1 or {end - first} float64, got {v.size}")
-            held.append(v)
+        scheduled = <nn_scheduled *> aligned(len(held) * sizeof(nn_scheduled))
+        for i in range(len(held)):
+            v = held[i]
+            scheduled[i].values, scheduled[i].stride = <const double *> v.data, v.size > 1
+        free(self.scheduled)
         self.held["schedules"] = held
-        self.r.learning_rate = scheduled(held[0])
-        self.r.weight_decay = scheduled(held[1])
+        self.r.scheduled = self.scheduled = scheduled
         self.r.scheduled_from, self.r.scheduled_to = first, end
 
     def bind_random(self, uint64_t seed, steps):

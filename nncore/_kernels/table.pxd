@@ -174,6 +174,9 @@ cdef extern from "core/program.h" nogil:
         NN_BUFFER_workspace
         NN_BUFFER_packed
         NN_BUFFER_norms
+        NN_LEARNING_RATE
+        NN_WEIGHT_DECAY
+        NN_OWN_SCHEDULED
 
     ctypedef struct nn_operand:
         int64_t buffer, offset
@@ -241,7 +244,7 @@ cdef extern from "core/program.h" nogil:
         int64_t *step
         const nn_chunk *chunks
         int64_t n_chunks
-        nn_scheduled learning_rate, weight_decay
+        const nn_scheduled *scheduled
         int64_t scheduled_from, scheduled_to
         int64_t *updates
         const void *numbers

@@ -31,6 +31,8 @@ SECTIONS: dict[str, int]
 MOVING: int
 BUFFERS: dict[str, int]
 BINDINGS: int
+SCHEDULED: dict[str, int]  # the optimizer's numbers that may change by step
+OWN_SCHEDULED: int  # the first of a program's own
 
 OPERATION_HEAD: dict[str, int]
 # name, pattern, fusion, flops, fields: name, role, offset in nn_op

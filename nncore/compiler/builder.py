@@ -13,13 +13,14 @@ from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from nncore._kernels.table import BINDINGS
+from nncore._kernels.table import BINDINGS, OWN_SCHEDULED
 from nncore.compiler.barriers import place_barriers
 from nncore.compiler.encoding import encode, encode_sections, encode_sums
 from nncore.compiler.fusion import fuse
 from nncore.compiler.memory import place_tensors
 from nncore.compiler.operation import Loop, Moving, Op, Operand, PythonCall, Tensor, Whole, roots
 from nncore.compiler.program import Program, Section, Sum
+from nncore.schedules import LearningRateSchedule, Varying
 
 if TYPE_CHECKING:
     from nncore.packing import Packed
@@ -70,11 +71,21 @@ class Builder:
     deferred: dict[int, Op] = field(default_factory=dict)  # the same, of what nothing has read yet
     random_layers: int = 0
     bindings: int = 0  # arrays of the caller's
+    varying: list[Varying] = field(default_factory=list)  # numbers of operations that change by step
+    followed: dict[tuple[int, float], int] = field(default_factory=dict)  # their numbers, by what they follow
 
     def next_random_layer(self) -> int:
         """The number of a layer that draws random numbers, by which they differ from those of others."""
         self.random_layers += 1
         return self.random_layers - 1
+
+    def follow(self, argument: str, schedule: LearningRateSchedule, below: float) -> int:
+        """By which of run.scheduled an operation knows a number in [0, `below`) that follows a schedule."""
+        key = id(schedule), below
+        if key not in self.followed:
+            self.followed[key] = OWN_SCHEDULED + len(self.varying)
+            self.varying.append(Varying(argument, schedule, below))
+        return self.followed[key]
 
     # -- the tape --------------------------------------------------------------------------------------------------
 
@@ -208,6 +219,7 @@ class Builder:
             workspace=workspace,
             max_samples=max_samples,
             sums=self.sums,
+            varying=self.varying,
             bindings=self.bindings,
             by_rows=set(self.row_gradients),
             outputs=list(outputs),

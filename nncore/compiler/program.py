@@ -10,6 +10,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from nncore.compiler.operation import Moving, PythonCall, Tensor
+    from nncore.schedules import Varying
     from nncore.state import Parameter
 
 
@@ -54,6 +55,7 @@ class Program:
     workspace: int  # bytes for max_samples samples
     max_samples: int
     sums: list[Sum]
+    varying: list[Varying]  # numbers of its operations that change by step
     bindings: int  # arrays of the caller's
     by_rows: set[Parameter]  # of which the update changes the rows alone that have a gradient
     outputs: list[Tensor]

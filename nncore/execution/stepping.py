@@ -20,7 +20,7 @@ from nncore.execution import team
 from nncore.execution.calls import called
 from nncore.execution.tuning import SLICE, Pace
 from nncore.network import Graph
-from nncore.schedules import Ahead
+from nncore.schedules import Ahead, ahead
 from nncore.state import Array
 
 Reduce = Callable[["Stepper"], bool]
@@ -101,7 +101,8 @@ class Stepper:
         self.rows = 0
         self.bindings: list[Binding | None] = []
         self.order: Array | None = None
-        self.ahead: Ahead | None = None  # the numbers of the steps ahead that are bound
+        self.ahead: Ahead | None = None  # the numbers of the steps ahead that are bound: those of the optimizer,
+        self.own_ahead = Ahead(0, 0, [])  # and the program's own
         self.left: tuple[int, int] | None = None  # the moment when the time was up, perhaps within a step
         if training:
             self.run.bind(BUFFERS["gradients"], self.state.gradients)
@@ -163,9 +164,8 @@ class Stepper:
             row = self.run.row
             if self.packed and self.packed.stale:
                 self.packed.refresh()
-            if self.training and self.ahead is not (ahead := self.optimizer.ahead()):
-                self.run.bind_schedules(ahead.first, ahead.end, **ahead.numbers)
-                self.ahead = ahead
+            if self.training and (self.program.varying or self.ahead is not self.optimizer.ahead()):
+                self.look_ahead()
             if again:  # without time for callbacks: they would write again, and no step would ever come to its end
                 reason: int = self.run.run(1, 0, self.pace.most)
                 reason = engine.TIME if reason == engine.STEPS and left != 1 else reason
@@ -201,6 +201,16 @@ class Stepper:
                 if binding is not None:
                     binding.fill(self.run, i, rows)
             self.run.data_ready()
+
+    def look_ahead(self) -> None:
+        """Bind the numbers of the steps ahead, where others are bound."""
+        optimizers, own, step = self.optimizer.ahead(), self.own_ahead, self.optimizer.iterations
+        if not own.reaches(step):
+            own = ahead(step, self.program.varying)
+        if optimizers is not self.ahead or own is not self.own_ahead:
+            both = optimizers.beside(own)
+            self.run.bind_schedules(both.first, both.end, both.numbers)
+            self.ahead, self.own_ahead = optimizers, own
 
     def call(self) -> None:
         """Have Python compute the section at hand; a step in which that fails is abandoned."""

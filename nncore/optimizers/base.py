@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from nncore._kernels.table import NUMBERS, STATES
+from nncore._kernels.table import NUMBERS, SCHEDULED, STATES
 from nncore.arguments import check_number, is_number, is_whole
 from nncore.habits import HABITS
 from nncore.registry import Configurable, Registry
-from nncore.schedules import Ahead, LearningRateSchedule, Scheduled, ahead, described, scheduled
+from nncore.schedules import Ahead, LearningRateSchedule, Scheduled, Varying, ahead, scheduled
 
 Array = np.ndarray[Any, Any]
 
@@ -153,25 +153,29 @@ class Optimizer(Configurable):
     def learning_rate(self) -> Any:
         """η, a finite number ≥ 0: that of the next step. What is set takes effect there; it may be a schedule."""
         if isinstance(self._learning_rate, LearningRateSchedule):
-            return self.ahead().at("learning_rate", self.iterations)
+            return self.ahead().at(SCHEDULED["learning_rate"], self.iterations)
         return self._learning_rate
 
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
         self._learning_rate: Scheduled = scheduled("learning_rate", value)
-        known = self._ahead.numbers["learning_rate"] if self._ahead else None
+        known = self._ahead.numbers[SCHEDULED["learning_rate"]] if self._ahead else None
         if known is not None and len(known) == 1 and isinstance(self._learning_rate, float):
             known[0] = self._learning_rate  # an engine of another thread may be at work with it
         else:
             self._ahead = None
 
     def ahead(self) -> Ahead:
-        """Learning rate and weight decay of the next steps: the same object for as long as they are true."""
+        """The numbers of SCHEDULED for the next steps: the same object for as long as they are true."""
         step = self.iterations
-        if self._ahead is None or not self._ahead.first <= step < self._ahead.end:
-            numbers = {"learning_rate": self._learning_rate, "weight_decay": self.weight_decay}
-            self._ahead = ahead(step, numbers)
+        if self._ahead is None or not self._ahead.reaches(step):
+            self._ahead = ahead(step, [Varying(name, self._scheduled(name)) for name in SCHEDULED])
         return self._ahead
+
+    def _scheduled(self, name: str) -> Scheduled:
+        """A number of SCHEDULED, or its schedule."""
+        number: Scheduled = getattr(self, "_learning_rate" if name == "learning_rate" else name)
+        return number
 
     @property
     def lr(self) -> float:
@@ -247,10 +251,8 @@ class Optimizer(Configurable):
         return config
 
     def argument(self, name: str) -> Any:
-        """See `Configurable.argument`; schedules as JSON, whatever they say of the step at hand."""
-        if name == "learning_rate":
-            return described(self._learning_rate)
-        return described(self.weight_decay) if name == "weight_decay" else super().argument(name)
+        """See `Configurable.argument`; schedules, whatever they say of the step at hand."""
+        return self._scheduled(name) if name in SCHEDULED else super().argument(name)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Any:

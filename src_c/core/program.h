@@ -134,11 +134,14 @@ typedef struct nn_accumulator {
     nn_operand weight;      /* of the samples; none: 1 each */
 } nn_accumulator;
 
-/* A number that may change by step: of step t it is values[(t − scheduled_from) stride]; stride 0: a constant. */
+/* A number that may change by step: of update t it is values[(t − scheduled_from) stride]; stride 0: a constant. */
 typedef struct nn_scheduled {
     const double *values;
     int64_t stride;
 } nn_scheduled;
+
+/* The numbers of run.scheduled: those of the optimizer, then the program's own. */
+enum { NN_LEARNING_RATE, NN_WEIGHT_DECAY, NN_OWN_SCHEDULED };
 
 /* What is _Atomic is what thread 0 changes between two stages, and a late member may read meanwhile (team.h), or what
  * several threads write; nn_put_… are stores that cost no more than others. */
@@ -162,7 +165,7 @@ struct nn_run {
     int64_t *step;          /* training steps so far, over all fits: dropout's counter */
     const nn_chunk *chunks;
     int64_t n_chunks;
-    nn_scheduled learning_rate, weight_decay;
+    const nn_scheduled *scheduled;
     int64_t scheduled_from, scheduled_to; /* the updates, counted from 0, for which their values are there */
     int64_t *updates;       /* that the optimizer has made, over all fits */
     const void *numbers;    /* of its own: nn_sgd, … */
@@ -230,12 +233,16 @@ static inline void nn_turn(nn_run *run, const nn_section *loop, const nn_moving 
         nn_put_base(run, NN_BUFFER_moving + (int)m->slot, run->base[m->buffer] + m->offset + turn * m->stride);
 }
 
-/* What every update rule is told, at the step at hand. */
+/* A number of run.scheduled, at the update at hand. */
+static inline double nn_now(const nn_run *run, int64_t which) {
+    const nn_scheduled *number = &run->scheduled[which];
+    return number->values[(*run->updates - run->scheduled_from) * number->stride];
+}
+
+/* What every update rule is told, at the update at hand. */
 static inline nn_rule nn_rule_now(const nn_run *run) {
-    const int64_t i = *run->updates - run->scheduled_from;
     return (nn_rule){
-        .learning_rate = run->learning_rate.values[i * run->learning_rate.stride],
-        .weight_decay = run->weight_decay.values[i * run->weight_decay.stride],
+        .learning_rate = nn_now(run, NN_LEARNING_RATE), .weight_decay = nn_now(run, NN_WEIGHT_DECAY),
         .grad_scale = 1, .clip_value = run->clip_value, .step = (double)(*run->updates + 1),
     };
 }

@@ -266,7 +266,7 @@ def update(c: Case) -> dict[str, Array]:
 
     def bind(run: Any) -> None:
         run.bind_optimizer("sgd", optimizer.numbers, optimizer.counter, 0.75, 0.0)
-        run.bind_schedules(3, 6, np.array([9, 0.5, 9]), np.array([0.125]))
+        run.bind_schedules(3, 6, [np.array([9, 0.5, 9]), np.array([0.125])])
 
     c.fields, c.bind = {"W": w, "dW": g, "state": v, "function": OPTIMIZERS["sgd"]}, bind
     inside = np.r_[0:33, 40:57]
