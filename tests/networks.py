@@ -77,7 +77,8 @@ def walk(
         elif isinstance(layer, nn.Dropout):
             number = next(count)
             if step is not None and layer.rate:
-                y = y * mask(y.size, seed, number, step, layer.rate).reshape(y.shape)
+                rate = float(layer.rate(np.array([step]))[0]) if callable(layer.rate) else layer.rate
+                y = y * mask(y.size, seed, number, step, rate).reshape(y.shape)
         elif isinstance(layer, nn.Add):
             y = reduce(np.add, xs)
         elif isinstance(layer, nn.Multiply):

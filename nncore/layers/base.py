@@ -168,7 +168,8 @@ class Layer(Travelling, Configurable, Callable):
                 "could hold another; let it take it"
             )
         value = as_made(self, name, value, [type(self)])
-        if self.input_shapes is None or to_json(value) == to_json(getattr(self, name)):
+        old = getattr(self, name)
+        if self.input_shapes is None or (type(value) is type(old) and to_json(value) == to_json(old)):
             return value
         if isinstance(value, Initializer):
             raise AttributeError(

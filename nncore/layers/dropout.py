@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nncore.arguments import is_number
 from nncore.layers.base import LAYERS, Layer
 from nncore.operations import dropout
+from nncore.schedules import Scheduled, scheduled
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
@@ -22,26 +22,26 @@ class Dropout(Layer):
 
     Parameters
     ----------
-    rate : float
-        Fraction to drop, in [0, 1).
+    rate : float or LearningRateSchedule
+        Fraction to drop, in [0, 1). A schedule gives it for each step, by the number of updates made before.
     name : str, optional
 
     Raises
     ------
     ValueError
-        `rate` is outside [0, 1).
+        `rate` is outside [0, 1); of a schedule, at the step at hand.
+    TypeError
+        `rate` is neither a number nor a schedule.
 
     References
     ----------
     N. Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from Overfitting", JMLR 15 (2014).
     """
 
-    def __init__(self, rate: float, name: str | None = None) -> None:
+    def __init__(self, rate: Scheduled, name: str | None = None) -> None:
         super().__init__(name)
-        if not is_number(rate) or not 0 <= rate < 1:
-            raise ValueError(f"rate: expected a number in [0, 1), the fraction to drop, got {rate!r}")
-        self.rate = float(rate)
+        self.rate = scheduled("rate", rate, 1.0, ", the fraction to drop,")
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """Y = X ⊙ mask / (1 − rate) in training, X otherwise."""
-        return dropout(b, inputs[0], self.rate)
+        return dropout(b, inputs[0], self.rate, f"rate of layer {self.name}")

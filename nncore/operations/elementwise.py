@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nncore._kernels.table import ACTIVATION_SAVED, ACTIVATIONS
 from nncore.compiler.operation import Op, Tensor, Whole
 from nncore.operations.parameters import send_column_sums
+from nncore.schedules import LearningRateSchedule, Scheduled
 
 if TYPE_CHECKING:
     from nncore.activations import Activation
@@ -60,16 +61,24 @@ def prelu(b: Builder, x: Tensor, slope: Parameter) -> Tensor:
     return y
 
 
-def dropout(b: Builder, x: Tensor, rate: float) -> Tensor:
-    """Y = X ⊙ mask / (1 − rate) in training, X otherwise; backward: the same mask on dY."""
+def dropout(b: Builder, x: Tensor, rate: Scheduled, argument: str = "rate") -> Tensor:
+    """Y = X ⊙ mask / (1 − rate) in training, X otherwise; backward: the same mask on dY.
+
+    The rate may be a schedule; `argument` is what errors call it then.
+    """
     layer = b.next_random_layer()
     if not b.training or rate == 0:
         return x
     y = Tensor(x.shape, x.differentiable)
+    settings: dict[str, Any] = {"layer": layer}
+    if isinstance(rate, LearningRateSchedule):
+        settings["scheduled"] = b.follow(argument, rate, 1.0)
+    else:
+        settings["rate"] = rate
     b.record(
         y,
-        Op("dropout", X=x, Y=y, layer=layer, rate=rate),
-        lambda to, dy: to.send(x, lambda dx: Op("dropout", X=dy, Y=dx, layer=layer, rate=rate)),
+        Op("dropout", X=x, Y=y, **settings),
+        lambda to, dy: to.send(x, lambda dx: Op("dropout", X=dy, Y=dx, **settings)),
     )
     return y
 

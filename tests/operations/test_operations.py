@@ -12,7 +12,7 @@ from kernels import Array, each_table, eps, generator
 
 import nncore as nn
 from nncore import optimizers, state
-from nncore._kernels.table import ACTIVATIONS, CHUNK_ROWS, LOSSES, METRICS, OPTIMIZERS, SOURCES, Table
+from nncore._kernels.table import ACTIVATIONS, CHUNK_ROWS, LOSSES, METRICS, OPTIMIZERS, OWN_SCHEDULED, SOURCES, Table
 from nncore.compiler.operation import OPERATIONS, Op, Tensor
 from nncore.execution.alone import run_operation
 
@@ -130,6 +130,21 @@ def dropout(c: Case) -> dict[str, Array]:
     c.fields = {"X": x, "Y": c.poisoned(SAMPLES, 9), "layer": 2, "rate": 0.25, "block": 64}
     c.bind = lambda run: run.bind_random(11, steps)
     return {"Y": x * ref.dropout_mask(x.size, 0, (11, 2 << 48 ^ 5), 0.25).reshape(x.shape)}
+
+
+def dropout_by_step(c: Case) -> dict[str, Array]:
+    """The rate is the second number of what follows the optimizer's, at update 4, the second that is bound."""
+    x, optimizer, steps = c.reals(SAMPLES, 9), nn.SGD(), np.array([5])
+    optimizer.iterations = 4
+
+    def bind(run: Any) -> None:
+        run.bind_random(11, steps)
+        run.bind_optimizer("sgd", optimizer.numbers, optimizer.counter, np.inf, 0.0)
+        run.bind_schedules(3, 6, [np.array([0.9]), np.array([0.8]), np.array([0.7]), np.array([0.6, 0.375, 0.5])])
+
+    c.fields = {"X": x, "Y": c.poisoned(SAMPLES, 9), "layer": 2, "scheduled": OWN_SCHEDULED + 1, "block": 64}
+    c.bind = bind
+    return {"Y": x * ref.dropout_mask(x.size, 0, (11, 2 << 48 ^ 5), 0.375).reshape(x.shape)}
 
 
 def rescale(c: Case) -> dict[str, Array]:
@@ -341,14 +356,18 @@ def update_rows(c: Case) -> dict[str, Array]:
 SPARSE = "sparse_categorical_crossentropy"
 CASES: list[Callable[[Case], dict[str, Array]]] = [
     gather, convert, dense_forward, dense_backward_input, dense_backward_weights, column_sums, activate,
-    activate_backward, softmax, softmax_backward, dropout, rescale, add, multiply, copy, loss, metric, penalty,
-    add_gradient, norms, moving_average, update, fill, accumulate, layer_norm, layer_norm_backward, prelu,
-    prelu_backward, lookup, sort_ids, lookup_backward, lookup_backward_rows, update_rows,
+    activate_backward, softmax, softmax_backward, dropout, dropout_by_step, rescale, add, multiply, copy, loss,
+    metric, penalty, add_gradient, norms, moving_average, update, fill, accumulate, layer_norm, layer_norm_backward,
+    prelu, prelu_backward, lookup, sort_ids, lookup_backward, lookup_backward_rows, update_rows,
 ]  # fmt: skip
 
 
+def operation(case: Callable[..., Any]) -> str:
+    return case.__name__.removesuffix("_by_step")
+
+
 def test_every_operation_has_a_case() -> None:
-    assert {case.__name__ for case in CASES} == set(OPERATIONS)
+    assert {operation(case) for case in CASES} == set(OPERATIONS)
 
 
 @each_table
@@ -359,8 +378,9 @@ def test_an_operation_writes_what_is_declared(case: Callable[..., Any], threads:
     c = Case(table)
     expected = case(c)
     before = {key: value.copy() for key, value in c.fields.items() if isinstance(value, np.ndarray)}
-    run_operation(table, case.__name__, SAMPLES, threads=threads, bind=c.bind, chunks=c.chunks, sums=c.sums, **c.fields)
-    declaration = OPERATIONS[case.__name__]
+    name = operation(case)
+    run_operation(table, name, SAMPLES, threads=threads, bind=c.bind, chunks=c.chunks, sums=c.sums, **c.fields)
+    declaration = OPERATIONS[name]
     for key, was in before.items():
         if key not in declaration.writes:
             assert c.fields[key].tobytes() == was.tobytes(), f"{key} was written, and is not declared so"

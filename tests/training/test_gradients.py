@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 import nncore as nn
 from nncore import activations, runtime
 from nncore._kernels.table import Table
+from nncore.schedules import LearningRateSchedule
 
 Array = NDArray[Any]
 
@@ -170,9 +171,20 @@ def test_dropout_masks_are_those_of_the_step() -> None:
     check(model, "categorical_crossentropy", steps=3)
 
 
+class Rising(LearningRateSchedule):
+    """From `start` to 1."""
+
+    def __init__(self, start: float) -> None:
+        self.start = start
+
+    def __call__(self, step: Array) -> Array:
+        return 1 - (1 - self.start) / (1 + step)
+
+
 @pytest.mark.usefixtures("isa")
-def test_dropout_on_every_instruction_set() -> None:
-    layers = [nn.Input(13), nn.Dropout(0.3), nn.Dense(11, "tanh"), nn.Dropout(0.5), nn.Dense(3)]
+@pytest.mark.parametrize("rate", [0.3, Rising(0.3)], ids=["constant", "by step"])
+def test_dropout_on_every_instruction_set(rate: Any) -> None:
+    layers = [nn.Input(13), nn.Dropout(rate), nn.Dense(11, "tanh"), nn.Dropout(0.5), nn.Dense(3)]
     check(nn.Model(layers, seed=8, dtype="float64"), "mse", steps=2)
 
 

@@ -302,7 +302,8 @@ SPAN(softmax_backward) {
 }
 SPAN(dropout) {
     const uint64_t key[2] = {run->seed, (uint64_t)op->layer << 48 ^ (uint64_t)*run->step};
-    dropout(count, (uint64_t)first, key, op->rate, at(run, op->X, first), at(run, op->Y, first));
+    const double rate = op->scheduled ? nn_now(run, op->scheduled) : op->rate;
+    dropout(count, (uint64_t)first, key, rate, at(run, op->X, first), at(run, op->Y, first));
 }
 SPAN(rescale) { rescale(count, op->scale, op->offset, at(run, op->X, first), at(run, op->Y, first)); }
 SPAN(add) { add_elements(count, at(run, op->A, first), at(run, op->B, first), at(run, op->Y, first)); }
