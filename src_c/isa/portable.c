@@ -8,12 +8,17 @@ typedef nn_index vmask; /* how many of the first lanes */
 
 INLINE vmask mask_first(nn_index n) { return n; }
 
+/* n ≥ 1. No branches: where a product and the sum it is added to part ways in them, some lanes are fused on a machine
+ * that has multiply-add at its baseline and others are not, and a row's bits hang on its place. */
 INLINE vf load_mask(const real *p, vmask n) {
     typedef real any __attribute__((aligned(1), may_alias)); /* rows of a data set may be misaligned */
-    vf v = {0};
-    for (nn_index i = 0; i < LANES; i++)
-        if (i < n) v[i] = ((const any *)p)[i];
-    return v;
+    vf v;
+    vi lane;
+    for (nn_index i = 0; i < LANES; i++) {
+        v[i] = ((const any *)p)[i & -(nn_index)(i < n)];
+        lane[i] = (integer)i;
+    }
+    return (vf)((vi)v & ((integer)n > lane));
 }
 
 INLINE void store_mask(real *p, vmask n, vf v) {
