@@ -5,8 +5,6 @@ from __future__ import annotations
 import ctypes
 import math
 import platform
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +14,7 @@ import numpy as np
 import pytest
 import reference as ref
 from kernels import ISAS, Array, assert_same_bits, each_table, generator, is_denormal, multiply, output
+from libraries import compiled
 from networks import use_isa
 from test_kernels_update import structs
 
@@ -354,11 +353,8 @@ def test_the_runtimes_threads_stay_in_their_mode(tmp_path: Path, monkeypatch: py
     """They serve other libraries as well: those that a fit makes have its caller's mode, whatever a later one's."""
     if runtime.config()["openmp"] != "libgomp.so.1":
         pytest.skip("a pool of another runtime cannot be looked at")
-    (tmp_path / "pool.c").write_text(POOL)
-    compiler = shutil.which("gcc") or "cc"
-    command = [compiler, "-O1", "-shared", "-fPIC", "-fopenmp", "pool.c", "-o", "pool.so", "-lm"]
-    subprocess.run(command, check=True, cwd=tmp_path)
-    pool, found = ctypes.CDLL(str(tmp_path / "pool.so")), (ctypes.c_uint * 3)()
+    pool = ctypes.CDLL(compiled(tmp_path, "pool", POOL, "-fopenmp", "-lm"))
+    found = (ctypes.c_uint * 3)()
     monkeypatch.setattr(team, "PARALLEL_FLOPS", 0)
     x, y = np.ones((90, 9), np.float32), np.arange(90) % 3
     model = nn.Model([nn.Input(9), nn.Dense(40), nn.Dense(3, "softmax")], seed=1, n_threads=3)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from libraries import compiled
 
 from nncore._kernels.threads import openmp_runtime
 
@@ -94,21 +93,7 @@ def run(code: str, **environment: str) -> str:
 @pytest.fixture(scope="module")
 def scarce(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A library in front of the C library's, with the variable `most` and a count of threads made."""
-    folder: Path = tmp_path_factory.mktemp("scarce")
-    (folder / "scarce.c").write_text(SCARCE)
-    command = [
-        shutil.which("gcc") or "cc",
-        "-O1",
-        "-shared",
-        "-fPIC",
-        "scarce.c",
-        "-o",
-        "scarce.so",
-        "-ldl",
-        "-pthread",
-    ]
-    subprocess.run(command, check=True, cwd=folder)
-    return str(folder / "scarce.so")
+    return compiled(tmp_path_factory.mktemp("scarce"), "scarce", SCARCE, "-ldl", "-pthread")
 
 
 @pytest.mark.parametrize(("spare", "threads"), [(0, 2), (1, 3), (2, 4), (5, 64), (6, 200)])
