@@ -107,8 +107,8 @@ aarch64() { # the compiler runs here; Debian's Python for arm64, and NumPy's whe
     interpreter=("$arm/python")
     # Left out: the sweeps of test_kernels_bounds, which are of C that is compiled here, too; eight epochs of wide layers;
     # the tens of thousands of steps after which float64's smallest moments are 0; two of four layouts of large products.
-    must_pass -q -n "$(nproc)" --dist worksteal $(kernel_tests_but_bounds) tests/test_operations.py \
-        tests/test_float_mode.py tests/test_determinism.py tests/test_products.py \
+    must_pass -q -n "$(nproc)" --dist worksteal $(kernel_tests_but_bounds) tests/operations/test_operations.py \
+        tests/execution/test_{float_mode,determinism,products}.py \
         -k "not (several_products or dead_units and float64 or many_blocks and (layout1 or layout2))"
 }
 
