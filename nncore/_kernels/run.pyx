@@ -8,17 +8,18 @@ from libc.string cimport memcpy, memset
 from nncore._kernels.gate cimport Gate
 from nncore._kernels.patterns cimport perform
 from nncore._kernels.table cimport (
-    NN_BAD_PLACES, NN_BINDINGS, NN_BUFFER_norms, NN_BUFFER_workspace, NN_CHUNK_ROWS, NN_NONE_BAD, Table, View,
-    aligned, nn_accumulator, nn_binding, nn_chunk, nn_member, nn_moving, nn_op, nn_run, nn_scheduled, nn_section,
-    nn_tiles, nn_turn, row_of, view,
+    NN_BAD_PLACES, NN_BINDINGS, NN_BUFFER_binding, NN_BUFFER_norms, NN_BUFFER_workspace, NN_CHUNK_ROWS, NN_NONE_BAD,
+    Table, View, aligned, nn_accumulator, nn_binding, nn_chunk, nn_member, nn_moving, nn_op, nn_run, nn_scheduled,
+    nn_section, nn_tiles, nn_turn, row_of, view,
 )
 from nncore._kernels.table import NUMBERS_BYTES
 
 
 cdef class Memory:
-    """Bytes of a run's buffer, which lives as long as these are looked at."""
+    """Bytes of a run's buffer, which lives as long as these are looked at, as an array does that is bound to it."""
 
     cdef Run run
+    cdef object bound
     cdef char *data
     cdef Py_ssize_t size
 
@@ -264,6 +265,7 @@ cdef class Run:
             return None
         memory = Memory.__new__(Memory)
         memory.run, memory.data, memory.size = self, base + offset, size
+        memory.bound = self.held.get(("rows", buffer - <int> NN_BUFFER_binding))
         return memory
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -401,6 +402,31 @@ def test_arrays_of_python_outlive_the_run() -> None:
     gc.collect()
     _ = [np.full(1000, 7.0) for _ in range(1000)]
     np.testing.assert_array_equal(held[0], copy)
+
+
+def test_arrays_of_python_outlive_what_is_bound() -> None:
+    """Rows that are read where they are: the array is there for as long as somebody looks at some of its rows."""
+    held: list[Array] = []
+
+    class Keeps(Squares):
+        @staticmethod
+        def forward(x: Array, y: Array) -> None:
+            held.extend((x, y))
+            np.multiply(x, x, out=y)
+
+    x = np.arange(2000, dtype=np.float32).reshape(500, 4)
+    model = nn.Model([nn.Input(4), Keeps()])
+    model.predict(x)
+    np.testing.assert_array_equal(np.concatenate(held[::2]), x)
+    np.testing.assert_array_equal(np.concatenate(held[1::2]), x * x)
+    held.clear()
+    model.compile("sgd", "mse")
+    model.evaluate(x, x, verbose=0)
+    there = weakref.ref(x)
+    del x
+    assert there() is not None
+    held.clear()
+    assert there() is None
 
 
 def test_python_may_not_train_in_the_middle_of_a_step() -> None:
