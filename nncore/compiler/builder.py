@@ -64,7 +64,7 @@ class Builder:
     sums: list[Sum] = field(default_factory=list)
     tape: list[tuple[Tensor, Backward]] = field(default_factory=list)
     gradients: dict[int, Tensor] = field(default_factory=dict)  # by id of the tensor
-    lookups: Counter[Parameter] = field(default_factory=Counter)  # how often rows of a table are read
+    reads: Counter[Parameter] = field(default_factory=Counter)  # by how many forward operations
     row_gradients: dict[Parameter, tuple[Tensor, Tensor, Tensor]] = field(default_factory=dict)  # ids, count, rows
     learned: set[Parameter] = field(default_factory=set)  # those whose gradient something has written
     makers: dict[int, Op] = field(default_factory=dict)  # what writes a tensor, by the id of that
@@ -94,6 +94,8 @@ class Builder:
         for operand in op.reads():
             if isinstance(operand, (Tensor, Moving)):
                 self.make(operand.root)
+            elif operand and operand.parameter:
+                self.reads[operand.parameter] += 1
         self.forward.append(op)
         if isinstance(op, Op):
             self.makers |= dict.fromkeys(roots(op.writes()), op)

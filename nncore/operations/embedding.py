@@ -21,10 +21,9 @@ def lookup(b: Builder, x: Tensor, w: Parameter) -> Tensor:
     """
     limit, n = w.shape
     y = Tensor((*x.shape, n), differentiable=w in b.trained)
-    b.lookups[w] += 1
 
     def backward(to: Builder, dy: Tensor) -> None:
-        if w in to.by_rows and to.lookups[w] == 1:
+        if w in to.by_rows and to.reads[w] == 1:
             backward_rows(to, x, dy, w)
             return
         sizes = {"rows": x.size, "n": n, "limit": limit, "fixed": n, "block": COLUMNS}

@@ -12,8 +12,10 @@ import reference as ref
 import nncore as nn
 from nncore import optimizers
 from nncore.compiler import programs
-from nncore.compiler.operation import OPERATIONS
+from nncore.compiler.builder import Builder
+from nncore.compiler.operation import OPERATIONS, Tensor
 from nncore.execution import stepping, team
+from nncore.operations.dense import dense
 from nncore.state import Array
 
 RNG = np.random.default_rng(11)
@@ -121,6 +123,26 @@ def test_a_table_that_is_read_twice() -> None:
     once.fit(X, Y, batch_size=16, epochs=2, shuffle=False, verbose=0)
     for found, wanted in zip(twice.get_weights(), once.get_weights(), strict=True):
         np.testing.assert_allclose(found, wanted, 1e-5, 1e-6)
+
+
+class Squared(nn.Embedding):
+    """Rows of E², by number."""
+
+    def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
+        return dense(b, super().emit(b, *inputs), self.embeddings, None)
+
+
+@pytest.mark.parametrize("optimizer", [nn.SGD(0.1), nn.LazySGD(0.1)])
+def test_a_table_that_something_else_reads(optimizer: nn.SGD) -> None:
+    """It has the gradients of both."""
+    model = nn.Model([nn.Input(3), Squared(8, 8), nn.Flatten()], seed=2, dtype="float64")
+    model.compile(optimizer, "mse")
+    [E], x, y = model.get_weights(), X % 8, RNG.standard_normal((60, 24))
+    dy = 2 * (E[x] @ E - y.reshape(60, 3, 8)) / y.size
+    dE = np.einsum("bij,bik->jk", E[x], dy)
+    np.add.at(dE, x, dy @ E.T)
+    model.train_on_batch(x, y)
+    np.testing.assert_allclose(model.get_weights()[0], E - 0.1 * dE, 1e-11, 1e-13)
 
 
 @pytest.mark.parametrize("optimizer", [nn.SGD(0.1), nn.LazyAdam(0.01), nn.Adam(0.01)])
