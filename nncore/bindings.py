@@ -55,7 +55,8 @@ class Integers(NamedTuple):
 
     @classmethod
     def taken(cls, low: int, high: int, names: str) -> Integers:
-        """What layers of these names take."""
+        """What layers of these names take, as far as it is int32."""
+        low, high = max(low, -(2**31)), min(high, 2**31)
         expected = f"whole numbers from {low} to {high - 1}, which {names} takes"
         return cls(low, high, expected, "Number them anew, or make the layer for more")
 

@@ -191,7 +191,7 @@ class Graph:
         Raises
         ------
         ValueError
-            A layer that takes whole numbers reads what another layer computes.
+            A layer that takes whole numbers reads what another layer computes; there is no number that all take.
         """
         found: dict[int, Integers] = {}
         ends = set(map(id, self.inputs))
@@ -204,7 +204,13 @@ class Graph:
                         "for it"
                     )
                 if taken is not None:
-                    found[id(s)] = found.get(id(s), taken).both(taken, f"each layer that reads it, such as {name},")
+                    known = found.get(id(s), taken).both(taken, f"each layer that reads it, such as {name},")
+                    if known.low >= known.high:
+                        raise ValueError(
+                            f"{name}: expected to take some number that every layer takes which reads {s!r}, got "
+                            f"{taken.low} ≤ x < {taken.high}. Give the model another input for it"
+                        )
+                    found[id(s)] = known
         return [found.get(id(s)) for s in self.inputs]
 
     def train(self, trainable: Sequence[bool]) -> None:

@@ -135,6 +135,32 @@ def test_what_two_layers_take() -> None:
     assert [out.shape for out in model.predict(np.full((1, 3), 8))] == [(1, 3, 4)] * 2
 
 
+@pytest.mark.parametrize("limits", [(9, 40), (3, 3), (5, 2)])
+def test_layers_that_take_no_number_in_common(limits: tuple[int, int]) -> None:
+    class Other(Lookup):
+        @property
+        def integers(self) -> tuple[int, int]:
+            return limits
+
+    x = nn.Input(3)
+    with pytest.raises(ValueError, match=rf"other: expected to take some number .*, got {limits[0]} ≤ x < {limits[1]}"):
+        nn.Model(x, [Lookup()(x), Other(name="other")(x)])
+
+
+def test_limits_beyond_int32() -> None:
+    """Arrays of every layout are refused alike, whoever converts them."""
+
+    class Wide(Lookup):
+        @property
+        def integers(self) -> tuple[int, int]:
+            return 0, 2**40
+
+    model = nn.Model([nn.Input(3), Wide()])
+    for x in (np.full((2, 3), 2**32), np.full((2, 3), float(2**32), ">f8")):
+        with pytest.raises(ValueError, match="whole numbers from 0 to 2147483647, which wide takes, got 4294967296"):
+            model.predict(x)
+
+
 def test_numbers_come_from_inputs() -> None:
     x = nn.Input(3)
     with pytest.raises(ValueError, match=r"lookup: expected an Input, for it takes whole numbers, got <Symbol"):
