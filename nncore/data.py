@@ -43,6 +43,15 @@ class Dataset:
         """Of each output whether there are sample weights."""
         return tuple([weight is not None for weight in self.weights])
 
+    def require(self, heads: Sequence[Head]) -> None:
+        """Raise a ValueError unless there are targets for what these compare; they may have been compiled since."""
+        for head, targets in zip(heads, self.targets, strict=True):
+            if head.compares and (targets is None or head.labels != bool(targets.integers)):
+                raise ValueError(
+                    f"loss: expected one for targets such as this fit was given, got {head.loss!r}. Call compile after "
+                    "the fit, and fit again"
+                )
+
     def part(self, rows: slice, prefix: str = "") -> Dataset:
         """The given rows, as they are; `prefix` comes before what the user calls them."""
 

@@ -236,7 +236,9 @@ class Model(Predicting):
 
     def stepper(self, training: bool, dataset: Dataset, batch: int, shuffled: bool = False) -> Stepper:
         """A program of steps with its memory, attached to data; to be given back to `steppers`."""
-        stepper = self.steppers().take(training, dataset.weighted, batch, self.threads())
+        steppers = self.steppers()
+        dataset.require(steppers.configuration.heads)
+        stepper = steppers.take(training, dataset.weighted, batch, self.threads())
         stepper.attach(dataset, shuffled)
         return stepper
 

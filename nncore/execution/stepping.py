@@ -119,7 +119,8 @@ class Stepper:
     def attach(self, data: Dataset, shuffled: bool) -> None:
         """Use these data from now on, with sums of 0."""
         self.sums[:] = 0
-        self.rows, self.bindings = data.rows, data.bindings
+        self.rows = data.rows
+        self.bindings = data.bindings[: self.program.bindings]  # the last outputs may be compared with nothing by now
         for i, binding in enumerate(self.bindings):
             if binding is not None:
                 binding.attach(self.run, i, shuffled)

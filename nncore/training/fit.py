@@ -131,12 +131,6 @@ class Fit:
             return False
         before = (self.stepper.program.sums, self.stepper.sums) if self.steppers else None
         steppers = self.model.steppers()
-        for head, targets in zip(steppers.configuration.heads, self.data.targets, strict=True):
-            if head.compares and (targets is None or head.labels != bool(targets.integers)):
-                raise ValueError(
-                    f"loss: expected one for targets such as this fit was given, got {head.loss!r}. Call compile after "
-                    "the fit, and fit again"
-                )
         self.stepper = self.model.stepper(True, self.data, self.settings.batch_size, self.settings.shuffle)
         self.steppers = steppers
         if before and [s.means for s in before[0]] == [s.means for s in self.stepper.program.sums]:

@@ -287,6 +287,37 @@ def test_sums_of_other_losses_are_not_gone_on_with() -> None:
     assert {name: values[0] for name, values in history.items()} == pytest.approx(wanted)
 
 
+class Compiles(nn.Callback):
+    """Compiles with other losses after the training step `at`."""
+
+    def __init__(self, at: int, loss: Any) -> None:
+        super().__init__()
+        self.at, self.loss = at, loss
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if batch == self.at:
+            self.model.compile(nn.SGD(0.0), self.loss)
+
+
+@pytest.mark.parametrize("loss", [[None, SPARSE], ["mse", None]])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_an_output_of_less_may_be_compared_within_a_fit(loss: list[Any], weighted: bool) -> None:
+    model, weight = compiled(optimizer=nn.SGD(0.0)), W if weighted else None
+    data: dict[str, Any] = {"x": [X, Z], "y": [Y, KINDS], "sample_weight": weight, "verbose": 0}
+    history = model.fit(**data, batch_size=40, epochs=2, callbacks=[Compiles(0, loss)]).history
+    assert history["loss"][1] == pytest.approx(model.evaluate(**data))
+
+
+@pytest.mark.parametrize("first,then", [(["mse", None], LOSSES), (LOSSES, ["mse", "mse"])])
+def test_targets_are_those_of_the_losses_at_hand(first: list[Any], then: list[Any]) -> None:
+    """A callback that compiles after the last step of an epoch: the validation comes before the next one."""
+    model, data = compiled(loss=first), ([X, Z], [Y, KINDS if first[1] else None])
+    with pytest.raises(ValueError, match="loss: expected one for targets such as this fit was given, got"):
+        model.fit(*data, batch_size=20, validation_data=data, verbose=0, callbacks=[Compiles(1, then)])
+    model.compile("sgd", first)
+    model.fit(*data, verbose=0)
+
+
 # ---- one output, several inputs; several outputs of one input --------------------------------------------------------
 
 
