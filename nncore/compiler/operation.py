@@ -150,7 +150,8 @@ class Op:
     kind : str
         Its name.
     fixed, per_sample, block : int, optional
-        What its pattern counts, and how many of these a span has (see nn_op); by default as `counted` says.
+        What its pattern counts, and how many of these a span has (see nn_op); by default as `counted` says. Where one
+        of the first two is given, the other one is 0.
     cost : int, optional
         FLOPs per sample; by default from the declaration.
     **fields
@@ -177,8 +178,9 @@ class Op:
         vars(self).update(fields)
         self.kind, self.barrier = kind, False
         counted = self.counted()
-        self.fixed = counted[0] if fixed is None else fixed
-        self.per_sample = counted[1] if per_sample is None else per_sample
+        once, each = counted[:2] if fixed is per_sample is None else (0, 0)
+        self.fixed = once if fixed is None else fixed
+        self.per_sample = each if per_sample is None else per_sample
         self.block = counted[2] if block is None else block
         self.cost = self.flops() if cost is None else cost
 

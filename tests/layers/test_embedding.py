@@ -13,7 +13,7 @@ import nncore as nn
 from nncore import optimizers
 from nncore.compiler import programs
 from nncore.compiler.builder import Builder
-from nncore.compiler.operation import OPERATIONS, Tensor
+from nncore.compiler.operation import OPERATIONS, Op, Tensor
 from nncore.execution import stepping, team
 from nncore.operations.dense import dense
 from nncore.state import Array
@@ -154,6 +154,23 @@ def test_bits_do_not_depend_on_threads(optimizer: optimizers.Optimizer, monkeypa
         model.fit(X, Y, batch_size=16, epochs=3, verbose=0)
         found.append([w.tobytes() for w in model.get_weights()])
     assert found[0] == found[1] == found[2]
+
+
+def test_numbers_of_three_digits_are_sorted_by_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Digits of 256, each sorted from where the last one was left: two threads would write over one another."""
+    monkeypatch.setattr(team, "PARALLEL_FLOPS", 0)
+    numbers = 256**2 + 1
+    x, y = RNG.choice([0, 1, 255, numbers // 2, numbers - 1], (500, 7)), RNG.standard_normal((500, 7))
+    model = nn.Model([nn.Input(7), nn.Embedding(numbers, 1), nn.Flatten()], seed=0, dtype="float64", n_threads=2)
+    model.compile(nn.SGD(0.5), "mse")
+    assert model.graph is not None and model.configuration is not None
+    steps = programs.emit_step(model.graph, model.configuration, training=True)[0].backward
+    assert [(op.fixed, op.per_sample) for op in steps if isinstance(op, Op) and op.kind == "sort_ids"] == [(1, 0)]
+    E = model.get_weights()[0]
+    dE = np.zeros_like(E)
+    np.add.at(dE[:, 0], x, 2 * (E[x, 0] - y) / y.size)
+    model.train_on_batch(x, y)
+    np.testing.assert_allclose(model.get_weights()[0], E - 0.5 * dE, 1e-11, 1e-14)
 
 
 def test_files_and_resuming(tmp_path: Path) -> None:
