@@ -342,7 +342,7 @@ def update_rows(c: Case) -> dict[str, Array]:
 
     def bind(run: Any) -> None:
         run.bind_optimizer("sgd", optimizer.numbers, optimizer.counter, 0.75, 0.0)
-        run.bind_schedules(3, 6, np.array([9, 0.5, 9]), np.array([0.125]))
+        run.bind_schedules(3, 6, [np.array([9, 0.5, 9]), np.array([0.125])])
 
     given = {"ids": found["ids"], "count": found["count"], "dW": g, "W": w, "state": v}
     c.fields = given | {"n": 5, "decay": 1.0, "function": OPTIMIZERS["sgd"], "per_sample": 3, "block": 2}
