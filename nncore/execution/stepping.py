@@ -165,7 +165,7 @@ class Stepper:
             row = self.run.row
             if self.packed and self.packed.stale:
                 self.packed.refresh()
-            if self.training and (self.program.varying or self.ahead is not self.optimizer.ahead()):
+            if self.training and (self.ahead is None or self.ahead is not self.optimizer._ahead):  # another was set
                 self.look_ahead()
             if again:  # without time for callbacks: they would write again, and no step would ever come to its end
                 reason: int = self.run.run(1, 0, self.pace.most)
@@ -192,6 +192,7 @@ class Stepper:
                 self.sum_up()
                 continue
             if reason == engine.NEED_VALUES:
+                self.look_ahead()
                 continue
             if reason != engine.NEED_DATA:
                 return reason
