@@ -113,6 +113,8 @@ OPTIMIZERS: dict[str, tuple[Callable[[], nn.optimizers.Optimizer], Callable[[Any
     "sgd-clipnorm": (lambda: nn.SGD(0.1, clipnorm=0.02), lambda p: torch.optim.SGD(p, lr=0.1), 0.0),
     "sgd-global": (lambda: nn.SGD(0.1, 0.5, global_clipnorm=0.02),
                    lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.5), 0.0),
+    "lazysgd": (lambda: nn.LazySGD(0.05, momentum=0.9), lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9), 0.0),
+    "lazyadam": (lambda: nn.LazyAdam(0.01), lambda p: torch.optim.Adam(p, lr=0.01), 0.0),
     "adam": (lambda: nn.Adam(0.01), lambda p: torch.optim.Adam(p, lr=0.01), 0.0),
     "adam-epsilon": (lambda: nn.Adam(0.01, 0.8, 0.95, epsilon=0.02),
                      lambda p: torch.optim.Adam(p, lr=0.01, betas=(0.8, 0.95)), 0.0),
@@ -250,6 +252,32 @@ def test_every_activation_is_compared() -> None:
 def test_every_optimizer_and_loss_is_compared() -> None:
     assert {type(make()) for make, _, _ in OPTIMIZERS.values()} == set(nn.optimizers.OPTIMIZERS.classes.values())
     assert {type(losses.get(loss)) for loss, *_ in LOSSES.values()} == set(losses.LOSSES.classes.values())
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_embedding(lazy: bool) -> None:
+    """SparseAdam is LazyAdam, with its ε; Adam moves every row at every step."""
+    rng = np.random.default_rng(3)
+    model = nn.Model([nn.Input(4), nn.Embedding(50, 3), nn.Flatten(), nn.Dense(2, use_bias=False)], dtype="float64")
+    model.compile(nn.LazyAdam(0.02) if lazy else nn.Adam(0.02, epsilon=TINY), "mse")
+    table, w = (torch.tensor(array, requires_grad=True) for array in model.get_weights())
+    rest = [w] if lazy else [table, w]
+    theirs: list[Any] = [torch.optim.Adam(rest, lr=0.02, eps=TINY)]
+    if lazy:
+        model.layers[-1].trainable = False
+        model.compile(nn.LazyAdam(0.02), "mse")
+        theirs = [torch.optim.SparseAdam([table], lr=0.02, eps=1e-7)]
+    for _ in range(20):
+        x, y = rng.integers(0, 50, (8, 4)), rng.standard_normal((8, 2))
+        made = F.embedding(torch.from_numpy(x), table, sparse=lazy).reshape(8, 12) @ w
+        loss = F.mse_loss(made, torch.from_numpy(y))
+        for optimizer in theirs:
+            optimizer.zero_grad()
+        loss.backward()
+        for optimizer in theirs:
+            optimizer.step()
+        assert model.train_on_batch(x, y) == pytest.approx(loss.item(), rel=1e-9)
+    np.testing.assert_allclose(model.get_weights()[0], table.detach().numpy(), 1e-8, 1e-10)
 
 
 def test_learning_rate_between_fits_rescales_nothing_that_is_remembered() -> None:
