@@ -105,6 +105,7 @@ aarch64() { # the compiler runs here; Debian's Python for arm64, and NumPy's whe
     chmod +x "$arm/python"
     echo "import sys; sys.executable = '$arm/python'" >"$arm/site/sitecustomize.py" # what tests start is emulated, too
     interpreter=("$arm/python")
+    export OPENBLAS_NUM_THREADS=1 # NumPy's products, the reference: the other cores have tests of their own
     # Left out: the sweeps of test_kernels_bounds, which are of C that is compiled here, too; eight epochs of wide layers;
     # the tens of thousands of steps after which float64's smallest moments are 0; two of four layouts of large products.
     must_pass -q -n "$(nproc)" --dist worksteal $(kernel_tests_but_bounds) tests/operations/test_operations.py \
