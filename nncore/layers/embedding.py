@@ -23,7 +23,8 @@ class Embedding(Layer):
     output_dim); Y (B, …, output_dim).
 
     A step of SGD without momentum and weight decay, of LazySGD and of LazyAdam costs in proportion to the numbers of a
-    batch, whatever `input_dim` is: only the rows that it reads have a gradient, and are changed.
+    batch, whatever `input_dim` is: only the rows that it reads have a gradient, and are changed. Not so where norms of
+    gradients are clipped, or the layer is called twice in a model.
 
     Parameters
     ----------
