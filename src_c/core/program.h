@@ -203,7 +203,8 @@ static inline void nn_put_cut(nn_run *run, int undivided, double look_at) {
 
 /* A thread's own copy of a run that others are at work on: they note bad rows in theirs. */
 static inline void nn_run_copy(nn_run *mine, const nn_run *run) {
-    memcpy(mine, run, offsetof(nn_run, base[NN_BUFFER_binding]) + (size_t)run->n_bindings * sizeof run->base[0]);
+    memcpy(mine, run, offsetof(nn_run, bad));
+    memcpy(mine->base, run->base, (size_t)(NN_BUFFER_binding + run->n_bindings) * sizeof run->base[0]);
     atomic_store_explicit(&mine->bad, NN_NONE_BAD, memory_order_relaxed);
 }
 
