@@ -31,7 +31,8 @@ PY
     # test_kernels_bounds has pages that fault instead of a sanitizer, which knows nothing of them, and a test that
     # expects SIGSEGV. Of test_determinism, what trains for long does what others do.
     must_pass -q --capture=sys $(kernel_tests_but_bounds) tests/execution/test_{determinism,stepping,products}.py \
-        tests/training/test_training.py tests/compiler/test_sections.py -k "not (process or several_products)"
+        tests/training/test_training.py tests/compiler/test_sections.py tests/operations/test_operations.py \
+        tests/layers/test_embedding.py tests/layers/test_integers.py -k "not (process or several_products)"
     must_pass -q --capture=sys tests/compiler/test_compiler.py -k team
 }
 
