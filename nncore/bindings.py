@@ -1,7 +1,8 @@
 """Arrays of users as the engine reads them: rows of any dtype and layout, never copied as a whole.
 
-A `Binding` describes one array (an input, targets, sample weights) by address, row stride and element type. What the
-engine cannot read itself (strided rows, float16, big-endian numbers) is converted batch by batch here.
+A `Binding` describes one array (an input, targets, sample weights, an output to be filled) by address, row stride and
+element type. What the engine cannot read itself (strided rows, float16, big-endian numbers) is converted batch by
+batch here.
 """
 
 from __future__ import annotations

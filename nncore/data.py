@@ -118,6 +118,7 @@ def of_each(given: Any, names: Sequence[str], argument: str, needed: Sequence[bo
         return [given.get(name) for name in names]
     if not isinstance(given, (list, tuple)) or len(given) != len(names):
         what = f"a list of {len(given)}" if isinstance(given, (list, tuple)) else an(type(given).__name__)
+        what = "None" if given is None else what
         raise ValueError(
             f"{argument}: expected a list of {len(names)}, or a dict with the keys {list(names)}, got {what}"
         )

@@ -1,7 +1,9 @@
 from libc.stdint cimport int64_t
 
 from nncore._kernels.gate cimport Gate
-from nncore._kernels.table cimport View, nn_accumulator, nn_binding, nn_member, nn_moving, nn_run, nn_scheduled, nn_section
+from nncore._kernels.table cimport (
+    View, nn_accumulator, nn_binding, nn_member, nn_moving, nn_run, nn_scheduled, nn_section,
+)
 
 
 cdef class Run:

@@ -62,8 +62,8 @@ class LazySGD(SGD):
     """`SGD` that leaves rows of an `Embedding` alone, with their velocity, in steps that do not read them.
 
     Momentum and weight decay of such a row stand still; a step costs in proportion to the rows that it reads. All of
-    this only where the table is read once in the model and has no regularizer, and no norm is clipped; otherwise, and
-    for all other weights, it is `SGD`.
+    this only where the table is read once in the model and has no regularizer, no norm is clipped, and gradients are
+    not summed up over batches; otherwise, and for all other weights, it is `SGD`.
 
     Parameters
     ----------
@@ -123,7 +123,8 @@ class LazyAdam(Adam):
 
     The moments of such a row do not decay; t counts all steps. A step costs in proportion to the rows that it reads. As
     PyTorch's SparseAdam, and LazyAdam of TensorFlow Addons. All of this only where the table is read once in the model
-    and has no regularizer, and no norm is clipped; otherwise, and for all other weights, it is `Adam`.
+    and has no regularizer, no norm is clipped, and gradients are not summed up over batches; otherwise, and for all
+    other weights, it is `Adam`.
 
     Parameters
     ----------
