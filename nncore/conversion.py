@@ -119,7 +119,7 @@ def refuse(data: Any, argument: str) -> None:
     elif isinstance(data, Mapping):
         keys = list(data)
         came = f"a dict with the keys {str(keys[:8])[1:-1]}"
-        remedy = f"The model has one input: join the arrays, np.column_stack(list({name}.values()))"
+        remedy = f"One array goes here: join them, np.column_stack(list({name}.values()))"
     elif isinstance(data, (str, bytes)):
         came, remedy = f"the text {data[:40]!r}", "Read the file first, for example np.load or pandas.read_csv"
     elif hasattr(data, "__next__"):

@@ -137,7 +137,13 @@ def ahead(step: int, varying: Iterable[Varying]) -> Ahead:
 
 def values_of(argument: str, schedule: LearningRateSchedule, first: int) -> Array:
     """What a schedule says for the steps from `first` on."""
-    made = np.asarray(schedule(np.arange(first, first + AHEAD)))
+    try:
+        made = np.asarray(schedule(np.arange(first, first + AHEAD)))
+    except (TypeError, ValueError) as error:  # of an `if`, a `min` or an `int` that is given an array
+        raise ValueError(
+            f"{argument}: expected a number for each of {AHEAD} steps from {schedule!r}, got {type(error).__name__}: "
+            f"{error}. It is called with an array of steps: compute with NumPy's functions, such as np.where"
+        ) from error
     if made.shape not in ((), (AHEAD,)) or made.dtype.kind not in "fiu":
         raise ValueError(
             f"{argument}: expected a number for each of {AHEAD} steps from {schedule!r}, got {made.dtype} of shape "

@@ -12,7 +12,8 @@ from nncore.arguments import check_number
 from nncore.callbacks.base import Callback
 
 # Parts of names of which less or more is better.
-LOWER = re.compile(r"error|crossentropy|divergence|hinge|poisson|perplexity|logcosh|false_|(^|_)r?(mse|mae|mape|msle)$")
+LOWER = re.compile(r"error|crossentropy|divergence|hinge|poisson|perplexity|logcosh|false_")
+LOWER_ENDS = re.compile(r"loss$|(^|_)r?(mse|mae|mape|msle)$")  # whatever the name of the output before it
 HIGHER = re.compile(r"acc|auc|precision|recall|score|f1|fbeta|(^|_)r2|iou|similarity|sensitivity|specificity|true_")
 
 
@@ -57,8 +58,9 @@ class MonitorCallback(Callback):
         if mode not in ("auto", "min", "max"):
             raise ValueError(f"mode: expected 'auto', 'min' or 'max', got {mode!r}")
         if mode == "auto":
-            lower = monitor.endswith("loss") or bool(LOWER.search(monitor))
-            higher = not monitor.endswith("loss") and bool(HIGHER.search(monitor))
+            ends = bool(LOWER_ENDS.search(monitor))
+            lower = ends or bool(LOWER.search(monitor))
+            higher = not ends and bool(HIGHER.search(monitor))
             if lower == higher:
                 raise ValueError(
                     f"mode: {monitor!r} does not tell whether less or more of it is better; pass 'min' or 'max'"

@@ -211,7 +211,7 @@ REFUSED: list[tuple[Any, str]] = [
     (Items(), "got an Items, a collection that is no array. Collect its batches .*or call train_on_batch"),
     ((x for x in X), "got a generator. Collect its batches .*or call train_on_batch"),
     ({1.0, 2.0}, r"got a set, .*give list\(x\)"),
-    ({"a": X, "b": X}, r"got a dict with the keys 'a', 'b'\. The model has one input: .*column_stack"),
+    ({"a": X, "b": X}, r"got a dict with the keys 'a', 'b'\. One array goes here: .*column_stack"),
     (nn.Input(4), r"got a symbol of shape \(4,\)\. .*called on numbers"),
     ("data.csv", "got the text 'data.csv'. Read the file first"),
     (b"abc", "got the text b'abc'"),

@@ -281,6 +281,16 @@ def test_other_than_numbers_for_each_step(made: Any, words: str) -> None:
             model.fit(*rows(4), verbose=0)
 
 
+@pytest.mark.parametrize("made", [lambda s: 0.1 if s < 9 else 0.2, lambda s: min(1.0, s / 9), lambda s: 1 / int(s)])
+def test_a_schedule_that_is_written_for_one_step(made: Any) -> None:
+    class Single(LearningRateSchedule):
+        def __call__(self, step: Array) -> Any:
+            return made(step)
+
+    with pytest.raises(ValueError, match=r"learning_rate: expected a number for each .*, got \w+Error: .*np\.where"):
+        tiny(Single()).fit(*rows(4), verbose=0)
+
+
 def test_one_number_for_all_steps() -> None:
     class Constant(LearningRateSchedule):
         def __call__(self, step: Array) -> Any:
