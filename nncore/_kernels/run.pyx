@@ -189,9 +189,9 @@ cdef class Run:
         """Let binding `which` be `array`, which is held.
 
         Rows of `n` elements of SOURCES `type` lie `stride` bytes apart, the elements of each as `axes` says: up to 3
-        (count, step in bytes), innermost last; None: one after another. `low` < `high` makes them int32 in [low, high);
-        `in_place` says that operations may read, or write, the rows where they are. Where `array` is None and n > 0,
-        the caller fills `staging(which)` before each step; n = 0: absent.
+        (count, step in bytes), innermost last; None: one after another. `low` < `high` makes them int32 in [low,
+        high); `in_place` says that operations may read, or write, the rows where they are. Where `array` is None and
+        n > 0, the caller fills `staging(which)` before each step; n = 0: absent.
         """
         cdef nn_binding *s = self.binding(which)
         cdef int64_t need = self.copies * self.max_samples * n * (4 if low < high else self.r.table.itemsize)

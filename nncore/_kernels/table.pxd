@@ -78,8 +78,8 @@ cdef extern from "core/contract.h" nogil:
                                const void *) noexcept nogil
     ctypedef nn_index (*nn_gather)(nn_index, const nn_row *, const void *, nn_index, const int64_t *, nn_index,
                                    void *) noexcept nogil
-    ctypedef nn_index (*nn_gather_integers)(nn_index, const nn_row *, const void *, nn_index, const int64_t *, nn_index,
-                                            int64_t, int64_t, int32_t *) noexcept nogil
+    ctypedef nn_index (*nn_gather_integers)(nn_index, const nn_row *, const void *, nn_index, const int64_t *,
+                                            nn_index, int64_t, int64_t, int32_t *) noexcept nogil
     ctypedef double (*nn_rowwise)(const nn_loss *) noexcept nogil
     ctypedef void (*nn_function)(nn_index, const void *, void *) noexcept nogil
 

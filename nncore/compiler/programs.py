@@ -13,7 +13,7 @@ from nncore.compiler.operation import Op, Tensor
 from nncore.compiler.program import Program
 from nncore.losses import LossChoice
 from nncore.network import Graph
-from nncore.operations.data import batch, real
+from nncore.operations.data import batch
 from nncore.operations.elementwise import copied, reshape
 from nncore.operations.losses import loss, metric
 from nncore.operations.parameters import optimize, penalty
@@ -56,7 +56,7 @@ def inputs_of(b: Builder, graph: Graph) -> list[Tensor]:
 
 def own_output(b: Builder, y: Tensor) -> Tensor:
     """`y`, or a copy of it if it is an input itself."""
-    return y if y.root.buffer == "workspace" else real(b, y) if y.integer else copied(b, y)
+    return y if y.root.buffer == "workspace" else copied(b, y)
 
 
 def prediction(graph: Graph, max_samples: int) -> Program:
@@ -66,7 +66,7 @@ def prediction(graph: Graph, max_samples: int) -> Program:
     for y in graph.emit(b, *inputs_of(b, graph)):
         b.make(y)
         whole = y.root.buffer == "workspace" and y.root.size == y.size  # and of no other output, which is bound
-        outputs.append(y if whole else real(b, y) if y.integer else copied(b, y))
+        outputs.append(y if whole else copied(b, y))
         b.bind(outputs[-1], len(graph.inputs) + len(outputs) - 1)
     return b.finish(outputs, max_samples, graph.state.values.nbytes)
 

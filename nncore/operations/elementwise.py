@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nncore._kernels.table import ACTIVATION_SAVED, ACTIVATIONS
 from nncore.compiler.operation import Op, Tensor, Whole
+from nncore.operations.data import real
 from nncore.operations.parameters import send_column_sums
 from nncore.schedules import LearningRateSchedule, Scheduled
 
@@ -159,8 +160,8 @@ def same_shape(name: str, a: Tensor, c: Tensor) -> Shape:
 
 
 def copied(b: Builder, x: Tensor) -> Tensor:
-    """A copy of `x`: for an output that is an input."""
-    return rescale(b, x, 1.0, 0.0)
+    """A copy of `x`, as reals: for an output that is an input."""
+    return real(b, x) if x.integer else rescale(b, x, 1.0, 0.0)
 
 
 def rowwise(x: Tensor) -> dict[str, Any]:

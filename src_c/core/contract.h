@@ -154,10 +154,10 @@ typedef struct nn_table {
 
     nn_rowwise loss[NN_LOSSES];     /* returns Σ_i weight_i loss_i, in float64, order: rows */
     nn_rowwise metric[NN_METRICS];  /* returns Σ_i weight_i metric_i; param: threshold of binary_accuracy */
-    /* W ← rule(W, g) and its state, for `rows` of n elements: of g one after another, of W and the state those with the
-     * numbers `ids` (NULL: 0, 1, …); `numbers` is the optimizer's own struct, `state` its arrays in declared order,
-     * NULL for those that these numbers do not need. Adam and RMSprop clip g to ±2^63 (double: ±2^511), too; the
-     * latter's ε is at least 2^-126 (2^-1022), the former's the root of that. */
+    /* W ← rule(W, g) and its state, for `rows` of n elements: of g one after another, of W and the state those
+     * with the numbers `ids` (NULL: 0, 1, …); `numbers` is the optimizer's own struct, `state` its arrays in
+     * declared order, NULL for those that these numbers do not need. Adam and RMSprop clip g to ±2^63 (double:
+     * ±2^511), too; the latter's ε is at least 2^-126 (2^-1022), the former's the root of that. */
     void (*update[NN_OPTIMIZERS])(nn_index rows, const int32_t *ids, nn_index n, void *w, const void *g,
                                   void *const state[], const nn_rule *rule, const void *numbers);
 

@@ -37,7 +37,8 @@ INLINE void update_some(nn_index i, nn_index left, real *W, const real *g, void 
         if (used >> k & 1) store_some((real *)state[k] + i, left, s[k]);
 }
 
-/* What an update goes over: `rows` of n elements of g, which in W and its state have these numbers (NULL: 0, 1, …). */
+/* What an update goes over: `rows` of n elements of g, which in W and its state have the numbers `ids` (NULL: 0,
+ * 1, …). */
 typedef struct updated {
     nn_index rows, n;
     const int32_t *ids;
