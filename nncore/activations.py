@@ -7,6 +7,7 @@ the product that feeds it. Z are the inputs and Y = f(Z) the outputs, of any sha
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from nncore._kernels.table import ACTIVATION_PARAMETERS
@@ -26,6 +27,8 @@ class Activation(Configurable):
     parameters : tuple of float
         The numbers that the kernel takes, dimensionless: the arguments that ``kernels.def`` names.
     """
+
+    arrays = ("x",)
 
     @property
     def kernel(self) -> str:
@@ -198,9 +201,9 @@ class Softmax(Activation):
 deserialize = get
 
 
-def __getattr__(name: str) -> Activation:
-    # The functions of Keras, such as nncore.activations.relu, as objects of default arguments
-    return ACTIVATIONS.named(__name__, name)()
+def __getattr__(name: str) -> Callable[..., Any]:
+    # The functions of Keras, such as nncore.activations.relu
+    return ACTIVATIONS.function(__name__, name)
 
 
 def __dir__() -> list[str]:

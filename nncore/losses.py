@@ -14,6 +14,7 @@ and the gradient is p − t, without the cancellation that a division by p would
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from nncore._kernels.table import LOSS_PARAMETERS
@@ -54,6 +55,7 @@ class Loss(Configurable):
         The metric that the name "accuracy" stands for with this loss; None: decided by the number of outputs.
     """
 
+    arrays = ("y_true", "y_pred")
     target: ClassVar[Literal["values", "labels"]] = "values"
     accuracy: ClassVar[str | None] = None
     probable: ClassVar[bool] = False
@@ -263,9 +265,9 @@ class SparseCategoricalCrossentropy(Crossentropy):
 deserialize = get
 
 
-def __getattr__(name: str) -> Loss:
-    # The functions of Keras, such as nncore.losses.mse, as objects of default arguments
-    return LOSSES.named(__name__, name)()
+def __getattr__(name: str) -> Callable[..., Any]:
+    # The functions of Keras, such as nncore.losses.mse
+    return LOSSES.function(__name__, name)
 
 
 def __dir__() -> list[str]:

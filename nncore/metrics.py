@@ -7,6 +7,7 @@ A metric computes nothing here. A kernel gives one value per sample; the weighte
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from nncore.arguments import check_number
@@ -60,6 +61,7 @@ class Metric(Configurable):
 
     name: Any = None
 
+    arrays = ("y_true", "y_pred")
     target: ClassVar[Literal["values", "labels"]] = "values"
     ranks: ClassVar[bool] = False
 
@@ -208,9 +210,9 @@ class MeanAbsoluteError(Metric):
 deserialize = get
 
 
-def __getattr__(name: str) -> Metric:
-    # The functions of Keras, such as nncore.metrics.mse, as objects of default arguments
-    return METRICS.named(__name__, name)()
+def __getattr__(name: str) -> Callable[..., Any]:
+    # The functions of Keras, such as nncore.metrics.mse
+    return METRICS.function(__name__, name)
 
 
 def __dir__() -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Generic, TypeVar, dataclass_transform
@@ -50,6 +51,12 @@ class Configurable(Guarded):
     own = False
     registry: ClassVar[Registry[Any]]
     name: Any
+    #: What its function is called on, before the constructor's arguments: see `function_of`.
+    arrays: ClassVar[tuple[str, ...]] = ()
+
+    def compute(self, *arrays: Any) -> Any:
+        """What its function returns for these arrays."""
+        raise NotImplementedError(f"{type(self).__name__} is not computed on arrays")
 
     @classmethod
     def config_names(cls) -> list[str]:
@@ -88,6 +95,34 @@ class Configurable(Guarded):
         raise AttributeError(f"{name}: fixed when the {self._kind()} is made, cannot become {value!r}; make another")
 
 
+#: Arguments of constructors that functions do not have.
+OF_OBJECTS = ("name", "reduction", "dtype", "seed")
+
+
+def function_of(cls: type[Configurable], module: str, name: str) -> Callable[..., Any]:
+    """A registered class as Keras's function of that name: ``huber(y_true, y_pred, delta=1.0)``.
+
+    It is called on the class's `arrays`, then the constructor's arguments, and returns what `compute` does.
+    `Registry.get` takes it for an object of default arguments.
+    """
+    positional = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    own = [p for p in arguments(cls).values() if p.name not in OF_OBJECTS]
+    signature = inspect.Signature([inspect.Parameter(array, positional) for array in cls.arrays] + own)
+
+    def function(*given: Any, **named: Any) -> Any:
+        try:
+            bound = signature.bind(*given, **named).arguments
+        except TypeError as error:
+            raise TypeError(f"{name}: expected {name}{signature}: {error}") from None
+        arrays = [bound.pop(array) for array in cls.arrays]
+        return cls(**bound).compute(*arrays)
+
+    function.__name__ = function.__qualname__ = name
+    function.__module__, function.__doc__ = module, cls.__doc__
+    vars(function).update(__signature__=signature, registered=cls)
+    return function
+
+
 @dataclass_transform(frozen_default=True)
 def immutable(cls: type[C]) -> type[C]:
     """Class decorator: a dataclass of the constructor's arguments; equal where class and arguments are."""
@@ -122,6 +157,7 @@ class Registry(Generic[T]):
         self.classes: dict[str, type[T]] = {}  # canonical names only
         self.aliases: dict[str, str] = {}
         self.spellings: dict[str, type[T]] = {}  # by `plain` names and aliases: files may ask thousands of times
+        self.functions: dict[type[T], Callable[..., Any]] = {}
 
     def register(self, *aliases: str, name: str | None = None) -> Callable[[type[T]], type[T]]:
         """Class decorator: known from now on as `name` (default: the class's name in snake case) and `aliases`."""
@@ -154,6 +190,13 @@ class Registry(Generic[T]):
         except ValueError as error:
             raise AttributeError(error) from None
 
+    def function(self, module: str, name: str) -> Callable[..., Any]:
+        """A class by its name in a module as a function, for ``nncore.losses.huber``; else an AttributeError."""
+        cls = self.named(module, name)
+        if cls not in self.functions:
+            self.functions[cls] = function_of(cls, module, next(key for key, c in self.classes.items() if c is cls))
+        return self.functions[cls]
+
     def name_of(self, obj: T) -> str:
         """The canonical name of an object's class; of one that is yet to be registered, what it would be by default."""
         for key, cls in self.classes.items():
@@ -174,8 +217,9 @@ class Registry(Generic[T]):
 
         Parameters
         ----------
-        identifier : str, dict, type or instance of `base`
-            A name, what `serialize` returned, a class (called without arguments), or the object itself.
+        identifier : str, dict, type, function or instance of `base`
+            A name, what `serialize` returned, a class (called without arguments), a class as a function (the same), or
+            the object itself.
         argument : str
             The user's argument, for error messages.
         base : type
@@ -188,6 +232,7 @@ class Registry(Generic[T]):
         TypeError
             `identifier` is none of these.
         """
+        identifier = getattr(identifier, "registered", identifier)
         cls = identifier if isinstance(identifier, type) else type(identifier)
         if self.native and issubclass(cls, base) and cls not in self.classes.values():
             raise self.stranger(identifier, argument)
