@@ -304,7 +304,7 @@ class Outline:
                 if number not in seen:
                     seen.add(number)
                     layers[number] = layer
-                    layer.build(*given)
+                    layer.declare(*given)
                     yield layer, places[number]
                 shapes.append(layer.output_shape(*given))
             ends.append(([tuple(shape) for _, shape in graph["inputs"] or ()], [shapes[s] for s in graph["outputs"]]))

@@ -115,6 +115,9 @@ class Model(Predicting):
     def _arrays(self) -> dict[str, Array]:
         return super()._arrays() | self.optimizer_state
 
+    def _updates(self) -> int:
+        return self.configuration.optimizer.iterations if self.configuration else 0
+
     def change_layer(self, layer: Layer, argument: str, value: Any) -> None:
         """See `Structure.change_layer`; a RuntimeError during a fit."""
         with self.turn.taken(argument):

@@ -137,7 +137,7 @@ class Graph:
             layer = call.layer
             if isinstance(layer, Layer) and layer.state is None and layer not in self.places:
                 layer.parameters = []
-                layer.build(*call.shapes)
+                layer.declare(*call.shapes)
             for leaf, path in layer_places(layer).items():
                 self.places.setdefault(leaf, f"{self.layers[layer]}{path}")
         self.parameters = [p for leaf in self.places for p in leaf.parameters]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from nncore import conversion, data, runtime
-from nncore.arguments import check_count, without_habits
+from nncore.arguments import check_count, check_flag, without_habits
 from nncore.bindings import Binding
 from nncore.callbacks import CallbackList
 from nncore.callbacks.logs import display
 from nncore.execution.prediction import Predictor
+from nncore.execution.standalone import TrainingForward
 from nncore.graph import symbolic
 from nncore.structure import Structure
 from nncore.training import evaluation
@@ -18,11 +19,12 @@ from nncore.training import evaluation
 class Predicting(Structure):
     """The part of a `nncore.Model` that predicts."""
 
-    _transient: ClassVar[tuple[str, ...]] = ("_predictor", "_lock", "_calls")
+    _transient: ClassVar[tuple[str, ...]] = ("_predictor", "_in_training", "_lock", "_calls")
 
     def _reset(self) -> None:
         """Forget the compiled prediction."""
         self._predictor: Predictor | None = None
+        self._in_training: TrainingForward | None = None
 
     def threads(self) -> int:
         """Most threads to use."""
@@ -68,12 +70,20 @@ class Predicting(Structure):
         return self(x)
 
     def __call__(self, x: Any, training: Any = None) -> Any:
-        """`predict` with the least overhead; `training` may be False, as it is for Keras's models.
+        """`predict` with the least overhead.
 
         On symbols, it is called as a layer, and returns the symbols of its outputs.
+
+        Parameters
+        ----------
+        x : array_like or Symbol
+            See `predict`.
+        training : bool, optional
+            True: the forward pass of a step of training, of all rows as one batch: dropout is on, statistics follow
+            the batch. Weights stay as they are.
         """
         if training:
-            raise ValueError("training: expected False, got True. Only steps train: call fit or train_on_batch")
+            return self._call_in_training(x, check_flag(training, "training"))
         if self._predictor is not None:
             out = self._predictor.call(x, self.threads)
             if out is not None:
@@ -81,7 +91,20 @@ class Predicting(Structure):
         if symbolic(x):
             return self._join(x)
         inputs = self._inputs(x)
-        return self._built().gives.pack(self.predictor().predict(inputs, self.threads()))
+        return self._built().gives.pack(self.predictor().outputs(inputs, self.threads()))
+
+    def _call_in_training(self, x: Any, training: bool) -> Any:
+        """See `__call__`."""
+        inputs = self._inputs(x)
+        forward, rows = self._in_training, inputs[0].rows
+        if forward is None or forward.rows < rows or forward.state.joined:
+            forward = TrainingForward(self._built(), self.seed, max(rows, 1), self.threads())
+            self._in_training = forward
+        return self._built().gives.pack(forward.outputs(inputs, self.threads(), self._updates()))
+
+    def _updates(self) -> int:
+        """The steps that an optimizer has made."""
+        return 0
 
     def _inputs(self, x: Any, prefix: str = "") -> list[Binding]:
         """x, checked: of several inputs what is given for each, in a list, or in a dict by name."""

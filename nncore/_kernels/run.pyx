@@ -138,12 +138,19 @@ cdef class Run:
         `numbers` are its own hyper-parameters, as NUMBERS[name] describes them; the int64 array `updates` (1) counts
         its steps.
         """
-        cdef View v = view(numbers), u = view(updates, None, True)
-        if v.buffer.len != NUMBERS_BYTES[name] or u.buffer.len != sizeof(int64_t):
-            raise ValueError(f"numbers, updates: expected the struct of {name} and one int64")
-        self.held["numbers"], self.held["updates"] = v, u
-        self.r.numbers, self.r.updates = v.data, <int64_t *> u.data
+        cdef View v = view(numbers)
+        if v.buffer.len != NUMBERS_BYTES[name]:
+            raise ValueError(f"numbers: expected the struct of {name}")
+        self.held["numbers"], self.r.numbers = v, v.data
         self.r.clip_value, self.r.clipnorm = clip_value, clipnorm
+        self.bind_updates(updates)
+
+    def bind_updates(self, updates):
+        """Let the int64 array `updates` (1) count the steps that are applied."""
+        cdef View u = view(updates, None, True)
+        if u.buffer.len != sizeof(int64_t):
+            raise ValueError("updates: expected one int64")
+        self.held["updates"], self.r.updates = u, <int64_t *> u.data
 
     def bind_schedules(self, int64_t first, int64_t end, list arrays):
         """Let these float64 arrays hold the values for updates first … end − 1, or one for all of them.

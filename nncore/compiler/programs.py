@@ -59,9 +59,12 @@ def own_output(b: Builder, y: Tensor) -> Tensor:
     return y if y.root.buffer == "workspace" else copied(b, y)
 
 
-def prediction(graph: Graph, max_samples: int) -> Program:
-    """The program of `predict`: its bindings are the inputs and, after them, the outputs."""
-    b = Builder(graph.state.dtype.itemsize, packed=graph.packed)
+def prediction(graph: Graph, max_samples: int, training: bool = False) -> Program:
+    """The program of `predict`: its bindings are the inputs and, after them, the outputs.
+
+    In `training` it is the forward pass of a step: dropout is on, and statistics follow the batch.
+    """
+    b = Builder(graph.state.dtype.itemsize, training, graph.packed)
     outputs = []
     for y in graph.emit(b, *inputs_of(b, graph)):
         b.make(y)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +32,8 @@ class Predictor:
     ----------
     graph : Graph
     """
+
+    rows = math.inf  # that it has room for
 
     def __init__(self, graph: Graph) -> None:
         with graph.state.reading() as self.state:
@@ -120,7 +123,7 @@ class Predictor:
         for i, out in enumerate(outputs, len(inputs)):
             Binding(out, "", self.dtype).attach(run, i, shuffled=False)
 
-    def predict(self, inputs: list[Binding], threads: int) -> list[Array]:
+    def outputs(self, inputs: list[Binding], threads: int) -> list[Array]:
         """The outputs for all rows."""
         n = inputs[0].rows
         outputs = self.empty(n)

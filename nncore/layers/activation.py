@@ -95,7 +95,7 @@ class PReLU(Layer):
         self.slopes(shapes[0])
         return shapes[0]
 
-    def build(self, *shapes: Shape) -> None:
+    def declare(self, *shapes: Shape) -> None:
         """Declare α."""
         shape = self.slopes(shapes[0])
         self.alpha = self.add_parameter("alpha", shape, self.alpha_initializer, self.alpha_regularizer)

@@ -29,7 +29,7 @@ class Layer(Travelling, Configurable, Callable):
     A layer may be called any number of times, in one model and in several: all its places share its weights, and where
     one model trains them, the others have them, too.
 
-    A layer overrides `output_shape` and `emit`, and `build` if it learns something. It computes nothing: `emit`
+    A layer overrides `output_shape` and `emit`, and `declare` if it learns something. It computes nothing: `emit`
     describes, for the compiler of programs, what to compute forward and backward.
 
     The constructor's arguments may be set at any time, with the same checks, and a built model follows at once: weights
@@ -51,9 +51,11 @@ class Layer(Travelling, Configurable, Callable):
     """
 
     own = True
-    _transient = ("_models", "_calls")
-    constructors = ("__init__", "build")
+    _transient = ("_models", "_calls", "_forwards")
+    constructors = ("__init__", "declare")
     takes_many = False  # whether it is called on a list of symbols
+    alone: ClassVar[Any]  # what computes layers outside of models: `execution.standalone`, which stands above
+    _forwards: dict[Any, Any] | None = None  # what that has compiled
     remedies: ClassVar[dict[str, str]] = {"weights": "Call set_weights."}
 
     def __init__(self, name: str | None = None, trainable: bool = True) -> None:
@@ -72,15 +74,36 @@ class Layer(Travelling, Configurable, Callable):
         self._state: State | None = None
         self._models: weakref.WeakSet[Any] | None = None  # weak: they hold their layers
 
-    def __call__(self, inputs: Symbol | Sequence[Symbol]) -> Symbol:
-        """Connect the layer to the symbols it reads, and return the symbol of its output."""
+    def __call__(self, inputs: Any, training: Any = False) -> Any:
+        """Connect the layer to the symbols it reads, or compute it on arrays.
+
+        Parameters
+        ----------
+        inputs : Symbol or array_like, or a list of them
+            Arrays (B, …), one or, for a layer that joins several, a list of them. They are computed with in the dtype
+            of the layer's weights, float32 unless a model of float64 has them; without weights, in their own.
+        training : bool, default False
+            Of arrays: compute as in a step of training, in which dropout is on, and statistics follow the batch.
+
+        Returns
+        -------
+        Symbol or ndarray
+            Of the output. Weights are drawn at the first call on arrays, unless the layer has some.
+        """
+        given = tuple(inputs) if isinstance(inputs, (list, tuple)) else (inputs,)
+        if not any(isinstance(s, Symbol) for s in given):
+            return self.alone.call(self, inputs, check_flag(training, "training"))
+        return self.connect(inputs)
+
+    def connect(self, inputs: Any) -> Symbol:
+        """The symbol of the output for the symbols that the layer reads."""
         many = isinstance(inputs, (list, tuple))
-        symbols = tuple(inputs) if isinstance(inputs, (list, tuple)) else (inputs,)
+        symbols = tuple(inputs) if many else (inputs,)
         label = type(self).__name__
         if strange := [type(s).__name__ for s in symbols if not isinstance(s, Symbol)]:
             raise TypeError(
-                f"{label}: expected what Input or another layer returned, got {strange[0]}. "
-                "Layers are called on symbols; to compute numbers, make a Model and call predict"
+                f"{label}: expected symbols, which Input or other layers returned, or arrays alone, got also "
+                f"{strange[0]}. Give the model an Input for it"
             )
         if many != self.takes_many or (many and len(symbols) < 2):
             wanted = "a list of two or more symbols" if self.takes_many else "one symbol"
@@ -101,11 +124,11 @@ class Layer(Travelling, Configurable, Callable):
             )
 
     def _declared(self, shapes: tuple[Shape, ...]) -> list[Any]:
-        """What `build` learns from these shapes; the layer stays as it is."""
+        """What `declare` learns from these shapes; the layer stays as it is."""
         twin = object.__new__(type(self))
         held = {n: copy(v) if isinstance(v, (list, dict, set)) else v for n, v in vars(self).items()}
         vars(twin).update(held, parameters=[])
-        twin.build(*shapes)
+        twin.declare(*shapes)
         made = {id(p) for p in twin.parameters}
         changed = {n: v for n, v in vars(twin).items() if v is not held.get(n, twin) and id(v) not in made}
         del changed["parameters"]
@@ -120,8 +143,19 @@ class Layer(Travelling, Configurable, Callable):
         """(low, high): it reads whole numbers in [low, high), as int32, of an `Input`; None: reals."""
         return None
 
-    def build(self, *shapes: Shape) -> None:
-        """Declare parameters with `add_parameter`."""
+    def declare(self, *shapes: Shape) -> None:
+        """Declare parameters with `add_parameter`, for inputs of which a sample has these shapes."""
+
+    def build(self, input_shape: Any) -> None:
+        """Draw the weights, outside of any model.
+
+        Parameters
+        ----------
+        input_shape : int or tuple, or a list of them
+            Of the inputs, with the batch axis: (None, 784), or 784. What a layer learns from it, it says in `declare`.
+        """
+        if self.state is None:
+            self.alone.build(self, input_shape)
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """Emit the layer's operations, forward and backward, and return its output."""
@@ -136,7 +170,7 @@ class Layer(Travelling, Configurable, Callable):
         role: str = "weight",
         gradient: str = "dense",
     ) -> Parameter:
-        """Declare an array that the layer learns, or a statistic; called in `build`, in the order of `get_weights`.
+        """Declare an array that the layer learns, or a statistic; called in `declare`, in the order of `get_weights`.
 
         Statistics come after all weights of the layer, as in Keras. `role` and `gradient` are those of `Parameter`.
         """

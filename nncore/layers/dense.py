@@ -68,7 +68,7 @@ class Dense(Layer):
         """(…, I) → (…, O)."""
         return (*shapes[0][:-1], self.units)
 
-    def build(self, *shapes: Shape) -> None:
+    def declare(self, *shapes: Shape) -> None:
         """Declare W (I, O) and b (O,)."""
         kernel = (shapes[0][-1], self.units)
         self.kernel = self.add_parameter("kernel", kernel, self.kernel_initializer, self.kernel_regularizer)

@@ -74,7 +74,7 @@ class Embedding(Layer):
         """The shape of the inputs, and behind it that of a vector."""
         return (*shapes[0], self.output_dim)
 
-    def build(self, *shapes: Shape) -> None:
+    def declare(self, *shapes: Shape) -> None:
         """Declare E."""
         shape, regularizer = (self.input_dim, self.output_dim), self.embeddings_regularizer
         self.embeddings = self.add_parameter(

@@ -90,7 +90,7 @@ class LayerNormalization(Layer):
         self.normalized(shapes[0])
         return shapes[0]
 
-    def build(self, *shapes: Shape) -> None:
+    def declare(self, *shapes: Shape) -> None:
         """Declare γ and β, as far as they are wanted."""
         shape = self.normalized(shapes[0])
         self.gamma = self.beta = None

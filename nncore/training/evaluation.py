@@ -50,14 +50,14 @@ def predict(
     """The outputs for all rows; in batches of `batch_size` only if a callback wants to see them, `arranged`."""
     callbacks.on_predict_begin()
     if not callbacks.wants_predict_batches:
-        outputs = predictor.predict(inputs, threads)
+        outputs = predictor.outputs(inputs, threads)
     else:
         outputs = predictor.empty(inputs[0].rows)
         for batch, start in enumerate(range(0, inputs[0].rows, batch_size)):
             callbacks.on_predict_batch_begin(batch)
             rows = slice(start, start + batch_size)
             made = [out[rows] for out in outputs]
-            for part, out in zip(made, predictor.predict([x.part(rows) for x in inputs], threads), strict=True):
+            for part, out in zip(made, predictor.outputs([x.part(rows) for x in inputs], threads), strict=True):
                 part[...] = out
             callbacks.on_predict_batch_end(batch, {"outputs": arranged(made)})
     callbacks.on_predict_end()

@@ -38,7 +38,7 @@ class Recurrent(nn.layers.Layer):
     def output_shape(self, *shapes: Shape) -> Shape:
         return (shapes[0][0], self.units)
 
-    def build(self, *shapes: Shape) -> None:
+    def declare(self, *shapes: Shape) -> None:
         uniform = nn.initializers.GlorotUniform()
         self.kernel = self.add_parameter("kernel", (shapes[0][1], self.units), uniform)
         self.recurrent = self.add_parameter("recurrent", (self.units, self.units), uniform)

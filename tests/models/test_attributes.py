@@ -329,7 +329,7 @@ class Gain(nn.Layer):
     def __init__(self, name: str | None = None) -> None:
         super().__init__(name)
 
-    def build(self, *shapes: Any) -> None:
+    def declare(self, *shapes: Any) -> None:
         n = shapes[0][-1]
         self.kernel = self.add_parameter("kernel", (n, n), nn.initializers.get("glorot_uniform"))
 

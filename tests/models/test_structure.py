@@ -45,7 +45,7 @@ def test_what_a_layer_learns_from_its_first_shape_must_hold_for_later_ones() -> 
             super().__init__(name)
             self.factor = 0.0
 
-        def build(self, *shapes: Any) -> None:
+        def declare(self, *shapes: Any) -> None:
             self.factor = 1 / shapes[0][0]
 
     layer = Scaled()

@@ -32,7 +32,7 @@ class Offset(nn.Layer):
         super().__init__(name, trainable)
         self.units, self.regularizer = units, nn.regularizers.get(regularizer, "regularizer")
 
-    def build(self, *shapes: Any) -> None:
+    def declare(self, *shapes: Any) -> None:
         self.s = self.add_parameter("s", (self.units,), initializer(START, "s"), role="statistic")
         glorot = initializer("glorot_uniform", "kernel")
         self.kernel = self.add_parameter("kernel", (shapes[0][-1], self.units), glorot, self.regularizer)
@@ -51,7 +51,7 @@ class Sums(nn.Layer):
         super().__init__(name)
         self.momentum = momentum
 
-    def build(self, *shapes: Any) -> None:
+    def declare(self, *shapes: Any) -> None:
         self.n = shapes[0][-1]
         self.average, self.last = (
             self.add_parameter(name, (self.n,), initializer("ones", name), role="statistic")
@@ -173,11 +173,11 @@ def test_a_changed_layer_keeps_them() -> None:
 
 def test_what_is_no_role() -> None:
     class Odd(nn.Layer):
-        def build(self, *shapes: Any) -> None:
+        def declare(self, *shapes: Any) -> None:
             self.add_parameter("a", (1,), initializer("zeros", "a"), role="momentum")
 
     class Penalised(nn.Layer):
-        def build(self, *shapes: Any) -> None:
+        def declare(self, *shapes: Any) -> None:
             l2 = nn.regularizers.L2(0.1)
             self.add_parameter("a", (1,), initializer("zeros", "a"), regularizer=l2, role="statistic")
 

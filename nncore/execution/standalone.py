@@ -1,0 +1,154 @@
+"""Layers outside of models, and forward passes as in training: on arrays, a whole batch at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nncore import conversion, runtime
+from nncore._kernels import engine
+from nncore._kernels.table import BUFFERS, OWN_SCHEDULED
+from nncore.bindings import Binding
+from nncore.compiler.programs import prediction
+from nncore.data import rows_of
+from nncore.execution.calls import called
+from nncore.execution.prediction import Predictor
+from nncore.graph import Input, Shape, check_shape
+from nncore.layers.base import Layer
+from nncore.network import Graph
+from nncore.schedules import ahead
+from nncore.state import Array
+
+
+class TrainingForward:
+    """The forward pass of a step of training: dropout is on, statistics follow the batch; no loss, no gradients.
+
+    Parameters
+    ----------
+    graph : Graph
+    seed : int
+        Of the random numbers, which differ from call to call, and from those of steps of training.
+    rows, threads : int
+        Largest batch; most threads.
+    """
+
+    def __init__(self, graph: Graph, seed: int, rows: int, threads: int) -> None:
+        self.rows, self.most, self.packed = rows, threads, graph.packed
+        with graph.state.reading() as self.state:
+            self.program = prediction(graph, rows, training=True)
+        self.steps, self.updates = np.zeros((2, 1), np.int64)
+        self.run = engine.Executor(
+            runtime.kernels(self.state.dtype.name),
+            self.program.ops,
+            sections=self.program.parts,
+            moving=self.program.moving,
+            workspace=self.program.workspace,
+            max_samples=rows,
+            threads=threads,
+            bindings=self.program.bindings,
+        )
+        self.run.bind_gate(self.state.gate)
+        self.run.bind_random(runtime.derived_seed(seed, 0), self.steps)
+        self.run.bind_updates(self.updates)
+        self.run.bind(BUFFERS["parameters"], self.state.values)
+        if self.packed:
+            self.run.bind(BUFFERS["packed"], self.packed.memory())
+
+    def outputs(self, inputs: list[Binding], threads: int, updates: int = 0) -> list[Array]:
+        """The outputs for one batch; `updates` is the step that schedules are asked for."""
+        rows, dtype = inputs[0].rows, self.state.dtype
+        outputs = [np.empty((rows, *y.shape), dtype) for y in self.program.outputs]
+        with self.state.turn.taken("training"):
+            self.state.turn.require("training")
+            if self.packed and self.packed.stale:
+                self.packed.refresh()
+            numbers = ahead(updates, self.program.varying)
+            self.run.bind_schedules(numbers.first, numbers.end, [np.zeros(1)] * OWN_SCHEDULED + numbers.numbers)
+            self.updates[0], calls = updates, int(self.steps[0])
+            try:
+                for i, binding in enumerate([*inputs, *(Binding(out, "", dtype) for out in outputs)]):
+                    binding.attach(self.run, i, shuffled=False)
+                self.run.begin(rows, max(rows, 1))
+                while (reason := self.run.run(threads=min(threads, self.most))) != engine.END:
+                    self.serve(reason, inputs)
+                self.steps[0] = calls + 1
+            finally:
+                self.run.abandon()
+                self.run.forget()
+        return outputs
+
+    def serve(self, reason: int, inputs: list[Binding]) -> None:
+        """Do what the engine comes back for."""
+        if reason == engine.CALL:
+            called(self.program.sections[self.run.at], self.run, self.state.dtype)
+            self.run.answer()
+        elif reason == engine.NEED_DATA:
+            for i, binding in enumerate(inputs):
+                binding.fill(self.run, i, slice(None))
+            self.run.data_ready()
+        else:
+            assert reason == engine.BAD_DATA, reason
+            which, row = self.run.bad
+            raise inputs[which].bad_row(row)
+
+
+class Alone:
+    """Layers outside of models: they draw their weights, and are computed on arrays."""
+
+    @classmethod
+    def call(cls, layer: Any, inputs: Any, training: bool) -> Array:
+        """See `Layer.__call__`."""
+        label = layer.name or type(layer).__name__
+        many = isinstance(inputs, (list, tuple)) and layer.takes_many
+        if layer.takes_many and not many:
+            raise ValueError(f"{label}: expected a list of arrays, got {type(inputs).__name__}")
+        arrays = [conversion.as_array(x, label) for x in (inputs if many else [inputs])]
+        if not all(a.ndim for a in arrays) or len({len(a) for a in arrays}) != 1:
+            got = ", ".join(str(a.shape) for a in arrays)
+            raise ValueError(f"{label}: expected arrays of as many samples each, (n, …), got {got}")
+        shapes: tuple[Shape, ...] = tuple(a.shape[1:] for a in arrays)
+        rows = len(arrays[0])
+        dtype, threads = cls.dtype(layer, shapes, arrays), runtime.get_num_threads()
+        key = shapes, dtype, training
+        forward, integers = (layer._forwards or {}).get(key, (None, ()))
+        if forward is None or forward.state.joined or forward.rows < rows:
+            graph = cls.graph(layer, shapes, dtype)
+            forward = (
+                TrainingForward(graph, runtime.next_seed(), max(rows, 1), threads) if training else Predictor(graph)
+            )
+            integers = graph.integers
+            layer._forwards = (layer._forwards or {}) | {key: (forward, integers)}
+        parts = zip(arrays, shapes, integers, strict=True)
+        bound = [rows_of(a, shape, np.dtype(dtype), label, taken) for a, shape, taken in parts]
+        return forward.outputs(bound, threads)[0]
+
+    @staticmethod
+    def dtype(layer: Layer, shapes: tuple[Shape, ...], arrays: Sequence[Array]) -> str:
+        """That of the weights, by default float32; of a layer without weights float64 where an array has that."""
+        if layer.state is not None:
+            return str(layer.state.dtype)
+        [declared, *_] = layer._declared(shapes)
+        return "float64" if not declared and any(a.dtype == np.float64 for a in arrays) else "float32"
+
+    @classmethod
+    def graph(cls, layer: Layer, shapes: Sequence[Shape], dtype: str) -> Graph:
+        """A graph of this layer alone; its weights are drawn if it has none."""
+        symbols = [Input(shape) for shape in shapes]
+        graph = Graph(symbols, layer.connect(symbols if layer.takes_many else symbols[0]), dtype)
+        if not layer.parameters:
+            layer.state = None  # so that models of any dtype may have it
+        key = np.array([runtime.next_seed(), 0], np.uint64)
+        graph.state.initialize(graph.new, np.random.Generator(np.random.Philox(key=key)))
+        return graph
+
+    @classmethod
+    def build(cls, layer: Layer, input_shape: Any, dtype: str = "float32") -> None:
+        """See `Layer.build`."""
+        given = input_shape if layer.takes_many else [input_shape]
+        shapes = [s[1:] if isinstance(s, (list, tuple)) and len(s) > 1 else s for s in given]
+        cls.graph(layer, [check_shape(s, "input_shape") for s in shapes], dtype)
+
+
+Layer.alone = Alone
