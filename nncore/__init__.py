@@ -26,21 +26,7 @@ from nncore.data import to_categorical
 from nncore.errors import DivergedError, FormatError
 from nncore.graph import Input
 from nncore.initializers import Initializer
-from nncore.layers import (
-    Activation,
-    Add,
-    Concatenate,
-    Dense,
-    Dropout,
-    Embedding,
-    Flatten,
-    Layer,
-    LayerNormalization,
-    Multiply,
-    PReLU,
-    Rescaling,
-    Reshape,
-)
+from nncore.layers import *  # noqa: F403
 from nncore.losses import Loss
 from nncore.metrics import Metric
 from nncore.models import Model, Sequential, clone_model, load_model
@@ -60,34 +46,21 @@ from nncore.runtime import (
 
 __all__ = [
     "SGD",
-    "Activation",
     "Adam",
     "AdamW",
-    "Add",
     "Callback",
-    "Concatenate",
-    "Dense",
     "DivergedError",
-    "Dropout",
-    "Embedding",
-    "Flatten",
     "FormatError",
     "Initializer",
     "Input",
-    "Layer",
-    "LayerNormalization",
     "LazyAdam",
     "LazySGD",
     "Loss",
     "Metric",
     "Model",
-    "Multiply",
     "Optimizer",
-    "PReLU",
     "RMSprop",
     "Regularizer",
-    "Rescaling",
-    "Reshape",
     "Sequential",
     "__version__",
     "activations",
@@ -114,6 +87,8 @@ __all__ = [
     "show_config",
     "to_categorical",
     "utils",
+    "Layer",  # noqa: F405
+    *(cls.__name__ for cls in layers.LAYERS.classes.values()),
 ]
 
 
