@@ -186,7 +186,7 @@ class Model(Predicting):
 
     def _prepare(self, graph: Graph, config: CompileConfiguration) -> None:
         """Check that the configuration fits the graph, or else change nothing, and make the optimizer's state."""
-        packed, trainable = graph.packed, [p.trainable for p in graph.parameters]
+        packed, trainable = graph.packed, [p.changes for p in graph.parameters]
         graph.train(graph.trainable())
         try:
             self._pack(graph, config)

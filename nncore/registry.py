@@ -19,8 +19,8 @@ from nncore.attributes import Guarded, arguments
 
 
 def snake_case(name: str) -> str:
-    """`GlorotUniform` → `glorot_uniform`; a name that is snake case already stays."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+    """`GlorotUniform` → `glorot_uniform`, `Dropout1D` → `dropout1d`; a name that is snake case already stays."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[0-9])(?=[A-Z](?![A-Z]|$))|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
 def unknown(argument: str, kind: str, given: object, known: list[str], own: str = "") -> ValueError:

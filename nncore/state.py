@@ -61,9 +61,10 @@ class Parameter(Guarded):
         decays, penalises or trains it; it is saved, copied and counted as weights are.
     gradient : {"dense", "rows"}
         "rows": in a step, few rows of the first axis have one that is not 0, as in the table of an embedding.
+    changes : bool
+        Whether steps of training change it: what the layer's `trainable` was when the model was compiled.
     trainable : bool
-        Whether the optimizer changes it: what the layer's `trainable` was when the model was compiled; of a statistic
-        always False.
+        Whether the optimizer does; of a statistic always False.
     offset : int
         First element in the flat buffer.
     """
@@ -71,6 +72,7 @@ class Parameter(Guarded):
     own = False
     remedies: ClassVar[dict[str, str]] = {
         "trainable": "Set that of its layer, and call compile.",
+        "changes": "Set trainable of its layer, and call compile.",
         "regularizer": "Set kernel_regularizer or bias_regularizer of its layer.",
         "value": "Call assign.",
     } | dict.fromkeys(("path", "shape", "initializer", "offset", "role", "gradient"), "It follows from its layer.")
@@ -97,14 +99,19 @@ class Parameter(Guarded):
             )
         self.path, self.shape, self.initializer, self.regularizer = path, shape, initializer, regularizer
         self.role, self.gradient = role, gradient
-        self.trainable = trainable and role == "weight"
+        self.changes = trainable
         self.offset = -1
         self._values: Array | None = None  # its part of the flat buffer, in its shape
         self._state: weakref.ref[State] | None = None  # weak: the state holds the parameters
 
     def train(self, trainable: bool) -> None:
-        """Let `trainable` be so from the next program on, if this is a weight."""
-        vars(self)["trainable"] = trainable and self.role == "weight"
+        """Let steps of training change it, or not, from the next program on."""
+        vars(self)["changes"] = trainable
+
+    @property
+    def trainable(self) -> bool:
+        """Whether the optimizer changes it."""
+        return self.changes and self.role == "weight"
 
     def bind(self, state: State) -> None:
         """Be a part of `state`."""

@@ -129,11 +129,11 @@ class Structure(Travelling, Inspected, Callable):
                 for p in layer.parameters:
                     if (old := known.get(p.name)) is None or old.shape != p.shape:
                         continue
-                    p.train(old.trainable)  # what is in force, until the next compile
+                    p.train(old.changes)  # what is in force, until the next compile
                     for name, flat in self._arrays().items():
                         if name in arrays:
                             state.view(p, flat)[...] = state.view(old, arrays[name])
-        graph.train([p.trainable for p in graph.parameters])
+        graph.train([p.changes for p in graph.parameters])
 
     def _release(self) -> None:
         """Forget all shapes and weights, but for those of layers that other models have."""

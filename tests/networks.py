@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import reference as ref
+from formulas import FORMULAS, Draw
 from numpy.typing import NDArray
 
 import nncore as nn
@@ -87,10 +88,8 @@ def walk(
             y = np.concatenate(xs, axis=layer.axis)
         elif isinstance(layer, nn.PReLU):
             y = ref.prelu(y, values_of[layer.alpha])
-        elif isinstance(layer, nn.LayerNormalization):
-            gamma = values_of[layer.gamma] if layer.scale else np.array(1.0)
-            beta = values_of[layer.beta] if layer.center else np.array(0.0)
-            y = ref.layer_norm(y, len(layer.normalized(y.shape[1:])), layer.epsilon, gamma, beta)
+        elif type(layer) in FORMULAS:
+            y = FORMULAS[type(layer)](layer, values_of, y, Draw(seed, step, count))
         elif isinstance(layer, nn.Rescaling):
             y = layer.scale * y + layer.offset
         else:

@@ -23,6 +23,7 @@ from nncore.compiler.program import Program, Section, Sum
 from nncore.schedules import LearningRateSchedule, Varying
 
 if TYPE_CHECKING:
+    from nncore.graph import Shape
     from nncore.packing import Packed
     from nncore.state import Parameter
 
@@ -157,16 +158,31 @@ class Builder:
             self.backward.append(Op("add", A=known, B=dx, Y=known))
 
     def send_to_parameter(self, p: Parameter, emit: Callable[[Operand], Op]) -> None:
-        """Emit one contribution to the gradient of a parameter; the first, of its last use, is written, others add."""
-        if p not in self.trained:
-            return
-        gradient = Whole("gradients", p)
-        if p not in self.learned:
-            self.learned.add(p)
-            self.backward.append(emit(gradient))
-            return
-        more = Tensor(p.shape, per_sample=False)
-        self.backward += emit(more), Op("add_gradient", dW=gradient, more=more)
+        """Emit one contribution to the gradient of a parameter, if it is trained."""
+        if p in self.trained:
+            self.send_to_parameters([p], p.shape, lambda places: emit(places[0]))
+
+    def send_to_parameters(
+        self, parameters: Sequence[Parameter | None], shape: Shape, emit: Callable[[list[Operand]], Op]
+    ) -> None:
+        """Emit an operation that makes a contribution to the gradients of several parameters of one shape.
+
+        The first contribution to a gradient, of the parameter's last use, is written; others add. Where there is no
+        parameter, or it is not trained, there is room that nobody reads.
+        """
+        places: list[Operand] = []
+        additions = []
+        for p in parameters:
+            more = Tensor(shape, per_sample=False)
+            if p is None or p not in self.trained:
+                places.append(more)
+            elif p in self.learned:
+                places.append(more)
+                additions.append(Op("add_gradient", dW=Whole("gradients", p), more=more))
+            else:
+                places.append(Whole("gradients", p))
+                self.learned.add(p)
+        self.backward += emit(places), *additions
 
     def play_backward(self) -> None:
         """Emit the backward pass, from the gradients known so far."""

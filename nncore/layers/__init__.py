@@ -7,12 +7,18 @@ from nncore.graph import Input as InputLayer
 from nncore.layers.activation import Activation, PReLU
 from nncore.layers.base import LAYERS, Layer
 from nncore.layers.dense import Dense
-from nncore.layers.dropout import Dropout
+from nncore.layers.dropout import AlphaDropout, Dropout, GaussianDropout, GaussianNoise, SpatialDropout1D
 from nncore.layers.embedding import Embedding
 from nncore.layers.functional import ELU, Identity, LeakyReLU, ReLU, Softmax, add, concatenate, multiply
 from nncore.layers.merging import Add, Concatenate, Multiply
-from nncore.layers.normalization import LayerNormalization
-from nncore.layers.reshaping import Flatten, Rescaling, Reshape
+from nncore.layers.normalization import (
+    BatchNormalization,
+    GroupNormalization,
+    LayerNormalization,
+    RMSNormalization,
+    UnitNormalization,
+)
+from nncore.layers.reshaping import Flatten, Permute, RepeatVector, Rescaling, Reshape
 from nncore.registry import missing, serialize
 
 __all__ = [
@@ -20,11 +26,16 @@ __all__ = [
     "LAYERS",
     "Activation",
     "Add",
+    "AlphaDropout",
+    "BatchNormalization",
     "Concatenate",
     "Dense",
     "Dropout",
     "Embedding",
     "Flatten",
+    "GaussianDropout",
+    "GaussianNoise",
+    "GroupNormalization",
     "Identity",
     "Input",
     "InputLayer",
@@ -33,10 +44,15 @@ __all__ = [
     "LeakyReLU",
     "Multiply",
     "PReLU",
+    "Permute",
+    "RMSNormalization",
     "ReLU",
+    "RepeatVector",
     "Rescaling",
     "Reshape",
     "Softmax",
+    "SpatialDropout1D",
+    "UnitNormalization",
     "add",
     "concatenate",
     "deserialize",

@@ -1,11 +1,19 @@
-"""Dropout."""
+"""Layers that disturb their inputs in training, and leave them alone otherwise.
+
+What they draw is a function of the model's seed, the layer, the training step and the element's position in the batch,
+so it depends on no thread count; it is drawn again, rather than saved, for the backward pass.
+"""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
+from nncore.arguments import check_number
+from nncore.graph import Shape
 from nncore.layers.base import LAYERS, Layer
 from nncore.operations import dropout
+from nncore.operations.random import alpha_dropout, column_dropout, gaussian_dropout, gaussian_noise
 from nncore.schedules import Scheduled, scheduled
 
 if TYPE_CHECKING:
@@ -13,12 +21,36 @@ if TYPE_CHECKING:
     from nncore.compiler.operation import Tensor
 
 
-@LAYERS.register()
-class Dropout(Layer):
-    """In training, set each input to 0 with probability `rate` and scale the others by 1 / (1 − rate).
+class Dropping(Layer):
+    """Base of the layers with a rate.
 
-    The mask is a function of the model's seed, the layer, the training step and the element's position in the
-    batch, so it depends on no thread count, and is computed again rather than kept for the backward pass.
+    Parameters
+    ----------
+    rate : float or LearningRateSchedule
+        Fraction to drop, in [0, 1). A schedule gives it for each step, by the number of updates made before.
+    name : str, optional
+
+    Raises
+    ------
+    ValueError
+        `rate` is outside [0, 1); of a schedule, at the step at hand.
+    TypeError
+        `rate` is neither a number nor a schedule.
+    """
+
+    def __init__(self, rate: Scheduled, name: str | None = None) -> None:
+        super().__init__(name)
+        self.rate = scheduled("rate", rate, 1.0, ", the fraction to drop,")
+
+    @property
+    def called(self) -> str:
+        """What errors call the rate."""
+        return f"rate of layer {self.name}"
+
+
+@LAYERS.register()
+class Dropout(Dropping):
+    """In training, set each input to 0 with probability `rate` and scale the others by 1 / (1 − rate).
 
     Parameters
     ----------
@@ -38,10 +70,127 @@ class Dropout(Layer):
     N. Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from Overfitting", JMLR 15 (2014).
     """
 
-    def __init__(self, rate: Scheduled, name: str | None = None) -> None:
-        super().__init__(name)
-        self.rate = scheduled("rate", rate, 1.0, ", the fraction to drop,")
-
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """Y = X ⊙ mask / (1 − rate) in training, X otherwise."""
-        return dropout(b, inputs[0], self.rate, f"rate of layer {self.name}")
+        return dropout(b, inputs[0], self.rate, self.called)
+
+
+@LAYERS.register()
+class SpatialDropout1D(Dropping):
+    """`Dropout` of whole features: one that is dropped is 0 at all places of its sample.
+
+    Shapes: X and Y (B, steps, features).
+
+    Parameters
+    ----------
+    rate : float or LearningRateSchedule
+        Fraction of the features to drop, in [0, 1).
+    name : str, optional
+
+    Raises
+    ------
+    ValueError
+        X has another number of axes, or `rate` is outside [0, 1).
+    TypeError
+        `rate` is neither a number nor a schedule.
+
+    References
+    ----------
+    J. Tompson et al.: Efficient object localization using convolutional networks, CVPR 2015, arXiv:1411.4280.
+    """
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """The shape of the inputs."""
+        if len(shapes[0]) != 2:
+            raise ValueError(f"SpatialDropout1D: expected inputs (batch, steps, features), got (batch, *{shapes[0]})")
+        return shapes[0]
+
+    def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
+        """Y = X ⊙ a mask of each sample's features / (1 − rate) in training, X otherwise."""
+        return column_dropout(b, inputs[0], self.rate, self.called)
+
+
+@LAYERS.register()
+class GaussianDropout(Dropping):
+    """In training, multiply each input by 1 + √(rate / (1 − rate)) N, N standard normal.
+
+    Mean and variance of what comes out are those of `Dropout`. N is of float32's accuracy, with |N| ≤ 5.5.
+
+    Parameters
+    ----------
+    rate : float or LearningRateSchedule
+        In [0, 1), as of `Dropout`.
+    name : str, optional
+
+    Raises
+    ------
+    ValueError
+        `rate` is outside [0, 1).
+    TypeError
+        `rate` is neither a number nor a schedule.
+
+    References
+    ----------
+    N. Srivastava et al.: Dropout, JMLR 15 (2014), section 10.
+    """
+
+    def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
+        """Y = X ⊙ (1 + √(rate / (1 − rate)) N) in training, X otherwise."""
+        return gaussian_dropout(b, inputs[0], self.rate, self.called)
+
+
+@LAYERS.register()
+class AlphaDropout(Dropping):
+    """In training, set each input to −λ α ≈ −1.758, the limit of SELU, with probability `rate`, then scale and shift.
+
+    Y = a (X or −λ α) + b with a and b such that inputs of mean 0 and variance 1 keep these: the dropout of networks
+    with the activation "selu".
+
+    Parameters
+    ----------
+    rate : float or LearningRateSchedule
+        Fraction to drop, in [0, 1).
+    name : str, optional
+
+    Raises
+    ------
+    ValueError
+        `rate` is outside [0, 1).
+    TypeError
+        `rate` is neither a number nor a schedule.
+
+    References
+    ----------
+    G. Klambauer et al.: Self-normalizing neural networks, NeurIPS 2017, arXiv:1706.02515, section 2.
+    """
+
+    def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
+        """Y = a (X or −λ α) + b in training, X otherwise."""
+        return alpha_dropout(b, inputs[0], self.rate, self.called)
+
+
+@LAYERS.register()
+class GaussianNoise(Layer):
+    """In training, add stddev N to each input, N standard normal.
+
+    N is of float32's accuracy, with |N| ≤ 5.5.
+
+    Parameters
+    ----------
+    stddev : float
+        Standard deviation of the noise, ≥ 0, in the units of the inputs.
+    name : str, optional
+
+    Raises
+    ------
+    TypeError, ValueError
+        `stddev` is no number, or not finite, or negative.
+    """
+
+    def __init__(self, stddev: float, name: str | None = None) -> None:
+        super().__init__(name)
+        self.stddev = check_number(stddev, "stddev", "a finite number ≥ 0", lambda s: 0 <= s < math.inf)
+
+    def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
+        """Y = X + stddev N in training, X otherwise."""
+        return gaussian_noise(b, inputs[0], self.stddev)

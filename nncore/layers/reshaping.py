@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from nncore.arguments import is_number, is_whole
+from nncore.arguments import check_count, is_number, is_whole
 from nncore.graph import Shape
 from nncore.layers.base import LAYERS, Layer
 from nncore.operations import rescale, reshape
+from nncore.operations.arrangement import repeat, transpose
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
@@ -90,3 +91,71 @@ class Rescaling(Layer):
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """Y = scale X + offset."""
         return rescale(b, inputs[0], self.scale, self.offset)
+
+
+@LAYERS.register()
+class Permute(Layer):
+    """The axes of a sample in another order: axis i of Y is axis ``dims[i - 1]`` of X, both counted from 1.
+
+    Parameters
+    ----------
+    dims : tuple of int
+        A permutation of 1, 2, …; the batch, axis 0, stays in front. ``Permute((2, 1))`` is (B, a, b) → (B, b, a).
+    name : str, optional
+
+    Raises
+    ------
+    ValueError
+        `dims` is no permutation, or not of as many axes as X has.
+    """
+
+    def __init__(self, dims: Any, name: str | None = None) -> None:
+        super().__init__(name)
+        dims = tuple(dims) if isinstance(dims, (tuple, list)) else (dims,)
+        if not all(map(is_whole, dims)) or sorted(dims) != list(range(1, len(dims) + 1)):
+            raise ValueError(f"dims: expected a permutation of 1, 2, … such as (2, 1), got {dims!r}")
+        self.dims = tuple(int(d) for d in dims)
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """The sizes in their new order."""
+        if len(shapes[0]) != len(self.dims):
+            raise ValueError(
+                f"Permute: expected inputs with {len(self.dims)} axes behind the batch for dims {self.dims}, got "
+                f"(batch, *{shapes[0]})"
+            )
+        return tuple(shapes[0][d - 1] for d in self.dims)
+
+    def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
+        """The same elements in another order."""
+        return transpose(b, inputs[0], [d - 1 for d in self.dims])
+
+
+@LAYERS.register()
+class RepeatVector(Layer):
+    """(B, features) → (B, n, features): each sample's vector n times.
+
+    Parameters
+    ----------
+    n : int
+        How often, ≥ 1.
+    name : str, optional
+
+    Raises
+    ------
+    TypeError, ValueError
+        `n` is no whole number ≥ 1, or X has another number of axes.
+    """
+
+    def __init__(self, n: int, name: str | None = None) -> None:
+        super().__init__(name)
+        self.n = check_count(n, "n")
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """(n, features)."""
+        if len(shapes[0]) != 1:
+            raise ValueError(f"RepeatVector: expected inputs (batch, features), got (batch, *{shapes[0]})")
+        return (self.n, *shapes[0])
+
+    def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
+        """The vector n times."""
+        return repeat(b, reshape(b, inputs[0], (1, *inputs[0].shape)), 0, self.n)

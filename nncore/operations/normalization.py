@@ -1,4 +1,4 @@
-"""Rows brought to mean 0 and variance 1."""
+"""Rows, or columns, brought to mean 0 and variance 1; rows of length 1."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from nncore.compiler.operation import Op, Tensor, Whole
-from nncore.operations.parameters import send_column_sums
+from nncore.operations.elementwise import rowwise
+from nncore.operations.parameters import moving_average, send_column_sums
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
@@ -14,17 +15,29 @@ if TYPE_CHECKING:
     from nncore.state import Parameter
 
 
+COLUMNS = 32  # of a batch's statistics that one thread computes
+
+
 def layer_norm(
-    b: Builder, x: Tensor, axes: Shape, epsilon: float, gamma: Parameter | None, beta: Parameter | None
+    b: Builder,
+    x: Tensor,
+    axes: Shape,
+    epsilon: float,
+    gamma: Parameter | None,
+    beta: Parameter | None,
+    about_zero: bool = False,
 ) -> Tensor:
-    """Y = γ ⊙ (X − μ) / √(σ² + ε) + β over the last axes, of shape `axes`; backward: dX, dγ = Σ dY ⊙ x̂, dβ = Σ dY."""
+    """Y = γ ⊙ (X − μ) / √(σ² + ε) + β over the last axes, of shape `axes`; backward: dX, dγ = Σ dY ⊙ x̂, dβ = Σ dY.
+
+    `about_zero`: μ is 0, and σ² the mean square.
+    """
     n = math.prod(axes)
     rows = x.size // n
     learns = any(p in b.trained for p in (gamma, beta) if p)
     y = Tensor(x.shape, x.differentiable or learns)
     mean, inverse = Tensor((rows,)), Tensor((rows,))
     g, c = (Whole("parameters", p) if p else None for p in (gamma, beta))
-    sizes: dict[str, Any] = {"per_sample": rows, "n": n}
+    sizes: dict[str, Any] = {"per_sample": rows, "n": n, "about_zero": int(about_zero)}
 
     def backward(to: Builder, dy: Tensor) -> None:
         scaled = Tensor(x.shape) if gamma and gamma in to.trained else None
@@ -39,4 +52,84 @@ def layer_norm(
 
     saved: dict[str, Any] = {"mean": mean, "inverse": inverse} if y.differentiable and b.training else {}
     b.record(y, Op("layer_norm", X=x, gamma=g, beta=c, Y=y, epsilon=epsilon, **saved, **sizes), backward)
+    return y
+
+
+def batch_norm(
+    b: Builder,
+    x: Tensor,
+    epsilon: float,
+    momentum: float,
+    gamma: Parameter | None,
+    beta: Parameter | None,
+    means: Parameter,
+    variances: Parameter,
+) -> Tensor:
+    """Y = γ ⊙ (X − μ) / √(σ² + ε) + β by the moments of each element of the last axis over the batch's other axes.
+
+    The statistics `means` and `variances` follow them by `momentum`. Backward: dX, dγ, dβ.
+    """
+    n = x.shape[-1]
+    y = Tensor(x.shape, x.differentiable or any(p in b.trained for p in (gamma, beta) if p))
+    mean, variance, inverse = (Tensor((n,), per_sample=False) for _ in range(3))
+    sizes: dict[str, Any] = {"rows": x.size // n, "n": n, "fixed": n, "block": COLUMNS}
+    g, c = (Whole("parameters", p) if p else None for p in (gamma, beta))
+
+    def backward(to: Builder, dy: Tensor) -> None:
+        dx = Tensor(x.shape) if x.differentiable else None
+        known: dict[str, Any] = {"X": x, "mean": mean, "inverse": inverse, "dY": dy, "gamma": g, "dX": dx} | sizes
+        to.send_to_parameters(
+            [gamma, beta], (n,), lambda at: Op("batch_norm_backward", dgamma=at[0], dbeta=at[1], **known)
+        )
+        if dx is not None:
+            to.add_gradient(x, dx)
+
+    made: dict[str, Any] = {"Y": y, "mean": mean, "variance": variance, "inverse": inverse}
+    b.record(y, Op("batch_norm", X=x, gamma=g, beta=c, epsilon=epsilon, **made, **sizes), backward)
+    moving_average(b, means, mean, momentum)
+    moving_average(b, variances, variance, momentum)
+    return y
+
+
+def standardize(
+    b: Builder,
+    x: Tensor,
+    epsilon: float = 0.0,
+    mean: Parameter | None = None,
+    variance: Parameter | None = None,
+    gamma: Parameter | None = None,
+    beta: Parameter | None = None,
+) -> Tensor:
+    """Y = γ ⊙ (X − mean) / √(variance + ε) + β along the last axis, by arrays; backward: dX, dγ, dβ.
+
+    Those that are absent count as 0, 1, 1 and 0. γ is trained only where mean and variance are absent.
+    """
+    y = Tensor(x.shape, x.differentiable or any(p in b.trained for p in (gamma, beta) if p))
+    m, v, g, c = (Whole("parameters", p) if p else None for p in (mean, variance, gamma, beta))
+    sizes = rowwise(x)
+
+    def backward(to: Builder, dy: Tensor) -> None:
+        to.send(x, lambda dx: Op("standardize", X=dy, variance=v, gamma=g, Y=dx, epsilon=epsilon, **sizes))
+        if gamma and gamma in to.trained:
+            assert mean is variance is None
+            scaled = Tensor(x.shape)
+            to.backward.append(Op("multiply", A=dy, B=x, Y=scaled))
+            send_column_sums(to, gamma, scaled)
+        if beta:
+            send_column_sums(to, beta, dy)
+
+    b.record(y, Op("standardize", X=x, mean=m, variance=v, gamma=g, beta=c, Y=y, epsilon=epsilon, **sizes), backward)
+    return y
+
+
+def unit_norm(b: Builder, x: Tensor, epsilon: float) -> Tensor:
+    """Y = X / √max(Σ x², ε), each row of the last axis; backward: dX."""
+    y = Tensor(x.shape, x.differentiable)
+    sizes = rowwise(x)
+    inverse = Tensor((sizes["per_sample"],)) if b.training and y.differentiable else None
+
+    def backward(to: Builder, dy: Tensor) -> None:
+        to.send(x, lambda dx: Op("unit_norm_backward", Y=y, inverse=inverse, dY=dy, dX=dx, epsilon=epsilon, **sizes))
+
+    b.record(y, Op("unit_norm", X=x, Y=y, inverse=inverse, epsilon=epsilon, **sizes), backward)
     return y

@@ -19,11 +19,13 @@ static size_t packed_bytes(int precision, int transposed, nn_index in, nn_index 
     return 0;
 }
 #endif
+#include "operations/arrangement/arrangement.h"
 #include "operations/dense/products.h"
 #include "operations/losses/losses.h"
 #include "operations/embedding/embedding.h"
 #include "operations/normalization/normalization.h"
 #include "operations/parameters/parameters.h"
+#include "operations/random/noise.h"
 #include "operations/data/gather.h"
 
 #if NN_REAL_BITS == 32

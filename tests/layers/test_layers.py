@@ -38,6 +38,13 @@ def test_every_layer_survives_its_configuration(name: str) -> None:
         "reshape": {"target_shape": (2, -1)},
         "rescaling": {"scale": 0.5, "offset": -1},
         "concatenate": {"axis": 2},
+        "group_normalization": {"groups": 4, "axis": 1},
+        "gaussian_dropout": {"rate": 0.25},
+        "gaussian_noise": {"stddev": 0.25},
+        "alpha_dropout": {"rate": 0.25},
+        "spatial_dropout1d": {"rate": 0.25},
+        "permute": {"dims": (2, 1)},
+        "repeat_vector": {"n": 3},
     }.get(name, {})
     cls = LAYERS.classes[name]
     layer = cls(**arguments, name="mine")
@@ -263,8 +270,8 @@ def test_layer_normalization_below_a_layer_that_learns() -> None:
 def test_axes_of_layer_normalization(axis: Any) -> None:
     with pytest.raises(ValueError, match="^axis: expected a whole number other than 0"):
         nn.LayerNormalization(axis)
-    with pytest.raises(ValueError, match="expected the last axes of inputs .*got axis=1"):
-        nn.Model([nn.Input((3, 5)), nn.LayerNormalization(1)])
+    with pytest.raises(ValueError, match="expected axes of inputs .*got axis=3"):
+        nn.Model([nn.Input((3, 5)), nn.LayerNormalization(3)])
 
 
 @pytest.mark.parametrize(("shared", "slopes"), [(None, (3, 5)), (1, (1, 5)), ([1], (1, 5))])

@@ -1,0 +1,39 @@
+/* arrangement.h: elements in another order, some of them, or several times; and sums of what was repeated. */
+#ifndef NNCORE_ARRANGEMENT_H
+#define NNCORE_ARRANGEMENT_H
+
+#include "vectors/lanes.h"
+
+SPAN(copy_strided) {
+    const nn_index n2 = op->n2, n3 = op->n3, n1 = op->n / (n2 * n3);
+    for (nn_index row = first; row < first + count; row++) {
+        const nn_index sample = row / op->rows, r = row % op->rows;
+        const real *x = at(run, op->X, sample * op->x_sample + r * op->x_row);
+        real *y = at(run, op->Y, sample * op->y_sample + r * op->y_row);
+        for (nn_index i = 0; i < n1; i++)
+            for (nn_index j = 0; j < n2; j++) {
+                const real *from = x + i * op->x1 + j * op->x2;
+                real *to = y + i * op->y1 + j * op->y2;
+                if (op->x3 == 1 && op->y3 == 1)
+                    memcpy(to, from, (size_t)n3 * sizeof(real));
+                else
+                    for (nn_index k = 0; k < n3; k++) to[k * op->y3] = from[k * op->x3];
+            }
+    }
+}
+
+SPAN(sum_axis) {
+    const nn_index n = op->n, m = op->m;
+    const real *x = at(run, op->X, first * n);
+    real *y = at(run, op->Y, first * m);
+    for (; count > 0; count--, x += n, y += m) {
+        for (nn_index j = 0; j < m; j += LANES) {
+            const nn_index left = m == 1 ? n : m - j, step = m == 1 ? LANES : m; /* one column: lanes are terms of it */
+            vf sum = {0};
+            for (nn_index i = 0; i < n; i += step) sum += load_some(x + i + j, m == 1 ? left - i : left);
+            store_some(y + j, m - j, m == 1 ? across_sum(sum) : sum);
+        }
+    }
+}
+
+#endif

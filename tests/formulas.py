@@ -1,0 +1,149 @@
+"""Layers in plain float64 NumPy, one formula for each class: what `networks.walk` looks up.
+
+A formula is given the layer, the values of its parameters, its input, and what draws random numbers; where that has no
+step, it is that of prediction.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import reference as ref
+from numpy.typing import NDArray
+
+import nncore as nn
+
+Array = NDArray[Any]
+normal = np.vectorize(NormalDist().inv_cdf)
+
+
+@cache
+def uniform(n: int, seed: int, layer: int, step: int) -> Array:
+    """The first n random numbers in [0, 1) of layer number `layer` of a model at a training step."""
+    return np.array([ref.uniform(i, (seed, layer << 48 ^ step)) for i in range(n)])
+
+
+@dataclass
+class Draw:
+    """What a model draws at a training step; step None: nothing."""
+
+    seed: int
+    step: int | None
+    count: itertools.count[int]
+
+    def uniform(self, shape: tuple[int, ...]) -> Array | None:
+        """Those of the layer at hand."""
+        layer = next(self.count)
+        if self.step is None:
+            return None
+        return uniform(int(np.prod(shape)), self.seed, layer, self.step).reshape(shape)
+
+
+Formula = Callable[[Any, Mapping[Any, Array], Array, Draw], Array]
+FORMULAS: dict[type, Formula] = {}
+
+
+def of(cls: type) -> Callable[[Formula], Formula]:
+    """The formula of a class."""
+
+    def add(formula: Formula) -> Formula:
+        FORMULAS[cls] = formula
+        return formula
+
+    return add
+
+
+def affine(layer: Any, w: Mapping[Any, Array], x: Array, axes: list[int]) -> Array:
+    """γ ⊙ X + β, of the sizes of these axes of X."""
+    shape = [n if a in axes else 1 for a, n in enumerate(x.shape)]
+    if layer.scale:
+        x = x * w[layer.gamma].reshape(shape)
+    return x + w[layer.beta].reshape(shape) if layer.center else x
+
+
+def axes_of(axis: Any, x: Array) -> list[int]:
+    """Axes of X, counted from 0."""
+    return sorted(a % x.ndim for a in (axis if isinstance(axis, list) else [axis]))
+
+
+@of(nn.LayerNormalization)
+def layer_normalization(layer: Any, w: Mapping[Any, Array], x: Array, draw: Draw) -> Array:
+    axes = axes_of(layer.axis, x)
+    mean, variance = x.mean(tuple(axes), keepdims=True), x.var(tuple(axes), keepdims=True)
+    return affine(layer, w, (x - mean) / np.sqrt(variance + layer.epsilon), axes)
+
+
+@of(nn.BatchNormalization)
+def batch_normalization(layer: Any, w: Mapping[Any, Array], x: Array, draw: Draw) -> Array:
+    [axis] = axes_of(layer.axis, x)
+    others = tuple(a for a in range(x.ndim) if a != axis)
+    shape = [n if a == axis else 1 for a, n in enumerate(x.shape)]
+    mean, variance = w[layer.moving_mean].reshape(shape), w[layer.moving_variance].reshape(shape)
+    if draw.step is not None and layer.trainable:
+        mean, variance = x.mean(others, keepdims=True), x.var(others, keepdims=True)
+    return affine(layer, w, (x - mean) / np.sqrt(variance + layer.epsilon), [axis])
+
+
+@of(nn.GroupNormalization)
+def group_normalization(layer: Any, w: Mapping[Any, Array], x: Array, draw: Draw) -> Array:
+    [axis] = axes_of(layer.axis, x)
+    parts = np.split(x, x.shape[axis] if layer.groups == -1 else layer.groups, axis)
+    behind = tuple(range(1, x.ndim))
+    made = [(p - p.mean(behind, keepdims=True)) / np.sqrt(p.var(behind, keepdims=True) + layer.epsilon) for p in parts]
+    return affine(layer, w, np.concatenate(made, axis), [axis])
+
+
+@of(nn.RMSNormalization)
+def rms_normalization(layer: Any, w: Mapping[Any, Array], x: Array, draw: Draw) -> Array:
+    axes = axes_of(layer.axis, x)
+    shape = [n if a in axes else 1 for a, n in enumerate(x.shape)]
+    root = np.sqrt((x * x).mean(tuple(axes), keepdims=True) + layer.epsilon)
+    return x / root * w[layer.scale].reshape(shape)
+
+
+@of(nn.UnitNormalization)
+def unit_normalization(layer: Any, w: Mapping[Any, Array], x: Array, draw: Draw) -> Array:
+    return x / np.sqrt(np.maximum((x * x).sum(tuple(axes_of(layer.axis, x)), keepdims=True), 1e-12))
+
+
+@of(nn.Permute)
+def permute(layer: Any, w: Mapping[Any, Array], x: Array, draw: Draw) -> Array:
+    return x.transpose(0, *layer.dims)
+
+
+@of(nn.RepeatVector)
+def repeat_vector(layer: Any, w: Mapping[Any, Array], x: Array, draw: Draw) -> Array:
+    return np.repeat(x[:, None], layer.n, axis=1)
+
+
+@of(nn.SpatialDropout1D)
+def spatial_dropout(layer: Any, w: Mapping[Any, Array], x: Array, draw: Draw) -> Array:
+    u = draw.uniform((len(x), 1, x.shape[-1]))
+    return x if u is None else x * (u >= layer.rate) / (1 - layer.rate)
+
+
+@of(nn.GaussianDropout)
+def gaussian_dropout(layer: Any, w: Mapping[Any, Array], x: Array, draw: Draw) -> Array:
+    u = draw.uniform(x.shape)
+    return x if u is None else x * (1 + np.sqrt(layer.rate / (1 - layer.rate)) * normal(u + 2.0**-25))
+
+
+@of(nn.GaussianNoise)
+def gaussian_noise(layer: Any, w: Mapping[Any, Array], x: Array, draw: Draw) -> Array:
+    u = draw.uniform(x.shape)
+    return x if u is None else x + layer.stddev * normal(u + 2.0**-25)
+
+
+@of(nn.AlphaDropout)
+def alpha_dropout(layer: Any, w: Mapping[Any, Array], x: Array, draw: Draw) -> Array:
+    u, low = draw.uniform(x.shape), -1.0507009873554805 * 1.6732632423543772
+    if u is None:
+        return x
+    a = ((1 - layer.rate) * (1 + layer.rate * low**2)) ** -0.5
+    return a * np.where(u >= layer.rate, x, low) - a * low * layer.rate

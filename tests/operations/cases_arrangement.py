@@ -1,0 +1,41 @@
+"""Cases of `test_operations`: elements in another order, and sums along an axis."""
+
+from __future__ import annotations
+
+import reference as ref
+from cases import SAMPLES, Case
+from kernels import Array
+
+
+def copy_strided(c: Case) -> dict[str, Array]:
+    """Samples (2,3,4,5), axes in the order (0, 3, 1, 2)."""
+    x = c.reals(SAMPLES, 2, 3, 4, 5)
+    c.fields = {"X": x, "Y": c.poisoned(SAMPLES, 2, 5, 3, 4), "n": 60, "n2": 3, "n3": 4, "rows": 2, "per_sample": 2}
+    c.fields |= {"x_sample": 120, "x_row": 60, "x1": 1, "x2": 20, "x3": 5, "block": 4}
+    c.fields |= {"y_sample": 120, "y_row": 60, "y1": 12, "y2": 4, "y3": 1}
+    return {"Y": x.transpose(0, 1, 4, 2, 3)}
+
+
+def copy_strided__between(c: Case) -> dict[str, Array]:
+    """Samples (3,2) to the first two columns of (3,7): what is beside them stays."""
+    x, y = c.reals(SAMPLES, 3, 2), c.reals(SAMPLES, 3, 7)
+    c.fields = {"X": x, "Y": y, "n": 6, "n2": 3, "n3": 2, "rows": 1, "per_sample": 1, "block": 4}
+    c.fields |= {"x_sample": 6, "x2": 2, "x3": 1, "y_sample": 21, "y2": 7, "y3": 1}
+    expected = y.copy()
+    expected[:, :, :2] = x
+    return {"Y": expected}
+
+
+def sum_axis(c: Case) -> dict[str, Array]:
+    x = c.reals(SAMPLES, 2, 9, 5)
+    c.fields = {"X": x, "Y": c.poisoned(SAMPLES, 2, 5), "n": 45, "m": 5, "per_sample": 2, "block": 4}
+    return {"Y": ref.float64(x).sum(2)}
+
+
+def sum_axis__of_columns(c: Case) -> dict[str, Array]:
+    x = c.reals(SAMPLES, 2, 9)
+    c.fields = {"X": x, "Y": c.poisoned(SAMPLES, 2), "n": 9, "m": 1, "per_sample": 2, "block": 4}
+    return {"Y": ref.float64(x).sum(2)}
+
+
+ARRANGEMENT = [copy_strided, copy_strided__between, sum_axis, sum_axis__of_columns]
