@@ -29,6 +29,11 @@ def uniform(n: int, seed: int, layer: int, step: int) -> Array:
     return np.array([ref.uniform(i, (seed, layer << 48 ^ step)) for i in range(n)])
 
 
+def kept(n: int, seed: int, layer: int, step: int, rate: float) -> Array:
+    """The factors of dropout: 0, or 1 / (1 − rate)."""
+    return (uniform(n, seed, layer, step) >= rate) / (1 - rate)
+
+
 @dataclass
 class Draw:
     """What a model draws at a training step; step None: nothing."""
@@ -57,6 +62,12 @@ def of(cls: type) -> Callable[[Formula], Formula]:
         return formula
 
     return add
+
+
+def activated(activation: Any, z: Array) -> Array:
+    """f(Z)."""
+    kernel = activation.kernel
+    return ref.softmax(z) if kernel == "softmax" else ref.activate(kernel, z, *activation.parameters)
 
 
 def affine(layer: Any, w: Mapping[Any, Array], x: Array, axes: list[int]) -> Array:
@@ -147,3 +158,31 @@ def alpha_dropout(layer: Any, w: Mapping[Any, Array], x: Array, draw: Draw) -> A
         return x
     a = ((1 - layer.rate) * (1 + layer.rate * low**2)) ** -0.5
     return a * np.where(u >= layer.rate, x, low) - a * low * layer.rate
+
+
+@of(nn.EinsumDense)
+def einsum_dense(layer: Any, w: Mapping[Any, Array], x: Array, draw: Draw) -> Array:
+    y = np.einsum(layer.equation, x, w[layer.kernel])
+    return activated(layer.activation, y + w[layer.bias] if layer.bias is not None else y)
+
+
+@of(nn.TimeDistributed)
+def time_distributed(layer: Any, w: Mapping[Any, Array], x: Array, draw: Draw) -> Array:
+    """With what the layer draws at each step."""
+    formula = FORMULAS[type(layer.layer)]
+    return np.stack([formula(layer.layer, w, x[:, t], draw) for t in range(x.shape[1])], axis=1)
+
+
+@of(nn.Dense)
+def dense(layer: Any, w: Mapping[Any, Array], x: Array, draw: Draw) -> Array:
+    y = np.tensordot(x, w[layer.kernel], 1)
+    return activated(layer.activation, y + w[layer.bias] if layer.use_bias else y)
+
+
+@of(nn.Dropout)
+def dropout(layer: Any, w: Mapping[Any, Array], x: Array, draw: Draw) -> Array:
+    u = draw.uniform(x.shape)
+    if u is None or not layer.rate:
+        return x
+    rate = float(layer.rate(np.array([draw.step]))[0]) if callable(layer.rate) else layer.rate
+    return x * (u >= rate) / (1 - rate)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from functools import cache, reduce
+from functools import reduce
 from typing import Any
 
 import numpy as np
 import pytest
 import reference as ref
-from formulas import FORMULAS, Draw
+from formulas import FORMULAS, Draw, activated
 from numpy.typing import NDArray
 
 import nncore as nn
@@ -28,21 +28,10 @@ STEP = 2e-5  # h of (8 (f(h) − f(−h)) − (f(2h) − f(−2h))) / 12h, whose
 ELEMENTWISE = ["relu", "leaky_relu", "elu", "selu", "sigmoid", "tanh", "softplus", "gelu", "silu"]
 
 
-@cache
-def mask(n: int, seed: int, layer: int, step: int, rate: float) -> Array:
-    """Factors that dropout number `layer` of a model applies at a training step."""
-    return ref.dropout_mask(n, 0, (seed, layer << 48 ^ step), rate)
-
-
 def use_isa(isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run models made from now on with the kernels of an instruction set."""
     tables = {dtype: Table(isa, dtype) for dtype in ("float32", "float64")}
     monkeypatch.setattr(runtime, "_tables", tables)
-
-
-def activated(activation: Any, z: Array) -> Array:
-    kernel = activation.kernel
-    return ref.softmax(z) if kernel == "softmax" else ref.activate(kernel, z, *activation.parameters)
 
 
 def forward(model: nn.Model, weights: list[Array], x: Array, step: int | None = None) -> Array:
@@ -70,16 +59,8 @@ def walk(
             made = walk(layer, values_of, xs, step, count, seed)
             values |= {id(s): made[s.index] for s in symbols}
             continue
-        if isinstance(layer, nn.Dense):
-            y = np.tensordot(y, values_of[layer.kernel], 1)
-            y = activated(layer.activation, y + values_of[layer.bias] if layer.use_bias else y)
-        elif isinstance(layer, nn.Activation):
+        if isinstance(layer, nn.Activation):
             y = activated(layer.activation, y)
-        elif isinstance(layer, nn.Dropout):
-            number = next(count)
-            if step is not None and layer.rate:
-                rate = float(layer.rate(np.array([step]))[0]) if callable(layer.rate) else layer.rate
-                y = y * mask(y.size, seed, number, step, rate).reshape(y.shape)
         elif isinstance(layer, nn.Add):
             y = reduce(np.add, xs)
         elif isinstance(layer, nn.Multiply):

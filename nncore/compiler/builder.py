@@ -18,7 +18,7 @@ from nncore.compiler.barriers import place_barriers
 from nncore.compiler.encoding import encode, encode_sections, encode_sums
 from nncore.compiler.fusion import fuse
 from nncore.compiler.memory import place_tensors
-from nncore.compiler.operation import Loop, Moving, Op, Operand, PythonCall, Tensor, Whole, roots
+from nncore.compiler.operation import Loop, Moving, Op, PythonCall, Tensor, Whole, roots
 from nncore.compiler.program import Program, Section, Sum
 from nncore.schedules import LearningRateSchedule, Varying
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from nncore.state import Parameter
 
 Step = Op | Loop | PythonCall
+Place = Tensor | Whole  # where a gradient goes
 
 #: What emits the backward pass of an operation, from the gradient of what it makes, to the builder it is given: if it
 #: held that itself, the two would keep one another, and a model's weights, until the garbage collector comes.
@@ -157,20 +158,20 @@ class Builder:
         if known is not dx:
             self.backward.append(Op("add", A=known, B=dx, Y=known))
 
-    def send_to_parameter(self, p: Parameter, emit: Callable[[Operand], Op]) -> None:
+    def send_to_parameter(self, p: Parameter, emit: Callable[[Place], Op | list[Op]]) -> None:
         """Emit one contribution to the gradient of a parameter, if it is trained."""
         if p in self.trained:
             self.send_to_parameters([p], p.shape, lambda places: emit(places[0]))
 
     def send_to_parameters(
-        self, parameters: Sequence[Parameter | None], shape: Shape, emit: Callable[[list[Operand]], Op]
+        self, parameters: Sequence[Parameter | None], shape: Shape, emit: Callable[[list[Place]], Op | list[Op]]
     ) -> None:
-        """Emit an operation that makes a contribution to the gradients of several parameters of one shape.
+        """Emit an operation, or several, that make a contribution to the gradients of several parameters of one shape.
 
         The first contribution to a gradient, of the parameter's last use, is written; others add. Where there is no
         parameter, or it is not trained, there is room that nobody reads.
         """
-        places: list[Operand] = []
+        places: list[Place] = []
         additions = []
         for p in parameters:
             more = Tensor(shape, per_sample=False)
@@ -182,7 +183,9 @@ class Builder:
             else:
                 places.append(Whole("gradients", p))
                 self.learned.add(p)
-        self.backward += emit(places), *additions
+        made = emit(places)
+        self.backward += [made] if isinstance(made, Op) else made
+        self.backward += additions
 
     def play_backward(self) -> None:
         """Emit the backward pass, from the gradients known so far."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nncore._kernels import table
@@ -122,6 +122,14 @@ class Whole:
     buffer: str
     parameter: Parameter | None = None
     offset: int | None = None  # bytes, where the buffer is not laid out as the parameters
+    part: int = 0  # of a parameter: where in it the operand begins, in elements
+
+
+def part_of(operand: Tensor | Whole, first: int) -> Tensor | Whole:
+    """The operand from its element `first` on."""
+    if isinstance(operand, Whole):
+        return replace(operand, part=operand.part + first)
+    return Tensor((operand.size - first,), alias_of=operand, offset=first, per_sample=operand.per_sample)
 
 
 @dataclass(eq=False)

@@ -8,6 +8,7 @@ from nncore.layers.activation import Activation, PReLU
 from nncore.layers.base import LAYERS, Layer
 from nncore.layers.dense import Dense
 from nncore.layers.dropout import AlphaDropout, Dropout, GaussianDropout, GaussianNoise, SpatialDropout1D
+from nncore.layers.einsum import EinsumDense
 from nncore.layers.embedding import Embedding
 from nncore.layers.functional import ELU, Identity, LeakyReLU, ReLU, Softmax, add, concatenate, multiply
 from nncore.layers.merging import Add, Concatenate, Multiply
@@ -19,6 +20,7 @@ from nncore.layers.normalization import (
     UnitNormalization,
 )
 from nncore.layers.reshaping import Flatten, Permute, RepeatVector, Rescaling, Reshape
+from nncore.layers.wrapping import TimeDistributed
 from nncore.registry import missing, serialize
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "Concatenate",
     "Dense",
     "Dropout",
+    "EinsumDense",
     "Embedding",
     "Flatten",
     "GaussianDropout",
@@ -52,6 +55,7 @@ __all__ = [
     "Reshape",
     "Softmax",
     "SpatialDropout1D",
+    "TimeDistributed",
     "UnitNormalization",
     "add",
     "concatenate",

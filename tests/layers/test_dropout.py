@@ -8,7 +8,7 @@ import pathlib
 import pickle
 from typing import Any
 
-import networks
+import formulas
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -53,7 +53,7 @@ class Twin:
         rates = [rate_at(rate, update) for rate in self.rates]
         shapes = (len(x), 6), (len(x), 9)
         first, second = (
-            networks.mask(math.prod(shape), SEED, layer, self.step, rates[layer]).reshape(shape)
+            formulas.kept(math.prod(shape), SEED, layer, self.step, rates[layer]).reshape(shape)
             for layer, shape in enumerate(shapes)
         )
         self.step += 1
