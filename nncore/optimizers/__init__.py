@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from nncore import schedules
 from nncore.optimizers.base import OPTIMIZERS, Optimizer, get
 from nncore.optimizers.rules import SGD, Adam, AdamW, LazyAdam, LazySGD, RMSprop
 from nncore.registry import missing, serialize
@@ -39,6 +40,7 @@ __all__ = [
     "RMSprop",
     "deserialize",
     "get",
+    "schedules",
     "serialize",
 ]
 
