@@ -63,7 +63,7 @@ class Loss(Configurable):
     @property
     def parameters(self) -> tuple[float, ...]:
         """The numbers that the kernel takes."""
-        return tuple(float(getattr(self, name)) for name in LOSS_PARAMETERS.get(self.registry.name_of(self), ()))
+        return tuple(float(getattr(self, name, 0.0)) for name in LOSS_PARAMETERS.get(self.registry.name_of(self), ()))
 
     @property
     def from_logits(self) -> bool:

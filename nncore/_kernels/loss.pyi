@@ -13,11 +13,25 @@ def apply_rows(
     n: int,
     *,
     weight: _Array | None = None,
+    each: _Array | None = None,
+    columns: _Array | None = None,
     scale: float = 1.0,
     parameters: Sequence[float] = (),
     grad: _Array | None = None,
     prob: _Array | None = None,
 ) -> float: ...
+def row_values(
+    table: Table,
+    name: str,
+    p: _Array,
+    target: _Array,
+    rows: int,
+    n: int,
+    out: _Array,
+    *,
+    columns: _Array | None = None,
+    parameters: Sequence[float] = (),
+) -> None: ...
 def apply_gather(
     table: Table,
     source: str,

@@ -1,4 +1,4 @@
-"""Losses, metrics and the gather of rows, on the calling thread: entries for tests and benchmarks."""
+"""Losses, metrics and the gather of rows, on the calling thread: of arrays, and for tests and benchmarks."""
 
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
@@ -8,19 +8,21 @@ from nncore._kernels.table cimport (
     nn_rowwise,
     parameter_numbers, row_of, view,
 )
-from nncore._kernels.table import LOSSES, METRICS, SOURCES
+from nncore._kernels.table import LOSS_FORMS, LOSSES, METRICS, SOURCES
 
 
-def apply_rows(Table table, str kind, str name, p, target, Py_ssize_t rows, Py_ssize_t n, *, weight=None,
-               double scale=1.0, parameters=(), grad=None, prob=None):
+def apply_rows(Table table, str kind, str name, p, target, Py_ssize_t rows, Py_ssize_t n, *, weight=None, each=None,
+               columns=None, double scale=1.0, parameters=(), grad=None, prob=None):
     """Apply the loss or metric `name` to rows of `p`, on the calling thread.
 
     Parameters
     ----------
     kind : {"loss", "metric"}
     p : array of rows n elements
-    target : array of rows n elements, or int32 array of rows labels
+    target : array of rows n elements, or int32 array of rows labels; see kernels.def
     weight : array of rows elements, optional
+    each : array of rows n elements, optional
+    columns : array of n elements, optional
     grad, prob : arrays of rows n elements, optional
         Receive what contract.h says.
 
@@ -32,7 +34,7 @@ def apply_rows(Table table, str kind, str name, p, target, Py_ssize_t rows, Py_s
     cdef nn_float_mode callers
     cdef nn_loss a
     cdef Numbers taken
-    cdef View vp = view(p), vt = view(target), vw, vg, vprob
+    cdef View vp = view(p), vt = view(target), vw, ve, vc, vg, vprob
     cdef nn_rowwise kernel = table.c.loss[<int> LOSSES[name]] if kind == "loss" else table.c.metric[<int> METRICS[name]]
     memset(&a, 0, sizeof(a))
     taken = parameter_numbers(parameters)
@@ -41,6 +43,12 @@ def apply_rows(Table table, str kind, str name, p, target, Py_ssize_t rows, Py_s
     if weight is not None:
         vw = view(weight, table)
         a.weight = vw.data
+    if each is not None:
+        ve = view(each, table)
+        a.each = ve.data
+    if columns is not None:
+        vc = view(columns, table)
+        a.columns = vc.data
     if grad is not None:
         vg = view(grad, table, True)
         a.grad = vg.data
@@ -52,6 +60,41 @@ def apply_rows(Table table, str kind, str name, p, target, Py_ssize_t rows, Py_s
         value = kernel(&a)
         nn_float_mode_leave(callers)
     return value
+
+
+def row_values(Table table, str name, p, target, Py_ssize_t rows, Py_ssize_t n, out, *, columns=None, parameters=()):
+    """The loss `name` of each row, on the calling thread: to the float64 array `out` (rows).
+
+    `p`, `target`, `columns` and `parameters` are as `apply_rows` has them.
+    """
+    cdef nn_float_mode callers
+    cdef nn_loss a
+    cdef Numbers taken
+    cdef View vp = view(p, table), vt = view(target), vo = view(out, None, True), vc
+    cdef nn_rowwise kernel = table.c.loss[<int> LOSSES[name]]
+    cdef bint batch = LOSS_FORMS[name] == "BATCH"
+    cdef Py_ssize_t i, t_step = vt.size // rows * vt.itemsize if rows else 0, p_step = n * table.c.itemsize
+    cdef double *values = <double *> vo.data
+    if vp.size != rows * n or vo.size != rows or vo.itemsize != 8:
+        raise ValueError(f"expected {rows} rows of {n}, got {vp.size} elements and room for {vo.size}")
+    memset(&a, 0, sizeof(a))
+    taken = parameter_numbers(parameters)
+    a.n, a.parameters, a.p, a.target = n, taken.all, vp.data, vt.data
+    a.rows = rows if batch else 1
+    if columns is not None:
+        vc = view(columns, table)
+        a.columns = vc.data
+    with nogil:
+        callers = nn_float_mode_enter()
+        if batch:
+            a.values = values
+            kernel(&a)
+        else:
+            for i in range(rows):
+                values[i] = kernel(&a)
+                a.p = <const char *> a.p + p_step
+                a.target = <const char *> a.target + t_step
+        nn_float_mode_leave(callers)
 
 
 def apply_gather(Table table, str source, data, Py_ssize_t stride, Py_ssize_t rows, Py_ssize_t n, out, *, order=None,

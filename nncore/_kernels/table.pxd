@@ -43,10 +43,14 @@ cdef extern from "core/contract.h" nogil:
         const void *p
         const void *target
         const void *weight
+        const void *each
+        const void *columns
         double scale
         const double *parameters
         void *grad
         void *prob
+        double *values
+        nn_index *counted
 
     ctypedef struct nn_row:
         nn_index n
@@ -128,6 +132,7 @@ cdef extern from "core/contract.h" nogil:
     const char *const *nn_metric_parameters
     const char *const *nn_loss_names
     const char *const *nn_loss_targets
+    const char *const *nn_loss_forms
     const char *const *nn_metric_names
     const char *const *nn_metric_targets
     nn_optimizer nn_optimizer_at(int id)

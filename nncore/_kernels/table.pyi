@@ -17,6 +17,7 @@ PARAMETERS: int
 ACTIVATION_SAVED: dict[str, str]
 LOSSES: dict[str, int]
 LOSS_TARGETS: dict[str, str]
+LOSS_FORMS: dict[str, str]
 METRICS: dict[str, int]
 METRIC_TARGETS: dict[str, str]
 OPTIMIZERS: dict[str, int]

@@ -86,6 +86,7 @@ PARAMETERS = NN_PARAMETERS
 ACTIVATION_SAVED = dict(zip(names(nn_activation_names), names(nn_activation_saved)))
 LOSSES = ids(nn_loss_names)
 LOSS_TARGETS = dict(zip(names(nn_loss_names), names(nn_loss_targets)))
+LOSS_FORMS = dict(zip(names(nn_loss_names), names(nn_loss_forms)))
 METRICS = ids(nn_metric_names)
 METRIC_TARGETS = dict(zip(names(nn_metric_names), names(nn_metric_targets)))
 OPTIMIZERS = {name: o[0] for name, o in optimizers().items()}

@@ -28,6 +28,7 @@ def loss(
     """
     gradient = Tensor(p.shape) if b.training and p.differentiable else None
     fields = of_rows(p, target, weight) | {"function": LOSSES[kernel], "parameters": parameters, "scale": scale}
+    fields |= {"targets": 1 if target.integer else p.shape[-1], "weights": 1}
     op = Op("loss", dP=gradient, prob=prob, sum=b.sum(name, "loss", scale=scale), **fields)
     b.emit(op)
     if gradient is not None:

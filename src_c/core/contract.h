@@ -29,7 +29,7 @@ enum {
     NN_ACTIVATIONS
 };
 enum {
-#define LOSS(name, target, parameters) NN_LOSS_##name,
+#define LOSS(name, form, target, parameters) NN_LOSS_##name,
 #include "kernels.def"
     NN_LOSSES
 };
@@ -82,12 +82,17 @@ static inline void nn_set_flag(int *flag) { __atomic_store_n(flag, 1, __ATOMIC_R
 typedef struct nn_loss {
     nn_index rows, n;       /* n: outputs per row */
     const void *p;          /* (rows,n) predictions, or logits for …_logits */
-    const void *target;     /* (rows,n) reals, or (rows) int32 labels in [0,n) */
+    const void *target;     /* (rows,n) reals, or what else kernels.def says; labels lie in [0,n), or [0,n] for corn,
+                             * others in a row that counts nothing; of BATCH they are any int32 */
     const void *weight;     /* (rows) reals or NULL: 1 */
+    const void *each;       /* TERM, SUM: weights of elements, (rows,n) or NULL: 1 */
+    const void *columns;    /* a real for each output, (n), or NULL */
     double scale;           /* 1 / samples of the batch */
     const double *parameters; /* NN_PARAMETERS numbers */
-    void *grad;             /* (rows,n) or NULL; may be p */
+    void *grad;             /* (rows,n) or NULL; may be p, but of BATCH */
     void *prob;             /* …_logits: softmax or sigmoid of p, (rows,n), or NULL; may be p, not grad */
+    double *values;         /* BATCH: receives the losses of rows, or NULL */
+    nn_index *counted;      /* BATCH: receives of how many rows a mean is taken, or NULL */
 } nn_loss;
 
 typedef double (*nn_rowwise)(const nn_loss *args);
@@ -186,6 +191,7 @@ const nn_table *nn_table_at(int level, int bits);   /* bits: 32 or 64 */
 extern const char *const nn_precision_names[], *const nn_activation_names[], *const nn_loss_names[],
     *const nn_metric_names[], *const nn_source_names[], *const nn_function_names[], *const nn_buffer_names[];
 extern const char *const nn_activation_parameters[], *const nn_loss_parameters[], *const nn_metric_parameters[];
-extern const char *const nn_activation_saved[], *const nn_loss_targets[], *const nn_metric_targets[];
+extern const char *const nn_activation_saved[], *const nn_loss_targets[], *const nn_loss_forms[],
+    *const nn_metric_targets[];
 
 #endif

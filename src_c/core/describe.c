@@ -72,12 +72,16 @@ const char *const nn_activation_names[] = {
 const char *const nn_activation_saved[] = {
 #include "kernels.def"
     NULL};
-#define LOSS(name, target, parameters) #name,
+#define LOSS(name, form, target, parameters) #name,
 const char *const nn_loss_names[] = {
 #include "kernels.def"
     NULL};
-#define LOSS(name, target, parameters) #target,
+#define LOSS(name, form, target, parameters) #target,
 const char *const nn_loss_targets[] = {
+#include "kernels.def"
+    NULL};
+#define LOSS(name, form, target, parameters) #form,
+const char *const nn_loss_forms[] = {
 #include "kernels.def"
     NULL};
 #define METRIC(name, target, parameters) #name,
@@ -108,7 +112,7 @@ const char *const nn_activation_parameters[] = {
 #include "kernels.def"
     NULL};
 const char *const nn_loss_parameters[] = {
-#define LOSS(name, target, parameters) "" parameters,
+#define LOSS(name, form, target, parameters) "" parameters,
 #include "kernels.def"
     NULL};
 const char *const nn_metric_parameters[] = {

@@ -84,7 +84,7 @@ const nn_table NN_TABLE_NAME(ISA, NN_REAL_BITS) = {
     .sum_squares = sum_squares,
     .regularize = regularize,
     .loss = {
-#define LOSS(name, target, parameters) loss_##name,
+#define LOSS(name, form, target, parameters) loss_##name,
 #include "kernels.def"
     },
     .metric = {

@@ -73,9 +73,11 @@ INLINE vd fold_squares(vf v) {
     const vd a = widen(v, 0), b = widen(v, 1);
     return a * a + b * b;
 }
+INLINE vd fold_products(vf v, vf w) { return widen(v, 0) * widen(w, 0) + widen(v, 1) * widen(w, 1); }
 #else
 INLINE vd fold(vf v) { return v; }
 INLINE vd fold_squares(vf v) { return v * v; }
+INLINE vd fold_products(vf v, vf w) { return v * w; }
 #endif
 
 INLINE double across_total(vd v) {

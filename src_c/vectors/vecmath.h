@@ -203,6 +203,12 @@ INLINE vf vlog1p(vf x) {
     return vselect(vabs(x) < NEGLIGIBLE, vitself(x), y);
 }
 
+/* xʸ for x ≥ 0, to 1 + |y log x| roundings; 0⁰ is 1 */
+INLINE vf vpower(vf x, vf y) {
+    const vf zero = {0}, one = vset(1), least = vselect(y == 0, one, vselect(y > 0, zero, vset(REAL(INFINITY))));
+    return vselect(x == 0, least, vexp(y * vlog(x)));
+}
+
 /* log1p(x) for 0 ≤ x ≤ 1 (nan stays): 1 + x is 1 + f with f = x, or from √2 on 2 (1 + f) with f = (x − 1) / 2 */
 INLINE vf vlog1p_unit(vf x) {
     const vi upper = x > 2 * SQRT_HALF - 1;

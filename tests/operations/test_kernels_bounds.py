@@ -222,15 +222,22 @@ def losses(table: Table) -> Cases:
 
         def case(place: Place, kind: str = kind, name: str = name, rows: int = rows, n: int = n) -> list[Array]:
             p, weight = place(np.abs(reals(table, rows, n)) / 9), place(np.ones(rows, table.dtype))
-            labels = targets[kind, name] == "LABELS"
-            target = place(np.full(rows, n - 1, "int32") if labels else p.copy())
+            taken = targets[kind, name]
+            more: dict[str, Any] = {}
+            if taken == "LABELS":
+                target = place(np.full(rows, n - 1, "int32"))
+            else:
+                target = place(p[:, : {"VALUES": n, "ONE": 1, "HALF": n // 2}[taken]].copy())
+            if taken == "ONE":
+                more["columns"] = place(np.ones(n, table.dtype))
             outputs: dict[str, Any] = {}
             if kind == "loss":
                 outputs["grad"] = place(empty(table, rows, n))
             if name.endswith("_logits"):
                 outputs["prob"] = place(empty(table, rows, n))
-            loss.apply_rows(table, kind, name, p, target, rows, n)
-            value = loss.apply_rows(table, kind, name, p, target, rows, n, weight=weight, parameters=(0.5,), **outputs)
+            loss.apply_rows(table, kind, name, p, target, rows, n, **more)
+            more |= outputs | {"parameters": (0.5,), "weight": weight}
+            value = loss.apply_rows(table, kind, name, p, target, rows, n, **more)
             return [np.array(value), *outputs.values()]
 
         yield f"{kind} {name} {rows}×{n}", case

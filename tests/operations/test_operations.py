@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import reference as ref
+import reference_losses as losses
 from cases import SAMPLES, Case, rows_of
 from cases_arrangement import ARRANGEMENT
 from cases_normalization import NORMALIZATION
@@ -175,12 +176,34 @@ def add_gradient(c: Case) -> dict[str, Array]:
 
 def loss(c: Case) -> dict[str, Array]:
     z, labels, w = c.reals(SAMPLES, 5), c.rng.integers(0, 5, SAMPLES).astype(np.int32), abs(c.reals(SAMPLES))
-    sizes = {"rows": 1, "n": 5, "labels": 1, "block": CHUNK_ROWS, "function": LOSSES[f"{SPARSE}_logits"], "scale": 0.25}
+    sizes = {"rows": 1, "n": 5, "labels": 1, "targets": 1, "weights": 1, "block": CHUNK_ROWS, "scale": 0.25}
+    sizes["function"] = LOSSES[f"{SPARSE}_logits"]
     outputs = {"dP": c.poisoned(SAMPLES, 5), "prob": c.poisoned(SAMPLES, 5)}
     c.fields, c.sums = {"P": z, "T": labels, "weight": w} | outputs | sizes, np.zeros(2)
     p, t = ref.softmax(z), np.eye(5)[labels]
     value = float((w * -np.log(p[t > 0])).sum())
     return {"prob": p, "dP": 0.25 * w[:, None] * (p - t) / SAMPLES, "sums": np.array([value, SAMPLES])}
+
+
+def batch_loss(c: Case) -> dict[str, Array]:
+    """Circle loss, whose mean is over samples for which it is not 0."""
+    p, labels, w = c.reals(SAMPLES, 5), c.rng.integers(0, 3, SAMPLES).astype(np.int32), abs(c.reals(SAMPLES))
+    p /= np.sqrt((p**2).sum(axis=1, keepdims=True)) * 1.01
+    labels[0] = 7  # alone: its loss is 0
+    sizes = {"rows": 1, "n": 5, "labels": 1, "targets": 1, "fixed": 1, "function": LOSSES["circle"], "scale": 0.25}
+    numbers = 8.0, 0.4, 1.0
+    c.fields = {"P": p, "T": labels, "weight": w, "dP": c.poisoned(SAMPLES, 5), "parameters": numbers} | sizes
+    c.sums = np.zeros(2)
+    values = losses.values("circle", p, labels, *numbers)
+    share = SAMPLES / np.count_nonzero(values > 0)
+    gradient = losses.gradient("circle", p, labels, numbers, w.astype("float64"), range(5))
+    return {"dP": 0.25 / SAMPLES * share * gradient, "sums": np.array([float(w @ values) * share, SAMPLES])}
+
+
+def weight_sum(c: Case) -> dict[str, Array]:
+    labels, w = c.rng.integers(-1, 4, (SAMPLES, 2)).astype(np.int32), abs(c.reals(SAMPLES, 6))
+    c.fields = {"weight": w, "label": labels, "Y": c.poisoned(1), "rows": 2, "n": 3, "weights": 6, "fixed": 1}
+    return {"Y": ref.float64([w.reshape(SAMPLES, 2, 3).mean(2)[(labels >= 0) & (labels < 3)].sum()])}
 
 
 def metric(c: Case) -> dict[str, Array]:
@@ -316,14 +339,11 @@ def update_rows(c: Case) -> dict[str, Array]:
     return {"W": want, "state": want_v}
 
 
+CASE = "dict[str, Array]"
 SPARSE = "sparse_categorical_crossentropy"
-CASES: list[Callable[[Case], dict[str, Array]]] = [
-    gather, convert, dense_forward, dense_backward_input, dense_backward_weights, column_sums, activate,
-    activate_backward, softmax, softmax_backward, dropout, dropout_by_step, rescale, add, multiply, copy, loss,
-    metric, penalty, add_gradient, norms, moving_average, update, fill, accumulate,
-    prelu, prelu_backward, lookup, sort_ids, lookup_backward, lookup_backward_rows, update_rows,
-    *ARRANGEMENT, *NORMALIZATION, *RANDOM,
-]  # fmt: skip
+#: Every function here that makes one, and those of the families.
+HERE = [f for f in list(vars().values()) if getattr(f, "__annotations__", {}) == {"c": "Case", "return": CASE}]
+CASES: list[Callable[[Case], dict[str, Array]]] = [*HERE, *ARRANGEMENT, *NORMALIZATION, *RANDOM]
 
 
 def operation(case: Callable[..., Any]) -> str:

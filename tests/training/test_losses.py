@@ -24,7 +24,7 @@ from nncore.losses import (
 from nncore.registry import serialize
 
 KERNELS_DEF = Path(__file__).parents[2] / "src_c" / "kernels.def"
-DEFINED = dict(re.findall(r"^LOSS\((\w+), (\w+),", KERNELS_DEF.read_text(encoding="utf-8"), re.MULTILINE))
+DEFINED = dict(re.findall(r"^LOSS\((\w+), \w+, (\w+),", KERNELS_DEF.read_text(encoding="utf-8"), re.MULTILINE))
 ACTIVATIONS = re.findall(r"^ACTIVATION\((\w+), \w+,", KERNELS_DEF.read_text(encoding="utf-8"), re.MULTILINE)
 NO_PROBABILITIES = [name for name in ACTIVATIONS if name != "sigmoid"]
 CROSSENTROPIES = [BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy]

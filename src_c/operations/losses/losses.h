@@ -1,227 +1,28 @@
-/* losses.h: losses and their gradients, and metrics, over the rows of a batch. Formulas are those of Keras 3.
- *
- * Elementwise ones, Σ over a row of term(p, t) / n, run over the batch as one flat array whatever n is, a tile
- * at a time: vectors stay full for n = 1, and an element's bits do not depend on its lane.
- * Softmax crossentropies take d = x − max x and s = Σ exp d of each row, one exp per element:
- *     loss = Σt log s − Σ t d,   ∂loss/∂x = Σt exp(d)/s − t,
- * which overflows for no finite x; a narrow row lies in one lane, a wide one across the lanes.
- * The losses of rows are added in float64, in order.
- */
+/* losses.h: losses and their gradients, and metrics, over the rows of a batch. What the functions of losses look like
+ * is said in forms.h. */
 #ifndef NNCORE_LOSSES_H
 #define NNCORE_LOSSES_H
 
-#include "vectors/lanes.h"
-#include "vectors/vecmath.h"
+#include "operations/losses/batches.h"
+#include "operations/losses/classes.h"
+#include "operations/losses/rows.h"
 
-INLINE real weight_of(const nn_loss *a, nn_index row) { return a->weight ? ((const real *)a->weight)[row] : 1; }
-
-INLINE double sum_row(const real *x, nn_index n) { /* order: n */
-    double sum = 0;
-    if (n < LANES) {
-        for (nn_index j = 0; j < n; j++) sum += (double)x[j];
-        return sum;
-    }
-    vd c = {0};
-    for (nn_index j = 0; j < n; j += LANES) c += fold(load_some(x + j, n - j));
-    return across_total(c);
-}
-
-typedef struct term { vf value, slope, prob; } term; /* of one element: loss, ∂loss/∂p, sigmoid(p) */
-typedef term (*term_of)(vf p, vf t, const vf *parameters);
-
-enum { LOSS_TILE = 512 }; /* elements */
-
-INLINE double sum_terms(const nn_loss *a, term_of of) {
-    const real *p = a->p, *t = a->target;
-    real *grad = a->grad, *prob = a->prob;
-    const nn_index n = a->n;
-    if (n == 0) return 0;
-    const spread s = in_all_lanes(a->parameters);
-    const real share = (real)(a->scale / (double)n);
-    real value[LOSS_TILE], factor[LOSS_TILE];
-    double total = 0;
-
-    /* A tile is some whole rows, or a part of one long row. */
-    const nn_index tile_rows = n < LOSS_TILE ? LOSS_TILE / n : 1;
-    for (nn_index row = 0; row < a->rows; row += tile_rows)
-        for (nn_index col = 0; col < n; col += LOSS_TILE) {
-            const nn_index rows = a->rows - row < tile_rows ? a->rows - row : tile_rows;
-            const nn_index cols = n - col < LOSS_TILE ? n - col : LOSS_TILE;
-            const nn_index first = row * n + col, count = rows * cols;
-            if (grad)
-                for (nn_index r = 0; r < rows; r++)
-                    for (nn_index j = 0; j < cols; j++) factor[r * cols + j] = share * weight_of(a, row + r);
-            for (nn_index i = 0; i < count; i += LANES) {
-                const nn_index left = count - i;
-                const term e = of(load_some(p + first + i, left), load_some(t + first + i, left), s.p);
-                store_some(value + i, left, e.value);
-                if (grad) store_some(grad + first + i, left, load_some(factor + i, left) * e.slope);
-                if (prob) store_some(prob + first + i, left, e.prob);
-            }
-            for (nn_index r = 0; r < rows; r++)
-                total += (double)weight_of(a, row + r) * sum_row(value + r * cols, cols);
-        }
-    return total / (double)n;
-}
-
-INLINE term squared_error(vf p, vf t, const vf *parameters UNUSED) {
-    const vf d = p - t;
-    return (term){.value = d * d, .slope = 2 * d};
-}
-
-INLINE term absolute_error(vf p, vf t, const vf *parameters UNUSED) {
-    const vf d = p - t, one = vset(1);
-    return (term){.value = vabs(d), .slope = vselect(d > 0, one, vselect(d < 0, -one, d))}; /* d: 0 or nan */
-}
-
-/* Huber 1964: d²/2 near 0, δ(|d| − δ/2) beyond δ; with c = min(|d|, δ) both are c(|d| − c/2). */
-INLINE term huber_error(vf p, vf t, const vf *parameters) {
-    const vf delta = parameters[0], d = p - t, c = vmin(delta, vabs(d)); /* nan stays */
-    return (term){.value = c * (vabs(d) - (real)0.5 * c), .slope = vmax(-delta, vmin(delta, d))};
-}
-
-/* −t log q − (1 − t) log(1 − q) with q = p clipped to [ε, 1 − ε]; flat where p is clipped. */
-INLINE term binary_crossentropy_of(vf p, vf t, const vf *parameters UNUSED) {
-    const vf low = vset((real)1e-7), high = vset((real)(1 - 1e-7)), zero = {0};
-    const vf q = vmin(high, vmax(low, p)); /* nan stays */
-    return (term){.value = -(t * vlog(q) + (1 - t) * vlog1p(-q)),
-                  .slope = vselect((p < low) | (p > high), zero, (q - t) / (q * (1 - q)))};
-}
-
-/* The same of q = sigmoid(x): max(x, 0) − x t + log(1 + exp(−|x|)). */
-INLINE term binary_crossentropy_logits_of(vf x, vf t, const vf *parameters UNUSED) {
-    const vf e = vexp(-vabs(x)), inverse = 1 / (1 + e), zero = {0};
-    const vf q = vselect(x < 0, e * inverse, inverse);
-    return (term){.value = vmax(zero, x) - x * t + vlog1p_unit(e), .slope = q - t, .prob = q};
-}
-
-static double loss_mean_squared_error(const nn_loss *a) { return sum_terms(a, squared_error); }
-static double loss_mean_absolute_error(const nn_loss *a) { return sum_terms(a, absolute_error); }
-static double loss_huber(const nn_loss *a) { return sum_terms(a, huber_error); }
-static double loss_binary_crossentropy(const nn_loss *a) { return sum_terms(a, binary_crossentropy_of); }
-static double loss_binary_crossentropy_logits(const nn_loss *a) { return sum_terms(a, binary_crossentropy_logits_of); }
-
-enum { FEW_CLASSES = 16 };
-
-INLINE vf weighted(vf t, vf d) { return vselect(t != 0, t * d, (vf){0}); } /* 0 × −inf is 0 */
-
-/* LANES rows of n elements ↔ n vectors, element j of row r in lane r of vector j; lanes without a row are 0. */
-INLINE void rows_to_lanes(nn_index rows, nn_index n, const real *x, vf *y) {
-    real *to = (real *)y;
-    if (rows < LANES) memset(to, 0, (size_t)n * VECTOR_BYTES);
-    for (nn_index r = 0; r < rows; r++)
-        for (nn_index j = 0; j < n; j++) to[j * LANES + r] = x[r * n + j];
-}
-
-INLINE void lanes_to_rows(nn_index rows, nn_index n, const vf *x, real *y) {
-    const real *from = (const real *)x;
-    for (nn_index r = 0; r < rows; r++)
-        for (nn_index j = 0; j < n; j++) y[r * n + j] = from[j * LANES + r];
-}
-
-/* n ≤ FEW_CLASSES: a row in each lane, so that nothing crosses lanes. t is one-hot where `sparse`. */
-INLINE double sum_softmax_narrow(const nn_loss *a, int sparse) {
-    const nn_index n = a->n;
-    const vf zero = {0}, one = vset(1);
-    vf e[FEW_CLASSES], t[FEW_CLASSES];
-    union { vi all; integer each[LANES]; } label = {{0}};
-    double total = 0;
-    for (nn_index row = 0; row < a->rows; row += LANES) {
-        const nn_index rows = a->rows - row < LANES ? a->rows - row : LANES, first = row * n;
-        const vf weight = a->weight ? load_some((const real *)a->weight + row, rows) : one;
-        rows_to_lanes(rows, n, (const real *)a->p + first, e);
-        if (sparse)
-            for (nn_index r = 0; r < rows; r++) {
-                label.each[r] = ((const int32_t *)a->target)[row + r];
-                assert(label.each[r] >= 0 && label.each[r] < n);
-            }
-        else
-            rows_to_lanes(rows, n, (const real *)a->target + first, t);
-
-        vf m = e[0], s = zero, sum_t = zero, sum_td = zero;
-        for (nn_index j = 1; j < n; j++) m = vmax(m, e[j]);
-        for (nn_index j = 0; j < n; j++) {
-            const vf d = e[j] - m;
-            if (sparse) t[j] = vselect(label.all == (integer)j, one, zero);
-            sum_t += t[j];
-            sum_td += weighted(t[j], d);
-            e[j] = vexp(d);
-            s += e[j];
-        }
-        real loss[LANES];
-        vstore(loss, sum_t * vlog(s) - sum_td);
-        for (nn_index r = 0; r < rows; r++) total += (double)weight_of(a, row + r) * (double)loss[r];
-
-        const vf inverse = 1 / s, factor = (real)a->scale * weight;
-        for (nn_index j = 0; j < n; j++) {
-            e[j] *= inverse;
-            t[j] = factor * (sum_t * e[j] - t[j]);
-        }
-        if (a->grad) lanes_to_rows(rows, n, t, (real *)a->grad + first);
-        if (a->prob) lanes_to_rows(rows, n, e, (real *)a->prob + first);
-    }
-    return total;
-}
-
-/* Any n: the lanes share a row, whose exponentials wait in the row of grad or prob. */
-INLINE double sum_softmax_wide(const nn_loss *a, int sparse) {
-    const nn_index n = a->n;
-    const vf lowest = vset(-(real)INFINITY), zero = {0}, one = vset(1);
-    double total = 0;
-    for (nn_index row = 0; row < a->rows; row++) {
-        const real *x = (const real *)a->p + row * n, *t = sparse ? NULL : (const real *)a->target + row * n;
-        real *grad = a->grad ? (real *)a->grad + row * n : NULL, *prob = a->prob ? (real *)a->prob + row * n : NULL;
-        real *wait = grad ? grad : prob;
-        const int32_t label = sparse ? ((const int32_t *)a->target)[row] : 0;
-        assert(label >= 0 && label < n);
-
-        vf m = lowest, s = zero, sum_t = zero, sum_td = zero;
-        for (nn_index j = 0; j < n; j += LANES) m = vmax(m, keep_some(load_some(x + j, n - j), n - j, lowest));
-        m = across_max(m);
-        const double d_label = (double)x[label] - (double)m[0];
-        for (nn_index j = 0; j < n; j += LANES) {
-            const nn_index left = n - j;
-            const vf d = keep_some(load_some(x + j, left) - m, left, zero);
-            const vf e = keep_some(vexp(d), left, zero);
-            s += e;
-            if (!sparse) {
-                const vf tj = load_some(t + j, left);
-                sum_t += tj;
-                sum_td += weighted(tj, d);
-            }
-            if (wait) store_some(wait + j, left, e);
-        }
-        s = across_sum(s);
-        sum_t = sparse ? one : across_sum(sum_t);
-        const double td = sparse ? d_label : (double)across_sum(sum_td)[0];
-        total += (double)weight_of(a, row) * ((double)sum_t[0] * (double)vlog(s)[0] - td);
-
-        const vf inverse = 1 / s, factor = vset((real)a->scale * weight_of(a, row));
-        for (nn_index j = 0; wait && j < n; j += LANES) {
-            const nn_index left = n - j;
-            const vf q = load_some(wait + j, left) * inverse;
-            /* By a select, as the compiler would fuse q with a subtraction, but only where prob is NULL */
-            const vf slope = sparse ? vselect(lane_numbers() == (integer)(label - j), q - one, q)
-                                    : sum_t * q - load_some(t + j, left);
-            if (grad) store_some(grad + j, left, factor * slope);
-            if (prob) store_some(prob + j, left, q);
-        }
-    }
-    return total;
-}
-
-INLINE double softmax_crossentropy(const nn_loss *a, int sparse) {
-    if (a->n == 0) return 0;
-    return a->n <= FEW_CLASSES ? sum_softmax_narrow(a, sparse) : sum_softmax_wide(a, sparse);
-}
-
-static double loss_categorical_crossentropy_logits(const nn_loss *a) { return softmax_crossentropy(a, 0); }
-static double loss_sparse_categorical_crossentropy_logits(const nn_loss *a) { return softmax_crossentropy(a, 1); }
+/* From a form to what goes over the rows. */
+#define OF_TERM(name, target) sum_terms(a, name##_term, 1)
+#define OF_SUM(name, target) sum_terms(a, name##_term, 0)
+#define OF_ROW(name, target) sum_rows(a, name##_row, SPARSE_##target)
+#define OF_CROSSENTROPY(name, target) softmax_crossentropy(a, SPARSE_##target == SPARSE_LABELS)
+#define OF_SOFTMAX(name, target) sum_softmax(a, name##_class, SPARSE_##target == SPARSE_LABELS)
+#define OF_NORMALIZED(name, target) sum_normalized(a, name##_class, SPARSE_##target == SPARSE_LABELS)
+#define OF_BATCH(name, target) name##_batch(a)
+#define LOSS(name, form, target, parameters) \
+    static double loss_##name(const nn_loss *a) { return OF_##form(name, target); }
+#include "kernels.def"
 
 /* Metrics: the value alone, whatever the caller left in grad and prob. */
 INLINE double value_of(double (*loss)(const nn_loss *), const nn_loss *a) {
     nn_loss b = *a;
-    b.grad = b.prob = NULL;
+    b.grad = b.prob = NULL, b.values = NULL, b.counted = NULL;
     return loss(&b);
 }
 
@@ -230,7 +31,7 @@ INLINE term binary_match(vf p, vf t, const vf *parameters) {
     return (term){.value = vselect(vselect(p > threshold, one, zero) == t, one, zero)};
 }
 
-INLINE double binary_matches(const nn_loss *a) { return sum_terms(a, binary_match); }
+INLINE double binary_matches(const nn_loss *a) { return sum_terms(a, binary_match, 1); }
 
 /* The first index of the largest element; n where all are nan. */
 INLINE nn_index first_maximum(const real *x, nn_index n) {
@@ -267,23 +68,39 @@ static double metric_sparse_categorical_accuracy(const nn_loss *a) { return sum_
  * so that a sum has the same bits for any team. */
 typedef struct rowwise {
     nn_rowwise kernel;
-    nn_operand P, T, weight, dP, prob;
-    nn_index rows, n, sum;
-    int labels;
+    nn_operand P, T, weight, columns, divisor, dP, prob;
+    nn_index rows, n, targets, weights, sum;
+    int labels, total;
     double scale; /* of the gradient */
     const double *parameters;
 } rowwise;
 
-INLINE double sum_samples(const rowwise *w, const nn_run *run, nn_index first, nn_index count, const void *weight,
-                          double factor) {
+/* What a sum over the batch is divided by, in gradients. */
+INLINE double divisor_of(const rowwise *w, const nn_run *run) {
+    const real *divisor = at(run, w->divisor, 0);
+    return divisor ? (double)*divisor : w->total ? 1 : (double)(run->samples * w->rows);
+}
+
+/* The loss of a batch of which `sum` is a part, times its samples. */
+INLINE double accumulated(const rowwise *w, const nn_run *run, double sum) {
+    if (!w->total && !at(run, w->divisor, 0)) return sum / (double)w->rows;
+    const double divisor = divisor_of(w, run);
+    return divisor == 0 ? 0 : sum * ((double)run->samples / divisor);
+}
+
+INLINE const void *target_at(const rowwise *w, const nn_run *run, nn_index row) {
+    const nn_index i = row * w->targets;
+    return w->labels ? (const char *)nn_at(run, w->T) + i * (nn_index)sizeof(int32_t) : at(run, w->T, i);
+}
+
+INLINE nn_loss samples_of(const rowwise *w, const nn_run *run, nn_index first, nn_index count, double factor) {
     const nn_index row = first * w->rows, i = row * w->n;
-    const nn_loss a = {
-        .rows = count * w->rows, .n = w->n, .p = at(run, w->P, i), .weight = weight,
-        .target = w->labels ? (const char *)nn_at(run, w->T) + row * (nn_index)sizeof(int32_t) : at(run, w->T, i),
-        .scale = factor * w->scale / (double)(run->samples * w->rows), .parameters = w->parameters,
-        .grad = at(run, w->dP, i), .prob = at(run, w->prob, i),
+    const double divisor = divisor_of(w, run);
+    return (nn_loss){
+        .rows = count * w->rows, .n = w->n, .p = at(run, w->P, i), .target = target_at(w, run, row),
+        .columns = at(run, w->columns, 0), .scale = divisor == 0 ? 0 : factor * w->scale / divisor,
+        .parameters = w->parameters, .grad = at(run, w->dP, i), .prob = at(run, w->prob, i),
     };
-    return w->kernel(&a);
 }
 
 INLINE void sum_chunks(const rowwise *w, nn_run *run, nn_index first, nn_index count) {
@@ -291,25 +108,72 @@ INLINE void sum_chunks(const rowwise *w, nn_run *run, nn_index first, nn_index c
     for (nn_index end = first + count; first < end; first += NN_CHUNK_ROWS) {
         const nn_index samples = end - first < NN_CHUNK_ROWS ? end - first : NN_CHUNK_ROWS;
         double sum = 0;
-        if (!weight || w->rows == 1)
-            sum = sum_samples(w, run, first, samples, weight ? weight + first : NULL, 1) / (double)w->rows;
-        else /* one weight for all rows of a sample */
-            for (nn_index i = first; i < first + samples; i++)
-                sum += (double)weight[i] * sum_samples(w, run, i, 1, NULL, (double)weight[i]) / (double)w->rows;
+        if (!weight || w->rows == 1 || w->weights > 1) {
+            nn_loss a = samples_of(w, run, first, samples, 1);
+            if (weight) *(w->weights == w->rows ? &a.weight : &a.each) = weight + first * w->weights;
+            sum = accumulated(w, run, w->kernel(&a));
+        } else /* one weight for all rows of a sample */
+            for (nn_index i = first; i < first + samples; i++) {
+                const nn_loss a = samples_of(w, run, i, 1, (double)weight[i]);
+                sum += accumulated(w, run, (double)weight[i] * w->kernel(&a));
+            }
         *nn_partial(run, w->sum, first / NN_CHUNK_ROWS) = sum;
     }
 }
 
 SPAN(loss) {
     const rowwise w = {.kernel = run->table->loss[op->function], .P = op->P, .T = op->T, .weight = op->weight,
-                       .dP = op->dP, .prob = op->prob, .rows = op->rows, .n = op->n, .sum = op->sum,
-                       .labels = op->labels != 0, .scale = op->scale, .parameters = op->parameters};
+                       .columns = op->columns, .divisor = op->divisor, .dP = op->dP, .prob = op->prob,
+                       .rows = op->rows, .n = op->n, .targets = op->targets, .weights = op->weights, .sum = op->sum,
+                       .labels = op->labels != 0, .total = op->total != 0, .scale = op->scale,
+                       .parameters = op->parameters};
     sum_chunks(&w, run, first, count);
 }
+
+SPAN(batch_loss) {
+    const rowwise w = {.P = op->P, .T = op->T, .dP = op->dP, .divisor = op->divisor, .n = op->n, .labels = op->labels != 0,
+                       .rows = op->joined ? 1 : op->rows, .targets = op->targets, .total = op->total != 0,
+                       .scale = op->scale, .parameters = op->parameters};
+    const nn_index elements = run->samples * op->rows * op->n;
+    nn_index counted = run->samples * op->rows;
+    nn_loss a = samples_of(&w, run, 0, run->samples, 1);
+    a.weight = at(run, op->weight, 0);
+    if (op->joined)
+        a.rows = 1, a.n = elements, a.scale *= (double)run->samples;
+    else
+        a.counted = &counted;
+    double sum = run->table->loss[op->function](&a);
+    if (op->joined) sum *= (double)run->samples;
+    sum = accumulated(&w, run, sum);
+    if (a.counted && !w.total && !at(run, w.divisor, 0)) { /* the mean is over the counted */
+        const double more = counted ? (double)(run->samples * op->rows) / (double)counted : 0;
+        sum *= more;
+        real *grad = a.grad;
+        for (nn_index i = 0; grad && i < elements; i++) grad[i] *= (real)more;
+    }
+    for (nn_index chunk = 0; chunk * NN_CHUNK_ROWS < run->samples; chunk++)
+        *nn_partial(run, op->sum, chunk) = chunk ? 0 : sum;
+}
+
+SPAN(weight_sum) {
+    const real *weight = at(run, op->weight, 0);
+    const int32_t *label = nn_at(run, op->label);
+    const nn_index each = op->weights > op->rows ? op->weights / op->rows : 1; /* of a row */
+    double sum = 0;
+    for (nn_index i = 0; i < run->samples * op->rows; i++) {
+        if (label && (label[i] < 0 || label[i] >= op->n)) continue;
+        double mine = 0;
+        for (nn_index k = 0; weight && k < each; k++)
+            mine += (double)weight[op->weights == 1 ? i / op->rows : i * each + k];
+        sum += weight ? mine / (double)each : 1;
+    }
+    *(real *)at(run, op->Y, 0) = (real)sum;
+}
+
 SPAN(metric) {
     const rowwise w = {.kernel = run->table->metric[op->function], .P = op->P, .T = op->T, .weight = op->weight,
-                       .rows = op->rows, .n = op->n, .sum = op->sum, .labels = op->labels != 0,
-                       .parameters = op->parameters};
+                       .rows = op->rows, .n = op->n, .targets = op->labels ? 1 : op->n, .weights = 1, .sum = op->sum,
+                       .labels = op->labels != 0, .parameters = op->parameters};
     sum_chunks(&w, run, first, count);
 }
 
