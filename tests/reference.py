@@ -260,22 +260,6 @@ def layer_norm(x: Array, axes: int, epsilon: float, gamma: Array, beta: Array) -
     return gamma * (x - x.mean(last, keepdims=True)) / np.sqrt(x.var(last, keepdims=True) + epsilon) + beta
 
 
-METRICS: dict[str, LossFunction] = {  # name: per-row value of (p, target, param)
-    "binary_accuracy": lambda p, t, threshold: ((p > threshold) == t).mean(axis=1),
-    "categorical_accuracy": lambda p, t, param: float64(p.argmax(axis=1) == t.argmax(axis=1)),
-    "sparse_categorical_accuracy": lambda p, labels, param: float64(p.argmax(axis=1) == labels),
-    "mean_squared_error": LOSSES["mean_squared_error"][0],
-    "mean_absolute_error": LOSSES["mean_absolute_error"][0],
-}
-
-
-def metric(name: str, p: ArrayLike, target: ArrayLike, weight: ArrayLike | None = None, param: float = 0.5) -> float:
-    """Σᵢ weightᵢ metricᵢ; `param` is the threshold of binary_accuracy."""
-    p, target = float64(p), float64(target)
-    w = np.ones(len(p)) if weight is None else float64(weight)
-    return float(w @ METRICS[name](p, target, param))
-
-
 # --- optimizers ---------------------------------------------------------------------------------------------
 
 

@@ -14,11 +14,11 @@ from libc.stdlib cimport free
 from nncore._kernels cimport dense
 from nncore._kernels.run cimport Run
 from nncore._kernels.table cimport (
-    NN_BUFFER_binding, NN_CHUNK_ROWS, NN_NONE_BAD, NN_SECTION_LOOP, NN_SECTION_PYTHON, NN_SECTION_REDUCE,
-    NN_SECTION_UPDATE, aligned, nn_accumulator, nn_at, nn_binding, nn_core, nn_float_mode, nn_float_mode_enter,
-    nn_float_mode_leave, nn_gate_end_write, nn_gate_write, nn_leave_core, nn_member, nn_put_base, nn_put_batch,
-    nn_put_cut, nn_region_threads, nn_run, nn_seconds, nn_section, nn_team, nn_team_await, nn_team_open,
-    nn_team_reset, nn_tiles_await, nn_tiles_offer, nn_tiles_reset, nn_turn,
+    NN_BUFFER_binding, NN_NONE_BAD, NN_SECTION_LOOP, NN_SECTION_PYTHON, NN_SECTION_REDUCE, NN_SECTION_UPDATE, aligned,
+    nn_accumulator, nn_add_parts, nn_at, nn_binding, nn_core, nn_float_mode, nn_float_mode_enter, nn_float_mode_leave,
+    nn_gate_end_write, nn_gate_write, nn_leave_core, nn_member, nn_parts, nn_put_base, nn_put_batch, nn_put_cut,
+    nn_region_threads, nn_run, nn_seconds, nn_section, nn_team, nn_team_await, nn_team_open, nn_team_reset,
+    nn_tiles_await, nn_tiles_offer, nn_tiles_reset, nn_turn,
 )
 from nncore._kernels.threads cimport team_size
 
@@ -331,42 +331,32 @@ cdef class Executor(Run):
         self.judged = True
         for i in range(self.r.n_accumulators):
             a = &self.r.accumulators[i]
-            for k in range(self.chunks_of(a) * a.width if a.finite else 0):
+            for k in range(nn_parts(&self.r, a, self.r.samples) * a.size if a.finite else 0):
                 if not isfinite(self.r.partial[a.partial + k]):
                     self.r.nonfinite = 1
 
-    cdef inline int64_t chunks_of(self, const nn_accumulator *a) noexcept nogil:
-        return self.r.n_chunks if a.by_chunks else (self.r.samples + NN_CHUNK_ROWS - 1) // NN_CHUNK_ROWS
-
     cdef bint close_sums(self) noexcept nogil:
-        """Add the step's chunks to the sums, in order; False if a step that would update is not finite."""
-        cdef int64_t i, j, k
+        """Add the step's parts to the sums, in order; False if a step that would update is not finite."""
+        cdef int64_t i
         cdef const nn_accumulator *a
-        cdef const double *partial
         cdef double *out
-        cdef double scale
         self.judge()
         for i in range(self.r.n_accumulators):
             a = &self.r.accumulators[i]
             out = self.r.sums + a.sum
-            partial = self.r.partial + a.partial
-            scale = self.r.samples if a.per_step else 1
-            for k in range(self.chunks_of(a)):
-                for j in range(a.width):
-                    out[j] += partial[k * a.width + j] * scale
-            out[a.width] += self.weight_of(a)
+            nn_add_parts(&self.r, a, self.r.samples if a.per_step else 1, out)
+            self.add_weights(a, &out[a.width])
         return not self.trains or not self.r.nonfinite
 
-    cdef double weight_of(self, const nn_accumulator *a) noexcept nogil:
-        """Σ of the batch's weights, or the number of its samples."""
+    cdef void add_weights(self, const nn_accumulator *a, double *total) noexcept nogil:
+        """Add the batch's weights, or the number of its samples."""
         cdef const void *w = nn_at(&self.r, a.weight)
-        cdef double total = 0
         cdef int64_t i
         if w == NULL:
-            return self.r.samples
+            total[0] += self.r.samples
+            return
         for i in range(self.r.samples):
-            total += (<const float *> w)[i] if self.r.table.itemsize == 4 else (<const double *> w)[i]
-        return total
+            total[0] += (<const float *> w)[i] if self.r.table.itemsize == 4 else (<const double *> w)[i]
 
     cdef void end_step(self) noexcept nogil:
         if not self.trains:

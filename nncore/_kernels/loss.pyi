@@ -32,6 +32,31 @@ def row_values(
     columns: _Array | None = None,
     parameters: Sequence[float] = (),
 ) -> None: ...
+def apply_tally(
+    table: Table,
+    name: str,
+    p: _Array,
+    target: _Array | None,
+    rows: int,
+    n: int,
+    events: int,
+    sums: _Array,
+    *,
+    weight: _Array | None = None,
+    numbers: _Array | None = None,
+    count: int = 0,
+    parameters: Sequence[float] = (),
+) -> None: ...
+def add_moments(
+    table: Table,
+    p: _Array,
+    target: _Array | None,
+    rows: int,
+    n: int,
+    sums: _Array,
+    *,
+    weight: _Array | None = None,
+) -> None: ...
 def apply_gather(
     table: Table,
     source: str,

@@ -8,8 +8,8 @@ from libc.string cimport memcpy, memset
 from nncore._kernels.gate cimport Gate
 from nncore._kernels.patterns cimport perform
 from nncore._kernels.table cimport (
-    NN_BAD_PLACES, NN_BINDINGS, NN_BUFFER_binding, NN_BUFFER_norms, NN_BUFFER_workspace, NN_CHUNK_ROWS, NN_NONE_BAD,
-    Table, View, aligned, nn_accumulator, nn_binding, nn_chunk, nn_member, nn_moving, nn_op, nn_run, nn_scheduled,
+    NN_BAD_PLACES, NN_BINDINGS, NN_BUFFER_binding, NN_BUFFER_norms, NN_BUFFER_workspace, NN_NONE_BAD, Table, View,
+    aligned, nn_accumulator, nn_binding, nn_chunk, nn_member, nn_moving, nn_op, nn_parts, nn_run, nn_scheduled,
     nn_section, nn_tiles, nn_turn, row_of, view,
 )
 from nncore._kernels.table import NUMBERS_BYTES
@@ -56,7 +56,7 @@ cdef class Run:
     def __cinit__(self, Table table, ops, *, sections, moving, int64_t workspace, int64_t max_samples,
                   int threads, int64_t bindings, accumulators=None, chunks=None, int64_t copies=1):
         cdef View vops = view(ops), vchunks
-        cdef int64_t i, n_partials = 0, row_chunks = (max_samples + NN_CHUNK_ROWS - 1) // NN_CHUNK_ROWS
+        cdef int64_t i, n_partials = 0
         memset(&self.r, 0, sizeof(nn_run))
         self.held = {}
         self.table, self.ops_held = table, vops
@@ -84,8 +84,7 @@ cdef class Run:
             self.take_accumulators(view(accumulators))
         for i in range(self.r.n_accumulators):
             self.accumulators[i].partial = n_partials
-            n_partials += self.accumulators[i].width * (
-                self.r.n_chunks if self.accumulators[i].by_chunks else row_chunks)
+            n_partials += self.accumulators[i].size * nn_parts(&self.r, &self.accumulators[i], max_samples)
         self.r.scratch_bytes = <int64_t> table.c.gemm_scratch
         self.r.tiles = <nn_tiles *> aligned(max(1, self.n_ops) * threads * sizeof(nn_tiles))
         self.r.scratch = <char *> aligned(threads * self.r.scratch_bytes)

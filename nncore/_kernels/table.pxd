@@ -9,6 +9,8 @@ cdef extern from "core/contract.h" nogil:
         NN_ACTIVATIONS
         NN_LOSSES
         NN_METRICS
+        NN_TALLIES
+        NN_MOMENTS
         NN_OPTIMIZERS
         NN_SOURCES
         NN_FUNCTIONS
@@ -52,6 +54,22 @@ cdef extern from "core/contract.h" nogil:
         double *values
         nn_index *counted
 
+    ctypedef struct nn_event:
+        int64_t place
+        double value
+
+    ctypedef struct nn_tally:
+        nn_index rows, n, m
+        const void *p
+        const void *target
+        int labels
+        const void *weight
+        nn_index weights
+        const void *numbers
+        nn_index count
+        const double *parameters
+        nn_event *events
+
     ctypedef struct nn_row:
         nn_index n
         nn_index *count
@@ -85,6 +103,7 @@ cdef extern from "core/contract.h" nogil:
     ctypedef nn_index (*nn_gather_integers)(nn_index, const nn_row *, const void *, nn_index, const int64_t *,
                                             nn_index, int64_t, int64_t, int32_t *) noexcept nogil
     ctypedef double (*nn_rowwise)(const nn_loss *) noexcept nogil
+    ctypedef void (*nn_counting)(const nn_tally *) noexcept nogil
     ctypedef void (*nn_function)(nn_index, const void *, void *) noexcept nogil
 
     ctypedef void (*nn_product)(const nn_gemm *) noexcept nogil
@@ -115,6 +134,9 @@ cdef extern from "core/contract.h" nogil:
         double (*regularize)(nn_index, double, double, const void *, void *) noexcept nogil
         nn_rowwise *loss
         nn_rowwise *metric
+        nn_counting *tally
+        void (*moments)(nn_index, nn_index, nn_index, nn_index, const void *, const void *, const void *, nn_index,
+                        nn_index, double *) noexcept nogil
         nn_update *update
         nn_gather *gather
         nn_gather_integers *gather_integers
@@ -135,6 +157,8 @@ cdef extern from "core/contract.h" nogil:
     const char *const *nn_loss_forms
     const char *const *nn_metric_names
     const char *const *nn_metric_targets
+    const char *const *nn_tally_names
+    const char *const *nn_tally_parameters
     nn_optimizer nn_optimizer_at(int id)
     const nn_number *nn_rule_numbers
     const char *const *nn_source_names
@@ -225,7 +249,7 @@ cdef extern from "core/program.h" nogil:
         int64_t *packed
 
     ctypedef struct nn_accumulator:
-        int64_t width, sum, partial, by_chunks, per_step, finite
+        int64_t width, sum, partial, size, events, rows, by_chunks, per_step, finite
         nn_operand weight
 
     ctypedef struct nn_scheduled:
@@ -276,6 +300,8 @@ cdef extern from "core/program.h" nogil:
     void nn_run_copy(nn_run *mine, const nn_run *)
     void nn_note_bad(nn_run *, int64_t place, int64_t binding)
     void *nn_at(const nn_run *, nn_operand)
+    int64_t nn_parts(const nn_run *, const nn_accumulator *, int64_t samples)
+    void nn_add_parts(const nn_run *, const nn_accumulator *, double times, double *out)
     bint nn_take_tile(nn_run *, int64_t index, nn_member *, long count)
 
 

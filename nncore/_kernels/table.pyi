@@ -20,6 +20,8 @@ LOSS_TARGETS: dict[str, str]
 LOSS_FORMS: dict[str, str]
 METRICS: dict[str, int]
 METRIC_TARGETS: dict[str, str]
+TALLIES: dict[str, int]
+TALLY_PARAMETERS: dict[str, tuple[str, ...]]
 OPTIMIZERS: dict[str, int]
 STATES: dict[str, tuple[str, ...]]
 NUMBERS: dict[str, dict[str, tuple[int, str | None]]]
@@ -40,6 +42,7 @@ OPERATION_HEAD: dict[str, int]
 OPERATIONS: tuple[tuple[str, str, str, int, tuple[tuple[str, str, int], ...]], ...]
 
 CHUNK_ROWS: int
+MOMENTS: int
 PACK_ROWS: int
 OPERATION_BYTES: int
 CHUNK_BYTES: int

@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from nncore._kernels.table import BINDINGS, OWN_SCHEDULED
 from nncore.compiler.barriers import place_barriers
@@ -75,6 +77,7 @@ class Builder:
     bindings: int = 0  # arrays of the caller's
     varying: list[Varying] = field(default_factory=list)  # numbers of operations that change by step
     followed: dict[tuple[int, float], int] = field(default_factory=dict)  # their numbers, by what they follow
+    constants: list[float] = field(default_factory=list)  # that operations read
 
     def next_random_layer(self) -> int:
         """The number of a layer that draws random numbers, by which they differ from those of others."""
@@ -193,10 +196,16 @@ class Builder:
             if id(y) in self.gradients:
                 backward(self, self.gradients[id(y)])
 
-    def sum(self, name: str, kind: str, weight: Tensor | None = None, width: int = 1, scale: float = 1.0) -> int:
-        """The number of a new sum over the pass, of `width` values."""
-        self.sums.append(Sum(name, kind, weight, width, scale))
+    def sum(self, name: str, kind: str, weight: Tensor | None = None, width: int = 1, **settings: Any) -> int:
+        """The number of a new sum over the pass, of `width` values; see `Sum`."""
+        self.sums.append(Sum(name, kind, weight, width, **settings))
         return len(self.sums) - 1
+
+    def constant(self, numbers: Sequence[float]) -> Whole | None:
+        """Numbers that operations read, as reals; None if there are none."""
+        first = len(self.constants)
+        self.constants += numbers
+        return Whole("constants", offset=first * self.itemsize) if numbers else None
 
     def bind(self, x: Tensor, binding: int) -> Tensor:
         """`x`, whose memory is from now on the rows of a binding."""
@@ -240,6 +249,7 @@ class Builder:
             workspace=workspace,
             max_samples=max_samples,
             sums=self.sums,
+            constants=np.array(self.constants, f"f{self.itemsize}"),
             varying=self.varying,
             bindings=self.bindings,
             by_rows=set(self.row_gradients),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,8 +46,8 @@ class Head:
         """Whether targets are labels, for the loss, or without one for the metrics; a ValueError where these differ."""
         if self.loss is not None:
             return self.loss.target == "labels"
-        kinds = {metric.target: metric.name for metric in (*self.metrics, *self.weighted_metrics)}
-        if len(kinds) > 1:
+        kinds = {metric.targets_in_model: metric.name for metric in (*self.metrics, *self.weighted_metrics)}
+        if "labels" in kinds and "values" in kinds:
             raise ValueError(
                 f"metrics: expected metrics of one kind of targets for an output without a loss, got "
                 f"{kinds['labels']} of labels and {kinds['values']} of values. Leave one of them out"
@@ -153,17 +154,23 @@ class CompileConfiguration:
         """(output, metric, whether it is weighted, its name), the weighted ones last.
 
         A weighted metric whose plain form is asked for too is called weighted_…; where there are several outputs, that
-        of the metric's comes first.
+        of the metric's comes first. Of several by the same name the later ones have numbers: precision, precision_1.
         """
         prefixes = [f"{name}_" for name in names] if len(self.heads) > 1 else [""]
+        used: Counter[str] = Counter()
+
+        def called(name: str) -> str:
+            used[name] += 1
+            return name if used[name] == 1 else f"{name}_{used[name] - 1}"
+
         for i, head in enumerate(self.heads):
             for metric in head.metrics:
-                yield i, metric, False, f"{prefixes[i]}{metric.name}"
+                yield i, metric, False, called(f"{prefixes[i]}{metric.name}")
         for i, head in enumerate(self.heads):
             plain = [metric.name for metric in head.metrics]
             for metric in head.weighted_metrics:
                 kind = "weighted_" if metric.name in plain else ""
-                yield i, metric, True, f"{prefixes[i]}{kind}{metric.name}"
+                yield i, metric, True, called(f"{prefixes[i]}{kind}{metric.name}")
 
     def log_names(self, names: Sequence[str]) -> list[str]:
         """Names in logs, in order, where the outputs have these."""

@@ -14,7 +14,7 @@ from nncore.compiler.program import Section, Sum
 
 #: struct nn_accumulator of src_c/core/program.h
 ACCUMULATOR = np.dtype(
-    [(name, "i8") for name in ("width", "sum", "partial", "by_chunks", "per_step", "finite")]
+    [(name, "i8") for name in ("width", "sum", "partial", "size", "events", "rows", "by_chunks", "per_step", "finite")]
     + [("weight", [("buffer", "i8"), ("offset", "i8")])]
 )
 
@@ -96,6 +96,7 @@ def encode_sums(sums: list[Sum], itemsize: int) -> np.ndarray[Any, Any]:
         buffer, offset = locate(entry.weight, itemsize)
         penalty = entry.kind == "penalty"
         row["width"], row["sum"], row["by_chunks"], row["per_step"] = entry.width, first, penalty, penalty
+        row["size"], row["events"], row["rows"] = entry.size, entry.events, entry.rows
         row["finite"], row["weight"] = entry.kind != "metric", (buffer, offset)
         first += entry.width + 1
     return encoded

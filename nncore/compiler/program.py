@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nncore._kernels.table import CHUNK_ROWS
+from nncore.metrics.base import mean_of
+
 if TYPE_CHECKING:
     from nncore.compiler.operation import Moving, PythonCall, Tensor
+    from nncore.metrics import Metric
     from nncore.schedules import Varying
     from nncore.state import Parameter
 
@@ -23,11 +26,19 @@ class Sum:
     weight: Tensor | None = None  # of the samples; None: 1 each
     width: int = 1  # of its values
     scale: float = 1.0  # of a loss in the sum of all
+    rows: int = CHUNK_ROWS  # samples of a part; 0: one part, which goes on from the sum
+    events: int = 0  # of a part, which count at places of the sum; 0: a part is `width` values
+    metric: Metric | None = None  # whose result is made of its values
 
     @property
-    def means(self) -> tuple[str, str, int]:
+    def size(self) -> int:
+        """Numbers of 8 bytes of a part."""
+        return 2 * self.events or self.width
+
+    @property
+    def means(self) -> tuple[Any, ...]:
         """What its numbers are of: equal for sums that may go on from one another."""
-        return self.name, self.kind, self.width
+        return self.name, self.kind, self.width, self.metric
 
 
 @dataclass
@@ -55,6 +66,7 @@ class Program:
     workspace: int  # bytes for max_samples samples
     max_samples: int
     sums: list[Sum]
+    constants: np.ndarray[Any, Any]  # reals that its operations read
     varying: list[Varying]  # numbers of its operations that change by step
     bindings: int  # arrays of the caller's
     by_rows: set[Parameter]  # of which the update changes the rows alone that have a gradient
@@ -78,18 +90,18 @@ class Program:
         """How many rows the sums of a pass are of."""
         return float(sums[self.sums[0].width])  # the weight of the first, which is the loss
 
-    def logs(self, sums: np.ndarray[Any, Any]) -> dict[str, float]:
-        """Loss (of all, with penalties), losses and metrics: means of a pass, which before the first row are NaN."""
-        logs = {"loss": 0.0}
-        values = sums.tolist()
-        rows = values[self.sums[0].width]
-        for entry, value, weight in zip(self.sums, values[::2], values[1::2], strict=True):
-            if weight:
-                mean = value / weight
-            else:
-                mean = 0.0 if rows and value == 0 else math.nan  # as Keras: rows that all weigh nothing have the mean 0
-            if entry.kind != "metric":
-                logs["loss"] += entry.scale * mean
-            if entry.kind == "metric" or (entry.kind == "loss" and entry.name != "loss"):
+    def logs(self, sums: np.ndarray[Any, Any]) -> dict[str, Any]:
+        """Loss (of all, with penalties), losses and metrics of a pass; means are NaN before the first row."""
+        logs: dict[str, Any] = {"loss": 0.0}
+        rows, first = self.rows(sums), 0
+        for entry in self.sums:
+            values, weight = sums[first : first + entry.width], float(sums[first + entry.width])
+            first += entry.width + 1
+            if entry.metric is not None:
+                logs[entry.name] = entry.metric.of(values, weight, rows)
+                continue
+            mean = mean_of(float(values[0]), weight, rows)
+            logs["loss"] += entry.scale * mean
+            if entry.kind == "loss" and entry.name != "loss":
                 logs[entry.name] = mean
         return logs

@@ -6,16 +6,19 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from nncore import activations
 from nncore._kernels.table import ACTIVATIONS
 from nncore.compiler.builder import Builder
 from nncore.compiler.configuration import CompileConfiguration, Head
 from nncore.compiler.operation import Op, Tensor
 from nncore.compiler.program import Program
 from nncore.losses import LossChoice
+from nncore.metrics import Given
 from nncore.network import Graph
 from nncore.operations.data import batch
-from nncore.operations.elementwise import copied, reshape
-from nncore.operations.losses import loss, metric
+from nncore.operations.elementwise import activate, copied, reshape
+from nncore.operations.losses import loss
+from nncore.operations.metrics import measure
 from nncore.operations.parameters import optimize, penalty
 
 
@@ -106,6 +109,8 @@ class Compared:
         Whether nothing else has computed that activation.
     target, weight : Tensor
         Of the batch; the weight may be None.
+    probabilities : Tensor or None
+        Made of logits, once a metric has asked for them.
     """
 
     head: Head
@@ -116,6 +121,7 @@ class Compared:
     left_out: bool
     target: Tensor
     weight: Tensor | None
+    probabilities: Tensor | None = None
 
     @property
     def fused(self) -> bool:
@@ -209,19 +215,29 @@ def emit_sums(b: Builder, graph: Graph, config: CompileConfiguration, compared: 
     for i, m, weighs, name in config.every_metric(names):
         c = compared[i]
         try:
-            how = m.choose(c.head.loss, c.y.shape[-1], c.fused, c.activation)
+            plan = m.plan_in_model(Given(c.y.shape[-1], c.head.labels, c.head.loss, c.fused, c.activation))
         except ValueError as error:
             raise ValueError(f"{of_output(graph, i)}{error}") from None
-        metrics.append((c, how, weighs, name))
-        if c.fused and c.left_out and how.reads == "outputs":
+        metrics.append((c, m, plan, weighs, name))
+        if c.fused and c.left_out and plan.reads != "logits":
             shown.add(i)
     for i, c in compared.items():
         if c.how and c.head.loss:
             name, prob = config.loss_name(i, names), c.y if i in shown else None
             loss(b, name, c.how.kernel, c.p, c.target, c.weight, prob, c.head.weight, c.head.loss.parameters)
-    for c, how, weighs, name in metrics:
-        read = c.p if how.reads == "logits" else c.y
-        metric(b, name, how.kernel, read, c.target, c.weight if weighs else None, how.parameters)
+    for c, m, plan, weighs, name in metrics:
+        read = c.p if plan.reads == "logits" else c.y if plan.reads == "outputs" else probabilities_of(b, c)
+        measure(b, name, m, plan, read, c.target, c.weight if weighs else None)
+
+
+def probabilities_of(b: Builder, c: Compared) -> Tensor:
+    """The output, or what its loss makes of it where that takes logits."""
+    loss = c.head.loss
+    if loss is None or not loss.from_logits:
+        return c.y
+    if c.probabilities is None:
+        c.probabilities = b.make(activate(b, c.y, activations.get(loss.partner, "activation")))
+    return c.probabilities
 
 
 def logits_of(b: Builder, y: Tensor) -> Tensor:

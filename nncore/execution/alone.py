@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nncore._kernels import engine
-from nncore._kernels.table import BUFFERS, Table
+from nncore._kernels.table import BUFFERS, CHUNK_ROWS, Table
 from nncore.compiler.encoding import ACCUMULATOR, encode, encode_sections
 from nncore.compiler.operation import OPERATIONS, Op, Operand, Tensor
 from nncore.compiler.program import Section
@@ -26,6 +26,7 @@ def run_operation(
     bind: Any = None,
     chunks: Array | None = None,
     sums: Array | None = None,
+    parts: dict[str, int] | None = None,
     **fields: Any,
 ) -> None:
     """Run an operation on one batch.
@@ -48,6 +49,8 @@ def run_operation(
         Of the parameters, where the operation goes over these.
     sums : ndarray, optional
         Receives the numbers of one accumulator, then their weight, where it adds to one.
+    parts : dict, optional
+        Fields of that accumulator that are not those of a loss: `size`, `events`, `rows`.
     **fields
         Its operands as arrays of the table's dtype or of int32, its attributes, and `per_sample` and the like of `Op`.
 
@@ -74,8 +77,11 @@ def run_operation(
     op = Op(name, **fields | operands)
     accumulator = np.zeros(int(sums is not None), ACCUMULATOR)
     if sums is not None:
-        accumulator["width"] = sums.size - 1
+        accumulator["width"] = accumulator["size"] = sums.size - 1
+        accumulator["rows"] = CHUNK_ROWS
         accumulator["by_chunks"] = accumulator["per_step"] = OPERATIONS[name].pattern == "CHUNKS"
+        for field, value in (parts or {}).items():
+            accumulator[field] = value
     parts, moving = encode_sections([Section("NATIVE", 0, 1)], 1)
     run = engine.Executor(
         table,

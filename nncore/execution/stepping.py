@@ -95,6 +95,7 @@ class Stepper:
         self.run.bind_sums(self.sums)
         self.run.bind_gate(self.state.gate)
         self.run.bind(BUFFERS["parameters"], values)
+        self.run.bind(BUFFERS["constants"], self.program.constants, False)
         if self.packed:
             self.run.bind(BUFFERS["packed"], self.packed.memory())
         self.batch, self.pace = 0, Pace(1)
@@ -243,7 +244,7 @@ class Stepper:
         """Changes with weights and gradients, whoever else writes them."""
         return self.state.version, self.state.passes
 
-    def logs(self) -> dict[str, float]:
+    def logs(self) -> dict[str, Any]:
         """Loss and metrics of the pass so far."""
         return self.program.logs(self.sums)
 

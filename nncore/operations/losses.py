@@ -1,10 +1,10 @@
-"""Losses and metrics: sums over the batch, and the gradients from which the backward pass starts."""
+"""Losses: sums over the batch, and the gradients from which the backward pass starts."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nncore._kernels.table import CHUNK_ROWS, LOSSES, METRICS
+from nncore._kernels.table import CHUNK_ROWS, LOSSES
 from nncore.compiler.operation import Op, Tensor
 
 if TYPE_CHECKING:
@@ -33,20 +33,6 @@ def loss(
     b.emit(op)
     if gradient is not None:
         b.add_gradient(p, gradient)
-
-
-def metric(
-    b: Builder,
-    name: str,
-    kernel: str,
-    p: Tensor,
-    target: Tensor,
-    weight: Tensor | None,
-    parameters: tuple[float, ...],
-) -> None:
-    """Σ weight metric(p, target)."""
-    fields = of_rows(p, target, weight) | {"function": METRICS[kernel], "parameters": parameters}
-    b.emit(Op("metric", sum=b.sum(name, "metric", weight), **fields))
 
 
 def accumulate(b: Builder, name: str, kind: str, values: Tensor, weight: Tensor | None = None) -> None:

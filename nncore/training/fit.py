@@ -249,7 +249,7 @@ class Fit:
             "batch_size": self.settings.batch_size,
             "steps_per_epoch": self.steps,
             "shuffle": self.settings.shuffle,
-            "metrics": len(self.stepper.program.sums),
+            "metrics": self.stepper.sums.size,
         }
 
     def bits(self) -> dict[str, Any]:

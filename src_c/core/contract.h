@@ -39,6 +39,11 @@ enum {
     NN_METRICS
 };
 enum {
+#define TALLY(name, parameters) NN_TALLY_##name,
+#include "kernels.def"
+    NN_TALLIES
+};
+enum {
 #define SOURCE(name, type) NN_SOURCE_##name,
 #include "kernels.def"
     NN_SOURCES
@@ -96,6 +101,34 @@ typedef struct nn_loss {
 } nn_loss;
 
 typedef double (*nn_rowwise)(const nn_loss *args);
+
+/* The sums of a column: rows, weights, then t and p of the first row, from which d t and d p are differences, so that no
+ * square of a distant mean cancels; weighted: d t, d t², d p, d p², d p d t, e = t − p, e². */
+enum {
+    NN_ROWS_SEEN, NN_WEIGHTS, NN_FIRST_T, NN_FIRST_P, NN_T, NN_TT, NN_P, NN_PP, NN_PT, NN_ERROR, NN_ERRORS, NN_MOMENTS
+};
+
+/* What is counted: `value` is added to number `place` of a sum; place < 0: nothing is. */
+typedef struct nn_event {
+    int64_t place;
+    double value;
+} nn_event;
+
+/* What rows of predictions count towards; every row has the same number of events. */
+typedef struct nn_tally {
+    nn_index rows, n, m;      /* elements of a row: predictions, targets */
+    const void *p;            /* (rows,n) */
+    const void *target;       /* (rows,m) reals, or (rows) int32 labels in [0,n) */
+    int labels;
+    const void *weight;       /* (rows,weights) reals or NULL: 1 */
+    nn_index weights;         /* 1, or n: of each element */
+    const void *numbers;      /* reals: what kernels.def says */
+    nn_index count;           /* of these, without such as belong to outputs */
+    const double *parameters; /* NN_PARAMETERS numbers */
+    nn_event *events;         /* (rows, events of a row) */
+} nn_tally;
+
+typedef void (*nn_counting)(const nn_tally *args);
 
 /* Where the elements of one row of a data set lie: n = count[0] count[1] count[2] of them, in that order of axes,
  * `step` bytes apart along each. A row that is contiguous has the counts 1, 1, n and the last step of an element. */
@@ -158,7 +191,12 @@ typedef struct nn_table {
     double (*regularize)(nn_index n, double l1, double l2, const void *w, void *g);
 
     nn_rowwise loss[NN_LOSSES];     /* returns Σ_i weight_i loss_i, in float64, order: rows */
-    nn_rowwise metric[NN_METRICS];  /* returns Σ_i weight_i metric_i; param: threshold of binary_accuracy */
+    nn_rowwise metric[NN_METRICS];  /* returns Σ_i weight_i metric_i, likewise */
+    nn_counting tally[NN_TALLIES];
+    /* Lets rows of p and t (rows,n) go into the sums of columns first … first + count − 1; `sums` (NN_MOMENTS,n). There
+     * are `weights` weights, 1 or n, to every `share` rows, or NULL: 1. order: rows */
+    void (*moments)(nn_index rows, nn_index n, nn_index first, nn_index count, const void *p, const void *t,
+                    const void *weight, nn_index weights, nn_index share, double *sums);
     /* W ← rule(W, g) and its state, for `rows` of n elements: of g one after another, of W and the state those
      * with the numbers `ids` (NULL: 0, 1, …); `numbers` is the optimizer's own struct, `state` its arrays in
      * declared order, NULL for those that these numbers do not need. Adam and RMSprop clip g to ±2^63 (double:
@@ -189,8 +227,10 @@ const nn_table *nn_table_at(int level, int bits);   /* bits: 32 or 64 */
 
 /* Names in id order, each list ended by NULL. */
 extern const char *const nn_precision_names[], *const nn_activation_names[], *const nn_loss_names[],
-    *const nn_metric_names[], *const nn_source_names[], *const nn_function_names[], *const nn_buffer_names[];
-extern const char *const nn_activation_parameters[], *const nn_loss_parameters[], *const nn_metric_parameters[];
+    *const nn_metric_names[], *const nn_tally_names[], *const nn_source_names[], *const nn_function_names[],
+    *const nn_buffer_names[];
+extern const char *const nn_activation_parameters[], *const nn_loss_parameters[], *const nn_metric_parameters[],
+    *const nn_tally_parameters[];
 extern const char *const nn_activation_saved[], *const nn_loss_targets[], *const nn_loss_forms[],
     *const nn_metric_targets[];
 

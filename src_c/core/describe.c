@@ -92,6 +92,10 @@ const char *const nn_metric_names[] = {
 const char *const nn_metric_targets[] = {
 #include "kernels.def"
     NULL};
+#define TALLY(name, parameters) #name,
+const char *const nn_tally_names[] = {
+#include "kernels.def"
+    NULL};
 #define SOURCE(name, type) #name,
 const char *const nn_source_names[] = {
 #include "kernels.def"
@@ -117,5 +121,9 @@ const char *const nn_loss_parameters[] = {
     NULL};
 const char *const nn_metric_parameters[] = {
 #define METRIC(name, target, parameters) "" parameters,
+#include "kernels.def"
+    NULL};
+const char *const nn_tally_parameters[] = {
+#define TALLY(name, parameters) "" parameters,
 #include "kernels.def"
     NULL};

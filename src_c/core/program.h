@@ -123,12 +123,16 @@ typedef struct nn_chunk {
     int64_t packed[2];      /* bytes into NN_BUFFER_packed of the copies for X W and dY Wᵀ; −1: none */
 } nn_chunk;
 
-/* A sum over a pass, of `width` numbers, each over chunks of rows or of parameters that are added in their order. */
+/* A sum over a pass, of `width` numbers, which operations give in parts that are added in their order. A part is of
+ * `rows` samples, or one chunk of parameters: the numbers themselves, or events, which count at places among them. */
 typedef struct nn_accumulator {
     int64_t width;
     int64_t sum;            /* in run.sums: of its first number; its weight comes after the last */
-    int64_t partial;        /* in run.partial: (chunks, width), of this step */
-    int64_t by_chunks;      /* 1: over nn_chunk; 0: over NN_CHUNK_ROWS samples */
+    int64_t partial;        /* in run.partial: (parts, size), of this step */
+    int64_t size;           /* doubles of a part */
+    int64_t events;         /* of a part; 0: it is `width` numbers */
+    int64_t rows;           /* samples of a part; 0: one part, which is the sum so far with the step's samples in it */
+    int64_t by_chunks;      /* 1: parts are over nn_chunk */
     int64_t per_step;       /* 1: a value of the step, which counts for each of its samples */
     int64_t finite;         /* 1: a step for which it is not is not applied */
     nn_operand weight;      /* of the samples; none: 1 each */
@@ -254,10 +258,32 @@ static inline void *nn_at(const nn_run *run, nn_operand where) {
     return base ? base + where.offset : (void *)0;
 }
 
-/* Where a chunk's part of accumulator `sum` goes. */
-static inline double *nn_partial(const nn_run *run, int64_t sum, int64_t chunk) {
+/* How many parts of an accumulator a batch of so many samples has. */
+static inline int64_t nn_parts(const nn_run *run, const nn_accumulator *a, int64_t samples) {
+    if (a->by_chunks) return run->n_chunks;
+    return a->rows ? (samples + a->rows - 1) / a->rows : 1;
+}
+
+/* Add the parts of a batch, each counting `times`, to the numbers of a sum. */
+static inline void nn_add_parts(const nn_run *run, const nn_accumulator *a, double times, double *out) {
+    const int64_t parts = nn_parts(run, a, run->samples);
+    const double *part = run->partial + a->partial;
+    const nn_event *e = (const nn_event *)part;
+    if (a->events)
+        for (const nn_event *end = e + parts * a->events; e < end; e++) {
+            if (e->place >= 0) out[e->place] += e->value;
+        }
+    else if (!a->rows && !a->by_chunks)
+        memcpy(out, part, (size_t)a->width * sizeof *out);
+    else
+        for (int64_t k = 0; k < parts; k++, part += a->size)
+            for (int64_t j = 0; j < a->width; j++) out[j] += part[j] * times;
+}
+
+/* Where part number `part` of accumulator `sum` goes. */
+static inline double *nn_partial(const nn_run *run, int64_t sum, int64_t part) {
     const nn_accumulator *a = &run->accumulators[sum];
-    return run->partial + a->partial + chunk * a->width;
+    return run->partial + a->partial + part * a->size;
 }
 
 #endif

@@ -22,6 +22,8 @@ static size_t packed_bytes(int precision, int transposed, nn_index in, nn_index 
 #include "operations/arrangement/arrangement.h"
 #include "operations/dense/products.h"
 #include "operations/losses/losses.h"
+#include "operations/metrics/metrics.h"
+#include "operations/metrics/tallies.h"
 #include "operations/embedding/embedding.h"
 #include "operations/normalization/normalization.h"
 #include "operations/parameters/parameters.h"
@@ -91,6 +93,11 @@ const nn_table NN_TABLE_NAME(ISA, NN_REAL_BITS) = {
 #define METRIC(name, target, parameters) metric_##name,
 #include "kernels.def"
     },
+    .tally = {
+#define TALLY(name, parameters) tally_##name,
+#include "kernels.def"
+    },
+    .moments = moments,
     .update = {
 #define OPTIMIZER(name, states, numbers) update_##name,
 #include "operations/parameters/optimizers.def"

@@ -17,6 +17,7 @@ class Case:
 
     def __init__(self, table: Table) -> None:
         self.table, self.rng, self.bind, self.chunks, self.sums = table, generator("operations"), None, None, None
+        self.parts: dict[str, int] = {}
         self.fields: dict[str, Any] = {}
         self.tolerance = 0.0  # at least
 

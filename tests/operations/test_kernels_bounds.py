@@ -30,11 +30,13 @@ from nncore._kernels.table import (
     LOSSES,
     METRIC_TARGETS,
     METRICS,
+    MOMENTS,
     NUMBERS,
     OPTIMIZERS,
     RULE_NUMBERS,
     SOURCES,
     STATES,
+    TALLIES,
     Table,
 )
 from nncore.optimizers.base import packed
@@ -213,6 +215,33 @@ def softmaxes(table: Table) -> Cases:
         yield f"softmax {rows}×{n}", case
 
 
+def tallies(table: Table) -> Cases:
+    for name, rows, n in product(TALLIES, [1, 3, 17], LENGTHS[1:8]):
+        parameters = {"confusion": (float(n), 1.0, 1.0, -1.0)}.get(name, (-1.0, 0.0, 1.0, 1.0))
+        width, events = {"confusion": (n * n, 1), "reliability": (12, 3)}.get(name, (8 * n, n))
+
+        def case(
+            place: Place, name: str = name, rows: int = rows, n: int = n, events: int = events, width: int = width,
+            parameters: tuple[float, ...] = parameters
+        ) -> list[Array]:  # fmt: skip
+            p, t, sums = place(reals(table, rows, n)), place(reals(table, rows, n)), place(np.zeros(width))
+            numbers, weight = place(np.arange(3 + n).astype(table.dtype)), place(reals(table, rows, n))
+            options: dict[str, Any] = {"numbers": numbers, "count": 1 if name == "largest" else 3}
+            options |= {"weight": weight if events == n else None, "parameters": parameters}
+            loss.apply_tally(table, name, p, t, rows, n, events, sums, **options)
+            return [sums]
+
+        yield f"{name} {rows}×{n}", case
+    for rows, n in product([1, 3, 17], LENGTHS[1:8]):
+
+        def powers(place: Place, rows: int = rows, n: int = n) -> list[Array]:
+            p, t, sums = place(reals(table, rows, n)), place(reals(table, rows, n)), place(np.zeros(MOMENTS * n))
+            loss.add_moments(table, p, t, rows, n, sums, weight=place(reals(table, rows, n)))
+            return [sums]
+
+        yield f"moments {rows}×{n}", powers
+
+
 def losses(table: Table) -> Cases:
     targets = {("loss", k): v for k, v in LOSS_TARGETS.items()} | {("metric", k): v for k, v in METRIC_TARGETS.items()}
     both = [*(("loss", name) for name in LOSSES), *(("metric", name) for name in METRICS)]
@@ -305,7 +334,9 @@ def gathers(table: Table) -> Cases:
 
 GROUPS: dict[str, Callable[[Table], Cases]] = {
     f.__name__: f
-    for f in (products, precisions, activations, functions, arithmetic, softmaxes, losses, updates, sums, gathers)
+    for f in (
+        products, precisions, activations, functions, arithmetic, softmaxes, losses, tallies, updates, sums, gathers,
+    )
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Losses with their gradients, and metrics, against float64 NumPy."""
+"""Losses with their gradients, against float64 NumPy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import reference_losses as losses
 from kernels import Array, assert_close, assert_same_bits, each_name, each_table, edges, eps, generator, normal, output
 
 from nncore._kernels.loss import apply_rows, row_values
-from nncore._kernels.table import LOSS_FORMS, LOSS_TARGETS, LOSSES, METRIC_TARGETS, METRICS, Table
+from nncore._kernels.table import LOSS_FORMS, LOSS_TARGETS, LOSSES, Table
 
 SCALE = 1 / 7
 ROWS = [0, 1, 2, 3, 5, 17, 33]
@@ -40,7 +40,7 @@ def fitting(name: str, n: int) -> int:
 
 
 def targets(name: str) -> str:
-    return str((LOSS_TARGETS | METRIC_TARGETS)[name])
+    return str(LOSS_TARGETS[name])
 
 
 def example(table: Table, name: str, rows: int, n: int) -> tuple[Array, Array]:
@@ -369,52 +369,3 @@ def test_zero_weight(table: Table, name: str) -> None:
     value, grad, _ = apply(table, name, p, t, weight=np.zeros(6, table.dtype))
     assert value == 0
     assert not grad.any()
-
-
-# --- metrics ----------------------------------------------------------------------------------------------------
-
-
-def metric_example(table: Table, name: str, rows: int, n: int) -> tuple[Array, Array]:
-    """Predictions of few values, so that largest ones often tie, and targets that are often met."""
-    rng = generator(name, rows, n)
-    p = rng.integers(0, 4, (rows, n)) / 4
-    if targets(name) == "LABELS":
-        return p.astype(table.dtype), rng.integers(0, min(n, 3), rows).astype("int32")
-    t = np.eye(n)[rng.integers(0, min(n, 3), rows)] if name.startswith("cat") else rng.integers(0, 2, (rows, n))
-    return p.astype(table.dtype), t.astype(table.dtype)
-
-
-@each_table
-@each_name(METRICS)
-def test_metric(table: Table, name: str) -> None:
-    """These values are exact in any type, but for the weights: n is a power of two wherever one divides by it."""
-    for rows, n in product(ROWS, [1, 2, 4, 8, 16, 32, 64, 512, *widths(table)]):
-        p, t = metric_example(table, name, rows, n)
-        got = apply_rows(table, "metric", name, p, t, rows, n, parameters=(0.5,))
-        assert got == pytest.approx(ref.metric(name, p, t), rel=1e-15 if n & (n - 1) == 0 else 1e-14), (rows, n)
-        w = weights(table, rows)
-        got = apply_rows(table, "metric", name, p, t, rows, n, weight=w, parameters=(0.25,))
-        assert got == pytest.approx(ref.metric(name, p, t, w, 0.25), rel=1e-14), (rows, n)
-
-
-@each_table
-@each_name([name for name in METRICS if name.endswith("categorical_accuracy")])
-def test_largest_at_every_place(table: Table, name: str) -> None:
-    """Also with −inf or nan beside it; of equal ones the first counts."""
-    for n in widths(table)[1:]:
-        for best in {*range(min(n, 40)), n - 1}:
-            for others, equal in product([-np.inf, -1.0, np.nan], [best, n - 1]):
-                p = np.full((1, n), others, table.dtype)
-                p[0, best] = p[0, equal] = 3
-                hit, miss = (np.array([label], "int32") for label in (best, (best + 1) % n))
-                if targets(name) == "VALUES":
-                    hit, miss = (np.eye(n, dtype=table.dtype)[label] for label in (hit, miss))
-                assert apply_rows(table, "metric", name, p, hit, 1, n) == 1, (n, best, others)
-                assert apply_rows(table, "metric", name, p, miss, 1, n) == 0, (n, best, others)
-
-
-@each_table
-def test_undecided_prediction_matches_no_label(table: Table) -> None:
-    for n in (2, 16, 40):
-        p, label = np.full((3, n), np.nan, table.dtype), np.array([0, 1, n - 1], "int32")
-        assert apply_rows(table, "metric", "sparse_categorical_accuracy", p, label, 3, n) == 0

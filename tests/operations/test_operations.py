@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import reference as ref
 import reference_losses as losses
+import reference_metrics
 from cases import SAMPLES, Case, rows_of
 from cases_arrangement import ARRANGEMENT
 from cases_normalization import NORMALIZATION
@@ -18,7 +19,17 @@ from kernels import Array, each_table, eps
 
 import nncore as nn
 from nncore import optimizers, state
-from nncore._kernels.table import ACTIVATIONS, CHUNK_ROWS, LOSSES, METRICS, OPTIMIZERS, OWN_SCHEDULED, SOURCES, Table
+from nncore._kernels.table import (
+    ACTIVATIONS,
+    CHUNK_ROWS,
+    LOSSES,
+    METRICS,
+    OPTIMIZERS,
+    OWN_SCHEDULED,
+    SOURCES,
+    TALLIES,
+    Table,
+)
 from nncore.compiler.operation import OPERATIONS, Op, Tensor
 from nncore.execution.alone import run_operation
 
@@ -208,9 +219,48 @@ def weight_sum(c: Case) -> dict[str, Array]:
 
 def metric(c: Case) -> dict[str, Array]:
     p, t = c.reals(SAMPLES, 5), c.reals(SAMPLES, 5)
-    c.fields = {"P": p, "T": t, "rows": 1, "n": 5, "block": CHUNK_ROWS, "function": METRICS["mean_absolute_error"]}
+    c.fields = {"P": p, "T": t, "rows": 1, "n": 5, "block": CHUNK_ROWS, "function": METRICS["brier_score"]}
+    c.sums = np.zeros(2)
+    return {"sums": np.array([((ref.float64(p) - t) ** 2).sum(1).sum(), SAMPLES])}
+
+
+def metric_by_loss(c: Case) -> dict[str, Array]:
+    """A loss's function, after those of metrics."""
+    p, t = c.reals(SAMPLES, 5), c.reals(SAMPLES, 5)
+    function = len(METRICS) + LOSSES["mean_absolute_error"]
+    c.fields = {"P": p, "T": t, "rows": 1, "n": 5, "block": CHUNK_ROWS, "function": function}
     c.sums = np.zeros(2)
     return {"sums": np.array([abs(ref.float64(p) - t).mean(1).sum(), SAMPLES])}
+
+
+def tally(c: Case) -> dict[str, Array]:
+    """Of two rows a sample, with one weight."""
+    p, t, w = (
+        c.rng.random((SAMPLES, 2, 3)).astype(c.table.dtype),
+        c.rng.integers(0, 2, (SAMPLES, 2, 3)),
+        c.reals(SAMPLES),
+    )
+    numbers = np.array([0.25, 0.75], c.table.dtype)
+    operands = {"P": p, "T": t.astype(c.table.dtype), "weight": w, "numbers": numbers}
+    settings = {"function": TALLIES["thresholds"], "rows": 2, "n": 3, "count": 2, "events": 6, "block": CHUNK_ROWS}
+    c.fields, c.sums = operands | settings | {"parameters": (-1.0, 0.0)}, np.zeros(7)
+    c.parts = {"size": 12, "events": 6, "rows": 1}
+    weights = np.repeat(ref.float64(w), 2)[:, None] * np.ones(3)
+    rows = ref.float64(p).reshape(-1, 3), ref.float64(t).reshape(-1, 3), weights
+    return {"sums": np.append(reference_metrics.thresholds(*rows, [0.25, 0.75], 2, [-1, 0]), SAMPLES)}
+
+
+def moments(c: Case) -> dict[str, Array]:
+    """They go on from sums of other rows."""
+    p, t, w = c.reals(SAMPLES + 5, 2, 3), c.reals(SAMPLES + 5, 2, 3), abs(c.reals(SAMPLES + 5))
+    rows = [ref.float64(x).reshape(-1, 3) for x in (p, t)]
+    weights = np.repeat(ref.float64(w), 2)[:, None]
+    before = reference_metrics.moments(*(x[:10] for x in (*rows, weights)))
+    c.sums = np.append(before.reshape(-1), 5)
+    operands = {"P": p[5:].copy(), "T": t[5:].copy(), "weight": w[5:].copy()}
+    c.fields = operands | {"rows": 2, "n": 3, "fixed": 3, "block": 2}
+    c.parts = {"rows": 0}
+    return {"sums": np.append(reference_metrics.moments(*rows, weights).reshape(-1), SAMPLES + 5)}
 
 
 def of_chunks(c: Case, **settings: Any) -> None:
@@ -363,7 +413,8 @@ def test_an_operation_writes_what_is_declared(case: Callable[..., Any], threads:
     expected = case(c)
     before = {key: value.copy() for key, value in c.fields.items() if isinstance(value, np.ndarray)}
     name = operation(case)
-    run_operation(table, name, SAMPLES, threads=threads, bind=c.bind, chunks=c.chunks, sums=c.sums, **c.fields)
+    given = {"bind": c.bind, "chunks": c.chunks, "sums": c.sums, "parts": c.parts}
+    run_operation(table, name, SAMPLES, threads=threads, **given, **c.fields)
     declaration = OPERATIONS[name]
     for key, was in before.items():
         if key not in declaration.writes:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import reference as ref
+import reference_metrics
 from reference import Array, Rule
 
 SRC = Path(__file__).parents[2] / "src_c"
@@ -42,7 +43,8 @@ def example(name: str, rng: np.random.Generator, rows: int = 5, n: int = 4) -> t
     [
         ("ACTIVATION", ref.ACTIVATIONS),
         ("LOSS", ref.LOSSES),
-        ("METRIC", ref.METRICS),
+        ("METRIC", reference_metrics.METRICS),
+        ("TALLY", reference_metrics.TALLIES),
         ("OPTIMIZER", ref.OPTIMIZERS),
         ("FUNCTION", ref.FUNCTIONS),
     ],
@@ -150,11 +152,12 @@ def test_no_gradient_outside_the_clipping_range() -> None:
 
 def test_metrics() -> None:
     p = [[0.1, 0.7, 0.2], [0.6, 0.3, 0.1]]
-    assert ref.metric("sparse_categorical_accuracy", p, [1, 2]) == 1
-    assert ref.metric("categorical_accuracy", p, [[0, 1, 0], [1, 0, 0]], weight=[1, 3]) == 4
-    assert ref.metric("binary_accuracy", p, [[0, 1, 1], [1, 0, 0]]) == pytest.approx(2 / 3 + 1)
-    assert ref.metric("binary_accuracy", [[0.5]], [[0]]) == 1  # the threshold itself counts as 0
-    assert ref.metric("mean_absolute_error", [[1, 2]], [[0, 4]]) == 1.5
+    assert reference_metrics.metric("sparse_categorical_accuracy", p, [1, 2]) == 1
+    assert reference_metrics.metric("categorical_accuracy", p, [[0, 1, 0], [1, 0, 0]], weight=[1, 3]) == 4
+    assert reference_metrics.metric("binary_accuracy", p, [[0, 1, 1], [1, 0, 0]]) == pytest.approx(2 / 3 + 1)
+    assert reference_metrics.metric("binary_accuracy", [[0.5]], [[0]]) == 1  # the threshold itself counts as 0
+    assert reference_metrics.metric("top_k_categorical_accuracy", p, [[0, 1, 0], [1, 0, 0]], param=2) == 2
+    assert reference_metrics.metric("brier_score", [[0.5, 0.5]], [[0, 1]]) == 0.5
 
 
 # w after each of two steps from w = 1 with gradients 1 and −1 (sgd, adam) or 2 and 2 (rmsprop)

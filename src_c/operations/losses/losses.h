@@ -1,4 +1,4 @@
-/* losses.h: losses and their gradients, and metrics, over the rows of a batch. What the functions of losses look like
+/* losses.h: losses and their gradients over the rows of a batch. What the functions of losses look like
  * is said in forms.h. */
 #ifndef NNCORE_LOSSES_H
 #define NNCORE_LOSSES_H
@@ -18,51 +18,6 @@
 #define LOSS(name, form, target, parameters) \
     static double loss_##name(const nn_loss *a) { return OF_##form(name, target); }
 #include "kernels.def"
-
-/* Metrics: the value alone, whatever the caller left in grad and prob. */
-INLINE double value_of(double (*loss)(const nn_loss *), const nn_loss *a) {
-    nn_loss b = *a;
-    b.grad = b.prob = NULL, b.values = NULL, b.counted = NULL;
-    return loss(&b);
-}
-
-INLINE term binary_match(vf p, vf t, const vf *parameters) {
-    const vf threshold = parameters[0], zero = {0}, one = vset(1);
-    return (term){.value = vselect(vselect(p > threshold, one, zero) == t, one, zero)};
-}
-
-INLINE double binary_matches(const nn_loss *a) { return sum_terms(a, binary_match, 1); }
-
-/* The first index of the largest element; n where all are nan. */
-INLINE nn_index first_maximum(const real *x, nn_index n) {
-    const vf lowest = vset(-(real)INFINITY);
-    vf m = lowest;
-    for (nn_index j = 0; j < n; j += LANES)
-        m = vmax(keep_some(load_some(x + j, n - j), n - j, lowest), m); /* nan loses */
-    m = across_max(m);
-    nn_index j = 0;
-    while (j < n && x[j] != m[0]) j++;
-    return j;
-}
-
-static double metric_mean_squared_error(const nn_loss *a) { return value_of(loss_mean_squared_error, a); }
-static double metric_mean_absolute_error(const nn_loss *a) { return value_of(loss_mean_absolute_error, a); }
-static double metric_binary_accuracy(const nn_loss *a) { return value_of(binary_matches, a); }
-
-INLINE double sum_matches(const nn_loss *a, int sparse) {
-    const nn_index n = a->n;
-    double total = 0;
-    for (nn_index row = 0; row < a->rows; row++) {
-        const nn_index best = first_maximum((const real *)a->p + row * n, n);
-        const nn_index wanted = sparse ? (nn_index)((const int32_t *)a->target)[row]
-                                       : first_maximum((const real *)a->target + row * n, n);
-        total += best == wanted ? (double)weight_of(a, row) : 0;
-    }
-    return total;
-}
-
-static double metric_categorical_accuracy(const nn_loss *a) { return sum_matches(a, 0); }
-static double metric_sparse_categorical_accuracy(const nn_loss *a) { return sum_matches(a, 1); }
 
 /* What the operations loss and metric share. Chunks of NN_CHUNK_ROWS samples are summed, each to a place of its own,
  * so that a sum has the same bits for any team. */
@@ -168,13 +123,6 @@ SPAN(weight_sum) {
         sum += weight ? mine / (double)each : 1;
     }
     *(real *)at(run, op->Y, 0) = (real)sum;
-}
-
-SPAN(metric) {
-    const rowwise w = {.kernel = run->table->metric[op->function], .P = op->P, .T = op->T, .weight = op->weight,
-                       .rows = op->rows, .n = op->n, .targets = op->labels ? 1 : op->n, .weights = 1, .sum = op->sum,
-                       .labels = op->labels != 0, .parameters = op->parameters};
-    sum_chunks(&w, run, first, count);
 }
 
 SPAN(accumulate) {

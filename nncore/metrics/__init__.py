@@ -1,0 +1,117 @@
+"""Metrics: what is reported beside the loss, of all rows of an epoch.
+
+A metric computes nothing here. Kernels give a value per row, or count rows, or sum powers of them, in float64 and in
+the order of the rows: results have the same bits for any number of threads, and are exact for any size of batches. What
+the sums come to, Python says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nncore.metrics.accuracy import (
+    Accuracy,
+    BinaryAccuracy,
+    CategoricalAccuracy,
+    SparseCategoricalAccuracy,
+    SparseTopKCategoricalAccuracy,
+    TopKCategoricalAccuracy,
+)
+from nncore.metrics.base import METRICS, Given, Metric, Plan
+from nncore.metrics.classes import (
+    BinaryIoU,
+    CohenKappa,
+    ConfusionMatrix,
+    IoU,
+    MatthewsCorrelation,
+    MeanIoU,
+    OneHotIoU,
+    OneHotMeanIoU,
+)
+from nncore.metrics.curves import AUC
+from nncore.metrics.errors import MeanAbsoluteError, MeanSquaredError, RootMeanSquaredError
+from nncore.metrics.moments import ConcordanceCorrelation, ExplainedVariance, PearsonCorrelation, R2Score
+from nncore.metrics.probabilities import BrierScore, ExpectedCalibrationError
+from nncore.metrics.reduction import Mean, Sum
+from nncore.metrics.scores import F1Score, FBetaScore
+from nncore.metrics.thresholds import (
+    FalseNegatives,
+    FalsePositives,
+    Precision,
+    PrecisionAtRecall,
+    Recall,
+    RecallAtPrecision,
+    SensitivityAtSpecificity,
+    SpecificityAtSensitivity,
+    TrueNegatives,
+    TruePositives,
+)
+from nncore.registry import serialize
+
+__all__ = [
+    "AUC",
+    "METRICS",
+    "Accuracy",
+    "BinaryAccuracy",
+    "BinaryIoU",
+    "BrierScore",
+    "CategoricalAccuracy",
+    "CohenKappa",
+    "ConcordanceCorrelation",
+    "ConfusionMatrix",
+    "ExpectedCalibrationError",
+    "ExplainedVariance",
+    "F1Score",
+    "FBetaScore",
+    "FalseNegatives",
+    "FalsePositives",
+    "Given",
+    "IoU",
+    "MatthewsCorrelation",
+    "Mean",
+    "MeanAbsoluteError",
+    "MeanIoU",
+    "MeanSquaredError",
+    "Metric",
+    "OneHotIoU",
+    "OneHotMeanIoU",
+    "PearsonCorrelation",
+    "Plan",
+    "Precision",
+    "PrecisionAtRecall",
+    "R2Score",
+    "Recall",
+    "RecallAtPrecision",
+    "RootMeanSquaredError",
+    "SensitivityAtSpecificity",
+    "SparseCategoricalAccuracy",
+    "SparseTopKCategoricalAccuracy",
+    "SpecificityAtSensitivity",
+    "Sum",
+    "TopKCategoricalAccuracy",
+    "TrueNegatives",
+    "TruePositives",
+    "deserialize",
+    "get",
+    "serialize",
+]
+
+
+def get(identifier: Any, argument: str = "metrics") -> Metric:
+    """Turn a name, configuration, class or object into a `Metric`, called what the user wrote. See `Registry.get`."""
+    if isinstance(identifier, str):
+        return METRICS.find(identifier, argument)(name=identifier)
+    return METRICS.get(identifier, argument, Metric)
+
+
+deserialize = get
+
+
+def __getattr__(name: str) -> Callable[..., Any]:
+    # The functions of Keras, such as nncore.metrics.mse
+    return METRICS.function(__name__, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *METRICS.names(), *METRICS.aliases})

@@ -1,0 +1,47 @@
+"""Metrics: what is summed of a batch's predictions and targets, over a pass."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nncore._kernels.table import LOSSES, METRICS, TALLIES
+from nncore.compiler.operation import Op, Tensor
+from nncore.operations.losses import of_rows
+
+if TYPE_CHECKING:
+    from nncore.compiler.builder import Builder
+    from nncore.metrics import Metric, Plan
+
+COLUMNS = 64  # of which moments are summed in one span
+
+
+def measure(
+    b: Builder, name: str, metric: Metric, plan: Plan, p: Tensor, target: Tensor, weight: Tensor | None
+) -> None:
+    """The sums of a plan, of predictions and targets of a batch."""
+    fields = of_rows(p, target, weight)
+    if plan.flat:
+        fields |= {"rows": p.size, "n": 1}
+    {"mean": mean, "tally": tally, "moments": moments}[plan.sums](b, name, metric, plan, fields)
+
+
+def mean(b: Builder, name: str, metric: Metric, plan: Plan, fields: dict[str, Any]) -> None:
+    """Σ weight metric(p, target), of each row a value."""
+    kernel = METRICS[plan.kernel] if plan.kernel in METRICS else len(METRICS) + LOSSES[plan.kernel]
+    number = b.sum(name, "metric", fields["weight"], metric=metric)
+    b.emit(Op("metric", function=kernel, parameters=plan.parameters, sum=number, **fields))
+
+
+def tally(b: Builder, name: str, metric: Metric, plan: Plan, fields: dict[str, Any]) -> None:
+    """Counts of rows, at places that the rows say."""
+    events = plan.events * fields["rows"]
+    number = b.sum(name, "metric", fields["weight"], plan.width, rows=1, events=events, metric=metric)
+    settings = {"function": TALLIES[plan.kernel], "parameters": plan.parameters, "count": plan.thresholds}
+    b.emit(Op("tally", numbers=b.constant(plan.numbers), events=events, sum=number, **settings, **fields))
+
+
+def moments(b: Builder, name: str, metric: Metric, plan: Plan, fields: dict[str, Any]) -> None:
+    """Sums of powers of columns."""
+    fields = {key: value for key, value in fields.items() if key not in ("labels", "block")}
+    number = b.sum(name, "metric", fields["weight"], plan.width, rows=0, metric=metric)
+    b.emit(Op("moments", sum=number, fixed=fields["n"], block=COLUMNS, **fields))
