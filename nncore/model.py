@@ -19,7 +19,7 @@ from nncore.locks import Turn
 from nncore.network import Graph
 from nncore.predicting import Predicting
 from nncore.state import Array, State
-from nncore.training import evaluation, fit
+from nncore.training import evaluation, fit, given
 
 #: What subclasses of Keras's models override, in vain here.
 UNUSED = ("call", "train_step", "test_step", "predict_step")
@@ -227,10 +227,12 @@ class Model(Predicting):
         running: fit.Fit | None = self.turn.root.fit
         return running if running is not None and running.model is self else None
 
-    def steppers(self) -> Steppers:
+    def steppers(self, need_loss: bool = True) -> Steppers:
         """The programs of steps of this compilation."""
+        if need_loss:
+            self._compiled(need_loss)
         while (steppers := self._steppers) is None:
-            config, graph, arrays = self._compiled(need_loss=True), self._built(), self.optimizer_state
+            config, graph, arrays = self._compiled(), self._built(), self.optimizer_state
             state = graph.state
             self._steppers = Steppers(graph, config, arrays, self.seed, self.counters)
             if state.joined is not None or arrays is not self.optimizer_state:  # meanwhile
@@ -348,11 +350,44 @@ class Model(Predicting):
         return fit.Fit(self, settings, dataset, validation, callbacks).run()
 
     def train_on_batch(
-        self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, return_dict: bool = False
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        return_dict: bool = False,
+        grad: Any = None,
     ) -> Any:
-        """Do one step with all rows of x; returns the loss, or the list of loss and metrics if there are metrics."""
+        """Do one step with all rows of x.
+
+        Parameters
+        ----------
+        x, y, sample_weight, class_weight
+            As in `fit`.
+        return_dict : bool, default False
+        grad : array_like or callable, optional
+            In place of y and of compile's loss, which may be None: dL/dŷ, the gradient of the number L that is
+            minimized by each element of the outputs; of several outputs a list or a dict by `output_names`, None where
+            L does not depend on one. A callable is given the outputs of this very forward pass, as `predict` arranges
+            them and with the dropout of the step, and returns that, or the tuple ``(L, dL/dŷ)``. It may keep copies of
+            the outputs, but not write them.
+
+        Returns
+        -------
+        float, list of float, or dict
+            The loss, or the list of loss and metrics if there are metrics; with `grad` L, if it is known, and the
+            penalties of regularizers.
+        """
         with self.turn.taken("train_on_batch"):
             self.turn.require("train_on_batch")
+            if grad is not None:
+                if not (y is None and sample_weight is None and class_weight is None):
+                    raise ValueError(
+                        "grad: expected None beside y, sample_weight and class_weight. Give the gradient of the loss, "
+                        "in which these are taken account of, or targets and weights"
+                    )
+                logs = given.step(self, x, grad)
+                return logs if return_dict else listed(logs)
             dataset = self._dataset(x, y, sample_weight)
             if class_weight is not None:
                 dataset = dataset.weigh_classes(class_weight, self._built().outputs[0].shape)

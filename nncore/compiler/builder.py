@@ -253,6 +253,7 @@ class Builder:
             varying=self.varying,
             bindings=self.bindings,
             by_rows=set(self.row_gradients),
+            learned=set(self.learned),
             outputs=list(outputs),
             cost=sum(op.cost * s.turns for s in sections for op in ops[s.first : s.end]),
         )

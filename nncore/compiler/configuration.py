@@ -55,6 +55,34 @@ class Head:
         return "labels" in kinds
 
 
+class GivenGradients:
+    """What a step is told in place of losses: the gradients of some outputs, from a function of these.
+
+    Parameters
+    ----------
+    outputs : tuple of int
+        Numbers of the outputs.
+
+    Attributes
+    ----------
+    function : callable or None
+        Of the step at hand: given the batch's outputs, it returns the loss of the batch and the gradient of each.
+    """
+
+    def __init__(self, outputs: tuple[int, ...]) -> None:
+        self.outputs = outputs
+        self.function: Callable[..., tuple[float, Sequence[Any]]] | None = None
+
+    def compute(self, *arrays: Any) -> None:
+        """Fill the gradients and the losses of the samples, all of which are that of the batch."""
+        assert self.function is not None
+        n = len(self.outputs)
+        loss, gradients = self.function(*arrays[:n])
+        for gradient, given in zip(arrays[n:-1], gradients, strict=True):
+            gradient[...] = given
+        arrays[-1][...] = loss
+
+
 @dataclass
 class CompileConfiguration:
     """What `compile` was told.
@@ -65,6 +93,8 @@ class CompileConfiguration:
     heads : list of Head
         One for each output.
     matmul_precision : {"highest", "high", "medium"}
+    given : GivenGradients or None
+        In place of losses and metrics.
     has_loss : bool
         Whether there is anything to train by.
     """
@@ -72,6 +102,7 @@ class CompileConfiguration:
     optimizer: optimizers.Optimizer
     heads: list[Head]
     matmul_precision: str = "highest"
+    given: GivenGradients | None = None
 
     def __post_init__(self) -> None:
         self.has_loss = any(head.loss for head in self.heads)
@@ -108,7 +139,9 @@ class CompileConfiguration:
 
     @property
     def compared(self) -> list[int]:
-        """The outputs that something is compared with."""
+        """The outputs that something is compared with, or whose gradients are given."""
+        if self.given is not None:
+            return list(self.given.outputs)
         return [i for i, head in enumerate(self.heads) if head.compares]
 
     def of_each(self, what: Callable[[Head], Any]) -> Any:

@@ -70,6 +70,7 @@ class Program:
     varying: list[Varying]  # numbers of its operations that change by step
     bindings: int  # arrays of the caller's
     by_rows: set[Parameter]  # of which the update changes the rows alone that have a gradient
+    learned: set[Parameter]  # whose gradients it computes
     outputs: list[Tensor]
     cost: int  # FLOPs per sample
 

@@ -17,7 +17,7 @@ from nncore.metrics import Given
 from nncore.network import Graph
 from nncore.operations.data import batch
 from nncore.operations.elementwise import activate, copied, reshape
-from nncore.operations.losses import loss
+from nncore.operations.losses import given_gradients, loss
 from nncore.operations.metrics import measure
 from nncore.operations.parameters import optimize, penalty
 
@@ -192,19 +192,23 @@ def emit_step(
     )
     wanted = config.compared
     ys = graph.emit(b, *inputs_of(b, graph), wanted=wanted)
-    uses = Counter(id(y.root) for y in ys)
-    compared: dict[int, Compared] = {}
-    for i, y in zip(wanted, ys, strict=True):
-        if uses[id(y.root)] > 1:
-            b.make(y)  # for all of them
-        compared[i] = compare(b, graph, config, i, y, bool(weighted) and weighted[i])
-    emit_sums(b, graph, config, compared)
+    if config.given is not None:
+        outputs = given_gradients(b, [own_output(b, b.make(y)) for y in ys], config.given.compute)
+    else:
+        uses = Counter(id(y.root) for y in ys)
+        compared: dict[int, Compared] = {}
+        for i, y in zip(wanted, ys, strict=True):
+            if uses[id(y.root)] > 1:
+                b.make(y)  # for all of them
+            compared[i] = compare(b, graph, config, i, y, bool(weighted) and weighted[i])
+        emit_sums(b, graph, config, compared)
+        outputs = [c.y for c in compared.values()]
     if any(q.regularizer for q in graph.trained):
         penalty(b)
     b.play_backward()
     if training:
         optimize(b, config.optimizer, graph.trained)
-    return b, [c.y for c in compared.values()]
+    return b, outputs
 
 
 def emit_sums(b: Builder, graph: Graph, config: CompileConfiguration, compared: dict[int, Compared]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,5 @@ def array_of(tensor: Tensor, run: Run, dtype: np.dtype[Any]) -> Array:
     buffer, offset = locate(tensor, dtype.itemsize)
     dtype = np.dtype(np.int32) if tensor.root.integer else dtype
     shape = (run.samples, *tensor.shape) if tensor.per_sample else tensor.shape
-    size = int(np.prod(shape)) * dtype.itemsize
-    memory: Any = run.memory(buffer, offset, size)
-    return np.empty(shape, dtype) if memory is None else np.frombuffer(memory, dtype).reshape(shape)
+    memory: Any = run.memory(buffer, offset, math.prod(shape) * dtype.itemsize)
+    return np.empty(shape, dtype) if memory is None else np.ndarray(shape, dtype, memory)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
@@ -13,7 +14,7 @@ from nncore import runtime
 from nncore._kernels import engine
 from nncore._kernels.table import BUFFERS, STATES
 from nncore.bindings import Binding
-from nncore.compiler.configuration import CompileConfiguration
+from nncore.compiler.configuration import CompileConfiguration, GivenGradients, Head
 from nncore.compiler.programs import step
 from nncore.data import Dataset
 from nncore.execution import team
@@ -73,7 +74,8 @@ class Stepper:
                 graph, config, training=training, weighted=weighted, max_samples=max_samples, reduces=reduces
             )
             by_rows = self.program.by_rows
-            learned = {p: path for p, path in graph.learned.items() if p not in by_rows}
+            known = self.program.learned if training else graph.learned
+            learned = {p: path for p, path in graph.trained.items() if p in known and p not in by_rows}
             chunks = self.state.chunks(learned, self.packed, optimizer.clipnorm is not None, optimizer.decays)
             values = self.state.values
         self.training, self.weighted, self.max_samples, self.most_threads = training, weighted, max_samples, threads
@@ -280,6 +282,15 @@ class Steppers:
         self.graph, self.configuration = graph, config
         self.settings: dict[str, Any] = {"optimizer_state": optimizer_state, "seed": seed, "steps": steps}
         self.idle: dict[tuple[bool, tuple[bool, ...]], Stepper] = {}
+        self.given: dict[tuple[int, ...], Steppers] = {}
+
+    def by_gradients(self, outputs: tuple[int, ...]) -> Steppers:
+        """Those that are given the gradients of these outputs in place of targets."""
+        if outputs not in self.given:
+            heads = [Head(None) for _ in self.graph.outputs]
+            config = replace(self.configuration, heads=heads, given=GivenGradients(outputs))
+            self.given[outputs] = Steppers(self.graph, config, **self.settings)
+        return self.given[outputs]
 
     def take(self, training: bool, weighted: tuple[bool, ...], batch: int, threads: int) -> Stepper:
         """One with room for `batch`; give it back in the end. Where there was one with less room, room doubles."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from nncore._kernels.table import CHUNK_ROWS, LOSSES
-from nncore.compiler.operation import Op, Tensor
+from nncore.compiler.operation import Op, PythonCall, Tensor
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
@@ -33,6 +34,16 @@ def loss(
     b.emit(op)
     if gradient is not None:
         b.add_gradient(p, gradient)
+
+
+def given_gradients(b: Builder, ys: list[Tensor], compute: Callable[..., None]) -> list[Tensor]:
+    """dL/dY of each of `ys`, and the losses of the samples: Python fills them by ``compute(*ys, *dys, losses)``."""
+    dys, values = [Tensor(y.shape) for y in ys], Tensor(())
+    b.emit(PythonCall(compute, ys, [*dys, values]))
+    accumulate(b, "loss", "loss", values)
+    for y, dy in zip(ys, dys, strict=True):
+        b.add_gradient(y, dy)
+    return ys
 
 
 def accumulate(b: Builder, name: str, kind: str, values: Tensor, weight: Tensor | None = None) -> None:
