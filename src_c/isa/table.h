@@ -97,7 +97,7 @@ const nn_table NN_TABLE_NAME(ISA, NN_REAL_BITS) = {
 #define TALLY(name, parameters) tally_##name,
 #include "kernels.def"
     },
-    .moments = moments,
+    .moments = column_moments,
     .update = {
 #define OPTIMIZER(name, states, numbers) update_##name,
 #include "operations/parameters/optimizers.def"

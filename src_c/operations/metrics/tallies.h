@@ -59,7 +59,7 @@ static void tally_largest(const nn_tally *a) {
 enum { BY_NUMBER, BY_PLACE, BY_THRESHOLD, FROM_THRESHOLD };
 
 /* The class that a row of n elements says; −1: none of `classes`. */
-INLINE nn_index class_of(const real *x, nn_index n, int by, nn_index classes, const real *threshold) {
+INLINE nn_index said_class(const real *x, nn_index n, int by, nn_index classes, const real *threshold) {
     if (by == BY_PLACE) {
         const nn_index place = first_maximum(x, n);
         return place < n && place < classes ? place : -1;
@@ -74,8 +74,8 @@ static void tally_confusion(const nn_tally *a) {
     const int true_by = (int)a->parameters[1], predicted_by = (int)a->parameters[2];
     for (nn_index row = 0; row < a->rows; row++) {
         const nn_index c = a->labels ? (nn_index)((const int32_t *)a->target)[row]
-                                     : class_of((const real *)a->target + row * a->m, a->m, true_by, classes, a->numbers);
-        const nn_index q = class_of((const real *)a->p + row * a->n, a->n, predicted_by, classes, a->numbers);
+                                     : said_class((const real *)a->target + row * a->m, a->m, true_by, classes, a->numbers);
+        const nn_index q = said_class((const real *)a->p + row * a->n, a->n, predicted_by, classes, a->numbers);
         const int counts = c >= 0 && c < classes && q >= 0 && c != ignored;
         a->events[row].place = counts ? c * classes + q : -1;
         a->events[row].value = weight_at(a, row, 0);
@@ -124,7 +124,7 @@ SPAN(tally) {
     }
 }
 
-static void moments(nn_index rows, nn_index n, nn_index first, nn_index count, const void *p, const void *t,
+static void column_moments(nn_index rows, nn_index n, nn_index first, nn_index count, const void *p, const void *t,
                     const void *weight, nn_index weights, nn_index share, double *sums) {
     double *s = sums + first;
     for (nn_index row = 0; row < rows; row++) {
@@ -149,7 +149,7 @@ SPAN(moments) {
     double *now = nn_partial(run, op->sum, 0);
     for (nn_index k = 0; k < NN_MOMENTS; k++)
         for (nn_index j = first; j < first + count; j++) now[k * n + j] = before[k * n + j];
-    moments(run->samples * op->rows, n, first, count, at(run, op->P, 0), at(run, op->T, 0), at(run, op->weight, 0), 1,
+    column_moments(run->samples * op->rows, n, first, count, at(run, op->P, 0), at(run, op->T, 0), at(run, op->weight, 0), 1,
             op->rows, now);
 }
 
