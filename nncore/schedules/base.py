@@ -107,7 +107,9 @@ def custom_classes(custom_objects: Mapping[str, Any] | None) -> Iterator[None]:
     given = {plain(name): thing for name, thing in (custom_objects or {}).items()}
     before = {name: known.get(name) for name in given}
     known.update(
-        (name, thing) for name, thing in given.items() if isinstance(thing, type) and issubclass(thing, LearningRateSchedule)
+        (name, thing)
+        for name, thing in given.items()
+        if isinstance(thing, type) and issubclass(thing, LearningRateSchedule)
     )
     try:
         yield
