@@ -24,16 +24,19 @@ def an(name: str) -> str:
     return f"{'an' if name[:1].lower() in tuple('aeiou') else 'a'} {name}"
 
 
-def explained(method: Callable[P, R]) -> Callable[P, R]:
+def explained(method: Callable[P, R], names: Sequence[str] = ()) -> Callable[P, R]:
     """Decorator: an unknown argument is a TypeError that names the known ones and the nearest of them, or a remedy.
 
     One of `HABITS` that asks for nothing is left out. To a constructor, arrays of no dimension are the numbers they
     hold: what is kept must not change with an array of the user's.
+
+    `names`: what it takes, where it hands keywords on; if they are not given, that is anything.
     """
     parameters = inspect.signature(method).parameters
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        return method  # takes any
-    names = [name for name in parameters if name != "self"]
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        names = [name for name in parameters if name != "self"]
+    elif not names:
+        return method
     known = frozenset(names)
     makes = method.__name__ == "__init__"
 

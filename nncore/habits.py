@@ -52,6 +52,7 @@ HABITS = {
     "lora_rank": Habit("Set trainable=False where weights should stay."),
     "noise_shape": Habit("Each element is dropped for itself."),
     "Dropout.seed": Habit("Every random choice derives from the model's: Model(…, seed=…)."),
+    "synchronized": Habit("A batch is one, whatever the number of threads.", (False,)),
     "data_format": Habit("Axes keep their order.", ("channels_last",)),
     "trainable": Habit("It learns nothing.", types=(bool,)),
     "LeakyReLU.alpha": Habit("It is called negative_slope."),

@@ -163,7 +163,9 @@ class Registry(Generic[T]):
         """Class decorator: known from now on as `name` (default: the class's name in snake case) and `aliases`."""
 
         def add(cls: type[T]) -> type[T]:
-            cls.__init__ = explained(cls.__init__)  # type: ignore[method-assign]
+            ours = cls.__module__.startswith("nncore.")
+            names = list(arguments(cls)) if ours else ()  # a user's class may do with keywords what it likes
+            cls.__init__ = explained(cls.__init__, names)  # type: ignore[method-assign]
             key = name or snake_case(cls.__name__)
             self.classes[key] = cls
             self.aliases.update(dict.fromkeys(aliases, key))
