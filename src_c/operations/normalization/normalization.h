@@ -13,37 +13,98 @@
 #include "operations/span.h"
 #include "vectors/lanes.h"
 
-INLINE vf row_mean(nn_index n, const real *x) {
-    vf sum = {0};
-    for (nn_index j = 0; j < n; j += LANES) sum += load_some(x + j, n - j);
-    return across_sum(sum) / (real)n;
-}
+/* Rows that are computed side by side, so that their chains of sums wait for themselves and not for one another. */
+enum { SIDE = 4 };
 
-INLINE vf row_variance(nn_index n, const real *x, vf mean) {
-    vf sum = {0};
-    for (nn_index j = 0; j < n; j += LANES) {
-        const vf d = keep_some(load_some(x + j, n - j) - mean, n - j, (vf){0});
-        sum += d * d;
+/* for (each of the rows) */
+#define EACH(r, rows) _Pragma("GCC unroll 4") for (int r = 0; r < (rows); r++)
+
+/* For each vector of a row of n elements: those from j on, of which `left` are there; whole ones without a mask. */
+#define VECTORS(j, left, n, ...)                                                                                     \
+    do {                                                                                                             \
+        nn_index j = 0;                                                                                              \
+        for (; j + LANES <= (n); j += LANES) {                                                                       \
+            enum { left = LANES };                                                                                   \
+            __VA_ARGS__                                                                                              \
+        }                                                                                                            \
+        if (j < (n)) {                                                                                               \
+            const nn_index left = (n) - j;                                                                           \
+            __VA_ARGS__                                                                                              \
+        }                                                                                                            \
+    } while (0)
+
+INLINE void normalize_rows(int rows, const nn_op_layer_norm *op, const real *x, const real *gamma, const real *beta,
+                           real *y, real *means, real *inverses) {
+    const nn_index n = op->n;
+    vf sum[SIDE] = {{0}}, mean[SIDE] = {{0}}, inverse[SIDE];
+    if (!op->about_zero) {
+        VECTORS(j, left, n, EACH(r, rows) sum[r] += load_some(x + r * n + j, left););
+        EACH(r, rows) mean[r] = across_sum(sum[r]) / (real)n;
     }
-    return across_sum(sum) / (real)n;
+    EACH(r, rows) sum[r] = (vf){0};
+    VECTORS(j, left, n, EACH(r, rows) {
+        const vf d = keep_some(load_some(x + r * n + j, left) - mean[r], left, (vf){0});
+        sum[r] += d * d;
+    });
+    EACH(r, rows) {
+        inverse[r] = 1 / vsqrt(across_sum(sum[r]) / (real)n + (real)op->epsilon);
+        if (means) means[r] = mean[r][0];
+        if (inverses) inverses[r] = inverse[r][0];
+    }
+    VECTORS(j, left, n, {
+        const vf g = gamma ? load_some(gamma + j, left) : vset(1), b = beta ? load_some(beta + j, left) : (vf){0};
+        EACH(r, rows) {
+            vf v = (load_some(x + r * n + j, left) - mean[r]) * inverse[r];
+            if (gamma) v *= g;
+            if (beta) v += b;
+            store_some(y + r * n + j, left, v);
+        }
+    });
 }
 
 SPAN(layer_norm) {
     const nn_index n = op->n;
     const real *x = at(run, op->X, first * n), *gamma = at(run, op->gamma, 0), *beta = at(run, op->beta, 0);
     real *y = at(run, op->Y, first * n), *means = at(run, op->mean, first), *inverses = at(run, op->inverse, first);
-    for (nn_index i = 0; i < count; i++, x += n, y += n) {
-        const vf mean = op->about_zero ? (vf){0} : row_mean(n, x), variance = row_variance(n, x, mean);
-        const vf inverse = 1 / vsqrt(variance + (real)op->epsilon);
-        for (nn_index j = 0; j < n; j += LANES) {
-            vf v = (load_some(x + j, n - j) - mean) * inverse;
-            if (gamma) v *= load_some(gamma + j, n - j);
-            if (beta) v += load_some(beta + j, n - j);
-            store_some(y + j, n - j, v);
+    nn_index i = 0;
+    for (; i + SIDE <= count; i += SIDE)
+        normalize_rows(SIDE, op, x + i * n, gamma, beta, y + i * n, means ? means + i : NULL,
+                       inverses ? inverses + i : NULL);
+    for (; i < count; i++)
+        normalize_rows(1, op, x + i * n, gamma, beta, y + i * n, means ? means + i : NULL,
+                       inverses ? inverses + i : NULL);
+}
+
+INLINE void normalize_rows_backward(int rows, const nn_op_layer_norm_backward *op, const real *x, const real *dy,
+                                    const real *gamma, const real *means, const real *inverses, real *dx,
+                                    real *scaled) {
+    const nn_index n = op->n;
+    vf mean[SIDE], inverse[SIDE], sum[SIDE] = {{0}}, sum_hat[SIDE] = {{0}};
+    EACH(r, rows) mean[r] = vset(means[r]), inverse[r] = vset(inverses[r]);
+    VECTORS(j, left, n, {
+        const vf g = gamma ? load_some(gamma + j, left) : vset(1);
+        EACH(r, rows) {
+            const vf d = load_some(dy + r * n + j, left);
+            const vf hat = (load_some(x + r * n + j, left) - mean[r]) * inverse[r];
+            const vf product = d * hat; /* 0 beyond the row, as d is */
+            sum[r] += d * g;
+            sum_hat[r] += product * g;
+            if (scaled) store_some(scaled + r * n + j, left, product);
         }
-        if (means) means[i] = mean[0];
-        if (inverses) inverses[i] = inverse[0];
+    });
+    if (!dx) return;
+    EACH(r, rows) {
+        sum[r] = op->about_zero ? (vf){0} : across_sum(sum[r]) / (real)n;
+        sum_hat[r] = across_sum(sum_hat[r]) / (real)n;
     }
+    VECTORS(j, left, n, {
+        const vf factor = gamma ? load_some(gamma + j, left) : vset(1);
+        EACH(r, rows) {
+            const vf hat = (load_some(x + r * n + j, left) - mean[r]) * inverse[r];
+            const vf g = load_some(dy + r * n + j, left) * factor;
+            store_some(dx + r * n + j, left, inverse[r] * (g - sum[r] - hat * sum_hat[r]));
+        }
+    });
 }
 
 SPAN(layer_norm_backward) {
@@ -51,26 +112,13 @@ SPAN(layer_norm_backward) {
     const real *x = at(run, op->X, first * n), *dy = at(run, op->dY, first * n), *gamma = at(run, op->gamma, 0);
     const real *means = at(run, op->mean, first), *inverses = at(run, op->inverse, first);
     real *dx = at(run, op->dX, first * n), *scaled = at(run, op->dY_scaled, first * n);
-    for (nn_index i = 0; i < count; i++, x += n, dy += n) {
-        const vf mean = vset(means[i]), inverse = vset(inverses[i]);
-        vf sum = {0}, sum_hat = {0};
-        for (nn_index j = 0; j < n; j += LANES) {
-            const vf hat = (load_some(x + j, n - j) - mean) * inverse;
-            const vf product = load_some(dy + j, n - j) * hat; /* 0 beyond the row, as dy is */
-            const vf g = gamma ? load_some(gamma + j, n - j) : vset(1);
-            sum += load_some(dy + j, n - j) * g;
-            sum_hat += product * g;
-            if (scaled) store_some(scaled + i * n + j, n - j, product);
-        }
-        if (!dx) continue;
-        const vf average = op->about_zero ? (vf){0} : across_sum(sum) / (real)n;
-        const vf average_hat = across_sum(sum_hat) / (real)n;
-        for (nn_index j = 0; j < n; j += LANES) {
-            const vf hat = (load_some(x + j, n - j) - mean) * inverse;
-            const vf g = load_some(dy + j, n - j) * (gamma ? load_some(gamma + j, n - j) : vset(1));
-            store_some(dx + i * n + j, n - j, inverse * (g - average - hat * average_hat));
-        }
-    }
+    nn_index i = 0;
+    for (; i + SIDE <= count; i += SIDE)
+        normalize_rows_backward(SIDE, op, x + i * n, dy + i * n, gamma, means + i, inverses + i, dx ? dx + i * n : NULL,
+                                scaled ? scaled + i * n : NULL);
+    for (; i < count; i++)
+        normalize_rows_backward(1, op, x + i * n, dy + i * n, gamma, means + i, inverses + i, dx ? dx + i * n : NULL,
+                                scaled ? scaled + i * n : NULL);
 }
 
 SPAN(unit_norm) {
@@ -79,12 +127,12 @@ SPAN(unit_norm) {
     real *y = at(run, op->Y, first * n), *inverses = at(run, op->inverse, first);
     for (nn_index i = 0; i < count; i++, x += n, y += n) {
         vf sum = {0};
-        for (nn_index j = 0; j < n; j += LANES) {
-            const vf v = load_some(x + j, n - j);
+        VECTORS(j, left, n, {
+            const vf v = load_some(x + j, left);
             sum += v * v;
-        }
+        });
         const vf inverse = 1 / vsqrt(vmax(vset((real)op->epsilon), across_sum(sum)));
-        for (nn_index j = 0; j < n; j += LANES) store_some(y + j, n - j, load_some(x + j, n - j) * inverse);
+        VECTORS(j, left, n, store_some(y + j, left, load_some(x + j, left) * inverse););
         if (inverses) inverses[i] = inverse[0];
     }
 }
@@ -97,10 +145,9 @@ SPAN(unit_norm_backward) {
     const real flat = (1 / vsqrt(vset((real)op->epsilon)))[0]; /* the inverse where ε is the larger */
     for (nn_index i = 0; i < count; i++, y += n, dy += n, dx += n) {
         vf sum = {0};
-        for (nn_index j = 0; j < n; j += LANES) sum += load_some(y + j, n - j) * load_some(dy + j, n - j);
+        VECTORS(j, left, n, sum += load_some(y + j, left) * load_some(dy + j, left););
         const vf inverse = vset(inverses[i]), along = inverses[i] < flat ? across_sum(sum) : (vf){0};
-        for (nn_index j = 0; j < n; j += LANES)
-            store_some(dx + j, n - j, (load_some(dy + j, n - j) - load_some(y + j, n - j) * along) * inverse);
+        VECTORS(j, left, n, store_some(dx + j, left, (load_some(dy + j, left) - load_some(y + j, left) * along) * inverse););
     }
 }
 
@@ -121,8 +168,7 @@ INLINE void join_moments(nn_index before, nn_index rows, nn_index n, nn_index co
                          real *squares) {
     const real all = (real)(before + rows), share = (real)rows / all, between = (real)before * share;
     const vf per_row = vset(1 / (real)rows);
-    for (nn_index j = 0; j < cols; j += LANES) {
-        const nn_index left = cols - j;
+    VECTORS(j, left, cols, {
         vf v[GROUP_ROWS];
         load_group(rows, x + j, n, left, v);
         const vf average = sum_of(v) * per_row;
@@ -139,22 +185,21 @@ INLINE void join_moments(nn_index before, nn_index rows, nn_index n, nn_index co
         }
         store_some(mean + j, left, m);
         store_some(squares + j, left, m2);
-    }
+    });
 }
 
 /* (x − mean) inverse γ + β of some columns of many rows; each array may be absent */
 INLINE void standardize_columns(nn_index rows, nn_index n, nn_index cols, const real *x, const real *mean,
                                 const real *inverse, const real *gamma, const real *beta, real *y) {
     for (; rows > 0; rows--, x += n, y += n)
-        for (nn_index j = 0; j < cols; j += LANES) {
-            const nn_index left = cols - j;
+        VECTORS(j, left, cols, {
             vf v = load_some(x + j, left);
             if (mean) v -= load_some(mean + j, left);
             if (inverse) v *= load_some(inverse + j, left);
             if (gamma) v *= load_some(gamma + j, left);
             if (beta) v += load_some(beta + j, left);
             store_some(y + j, left, v);
-        }
+        });
 }
 
 INLINE void inverse_root(nn_index n, const real *variance, double epsilon, real *inverse) {
@@ -183,8 +228,7 @@ SPAN(batch_norm) {
 /* dβ += Σ dy and dγ += Σ dy x̂ of one group of rows; the first group sets them. */
 INLINE void add_sums(int start, nn_index rows, nn_index n, nn_index cols, const real *x, const real *dy,
                      const real *mean, const real *inverse, real *dgamma, real *dbeta) {
-    for (nn_index j = 0; j < cols; j += LANES) {
-        const nn_index left = cols - j;
+    VECTORS(j, left, cols, {
         const vf m = load_some(mean + j, left), s = load_some(inverse + j, left);
         vf v[GROUP_ROWS], hat[GROUP_ROWS];
         load_group(rows, dy + j, n, left, v);
@@ -195,7 +239,7 @@ INLINE void add_sums(int start, nn_index rows, nn_index n, nn_index cols, const 
         if (!start) beta += load_some(dbeta + j, left), gamma += load_some(dgamma + j, left);
         store_some(dbeta + j, left, beta);
         store_some(dgamma + j, left, gamma);
-    }
+    });
 }
 
 SPAN(batch_norm_backward) {
@@ -212,17 +256,17 @@ SPAN(batch_norm_backward) {
     if (any_nonfinite(1, count, dgamma, count) || any_nonfinite(1, count, dbeta, count)) nn_set_flag(&run->nonfinite);
     const vf per_row = vset(1 / (real)rows);
     for (nn_index i = 0; dx && i < rows; i++)
-        for (nn_index j = 0; j < count; j += LANES) {
-            const nn_index left = count - j, k = i * n + j;
+        VECTORS(j, left, count, {
+            const nn_index k = i * n + j;
             const vf s = load_some(inverse + j, left);
             const vf hat = (load_some(x + k, left) - load_some(mean + j, left)) * s;
             const vf average = (load_some(dbeta + j, left) + hat * load_some(dgamma + j, left)) * per_row;
             const vf g = (load_some(dy + k, left) - average) * s;
             store_some(dx + k, left, gamma ? g * load_some(gamma + j, left) : g);
-        }
+        });
 }
 
-enum { STANDARDIZED_COLUMNS = 256 }; /* whose inverse roots are computed at once */
+enum { STANDARDIZED_COLUMNS = 1024 }; /* whose inverse roots are computed at once */
 
 SPAN(standardize) {
     const nn_index n = op->n;

@@ -13,6 +13,7 @@
 
 INLINE vf polynomial(vf w, const double c[9]) {
     vf p = vset((real)c[0]);
+#pragma GCC unroll 8
     for (int i = 1; i < 9; i++) p = p * w + vset((real)c[i]);
     return p;
 }
