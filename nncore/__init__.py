@@ -9,6 +9,7 @@ from nncore import (
     activations,
     backend,
     callbacks,
+    constraints,
     datasets,
     initializers,
     layers,
@@ -18,19 +19,39 @@ from nncore import (
     optimizers,
     regularizers,
     saving,
+    schedules,
     utils,
 )
 from nncore._version import __version__
 from nncore.callbacks import Callback
 from nncore.data import to_categorical
 from nncore.errors import DivergedError, FormatError
+from nncore.execution import applying as _applying  # noqa: F401 (it enters itself: optimizers on arrays)
 from nncore.graph import Input
 from nncore.initializers import Initializer
 from nncore.layers import *  # noqa: F403
 from nncore.losses import Loss
 from nncore.metrics import Metric
 from nncore.models import Model, Sequential, clone_model, load_model
-from nncore.optimizers import SGD, Adam, AdamW, LazyAdam, LazySGD, Optimizer, RMSprop
+from nncore.optimizers import (
+    SGD,
+    Adadelta,
+    Adafactor,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    Ftrl,
+    Lamb,
+    LazyAdam,
+    LazySGD,
+    Lion,
+    Muon,
+    Nadam,
+    Optimizer,
+    RMSprop,
+    ScheduleFreeAdamW,
+)
 from nncore.products import matmul
 from nncore.registry import missing as _missing
 from nncore.regularizers import Regularizer
@@ -46,21 +67,31 @@ from nncore.runtime import (
 
 __all__ = [
     "SGD",
+    "Adadelta",
+    "Adafactor",
+    "Adagrad",
     "Adam",
     "AdamW",
+    "Adamax",
     "Callback",
     "DivergedError",
     "FormatError",
+    "Ftrl",
     "Initializer",
     "Input",
+    "Lamb",
     "LazyAdam",
     "LazySGD",
+    "Lion",
     "Loss",
     "Metric",
     "Model",
+    "Muon",
+    "Nadam",
     "Optimizer",
     "RMSprop",
     "Regularizer",
+    "ScheduleFreeAdamW",
     "Sequential",
     "__version__",
     "activations",
@@ -68,6 +99,7 @@ __all__ = [
     "backend",
     "callbacks",
     "clone_model",
+    "constraints",
     "datasets",
     "get_num_threads",
     "initializers",
@@ -82,6 +114,7 @@ __all__ = [
     "optimizers",
     "regularizers",
     "saving",
+    "schedules",
     "set_num_threads",
     "set_random_seed",
     "show_config",

@@ -7,7 +7,7 @@ classes by registered names only, and are read without running or importing anyt
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from nncore.arguments import check_flag
 from nncore.callbacks import History
 from nncore.compiler.configuration import CompileConfiguration
 from nncore.errors import FormatError
+from nncore.graph import Shape
 from nncore.judging import (
     FORMAT,
     Form,
@@ -36,6 +37,7 @@ from nncore.judging import (
     resumed,
 )
 from nncore.layers.base import Layer
+from nncore.optimizers import Optimizer
 from nncore.state import Array, Parameter
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ def capture(model: Model, fit: Document | None = None) -> tuple[Tensors, Documen
         "nncore": __version__,
         "architecture": describe(model),
         "compile": config.config() if config else None,
-        "iterations": config.optimizer.iterations if config else None,
+        "iterations": config.optimizer.batches if config else None,
         "counters": [int(c) for c in model.counters],
         "history": model.history.get_state() if model.history else None,
         "fit": fit,
@@ -139,11 +141,11 @@ def draft(document: Document, entries: Shapes, custom: Mapping[str, type[Layer]]
     layers: dict[int, Layer] = {}
     expected: dict[str, Shaped] = {}
     dtype = np.dtype(outline.dtype)
-    states = config.optimizer.state_names if config else ()
     for layer, path in outline.declared(custom, layers):
         paths = {p: f"{path}/{p.name}" for p in layer.parameters}
         forms = {f"weights/{name}": Form(p.shape, dtype) for p, name in paths.items()}
-        forms |= {name: Form(p.shape, dtype) for name, _, p in optimizer_tensors(states, paths)}
+        if config:
+            forms |= {name: Form(shape, dtype) for name, _, _, shape in optimizer_tensors(config.optimizer, paths)}
         for name, form in forms.items():
             require(name, form, entries)
         expected |= forms
@@ -163,16 +165,19 @@ def past(document: Document, tensors: Tensors) -> Any:
 def places(model: Model) -> Tensors:
     """Where in a model the tensors of its file go, by their names."""
     found, graph = weight_tensors(model), model.graph
-    if graph is not None:
-        for tensor, name, p in optimizer_tensors(model.optimizer_state, graph.paths):
-            found[tensor] = graph.state.view(p, model.optimizer_state[name])
+    if graph is not None and model.configuration:
+        for tensor, name, p, shape in optimizer_tensors(model.configuration.optimizer, graph.paths):
+            found[tensor] = p.within(model.optimizer_state[name], shape)
     return found
 
 
-def optimizer_tensors(states: Iterable[str], paths: Mapping[Parameter, str]) -> list[tuple[str, str, Parameter]]:
-    """The tensors of an optimizer: name, state array, and whose part of it, which is no statistic."""
+def optimizer_tensors(optimizer: Optimizer, paths: Mapping[Parameter, str]) -> list[tuple[str, str, Parameter, Shape]]:
+    """The tensors of an optimizer: name, array, whose part of it, which is no statistic, and what shape that has."""
     weights = {p: path for p, path in paths.items() if p.role == "weight"}
-    return [(f"optimizer/{name}/{path}", name, p) for name in states for p, path in weights.items()]
+    forms = [
+        (name, p, path, optimizer.form(name, p, path)) for name in optimizer.array_names for p, path in weights.items()
+    ]
+    return [(f"optimizer/{name}/{path}", name, p, form) for name, p, path, form in forms if form is not None]
 
 
 def fill(model: Model, tensors: Tensors, counters: Array, iterations: int, history: Any) -> None:
@@ -181,7 +186,7 @@ def fill(model: Model, tensors: Tensors, counters: Array, iterations: int, histo
     model.counters[:] = counters
     model.history = history
     if model.configuration:
-        model.configuration.optimizer.iterations = iterations
+        model.configuration.optimizer.batches = iterations
 
 
 def copy_tensors(model: Model, targets: Tensors, tensors: Tensors) -> None:

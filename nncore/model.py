@@ -122,12 +122,12 @@ class Model(Predicting):
         """See `Structure.change_layer`; a RuntimeError during a fit."""
         with self.turn.taken(argument):
             self.turn.require(argument, within_fit=False)
-            steps = self.configuration.optimizer.iterations if self.configuration else 0
+            steps = self.configuration.optimizer.batches if self.configuration else 0
             try:
                 super().change_layer(layer, argument, value)
             finally:
                 if self.configuration:
-                    self.configuration.optimizer.iterations = steps
+                    self.configuration.optimizer.batches = steps
 
     # -- training --------------------------------------------------------------------------------------------------
 
@@ -196,7 +196,7 @@ class Model(Predicting):
             raise
         self._steppers = None
         self._predictor = None  # its products may have another precision
-        self.optimizer_state = {name: graph.state.like() for name in config.optimizer.state_names}
+        self.optimizer_state = {name: graph.state.like() for name in config.optimizer.array_names}
         config.optimizer.iterations = 0
 
     def _pack(self, graph: Graph, config: CompileConfiguration) -> None:

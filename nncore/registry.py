@@ -39,6 +39,9 @@ def missing(module: str, name: str, known: Iterable[str]) -> AttributeError:
 #: Whose objects users give in place of ours.
 LIBRARIES = ("torch", "keras", "tensorflow", "tf_keras", "jax", "optax", "sklearn", "numpy", "scipy")
 
+#: Of what Keras's own `serialize` returns.
+KERAS_KEYS = {"class_name", "config", "module", "registered_name", "build_config", "compile_config"}
+
 C = TypeVar("C")
 
 
@@ -245,6 +248,8 @@ class Registry(Generic[T]):
         if isinstance(identifier, type) and issubclass(identifier, base):
             return identifier()
         if isinstance(identifier, Mapping):
+            if {"class_name", "config"} <= set(identifier) <= KERAS_KEYS:
+                identifier = {"class": identifier["class_name"], "config": identifier["config"]}
             if set(identifier) != {"class", "config"}:
                 raise ValueError(f"{argument}: expected the keys 'class' and 'config', got {sorted(identifier)}")
             return self.find(identifier["class"], argument).from_config(identifier["config"])

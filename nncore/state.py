@@ -10,7 +10,7 @@ import math
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from nncore.conversion import as_array
 from nncore.locks import Turn
 
 if TYPE_CHECKING:
+    from nncore.constraints import Constraint
     from nncore.graph import Shape
     from nncore.initializers import Initializer
     from nncore.packing import Packed
@@ -34,10 +35,35 @@ CHUNK_ELEMENTS = 16384  # of one step of the update: part of the bits of norms a
 
 #: struct nn_chunk of program.h
 CHUNK = np.dtype(
-    [("offset", "i8"), ("n", "i8"), ("group", "i8"), ("l1", "f8"), ("l2", "f8"), ("decay", "f8")]
-    + [(name, "i8") for name in ("inputs", "outputs", "first")]
+    [("offset", "i8"), ("n", "i8"), ("group", "i8"), ("l1", "f8"), ("l2", "f8"), ("decay", "f8"), ("rate", "f8")]
+    + [(name, "i8") for name in ("optimizer", "parameter", "whole", "inputs", "outputs", "first")]
     + [("packed", "i8", 2)]
 )
+
+
+class Settings(NamedTuple):
+    """What an optimizer's update is told of a parameter.
+
+    Attributes
+    ----------
+    optimizer : int
+        Which of several it is.
+    group : int
+        Parameters whose norm of gradients is one.
+    decay, rate : float
+        Factors of weight decay and of the learning rate.
+    whole : bool
+        Whether an operation of its own updates it.
+    parameter : int
+        A number of its own, where the rule looks at all of each parameter.
+    """
+
+    optimizer: int = 0
+    group: int = 0
+    decay: float = 1.0
+    rate: float = 1.0
+    whole: bool = False
+    parameter: int = 0
 
 
 ROLES = ("weight", "statistic")
@@ -63,6 +89,8 @@ class Parameter(Guarded):
         "rows": in a step, few rows of the first axis have one that is not 0, as in the table of an embedding.
     changes : bool
         Whether steps of training change it: what the layer's `trainable` was when the model was compiled.
+    constraint : Constraint or None
+        What it is made to fit after each update.
     trainable : bool
         Whether the optimizer does; of a statistic always False.
     offset : int
@@ -74,6 +102,7 @@ class Parameter(Guarded):
         "trainable": "Set that of its layer, and call compile.",
         "changes": "Set trainable of its layer, and call compile.",
         "regularizer": "Set kernel_regularizer or bias_regularizer of its layer.",
+        "constraint": "Set kernel_constraint or bias_constraint of its layer.",
         "value": "Call assign.",
     } | dict.fromkeys(("path", "shape", "initializer", "offset", "role", "gradient"), "It follows from its layer.")
 
@@ -86,6 +115,7 @@ class Parameter(Guarded):
         trainable: bool = True,
         role: str = "weight",
         gradient: str = "dense",
+        constraint: Constraint | None = None,
     ) -> None:
         if gradient not in GRADIENTS:
             raise ValueError(
@@ -98,7 +128,7 @@ class Parameter(Guarded):
                 f"regularizer: expected None for {path}, got {regularizer!r}. Nothing learns a statistic: leave it out"
             )
         self.path, self.shape, self.initializer, self.regularizer = path, shape, initializer, regularizer
-        self.role, self.gradient = role, gradient
+        self.role, self.gradient, self.constraint = role, gradient, constraint
         self.changes = trainable
         self.offset = -1
         self._values: Array | None = None  # its part of the flat buffer, in its shape
@@ -193,9 +223,10 @@ class Parameter(Guarded):
         """One past its last element in the flat buffer."""
         return self.offset + self.size
 
-    def within(self, flat: Array) -> Array:
-        """Its elements, in its shape, within an array of the layout of all parameters."""
-        return flat[self.offset : self.end].reshape(self.shape)
+    def within(self, flat: Array, shape: Shape | None = None) -> Array:
+        """Its elements within an array of the layout of all parameters; `shape`: the first of them, in this shape."""
+        shape = self.shape if shape is None else shape
+        return flat[self.offset : self.offset + math.prod(shape)].reshape(shape)
 
 
 def aligned_zeros(n: int, dtype: Any) -> Array:
@@ -420,8 +451,7 @@ class State:
         self,
         trained: Mapping[Parameter, str],
         packed: Packed | None = None,
-        per_parameter_norm: bool = False,
-        decays: Callable[[str], bool] = lambda path: True,
+        settings: Callable[[int, Parameter, str], Settings] = lambda number, p, path: Settings(),
     ) -> Array:
         """The table of runs of a model's trainable parameters that share their settings, for the update.
 
@@ -431,30 +461,27 @@ class State:
             The parameters in the order of the model, which may be some of this state's, with their paths.
         packed : Packed, optional
             The model's copies of weights.
-        per_parameter_norm : bool
-            Each parameter is a group of its own for the clipping of norms.
-        decays : callable
-            Whether a parameter of this path takes weight decay; by default all do.
+        settings : callable
+            What the optimizer says of each, by its number and path. Those of one optimizer come one after another.
         """
         runs: list[list[Any]] = []  # [offset, end, *settings], in the order of CHUNK
         line = ALIGNMENT // self.dtype.itemsize
-        for i, (p, path) in enumerate(trained.items()):
-            if not p.size:
-                continue
+        told = [(p, settings(i, p, path)) for i, (p, path) in enumerate(trained.items()) if p.size]
+        for p, s in sorted(told, key=lambda one: one[1].optimizer):
             r = p.regularizer
-            settings: list[Any] = [i if per_parameter_norm else 0, r.l1 if r else 0.0, r.l2 if r else 0.0]
-            settings.append(float(decays(path)))
+            common: list[Any] = [s.group + (s.optimizer << 32), r.l1 if r else 0.0, r.l2 if r else 0.0]
+            common += [s.decay, s.rate, s.optimizer, s.parameter, s.whole]
             copies = packed.copies(p) if packed else (-1, -1)
-            settings += [*(p.shape if max(copies) >= 0 else (0, 0)), copies]
-            if runs and runs[-1][2:] == settings and -(-runs[-1][1] // line) * line == p.offset:
+            common += [*(p.shape if max(copies) >= 0 else (0, 0)), copies]
+            if runs and runs[-1][2:] == common and -(-runs[-1][1] // line) * line == p.offset:
                 runs[-1][1] = p.end
             else:
-                runs.append([p.offset, p.end, *settings])
+                runs.append([p.offset, p.end, *common])
         pieces = []
-        for offset, end, *settings, inputs, outputs, copies in runs:
+        for offset, end, *common, inputs, outputs, copies in runs:
             rows = max(PACK_ROWS, CHUNK_ELEMENTS // max(1, outputs) // PACK_ROWS * PACK_ROWS)
             step = rows * outputs or CHUNK_ELEMENTS
             for start in range(offset, end, step):
                 first = (start - offset) // max(1, outputs)
-                pieces.append((start, min(step, end - start), *settings, inputs, outputs, first, copies))
+                pieces.append((start, min(step, end - start), *common, inputs, outputs, first, copies))
         return np.array(pieces, dtype=CHUNK)

@@ -49,6 +49,7 @@ cdef class Executor(Run):
     cdef nn_team *team
     cdef int64_t cost   # FLOPs per sample
     cdef int64_t op, section, turn   # the next operation, its section, the turn of a loop
+    cdef int64_t end   # of what is to be done of the section
     cdef bint begun, entered   # a step, the section
     cdef bint answered, applies   # by Python: a section of its own; whether the step updates
     cdef bint judged   # whether `nonfinite` takes account of the sums
@@ -193,14 +194,14 @@ cdef class Executor(Run):
             s = &self.sections[self.section]
             if not self.entered and not self.enter(s):
                 break
-            if self.op < s.end:
-                self.run_stage(s, &me)
+            if self.op < self.end:
+                self.run_stage(&me)
             if self.r.called_off:
                 break
             if self.r.bad != NN_NONE_BAD:
                 self.reason = BAD_DATA
                 break
-            if self.op == s.end:
+            if self.op == self.end:
                 self.leave(s)
             if self.begun and s.kind != NN_SECTION_UPDATE and self.late():  # in the update, the sums have the step
                 self.reason = TIME
@@ -209,10 +210,10 @@ cdef class Executor(Run):
             self.team.leaving = 1
             nn_team_open(self.team, me.stage + 1, 0, 0)
 
-    cdef inline void run_stage(self, const nn_section *s, nn_member *me) noexcept nogil:
+    cdef inline void run_stage(self, nn_member *me) noexcept nogil:
         """Have the team do the operations up to the next barrier."""
         cdef int64_t i, first = self.op, end = self.op + 1
-        while end < s.end and not self.r.ops[end].barrier:
+        while end < self.end and not self.r.ops[end].barrier:
             end += 1
         if self.r.undivided:
             self.take_part(&self.r, first, end, me)
@@ -243,10 +244,19 @@ cdef class Executor(Run):
             self.reason = DIVERGED
             return False
         self.entered, self.turn = True, 0
-        self.op = s.first if s.kind != NN_SECTION_UPDATE or self.applies else s.end
+        self.op, self.end = s.first, s.end
+        if s.kind == NN_SECTION_UPDATE:
+            if not self.applies:
+                self.end = s.first
+            elif self.waits(s):
+                self.end = s.first + s.each
         if s.kind == NN_SECTION_LOOP:
             self.begin_turn(s)
         return True
+
+    cdef inline bint waits(self, const nn_section *s) noexcept nogil:
+        """Whether the update is that of a later step, which takes the gradients of this one, too."""
+        return s.steps > 1 and self.r.updates[1] + 1 < s.steps
 
     cdef void begin_turn(self, const nn_section *s) noexcept nogil:
         nn_turn(&self.r, s, self.moving, self.turn if s.step > 0 else s.turns - 1 - self.turn)
@@ -364,7 +374,11 @@ cdef class Executor(Run):
         else:
             self.r.step[0] += 1  # of each batch, whether or not its gradients wait for others
             if self.applies:
-                self.r.updates[0] += 1
+                if self.waits(&self.sections[self.n_sections - 1]):
+                    self.r.updates[1] += 1
+                else:
+                    self.r.updates[0] += 1
+                    self.r.updates[1] = 0
                 self.end_update()
         nn_put_batch(&self.r, self.r.row + self.r.samples, self.r.samples)
         self.steps_left -= 1

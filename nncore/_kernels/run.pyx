@@ -8,8 +8,9 @@ from libc.string cimport memcpy, memset
 from nncore._kernels.gate cimport Gate
 from nncore._kernels.patterns cimport perform
 from nncore._kernels.table cimport (
-    NN_BAD_PLACES, NN_BINDINGS, NN_BUFFER_binding, NN_BUFFER_norms, NN_BUFFER_workspace, NN_NONE_BAD, Table, View,
-    aligned, nn_accumulator, nn_binding, nn_chunk, nn_member, nn_moving, nn_op, nn_parts, nn_run, nn_scheduled,
+    NN_BAD_PLACES, NN_BINDINGS, NN_BUFFER_binding, NN_BUFFER_measures, NN_BUFFER_norms, NN_BUFFER_workspace,
+    NN_NONE_BAD, NN_RULES, Table, View, aligned, nn_accumulator, nn_binding, nn_chunk, nn_member, nn_moving, nn_op,
+    nn_parts, nn_run, nn_scheduled,
     nn_section, nn_tiles, nn_turn, row_of, view,
 )
 from nncore._kernels.table import NUMBERS_BYTES
@@ -89,6 +90,7 @@ cdef class Run:
         self.r.tiles = <nn_tiles *> aligned(max(1, self.n_ops) * threads * sizeof(nn_tiles))
         self.r.scratch = <char *> aligned(threads * self.r.scratch_bytes)
         self.r.base[<int> NN_BUFFER_norms] = <char *> aligned(2 * self.r.n_chunks * sizeof(double))
+        self.r.base[<int> NN_BUFFER_measures] = <char *> aligned(2 * self.r.n_chunks * sizeof(double))
         self.r.partial = <double *> aligned(n_partials * sizeof(double))
         self.r.base[<int> NN_BUFFER_workspace] = <char *> aligned(self.copies * workspace)
         self.r.bad = NN_NONE_BAD
@@ -99,6 +101,7 @@ cdef class Run:
         free(self.r.tiles)
         free(self.r.scratch)
         free(self.r.base[<int> NN_BUFFER_norms])
+        free(self.r.base[<int> NN_BUFFER_measures])
         free(self.r.partial)
         free(self.accumulators)
         free(self.scheduled)
@@ -131,24 +134,27 @@ cdef class Run:
         self.gate = gate
         self.r.gate = gate.c
 
-    def bind_optimizer(self, str name, numbers, updates, double clip_value, double clipnorm):
-        """Let the update be that of an optimizer.
+    def bind_optimizer(self, int which, str name, numbers, updates, double clip_value, double clipnorm):
+        """Let the update be that of an optimizer; `which`: its number, if there are several.
 
-        `numbers` are its own hyper-parameters, as NUMBERS[name] describes them; the int64 array `updates` (1) counts
-        its steps.
+        `numbers` are its own hyper-parameters, as NUMBERS[name] describes them; the int64 array `updates` (2), the same
+        for all, counts its steps, and those since then whose gradients are summed.
         """
         cdef View v = view(numbers)
         if v.buffer.len != NUMBERS_BYTES[name]:
             raise ValueError(f"numbers: expected the struct of {name}")
-        self.held["numbers"], self.r.numbers = v, v.data
-        self.r.clip_value, self.r.clipnorm = clip_value, clipnorm
+        if not 0 <= which < NN_RULES:
+            raise ValueError(f"which: expected 0 … {NN_RULES - 1}, got {which}")
+        self.held["numbers", which] = v
+        self.r.optimizers[which].numbers = v.data
+        self.r.optimizers[which].clip_value, self.r.optimizers[which].clipnorm = clip_value, clipnorm
         self.bind_updates(updates)
 
     def bind_updates(self, updates):
-        """Let the int64 array `updates` (1) count the steps that are applied."""
+        """Let the int64 array `updates` (2) count the updates, and the steps since then whose gradients are summed."""
         cdef View u = view(updates, None, True)
-        if u.buffer.len != sizeof(int64_t):
-            raise ValueError("updates: expected one int64")
+        if u.buffer.len != 2 * sizeof(int64_t):
+            raise ValueError("updates: expected two int64")
         self.held["updates"], self.r.updates = u, <int64_t *> u.data
 
     def bind_schedules(self, int64_t first, int64_t end, list arrays):

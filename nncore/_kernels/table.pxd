@@ -132,6 +132,7 @@ cdef extern from "core/contract.h" nogil:
         void (*column_sums)(nn_index, nn_index, const void *, nn_index, void *, int *) noexcept nogil
         double (*sum_squares)(nn_index, const void *, double *) noexcept nogil
         double (*regularize)(nn_index, double, double, const void *, void *) noexcept nogil
+        void (*constrain)(int, nn_index, nn_index, nn_index, nn_index, void *, const double *) noexcept nogil
         nn_rowwise *loss
         nn_rowwise *metric
         nn_counting *tally
@@ -152,6 +153,7 @@ cdef extern from "core/contract.h" nogil:
     const char *const *nn_activation_parameters
     const char *const *nn_loss_parameters
     const char *const *nn_metric_parameters
+    const char *const *nn_constraint_names
     const char *const *nn_loss_names
     const char *const *nn_loss_targets
     const char *const *nn_loss_forms
@@ -203,6 +205,8 @@ cdef extern from "core/program.h" nogil:
         NN_BUFFER_workspace
         NN_BUFFER_packed
         NN_BUFFER_norms
+        NN_BUFFER_measures
+        NN_RULES
         NN_LEARNING_RATE
         NN_WEIGHT_DECAY
         NN_OWN_SCHEDULED
@@ -214,7 +218,7 @@ cdef extern from "core/program.h" nogil:
         int64_t kind, pattern, barrier, fixed, per_sample, block, cost
 
     ctypedef struct nn_section:
-        int64_t kind, first, end, turns, step, moving, n_moving
+        int64_t kind, first, end, turns, step, moving, n_moving, each, steps
 
     ctypedef struct nn_moving:
         int64_t slot, buffer, offset, stride
@@ -256,6 +260,10 @@ cdef extern from "core/program.h" nogil:
         const double *values
         int64_t stride
 
+    ctypedef struct nn_optimizing:
+        const void *numbers
+        double clip_value, clipnorm
+
     ctypedef struct nn_run:
         const nn_table *table
         const nn_op *ops
@@ -276,8 +284,7 @@ cdef extern from "core/program.h" nogil:
         const nn_scheduled *scheduled
         int64_t scheduled_from, scheduled_to
         int64_t *updates
-        const void *numbers
-        double clip_value, clipnorm
+        nn_optimizing *optimizers
         const nn_accumulator *accumulators
         int64_t n_accumulators
         double *partial

@@ -15,6 +15,7 @@ LOSS_PARAMETERS: dict[str, tuple[str, ...]]
 METRIC_PARAMETERS: dict[str, tuple[str, ...]]
 PARAMETERS: int
 ACTIVATION_SAVED: dict[str, str]
+CONSTRAINTS: dict[str, int]
 LOSSES: dict[str, int]
 LOSS_TARGETS: dict[str, str]
 LOSS_FORMS: dict[str, str]
@@ -36,6 +37,8 @@ BUFFERS: dict[str, int]
 BINDINGS: int
 SCHEDULED: dict[str, int]  # the optimizer's numbers that may change by step
 OWN_SCHEDULED: int  # the first of a program's own
+RULES: int  # most optimizers of one program
+MOST_STATES: int  # most state arrays of one of them
 
 OPERATION_HEAD: dict[str, int]
 # name, pattern, fusion, flops, fields: name, role, offset in nn_op

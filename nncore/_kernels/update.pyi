@@ -8,3 +8,13 @@ def apply_update(
 def apply_column_sums(table: Table, x: _Array, out: _Array, rows: int, cols: int) -> bool: ...
 def apply_sum_squares(table: Table, x: _Array) -> tuple[float, float]: ...
 def apply_regularize(table: Table, l1: float, l2: float, w: _Array, g: _Array | None = None) -> float: ...
+def apply_constraint(
+    table: Table,
+    name: str,
+    w: _Array,
+    n: int,
+    inner: int,
+    parameters: tuple[float, ...],
+    first: int = 0,
+    count: int | None = None,
+) -> None: ...

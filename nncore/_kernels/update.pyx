@@ -3,9 +3,10 @@
 from libc.string cimport memset
 
 from nncore._kernels.table cimport (
-    NN_STATES, Table, View, nn_float_mode, nn_float_mode_enter, nn_float_mode_leave, nn_rule, view,
+    NN_STATES, Numbers, Table, View, nn_float_mode, nn_float_mode_enter, nn_float_mode_leave, nn_rule,
+    parameter_numbers, view,
 )
-from nncore._kernels.table import NUMBERS_BYTES, OPTIMIZERS
+from nncore._kernels.table import CONSTRAINTS, NUMBERS_BYTES, OPTIMIZERS
 
 
 def apply_update(Table table, str name, w, g, states, rule, numbers):
@@ -69,3 +70,19 @@ def apply_regularize(Table table, double l1, double l2, w, g=None):
         penalty = table.c.regularize(vw.size, l1, l2, vw.data, gradient)
         nn_float_mode_leave(callers)
     return penalty
+
+
+def apply_constraint(Table table, str name, w, Py_ssize_t n, Py_ssize_t inner, parameters, Py_ssize_t first=0,
+                     count=None):
+    """Make the contiguous `w` (outer,n,inner) fit CONSTRAINTS `name`, in place, at places first … first + count − 1."""
+    cdef nn_float_mode callers
+    cdef View vw = view(w, table, True)
+    cdef Numbers p = parameter_numbers(parameters)
+    cdef int which = CONSTRAINTS[name]
+    cdef Py_ssize_t places = (vw.size // n if n else 0) if count is None else count
+    if n <= 0 or inner <= 0 or vw.size % (n * inner):
+        raise ValueError(f"w: expected a multiple of {n} · {inner} elements, got {vw.size}")
+    with nogil:
+        callers = nn_float_mode_enter()
+        table.c.constrain(which, n, inner, first, places, vw.data, p.all)
+        nn_float_mode_leave(callers)

@@ -64,7 +64,9 @@ class Builder:
     forward: list[Step] = field(default_factory=list)
     backward: list[Step] = field(default_factory=list)
     penalties: list[Op] = field(default_factory=list)  # at the end of the backward section: they add to gradients
+    statistics: list[Op] = field(default_factory=list)  # at the end of every step that is applied
     update: list[Op] = field(default_factory=list)
+    steps: int = 1  # whose gradients make an update
     sums: list[Sum] = field(default_factory=list)
     tape: list[tuple[Tensor, Backward]] = field(default_factory=list)
     gradients: dict[int, Tensor] = field(default_factory=dict)  # by id of the tensor
@@ -229,13 +231,15 @@ class Builder:
         layout_bytes : int
             Size of the parameters' buffer.
         """
-        forward, backward = fuse(self.forward, self.backward, self.update, keep=outputs)
+        update = [*self.statistics, *self.update]
+        forward, backward = fuse(self.forward, self.backward, update, keep=outputs)
         items, sections = flattened([*forward, *backward, *self.penalties])
-        if self.update:
+        if update:
             if self.reduces:
                 sections.append(Section("REDUCE", len(items), len(items)))
-            sections.append(Section("UPDATE", len(items), len(items) + len(self.update)))
-            items += self.update
+            each = len(self.statistics)
+            sections.append(Section("UPDATE", len(items), len(items) + len(update), each=each, steps=self.steps))
+            items += update
         workspace = place_tensors(items, sections, max_samples, self.itemsize, outputs)
         ops = operations_of(items, sections)
         place_barriers(ops, {s.first for s in sections}, max_samples, self.itemsize, layout_bytes)

@@ -121,7 +121,7 @@ class CompileConfiguration:
         """Turn the arguments of `compile` into objects; `names` are those of the outputs, if they are known."""
         if not isinstance(matmul_precision, str) or matmul_precision not in PRECISIONS:
             raise ValueError(f"matmul_precision: expected one of {', '.join(PRECISIONS)}, got {matmul_precision!r}")
-        optimizer = optimizers.get(optimizer, "optimizer")
+        optimizer = optimizers.OPTIMIZERS.get(optimizer, "optimizer", optimizers.Optimizer)
         if names is not None and len(names) > 1:
             given = several_heads(loss, loss_weights, plain, weighted, names)
         else:

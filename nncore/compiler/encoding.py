@@ -19,7 +19,9 @@ ACCUMULATOR = np.dtype(
 )
 
 #: struct nn_section and struct nn_moving
-SECTION = np.dtype([(name, "i8") for name in ("kind", "first", "end", "turns", "step", "moving", "n_moving")])
+SECTION = np.dtype(
+    [(name, "i8") for name in ("kind", "first", "end", "turns", "step", "moving", "n_moving", "each", "steps")]
+)
 MOVING_OPERAND = np.dtype([(name, "i8") for name in ("slot", "buffer", "offset", "stride")])
 
 #: Types of attributes, for NumPy and for `struct`.
@@ -109,6 +111,7 @@ def encode_sections(sections: list[Section], itemsize: int) -> tuple[np.ndarray[
     for section, row in zip(sections, encoded, strict=True):
         row["kind"], row["first"], row["end"] = SECTIONS[section.kind], section.first, section.end
         row["turns"], row["step"] = section.turns, -1 if section.backwards else 1
+        row["each"], row["steps"] = section.each, section.steps
         row["moving"], row["n_moving"] = len(moving), len(section.moving)
         for m in section.moving:
             buffer, offset = locate(m.tensor, itemsize)

@@ -52,6 +52,8 @@ class Section:
     backwards: bool = False
     moving: list[Moving] = field(default_factory=list)
     call: PythonCall | None = None
+    each: int = 0  # of an update every so many `steps`: how many of its operations come in all of them
+    steps: int = 1
 
 
 @dataclass

@@ -19,7 +19,8 @@ from nncore.operations.data import batch
 from nncore.operations.elementwise import activate, copied, reshape
 from nncore.operations.losses import given_gradients, loss
 from nncore.operations.metrics import measure
-from nncore.operations.parameters import optimize, penalty
+from nncore.operations.parameters import penalty
+from nncore.operations.updates import optimize
 
 
 def last_activation(b: Builder, y: Tensor) -> tuple[str, str]:
@@ -181,13 +182,14 @@ def emit_step(
             f"loss: expected what was compiled for {len(graph.outputs)} outputs, got that of {len(config.heads)}. Call "
             "compile again"
         )
-    by_rows = {} if reduces or not config.optimizer.leaves_rows else graph.trained
+    optimizer = config.optimizer
+    lazy = {p for p, path in graph.trained.items() if optimizer.parts[optimizer.part_of(path, p)].leaves_rows}
     b = Builder(
         graph.state.dtype.itemsize,
         training,
         graph.packed,
         trained=graph.trained,
-        by_rows={p for p in by_rows if p.gradient == "rows" and not p.regularizer},
+        by_rows=set() if reduces else {p for p in lazy if p.gradient == "rows" and not (p.regularizer or p.constraint)},
         reduces=reduces,
     )
     wanted = config.compared

@@ -38,7 +38,7 @@ class TrainingForward:
         self.rows, self.most, self.packed = rows, threads, graph.packed
         with graph.state.reading() as self.state:
             self.program = prediction(graph, rows, training=True)
-        self.steps, self.updates = np.zeros((2, 1), np.int64)
+        self.steps, self.updates = np.zeros(1, np.int64), np.zeros(2, np.int64)
         self.run = engine.Executor(
             runtime.kernels(self.state.dtype.name),
             self.program.ops,

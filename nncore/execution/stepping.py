@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from time import perf_counter
@@ -12,7 +11,7 @@ import numpy as np
 
 from nncore import runtime
 from nncore._kernels import engine
-from nncore._kernels.table import BUFFERS, STATES
+from nncore._kernels.table import BUFFERS
 from nncore.bindings import Binding
 from nncore.compiler.configuration import CompileConfiguration, GivenGradients, Head
 from nncore.compiler.programs import step
@@ -20,6 +19,7 @@ from nncore.data import Dataset
 from nncore.execution import team
 from nncore.execution.calls import called
 from nncore.execution.tuning import SLICE, Pace
+from nncore.execution.updating import bind_numbers, bind_optimizer
 from nncore.network import Graph
 from nncore.schedules import Ahead, ahead
 from nncore.state import Array
@@ -76,7 +76,7 @@ class Stepper:
             by_rows = self.program.by_rows
             known = self.program.learned if training else graph.learned
             learned = {p: path for p, path in graph.trained.items() if p in known and p not in by_rows}
-            chunks = self.state.chunks(learned, self.packed, optimizer.clipnorm is not None, optimizer.decays)
+            chunks = self.state.chunks(learned, self.packed, optimizer.settings)
             values = self.state.values
         self.training, self.weighted, self.max_samples, self.most_threads = training, weighted, max_samples, threads
         size = self.state.size - sum(p.size for p in by_rows)
@@ -109,11 +109,8 @@ class Stepper:
         self.left: tuple[int, int] | None = None  # the moment when the time was up, perhaps within a step
         if training:
             self.run.bind(BUFFERS["gradients"], self.state.gradients)
-            for i, name in enumerate(STATES[optimizer.kernel]):
-                self.run.bind(BUFFERS["state"] + i, optimizer_state.get(name))
             self.run.bind_random(seed, steps)
-            clips = optimizer.clipvalue or math.inf, optimizer.clipnorm or optimizer.global_clipnorm or 0.0
-            self.run.bind_optimizer(optimizer.kernel, optimizer.numbers, optimizer.counter, *clips)
+            bind_optimizer(self.run, optimizer, optimizer_state)
 
     def team(self, batch: int) -> int:
         """How many threads a batch of so many samples is worth."""
@@ -213,8 +210,7 @@ class Stepper:
         if not own.reaches(step):
             own = ahead(step, self.program.varying)
         if optimizers is not self.ahead or own is not self.own_ahead:
-            both = optimizers.beside(own)
-            self.run.bind_schedules(both.first, both.end, both.numbers)
+            bind_numbers(self.run, optimizers, own)
             self.ahead, self.own_ahead = optimizers, own
 
     def call(self) -> None:

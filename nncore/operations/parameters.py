@@ -1,16 +1,13 @@
-"""Penalties on the parameters, and the update section."""
+"""Penalties on the parameters, and statistics."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nncore._kernels.table import OPTIMIZERS, PRECISIONS
 from nncore.compiler.operation import Op, Tensor, Whole
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
-    from nncore.optimizers import Optimizer
     from nncore.state import Parameter
 
 
@@ -33,21 +30,4 @@ def moving_average(b: Builder, statistic: Parameter, x: Tensor, momentum: float 
     """
     assert statistic.role == "statistic" and statistic.shape == x.shape and not x.per_sample
     if b.training:
-        b.update.append(Op("moving_average", S=Whole("parameters", statistic), X=x, momentum=momentum))
-
-
-def optimize(b: Builder, optimizer: Optimizer, paths: Mapping[Parameter, str]) -> None:
-    """The update of all trainable parameters, which have these paths."""
-    kernel = OPTIMIZERS[optimizer.kernel]
-    norms = Whole("norms") if optimizer.clips_norm else None
-    if norms:
-        b.update.append(Op("norms", dW=Whole("gradients"), norms=norms))
-    precision = PRECISIONS[b.packed.precision] if b.packed else 0
-    settings: dict[str, Any] = {"function": kernel, "precision": precision}
-    arrays: dict[str, Any] = {"W": Whole("parameters"), "dW": Whole("gradients"), "state": Whole("state")}
-    b.update.append(Op("update", norms=norms, **arrays, **settings))
-    for p, (ids, count, dw) in b.row_gradients.items():
-        own: dict[str, Any] = {"ids": ids, "count": count, "dW": dw}
-        own |= {"W": Whole("parameters", p), "state": Whole("state", p)}
-        sizes: dict[str, Any] = {"n": p.shape[-1], "per_sample": ids.size, "decay": float(optimizer.decays(paths[p]))}
-        b.update.append(Op("update_rows", function=kernel, **own, **sizes))
+        b.statistics.append(Op("moving_average", S=Whole("parameters", statistic), X=x, momentum=momentum))

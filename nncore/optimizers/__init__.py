@@ -26,18 +26,31 @@ from typing import Any
 
 from nncore import schedules
 from nncore.optimizers.base import OPTIMIZERS, Optimizer, get
-from nncore.optimizers.rules import SGD, Adam, AdamW, LazyAdam, LazySGD, RMSprop
+from nncore.optimizers.gradient import SGD, LazySGD
+from nncore.optimizers.matrices import Adafactor, Muon
+from nncore.optimizers.moments import Adam, Adamax, AdamW, Lamb, LazyAdam, Lion, Nadam, ScheduleFreeAdamW
+from nncore.optimizers.squares import Adadelta, Adagrad, Ftrl, RMSprop
 from nncore.registry import missing, serialize
 
 __all__ = [
     "OPTIMIZERS",
     "SGD",
+    "Adadelta",
+    "Adafactor",
+    "Adagrad",
     "Adam",
     "AdamW",
+    "Adamax",
+    "Ftrl",
+    "Lamb",
     "LazyAdam",
     "LazySGD",
+    "Lion",
+    "Muon",
+    "Nadam",
     "Optimizer",
     "RMSprop",
+    "ScheduleFreeAdamW",
     "deserialize",
     "get",
     "schedules",

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import copy
+import functools
 import gc
+import inspect
 import warnings
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
 from nncore._kernels.table import NUMBERS, SCHEDULED, STATES
-from nncore.arguments import check_number, is_number, is_whole
+from nncore.arguments import check_flag, check_number, check_whole, is_number, is_whole
+from nncore.graph import Shape
 from nncore.habits import HABITS
+from nncore.optimizers.alone import Alone
 from nncore.registry import Configurable, Registry
-from nncore.schedules import Ahead, LearningRateSchedule, Scheduled, Varying, ahead, scheduled
+from nncore.schedules import Ahead, LearningRateSchedule, Scheduled, Varying, ahead, custom_classes, scheduled
+from nncore.state import Parameter, Settings
 
 Array = np.ndarray[Any, Any]
+
+#: Arrays that any optimizer may need beside those of its rule, laid out as the weights.
+AVERAGE, COLLECTED = "average", "collected"
 
 
 def packed(fields: Mapping[str, tuple[int, str | None]], values: Mapping[str, float]) -> Array:
@@ -47,7 +55,29 @@ def check_iterations(value: Any) -> int:
     return int(value)
 
 
-class Optimizer(Configurable):
+def completed(init: Callable[..., None], base: Callable[..., None]) -> Callable[..., None]:
+    """A constructor whose ``**common`` are the arguments of `base`, by name and by place: after its own, as in Keras.
+
+    Those that it takes by name only come last.
+    """
+    own = list(inspect.signature(init).parameters.values())
+    if own[-1].kind is not inspect.Parameter.VAR_KEYWORD:
+        return init
+    place = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    names = {p.name for p in own}
+    common = [p for p in inspect.signature(base).parameters.values() if p.name not in names]
+    last = [p.replace(kind=place) for p in own if p.kind is p.KEYWORD_ONLY]
+    signature = inspect.Signature([*(p for p in own if p.kind is place), *common, *last])
+
+    @functools.wraps(init)
+    def constructor(*args: Any, **kwargs: Any) -> None:
+        init(**signature.bind(*args, **kwargs).arguments)
+
+    vars(constructor)["__signature__"] = signature
+    return constructor
+
+
+class Optimizer(Alone, Configurable):
     """Base of the optimizers. Two are equal if their classes and configurations are, whatever steps they have made.
 
     Parameters
@@ -59,6 +89,18 @@ class Optimizer(Configurable):
         Decoupled decay, ≥ 0; None: 0.
     clipnorm, clipvalue, global_clipnorm : float, optional
         Limits > 0 of each gradient's norm, of each element, and of the norm of all gradients together.
+    use_ema : bool, default False
+        Keep a running mean of the weights, W̄ ← ema_momentum W̄ + (1 − ema_momentum) W after each update, from W after
+        the first one on. At the end of a fit the weights become W̄.
+    ema_momentum : float, default 0.99
+        In [0, 1].
+    ema_overwrite_frequency : int, optional
+        W ← W̄ after each so many updates, too.
+    loss_scale_factor : float, optional
+        > 0. What `apply` divides gradients by, and `scale_loss` multiplies a loss by. Numbers of 32 or 64 bits need no
+        scaling, so a fit does none.
+    gradient_accumulation_steps : int, optional
+        ≥ 2: an update follows the mean gradient of so many steps. `iterations` and schedules count updates.
     name : str, optional
         Default: the name under which the class is registered.
 
@@ -68,8 +110,9 @@ class Optimizer(Configurable):
         Name in ``optimizers.def``.
     numbers : ndarray of float64
         The optimizer's own hyper-parameters as the kernel's struct.
-    counter : ndarray of int64, shape (1,)
-        The updates made so far. Never replaced while the optimizer lives.
+    counter : ndarray of int64, shape (2,)
+        The updates made so far, and the steps since then whose gradients wait for others. Never replaced while the
+        optimizer lives.
     excluded_from_weight_decay : tuple of str
         What `exclude_from_weight_decay` was given.
 
@@ -90,12 +133,19 @@ class Optimizer(Configurable):
     clipnorm: float | None
     clipvalue: float | None
     global_clipnorm: float | None
+    use_ema: bool
     remedies: ClassVar[dict[str, str]] = {
         "lr": HABITS["lr"].remedy,
         "numbers": "Make another.",
         "counter": "Set iterations.",
         "excluded_from_weight_decay": "Call exclude_from_weight_decay.",
+        "learning_rate_factors": "Call scale_learning_rate.",
     }
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        if "__init__" in vars(cls):
+            cls.__init__ = completed(cls.__init__, Optimizer.__init__)  # type: ignore[method-assign]
+        super().__init_subclass__(**kwargs)
 
     def __init__(
         self,
@@ -104,6 +154,11 @@ class Optimizer(Configurable):
         clipnorm: float | None = None,
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
         name: str | None = None,
     ) -> None:
         clips = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
@@ -114,14 +169,35 @@ class Optimizer(Configurable):
         if name is not None and not isinstance(name, str):
             raise TypeError(f"name: expected a string or None, got {name!r}")
         self.name = name or self.registry.name_of(self)
+        self.use_ema = check_flag(use_ema, "use_ema")
+        self.ema_momentum = _number("ema_momentum", ema_momentum, "[0, 1]")
+        frequency, steps = ema_overwrite_frequency, gradient_accumulation_steps
+        self.ema_overwrite_frequency = None if frequency is None else check_whole(
+            frequency, "ema_overwrite_frequency", "a whole number of updates ≥ 1, or None", 1
+        )  # fmt: skip
+        self.loss_scale_factor = (
+            None if loss_scale_factor is None else _number("loss_scale_factor", loss_scale_factor, "(0, inf)")
+        )
+        self.gradient_accumulation_steps = None if steps is None else check_whole(
+            steps, "gradient_accumulation_steps", "a whole number of steps ≥ 2, or None", 2
+        )  # fmt: skip
         self.excluded_from_weight_decay: tuple[str, ...] = ()
+        self.learning_rate_factors: dict[str, float] = {}
+        self._excluded: list[Any] = []
         # A subclass sets its own hyper-parameters before it comes here.
         self.numbers = packed(NUMBERS[self.kernel], vars(self))
-        self.counter = np.zeros(1, np.int64)
+        self.counter = np.zeros(2, np.int64)
         self.weight_decay = scheduled("weight_decay", 0.0 if weight_decay is None else weight_decay)
         self._ahead: Ahead | None = None
         self.learning_rate = learning_rate
         self._owner: weakref.ref[Any] | None = None
+        self._applied: Any = None  # what `build` made
+
+    def take(self, **hyperparameters: Any) -> None:
+        """Set the kernel's own hyper-parameters, each of which is a flag or a number in its declared interval."""
+        for name, value in hyperparameters.items():
+            flag = NUMBERS[self.kernel][name][1] is None
+            setattr(self, name, check_flag(value, name) if flag else self.hyperparameter(name, value))
 
     def hyperparameter(self, name: str, value: Any) -> float:
         """`value`, if it is in the interval that ``optimizers.def`` gives the hyper-parameter `name`."""
@@ -135,19 +211,82 @@ class Optimizer(Configurable):
         return bool(self.clipnorm or self.global_clipnorm)
 
     @property
-    def leaves_rows(self) -> bool:
-        """Whether it leaves rows of a table alone whose gradient is 0, and needs no norms, which are of all rows."""
-        return self.lazy and not self.clips_norm
+    def passes_by(self) -> bool:
+        """Whether nothing beside its rule asks for rows of a table whose gradient is 0: neither norms nor means."""
+        return not (self.clips_norm or self.use_ema or self.gradient_accumulation_steps)
 
-    def decays(self, path: str) -> bool:
-        """Whether a parameter of this path takes weight decay."""
-        return not any(name in path for name in self.excluded_from_weight_decay)
+    @property
+    def leaves_rows(self) -> bool:
+        """Whether it leaves rows of a table alone whose gradient is 0."""
+        return self.lazy and self.passes_by
+
+    def decays(self, path: str, variable: Any = None) -> bool:
+        """Whether a parameter of this path takes weight decay; `variable`: what a user has of it."""
+        original = getattr(variable, "stands_for", variable)
+        return not any(name in path for name in self.excluded_from_weight_decay) and not any(
+            original is excluded for excluded in self._excluded
+        )
+
+    def rate(self, path: str) -> float:
+        """The factor of the learning rate of a parameter: that of the longest name that its path contains."""
+        names = [name for name in self.learning_rate_factors if name in path]
+        return self.learning_rate_factors[max(names, key=len)] if names else 1.0
+
+    # -- what programs are made of -----------------------------------------------------------------------------------
+
+    @property
+    def parts(self) -> list[Optimizer]:
+        """The optimizers that update parameters: itself, or those that it hands them to."""
+        return [self]
+
+    def part_of(self, path: str, variable: Any = None) -> int:
+        """Which of these updates a parameter."""
+        return 0
+
+    def whole(self, p: Parameter, path: str) -> bool:
+        """Whether an operation of its own updates a parameter of these."""
+        return False
+
+    def settings(self, number: int, p: Parameter, path: str) -> Settings:
+        """What the chunks of parameter `number` have: of one of `parts`, which is this."""
+        return Settings(
+            group=number if self.clipnorm is not None else 0,
+            decay=float(self.decays(path, p)),
+            rate=self.rate(path),
+            whole=self.whole(p, path),
+        )
+
+    @property
+    def steps(self) -> int:
+        """The steps whose gradients make an update."""
+        return self.gradient_accumulation_steps or 1
 
     @property
     def state_names(self) -> tuple[str, ...]:
-        """The state arrays that it needs, each laid out as the weights, in the kernel's order."""
+        """The state arrays that its rule needs, each laid out as the weights, in the kernel's order."""
         spared = {name for name, number in self.spared.items() if not getattr(self, number)}
         return tuple(name for name in STATES[self.kernel] if name not in spared)
+
+    @property
+    def array_names(self) -> tuple[str, ...]:
+        """All arrays that it needs, by name."""
+        parts = self.parts
+        names = dict.fromkeys(name for part in parts for name in part.state_names)
+        averages = any(part.use_ema for part in parts)
+        return (*names, *([AVERAGE] if averages else []), *([COLLECTED] if self.steps > 1 else []))
+
+    def form(self, name: str, p: Parameter, path: str) -> Shape | None:
+        """The shape that a parameter's part of an array has: its first elements; None: it uses none of it."""
+        part = self.parts[self.part_of(path, p)]
+        if name == AVERAGE:
+            return p.shape if part.use_ema else None
+        if name == COLLECTED:
+            return p.shape
+        return part.state_form(name, p, path) if name in part.state_names else None
+
+    def state_form(self, name: str, p: Parameter, path: str) -> Shape | None:
+        """The same, of the arrays of its rule."""
+        return p.shape
 
     @property
     def learning_rate(self) -> Any:
@@ -189,7 +328,16 @@ class Optimizer(Configurable):
 
     @iterations.setter
     def iterations(self, value: int) -> None:
-        self.counter[0] = check_iterations(value)
+        self.counter[:] = check_iterations(value), 0
+
+    @property
+    def batches(self) -> int:
+        """The steps made so far, of which `steps` make an update: what files have."""
+        return int(self.counter[0]) * self.steps + int(self.counter[1])
+
+    @batches.setter
+    def batches(self, value: int) -> None:
+        self.counter[:] = divmod(check_iterations(value), self.steps)
 
     def owner(self) -> Any:
         """The model that is compiled with this optimizer; None if there is none, or it is gone."""
@@ -217,15 +365,18 @@ class Optimizer(Configurable):
         """Belong to `model`, as long as it is compiled with this optimizer."""
         self._owner = weakref.ref(model)
 
-    def exclude_from_weight_decay(self, var_names: Iterable[str]) -> None:
-        """Spare the weights whose names contain one of these strings from decay; replaces an earlier choice.
+    def exclude_from_weight_decay(self, var_list: Iterable[Any] | None = None, var_names: Any = None) -> None:
+        """Spare some weights from decay; replaces an earlier choice.
 
         It takes effect at the next `fit`; during one it is a RuntimeError.
 
         Parameters
         ----------
-        var_names : iterable of str
-            Parts of names, such as ``["bias"]``; unlike Keras's, they are plain strings, not regular expressions.
+        var_list : iterable, optional
+            Weights: those of layers, or arrays and variables that `apply` is given.
+        var_names : iterable of str, optional
+            Parts of names, such as ``["bias"]``, of weights to spare; unlike Keras's, they are plain strings, not
+            regular expressions. Alone, it may come first.
 
         Raises
         ------
@@ -234,20 +385,60 @@ class Optimizer(Configurable):
         ValueError
             One is empty, and so part of every name.
         """
-        names = () if isinstance(var_names, str) else tuple(var_names)
-        if isinstance(var_names, str) or not all(isinstance(name, str) for name in names):
-            raise TypeError(f'var_names: expected a list of strings, got {var_names!r}; for one name write ["bias"]')
+        excluded = [] if var_list is None or isinstance(var_list, str) else list(var_list)
+        if var_names is None and (isinstance(var_list, str) or not all(hasattr(v, "shape") for v in excluded)):
+            excluded, var_names = [], var_list
+        names = self._names(() if var_names is None else var_names, "var_names")
+        self._change("exclude_from_weight_decay")
+        paths = [item.path for item in excluded if isinstance(item, Parameter)]
+        vars(self)["excluded_from_weight_decay"] = (*names, *paths)
+        self._excluded = [item for item in excluded if not isinstance(item, Parameter)]
+
+    def scale_learning_rate(self, factors: Mapping[str, float]) -> None:
+        """Give some weights learning rates of their own, as multiples of `learning_rate`; replaces an earlier choice.
+
+        It takes effect at the next `fit`; during one it is a RuntimeError.
+
+        Parameters
+        ----------
+        factors : dict of str to float
+            Factors ≥ 0 by parts of names, such as ``{"dense_1": 0.1, "bias": 2.0}``. Where a weight's name contains
+            several, the longest counts. Decoupled weight decay is scaled, too.
+
+        Raises
+        ------
+        TypeError, ValueError
+            A name is no string or empty, or a factor no number ≥ 0.
+        """
+        if not isinstance(factors, Mapping):
+            raise TypeError(f'factors: expected a dict such as {{"dense_1": 0.1}}, got {factors!r}')
+        self._names(factors, "factors")
+        checked = {name: _number(f"factors[{name!r}]", factor) for name, factor in factors.items()}
+        self._change("scale_learning_rate")
+        vars(self)["learning_rate_factors"] = checked
+
+    def _names(self, given: Any, argument: str) -> tuple[str, ...]:
+        """Parts of names, checked."""
+        names = () if isinstance(given, str) else tuple(given)
+        if isinstance(given, str) or not all(isinstance(name, str) for name in names):
+            raise TypeError(f'{argument}: expected a list of strings, got {given!r}; for one name write ["bias"]')
         if "" in names:
-            raise ValueError(f"var_names: expected parts of names, got {list(names)}; '' is part of every name")
+            raise ValueError(f"{argument}: expected parts of names, got {list(names)}; '' is part of every name")
+        return names
+
+    def _change(self, action: str) -> None:
+        """Have what is about to change be so from the next fit on."""
         if (model := self.owner()) is not None:
-            model.forget_programs("exclude_from_weight_decay")
-        vars(self)["excluded_from_weight_decay"] = names
+            model.forget_programs(action)
+        self._applied = None if self._applied is None else self._applied.anew()
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, and the exclusions from weight decay where there are any."""
+        """Return the constructor's arguments; where there are any, exclusions from weight decay, and factors."""
         config = super().get_config()
         if self.excluded_from_weight_decay:
             config["exclude_from_weight_decay"] = list(self.excluded_from_weight_decay)
+        if self.learning_rate_factors:
+            config["scale_learning_rate"] = dict(self.learning_rate_factors)
         return config
 
     def argument(self, name: str) -> Any:
@@ -255,12 +446,15 @@ class Optimizer(Configurable):
         return self._scheduled(name) if name in SCHEDULED else super().argument(name)
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Any:
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
         """Build the optimizer that `get_config` described, at step 0; unknown keys are a ValueError."""
         arguments = dict(config)
         excluded = arguments.pop("exclude_from_weight_decay", ())
-        optimizer = super().from_config(arguments)
-        optimizer.exclude_from_weight_decay(excluded)
+        factors = arguments.pop("scale_learning_rate", {})
+        with custom_classes(custom_objects):
+            optimizer = super().from_config(arguments)
+        optimizer.exclude_from_weight_decay(var_names=excluded)
+        optimizer.scale_learning_rate(factors)
         return optimizer
 
     def __eq__(self, other: object) -> bool:
@@ -277,15 +471,15 @@ class Optimizer(Configurable):
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy, that of copy.copy too, is free, and never shares the memory that an engine reads.
-        return vars(self) | {"counter": self.counter.copy(), "_ahead": None, "_owner": None}
+        return vars(self) | {"counter": self.counter.copy(), "_ahead": None, "_owner": None, "_applied": None}
 
     def progress(self) -> tuple[int, Scheduled]:
-        """What changes while a model is trained: the number of updates, and the learning rate."""
-        return self.iterations, self._learning_rate
+        """What changes while a model is trained: the number of steps, and the learning rate."""
+        return self.batches, self._learning_rate
 
-    def resume(self, iterations: int, learning_rate: Scheduled) -> None:
+    def resume(self, batches: int, learning_rate: Scheduled) -> None:
         """Go on from another's `progress`."""
-        self.iterations, self.learning_rate = iterations, learning_rate
+        self.batches, self.learning_rate = batches, learning_rate
 
 
 OPTIMIZERS: Registry[Optimizer] = Registry(
@@ -293,6 +487,6 @@ OPTIMIZERS: Registry[Optimizer] = Registry(
 )
 
 
-def get(identifier: Any, argument: str = "optimizer") -> Optimizer:
-    """Turn a name, configuration, class or object into an `Optimizer`. See `Registry.get`."""
-    return OPTIMIZERS.get(identifier, argument, Optimizer)
+def get(identifier: Any, argument: str = "optimizer") -> Any:
+    """Turn a name, configuration, class or object into an `Optimizer`; None stays. See `Registry.get`."""
+    return None if identifier is None else OPTIMIZERS.get(identifier, argument, Optimizer)

@@ -29,6 +29,11 @@ enum {
     NN_ACTIVATIONS
 };
 enum {
+#define CONSTRAINT(name) NN_CONSTRAINT_##name,
+#include "kernels.def"
+    NN_CONSTRAINTS
+};
+enum {
 #define LOSS(name, form, target, parameters) NN_LOSS_##name,
 #include "kernels.def"
     NN_LOSSES
@@ -190,6 +195,9 @@ typedef struct nn_table {
     /* g += l1 sign(w) + 2 l2 w (g may be NULL); returns l1 Σ|w| + l2 Σ w² */
     double (*regularize)(nn_index n, double l1, double l2, const void *w, void *g);
 
+    /* CONSTRAINT `function` on places first … first + count − 1 of w (outer,n,inner): see constraints.h. */
+    void (*constrain)(int function, nn_index n, nn_index inner, nn_index first, nn_index count, void *w,
+                      const double *parameters);
     nn_rowwise loss[NN_LOSSES];     /* returns Σ_i weight_i loss_i, in float64, order: rows */
     nn_rowwise metric[NN_METRICS];  /* returns Σ_i weight_i metric_i, likewise */
     nn_counting tally[NN_TALLIES];
@@ -228,7 +236,7 @@ const nn_table *nn_table_at(int level, int bits);   /* bits: 32 or 64 */
 /* Names in id order, each list ended by NULL. */
 extern const char *const nn_precision_names[], *const nn_activation_names[], *const nn_loss_names[],
     *const nn_metric_names[], *const nn_tally_names[], *const nn_source_names[], *const nn_function_names[],
-    *const nn_buffer_names[];
+    *const nn_buffer_names[], *const nn_constraint_names[];
 extern const char *const nn_activation_parameters[], *const nn_loss_parameters[], *const nn_metric_parameters[],
     *const nn_tally_parameters[];
 extern const char *const nn_activation_saved[], *const nn_loss_targets[], *const nn_loss_forms[],

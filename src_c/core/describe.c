@@ -72,6 +72,10 @@ const char *const nn_activation_names[] = {
 const char *const nn_activation_saved[] = {
 #include "kernels.def"
     NULL};
+#define CONSTRAINT(name) #name,
+const char *const nn_constraint_names[] = {
+#include "kernels.def"
+    NULL};
 #define LOSS(name, form, target, parameters) #name,
 const char *const nn_loss_names[] = {
 #include "kernels.def"

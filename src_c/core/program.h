@@ -33,7 +33,8 @@ enum {
 #include "kernels.def"
     NN_MOVING = 16,     /* operands of one loop that move */
     NN_BINDINGS = 256,  /* arrays of the caller's that a program reads or writes row by row */
-    NN_BUFFER_moving = NN_BUFFER_state + NN_STATES, /* the first of these, as they are in the turn at hand */
+    NN_RULES = 8,       /* optimizers that a program may have, of different parameters */
+    NN_BUFFER_moving = NN_BUFFER_state + NN_RULES * NN_STATES, /* the first of these, as they are in the turn at hand */
     NN_BUFFER_binding = NN_BUFFER_moving + NN_MOVING, /* the first binding's rows of the batch, themselves or copied */
     NN_BUFFERS = NN_BUFFER_binding + NN_BINDINGS
 };
@@ -96,6 +97,7 @@ typedef struct nn_section {
     int64_t first, end;
     int64_t turns, step;    /* LOOP: how many; 1: from 0 on, −1: from the last on */
     int64_t moving, n_moving; /* LOOP: its first nn_moving, and how many */
+    int64_t each, steps;    /* UPDATE: of every so many steps; its first `each` operations are done in all of them */
 } nn_section;
 
 /* Where NN_BUFFER_moving + slot is in a turn of a loop: offset + turn × stride bytes into a buffer. */
@@ -118,7 +120,10 @@ typedef struct nn_binding {
 typedef struct nn_chunk {
     int64_t offset, n;      /* elements */
     int64_t group;          /* whose norm clips it */
-    double l1, l2, decay;   /* decay: 1, or 0 where weight decay is excluded */
+    double l1, l2, decay, rate; /* factors of weight decay (0: excluded) and of the learning rate */
+    int64_t optimizer;      /* which of the run's updates it */
+    int64_t parameter;      /* of several chunks that are one, where a rule looks at the whole of each */
+    int64_t whole;          /* 1: an operation of its own updates its parameter */
     int64_t inputs, outputs, first; /* of weights that have packed copies: their shape, the first row here; else 0 */
     int64_t packed[2];      /* bytes into NN_BUFFER_packed of the copies for X W and dY Wᵀ; −1: none */
 } nn_chunk;
@@ -144,8 +149,14 @@ typedef struct nn_scheduled {
     int64_t stride;
 } nn_scheduled;
 
-/* The numbers of run.scheduled: those of the optimizer, then the program's own. */
-enum { NN_LEARNING_RATE, NN_WEIGHT_DECAY, NN_OWN_SCHEDULED };
+/* The numbers of run.scheduled: those of each optimizer, then the program's own. */
+enum { NN_LEARNING_RATE, NN_WEIGHT_DECAY, NN_RULE_SCHEDULED, NN_OWN_SCHEDULED = NN_RULES * NN_RULE_SCHEDULED };
+
+/* What a run knows of an optimizer. */
+typedef struct nn_optimizing {
+    const void *numbers;    /* of its own: nn_sgd, … */
+    double clip_value, clipnorm; /* +inf, 0: none */
+} nn_optimizing;
 
 /* What is _Atomic is what thread 0 changes between two stages, and a late member may read meanwhile (team.h), or what
  * several threads write; nn_put_… are stores that cost no more than others. */
@@ -171,9 +182,8 @@ struct nn_run {
     int64_t n_chunks;
     const nn_scheduled *scheduled;
     int64_t scheduled_from, scheduled_to; /* the updates, counted from 0, for which their values are there */
-    int64_t *updates;       /* that the optimizer has made, over all fits */
-    const void *numbers;    /* of its own: nn_sgd, … */
-    double clip_value, clipnorm; /* +inf, 0: none */
+    int64_t *updates;       /* that the optimizer has made, over all fits; and the steps since then whose gradients are summed */
+    nn_optimizing optimizers[NN_RULES];
     const nn_accumulator *accumulators;
     int64_t n_accumulators;
     double *partial;        /* of this step */
@@ -244,11 +254,12 @@ static inline double nn_now(const nn_run *run, int64_t which) {
     return number->values[(*run->updates - run->scheduled_from) * number->stride];
 }
 
-/* What every update rule is told, at the update at hand. */
-static inline nn_rule nn_rule_now(const nn_run *run) {
+/* What the rule of an optimizer is told, at the update at hand. */
+static inline nn_rule nn_rule_now(const nn_run *run, int64_t optimizer) {
+    const int64_t first = optimizer * NN_RULE_SCHEDULED;
     return (nn_rule){
-        .learning_rate = nn_now(run, NN_LEARNING_RATE), .weight_decay = nn_now(run, NN_WEIGHT_DECAY),
-        .grad_scale = 1, .clip_value = run->clip_value, .step = (double)(*run->updates + 1),
+        .learning_rate = nn_now(run, first + NN_LEARNING_RATE), .weight_decay = nn_now(run, first + NN_WEIGHT_DECAY),
+        .grad_scale = 1, .clip_value = run->optimizers[optimizer].clip_value, .step = (double)(*run->updates + 1),
     };
 }
 

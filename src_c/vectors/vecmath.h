@@ -24,6 +24,7 @@
 
 enum { MANTISSA_BITS = 23, EXPONENT_BIAS = 127, LOW_HALF_BITS = 12 };
 #define MIN_NORMAL 0x1p-126f
+#define REAL_MAX 0x1.fffffep127f
 #define EXP_MIN REAL(-104)     /* exp is 0 below */
 #define EXP_MAX REAL(89)       /* and inf above */
 #define EXPM1_MIN REAL(-18)    /* expm1 is −1 below */
@@ -52,6 +53,7 @@ static const real ERFCX_POLY[] = {1.074006908, -0.8833944864, 0.5902282985, -0.3
 
 enum { MANTISSA_BITS = 52, EXPONENT_BIAS = 1023, LOW_HALF_BITS = 27 };
 #define MIN_NORMAL 0x1p-1022
+#define REAL_MAX 0x1.fffffffffffffp1023
 #define EXP_MIN REAL(-746)
 #define EXP_MAX REAL(710)
 #define EXPM1_MIN REAL(-38)

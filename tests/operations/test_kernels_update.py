@@ -40,12 +40,26 @@ COMMON: list[dict[str, Any]] = [
 ]
 OWN: dict[str, list[dict[str, Any]]] = {
     "sgd": [{"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}],
-    "adam": [{"beta_1": 0.5, "beta_2": 0.9, "epsilon": 1e-3}, {"beta_1": 0.0}],
+    "adam": [{"beta_1": 0.5, "beta_2": 0.9, "epsilon": 1e-3}, {"beta_1": 0.0}, {"amsgrad": True, "beta_2": 0.5}],
     "rmsprop": [
         {"momentum": 0.9}, {"centered": True}, {"momentum": 0.5, "centered": True}, {"rho": 0.5, "epsilon": 1e-2},
     ],
+    "adagrad": [{"initial_accumulator_value": 0.0, "epsilon": 1e-3}],
+    "adadelta": [{"rho": 0.5, "epsilon": 1e-2}],
+    "adamax": [{"beta_1": 0.5, "beta_2": 0.9, "epsilon": 1e-3}],
+    "nadam": [{"beta_1": 0.5, "beta_2": 0.9, "epsilon": 1e-3}],
+    "lion": [{"beta_1": 0.5, "beta_2": 0.5}],
+    "ftrl": [
+        {"l1_regularization_strength": 0.5, "l2_regularization_strength": 0.25, "beta": 0.5},
+        {"learning_rate_power": -0.25, "l2_shrinkage_regularization_strength": 0.1, "initial_accumulator_value": 1.0},
+    ],
+    "schedule_free_adamw": [{"beta_1": 0.5, "beta_2": 0.9, "epsilon": 1e-3, "warmup_steps": 3.0}],
+    "muon": [{"adam_beta_1": 0.5, "adam_beta_2": 0.9, "epsilon": 1e-3}],
 }  # fmt: skip
-RULES = [(name, Rule(**kind | own)) for name in OPTIMIZERS for kind in COMMON for own in [{}, *OWN.get(name, [])]]
+#: Whose rule is not made of elements alone: see update_cases.py and tests/training/test_matrices.py.
+WHOLE = {"lamb", "adafactor"}
+ELEMENTWISE = [name for name in OPTIMIZERS if name not in WHOLE]
+RULES = [(name, Rule(**kind | own)) for name in ELEMENTWISE for kind in COMMON for own in [{}, *OWN.get(name, [])]]
 each_rule = pytest.mark.parametrize(("name", "rule"), RULES)
 
 
@@ -100,7 +114,7 @@ def test_elements_are_independent(table: Table, name: str, rule: Rule) -> None:
 
 
 @each_table
-@each_name(OPTIMIZERS)
+@each_name(ELEMENTWISE)
 def test_clipping(table: Table, name: str) -> None:
     """Clipped after scaling: a step along ±1e20 is that along ±clip_value."""
     w = normal(table, 20)
@@ -128,13 +142,15 @@ def test_nan_gradient(table: Table, name: str, rule: Rule) -> None:
 
 
 @each_table
-@each_name(OPTIMIZERS)
+@each_name(ELEMENTWISE)
 def test_zero_gradient(table: Table, name: str) -> None:
-    """Nothing moves, nothing is divided by 0."""
+    """Nothing moves, nothing is divided by 0; but FTRL's weights are a function of the gradients alone."""
     w = normal(table, 20)
+    first = train(table, name, Rule(), w, np.zeros((1, 20), table.dtype))
     got, *states = train(table, name, Rule(), w, np.zeros((3, 20), table.dtype))
-    assert_same_bits(got, w)
-    assert not any(s.any() for s in states)
+    assert_same_bits(np.abs(got) if name == "ftrl" else got, np.zeros_like(w) if name == "ftrl" else w)
+    for s, after_one in zip(states, first[1:], strict=True):
+        assert_same_bits(s, after_one)
 
 
 EXTREMES = [
@@ -146,6 +162,15 @@ EXTREMES = [
     ("rmsprop", Rule(rho=0.0, momentum=0.9)),
     ("rmsprop", Rule(momentum=0.9, centered=True)),
     ("rmsprop", Rule(epsilon=0.0)),
+    ("adam", Rule(amsgrad=True)),
+    ("adagrad", Rule(initial_accumulator_value=0.0, epsilon=0.0)),
+    ("adadelta", Rule(epsilon=0.0)),
+    ("adamax", Rule(epsilon=0.0)),
+    ("nadam", Rule(epsilon=0.0)),
+    ("ftrl", Rule()),
+    ("lion", Rule()),
+    ("schedule_free_adamw", Rule(epsilon=0.0)),
+    ("muon", Rule(epsilon=0.0)),
 ]
 
 

@@ -15,10 +15,11 @@ from cases import SAMPLES, Case, rows_of
 from cases_arrangement import ARRANGEMENT
 from cases_normalization import NORMALIZATION
 from cases_random import RANDOM
+from cases_updates import UPDATES, of_chunks
 from kernels import Array, each_table, eps
 
 import nncore as nn
-from nncore import optimizers, state
+from nncore import optimizers
 from nncore._kernels.table import (
     ACTIVATIONS,
     CHUNK_ROWS,
@@ -136,8 +137,9 @@ def dropout_by_step(c: Case) -> dict[str, Array]:
 
     def bind(run: Any) -> None:
         run.bind_random(11, steps)
-        run.bind_optimizer("sgd", optimizer.numbers, optimizer.counter, np.inf, 0.0)
-        run.bind_schedules(3, 6, [np.array([0.9]), np.array([0.8]), np.array([0.7]), np.array([0.6, 0.375, 0.5])])
+        run.bind_optimizer(0, "sgd", optimizer.numbers, optimizer.counter, np.inf, 0.0)
+        own = [np.array([0.7]), np.array([0.6, 0.375, 0.5])]
+        run.bind_schedules(3, 6, [np.array([0.9])] * OWN_SCHEDULED + own)
 
     c.fields = {"X": x, "Y": c.poisoned(SAMPLES, 9), "layer": 2, "scheduled": OWN_SCHEDULED + 1, "block": 64}
     c.bind = bind
@@ -263,13 +265,6 @@ def moments(c: Case) -> dict[str, Array]:
     return {"sums": np.append(reference_metrics.moments(*rows, weights).reshape(-1), SAMPLES + 5)}
 
 
-def of_chunks(c: Case, **settings: Any) -> None:
-    c.chunks = np.zeros(2, state.CHUNK)
-    c.chunks["offset"], c.chunks["n"], c.chunks["packed"] = [0, 40], [33, 17], -1
-    for name, value in settings.items():
-        c.chunks[name] = value
-
-
 def prelu(c: Case) -> dict[str, Array]:
     x, slope = c.reals(SAMPLES, 2, 9), c.reals(9)
     c.fields = {"X": x, "slope": slope, "Y": c.poisoned(SAMPLES, 2, 9), "n": 9, "per_sample": 2, "block": 4}
@@ -306,26 +301,6 @@ def moving_average(c: Case) -> dict[str, Array]:
     s, x = c.reals(33, 523), c.reals(33, 523)
     c.fields = {"S": s, "X": x, "momentum": 0.75}
     return {"S": 0.75 * ref.float64(s) + 0.25 * ref.float64(x)}
-
-
-def update(c: Case) -> dict[str, Array]:
-    """W, its decay, the momentum v and the step: t = 4 is that of the array's second element."""
-    w, g, v = c.reals(57), c.reals(57), c.reals(57)
-    of_chunks(c, decay=[1, 0])
-    optimizer = nn.SGD(momentum=0.5)
-    optimizer.iterations = 4
-
-    def bind(run: Any) -> None:
-        run.bind_optimizer("sgd", optimizer.numbers, optimizer.counter, 0.75, 0.0)
-        run.bind_schedules(3, 6, [np.array([9, 0.5, 9]), np.array([0.125])])
-
-    c.fields, c.bind = {"W": w, "dW": g, "state": v, "function": OPTIMIZERS["sgd"]}, bind
-    inside = np.r_[0:33, 40:57]
-    want_v, want = ref.float64(v), ref.float64(w)
-    want_v[inside] = 0.5 * want_v[inside] - 0.5 * np.clip(ref.float64(g[inside]), -0.75, 0.75)
-    want[:33] *= 1 - 0.5 * 0.125
-    want[inside] += want_v[inside]
-    return {"W": want, "state": want_v}
 
 
 def numbers_of(c: Case) -> tuple[Array, dict[str, Array]]:
@@ -377,15 +352,16 @@ def update_rows(c: Case) -> dict[str, Array]:
     optimizer.counter[0] = 4
 
     def bind(run: Any) -> None:
-        run.bind_optimizer("sgd", optimizer.numbers, optimizer.counter, 0.75, 0.0)
+        run.bind_optimizer(0, "sgd", optimizer.numbers, optimizer.counter, 0.75, 0.0)
         run.bind_schedules(3, 6, [np.array([9, 0.5, 9]), np.array([0.125])])
 
     given = {"ids": found["ids"], "count": found["count"], "dW": g, "W": w, "state": v}
-    c.fields = given | {"n": 5, "decay": 1.0, "function": OPTIMIZERS["sgd"], "per_sample": 3, "block": 2}
+    c.fields = given | {"n": 5, "decay": 1.0, "rate": 0.5, "function": OPTIMIZERS["sgd"], "per_sample": 3}
+    c.fields |= {"block": 2}
     c.bind = bind
     want_v, want = ref.float64(v), ref.float64(w)
-    want_v[ids] = 0.5 * want_v[ids] - 0.5 * np.clip(ref.float64(g).reshape(-1, 5)[: len(ids)], -0.75, 0.75)
-    want[ids] = want[ids] * (1 - 0.5 * 0.125) + want_v[ids]
+    want_v[ids] = 0.5 * want_v[ids] - 0.25 * np.clip(ref.float64(g).reshape(-1, 5)[: len(ids)], -0.75, 0.75)
+    want[ids] = want[ids] * (1 - 0.25 * 0.125) + want_v[ids]
     return {"W": want, "state": want_v}
 
 
@@ -393,7 +369,7 @@ CASE = "dict[str, Array]"
 SPARSE = "sparse_categorical_crossentropy"
 #: Every function here that makes one, and those of the families.
 HERE = [f for f in list(vars().values()) if getattr(f, "__annotations__", {}) == {"c": "Case", "return": CASE}]
-CASES: list[Callable[[Case], dict[str, Array]]] = [*HERE, *ARRANGEMENT, *NORMALIZATION, *RANDOM]
+CASES: list[Callable[[Case], dict[str, Array]]] = [*HERE, *ARRANGEMENT, *NORMALIZATION, *RANDOM, *UPDATES]
 
 
 def operation(case: Callable[..., Any]) -> str:

@@ -76,14 +76,16 @@ SPAN(lookup_backward_rows) {
 SPAN(update_rows) {
     const nn_index n = op->n, found = *integers_at(run, op->count);
     const nn_index rows = first + count < found ? count : found - first;
-    nn_rule rule = nn_rule_now(run);
+    nn_rule rule = nn_rule_now(run, op->optimizer);
     void *state[NN_STATES];
+    rule.learning_rate *= op->rate;
     rule.weight_decay *= op->decay;
     for (int k = 0; k < NN_STATES; k++)
         state[k] = nn_at(run, (nn_operand){op->state.buffer + k, op->state.offset});
     if (rows > 0)
         run->table->update[op->function](rows, integers_at(run, op->ids) + first, n, at(run, op->W, 0),
-                                         at(run, op->dW, first * n), state, &rule, run->numbers);
+                                         at(run, op->dW, first * n), state, &rule,
+                                         run->optimizers[op->optimizer].numbers);
 }
 
 #endif

@@ -1,4 +1,5 @@
-/* update.h: the update rules W ← rule(W, g), one pass over a run of parameters and the rule's state.
+/* update.h: how an update rule W ← rule(W, g) is applied, in one pass over a run of parameters and the rule's state.
+ * The rules stand in rules.h and moments.h.
  *
  * Each rule is a function of a few lines over one vector, in the symbols of its paper; `update_each` loads,
  * scales and clips the gradient, decays W (Loshchilov & Hutter 2019, algorithm 2: decay apart from the rule)
@@ -15,8 +16,11 @@
 typedef struct coefficients {
     real scale, clip, decay, epsilon;
     real eta, mu;           /* learning rate (adam: with its bias correction), momentum */
+    real beta_1, beta_2;    /* β₁, β₂ */
     real gain_1, gain_2;    /* 1 − β₁, 1 − β₂ */
     real rho, gain_rho;     /* ρ, 1 − ρ */
+    real initial;           /* what a state array holds before the first update, other than 0 */
+    real own[4];            /* what else a rule computes once */
 } coefficients;
 
 typedef vf (*update_rule)(vf W, vf g, vf s[], const coefficients *c);
@@ -88,34 +92,6 @@ INLINE coefficients coefficients_of_ratio(const nn_rule *r, double epsilon, doub
     }                                                                                                                 \
     INLINE void name##_update(const updated *u, const nn_rule *r, const void *numbers)
 
-/* Stochastic gradient descent; momentum as in Sutskever et al. 2013, equations 1–4. State: the velocity. */
-INLINE vf sgd_plain(vf W, vf g, vf s[], const coefficients *c) {
-    (void)s;
-    return W - c->eta * g;
-}
-
-INLINE vf sgd_momentum(vf W, vf g, vf s[], const coefficients *c) {
-    s[0] = c->mu * s[0] - c->eta * g;
-    return W + s[0];
-}
-
-INLINE vf sgd_nesterov(vf W, vf g, vf s[], const coefficients *c) {
-    s[0] = c->mu * s[0] - c->eta * g;
-    return W + (c->mu * s[0] - c->eta * g);
-}
-
-UPDATE(sgd) {
-    const nn_sgd *own = numbers;
-    coefficients c = coefficients_of(r);
-    c.mu = (real)own->momentum;
-    if (own->momentum == 0)
-        update_each(u, 0, sgd_plain, &c);
-    else if (own->nesterov != 0)
-        update_each(u, STATE_0, sgd_nesterov, &c);
-    else
-        update_each(u, STATE_0, sgd_momentum, &c);
-}
-
 /* s + gain (g − s), a mean that follows g. Where the product is rounded on its own, it would be 0 from s < MIN_NORMAL
  * / gain on, and s never come to 0: a step too small to be made arrives. */
 INLINE vf follow(vf s, vf g, real gain) {
@@ -135,59 +111,6 @@ INLINE vf ratio(vf x, vf y, const coefficients *c) {
 #endif
     (void)c;
     return x / y;
-}
-
-/* Kingma & Ba 2015, algorithm 1; with weight_decay: AdamW. State: m, v. */
-INLINE vf adam(vf W, vf g, vf s[], const coefficients *c) {
-    s[0] = follow(s[0], g, c->gain_1);
-    s[1] = follow(s[1], g * g, c->gain_2);
-    return W - ratio(c->eta * s[0], vsqrt(s[1]) + c->epsilon, c);
-}
-
-UPDATE(adam) {
-    const nn_adam *own = numbers;
-    coefficients c = coefficients_of_ratio(r, own->epsilon, 1 / ROOT_MAX);
-    c.eta = (real)(r->learning_rate * sqrt(1 - pow(own->beta_2, r->step)) / (1 - pow(own->beta_1, r->step)));
-    c.gain_1 = (real)(1 - own->beta_1), c.gain_2 = (real)(1 - own->beta_2);
-    update_each(u, STATE_0 | STATE_1, adam, &c);
-}
-
-/* Tieleman & Hinton 2012, lecture 6.5; centered: Graves 2013, equations 38–41. State: v, m, average of g.
- * Rounding can push v − average² below 0 where g hardly varies: there it counts as 0. */
-INLINE vf rmsprop_increment(vf g, vf s[], const coefficients *c, int centered) {
-    vf variance = s[0] = c->rho * s[0] + c->gain_rho * (g * g);
-    if (centered) {
-        s[2] = c->rho * s[2] + c->gain_rho * g;
-        variance = vmax((vf){0}, s[0] - s[2] * s[2]);
-    }
-    return c->eta * g / vsqrt(variance + c->epsilon);
-}
-
-INLINE vf rmsprop(vf W, vf g, vf s[], const coefficients *c) { return W - rmsprop_increment(g, s, c, 0); }
-INLINE vf rmsprop_centered(vf W, vf g, vf s[], const coefficients *c) { return W - rmsprop_increment(g, s, c, 1); }
-
-INLINE vf rmsprop_momentum(vf W, vf g, vf s[], const coefficients *c) {
-    s[1] = c->mu * s[1] + rmsprop_increment(g, s, c, 0);
-    return W - s[1];
-}
-
-INLINE vf rmsprop_centered_momentum(vf W, vf g, vf s[], const coefficients *c) {
-    s[1] = c->mu * s[1] + rmsprop_increment(g, s, c, 1);
-    return W - s[1];
-}
-
-UPDATE(rmsprop) {
-    const nn_rmsprop *own = numbers;
-    coefficients c = coefficients_of_ratio(r, own->epsilon, MIN_NORMAL);
-    c.mu = (real)own->momentum, c.rho = (real)own->rho, c.gain_rho = (real)(1 - own->rho);
-    if (own->momentum > 0 && own->centered != 0)
-        update_each(u, STATE_0 | STATE_1 | STATE_2, rmsprop_centered_momentum, &c);
-    else if (own->momentum > 0)
-        update_each(u, STATE_0 | STATE_1, rmsprop_momentum, &c);
-    else if (own->centered != 0)
-        update_each(u, STATE_0 | STATE_2, rmsprop_centered, &c);
-    else
-        update_each(u, STATE_0, rmsprop, &c);
 }
 
 #endif
