@@ -19,19 +19,34 @@ from nncore.metrics.accuracy import (
     TopKCategoricalAccuracy,
 )
 from nncore.metrics.base import METRICS, Given, Metric, Plan
-from nncore.metrics.classes import (
-    BinaryIoU,
-    CohenKappa,
-    ConfusionMatrix,
-    IoU,
-    MatthewsCorrelation,
-    MeanIoU,
-    OneHotIoU,
-    OneHotMeanIoU,
-)
+from nncore.metrics.classes import CohenKappa, ConfusionMatrix, MatthewsCorrelation
 from nncore.metrics.curves import AUC
-from nncore.metrics.errors import MeanAbsoluteError, MeanSquaredError, RootMeanSquaredError
+from nncore.metrics.errors import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    CategoricalHinge,
+    CosineSimilarity,
+    Hinge,
+    KLDivergence,
+    LogCoshError,
+    LogLoss,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanSquaredError,
+    MeanSquaredLogarithmicError,
+    Poisson,
+    RootMeanSquaredError,
+    SparseCategoricalCrossentropy,
+    SquaredHinge,
+)
 from nncore.metrics.moments import ConcordanceCorrelation, ExplainedVariance, PearsonCorrelation, R2Score
+from nncore.metrics.overlap import BinaryIoU, IoU, MeanIoU, OneHotIoU, OneHotMeanIoU
+from nncore.metrics.points import (
+    PrecisionAtRecall,
+    RecallAtPrecision,
+    SensitivityAtSpecificity,
+    SpecificityAtSensitivity,
+)
 from nncore.metrics.probabilities import BrierScore, ExpectedCalibrationError
 from nncore.metrics.reduction import Mean, Sum
 from nncore.metrics.scores import F1Score, FBetaScore
@@ -39,11 +54,7 @@ from nncore.metrics.thresholds import (
     FalseNegatives,
     FalsePositives,
     Precision,
-    PrecisionAtRecall,
     Recall,
-    RecallAtPrecision,
-    SensitivityAtSpecificity,
-    SpecificityAtSensitivity,
     TrueNegatives,
     TruePositives,
 )
@@ -51,15 +62,18 @@ from nncore.registry import serialize
 
 __all__ = [
     "AUC",
-    "METRICS",
     "Accuracy",
     "BinaryAccuracy",
+    "BinaryCrossentropy",
     "BinaryIoU",
     "BrierScore",
     "CategoricalAccuracy",
+    "CategoricalCrossentropy",
+    "CategoricalHinge",
     "CohenKappa",
     "ConcordanceCorrelation",
     "ConfusionMatrix",
+    "CosineSimilarity",
     "ExpectedCalibrationError",
     "ExplainedVariance",
     "F1Score",
@@ -67,17 +81,25 @@ __all__ = [
     "FalseNegatives",
     "FalsePositives",
     "Given",
+    "Hinge",
     "IoU",
+    "KLDivergence",
+    "LogCoshError",
+    "LogLoss",
+    "METRICS",
     "MatthewsCorrelation",
     "Mean",
     "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
     "MeanIoU",
     "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
     "Metric",
     "OneHotIoU",
     "OneHotMeanIoU",
     "PearsonCorrelation",
     "Plan",
+    "Poisson",
     "Precision",
     "PrecisionAtRecall",
     "R2Score",
@@ -86,8 +108,10 @@ __all__ = [
     "RootMeanSquaredError",
     "SensitivityAtSpecificity",
     "SparseCategoricalAccuracy",
+    "SparseCategoricalCrossentropy",
     "SparseTopKCategoricalAccuracy",
     "SpecificityAtSensitivity",
+    "SquaredHinge",
     "Sum",
     "TopKCategoricalAccuracy",
     "TrueNegatives",
@@ -98,8 +122,13 @@ __all__ = [
 ]
 
 
-def get(identifier: Any, argument: str = "metrics") -> Metric:
-    """Turn a name, configuration, class or object into a `Metric`, called what the user wrote. See `Registry.get`."""
+def get(identifier: Any, argument: str = "metrics") -> Any:
+    """Turn a name, configuration, class or object into a `Metric`, called what the user wrote. See `Registry.get`.
+
+    A function ``(y_true, y_pred) → value per sample`` becomes a `MeanMetricWrapper`; None stays.
+    """
+    if identifier is None:
+        return None
     if isinstance(identifier, str):
         return METRICS.find(identifier, argument)(name=identifier)
     return METRICS.get(identifier, argument, Metric)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from nncore._kernels.table import METRIC_TARGETS
-from nncore.arguments import check_number, dtype_name
+from nncore._kernels.table import LOSS_TARGETS, METRIC_TARGETS
+from nncore.arguments import check_number, check_real
 from nncore.conversion import as_array
 from nncore.metrics import arrays
 from nncore.registry import Configurable, Registry, immutable, snake_case
@@ -107,8 +107,8 @@ class Metric(Configurable):
     name : str, optional
         Name in logs and in `History`; default: the class's name in snake case, or what the user wrote
         where the metric was given as a string ("mse").
-    dtype : {"float32", "float64"}, optional
-        Of `result`; sums are float64 in any case. Default float64.
+    dtype : dtype, optional
+        Of `result`, one of real numbers; sums are float64 in any case. Default float64.
 
     Attributes
     ----------
@@ -135,7 +135,8 @@ class Metric(Configurable):
         if not isinstance(self.name, str) or not self.name:
             raise TypeError(f"name: expected a string with characters, or None for the default, got {self.name!r}")
         if self.dtype is not None:
-            object.__setattr__(self, "dtype", dtype_name(self.dtype))
+            check_real(self.dtype)
+            object.__setattr__(self, "dtype", np.dtype(self.dtype).name)
         self.check()
 
     # -- what a subclass says --------------------------------------------------------------------------------------
@@ -329,7 +330,7 @@ class MeanOfRows(Metric):
     @property
     def targets(self) -> Targets:
         """See `Metric.targets`."""
-        return "labels" if METRIC_TARGETS.get(self.kernel) == "LABELS" else "values"
+        return "labels" if (METRIC_TARGETS | LOSS_TARGETS).get(self.kernel) == "LABELS" else "values"
 
     @property
     def parameters(self) -> tuple[float, ...]:

@@ -94,7 +94,8 @@ class R2Score(ShareOfVariance):
     class_aggregation : {"uniform_average", "variance_weighted_average", "sum", None}
         How outputs are averaged; None: an array.
     num_regressors : int, default 0
-        Of how many inputs p is a function: for more than 0, the adjusted 1 − (1 − R²) (n − 1) / (n − k − 1).
+        Of how many inputs p is a function: for more than 0, the adjusted 1 − (1 − R²) (n − 1) / (n − k − 1), where n
+        is the number of targets, of all outputs, as in Keras.
     name, dtype
         See `Metric`.
 
@@ -118,8 +119,9 @@ class R2Score(ShareOfVariance):
         """See `Metric.of`."""
         m = Moments(sums)
         score = self.share(m.error, m)
-        if self.num_regressors and rows > self.num_regressors + 1:
-            return 1 - (1 - score) * (rows - 1) / (rows - self.num_regressors - 1)
+        n = float(m.rows.sum())
+        if self.num_regressors and n > self.num_regressors + 1:
+            return 1 - (1 - score) * (n - 1) / (n - self.num_regressors - 1)
         return score
 
     def parts(self, sums: Array, weight: float) -> dict[str, Any]:

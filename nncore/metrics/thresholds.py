@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from nncore.arguments import check_count, check_whole, is_number
-from nncore.metrics.base import METRICS, Given, Metric, Plan, Targets, check_share, ratio
+from nncore.metrics.base import METRICS, Given, Metric, Plan, Targets, ratio
 from nncore.registry import immutable
 
 if TYPE_CHECKING:
@@ -379,48 +379,6 @@ class Recall(ShareOf):
         return counts.fn
 
 
-@immutable
-class PointOf(Decisions):
-    """Base of those that are the best of one rate where another is at least a value."""
-
-    if TYPE_CHECKING:
-        num_thresholds: Any
-
-    def check(self) -> None:
-        """See `Metric.check`."""
-        check_share(self.least(), self.config_names()[0])
-        check_count(self.num_thresholds, "num_thresholds")
-        if self.class_id is not None:
-            check_whole(self.class_id, "class_id", "the number of an output, from 0 on", 0)
-
-    def least(self) -> Any:
-        """What the other rate must reach."""
-        return getattr(self, self.config_names()[0])
-
-    def limits(self) -> list[float]:
-        """See `Decisions.limits`."""
-        n: int = self.num_thresholds
-        return [0.5] if n == 1 else [i / (n - 1) for i in range(n)]
-
-    @property
-    def thresholds(self) -> list[float]:
-        """Evenly from 0 to 1; a single one is 0.5."""
-        return self.limits()
-
-    def rates(self, counts: Counts) -> tuple[Array, Array]:
-        """What is to be large, and what must reach the value."""
-        raise NotImplementedError
-
-    def of_counts(self, counts: Counts) -> float:
-        """See `Decisions.of_counts`."""
-        sought, other = self.rates(counts)
-        return float(np.max(sought[other >= float(self.least())], initial=0.0))
-
-    def parts(self, sums: Array, weight: float) -> dict[str, Any]:
-        """See `Metric.parts`."""
-        return four_counts(self.counts(sums))
-
-
 def four_counts(counts: Counts) -> dict[str, Any]:
     """Counts by the names that Keras's variables have."""
     return {
@@ -429,131 +387,3 @@ def four_counts(counts: Counts) -> dict[str, Any]:
         "false_positives": counts.fp,
         "false_negatives": counts.fn,
     }
-
-
-@METRICS.register()
-@immutable
-class SensitivityAtSpecificity(PointOf):
-    """The largest TP / (TP + FN) of a threshold at which TN / (TN + FP) ≥ specificity; 0 where there is none.
-
-    Parameters
-    ----------
-    specificity : float in [0, 1]
-    num_thresholds : int, default 200
-        Evenly from 0 to 1.
-    class_id : int, optional
-        Only this output counts; default all of them, as if they were one.
-    name, dtype
-        See `Metric`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        An argument is out of range.
-    """
-
-    specificity: Any
-    num_thresholds: Any = 200
-    class_id: Any = None
-    name: Any = None
-    dtype: Any = None
-
-    def rates(self, counts: Counts) -> tuple[Array, Array]:
-        """See `PointOf.rates`."""
-        return counts.recall, counts.specificity
-
-
-@METRICS.register()
-@immutable
-class SpecificityAtSensitivity(PointOf):
-    """The largest TN / (TN + FP) of a threshold at which TP / (TP + FN) ≥ sensitivity; 0 where there is none.
-
-    Parameters
-    ----------
-    sensitivity : float in [0, 1]
-    num_thresholds : int, default 200
-        Evenly from 0 to 1.
-    class_id : int, optional
-        Only this output counts; default all of them, as if they were one.
-    name, dtype
-        See `Metric`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        An argument is out of range.
-    """
-
-    sensitivity: Any
-    num_thresholds: Any = 200
-    class_id: Any = None
-    name: Any = None
-    dtype: Any = None
-
-    def rates(self, counts: Counts) -> tuple[Array, Array]:
-        """See `PointOf.rates`."""
-        return counts.specificity, counts.recall
-
-
-@METRICS.register()
-@immutable
-class PrecisionAtRecall(PointOf):
-    """The largest TP / (TP + FP) of a threshold at which TP / (TP + FN) ≥ recall; 0 where there is none.
-
-    Parameters
-    ----------
-    recall : float in [0, 1]
-    num_thresholds : int, default 200
-        Evenly from 0 to 1.
-    class_id : int, optional
-        Only this output counts; default all of them, as if they were one.
-    name, dtype
-        See `Metric`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        An argument is out of range.
-    """
-
-    recall: Any
-    num_thresholds: Any = 200
-    class_id: Any = None
-    name: Any = None
-    dtype: Any = None
-
-    def rates(self, counts: Counts) -> tuple[Array, Array]:
-        """See `PointOf.rates`."""
-        return counts.precision, counts.recall
-
-
-@METRICS.register()
-@immutable
-class RecallAtPrecision(PointOf):
-    """The largest TP / (TP + FN) of a threshold at which TP / (TP + FP) ≥ precision; 0 where there is none.
-
-    Parameters
-    ----------
-    precision : float in [0, 1]
-    num_thresholds : int, default 200
-        Evenly from 0 to 1.
-    class_id : int, optional
-        Only this output counts; default all of them, as if they were one.
-    name, dtype
-        See `Metric`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        An argument is out of range.
-    """
-
-    precision: Any
-    num_thresholds: Any = 200
-    class_id: Any = None
-    name: Any = None
-    dtype: Any = None
-
-    def rates(self, counts: Counts) -> tuple[Array, Array]:
-        """See `PointOf.rates`."""
-        return counts.recall, counts.precision

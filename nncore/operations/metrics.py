@@ -19,6 +19,11 @@ def measure(
     b: Builder, name: str, metric: Metric, plan: Plan, p: Tensor, target: Tensor, weight: Tensor | None
 ) -> None:
     """The sums of a plan, of predictions and targets of a batch."""
+    if not target.integer and target.size != p.size:
+        raise ValueError(
+            f"metrics: {metric.name} expects as many targets as outputs, {p.size} a sample, but the loss takes "
+            f"{target.size}. Compute it from predict, in a callback"
+        )
     fields = of_rows(p, target, weight)
     if plan.flat:
         fields |= {"rows": p.size, "n": 1}
