@@ -60,6 +60,13 @@ def as_array(data: Any, argument: str) -> Array:
     return array.astype(np.float64)  # of objects
 
 
+def as_reals(data: Any, argument: str) -> Array:
+    """`as_array` in float64, if it is of that or wider, else in float32: what functions of arrays compute in."""
+    array = as_array(data, argument)
+    wide = array.dtype.kind == "f" and array.dtype.itemsize > 4
+    return array.astype(np.float64 if wide else np.float32, copy=False)
+
+
 def only(data: Any, fits: Callable[[Shape], bool]) -> Any:
     """What a dict of one holds, or a list of one array whose shape `fits`: Keras's way to name a model's only input."""
     if type(data) is np.ndarray:

@@ -11,7 +11,7 @@ import math
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from nncore.arguments import check_count, check_real, explained
 
@@ -74,6 +74,13 @@ class Symbol:
     call: Call | None = None
     index: int = 0
     name: str | None = field(default=None, kw_only=True)
+
+    #: What makes layers of operators: layers stand above this module, and put it here (`layers.arithmetic`).
+    arithmetic: ClassVar[Any] = None
+
+    def activated(self, activation: Any) -> Symbol:
+        """The symbol of ``Activation(activation)``, called on this one."""
+        return self.arithmetic.activated(self, activation)
 
     @property
     def layer(self) -> Any:

@@ -128,8 +128,18 @@ def function_of(cls: type[Configurable], module: str, name: str) -> Callable[...
 
 @dataclass_transform(frozen_default=True)
 def immutable(cls: type[C]) -> type[C]:
-    """Class decorator: a dataclass of the constructor's arguments; equal where class and arguments are."""
+    """Class decorator: a dataclass of the constructor's arguments; equal where class and arguments are.
+
+    An object of default arguments is equal to its function, too: ``layer.activation == nn.activations.relu``.
+    """
     made = dataclasses.dataclass(frozen=True)(cls)
+    equal = made.__eq__
+
+    def equals(self: Any, other: object) -> bool:
+        function = getattr(other, "registered", None) is type(self)
+        return equal(self, type(self)() if function else other)
+
+    type.__setattr__(made, "__eq__", equals)
     type.__setattr__(made, "__setattr__", Guarded.__setattr__)  # whose errors say more
     return made
 

@@ -65,9 +65,15 @@ def of(cls: type) -> Callable[[Formula], Formula]:
 
 
 def activated(activation: Any, z: Array) -> Array:
-    """f(Z)."""
+    """f(Z), of a batch; of rows, along the axes that the activation names."""
     kernel = activation.kernel
-    return ref.softmax(z) if kernel == "softmax" else ref.activate(kernel, z, *activation.parameters)
+    if kernel not in ref.ROWWISE:
+        return ref.activate(kernel, z, *activation.parameters)
+    axes = activation.axis if isinstance(activation.axis, tuple) else (activation.axis,)
+    last = tuple(range(-len(axes), 0))
+    moved = np.moveaxis(z, axes, last)
+    y = ref.ROWWISE[kernel][0](moved.reshape(*moved.shape[: -len(axes)], -1))
+    return np.moveaxis(y.reshape(*moved.shape[:-1], -1), last, axes)
 
 
 def affine(layer: Any, w: Mapping[Any, Array], x: Array, axes: list[int]) -> Array:

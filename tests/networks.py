@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 import nncore as nn
 from nncore import runtime
 from nncore._kernels.table import Table
+from nncore.layers.activation import Applied
 
 Array = NDArray[Any]
 
@@ -59,7 +60,7 @@ def walk(
             made = walk(layer, values_of, xs, step, count, seed)
             values |= {id(s): made[s.index] for s in symbols}
             continue
-        if isinstance(layer, nn.Activation):
+        if isinstance(layer, Applied):
             y = activated(layer.activation, y)
         elif isinstance(layer, nn.Add):
             y = reduce(np.add, xs)

@@ -106,6 +106,34 @@ def gelu_tanh_prime(z: Array) -> Array:
     return sigmoid(u) + z * sigmoid_prime(u) * 2 * math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * z**2)
 
 
+def relu_general(z: Array, negative_slope: float, max_value: float, threshold: float) -> Array:
+    beyond = z if math.isnan(max_value) else np.minimum(z, max_value)
+    return np.where(z > threshold, beyond, negative_slope * (z - threshold))
+
+
+def relu_general_prime(z: Array, negative_slope: float, max_value: float, threshold: float) -> Array:
+    limited = relu_general(z, negative_slope, max_value, threshold) >= max_value  # False for nan
+    return np.where(limited, 0.0, np.where(z > threshold, 1.0, negative_slope))
+
+
+def mish_prime(z: Array) -> Array:
+    t = np.tanh(softplus(z))
+    return t + z * tanh_prime(softplus(z)) * sigmoid(z)
+
+
+def squareplus(z: Array, b: float) -> Array:
+    """(z + √(z² + b)) / 2, for z < 0 as b / (2 (√(z² + b) − z)), where nothing cancels."""
+    root = np.hypot(z, math.sqrt(b))
+    return np.where(z < 0, b / 2 / (root + np.abs(z)), (np.abs(z) + root) / 2)
+
+
+def tanh_shrink(z: Array) -> Array:
+    """z − tanh z, for |z| < 4 as (z cosh z − sinh z) / cosh z, whose dividend is Σ 2k z²ᵏ⁺¹ / (2k + 1)!."""
+    small = np.clip(z, -4, 4)
+    terms = [2 * k / math.factorial(2 * k + 1) * small ** (2 * k + 1) for k in range(1, 30)]
+    return np.where(np.abs(z) < 4, sum(terms) / np.cosh(small), z - np.tanh(z))
+
+
 Activation = Callable[..., Array]
 ACTIVATIONS: dict[str, tuple[Activation, Activation]] = {  # name: f(z, alpha), f′(z, alpha)
     "linear": (lambda z, alpha: z, lambda z, alpha: np.ones_like(z)),
@@ -122,7 +150,51 @@ ACTIVATIONS: dict[str, tuple[Activation, Activation]] = {  # name: f(z, alpha), 
     "gelu": (lambda z, alpha: z * normal_cdf(z), lambda z, alpha: normal_cdf(z) + z * normal_pdf(z)),
     "gelu_tanh": (lambda z, alpha: z * sigmoid(gelu_tanh_argument(z)), lambda z, alpha: gelu_tanh_prime(z)),
     "silu": (lambda z, alpha: z * sigmoid(z), lambda z, alpha: sigmoid(z) + z * sigmoid_prime(z)),
+    "relu_general": (relu_general, relu_general_prime),
+    "celu": (lambda z, alpha: alpha * elu(z / alpha, 1.0), lambda z, alpha: elu_prime(z / alpha, 1.0)),
+    "exponential": (lambda z, alpha: np.exp(z), lambda z, alpha: np.exp(z)),
+    "hard_sigmoid": (lambda z, alpha: np.clip(z / 6 + 0.5, 0, 1), lambda z, alpha: np.where(np.abs(z) < 3, 1 / 6, 0.0)),
+    "hard_silu": (
+        lambda z, alpha: np.where(z <= -3, 0, z * np.clip(z / 6 + 0.5, 0, 1)),
+        lambda z, alpha: np.where(np.abs(z) < 3, z / 3 + 0.5, np.where(z < 0, 0.0, 1.0)),
+    ),
+    "hard_tanh": (lambda z, alpha: np.clip(z, -1, 1), lambda z, alpha: np.where(np.abs(z) < 1, 1.0, 0.0)),
+    "hard_shrink": (
+        lambda z, threshold: np.where(np.abs(z) > threshold, z, 0),
+        lambda z, threshold: np.where(np.abs(z) > threshold, 1.0, 0.0),
+    ),
+    "log_sigmoid": (lambda z, alpha: -softplus(-z), lambda z, alpha: sigmoid(-z)),
+    "mish": (lambda z, alpha: z * np.tanh(softplus(z)), lambda z, alpha: mish_prime(z)),
+    "soft_shrink": (
+        lambda z, threshold: np.sign(z) * np.maximum(np.abs(z) - threshold, 0),
+        lambda z, threshold: np.where(np.abs(z) > threshold, 1.0, 0.0),
+    ),
+    "softsign": (lambda z, alpha: z / (1 + np.abs(z)), lambda z, alpha: (1 + np.abs(z)) ** -2),
+    "sparse_plus": (
+        lambda z, alpha: np.where(z >= 1, z, np.maximum(z + 1, 0) ** 2 / 4),
+        lambda z, alpha: np.clip((z + 1) / 2, 0, 1),
+    ),
+    "sparse_sigmoid": (lambda z, alpha: np.clip((z + 1) / 2, 0, 1), lambda z, alpha: np.where(np.abs(z) < 1, 0.5, 0.0)),
+    "squareplus": (squareplus, lambda z, b: squareplus(z, b) / np.hypot(z, math.sqrt(b))),
+    "tanh_shrink": (lambda z, alpha: tanh_shrink(z), lambda z, alpha: np.tanh(z) ** 2),
+    "threshold": (
+        lambda z, threshold, value: np.where(z > threshold, z, value),
+        lambda z, threshold, value: np.where(z > threshold, 1.0, 0.0),
+    ),
 }
+#: Numbers for which each is tested, where it takes some; the first is the one of most tests.
+ACTIVATION_SETTINGS: dict[str, list[tuple[float, ...]]] = {
+    "leaky_relu": [(0.3,), (0.0,), (0.01,), (1.0,), (2.5,)],
+    "elu": [(0.3,), (0.0,), (0.01,), (1.0,), (2.5,)],
+    "celu": [(0.3,), (0.01,), (1.0,), (2.5,)],
+    "relu_general": [
+        (0.3, math.nan, 1.5), (0.0, 6.0, 0.0), (0.25, 0.75, 0.0), (0.0, 2.0, 0.5), (0.0, math.nan, 0.5), (0.5, 0.0, 0.0)
+    ],
+    "hard_shrink": [(0.3,), (0.0,), (0.5,), (2.0,)],
+    "soft_shrink": [(0.3,), (0.0,), (0.5,), (2.0,)],
+    "squareplus": [(0.3,), (4.0,), (1e-6,), (100.0,)],
+    "threshold": [(0.3, -2.0), (0.0, 0.0), (-0.5, 0.25)],
+}  # fmt: skip
 
 FUNCTIONS: dict[str, Function] = {
     "exp": np.exp,
@@ -152,6 +224,11 @@ def taken_by(f: Activation, parameters: tuple[float, ...]) -> tuple[float, ...]:
     return (*(parameters or (1.0,)), 0.0, 0.0, 0.0)[: f.__code__.co_argcount - 1]
 
 
+def settings_of(name: str) -> list[tuple[float, ...]]:
+    """What numbers an activation is tested with."""
+    return ACTIVATION_SETTINGS.get(name, [()])
+
+
 def log_softmax(z: ArrayLike) -> Array:
     """z − log Σ eᶻ, rowwise."""
     z = float64(z)
@@ -168,6 +245,49 @@ def softmax_backward(y: ArrayLike, dy: ArrayLike) -> Array:
     """dz = y ⊙ (dy − Σ dy y): the Jacobian-vector product of y = softmax(z)."""
     y, dy = float64(y), float64(dy)
     return y * (dy - (dy * y).sum(axis=-1, keepdims=True))
+
+
+def log_softmax_backward(y: ArrayLike, dy: ArrayLike) -> Array:
+    """dz = dy − eʸ Σ dy."""
+    y, dy = float64(y), float64(dy)
+    return dy - np.exp(y) * dy.sum(axis=-1, keepdims=True)
+
+
+def sparsemax(z: ArrayLike) -> Array:
+    """max(z − τ, 0), by sorting: the k largest are in the support as long as 1 + k z₍ₖ₎ > their sum."""
+    z = float64(z)
+    z = z - z.max(axis=-1, keepdims=True)
+    ordered = -np.sort(-z, axis=-1)
+    sums, k = ordered.cumsum(axis=-1), np.arange(1, z.shape[-1] + 1)
+    size = (1 + k * ordered > sums).sum(axis=-1, keepdims=True)
+    tau = (np.take_along_axis(sums, size - 1, axis=-1) - 1) / size
+    return np.maximum(z - tau, 0)
+
+
+def sparsemax_backward(y: ArrayLike, dy: ArrayLike) -> Array:
+    """dy less its mean over the support, there; else 0."""
+    y, dy = float64(y), float64(dy)
+    support = y > 0
+    return np.where(support, dy - (dy * support).sum(-1, keepdims=True) / support.sum(-1, keepdims=True), 0)
+
+
+def glu(z: ArrayLike) -> Array:
+    """a ⊙ sigmoid(b), z = (a, b)."""
+    a, b = np.split(float64(z), 2, axis=-1)
+    return a * sigmoid(b)
+
+
+def glu_backward(z: ArrayLike, dy: ArrayLike) -> Array:
+    a, b = np.split(float64(z), 2, axis=-1)
+    return np.concatenate([dy * sigmoid(b), dy * a * sigmoid_prime(b)], axis=-1)
+
+
+ROWWISE: dict[str, tuple[Callable[[Any], Array], Callable[[Any, Any], Array]]] = {  # f(z); dz of what is saved, and dy
+    "softmax": (softmax, softmax_backward),
+    "log_softmax": (log_softmax, log_softmax_backward),
+    "sparsemax": (sparsemax, sparsemax_backward),
+    "glu": (glu, glu_backward),
+}
 
 
 # --- losses: value per row (B,) and its gradient (B,n) ----------------------------------------------------------

@@ -1,11 +1,11 @@
-"""Activations, dropout and arithmetic of whole arrays, on the calling thread: entries for tests and benchmarks."""
+"""Activations, dropout and arithmetic of whole arrays, on the calling thread: for functions, tests and benchmarks."""
 
 from libc.stdint cimport uint64_t
 
 from nncore._kernels.table cimport (
     Numbers, Table, View, nn_float_mode, nn_float_mode_enter, nn_float_mode_leave, nn_index, parameter_numbers, view,
 )
-from nncore._kernels.table import ACTIVATIONS, FUNCTIONS
+from nncore._kernels.table import ACTIVATIONS, FUNCTIONS, ROWWISE
 
 
 def apply_activation(Table table, str name, z, out, parameters=(), Py_ssize_t cols=-1, Py_ssize_t ld=-1):
@@ -39,23 +39,25 @@ def apply_activation_backward(Table table, str name, saved, dy, out, parameters=
         nn_float_mode_leave(callers)
 
 
-def apply_softmax(Table table, z, out, Py_ssize_t rows, Py_ssize_t n):
-    """out (rows,n) = softmax(z), row by row."""
+def apply_rowwise(Table table, str name, z, out, Py_ssize_t rows):
+    """out (rows,m) = f(z), z (rows,n), row by row."""
     cdef nn_float_mode callers
     cdef View vz = view(z, table), vo = view(out, table, True)
+    cdef int which = ROWWISE[name]
     with nogil:
         callers = nn_float_mode_enter()
-        table.c.softmax(rows, n, vz.data, vo.data)
+        table.c.rowwise[which](rows, vz.size // rows if rows else 0, vz.data, vo.data)
         nn_float_mode_leave(callers)
 
 
-def apply_softmax_backward(Table table, y, dy, out, Py_ssize_t rows, Py_ssize_t n):
-    """out = y ⊙ (dy − Σ dy y), row by row."""
+def apply_rowwise_backward(Table table, str name, saved, dy, out, Py_ssize_t rows):
+    """out (rows,n) = dz of dy (rows,m), row by row; `saved` holds Y or Z as kernels.def says."""
     cdef nn_float_mode callers
-    cdef View vy = view(y, table), vd = view(dy, table), vo = view(out, table, True)
+    cdef View vk = view(saved, table), vd = view(dy, table), vo = view(out, table, True)
+    cdef int which = ROWWISE[name]
     with nogil:
         callers = nn_float_mode_enter()
-        table.c.softmax_backward(rows, n, vy.data, vd.data, vo.data)
+        table.c.rowwise_backward[which](rows, vo.size // rows if rows else 0, vk.data, vd.data, vo.data)
         nn_float_mode_leave(callers)
 
 

@@ -7,6 +7,7 @@ cdef extern from "core/contract.h" nogil:
     enum:
         NN_PRECISIONS
         NN_ACTIVATIONS
+        NN_ROWWISES
         NN_LOSSES
         NN_METRICS
         NN_TALLIES
@@ -96,6 +97,8 @@ cdef extern from "core/contract.h" nogil:
                                  const double *) noexcept nogil
     ctypedef void (*nn_activate_backward)(nn_index, nn_index, const void *, nn_index, const void *, nn_index,
                                           void *, nn_index, const double *) noexcept nogil
+    ctypedef void (*nn_rows)(nn_index, nn_index, const void *, void *) noexcept nogil
+    ctypedef void (*nn_rows_backward)(nn_index, nn_index, const void *, const void *, void *) noexcept nogil
     ctypedef void (*nn_update)(nn_index, const int32_t *, nn_index, void *, const void *, void **, const nn_rule *,
                                const void *) noexcept nogil
     ctypedef nn_index (*nn_gather)(nn_index, const nn_row *, const void *, nn_index, const int64_t *, nn_index,
@@ -123,8 +126,8 @@ cdef extern from "core/contract.h" nogil:
         void (*pack)(int, int, nn_index, nn_index, nn_index, nn_index, const void *, void *) noexcept nogil
         nn_activate *activate
         nn_activate_backward *activate_backward
-        void (*softmax)(nn_index, nn_index, const void *, void *) noexcept nogil
-        void (*softmax_backward)(nn_index, nn_index, const void *, const void *, void *) noexcept nogil
+        nn_rows *rowwise
+        nn_rows_backward *rowwise_backward
         void (*add)(nn_index, const void *, const void *, void *) noexcept nogil
         void (*multiply)(nn_index, const void *, const void *, void *) noexcept nogil
         void (*rescale)(nn_index, double, double, const void *, void *) noexcept nogil
@@ -150,6 +153,8 @@ cdef extern from "core/contract.h" nogil:
     const char *const *nn_precision_names
     const char *const *nn_activation_names
     const char *const *nn_activation_saved
+    const char *const *nn_rowwise_names
+    const char *const *nn_rowwise_saved
     const char *const *nn_activation_parameters
     const char *const *nn_loss_parameters
     const char *const *nn_metric_parameters

@@ -16,6 +16,8 @@ METRIC_PARAMETERS: dict[str, tuple[str, ...]]
 PARAMETERS: int
 ACTIVATION_SAVED: dict[str, str]
 CONSTRAINTS: dict[str, int]
+ROWWISE: dict[str, int]
+ROWWISE_SAVED: dict[str, str]
 LOSSES: dict[str, int]
 LOSS_TARGETS: dict[str, str]
 LOSS_FORMS: dict[str, str]

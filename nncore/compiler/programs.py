@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nncore import activations
-from nncore._kernels.table import ACTIVATIONS
+from nncore._kernels.table import ACTIVATIONS, ROWWISE
 from nncore.compiler.builder import Builder
 from nncore.compiler.configuration import CompileConfiguration, Head
 from nncore.compiler.operation import Op, Tensor
@@ -15,8 +15,9 @@ from nncore.compiler.program import Program
 from nncore.losses import LossChoice
 from nncore.metrics import Given
 from nncore.network import Graph
+from nncore.operations.arrangement import reshape
 from nncore.operations.data import batch
-from nncore.operations.elementwise import activate, copied, reshape
+from nncore.operations.elementwise import activate, copied
 from nncore.operations.losses import given_gradients, loss
 from nncore.operations.metrics import measure
 from nncore.operations.parameters import penalty
@@ -47,9 +48,10 @@ def last_activation(b: Builder, y: Tensor) -> tuple[str, str]:
 
 def activation_of(op: Op) -> str:
     """Name of the activation that an operation computes."""
-    if op.declaration.fusion == "IS_ACTIVATION":
-        return next(name for name, number in ACTIVATIONS.items() if number == op.function)
-    return "softmax" if op.kind == "softmax" else "linear"
+    if op.declaration.fusion != "IS_ACTIVATION" and op.kind != "rowwise":
+        return "linear"
+    names = ROWWISE if op.kind == "rowwise" else ACTIVATIONS
+    return next(name for name, number in names.items() if number == op.function)
 
 
 def inputs_of(b: Builder, graph: Graph) -> list[Tensor]:

@@ -4,13 +4,13 @@ from typing import Any
 
 from nncore.graph import Input
 from nncore.graph import Input as InputLayer
-from nncore.layers.activation import Activation, PReLU
+from nncore.layers.activation import ELU, Activation, Identity, LeakyReLU, PReLU, ReLU, Softmax
 from nncore.layers.base import LAYERS, Layer
 from nncore.layers.dense import Dense
 from nncore.layers.dropout import AlphaDropout, Dropout, GaussianDropout, GaussianNoise, SpatialDropout1D
 from nncore.layers.einsum import EinsumDense
 from nncore.layers.embedding import Embedding
-from nncore.layers.functional import ELU, Identity, LeakyReLU, ReLU, Softmax, add, concatenate, multiply
+from nncore.layers.functional import add, concatenate, multiply
 from nncore.layers.merging import Add, Concatenate, Multiply
 from nncore.layers.normalization import (
     BatchNormalization,

@@ -16,14 +16,28 @@ if TYPE_CHECKING:
     from nncore.compiler.operation import Tensor
 
 
+class Applied(Layer):
+    """Base of the layers that are an activation function."""
+
+    activation: activations.Activation
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """What the function makes of the inputs' shape."""
+        return self.activation.output_shape(shapes[0])
+
+    def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
+        """Y = f(X)."""
+        return activate(b, inputs[0], self.activation)
+
+
 @LAYERS.register()
-class Activation(Layer):
-    """Y = f(X), elementwise; softmax along the last axis.
+class Activation(Applied):
+    """Y = f(X), elementwise, or along an axis.
 
     Parameters
     ----------
-    activation : str or Activation
-        f: its name, such as "relu", or an object of `nncore.activations`.
+    activation : str, Activation or function
+        f: its name, such as "relu", an object or a function of `nncore.activations`.
     name : str, optional
     """
 
@@ -31,9 +45,149 @@ class Activation(Layer):
         super().__init__(name)
         self.activation = activations.get(activation, "activation")
 
-    def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
-        """Y = f(X)."""
-        return activate(b, inputs[0], self.activation)
+
+class Named(Applied):
+    """Base of those whose constructors take the function's arguments: `made` of these it is the function."""
+
+    def __init__(self, name: str | None) -> None:
+        super().__init__(name)
+        self.made()
+
+    def made(self) -> activations.Activation:
+        """The function, of the arguments as they are; the errors are its own."""
+        raise NotImplementedError
+
+    @property
+    def activation(self) -> activations.Activation:  # type: ignore[override]
+        """The function."""
+        return self.made()
+
+
+@LAYERS.register()
+class ReLU(Named):
+    """Y = `activations.Relu` of X: max(X, 0), or with another slope, largest value or threshold.
+
+    Parameters
+    ----------
+    max_value : float, optional
+        The largest value, ≥ 0; None: there is none.
+    negative_slope : float, default 0.0
+        Slope below the threshold, ≥ 0.
+    threshold : float, default 0.0
+        Up to it Y is negative_slope (X − threshold); ≥ 0.
+    name : str, optional
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is no number, or not finite, or negative.
+    """
+
+    def __init__(
+        self,
+        max_value: float | None = None,
+        negative_slope: float = 0.0,
+        threshold: float = 0.0,
+        name: str | None = None,
+    ) -> None:
+        self.max_value, self.negative_slope, self.threshold = max_value, negative_slope, threshold
+        super().__init__(name)
+
+    def made(self) -> activations.Activation:
+        """See `Named`."""
+        return activations.Relu(self.negative_slope, self.max_value, self.threshold)
+
+
+@LAYERS.register()
+class LeakyReLU(Named):
+    """Y = `activations.LeakyRelu` of X: X where it is positive, else negative_slope X.
+
+    Parameters
+    ----------
+    negative_slope : float, default 0.3
+        Slope below zero, ≥ 0. The default of the function is 0.2, as in Keras.
+    name : str, optional
+
+    Raises
+    ------
+    TypeError, ValueError
+        `negative_slope` is no number, or not finite, or negative.
+    """
+
+    def __init__(self, negative_slope: float = 0.3, name: str | None = None) -> None:
+        self.negative_slope = negative_slope
+        super().__init__(name)
+
+    def made(self) -> activations.Activation:
+        """See `Named`."""
+        return activations.LeakyRelu(self.negative_slope)
+
+
+@LAYERS.register()
+class ELU(Named):
+    """Y = `activations.Elu` of X: X where it is positive, else alpha (e^X − 1).
+
+    Parameters
+    ----------
+    alpha : float, default 1.0
+        Minus the limit for X → −∞, ≥ 0.
+    name : str, optional
+
+    Raises
+    ------
+    TypeError, ValueError
+        `alpha` is no number, or not finite, or negative.
+    """
+
+    def __init__(self, alpha: float = 1.0, name: str | None = None) -> None:
+        self.alpha = alpha
+        super().__init__(name)
+
+    def made(self) -> activations.Activation:
+        """See `Named`."""
+        return activations.Elu(self.alpha)
+
+
+@LAYERS.register()
+class Softmax(Named):
+    """Y = `activations.Softmax` of X: outputs ≥ 0 that sum to one along an axis.
+
+    Parameters
+    ----------
+    axis : int or tuple of int, default -1
+        The axis, counted with the batch as 0, but not 0; several are one row together.
+    name : str, optional
+
+    Raises
+    ------
+    ValueError
+        `axis` is none of the inputs' axes, or the batch.
+    """
+
+    def __init__(self, axis: Any = -1, name: str | None = None) -> None:
+        self.axis = list(axis) if isinstance(axis, tuple) else axis
+        super().__init__(name)
+
+    def made(self) -> activations.Activation:
+        """See `Named`."""
+        return activations.Softmax(self.axis)
+
+
+@LAYERS.register()
+class Identity(Named):
+    """Y = X.
+
+    Parameters
+    ----------
+    name : str, optional
+    """
+
+    def __init__(self, name: str | None = None) -> None:
+        super().__init__(name)
+
+    def made(self) -> activations.Activation:
+        """See `Named`."""
+        return activations.Linear()
 
 
 @LAYERS.register("prelu")

@@ -65,8 +65,8 @@ class Dense(Layer):
         self.bias_regularizer = regularizers.get(bias_regularizer, "bias_regularizer")
 
     def output_shape(self, *shapes: Shape) -> Shape:
-        """(…, I) → (…, O)."""
-        return (*shapes[0][:-1], self.units)
+        """(…, I) → (…, O), or what the activation makes of that."""
+        return self.activation.output_shape((*shapes[0][:-1], self.units))
 
     def declare(self, *shapes: Shape) -> None:
         """Declare W (I, O) and b (O,)."""

@@ -3,8 +3,23 @@
 They take the `Builder` of the program first, then tensors; families are files, as in ``src_c/operations``.
 """
 
+from nncore.operations.arrangement import broadcast, repeat, reshape, take, transpose
 from nncore.operations.dense import dense
-from nncore.operations.elementwise import activate, add, concatenate, dropout, multiply, rescale, reshape
+from nncore.operations.elementwise import activate, add, concatenate, dropout, multiply, rescale
 from nncore.operations.parameters import moving_average
 
-__all__ = ["activate", "add", "concatenate", "dense", "dropout", "moving_average", "multiply", "rescale", "reshape"]
+__all__ = [
+    "activate",
+    "add",
+    "broadcast",
+    "concatenate",
+    "dense",
+    "dropout",
+    "moving_average",
+    "multiply",
+    "repeat",
+    "rescale",
+    "reshape",
+    "take",
+    "transpose",
+]

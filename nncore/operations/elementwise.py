@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from nncore._kernels.table import ACTIVATION_SAVED, ACTIVATIONS
+from nncore._kernels.table import ACTIVATION_SAVED, ACTIVATIONS, ROWWISE, ROWWISE_SAVED
 from nncore.compiler.operation import Op, Tensor, Whole
+from nncore.operations.arrangement import transpose
 from nncore.operations.data import real
 from nncore.operations.parameters import send_column_sums
 from nncore.schedules import LearningRateSchedule, Scheduled
@@ -19,19 +20,12 @@ if TYPE_CHECKING:
 
 
 def activate(b: Builder, z: Tensor, activation: Activation) -> Tensor:
-    """Y = f(Z); backward: dZ = dY ⊙ f′, from Y or Z as kernels.def says; softmax along the last axis."""
+    """Y = f(Z); backward: dZ = dY ⊙ f′, from Y or Z as kernels.def says."""
     if activation.kernel == "linear":
         return z
+    if activation.kernel in ROWWISE:
+        return activate_rows(b, z, activation)
     y = Tensor(z.shape, z.differentiable)
-    if activation.kernel == "softmax":
-        sizes = rowwise(z)
-        b.record(
-            y,
-            Op("softmax", Z=z, Y=y, **sizes),
-            lambda to, dy: to.send(z, lambda dz: Op("softmax_backward", Y=y, dY=dy, dZ=dz, **sizes)),
-            deferred=True,
-        )
-        return y
     saved = y if ACTIVATION_SAVED[activation.kernel] == "Y" else z
     settings: dict[str, Any] = {"function": ACTIVATIONS[activation.kernel], "parameters": activation.parameters}
     b.record(
@@ -40,6 +34,33 @@ def activate(b: Builder, z: Tensor, activation: Activation) -> Tensor:
         lambda to, dy: to.send(z, lambda dz: Op("activate_backward", saved=saved, dY=dy, dZ=dz, **settings)),
         deferred=activation.kernel == "sigmoid",
     )
+    return y
+
+
+def activate_rows(b: Builder, z: Tensor, activation: Any) -> Tensor:
+    """Y = f(Z) along axes, which are the last ones, or made so and put back."""
+    axes = activation.sample_axes(z.shape)
+    shape = activation.output_shape(z.shape)
+    if math.prod(shape) != z.size:  # of halves: the rows from the axis on, whatever comes behind it
+        return rowwise(b, z, activation.kernel, math.prod(z.shape[axes[0] :]), shape)
+    order = [i for i in range(len(shape)) if i not in axes] + axes
+    moved = transpose(b, z, order)
+    y = rowwise(b, moved, activation.kernel, math.prod(shape[i] for i in axes), moved.shape)
+    return transpose(b, y, [order.index(i) for i in range(len(order))])
+
+
+def rowwise(b: Builder, z: Tensor, kernel: str, n: int, shape: Shape) -> Tensor:
+    """Y of `shape`, of rows of n of Z, by a ROWWISE kernel; backward: dZ, from Y or Z as kernels.def says."""
+    y = Tensor(shape, z.differentiable)
+    from_z = ROWWISE_SAVED[kernel] == "Z"
+    rows = z.size // n
+    sizes = {"function": ROWWISE[kernel], "n": n, "m": y.size // rows, "per_sample": rows}
+
+    def backward(to: Builder, dy: Tensor) -> None:
+        saved = z if from_z else y
+        to.send(z, lambda dz: Op("rowwise_backward", saved=saved, dY=dy, dZ=dz, saved_z=int(from_z), **sizes))
+
+    b.record(y, Op("rowwise", Z=z, Y=y, **sizes), backward, deferred=kernel == "softmax")
     return y
 
 
@@ -137,15 +158,6 @@ def concatenate(b: Builder, parts: list[Tensor], axis: int, shape: Shape) -> Ten
     return y
 
 
-def reshape(b: Builder, x: Tensor, shape: Shape) -> Tensor:
-    """The same elements in another shape: no operation."""
-    if math.prod(shape) != x.size:
-        raise ValueError(f"reshape: expected a shape of the {x.size} elements of {x.shape}, got {shape}")
-    y = Tensor(shape, x.differentiable, x.buffer, alias_of=x)
-    b.record_view(y, x, lambda to, dx: to.send(x, lambda out: Op("rescale", X=dx, Y=out, scale=1.0)))
-    return y
-
-
 def zeros(shape: Shape) -> tuple[Tensor, Op]:
     """A tensor of zeros, and what makes it."""
     y = Tensor(shape)
@@ -162,9 +174,3 @@ def same_shape(name: str, a: Tensor, c: Tensor) -> Shape:
 def copied(b: Builder, x: Tensor) -> Tensor:
     """A copy of `x`, as reals: for an output that is an input."""
     return real(b, x) if x.integer else rescale(b, x, 1.0, 0.0)
-
-
-def rowwise(x: Tensor) -> dict[str, Any]:
-    """Sizes of an operation of ROWS along the last axis of `x`."""
-    n = x.shape[-1]
-    return {"per_sample": x.size // n, "n": n}

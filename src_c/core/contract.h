@@ -34,6 +34,11 @@ enum {
     NN_CONSTRAINTS
 };
 enum {
+#define ROWWISE(name, saved) NN_ROWWISE_##name,
+#include "kernels.def"
+    NN_ROWWISES
+};
+enum {
 #define LOSS(name, form, target, parameters) NN_LOSS_##name,
 #include "kernels.def"
     NN_LOSSES
@@ -176,9 +181,9 @@ typedef struct nn_table {
     void (*activate_backward[NN_ACTIVATIONS])(nn_index rows, nn_index cols, const void *saved, nn_index ldsaved,
                                               const void *dy, nn_index lddy, void *dz, nn_index lddz,
                                               const double *parameters);                      /* dz = dy ⊙ f′ */
-    void (*softmax)(nn_index rows, nn_index n, const void *z, void *y);                       /* rowwise; y may be z */
-    /* dz = y ⊙ (dy − Σ dy y) */
-    void (*softmax_backward)(nn_index rows, nn_index n, const void *y, const void *dy, void *dz);
+    /* rows of m from rows of n; where m = n, y may be z, and dz dy or saved */
+    void (*rowwise[NN_ROWWISES])(nn_index rows, nn_index n, const void *z, void *y);          /* y = f(z) */
+    void (*rowwise_backward[NN_ROWWISES])(nn_index rows, nn_index n, const void *saved, const void *dy, void *dz);
 
     /* elementwise on n reals; y may be any input */
     void (*add)(nn_index n, const void *a, const void *b, void *y);                           /* y = a + b */
@@ -234,12 +239,13 @@ int nn_table_pays(int level);                       /* of one that runs: no slow
 const nn_table *nn_table_at(int level, int bits);   /* bits: 32 or 64 */
 
 /* Names in id order, each list ended by NULL. */
-extern const char *const nn_precision_names[], *const nn_activation_names[], *const nn_loss_names[],
-    *const nn_metric_names[], *const nn_tally_names[], *const nn_source_names[], *const nn_function_names[],
-    *const nn_buffer_names[], *const nn_constraint_names[];
+extern const char *const nn_precision_names[], *const nn_activation_names[], *const nn_rowwise_names[],
+    *const nn_constraint_names[];
+extern const char *const nn_loss_names[], *const nn_metric_names[], *const nn_tally_names[];
+extern const char *const nn_source_names[], *const nn_function_names[], *const nn_buffer_names[];
 extern const char *const nn_activation_parameters[], *const nn_loss_parameters[], *const nn_metric_parameters[],
     *const nn_tally_parameters[];
-extern const char *const nn_activation_saved[], *const nn_loss_targets[], *const nn_loss_forms[],
-    *const nn_metric_targets[];
+extern const char *const nn_activation_saved[], *const nn_rowwise_saved[];
+extern const char *const nn_loss_targets[], *const nn_loss_forms[], *const nn_metric_targets[];
 
 #endif

@@ -76,6 +76,14 @@ const char *const nn_activation_saved[] = {
 const char *const nn_constraint_names[] = {
 #include "kernels.def"
     NULL};
+#define ROWWISE(name, saved) #name,
+const char *const nn_rowwise_names[] = {
+#include "kernels.def"
+    NULL};
+#define ROWWISE(name, saved) #saved,
+const char *const nn_rowwise_saved[] = {
+#include "kernels.def"
+    NULL};
 #define LOSS(name, form, target, parameters) #name,
 const char *const nn_loss_names[] = {
 #include "kernels.def"

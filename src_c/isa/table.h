@@ -76,8 +76,14 @@ const nn_table NN_TABLE_NAME(ISA, NN_REAL_BITS) = {
 #define ACTIVATION(name, saved, parameters) activate_backward_##name,
 #include "kernels.def"
     },
-    .softmax = softmax,
-    .softmax_backward = softmax_backward,
+    .rowwise = {
+#define ROWWISE(name, saved) name,
+#include "kernels.def"
+    },
+    .rowwise_backward = {
+#define ROWWISE(name, saved) name##_backward,
+#include "kernels.def"
+    },
     .add = add_elements,
     .multiply = multiply_elements,
     .rescale = rescale,

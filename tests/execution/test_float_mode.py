@@ -25,7 +25,7 @@ import nncore as nn
 from nncore import products, runtime
 from nncore._kernels import elementwise, loss, update
 from nncore._kernels.products import Products
-from nncore._kernels.table import ACTIVATIONS, LOSS_TARGETS, LOSSES, OPTIMIZERS, PRECISIONS, Table
+from nncore._kernels.table import ACTIVATIONS, LOSS_TARGETS, LOSSES, OPTIMIZERS, PRECISIONS, ROWWISE, Table
 from nncore.execution import team
 
 # The control and status word within fenv_t, its status bits, and modes that another library may have left.
@@ -123,14 +123,18 @@ def kernels(table: Table) -> dict[str, tuple[Callable[..., Any], list[Array]]]:
 
         return call
 
-    p = (0.3,)
     for name in ACTIVATIONS:
-        found[name] = elements(lambda t, z, y, name=name: elementwise.apply_activation(t, name, z, y, p)), [a]
-        backward = elements(lambda t, k, d, y, name=name: elementwise.apply_activation_backward(t, name, k, d, y, p))
+        p = ref.settings_of(name)[0]
+        found[name] = elements(lambda t, z, y, name=name, p=p: elementwise.apply_activation(t, name, z, y, p)), [a]
+        backward = elements(
+            lambda t, k, d, y, name=name, p=p: elementwise.apply_activation_backward(t, name, k, d, y, p)
+        )
         found[f"{name}, backward"] = backward, [a, b]
     del found["linear"], found["linear, backward"]  # copies
-    found["softmax"] = elements(elementwise.apply_softmax, 7, n), [a]
-    found["softmax, backward"] = elements(elementwise.apply_softmax_backward, 7, n), [np.abs(a), b]
+    for name in ROWWISE.keys() - {"glu"}:  # which halves its rows
+        found[name] = elements(lambda t, z, y, name=name: elementwise.apply_rowwise(t, name, z, y, 7)), [a]
+        backward = elements(lambda t, k, d, y, name=name: elementwise.apply_rowwise_backward(t, name, k, d, y, 7))
+        found[f"{name}, backward"] = backward, [np.abs(a), b]
     found["add"] = elements(elementwise.apply_add), [a, b]
     found["multiply"] = elements(elementwise.apply_multiply), [a, b]
     found["rescale"] = elements(elementwise.apply_rescale, 0.5, 0.0), [a]

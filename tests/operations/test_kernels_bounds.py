@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import reference as ref
 from kernels import TABLES, Array, assert_same_bits, edges, label, normal
 
 from nncore._kernels import dense, elementwise, loss, update
@@ -33,6 +34,8 @@ from nncore._kernels.table import (
     MOMENTS,
     NUMBERS,
     OPTIMIZERS,
+    ROWWISE,
+    ROWWISE_SAVED,
     RULE_NUMBERS,
     SOURCES,
     STATES,
@@ -169,8 +172,8 @@ def activations(table: Table) -> Cases:
         def case(place: Place, name: str = name, n: int = n) -> list[Array]:
             z, dy = place(reals(table, n)), place(reals(table, n))
             y, dz = place(empty(table, n)), place(empty(table, n))
-            elementwise.apply_activation(table, name, z, y, (0.3,))
-            elementwise.apply_activation_backward(table, name, z, dy, dz, (0.3,))
+            elementwise.apply_activation(table, name, z, y, ref.settings_of(name)[0])
+            elementwise.apply_activation_backward(table, name, z, dy, dz, ref.settings_of(name)[0])
             return [y, dz]
 
         yield f"{name} {n}", case
@@ -202,17 +205,19 @@ def arithmetic(table: Table) -> Cases:
         yield f"add, multiply, rescale, dropout {n}", case
 
 
-def softmaxes(table: Table) -> Cases:
-    for rows, n in product([1, 3], LENGTHS):
+def rowwise(table: Table) -> Cases:
+    for name, rows, m in product(ROWWISE, [1, 3], LENGTHS):
+        n = 2 * m if name == "glu" else m
 
-        def case(place: Place, rows: int = rows, n: int = n) -> list[Array]:
-            z, dy = place(reals(table, rows, n)), place(reals(table, rows, n))
-            y, dz = place(empty(table, rows, n)), place(empty(table, rows, n))
-            elementwise.apply_softmax(table, z, y, rows, n)
-            elementwise.apply_softmax_backward(table, z, dy, dz, rows, n)
+        def case(place: Place, name: str = name, rows: int = rows, m: int = m, n: int = n) -> list[Array]:
+            z, dy = place(reals(table, rows, n)), place(reals(table, rows, m))
+            y, dz = place(empty(table, rows, m)), place(empty(table, rows, n))
+            elementwise.apply_rowwise(table, name, z, y, rows)
+            saved = z if ROWWISE_SAVED[name] == "Z" else y
+            elementwise.apply_rowwise_backward(table, name, saved, dy, dz, rows)
             return [y, dz]
 
-        yield f"softmax {rows}×{n}", case
+        yield f"{name} {rows}×{n}", case
 
 
 def tallies(table: Table) -> Cases:
@@ -335,7 +340,7 @@ def gathers(table: Table) -> Cases:
 GROUPS: dict[str, Callable[[Table], Cases]] = {
     f.__name__: f
     for f in (
-        products, precisions, activations, functions, arithmetic, softmaxes, losses, tallies, updates, sums, gathers,
+        products, precisions, activations, functions, arithmetic, rowwise, losses, tallies, updates, sums, gathers,
     )
 }  # fmt: skip
 

@@ -44,7 +44,6 @@ def cases(own: bool) -> list[Any]:
 each_product = pytest.mark.parametrize(("table", "precision"), cases(own=True))
 SMALLEST = 2.0**-126  # normal float32: what is below it may be flushed, operand or sum
 DROPPED = {"bfloat16": 0.0, "split bfloat16": 2.0**-16}  # of a product of rounded operands: lo lo
-ALPHA = 0.3
 
 
 def taken(table: Table, precision: str, x: Array) -> Array:
@@ -230,16 +229,22 @@ def test_bits_depend_on_depth_alone(table: Table, precision: str) -> None:
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_what_follows_the_sums(table: Table, precision: str, name: str) -> None:
     """Z receives the sums, C is f of them, or the sums times f′; with or without Z the bits are the same."""
+    numbers = ref.settings_of(name)[0]
     for (M, N, K), layout in product([(1, 1, 5), (1, 113, 40), (15, 33, 40), (131, 17, 300)], LAYOUTS[::3]):
         a, b, bias = normal(table, M, K, scale=K**-0.5), normal(table, K, N), normal(table, N, key="bias")
         x, w = taken(table, precision, a), taken(table, precision, b)
-        options: dict[str, Any] = {"activation": name, "parameters": (ALPHA,), "ldc": N + 2, "precision": precision}
+        options: dict[str, Any] = {
+            "activation": name,
+            "parameters": numbers,
+            "ldc": N + 2,
+            "precision": precision,
+        }
         z = output(table, M, N)
         c = multiply(table, a, b, layout, bias=bias, z=z.flat, **options)
         sums = z.written()
         assert_close(sums, x @ w + bias, bound(table, precision, x, w, bias), ("Z", M, N, K, layout))
-        slope = ref.activate_prime(name, sums, ALPHA)
-        y = ref.activate(name, sums, ALPHA)
+        slope = ref.activate_prime(name, sums, *numbers)
+        y = ref.activate(name, sums, *numbers)
         assert_close(c, y, 4 * eps(table) * (np.abs(y) + np.abs(slope * sums)), ("C", M, N, K, layout))
         for check in (True, False):
             alone = multiply(table, a, b, layout, bias=bias, **options, check=check)
@@ -247,8 +252,8 @@ def test_what_follows_the_sums(table: Table, precision: str, name: str) -> None:
         unlooked = multiply(table, a, b, layout, bias=bias, z=output(table, M, N).flat, **options, check=False)
         assert_same_bits(unlooked, c, ("Z, not looked at", M, N, K, layout))
         kept_z = np.where(np.abs(sums) < 0.01, 1, sums).astype(table.dtype)  # away from kinks
-        saved = kept_z if ACTIVATION_SAVED[name] == "Z" else ref.activate(name, kept_z, ALPHA).astype(table.dtype)
-        slope = ref.activate_prime(name, kept_z, ALPHA)
+        saved = kept_z if ACTIVATION_SAVED[name] == "Z" else ref.activate(name, kept_z, *numbers).astype(table.dtype)
+        slope = ref.activate_prime(name, kept_z, *numbers)
         tolerance = np.abs(slope) * bound(table, precision, x, w) + 8 * eps(table) * np.abs(x @ w)
         c = multiply(table, a, b, layout, saved=saved, **options)
         assert_close(c, (x @ w) * slope, tolerance, ("derivative", M, N, K, layout))

@@ -34,7 +34,6 @@ from nncore._kernels import dense, elementwise
 from nncore._kernels.table import ACTIVATION_SAVED, ACTIVATIONS, Table
 
 DEPTHS = [0, 1, 2, 3, 17, 255, 256, 257, 383, 384, 385, 511, 512, 513, 1024, 1025]
-ALPHA = 0.3
 
 
 def bound(table: Table, a: Array, b: Array, bias: Array | float = 0.0) -> Array:
@@ -173,17 +172,23 @@ def test_bits_of_large_products(table: Table) -> None:
 @each_name(ACTIVATIONS)
 def test_activation(table: Table, name: str) -> None:
     """C is f of the rounded sums, which Z receives; with or without Z the bits are the same."""
+    numbers = ref.settings_of(name)[0]
     mr, nr = table.tile
     shapes = [(1, 1), (mr + 1, nr + 1), (2 * mr, 4 * nr + 3), (5 * mr + 3, 4 * nr + 3), (133, 3)]
     for (M, N), K, layout in product(shapes, [0, 5, 300], LAYOUTS[::3]):
         a, b, bias = normal(table, M, K, scale=K**-0.5 if K else 1), normal(table, K, N), normal(table, N, key="bias")
-        options: dict[str, Any] = {"bias": bias, "activation": name, "parameters": (ALPHA,), "ldc": N + 2}
+        options: dict[str, Any] = {
+            "bias": bias,
+            "activation": name,
+            "parameters": numbers,
+            "ldc": N + 2,
+        }
         z = output(table, M, N)
         c = multiply(table, a, b, layout, z=z.flat, **options)
         sums = z.written()
         assert_close(sums, ref.dense(a, b, bias), bound(table, a, b, bias), ("Z", M, N, K, layout))
-        derivative = np.abs(ref.activate_prime(name, sums, ALPHA) * sums)
-        y = ref.activate(name, sums, ALPHA)
+        derivative = np.abs(ref.activate_prime(name, sums, *numbers) * sums)
+        y = ref.activate(name, sums, *numbers)
         assert_close(c, y, 4 * eps(table) * (np.abs(y) + derivative), ("C", M, N, K, layout))
         for check in (True, False):
             alone = multiply(table, a, b, layout, **options, check=check)
@@ -193,14 +198,15 @@ def test_activation(table: Table, name: str) -> None:
 @each_table
 @each_name(ACTIVATIONS)
 def test_derivative(table: Table, name: str) -> None:
+    numbers = ref.settings_of(name)[0]
     mr, nr = table.tile
     shapes = [(1, 1), (mr + 1, nr + 1), (2 * mr, 4 * nr + 3), (5 * mr + 3, 4 * nr + 3), (133, 3)]
     for (M, N), K, layout in product(shapes, [0, 5, 300], LAYOUTS[::3]):
         a, b, z = normal(table, M, K), normal(table, K, N), normal(table, M, N, key="z")
         z[np.abs(z) < 0.01] = 1  # away from kinks
-        saved = z if ACTIVATION_SAVED[name] == "Z" else ref.activate(name, z, ALPHA).astype(table.dtype)
-        c = multiply(table, a, b, layout, saved=saved, activation=name, parameters=(ALPHA,), ldc=N + 5)
-        sums, slope = ref.dense(a, b), ref.activate_prime(name, z, ALPHA)
+        saved = z if ACTIVATION_SAVED[name] == "Z" else ref.activate(name, z, *numbers).astype(table.dtype)
+        c = multiply(table, a, b, layout, saved=saved, activation=name, parameters=numbers, ldc=N + 5)
+        sums, slope = ref.dense(a, b), ref.activate_prime(name, z, *numbers)
         tolerance = np.abs(slope) * bound(table, a, b) + 8 * eps(table) * np.abs(sums)
         assert_close(c, sums * slope, tolerance, (M, N, K, layout))
 
@@ -285,9 +291,10 @@ def test_epilogue_is_the_elementwise_kernel(table: Table) -> None:
     a, b = normal(table, M, K), normal(table, K, N)
     sums = multiply(table, a, b)
     for name in ACTIVATIONS:
+        numbers = ref.settings_of(name)[0]
         separate = output(table, M, N)
-        elementwise.apply_activation(table, name, sums, separate.flat, (ALPHA,))
-        assert_same_bits(multiply(table, a, b, activation=name, parameters=(ALPHA,)), separate.written(), name)
+        elementwise.apply_activation(table, name, sums, separate.flat, numbers)
+        assert_same_bits(multiply(table, a, b, activation=name, parameters=numbers), separate.written(), name)
 
 
 def test_small_arrays_are_refused() -> None:

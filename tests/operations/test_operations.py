@@ -27,6 +27,7 @@ from nncore._kernels.table import (
     METRICS,
     OPTIMIZERS,
     OWN_SCHEDULED,
+    ROWWISE,
     SOURCES,
     TALLIES,
     Table,
@@ -110,16 +111,32 @@ def activate_backward(c: Case) -> dict[str, Array]:
     return {"dZ": dy * ref.activate_prime("silu", z, 0.0)}
 
 
-def softmax(c: Case) -> dict[str, Array]:
+def rowwise(c: Case) -> dict[str, Array]:
     z = c.reals(SAMPLES, 2, 5)
-    c.fields = {"Z": z, "Y": c.poisoned(SAMPLES, 2, 5), "n": 5, "per_sample": 2, "block": 4}
+    c.fields = {"Z": z, "Y": c.poisoned(SAMPLES, 2, 5), "n": 5, "m": 5, "per_sample": 2, "block": 4}
+    c.fields |= {"function": ROWWISE["softmax"]}
     return {"Y": ref.softmax(z)}
 
 
-def softmax_backward(c: Case) -> dict[str, Array]:
+def rowwise_backward(c: Case) -> dict[str, Array]:
     y, dy = ref.softmax(c.reals(SAMPLES, 5)).astype(c.table.dtype), c.reals(SAMPLES, 5)
-    c.fields = {"Y": y, "dY": dy, "dZ": c.poisoned(SAMPLES, 5), "n": 5, "per_sample": 1, "block": 4}
+    c.fields = {"saved": y, "dY": dy, "dZ": c.poisoned(SAMPLES, 5), "n": 5, "m": 5, "per_sample": 1, "block": 4}
+    c.fields |= {"function": ROWWISE["softmax"]}
     return {"dZ": y * (dy - (ref.float64(y) * dy).sum(1, keepdims=True))}
+
+
+def rowwise__halves(c: Case) -> dict[str, Array]:
+    z = c.reals(SAMPLES, 2, 10)
+    c.fields = {"Z": z, "Y": c.poisoned(SAMPLES, 2, 5), "n": 10, "m": 5, "per_sample": 2, "block": 4}
+    c.fields |= {"function": ROWWISE["glu"]}
+    return {"Y": ref.glu(z)}
+
+
+def rowwise_backward__halves(c: Case) -> dict[str, Array]:
+    z, dy = c.reals(SAMPLES, 2, 10), c.reals(SAMPLES, 2, 5)
+    c.fields = {"saved": z, "dY": dy, "dZ": c.poisoned(SAMPLES, 2, 10), "n": 10, "m": 5, "per_sample": 2, "block": 4}
+    c.fields |= {"function": ROWWISE["glu"], "saved_z": 1}
+    return {"dZ": ref.glu_backward(z, dy)}
 
 
 def dropout(c: Case) -> dict[str, Array]:

@@ -56,9 +56,27 @@ def test_covers_the_definition_files(macro: str, names: dict[str, object]) -> No
 
 @pytest.mark.parametrize("name", ref.ACTIVATIONS)
 def test_activation_derivative(name: str) -> None:
-    z = np.array([-9.0, -3.1, -1.0, -0.2, -0.01, 0.01, 0.3, 1.0, 2.9, 8.0])
-    difference = ref.activate(name, z + DIFFERENCE, 0.3) - ref.activate(name, z - DIFFERENCE, 0.3)
-    np.testing.assert_allclose(ref.activate_prime(name, z, 0.3), difference / (2 * DIFFERENCE), rtol=1e-8, atol=1e-9)
+    z = np.array([-9.0, -3.1, -1.01, -0.2, -0.01, 0.01, 0.31, 0.98, 2.9, 8.0])  # no kinks of theirs
+    for numbers in ref.settings_of(name):
+        difference = ref.activate(name, z + DIFFERENCE, *numbers) - ref.activate(name, z - DIFFERENCE, *numbers)
+        slope = ref.activate_prime(name, z, *numbers)
+        np.testing.assert_allclose(slope, difference / (2 * DIFFERENCE), rtol=1e-7, atol=3e-9, err_msg=str(numbers))
+
+
+@pytest.mark.parametrize("name", ref.ROWWISE)
+def test_rowwise_derivative(name: str) -> None:
+    rng = np.random.default_rng(1)
+    z = rng.standard_normal((3, 6))
+    f, backward = ref.ROWWISE[name]
+    y = f(z)
+    dy = rng.standard_normal(y.shape)
+    numeric = central(lambda z: float((f(z) * dy).sum()), z)
+    np.testing.assert_allclose(backward(z if name == "glu" else y, dy), numeric, atol=1e-8)
+
+
+def test_sparsemax() -> None:
+    """Examples of the paper's figure: t + (0.1, 0.2) for two numbers; far ones are 0."""
+    np.testing.assert_allclose(ref.sparsemax([[0.1, 0.2], [0, 3], [-2, -2]]), [[0.45, 0.55], [0, 1], [0.5, 0.5]])
 
 
 @pytest.mark.parametrize(
@@ -83,10 +101,33 @@ def test_activation_derivative(name: str) -> None:
         ("gelu", -10.0, -7.61985302416047e-23),
         ("gelu_tanh", 1.0, 0.8411919906082768),
         ("silu", 1.0, 0.7310585786300049),
+        ("relu_general", 2.0, 2.0),  # slope 0.25, no largest value, threshold 0
+        ("celu", -0.25, -0.15803013970713942),
+        ("exponential", 1.0, 2.718281828459045),
+        ("hard_sigmoid", 1.5, 0.75),
+        ("hard_silu", 1.5, 1.125),
+        ("hard_silu", -4.0, 0.0),
+        ("hard_tanh", -1.5, -1.0),
+        ("hard_shrink", 0.25, 0.0),
+        ("hard_shrink", -0.5, -0.5),
+        ("log_sigmoid", -1.0, -1.3132616875182228),
+        ("mish", 1.0, 0.8650983882673103),
+        ("soft_shrink", -1.0, -0.75),
+        ("softsign", -3.0, -0.75),
+        ("sparse_plus", 0.0, 0.25),
+        ("sparse_plus", 3.0, 3.0),
+        ("sparse_sigmoid", 0.5, 0.75),
+        ("squareplus", 0.0, 0.25),
+        ("squareplus", 1.2, 1.25),
+        ("tanh_shrink", 0.5, 0.03788284273999025),
+        ("tanh_shrink", 1e-5, 3.33333333320e-16),
+        ("threshold", 0.25, 0.0),
+        ("threshold", 0.5, 0.5),
     ],
 )
 def test_activation_value(name: str, z: float, expected: float) -> None:
-    np.testing.assert_allclose(ref.activate(name, [z], 0.25), [expected], rtol=1e-13, atol=0)
+    numbers = (0.25, np.nan, 0.0) if name == "relu_general" else (0.25,)
+    np.testing.assert_allclose(ref.activate(name, [z], *numbers), [expected], rtol=1e-12, atol=0)
 
 
 def test_erf() -> None:

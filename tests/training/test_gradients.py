@@ -47,11 +47,13 @@ def batch(model: nn.Model, loss: Any, seed: int = 1) -> tuple[Array, Array]:
     return x, rng.standard_normal(shape)
 
 
-def check(model: nn.Model, loss: Any, weight: Array | None = None, steps: int = 1, most: int = 10**9) -> None:
+def check(
+    model: nn.Model, loss: Any, weight: Array | None = None, steps: int = 1, most: int = 10**9, scale: float = 0.5
+) -> None:
     """Compare loss and gradients of the first steps with NumPy's."""
     model.compile(nn.SGD(learning_rate=1.0), loss)
     for step in range(steps):
-        networks.randomize(model, step)
+        networks.randomize(model, step, scale)
         x, target = batch(model, loss, step)
         value = networks.objective(model, model.get_weights(), x, target, weight, step)
         wanted = networks.numerical_gradients(model, x, target, weight, step, most)
@@ -65,7 +67,7 @@ def check(model: nn.Model, loss: Any, weight: Array | None = None, steps: int = 
 
 
 def mlp(hidden: Any, output: Any = None, outputs: int = 4, **kwargs: Any) -> nn.Model:
-    layers = [nn.Input(5), nn.Dense(6, hidden), nn.Dense(3, hidden), nn.Dense(outputs, output)]
+    layers = [nn.Input(5), nn.Dense(6, hidden), nn.Dense(4, hidden), nn.Dense(outputs, output)]
     return nn.Model(layers, seed=3, dtype="float64", **kwargs)
 
 
@@ -74,20 +76,51 @@ EVERY_ACTIVATION = [
     activations.Elu(0.7),
     activations.LeakyRelu(0.05),
     activations.Gelu(approximate=True),
+    activations.Relu(0.1, 0.8),
+    activations.Relu(negative_slope=0.1, threshold=0.05),
+    activations.Celu(0.4),
+    activations.Threshold(-0.1, -0.3),
+    activations.SoftShrink(0.1),
+    activations.HardShrink(0.1),
+    activations.Squareplus(0.5),
 ]
+
+
+def scale_for(name: Any) -> float:
+    return 0.1 if name == "exponential" else 0.5  # whose own exponential has derivatives too large for differences
 
 
 @pytest.mark.parametrize("name", EVERY_ACTIVATION, ids=str)
 @pytest.mark.usefixtures("isa")
 def test_activation(name: Any) -> None:
-    check(mlp(name), "mse")
+    check(mlp(name), "mse", scale=scale_for(name))
 
 
 @pytest.mark.parametrize("name", EVERY_ACTIVATION, ids=str)
 def test_activation_as_a_layer_and_at_the_end(name: Any) -> None:
     # The first is fused with its product, the second follows another activation, the third feeds the loss.
     layers = [nn.Input(5), nn.Dense(6), nn.Activation(name), nn.Activation("tanh"), nn.Dense(4), nn.Activation(name)]
-    check(nn.Model(layers, seed=0, dtype="float64"), "mse")
+    check(nn.Model(layers, seed=0, dtype="float64"), "mse", scale=scale_for(name))
+
+
+ALONG_AXES = [
+    *((cls, axis) for cls in (activations.Softmax, activations.LogSoftmax) for axis in (1, 2, -1, (1, 2), (1, 3))),
+    *((cls, axis) for cls in (activations.Sparsemax, activations.Glu) for axis in (1, -2, 3)),
+]
+
+
+@pytest.mark.parametrize(("cls", "axis"), ALONG_AXES)
+def test_along_axes(cls: Any, axis: Any) -> None:
+    layers = [nn.Input(5), nn.Dense(24), nn.Reshape((2, 2, 6)), nn.Activation(cls(axis)), nn.Dense(2, "tanh")]
+    model = nn.Model([*layers, nn.Flatten(), nn.Dense(2)], seed=0, dtype="float64")
+    check(model, "mse")
+
+
+@pytest.mark.parametrize("axis", [1, 2, (1, 2)])
+def test_softmax_along_other_axes_is_no_last_one(axis: Any) -> None:
+    """A loss does not take its inputs, and it may be the end."""
+    model = nn.Model([nn.Input(5), nn.Dense(12), nn.Reshape((3, 4)), nn.Softmax(axis)], seed=0, dtype="float64")
+    check(model, "mse")
 
 
 OF_VALUES = ("mse", "mae", "huber", nn.losses.Huber(0.3))

@@ -214,6 +214,14 @@ def test_training(optimizer_name: str, loss_name: str, dtype: str) -> None:
     assert_moved_alike(model, twin, start, dtype)
 
 
+def sparsemax(z: Any) -> Any:
+    """By sorting, as in the paper."""
+    ordered = z.sort(dim=-1, descending=True).values
+    sums, k = ordered.cumsum(-1), torch.arange(1, z.shape[-1] + 1)
+    size = (1 + k * ordered > sums).sum(-1, keepdim=True)
+    return (z - (sums.gather(-1, size - 1) - 1) / size).clamp(min=0)
+
+
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "relu": F.relu,
     "leaky_relu": lambda z: F.leaky_relu(z, 0.2),
@@ -226,6 +234,25 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "silu": F.silu,
     "softmax": softmax,
     "linear": lambda z: z,
+    "celu": F.celu,
+    "exponential": torch.exp,
+    "glu": F.glu,
+    "hard_shrink": F.hardshrink,
+    "hard_sigmoid": F.hardsigmoid,
+    "hard_silu": F.hardswish,
+    "hard_tanh": F.hardtanh,
+    "log_sigmoid": F.logsigmoid,
+    "log_softmax": lambda z: F.log_softmax(z, dim=-1),
+    "mish": F.mish,
+    "relu6": F.relu6,
+    "soft_shrink": F.softshrink,
+    "softsign": F.softsign,
+    "sparse_plus": lambda z: torch.where(z >= 1, z, (z.clamp(-1, 1) + 1) ** 2 / 4),
+    "sparse_sigmoid": lambda z: ((z + 1) / 2).clamp(0, 1),
+    "sparsemax": sparsemax,
+    "squareplus": lambda z: (z + torch.sqrt(z * z + 4)) / 2,
+    "tanh_shrink": F.tanhshrink,
+    "threshold": lambda z: F.threshold(z, 0.0, 0.0),
 }
 
 

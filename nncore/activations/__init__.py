@@ -1,0 +1,103 @@
+"""Activation functions: which kernel a layer ends with, and its parameters.
+
+To a layer an activation computes nothing. It names an entry of the ACTIVATION or ROWWISE list of ``src_c/kernels.def``,
+so that the compiler of programs can join it to the product that feeds it. Z are the inputs and Y = f(Z) the outputs, of
+any shape and of the model's dtype.
+
+Each is a class, such as ``Gelu(approximate=True)``, whose objects are called on arrays or symbols; and a function of
+Keras's, ``gelu(x, approximate=True)``, which a layer takes, too: ``Dense(8, activation=nn.activations.gelu)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nncore.activations.base import ACTIVATIONS, Activation
+from nncore.activations.piecewise import (
+    Celu,
+    Elu,
+    HardShrink,
+    HardSigmoid,
+    HardSilu,
+    HardTanh,
+    LeakyRelu,
+    Linear,
+    Relu,
+    Relu6,
+    Selu,
+    SoftShrink,
+    SparsePlus,
+    SparseSigmoid,
+    Threshold,
+)
+from nncore.activations.rowwise import Glu, LogSoftmax, Softmax, Sparsemax
+from nncore.activations.smooth import (
+    Exponential,
+    Gelu,
+    LogSigmoid,
+    Mish,
+    Sigmoid,
+    Silu,
+    Softplus,
+    Softsign,
+    Squareplus,
+    Tanh,
+    TanhShrink,
+)
+from nncore.registry import serialize
+
+__all__ = [
+    "ACTIVATIONS",
+    "Activation",
+    "Celu",
+    "Elu",
+    "Exponential",
+    "Gelu",
+    "Glu",
+    "HardShrink",
+    "HardSigmoid",
+    "HardSilu",
+    "HardTanh",
+    "LeakyRelu",
+    "Linear",
+    "LogSigmoid",
+    "LogSoftmax",
+    "Mish",
+    "Relu",
+    "Relu6",
+    "Selu",
+    "Sigmoid",
+    "Silu",
+    "SoftShrink",
+    "Softmax",
+    "Softplus",
+    "Softsign",
+    "SparsePlus",
+    "SparseSigmoid",
+    "Sparsemax",
+    "Squareplus",
+    "Tanh",
+    "TanhShrink",
+    "Threshold",
+    "deserialize",
+    "get",
+    "serialize",
+]
+
+
+def get(identifier: Any, argument: str = "activation") -> Activation:
+    """Turn a name, configuration, class, function or object into an `Activation`; None is `Linear`."""
+    return ACTIVATIONS.get("linear" if identifier is None else identifier, argument, Activation)
+
+
+deserialize = get
+
+
+def __getattr__(name: str) -> Callable[..., Any]:
+    # The functions of Keras, such as nncore.activations.relu
+    return ACTIVATIONS.function(__name__, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *ACTIVATIONS.names(), *ACTIVATIONS.aliases})
