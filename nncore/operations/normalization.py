@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from nncore.compiler.operation import Op, Tensor, Whole
-from nncore.operations.elementwise import rowwise
 from nncore.operations.parameters import moving_average, send_column_sums
 
 if TYPE_CHECKING:
@@ -106,7 +105,7 @@ def standardize(
     """
     y = Tensor(x.shape, x.differentiable or any(p in b.trained for p in (gamma, beta) if p))
     m, v, g, c = (Whole("parameters", p) if p else None for p in (mean, variance, gamma, beta))
-    sizes = rowwise(x)
+    sizes = rows_of(x)
 
     def backward(to: Builder, dy: Tensor) -> None:
         to.send(x, lambda dx: Op("standardize", X=dy, variance=v, gamma=g, Y=dx, epsilon=epsilon, **sizes))
@@ -125,7 +124,7 @@ def standardize(
 def unit_norm(b: Builder, x: Tensor, epsilon: float) -> Tensor:
     """Y = X / √max(Σ x², ε), each row of the last axis; backward: dX."""
     y = Tensor(x.shape, x.differentiable)
-    sizes = rowwise(x)
+    sizes = rows_of(x)
     inverse = Tensor((sizes["per_sample"],)) if b.training and y.differentiable else None
 
     def backward(to: Builder, dy: Tensor) -> None:
@@ -133,3 +132,9 @@ def unit_norm(b: Builder, x: Tensor, epsilon: float) -> Tensor:
 
     b.record(y, Op("unit_norm", X=x, Y=y, inverse=inverse, epsilon=epsilon, **sizes), backward)
     return y
+
+
+def rows_of(x: Tensor) -> dict[str, Any]:
+    """Sizes of an operation on rows along the last axis of `x`."""
+    n = x.shape[-1]
+    return {"per_sample": x.size // n, "n": n}

@@ -243,7 +243,7 @@ def metric(c: Case) -> dict[str, Array]:
     return {"sums": np.array([((ref.float64(p) - t) ** 2).sum(1).sum(), SAMPLES])}
 
 
-def metric_by_loss(c: Case) -> dict[str, Array]:
+def metric__by_loss(c: Case) -> dict[str, Array]:
     """A loss's function, after those of metrics."""
     p, t = c.reals(SAMPLES, 5), c.reals(SAMPLES, 5)
     function = len(METRICS) + LOSSES["mean_absolute_error"]

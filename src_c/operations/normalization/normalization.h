@@ -54,10 +54,8 @@ INLINE void normalize_rows(int rows, const nn_op_layer_norm *op, const real *x, 
     VECTORS(j, left, n, {
         const vf g = gamma ? load_some(gamma + j, left) : vset(1), b = beta ? load_some(beta + j, left) : (vf){0};
         EACH(r, rows) {
-            vf v = (load_some(x + r * n + j, left) - mean[r]) * inverse[r];
-            if (gamma) v *= g;
-            if (beta) v += b;
-            store_some(y + r * n + j, left, v);
+            const vf hat = (load_some(x + r * n + j, left) - mean[r]) * inverse[r];
+            store_some(y + r * n + j, left, hat * g + b); /* no branch, where it might be fused for some rows only */
         }
     });
 }
