@@ -237,7 +237,7 @@ def restore(
         check(fit)
         counters, iterations = numbers(document)
         optimizer = model.optimizer
-        learning_rate = resumed(optimizer, document["compile"]["optimizer"]["config"]["learning_rate"])
+        rates = resumed(optimizer, document["compile"]["optimizer"]["config"])
         references = {*files.tensor_names(document["history"]), *files.tensor_names(fit)}
         targets = places(model)
         for name, place in targets.items():
@@ -246,7 +246,7 @@ def restore(
         tensors = file.tensors()
         fit = files.decode(fit, tensors)
         fill(model, tensors, counters, iterations, past(document, tensors))
-        optimizer.resume(iterations, learning_rate)
+        optimizer.resume(iterations, rates)
         model.reseed(int(document["architecture"]["seed"]))
         take(fit)
 

@@ -33,7 +33,6 @@ class Habit:
 
 INPUT = "Let nncore.Input(shape) come first in the model."
 DTYPE = "A model has one dtype: Model(…, dtype=…)."
-CONSTRAINT = "Weights have no constraints; kernel_regularizer, or weight_decay of the optimizer, keep them small."
 GENERATOR = "It is for generators, and data are arrays."
 STEPS = "Give the rows themselves, x[:steps * batch_size]."
 FORMAT = "What is written is safetensors."
@@ -46,9 +45,7 @@ HABITS = {
     "batch_input_shape": Habit(INPUT),
     # layers
     "dtype": Habit(DTYPE, ("float32",)),
-    "activity_regularizer": Habit("Only weights have penalties: kernel_regularizer and bias_regularizer."),
-    "kernel_constraint": Habit(CONSTRAINT),
-    "bias_constraint": Habit(CONSTRAINT),
+    "activity_regularizer": Habit("Put an ActivityRegularization layer behind it."),
     "lora_rank": Habit("Set trainable=False where weights should stay."),
     "noise_shape": Habit("Each element is dropped for itself."),
     "Dropout.seed": Habit("Every random choice derives from the model's: Model(…, seed=…)."),
@@ -60,11 +57,6 @@ HABITS = {
     "ReLU.threshold": Habit("It begins at 0.", (0, 0.0)),
     # optimizers, losses, metrics
     "decay": Habit("Set optimizer.learning_rate in a callback, such as on_epoch_begin.", (0, 0.0)),
-    "amsgrad": Habit("Adam is that of its first paper.", (False,)),
-    "use_ema": Habit("Average the weights in a callback.", (False,)),
-    "ema_momentum": Habit("There is no average of weights.", types=(float,)),
-    "loss_scale_factor": Habit("Weights and gradients are float32 or float64 and need no scaling."),
-    "gradient_accumulation_steps": Habit("Use a larger batch_size, which costs little memory.", (1,)),
     "reduction": Habit(
         "The loss of a batch is Σ wᵢ ℓᵢ / n; for a sum multiply the learning rate.",
         ("auto", "sum_over_batch_size", "mean"),

@@ -131,8 +131,21 @@ def difference(mine: Any, saved: Any, ignored: Container[str]) -> str | None:
     return None
 
 
-def resumed(optimizer: Optimizer, saved: Any) -> Scheduled:
-    """The learning rate of an interrupted fit: what a number was when it stopped; a schedule must be the same."""
+def resumed(optimizer: Optimizer, saved: Mapping[str, Any]) -> list[Scheduled]:
+    """The learning rates of an interrupted fit, whose optimizer had this configuration."""
+    mapped = saved.get("optimizer_map")
+    if mapped is None:
+        return [resumed_rate(optimizer, saved["learning_rate"])]
+    described = [*mapped["optimizer_map"].values(), mapped["default_optimizer"]]
+    rates = {
+        id(part): resumed_rate(part, one["config"]["learning_rate"])
+        for part, one in zip(optimizer.described(), described, strict=True)
+    }
+    return [rates[id(part)] for part in optimizer.parts]
+
+
+def resumed_rate(optimizer: Optimizer, saved: Any) -> Scheduled:
+    """One of them: what a number was when it stopped; a schedule must be the same."""
     if isinstance(saved, Mapping):
         mine = optimizer.get_config()["learning_rate"]
         if found := difference(mine, saved, ()):
@@ -140,7 +153,7 @@ def resumed(optimizer: Optimizer, saved: Any) -> Scheduled:
                 f"learning_rate: expected the schedule of the interrupted fit, to resume it, got another: {found}. "
                 "Give the same, or delete the backup to start anew"
             )
-        return optimizer.progress()[1]
+        return optimizer.rates()[0]
     return scheduled("learning_rate", saved)
 
 

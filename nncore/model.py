@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from nncore import architecture, checkpoint, data, packing, portable
 from nncore._kernels import engine
-from nncore.arguments import check_count, check_flag, explained
+from nncore.arguments import check_count, check_flag, check_number, explained
 from nncore.compiler.configuration import CompileConfiguration
 from nncore.compiler.programs import emit_step
 from nncore.data import Dataset
@@ -19,7 +20,8 @@ from nncore.locks import Turn
 from nncore.network import Graph
 from nncore.predicting import Predicting
 from nncore.state import Array, State
-from nncore.training import evaluation, fit, given
+from nncore.training import averages, evaluation, fit, full_batch, given
+from nncore.training.range_test import range_test
 
 #: What subclasses of Keras's models override, in vain here.
 UNUSED = ("call", "train_step", "test_step", "predict_step")
@@ -82,6 +84,7 @@ class Model(Predicting):
         self.history: Any = None
         self.turn = Turn()
         self.stop_training = False
+        self.averages_in_place = False  # of the weights: see swap_averages
         super().__init__(layers, outputs, inputs, name, seed, dtype)
 
     def reseed(self, seed: int) -> None:
@@ -198,6 +201,7 @@ class Model(Predicting):
         self._predictor = None  # its products may have another precision
         self.optimizer_state = {name: graph.state.like() for name in config.optimizer.array_names}
         config.optimizer.iterations = 0
+        self.averages_in_place = False
 
     def _pack(self, graph: Graph, config: CompileConfiguration) -> None:
         """Let there be packed copies for whatever the programs read; raises where the configuration does not fit."""
@@ -221,6 +225,12 @@ class Model(Predicting):
             raise ValueError('the model is not compiled with a loss: call compile(optimizer="adam", loss=…) first')
         return self.configuration
 
+    def swap_averages(self) -> None:
+        """Let the weights and their running means, which an optimizer with `use_ema` keeps, change places."""
+        if averages.kept(self):
+            averages.swap(self)
+            self.averages_in_place = not self.averages_in_place
+
     @property
     def fit_state(self) -> fit.Fit | None:
         """The fit of this model that runs, in whatever thread."""
@@ -242,6 +252,10 @@ class Model(Predicting):
     def stepper(self, training: bool, dataset: Dataset, batch: int, shuffled: bool = False) -> Stepper:
         """A program of steps with its memory, attached to data; to be given back to `steppers`."""
         steppers = self.steppers()
+        if training and steppers.configuration.optimizer.full_batch:
+            raise ValueError(
+                f"train_on_batch: expected an optimizer of single steps, got {type(self.optimizer).__name__}; call fit"
+            )
         dataset.require(steppers.configuration.heads)
         stepper = steppers.take(training, dataset.weighted, batch, self.threads())
         stepper.attach(dataset, shuffled)
@@ -347,7 +361,50 @@ class Model(Predicting):
             dataset, validation = dataset.split(validation_split)
         dataset = dataset.weigh_classes(class_weight, self._built().outputs[0].shape)
         settings.batch_size = min(settings.batch_size, dataset.rows)
-        return fit.Fit(self, settings, dataset, validation, callbacks).run()
+        kind = full_batch.FullBatchFit if self.optimizer.full_batch else fit.Fit
+        return kind(self, settings, dataset, validation, callbacks).run()
+
+    @explained
+    def find_learning_rate(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        batch_size: int = 32,
+        low: float = 1e-7,
+        high: float = 10.0,
+        steps: int = 100,
+        stop_factor: float = 4.0,
+    ) -> Any:
+        """Train a copy with a learning rate that rises from step to step; this model stays as it is.
+
+        Parameters
+        ----------
+        x, y, sample_weight, batch_size
+            As in `fit`; rows come in an order that the model's seed gives.
+        low, high : float, default 1e-7, 10.0
+            The first rate and the last, 0 < low < high; between them each is the same multiple of the one before.
+        steps : int, default 100
+            ≥ 2. With `gradient_accumulation_steps` the rate rises with updates.
+        stop_factor : float, default 4.0
+            It ends where the loss of a batch is more than this many times the least one so far, or is not finite.
+
+        Returns
+        -------
+        RangeTest
+            The named tuple ``(rates, losses)``, with a `suggestion` and `plot()` (by matplotlib, if it is installed).
+            The same for the same model and data, for any number of threads.
+
+        References
+        ----------
+        L. N. Smith: Cyclical learning rates for training neural networks, WACV 2017, arXiv:1506.01186, section 3.3.
+        """
+        check_number(low, "low", "a number > 0", lambda v: 0 < v < math.inf, "rates are multiplied")
+        check_number(high, "high", f"a number > low = {low!r}", lambda v: low < v < math.inf)
+        check_number(stop_factor, "stop_factor", "a number > 1", lambda v: v > 1)
+        dataset = self._dataset(x, y, sample_weight)
+        batch = min(check_count(batch_size, "batch_size"), dataset.rows)
+        return range_test(self, dataset, batch, float(low), float(high), check_count(steps, "steps", 2), stop_factor)
 
     def train_on_batch(
         self,

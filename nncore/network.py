@@ -10,6 +10,7 @@ from nncore.bindings import Integers
 from nncore.graph import Call, Symbol, topological
 from nncore.layers.base import Layer
 from nncore.operations.data import real
+from nncore.operations.parameters import activity_penalty
 from nncore.registry import snake_case
 from nncore.state import Parameter, State
 
@@ -263,7 +264,7 @@ class Graph:
                         x = reals[id(s)] = reals[id(s)] if id(s) in reals else real(b, x)
                     xs.append(x)
                 if isinstance(call.layer, Layer):
-                    made = call.layer.emit(b, *xs)
+                    made = regularized(b, call.layer, call.layer.emit(b, *xs))
                     if made.shape != symbols[0].shape:
                         raise ValueError(
                             f"{call.layer.name}: expected emit to return what output_shape says, {symbols[0].shape} a "
@@ -274,6 +275,14 @@ class Graph:
                     made = call.layer.emit(b, *xs, wanted=[s.index for s in symbols])
                     tensors.update((id(s), y) for s, y in zip(symbols, made, strict=True))
         return tuple(tensors[id(s)] for s in outputs)
+
+
+def regularized(b: Builder, layer: Layer, y: Tensor) -> Tensor:
+    """The output of a layer, after its penalty on that."""
+    regularizer = getattr(layer, "activity_regularizer", None)
+    if regularizer is not None and (regularizer.l1 or regularizer.l2) and not b.predicts:
+        activity_penalty(b, y, regularizer)
+    return y
 
 
 def numbered(names: Sequence[str]) -> list[str]:

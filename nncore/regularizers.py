@@ -10,9 +10,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from nncore import runtime
+from nncore._kernels import update
 from nncore.arguments import check_nonnegative
+from nncore.conversion import as_array
 from nncore.registry import Configurable, Registry, immutable
 from nncore.registry import serialize as serialize
+
+Array = npt.NDArray[Any]
 
 
 class Regularizer(Configurable):
@@ -22,7 +30,27 @@ class Regularizer(Configurable):
     ----------
     l1, l2 : float
         Factors of Σ|w| and Σ w², both ≥ 0; 0.0 where the class has no such argument.
+    pairs : bool
+        Whether rows or columns of a matrix are compared with one another.
     """
+
+    @property
+    def pairs(self) -> bool:
+        """Whether rows or columns are compared."""
+        return False
+
+    def __call__(self, x: Any) -> np.floating[Any]:
+        """The penalty on an array, of float64 if that is its dtype, else float32."""
+        values = np.asarray(as_array(x, "x"))
+        values = np.ascontiguousarray(values, np.float64 if values.dtype == np.float64 else np.float32)
+        return values.dtype.type(self.penalty(values))
+
+    def check(self, shape: tuple[int, ...], what: str) -> None:
+        """Raise unless weights of this shape can have the penalty."""
+
+    def penalty(self, values: Array) -> float:
+        """The penalty on a contiguous array, by the native kernel."""
+        return update.apply_regularize(runtime.kernels(values.dtype.name), self.l1, self.l2, values.reshape(-1))
 
     @property
     def l1(self) -> float:
@@ -35,7 +63,7 @@ class Regularizer(Configurable):
         return 0.0
 
     def __post_init__(self) -> None:
-        for argument in self.config_names():
+        for argument in {"l1", "l2", "factor"}.intersection(self.config_names()):
             check_nonnegative(getattr(self, argument), argument, "0.0 switches the penalty off")
 
 
@@ -103,6 +131,70 @@ class L1L2(Regularizer):
 
     l1: float = 0.0
     l2: float = 0.0
+
+
+@REGULARIZERS.register("orthogonal")
+@immutable
+class OrthogonalRegularizer(Regularizer):
+    """penalty(W) = factor Σ |rᵢ · rⱼ| / pairs over all pairs i < j of rows, or columns, of a matrix W, of norm 1 each.
+
+    It is 0 where they are orthogonal, whatever their norms. Penalties of other regularizers on the same weights need a
+    layer each.
+
+    Parameters
+    ----------
+    factor : float, default 0.01
+        ≥ 0.
+    mode : {"rows", "columns"}, default "rows"
+        Rows of a kernel (in, out) belong to inputs, columns to neurons.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `factor` is no number ≥ 0, or `mode` unknown; where it is used: weights are no matrix.
+    """
+
+    factor: float = 0.01
+    mode: str = "rows"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.mode not in ("rows", "columns"):
+            raise ValueError(f'mode: expected "rows" or "columns", got {self.mode!r}')
+
+    @property
+    def pairs(self) -> bool:
+        """See `Regularizer`."""
+        return True
+
+    def check(self, shape: tuple[int, ...], what: str) -> None:
+        """Raise unless it is the shape of a matrix."""
+        if len(shape) != 2:
+            raise ValueError(f"{what}: OrthogonalRegularizer expected a matrix, got shape {shape}; use another one")
+
+    def penalty(self, values: Array) -> float:
+        """See `Regularizer`."""
+        self.check(values.shape, "x")
+        rows, n = values.shape if self.mode == "rows" else values.shape[::-1]
+        room = np.zeros(2 * rows * n + rows * rows + rows, values.dtype)
+        table = runtime.kernels(values.dtype.name)
+        return update.apply_orthogonal(table, values.reshape(-1), rows, n, self.mode == "columns", self.factor, room)
+
+
+def of_activity(identifier: Any) -> Regularizer | None:
+    """A regularizer of a layer's output, in which rows are samples."""
+    regularizer = get(identifier, "activity_regularizer")
+    if regularizer is not None and regularizer.pairs:
+        raise ValueError(f"activity_regularizer: expected one of elements, L1, L2 or L1L2, got {regularizer!r}")
+    return regularizer
+
+
+def validate_float_arg(value: Any, name: str) -> float:
+    """A factor, as a finite float ≥ 0; else a ValueError."""
+    try:
+        return check_nonnegative(value, name, "Keras: expected a non-negative float")
+    except TypeError as error:
+        raise ValueError(str(error)) from None
 
 
 deserialize = get

@@ -135,6 +135,8 @@ cdef extern from "core/contract.h" nogil:
         void (*column_sums)(nn_index, nn_index, const void *, nn_index, void *, int *) noexcept nogil
         double (*sum_squares)(nn_index, const void *, double *) noexcept nogil
         double (*regularize)(nn_index, double, double, const void *, void *) noexcept nogil
+        double (*orthogonal)(const nn_table *, nn_index, nn_index, int, double, const void *, void *, void *,
+                             void *) noexcept nogil
         void (*constrain)(int, nn_index, nn_index, nn_index, nn_index, void *, const double *) noexcept nogil
         nn_rowwise *loss
         nn_rowwise *metric

@@ -18,3 +18,6 @@ def apply_constraint(
     first: int = 0,
     count: int | None = None,
 ) -> None: ...
+def apply_orthogonal(
+    table: Table, w: _Array, rows: int, n: int, columns: bool, factor: float, room: _Array
+) -> float: ...

@@ -1,9 +1,10 @@
 """Regularizers, norms and updates of arrays, on the calling thread: entries for tests and benchmarks."""
 
+from libc.stdlib cimport free
 from libc.string cimport memset
 
 from nncore._kernels.table cimport (
-    NN_STATES, Numbers, Table, View, nn_float_mode, nn_float_mode_enter, nn_float_mode_leave, nn_rule,
+    NN_STATES, Numbers, Table, View, aligned, nn_float_mode, nn_float_mode_enter, nn_float_mode_leave, nn_rule,
     parameter_numbers, view,
 )
 from nncore._kernels.table import CONSTRAINTS, NUMBERS_BYTES, OPTIMIZERS
@@ -70,6 +71,24 @@ def apply_regularize(Table table, double l1, double l2, w, g=None):
         penalty = table.c.regularize(vw.size, l1, l2, vw.data, gradient)
         nn_float_mode_leave(callers)
     return penalty
+
+
+def apply_orthogonal(Table table, w, Py_ssize_t rows, Py_ssize_t n, bint columns, double factor, room):
+    """The penalty of OrthogonalRegularizer on the contiguous `w`; `room` (2 rows n + rows² + rows)."""
+    cdef nn_float_mode callers
+    cdef View vw = view(w, table), vr = view(room, table, True)
+    cdef void *scratch
+    if vw.size != rows * n or vr.size < 2 * rows * n + rows * rows + rows:
+        raise ValueError(f"w, room: expected {rows} · {n} elements, and room for more, got {vw.size}, {vr.size}")
+    scratch = aligned(table.c.gemm_scratch)
+    try:
+        with nogil:
+            callers = nn_float_mode_enter()
+            value = table.c.orthogonal(table.c, rows, n, columns, factor, vw.data, NULL, vr.data, scratch)
+            nn_float_mode_leave(callers)
+    finally:
+        free(scratch)
+    return value
 
 
 def apply_constraint(Table table, str name, w, Py_ssize_t n, Py_ssize_t inner, parameters, Py_ssize_t first=0,

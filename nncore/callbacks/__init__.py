@@ -13,6 +13,7 @@ from nncore.callbacks.base import Callback, CallbackList, LambdaCallback
 from nncore.callbacks.checkpoint import ModelCheckpoint
 from nncore.callbacks.logs import CSVLogger, History, ProgressBar
 from nncore.callbacks.logs import ProgressBar as ProgbarLogger
+from nncore.callbacks.rates import LearningRateScheduler, ReduceLROnPlateau, SwapEMAWeights
 from nncore.callbacks.stopping import EarlyStopping, TerminateOnNaN
 from nncore.registry import missing
 
@@ -24,9 +25,12 @@ __all__ = [
     "EarlyStopping",
     "History",
     "LambdaCallback",
+    "LearningRateScheduler",
     "ModelCheckpoint",
     "ProgbarLogger",
     "ProgressBar",
+    "ReduceLROnPlateau",
+    "SwapEMAWeights",
     "TerminateOnNaN",
 ]
 

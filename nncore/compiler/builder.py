@@ -61,6 +61,7 @@ class Builder:
     trained: Container[Parameter] = ()
     by_rows: Container[Parameter] = ()
     reduces: bool = False  # whether others are to see the gradients before the update
+    predicts: bool = False  # whether there are no sums
     forward: list[Step] = field(default_factory=list)
     backward: list[Step] = field(default_factory=list)
     penalties: list[Op] = field(default_factory=list)  # at the end of the backward section: they add to gradients

@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from nncore.state import Parameter
 
 
+PENALTIES = "penalty", "activity"  # kinds of sums: on parameters, and on outputs of layers
+
+
 @dataclass
 class Sum:
     """What is summed over a pass: the loss, a penalty, or the value of a metric."""
 
     name: str
-    kind: str  # "loss" | "penalty" | "metric"
+    kind: str  # "loss" | "penalty" | "activity" | "metric"
     weight: Tensor | None = None  # of the samples; None: 1 each
     width: int = 1  # of its values
     scale: float = 1.0  # of a loss in the sum of all
@@ -83,7 +86,7 @@ class Program:
 
     def names(self) -> list[str]:
         """The names in `logs`, in order."""
-        return list(dict.fromkeys(["loss", *(entry.name for entry in self.sums if entry.kind != "penalty")]))
+        return list(dict.fromkeys(["loss", *(entry.name for entry in self.sums if entry.kind not in PENALTIES)]))
 
     def new_sums(self) -> np.ndarray[Any, Any]:
         """Room for the sums of a pass: of each its values, then its weight."""

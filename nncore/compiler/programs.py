@@ -20,7 +20,7 @@ from nncore.operations.data import batch
 from nncore.operations.elementwise import activate, copied
 from nncore.operations.losses import given_gradients, loss
 from nncore.operations.metrics import measure
-from nncore.operations.parameters import penalty
+from nncore.operations.parameters import orthogonal_penalty, penalty
 from nncore.operations.updates import optimize
 
 
@@ -70,7 +70,7 @@ def prediction(graph: Graph, max_samples: int, training: bool = False) -> Progra
 
     In `training` it is the forward pass of a step: dropout is on, and statistics follow the batch.
     """
-    b = Builder(graph.state.dtype.itemsize, training, graph.packed)
+    b = Builder(graph.state.dtype.itemsize, training, graph.packed, predicts=True)
     outputs = []
     for y in graph.emit(b, *inputs_of(b, graph)):
         b.make(y)
@@ -207,11 +207,14 @@ def emit_step(
             compared[i] = compare(b, graph, config, i, y, bool(weighted) and weighted[i])
         emit_sums(b, graph, config, compared)
         outputs = [c.y for c in compared.values()]
-    if any(q.regularizer for q in graph.trained):
+    if any(q.regularizer and (q.regularizer.l1 or q.regularizer.l2) for q in graph.trained):
         penalty(b)
+    for q in graph.trained:
+        if q.regularizer and q.regularizer.pairs and q.size:
+            orthogonal_penalty(b, q, q.regularizer)
     b.play_backward()
     if training:
-        optimize(b, config.optimizer, graph.trained)
+        optimize(b, config.optimizer, {p: path for p, path in graph.trained.items() if p in b.learned})
     return b, outputs
 
 

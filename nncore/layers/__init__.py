@@ -4,7 +4,7 @@ from typing import Any
 
 from nncore.graph import Input
 from nncore.graph import Input as InputLayer
-from nncore.layers.activation import ELU, Activation, Identity, LeakyReLU, PReLU, ReLU, Softmax
+from nncore.layers.activation import ELU, Activation, ActivityRegularization, Identity, LeakyReLU, PReLU, ReLU, Softmax
 from nncore.layers.base import LAYERS, Layer
 from nncore.layers.dense import Dense
 from nncore.layers.dropout import AlphaDropout, Dropout, GaussianDropout, GaussianNoise, SpatialDropout1D
@@ -27,6 +27,7 @@ __all__ = [
     "ELU",
     "LAYERS",
     "Activation",
+    "ActivityRegularization",
     "Add",
     "AlphaDropout",
     "BatchNormalization",

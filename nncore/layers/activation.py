@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nncore import activations, initializers, regularizers
-from nncore.arguments import is_whole
+from nncore import activations, constraints, initializers, regularizers
+from nncore.arguments import check_nonnegative, is_whole
 from nncore.graph import Shape
 from nncore.layers.base import LAYERS, Layer
 from nncore.operations import activate
@@ -28,6 +28,32 @@ class Applied(Layer):
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """Y = f(X)."""
         return activate(b, inputs[0], self.activation)
+
+
+@LAYERS.register()
+class ActivityRegularization(Layer):
+    """Y = X, with a penalty on it that is added to the loss: l1 Σ|x| + l2 Σ x² of each sample, its mean over the batch.
+
+    Parameters
+    ----------
+    l1, l2 : float, default 0.0
+        Factors ≥ 0.
+    name : str, optional
+    """
+
+    def __init__(self, l1: float = 0.0, l2: float = 0.0, name: str | None = None) -> None:
+        super().__init__(name)
+        self.l1 = check_nonnegative(l1, "l1", "0.0 switches the penalty off")
+        self.l2 = check_nonnegative(l2, "l2", "0.0 switches the penalty off")
+
+    @property
+    def activity_regularizer(self) -> regularizers.Regularizer:
+        """The penalty."""
+        return regularizers.L1L2(self.l1, self.l2)
+
+    def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
+        """The inputs."""
+        return inputs[0]
 
 
 @LAYERS.register()
@@ -202,6 +228,8 @@ class PReLU(Layer):
         PyTorch begins with 0.25, and shares one slope.
     alpha_regularizer : str, Regularizer or None, default None
         A penalty on α that is added to the loss.
+    alpha_constraint : str, Constraint or None, default None
+        What α is made to fit after each update.
     shared_axes : int or list of int, optional
         Axes along which the slope is the same, counted with the batch axis as 0, as in Keras: the first ones of a
         sample, up to the last but one.
@@ -222,6 +250,7 @@ class PReLU(Layer):
         self,
         alpha_initializer: Any = "zeros",
         alpha_regularizer: Any = None,
+        alpha_constraint: Any = None,
         shared_axes: Any = None,
         name: str | None = None,
         trainable: bool = True,
@@ -229,6 +258,7 @@ class PReLU(Layer):
         super().__init__(name, trainable)
         self.alpha_initializer = initializers.get(alpha_initializer, "alpha_initializer")
         self.alpha_regularizer = regularizers.get(alpha_regularizer, "alpha_regularizer")
+        self.alpha_constraint = constraints.get(alpha_constraint, "alpha_constraint")
         axes = list(shared_axes) if isinstance(shared_axes, (list, tuple)) else [shared_axes]
         if shared_axes is not None and not all(is_whole(a) and a > 0 for a in axes):
             raise ValueError(f"shared_axes: expected whole numbers > 0 (the batch is axis 0), got {shared_axes!r}")

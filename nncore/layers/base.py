@@ -172,9 +172,16 @@ class Layer(Travelling, Configurable, Callable):
     ) -> Parameter:
         """Declare an array that the layer learns, or a statistic; called in `declare`, in the order of `get_weights`.
 
-        Statistics come after all weights of the layer, as in Keras. `role` and `gradient` are those of `Parameter`.
+        Statistics come after all weights of the layer, as in Keras. `role` and `gradient` are those of `Parameter`. The
+        constraint of a weight is the layer's attribute ``<name>_constraint``, if it has one.
         """
-        p = Parameter(f"{self.name}/{name}", shape, initializer, regularizer, self.trainable, role, gradient)
+        constraint = getattr(self, f"{name}_constraint", None)
+        if constraint is not None:
+            constraint.extent(shape)  # raises where it does not fit
+        if regularizer is not None and regularizer.pairs:
+            regularizer.check(shape, f"{name}_regularizer")
+        path = f"{self.name}/{name}"
+        p = Parameter(path, shape, initializer, regularizer, self.trainable, role, gradient, constraint)
         self.parameters.append(p)
         self.parameters.sort(key=lambda p: ROLES.index(p.role))
         return p

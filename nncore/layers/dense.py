@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nncore import activations, initializers, regularizers
+from nncore import activations, constraints, initializers, regularizers
 from nncore.arguments import check_flag, check_whole
 from nncore.graph import Shape
 from nncore.layers.base import LAYERS, Layer
@@ -34,6 +34,10 @@ class Dense(Layer):
     bias_initializer : str or Initializer, default "zeros"
     kernel_regularizer, bias_regularizer : str, Regularizer or None, default None
         Penalties on W and b that are added to the loss.
+    activity_regularizer : str, Regularizer or None, default None
+        A penalty on Y, its mean over the batch; see `ActivityRegularization`.
+    kernel_constraint, bias_constraint : str, Constraint or None, default None
+        What W and b are made to fit after each update.
     name : str, optional
     trainable : bool, default True
 
@@ -52,6 +56,9 @@ class Dense(Layer):
         bias_initializer: Any = "zeros",
         kernel_regularizer: Any = None,
         bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
         name: str | None = None,
         trainable: bool = True,
     ) -> None:
@@ -63,6 +70,9 @@ class Dense(Layer):
         self.bias_initializer = initializers.get(bias_initializer, "bias_initializer")
         self.kernel_regularizer = regularizers.get(kernel_regularizer, "kernel_regularizer")
         self.bias_regularizer = regularizers.get(bias_regularizer, "bias_regularizer")
+        self.activity_regularizer = regularizers.of_activity(activity_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint, "kernel_constraint")
+        self.bias_constraint = constraints.get(bias_constraint, "bias_constraint")
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """(…, I) → (…, O), or what the activation makes of that."""

@@ -6,7 +6,7 @@ import math
 import string
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nncore import activations, initializers, regularizers
+from nncore import activations, constraints, initializers, regularizers
 from nncore.graph import Shape
 from nncore.layers.base import LAYERS, Layer
 from nncore.operations import activate, dense, reshape
@@ -86,7 +86,8 @@ class EinsumDense(Layer):
         Those axes of the output that b has, as letters: ``"d"``; None: no b.
     kernel_initializer : str or Initializer, default "glorot_uniform"
     bias_initializer : str or Initializer, default "zeros"
-    kernel_regularizer, bias_regularizer : str, Regularizer or None, default None
+    kernel_regularizer, bias_regularizer, activity_regularizer : str, Regularizer or None, default None
+    kernel_constraint, bias_constraint : str, Constraint or None, default None
     name : str, optional
     trainable : bool, default True
 
@@ -106,6 +107,9 @@ class EinsumDense(Layer):
         bias_initializer: Any = "zeros",
         kernel_regularizer: Any = None,
         bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
         name: str | None = None,
         trainable: bool = True,
     ) -> None:
@@ -122,6 +126,9 @@ class EinsumDense(Layer):
         self.bias_initializer = initializers.get(bias_initializer, "bias_initializer")
         self.kernel_regularizer = regularizers.get(kernel_regularizer, "kernel_regularizer")
         self.bias_regularizer = regularizers.get(bias_regularizer, "bias_regularizer")
+        self.activity_regularizer = regularizers.of_activity(activity_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint, "kernel_constraint")
+        self.bias_constraint = constraints.get(bias_constraint, "bias_constraint")
 
     def argument(self, name: str) -> Any:
         """See `Configurable.argument`: `output_shape` is a method of layers."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nncore import initializers, regularizers
+from nncore import constraints, initializers, regularizers
 from nncore.arguments import check_count
 from nncore.graph import Shape
 from nncore.layers.base import LAYERS, Layer
@@ -36,6 +36,8 @@ class Embedding(Layer):
         Uniform on ±0.05. PyTorch begins with normal ones of variance 1.
     embeddings_regularizer : str, Regularizer or None, default None
         A penalty on E that is added to the loss; every row has a gradient then.
+    embeddings_constraint : str, Constraint or None, default None
+        What E is made to fit after each update; every row is updated then.
     name : str, optional
     trainable : bool, default True
 
@@ -56,6 +58,7 @@ class Embedding(Layer):
         output_dim: int,
         embeddings_initializer: Any = "uniform",
         embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
         name: str | None = None,
         trainable: bool = True,
     ) -> None:
@@ -64,6 +67,7 @@ class Embedding(Layer):
         self.output_dim = check_count(output_dim, "output_dim")
         self.embeddings_initializer = initializers.get(embeddings_initializer, "embeddings_initializer")
         self.embeddings_regularizer = regularizers.get(embeddings_regularizer, "embeddings_regularizer")
+        self.embeddings_constraint = constraints.get(embeddings_constraint, "embeddings_constraint")
 
     @property
     def integers(self) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from nncore import initializers, regularizers
+from nncore import constraints, initializers, regularizers
 from nncore.arguments import check_flag, check_number, is_number, is_whole
 from nncore.graph import Shape
 from nncore.layers.base import LAYERS, Layer
@@ -58,6 +58,8 @@ class Normalizing(Layer):
     beta_initializer, gamma_initializer : str or Initializer, default "zeros", "ones"
     beta_regularizer, gamma_regularizer : str, Regularizer or None, default None
         Penalties on β and γ that are added to the loss.
+    beta_constraint, gamma_constraint : str, Constraint or None, default None
+        What they are made to fit after each update.
     name : str, optional
     trainable : bool, default True
     """
@@ -72,6 +74,8 @@ class Normalizing(Layer):
         gamma_initializer: Any = "ones",
         beta_regularizer: Any = None,
         gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
         name: str | None = None,
         trainable: bool = True,
     ) -> None:
@@ -84,6 +88,8 @@ class Normalizing(Layer):
         self.gamma_initializer = initializers.get(gamma_initializer, "gamma_initializer")
         self.beta_regularizer = regularizers.get(beta_regularizer, "beta_regularizer")
         self.gamma_regularizer = regularizers.get(gamma_regularizer, "gamma_regularizer")
+        self.beta_constraint = constraints.get(beta_constraint, "beta_constraint")
+        self.gamma_constraint = constraints.get(gamma_constraint, "gamma_constraint")
 
     def normalized(self, shape: Shape) -> Shape:
         """The sizes of its axes, in a sample of this shape."""
@@ -114,7 +120,7 @@ class LayerNormalization(Normalizing):
     ----------
     axis : int or list of int, default -1
         The axes over which moments are taken; others than the last ones cost two copies of the data.
-    epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, name, trainable
+    epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, …, trainable
         As for `BatchNormalization`.
 
     Raises
@@ -162,6 +168,8 @@ class BatchNormalization(Normalizing):
     moving_mean_initializer, moving_variance_initializer : str or Initializer, default "zeros", "ones"
     beta_regularizer, gamma_regularizer : str, Regularizer or None, default None
         Penalties on β and γ that are added to the loss.
+    beta_constraint, gamma_constraint : str, Constraint or None, default None
+        What they are made to fit after each update.
     name : str, optional
     trainable : bool, default True
 
@@ -231,7 +239,7 @@ class GroupNormalization(Normalizing):
         A divisor of n; −1: n, each feature by itself (instance normalization).
     axis : int, default -1
         Of the features, counted with the batch axis as 0.
-    epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, name, trainable
+    epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, …, trainable
         As for `BatchNormalization`.
 
     Raises

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from nncore._kernels.table import CHUNK_ROWS
 from nncore.compiler.operation import Op, Tensor, Whole
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
+    from nncore.regularizers import Regularizer
     from nncore.state import Parameter
 
 
@@ -21,6 +23,27 @@ def penalty(b: Builder) -> None:
     """The regularizers' penalties, and in training their gradients."""
     gradient = Whole("gradients") if b.training else None
     b.penalties.append(Op("penalty", W=Whole("parameters"), dW=gradient, sum=b.sum("penalty", "penalty")))
+
+
+def activity_penalty(b: Builder, y: Tensor, regularizer: Regularizer) -> None:
+    """A penalty on a layer's output, the mean over the batch of each sample's; in training also its gradient."""
+    gradient = Tensor(y.shape) if b.training and y.differentiable else None
+    factors: dict[str, Any] = {"l1": regularizer.l1, "l2": regularizer.l2, "n": y.size, "block": CHUNK_ROWS}
+    b.emit(Op("activity_penalty", Y=y, dY=gradient, sum=b.sum("penalty", "activity"), **factors))
+    if gradient is not None:
+        b.add_gradient(y, gradient)
+
+
+def orthogonal_penalty(b: Builder, p: Parameter, regularizer: Any) -> None:
+    """The penalty of `OrthogonalRegularizer` on a matrix, and in training its gradient."""
+    rows, n = p.shape
+    columns = regularizer.mode == "columns"
+    lines, length = (n, rows) if columns else (rows, n)
+    room = Tensor((2 * rows * n + lines * lines + lines,), per_sample=False)
+    sizes: dict[str, Any] = {"rows": lines, "n": length, "columns": columns, "factor": regularizer.factor, "fixed": 1}
+    gradient = Whole("gradients", p) if b.training else None
+    operands: dict[str, Any] = {"W": Whole("parameters", p), "dW": gradient, "room": room}
+    b.penalties.append(Op("orthogonal_penalty", sum=b.sum("penalty", "penalty"), **operands, **sizes))
 
 
 def moving_average(b: Builder, statistic: Parameter, x: Tensor, momentum: float = 0.0) -> None:

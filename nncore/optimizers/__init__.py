@@ -27,12 +27,15 @@ from typing import Any
 from nncore import schedules
 from nncore.optimizers.base import OPTIMIZERS, Optimizer, get
 from nncore.optimizers.gradient import SGD, LazySGD
+from nncore.optimizers.lbfgs import LBFGS
 from nncore.optimizers.matrices import Adafactor, Muon
 from nncore.optimizers.moments import Adam, Adamax, AdamW, Lamb, LazyAdam, Lion, Nadam, ScheduleFreeAdamW
+from nncore.optimizers.multi import MultiOptimizer, OptimizerMap
 from nncore.optimizers.squares import Adadelta, Adagrad, Ftrl, RMSprop
 from nncore.registry import missing, serialize
 
 __all__ = [
+    "LBFGS",
     "OPTIMIZERS",
     "SGD",
     "Adadelta",
@@ -46,9 +49,11 @@ __all__ = [
     "LazyAdam",
     "LazySGD",
     "Lion",
+    "MultiOptimizer",
     "Muon",
     "Nadam",
     "Optimizer",
+    "OptimizerMap",
     "RMSprop",
     "ScheduleFreeAdamW",
     "deserialize",

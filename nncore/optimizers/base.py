@@ -77,6 +77,19 @@ def completed(init: Callable[..., None], base: Callable[..., None]) -> Callable[
     return constructor
 
 
+class Rate(float):
+    """A learning rate as it is at one moment: a float, which has what users of Keras ask a variable for."""
+
+    def numpy(self) -> np.float32:
+        """As float32."""
+        return np.float32(self)
+
+    @property
+    def value(self) -> np.float32:
+        """The same."""
+        return np.float32(self)
+
+
 class Optimizer(Alone, Configurable):
     """Base of the optimizers. Two are equal if their classes and configurations are, whatever steps they have made.
 
@@ -127,6 +140,8 @@ class Optimizer(Alone, Configurable):
     kernel: ClassVar[str]
     #: State arrays that not all configurations need, each with the hyper-parameter that is then 0.
     spared: ClassVar[dict[str, str]] = {}
+    #: Whether an epoch is one step, of the whole data set.
+    full_batch: ClassVar[bool] = False
     #: Whether rows of an embedding that a step does not read stay as they are, with their state.
     lazy: ClassVar[bool] = False
     weight_decay: Scheduled
@@ -292,8 +307,8 @@ class Optimizer(Alone, Configurable):
     def learning_rate(self) -> Any:
         """η, a finite number ≥ 0: that of the next step. What is set takes effect there; it may be a schedule."""
         if isinstance(self._learning_rate, LearningRateSchedule):
-            return self.ahead().at(SCHEDULED["learning_rate"], self.iterations)
-        return self._learning_rate
+            return Rate(self.ahead().at(SCHEDULED["learning_rate"], self.iterations))
+        return Rate(self._learning_rate)
 
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
@@ -473,13 +488,23 @@ class Optimizer(Alone, Configurable):
         # A copy, that of copy.copy too, is free, and never shares the memory that an engine reads.
         return vars(self) | {"counter": self.counter.copy(), "_ahead": None, "_owner": None, "_applied": None}
 
-    def progress(self) -> tuple[int, Scheduled]:
-        """What changes while a model is trained: the number of steps, and the learning rate."""
-        return self.batches, self._learning_rate
+    def described(self) -> list[Optimizer]:
+        """The optimizers in the order in which a configuration has them, perhaps some of them twice."""
+        return [self]
 
-    def resume(self, batches: int, learning_rate: Scheduled) -> None:
+    def rates(self) -> list[Scheduled]:
+        """The learning rate of each of `parts`, or its schedule."""
+        return [self._learning_rate]
+
+    def progress(self) -> tuple[int, list[Scheduled]]:
+        """What changes while a model is trained: the number of steps, and the learning rates."""
+        return self.batches, self.rates()
+
+    def resume(self, batches: int, rates: Iterable[Scheduled]) -> None:
         """Go on from another's `progress`."""
-        self.batches, self.learning_rate = batches, learning_rate
+        self.batches = batches
+        for part, rate in zip(self.parts, rates, strict=True):
+            part.learning_rate = rate
 
 
 OPTIMIZERS: Registry[Optimizer] = Registry(

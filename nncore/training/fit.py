@@ -21,7 +21,7 @@ from nncore.errors import DivergedError
 from nncore.execution.stepping import Stepper, Steppers
 from nncore.execution.tuning import SLICE
 from nncore.state import Array
-from nncore.training import resuming
+from nncore.training import averages, resuming
 from nncore.training.evaluation import evaluate, rows_at_once
 from nncore.training.fingerprint import fingerprint
 
@@ -94,6 +94,7 @@ class Fit:
             logs: dict[str, float] = {}
             while self.epoch < settings.epochs and not model.stop_training:
                 logs = self.run_epoch() or logs
+            averages.finish(model)
             self.callbacks.on_train_end(logs)
         finally:
             while turn.joined is not None:  # its root, without a call, at which Ctrl-C could come between
@@ -101,13 +102,18 @@ class Fit:
             if turn.fit is self:
                 try:
                     if self.steppers:
-                        self.steppers.give(self.stepper)
+                        self.give_back()
                 finally:
                     try:
                         self.callbacks.on_close()  # may still write to the model
                     finally:
                         turn.fit = None  # not a call, at which Ctrl-C could come between
         return self.history
+
+    def give_back(self) -> None:
+        """Let go of the data, and let others have the stepper."""
+        assert self.steppers is not None
+        self.steppers.give(self.stepper)
 
     def facts(self) -> dict[str, Any]:
         """`Callback.params` of this fit."""

@@ -50,9 +50,7 @@ def step(model: Model, x: Any, grad: Any) -> dict[str, float]:
         steppers.give(stepper)
 
 
-def as_function(
-    grad: Any, graph: Graph, rows: int
-) -> tuple[Function, tuple[int, ...]]:
+def as_function(grad: Any, graph: Graph, rows: int) -> tuple[Function, tuple[int, ...]]:
     """What is called with the outputs of the step for its loss and gradients, and the numbers of these outputs."""
     if not callable(grad):
         arrays = of_outputs(grad, graph, rows)

@@ -200,6 +200,9 @@ typedef struct nn_table {
     /* g += l1 sign(w) + 2 l2 w (g may be NULL); returns l1 Σ|w| + l2 Σ w² */
     double (*regularize)(nn_index n, double l1, double l2, const void *w, void *g);
 
+    /* The penalty of orthogonal.h on W; `room` for 2 rows n + rows² + rows reals. */
+    double (*orthogonal)(const struct nn_table *table, nn_index rows, nn_index n, int columns, double factor,
+                         const void *w, void *g, void *room, void *scratch);
     /* CONSTRAINT `function` on places first … first + count − 1 of w (outer,n,inner): see constraints.h. */
     void (*constrain)(int function, nn_index n, nn_index inner, nn_index first, nn_index count, void *w,
                       const double *parameters);

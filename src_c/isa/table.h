@@ -91,6 +91,7 @@ const nn_table NN_TABLE_NAME(ISA, NN_REAL_BITS) = {
     .column_sums = column_sums,
     .sum_squares = sum_squares,
     .regularize = regularize,
+    .orthogonal = orthogonal_arrays,
     .constrain = constrain,
     .loss = {
 #define LOSS(name, form, target, parameters) loss_##name,

@@ -53,8 +53,9 @@ def rng(key=0):
 
 def test_names():
     assert INITIALIZERS.names() == [
-        "constant", "glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "lecun_normal", "lecun_uniform",
-        "ones", "orthogonal", "random_normal", "random_uniform", "truncated_normal", "zeros",
+        "constant", "glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "identity", "lecun_normal",
+        "lecun_uniform", "ones", "orthogonal", "random_normal", "random_uniform", "truncated_normal",
+        "variance_scaling", "zeros",
     ]  # fmt: skip
     assert get("GlorotUniform") == get("glorot_uniform") == get(GlorotUniform) == GlorotUniform(seed=None)
     assert (get("uniform"), get("normal"), get("zero"), get("one")) == (

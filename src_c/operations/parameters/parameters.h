@@ -7,6 +7,7 @@
 #include "operations/parameters/constraints.h"
 #include "operations/parameters/moments.h"
 #include "operations/parameters/muon.h"
+#include "operations/parameters/orthogonal.h"
 #include "operations/parameters/reduce.h"
 #include "operations/parameters/rules.h"
 #include "operations/span.h"
@@ -16,6 +17,23 @@ SPAN(penalty) {
         const nn_chunk *c = &run->chunks[i];
         *nn_partial(run, op->sum, i) = c->l1 != 0 || c->l2 != 0
             ? regularize(c->n, c->l1, c->l2, at(run, op->W, c->offset), at(run, op->dW, c->offset)) : 0;
+    }
+}
+
+SPAN(activity_penalty) {
+    const nn_index n = op->n;
+    const double each = 1 / (double)run->samples;
+    for (nn_index end = first + count; first < end; first += NN_CHUNK_ROWS) {
+        double sum = 0;
+        for (nn_index i = first; i < end && i < first + NN_CHUNK_ROWS; i++) {
+            const real *y = at(run, op->Y, i * n);
+            real *g = at(run, op->dY, i * n);
+            sum += regularize(n, op->l1, op->l2, y, NULL);
+            if (!g) continue;
+            memset(g, 0, (size_t)n * sizeof(real));
+            regularize(n, op->l1 * each, op->l2 * each, y, g);
+        }
+        *nn_partial(run, op->sum, first / NN_CHUNK_ROWS) = sum;
     }
 }
 

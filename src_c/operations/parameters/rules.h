@@ -117,7 +117,8 @@ UPDATE(adadelta) {
  * σ = (n^p − n₋^p) / η. W = η (clip(z, ±l1) − z) / (n^p + 2 η l2 + β). The difference of powers is taken without
  * cancellation. */
 INLINE vf ftrl_step(vf W, vf g, vf s[], const coefficients *c, int root) {
-    const vf before = s[0], after = s[0] = sum_of_squares(s[0], g);
+    const vf before = vmax(s[0], vset(MIN_NORMAL)); /* 0: the padding of a file that was read */
+    const vf after = s[0] = sum_of_squares(before, g);
     vf high, rise;
     if (root) {
         high = vsqrt(after);

@@ -1,115 +1,18 @@
-"""Initializers: the weights a model starts with.
-
-`initializer(shape, dtype, rng)` computes in float64 and rounds once to `dtype`, so that a float32 model starts
-with the rounded weights of the float64 model of the same seed.
-
-Fans: a kernel of shape (…, in, out) has fan_in = r in and fan_out = r out, where the receptive field r is the
-product of the axes before them: 1 for (in, out), h w for a convolution's (h, w, in, out). A vector (n,) has
-fan_in = fan_out = n, a scalar 1 and 1.
-"""
+"""Initializers with random numbers."""
 
 from __future__ import annotations
 
 import math
-import operator
-from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from nncore.arguments import check_nonnegative, check_number, is_whole
-from nncore.registry import Configurable, Registry, immutable
-from nncore.registry import serialize as serialize
-
-Array = npt.NDArray[np.float64]
+from nncore.initializers.base import INITIALIZERS, Array, Initializer, fans
+from nncore.registry import immutable
 
 # Standard deviation of the standard normal distribution truncated to ±2.
 TRUNCATED_STDDEV = 0.87962566103423978
-
-
-class Initializer(Configurable):
-    """Base of the initializers; objects are immutable and equal where class and arguments are.
-
-    Attributes
-    ----------
-    seed : int or None
-        None: the values come from the generator of the call. An int in [0, 2¹²⁸): from a Philox generator with
-        this key, so that every call gives the same values whatever the model's seed, as in Keras.
-    """
-
-    @property
-    def seed(self) -> int | None:
-        """Key of a generator of its own, or None."""
-        return None
-
-    def __post_init__(self) -> None:
-        for argument in self.config_names():
-            value = getattr(self, argument)
-            if argument != "seed":
-                check_number(value, argument, "a finite number", math.isfinite)
-            elif value is not None and not (is_whole(value) and 0 <= value < 2**128):
-                raise (ValueError if is_whole(value) else TypeError)(
-                    f"seed: expected an int in [0, 2**128), or None for the model's seed, got {value!r}"
-                )
-
-    def __call__(self, shape: Sequence[int], dtype: npt.DTypeLike, rng: np.random.Generator) -> npt.NDArray[Any]:
-        """Make the values.
-
-        Parameters
-        ----------
-        shape : sequence of int
-            Lengths ≥ 0 of the axes.
-        dtype : dtype
-            float32 or float64.
-        rng : numpy.random.Generator
-            Source of random numbers; not used by an initializer with a seed of its own.
-
-        Returns
-        -------
-        ndarray, C-contiguous
-            Of this shape and dtype.
-
-        Raises
-        ------
-        ValueError
-            A value overflows `dtype`, or the initializer cannot make this shape.
-        TypeError
-            `dtype` is no floating-point type, or `shape` has elements that are no ints.
-        """
-        dtype = np.dtype(dtype)
-        if dtype.kind != "f":
-            raise TypeError(f"dtype: expected float32 or float64, got {dtype}")
-        if self.seed is not None:
-            rng = np.random.Generator(np.random.Philox(key=int(self.seed)))
-        values = self._draw(tuple(operator.index(length) for length in shape), rng)
-        with np.errstate(over="ignore"):
-            rounded = np.ascontiguousarray(values, dtype).reshape(values.shape)
-        if not np.isfinite(rounded).all():
-            raise ValueError(f"{self!r}: expected values within the range of {dtype}, got larger ones; scale them down")
-        return rounded
-
-    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-        """The values in float64, before rounding."""
-        raise NotImplementedError(f"{type(self).__name__} must define _draw(shape, rng)")
-
-
-INITIALIZERS: Registry[Initializer] = Registry("initializer")
-
-
-def get(identifier: Any, argument: str = "initializer") -> Initializer:
-    """Turn a name, configuration, class or object into an `Initializer`. See `Registry.get`."""
-    return INITIALIZERS.get(identifier, argument, Initializer)
-
-
-def fans(shape: Sequence[int]) -> tuple[int, int]:
-    """The numbers of inputs and outputs, (fan_in, fan_out), of a kernel of shape (…, in, out); see the module."""
-    if len(shape) < 2:
-        length = shape[0] if shape else 1
-        return length, length
-    *field_axes, inputs, outputs = shape
-    receptive = math.prod(field_axes)
-    return receptive * inputs, receptive * outputs
 
 
 def truncated_normal(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
@@ -118,41 +21,6 @@ def truncated_normal(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
     while (far := np.flatnonzero(np.abs(x) > 2)).size:
         x[far] = rng.standard_normal(far.size)
     return x.reshape(shape)
-
-
-@INITIALIZERS.register("zero")
-@immutable
-class Zeros(Initializer):
-    """All 0."""
-
-    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-        return np.zeros(shape)
-
-
-@INITIALIZERS.register("one")
-@immutable
-class Ones(Initializer):
-    """All 1."""
-
-    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-        return np.ones(shape)
-
-
-@INITIALIZERS.register()
-@immutable
-class Constant(Initializer):
-    """All `value`.
-
-    Parameters
-    ----------
-    value : float, default 0.0
-        A finite number.
-    """
-
-    value: float = 0.0
-
-    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-        return np.full(shape, self.value, np.float64)
 
 
 @INITIALIZERS.register("normal")
@@ -234,12 +102,81 @@ class TruncatedNormal(Initializer):
         return self.mean + self.stddev * truncated_normal(shape, rng)
 
 
+MODES = ("fan_in", "fan_out", "fan_avg")
+DISTRIBUTIONS = ("truncated_normal", "untruncated_normal", "uniform")
+
+
+def scaled(
+    rng: np.random.Generator, shape: tuple[int, ...], of: tuple[int, int], scale: float, mode: str, distribution: str
+) -> Array:
+    """Values of the variance scale / fan, the fan being at least 1."""
+    fan = {"fan_in": of[0], "fan_out": of[1], "fan_avg": (of[0] + of[1]) / 2}[mode]
+    variance = scale / max(1.0, fan)
+    if distribution == "uniform":
+        limit = math.sqrt(3 * variance)
+        return rng.uniform(-limit, limit, shape)
+    if distribution == "untruncated_normal":
+        return math.sqrt(variance) * rng.standard_normal(shape)
+    return math.sqrt(variance) / TRUNCATED_STDDEV * truncated_normal(shape, rng)
+
+
+@INITIALIZERS.register()
+@immutable
+class VarianceScaling(Initializer):
+    """A variance that follows the fans: σ² = scale / fan.
+
+    Parameters
+    ----------
+    scale : float, default 1.0
+        > 0.
+    mode : {"fan_in", "fan_out", "fan_avg"}, default "fan_in"
+        Which fan: that of the inputs, of the outputs, or the mean of both. One below 1 counts as 1.
+    distribution : {"truncated_normal", "untruncated_normal", "uniform"}, default "truncated_normal"
+        A normal one whose values beyond two standard deviations are drawn again, widened so that their standard
+        deviation is σ; a normal one ("normal" is the former, as in Keras); or uniform on ±√(3 σ²).
+    seed : int, optional
+        See `Initializer`.
+    input_axes, output_axes : list of int, optional
+        Whose products the fans are, where both are given.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is none of these.
+    """
+
+    scale: float = 1.0
+    mode: str = "fan_in"
+    distribution: str = "truncated_normal"
+    seed: int | None = None
+    input_axes: Any = None
+    output_axes: Any = None
+
+    others: ClassVar[tuple[str, ...]] = ("seed", "mode", "distribution", "input_axes", "output_axes")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number(self.scale, "scale", "a number > 0", lambda v: 0 < v < math.inf, "it is a variance")
+        if self.mode not in MODES:
+            raise ValueError(f"mode: expected one of {', '.join(MODES)}, got {self.mode!r}")
+        kind = "truncated_normal" if self.distribution == "normal" else self.distribution
+        if kind not in DISTRIBUTIONS:
+            raise ValueError(f"distribution: expected one of {', '.join(DISTRIBUTIONS)}, got {self.distribution!r}")
+        object.__setattr__(self, "distribution", kind)
+        for argument in ("input_axes", "output_axes"):
+            axes = getattr(self, argument)
+            if axes is not None and (not isinstance(axes, (list, tuple)) or not all(map(is_whole, axes))):
+                raise TypeError(f"{argument}: expected a list of ints, or None, got {axes!r}")
+            object.__setattr__(self, argument, None if axes is None else tuple(map(int, axes)))
+
+    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        of = fans(shape, self.input_axes, self.output_axes)
+        return scaled(rng, shape, of, self.scale, self.mode, self.distribution)
+
+
 @immutable
 class FanScaling(Initializer):
-    """Base of the initializers whose variance follows the fans: σ² = scale / fan.
-
-    Uniform on ±√(3 σ²), or a normal distribution truncated at two standard deviations and widened such that the
-    standard deviation of the values is σ. A fan below 1 counts as 1.
+    """Base of those that are `VarianceScaling` of fixed arguments.
 
     Parameters
     ----------
@@ -248,27 +185,18 @@ class FanScaling(Initializer):
 
     Attributes
     ----------
-    scale : float
-        Dimensionless.
-    mode : {"fan_in", "fan_avg"}
-        Which fan: that of the inputs, or the mean of both.
-    distribution : {"uniform", "truncated_normal"}
+    scale, mode, distribution
+        As of `VarianceScaling`.
     """
 
     seed: int | None = None
 
     scale: ClassVar[float] = 1.0
-    mode: ClassVar[Literal["fan_in", "fan_avg"]] = "fan_in"
-    distribution: ClassVar[Literal["uniform", "truncated_normal"]] = "uniform"
+    mode: ClassVar[str] = "fan_in"
+    distribution: ClassVar[str] = "uniform"
 
     def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-        fan_in, fan_out = fans(shape)
-        fan = fan_in if self.mode == "fan_in" else (fan_in + fan_out) / 2
-        variance = self.scale / max(1.0, fan)
-        if self.distribution == "uniform":
-            limit = math.sqrt(3 * variance)
-            return rng.uniform(-limit, limit, shape)
-        return math.sqrt(variance) / TRUNCATED_STDDEV * truncated_normal(shape, rng)
+        return scaled(rng, shape, fans(shape), self.scale, self.mode, self.distribution)
 
 
 @INITIALIZERS.register()
@@ -353,7 +281,7 @@ class LecunNormal(FanScaling):
     distribution = "truncated_normal"
 
 
-@INITIALIZERS.register()
+@INITIALIZERS.register("OrthogonalInitializer")
 @immutable
 class Orthogonal(Initializer):
     """gain × a random matrix with orthonormal columns, or rows where there are fewer of them.
@@ -385,15 +313,3 @@ class Orthogonal(Initializer):
         Q, R = np.linalg.qr(rng.standard_normal((max(rows, cols), min(rows, cols))))
         Q *= np.where(np.diagonal(R) < 0, -self.gain, self.gain)
         return (Q.T if rows < cols else Q).reshape(shape)
-
-
-deserialize = get
-
-
-def __getattr__(name: str) -> type[Initializer]:
-    # The classes by Keras's other names, such as nncore.initializers.he_normal
-    return INITIALIZERS.named(__name__, name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *INITIALIZERS.names(), *INITIALIZERS.aliases})
