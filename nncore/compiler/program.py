@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +96,14 @@ class Program:
     def rows(self, sums: np.ndarray[Any, Any]) -> float:
         """How many rows the sums of a pass are of."""
         return float(sums[self.sums[0].width])  # the weight of the first, which is the loss
+
+    def metric_sums(self, sums: np.ndarray[Any, Any]) -> Iterator[tuple[Metric, np.ndarray[Any, Any]]]:
+        """The metrics, with the sums of a pass, then their weight."""
+        first = 0
+        for entry in self.sums:
+            if entry.metric is not None:
+                yield entry.metric, sums[first : first + entry.width + 1]
+            first += entry.width + 1
 
     def logs(self, sums: np.ndarray[Any, Any]) -> dict[str, Any]:
         """Loss (of all, with penalties), losses and metrics of a pass; means are NaN before the first row."""

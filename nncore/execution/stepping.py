@@ -246,6 +246,12 @@ class Stepper:
         """Loss and metrics of the pass so far."""
         return self.program.logs(self.sums)
 
+    def tell_metrics(self) -> None:
+        """Let the metrics' objects have the sums of the pass, for users who ask them for their results."""
+        rows = self.program.rows(self.sums)
+        for metric, sums in self.program.metric_sums(self.sums):
+            metric.absorb(sums, rows)
+
     def whole_step(self) -> int:
         """Run one step to its end; returns STEPS, END or DIVERGED."""
         reason = engine.TIME

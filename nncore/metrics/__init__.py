@@ -48,7 +48,7 @@ from nncore.metrics.points import (
     SpecificityAtSensitivity,
 )
 from nncore.metrics.probabilities import BrierScore, ExpectedCalibrationError
-from nncore.metrics.reduction import Mean, Sum
+from nncore.metrics.reduction import Mean, MeanMetricWrapper, Sum, register_function
 from nncore.metrics.scores import F1Score, FBetaScore
 from nncore.metrics.thresholds import (
     FalseNegatives,
@@ -58,7 +58,7 @@ from nncore.metrics.thresholds import (
     TrueNegatives,
     TruePositives,
 )
-from nncore.registry import serialize
+from nncore.registry import LIBRARIES, serialize
 
 __all__ = [
     "AUC",
@@ -92,6 +92,7 @@ __all__ = [
     "MeanAbsoluteError",
     "MeanAbsolutePercentageError",
     "MeanIoU",
+    "MeanMetricWrapper",
     "MeanSquaredError",
     "MeanSquaredLogarithmicError",
     "Metric",
@@ -118,6 +119,7 @@ __all__ = [
     "TruePositives",
     "deserialize",
     "get",
+    "register_function",
     "serialize",
 ]
 
@@ -129,9 +131,18 @@ def get(identifier: Any, argument: str = "metrics") -> Any:
     """
     if identifier is None:
         return None
+    if is_function(identifier):
+        return MeanMetricWrapper(identifier)
     if isinstance(identifier, str):
         return METRICS.find(identifier, argument)(name=identifier)
     return METRICS.get(identifier, argument, Metric)
+
+
+def is_function(given: Any) -> bool:
+    """Whether it is a function of a user's, and no class, nor another library's."""
+    library = str(getattr(given, "__module__", type(given).__module__)).partition(".")[0]
+    plain = callable(given) and not isinstance(given, (type, Metric)) and not hasattr(given, "registered")
+    return plain and library not in LIBRARIES
 
 
 deserialize = get

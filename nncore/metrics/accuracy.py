@@ -32,8 +32,6 @@ class Accuracy(MeanOfRows):
     name: Any = "accuracy"
     dtype: Any = None
 
-    elements = True
-
     def plan_in_model(self, given: Given) -> Plan:
         """See `Metric.plan_in_model`."""
         loss = given.loss
@@ -74,8 +72,6 @@ class BinaryAccuracy(MeanOfRows):
     name: Any = None
     dtype: Any = None
     threshold: float = 0.5
-
-    elements = True
 
     def check(self) -> None:
         """See `Metric.check`."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from nncore import runtime
 from nncore._kernels.loss import add_moments, apply_tally, row_values
+from nncore._kernels.table import LOSS_FORMS
 from nncore.conversion import as_array
 
 if TYPE_CHECKING:
@@ -135,6 +136,8 @@ def add(plan: Plan, rows: Rows, sums: Array) -> None:
     weight = np.ones(1) if rows.weight is None else rows.weight.astype(np.float64)
     if plan.sums == "mean":
         if weight.size > 1 and weight.shape[1] > 1:
+            if plan.kernel not in ("accuracy", "binary_accuracy") and LOSS_FORMS.get(plan.kernel) != "TERM":
+                raise ValueError(f"sample_weight: expected a weight for each row, got {weight.shape[1]} for each")
             rows = rows.by_elements()
             assert rows.weight is not None
             weight = rows.weight.astype(np.float64)

@@ -314,13 +314,10 @@ class MeanOfRows(Metric):
         Only the order of a row's predictions matters, so that logits serve as well as probabilities.
     reads : {"outputs", "probabilities"}
         What it reads otherwise.
-    elements : bool
-        The value of a row is a mean over its elements, which may have weights of their own.
     """
 
     ranks: ClassVar[bool] = False
     reads: ClassVar[Literal["outputs", "probabilities"]] = "outputs"
-    elements: ClassVar[bool] = False
 
     @property
     def kernel(self) -> str:

@@ -64,8 +64,6 @@ class RootMeanSquaredError(Named):
         """See `MeanOfRows.kernel`."""
         return "mean_squared_error"
 
-    elements = True
-
     def of(self, sums: Array, weight: float, rows: float) -> float:
         """See `Metric.of`."""
         mean = super().of(sums, weight, rows)

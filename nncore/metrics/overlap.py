@@ -9,7 +9,7 @@ import numpy as np
 
 from nncore.arguments import check_flag, check_number, check_whole
 from nncore.conversion import as_array
-from nncore.metrics.base import METRICS, Given, Metric, Plan, Targets
+from nncore.metrics.base import METRICS, Given, Metric, Plan, Targets, refuse_targets
 from nncore.metrics.classes import BY_NUMBER, BY_PLACE, FROM_THRESHOLD, matrix_of, tally
 from nncore.registry import immutable
 
@@ -38,9 +38,10 @@ class Overlap(Metric):
             raise ValueError(f"axis: expected -1, the last one, got {self.axis!r}. Move that of the classes there")
         if self.ignore_class is not None:
             check_whole(self.ignore_class, "ignore_class", "the number of a class, or None", -(2**31))
-        for c in self.counted():
+        if hasattr(self, "target_class_ids"):
             expected = f"numbers of classes, from 0 to {self.num_classes - 1}"
-            check_whole(c, "target_class_ids", expected, 0, self.num_classes - 1)
+            ids = [check_whole(c, "target_class_ids", expected, 0, self.num_classes - 1) for c in self.counted()]
+            object.__setattr__(self, "target_class_ids", ids)
 
     def counted(self) -> Any:
         """The classes of the mean."""
@@ -53,6 +54,7 @@ class Overlap(Metric):
 
     def plan(self, given: Given) -> Plan:
         """See `Metric.plan`."""
+        refuse_targets(self, given)
         by_true = BY_NUMBER if self.sparse_y_true or self.sparse_y_pred else BY_PLACE
         by_predicted = BY_NUMBER if self.sparse_y_pred else BY_PLACE
         return tally(given, self.num_classes, by_true, by_predicted, self.ignore_class)

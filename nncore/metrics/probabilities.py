@@ -90,8 +90,8 @@ class ExpectedCalibrationError(Metric):
 
     def of(self, sums: Array, weight: float, rows: float) -> float:
         """See `Metric.of`."""
-        _, confidence, right = sums.reshape(-1, 3).T
-        return float(ratio(np.abs(right - confidence).sum(), weight))
+        weights, confidence, right = sums.reshape(-1, 3).T
+        return float(ratio(np.abs(right - confidence).sum(), weights.sum()))
 
     def parts(self, sums: Array, weight: float) -> dict[str, Any]:
         """See `Metric.parts`; of each bin."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from nncore.conversion import as_array
-from nncore.metrics.base import METRICS, Given, Metric, Plan, mean_of
+from nncore.metrics.base import METRICS, Given, Metric, Plan, Targets, mean_of
 from nncore.registry import immutable
 
 if TYPE_CHECKING:
@@ -90,3 +93,108 @@ class Mean(Reduction):
     def parts(self, sums: Array, weight: float) -> dict[str, Any]:
         """See `Metric.parts`."""
         return {"total": sums[0], "count": weight}
+
+
+# -- functions of a user's -----------------------------------------------------------------------------------------
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {}  # by the names that files have for them
+
+
+def register_function(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator: files that name a metric's function find this one by its name."""
+    FUNCTIONS[function.__name__] = function
+    return function
+
+
+@METRICS.register()
+@immutable
+class MeanMetricWrapper(Metric):
+    """Σ wᵢ valueᵢ / Σ wᵢ of what a function of NumPy arrays returns; ``metrics=[function]`` makes one.
+
+    In a model Python computes it, on the arrays of each batch, which costs some microseconds beside the function's own
+    time. They may be read, not written.
+
+    Parameters
+    ----------
+    fn : callable or str
+        Given targets and predictions, (y_true, y_pred), it returns a value for each sample, or an array of which the
+        first axis is that of the samples. A file names it; to be loaded it must be known before:
+        ``@nncore.metrics.register_function``.
+    name : str, optional
+        Default: the function's.
+    dtype
+        See `Metric`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `fn` is no function, or not the name of one that is registered.
+    """
+
+    fn: Any
+    name: Any = None
+    dtype: Any = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.fn, str):
+            if self.fn not in FUNCTIONS:
+                raise ValueError(
+                    f"fn: expected the name of a registered function, got {self.fn!r}. Known: "
+                    f"{', '.join(FUNCTIONS) or 'none'}. Make it known before: @nncore.metrics.register_function"
+                )
+            object.__setattr__(self, "fn", FUNCTIONS[self.fn])
+        if not callable(self.fn):
+            raise TypeError(f"fn: expected a function (y_true, y_pred) → value per sample, got {self.fn!r}")
+        if self.name is None:
+            object.__setattr__(self, "name", self.called())
+        super().__post_init__()
+
+    def called(self) -> str:
+        """The function's name."""
+        return str(getattr(self.fn, "__name__", type(self.fn).__name__))
+
+    def argument(self, name: str) -> Any:
+        """See `Configurable.argument`; a function by its name."""
+        return self.called() if name == "fn" else super().argument(name)
+
+    @property
+    def targets(self) -> Targets:
+        """See `Metric.targets`."""
+        return "either"
+
+    def plan(self, given: Given) -> Plan:
+        """See `Metric.plan`."""
+        return Plan(self.name, sums="python", function=self.fill)
+
+    def values(self, y_true: Array, y_pred: Array) -> Array:
+        """What the function returns, checked."""
+        made = np.asarray(self.fn(y_true, y_pred))
+        if made.ndim == 0 or len(made) != len(y_pred) or made.dtype.kind not in "biuf":
+            what = f"an array of shape {made.shape} and dtype {made.dtype}"
+            raise ValueError(
+                f"metrics: expected of the function {self.called()} a number for each of {len(y_pred)} samples, got "
+                f"{what}. Take means over all axes but the first, for example .mean(axis=-1)"
+            )
+        return made
+
+    def fill(self, y_true: Array, y_pred: Array, values: Array) -> None:
+        """Fill values of the samples of a batch."""
+        made = self.values(y_true, y_pred)
+        values[:, 0] = made.reshape(len(made), -1).mean(axis=1)
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """See `Metric.update_state`; weights may have the shape of what the function returns."""
+        values = self.values(as_array(y_true, "y_true"), as_array(y_pred, "y_pred"))
+        self._add_values(values, sample_weight)
+
+    def of(self, sums: Array, weight: float, rows: float) -> float:
+        """See `Metric.of`."""
+        return mean_of(float(sums[0]), weight, rows) if rows else 0.0
+
+    def parts(self, sums: Array, weight: float) -> dict[str, Any]:
+        """See `Metric.parts`."""
+        return {"total": sums[0], "count": weight}
+
+    def compute(self, y_true: Any, y_pred: Any) -> Any:
+        """What the function returns."""
+        return self.values(as_array(y_true, "y_true"), as_array(y_pred, "y_pred"))

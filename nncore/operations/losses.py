@@ -46,9 +46,9 @@ def given_gradients(b: Builder, ys: list[Tensor], compute: Callable[..., None]) 
     return ys
 
 
-def accumulate(b: Builder, name: str, kind: str, values: Tensor, weight: Tensor | None = None) -> None:
+def accumulate(b: Builder, name: str, kind: str, values: Tensor, weight: Tensor | None = None, **settings: Any) -> None:
     """Σ weight values, one of each sample, which something else has computed: a "loss" or a "metric"."""
-    number = b.sum(name, kind, weight if kind == "metric" else None)
+    number = b.sum(name, kind, weight if kind == "metric" else None, **settings)
     b.emit(Op("accumulate", V=values, weight=weight, sum=number, block=CHUNK_ROWS))
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nncore._kernels.table import LOSSES, METRICS, TALLIES
-from nncore.compiler.operation import Op, Tensor
-from nncore.operations.losses import of_rows
+from nncore.compiler.operation import Op, PythonCall, Tensor
+from nncore.operations.losses import accumulate, of_rows
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
@@ -27,7 +27,7 @@ def measure(
     fields = of_rows(p, target, weight)
     if plan.flat:
         fields |= {"rows": p.size, "n": 1}
-    {"mean": mean, "tally": tally, "moments": moments}[plan.sums](b, name, metric, plan, fields)
+    {"mean": mean, "tally": tally, "moments": moments, "python": called}[plan.sums](b, name, metric, plan, fields)
 
 
 def mean(b: Builder, name: str, metric: Metric, plan: Plan, fields: dict[str, Any]) -> None:
@@ -35,6 +35,14 @@ def mean(b: Builder, name: str, metric: Metric, plan: Plan, fields: dict[str, An
     kernel = METRICS[plan.kernel] if plan.kernel in METRICS else len(METRICS) + LOSSES[plan.kernel]
     number = b.sum(name, "metric", fields["weight"], metric=metric)
     b.emit(Op("metric", function=kernel, parameters=plan.parameters, sum=number, **fields))
+
+
+def called(b: Builder, name: str, metric: Metric, plan: Plan, fields: dict[str, Any]) -> None:
+    """Σ weight value, of each sample a value that a function of Python fills in."""
+    assert plan.function is not None
+    values = Tensor((1,))
+    b.emit(PythonCall(plan.function, [fields["T"], fields["P"]], [values]))
+    accumulate(b, name, "metric", values, fields["weight"], metric=metric)
 
 
 def tally(b: Builder, name: str, metric: Metric, plan: Plan, fields: dict[str, Any]) -> None:

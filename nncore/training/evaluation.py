@@ -35,6 +35,7 @@ def evaluate(stepper: Stepper, callbacks: CallbackList, batch_size: int) -> dict
             callbacks.on_test_batch_end(batch, stepper.logs())
             batch += 1
     logs = stepper.logs()
+    stepper.tell_metrics()
     callbacks.on_test_end(logs)
     return logs
 

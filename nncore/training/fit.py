@@ -166,6 +166,7 @@ class Fit:
         if not self.stepper.program.rows(self.stepper.sums):  # stopped before the first step: nothing to record
             return {}
         logs = self.stepper.logs()
+        self.stepper.tell_metrics()
         if self.validation and (epoch + 1) % self.settings.validation_freq == 0:
             logs |= {f"val_{name}": value for name, value in self.validate().items()}
         self.epoch, self.batch = epoch + 1, 0
