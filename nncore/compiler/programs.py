@@ -247,7 +247,9 @@ def probabilities_of(b: Builder, c: Compared) -> Tensor:
     if loss is None or not loss.from_logits:
         return c.y
     if c.probabilities is None:
-        c.probabilities = b.make(activate(b, c.y, activations.get(loss.partner, "activation")))
+        c.probabilities = b.make(
+            activate(b, c.y, activations.get(getattr(loss, "partner", None) or "sigmoid", "activation"))
+        )
     return c.probabilities
 
 

@@ -26,7 +26,7 @@ def run_operation(
     bind: Any = None,
     chunks: Array | None = None,
     sums: Array | None = None,
-    parts: dict[str, int] | None = None,
+    accumulated: dict[str, int] | None = None,
     **fields: Any,
 ) -> None:
     """Run an operation on one batch.
@@ -49,7 +49,7 @@ def run_operation(
         Of the parameters, where the operation goes over these.
     sums : ndarray, optional
         Receives the numbers of one accumulator, then their weight, where it adds to one.
-    parts : dict, optional
+    accumulated : dict, optional
         Fields of that accumulator that are not those of a loss: `size`, `events`, `rows`.
     **fields
         Its operands as arrays of the table's dtype or of int32, its attributes, and `per_sample` and the like of `Op`.
@@ -80,7 +80,7 @@ def run_operation(
         accumulator["width"] = accumulator["size"] = sums.size - 1
         accumulator["rows"] = CHUNK_ROWS
         accumulator["by_chunks"] = accumulator["per_step"] = OPERATIONS[name].pattern == "CHUNKS"
-        for field, value in (parts or {}).items():
+        for field, value in (accumulated or {}).items():
             accumulator[field] = value
     parts, moving = encode_sections([Section("NATIVE", 0, 1)], 1)
     run = engine.Executor(

@@ -125,6 +125,7 @@ def row_sums(plan: Plan, rows: Rows) -> Array:
     """The value of each row, in float64."""
     out = np.empty(rows.count)
     target = rows.t if rows.labels is None else rows.labels
+    assert target is not None
     table = runtime.kernels(rows.p.dtype.name)
     row_values(table, plan.kernel, rows.p, target, rows.count, rows.outputs, out, parameters=plan.parameters)
     return out

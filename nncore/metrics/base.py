@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from nncore.conversion import Array
     from nncore.losses import Loss
+    from nncore.metrics.arrays import Rows
 
 Targets = Literal["values", "labels", "either"]
 
@@ -126,8 +127,10 @@ class Metric(Configurable):
     arrays = ("y_true", "y_pred")
     default_name: ClassVar[str] = ""
 
-    if TYPE_CHECKING:  # of each class, which gives it its place among the arguments
-        dtype: Any
+    if TYPE_CHECKING:  # of each class, which gives them their places among the arguments
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+        def __getattr__(self, name: str) -> Any: ...
 
     def __post_init__(self) -> None:
         if self.name is None:
@@ -213,7 +216,7 @@ class Metric(Configurable):
         """
         self._add(arrays.Rows.of(y_true, y_pred, sample_weight, self.targets, self.ignored))
 
-    def _add(self, rows: arrays.Rows) -> None:
+    def _add(self, rows: Rows) -> None:
         plan = self.plan(Given(rows.outputs, rows.labels is not None))
         before = vars(self).get("_sums")
         sums = np.zeros(plan.width + 1) if before is None else before.copy()

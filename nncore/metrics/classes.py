@@ -54,10 +54,6 @@ class OfClasses(Metric):
     predictions may also be the numbers of more than two classes.
     """
 
-    if TYPE_CHECKING:
-        num_classes: Any
-        threshold: Any
-
     @property
     def targets(self) -> Targets:
         """See `Metric.targets`."""
@@ -138,7 +134,7 @@ class ConfusionMatrix(OfClasses):
         """See `OfClasses.of_matrix`."""
         if self.normalize is None:
             return matrix.copy()
-        axis = {"true": 1, "pred": 0, "all": (0, 1)}[self.normalize]
+        axis: Any = {"true": 1, "pred": 0, "all": (0, 1)}[self.normalize]
         return ratio(matrix, matrix.sum(axis=axis, keepdims=True))
 
 

@@ -185,11 +185,10 @@ def points(counts: Counts, curve: Literal["ROC", "PR", "PRGAIN"]) -> tuple[Array
 def under(x: Array, y: Array, summation: str) -> Any:
     """The area under points of which x falls, along the last axis."""
     left, right = y[..., :-1], y[..., 1:]
-    heights = {
-        "interpolation": lambda: (left + right) / 2,
-        "minoring": lambda: np.minimum(left, right),
-        "majoring": lambda: np.maximum(left, right),
-    }[summation]()
+    if summation == "interpolation":
+        heights = (left + right) / 2
+    else:
+        heights = (np.minimum if summation == "minoring" else np.maximum)(left, right)
     return ((x[..., :-1] - x[..., 1:]) * heights).sum(-1)
 
 

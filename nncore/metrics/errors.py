@@ -232,9 +232,6 @@ class Crossentropy(MeanOfRows):
 
     partner: ClassVar[str] = "softmax"
 
-    if TYPE_CHECKING:
-        from_logits: Any
-
     axis = -1
     label_smoothing = 0.0
 
@@ -333,8 +330,8 @@ class SparseCategoricalCrossentropy(Crossentropy):
     from_logits : bool, default False
         Predictions are logits. Those of a model whose loss says so need no word of it.
     ignore_class : int, optional
-        Rows of this label do not count; it need not be one of the classes. Not in a model: there give them the
-        sample_weight 0, and the metric to `weighted_metrics`.
+        Rows of this label count as 0, and where there are weights not at all, as in Keras; it need not be one of the
+        classes. Not in a model: there give them the sample_weight 0, and the metric to `weighted_metrics`.
     axis : int, default −1
         Only the last one.
 
@@ -371,11 +368,15 @@ class SparseCategoricalCrossentropy(Crossentropy):
         return self.plan(given)
 
     def _add(self, rows: arrays.Rows) -> None:
-        if self.ignore_class is not None and rows.labels is not None:
-            counts = (rows.labels != self.ignore_class)[:, None]
-            rows.weight = counts * (np.ones((1, 1)) if rows.weight is None else rows.weight).astype(rows.p.dtype)
-            rows.labels = np.where(counts[:, 0], rows.labels, 0).astype(np.int32)
+        if self.ignore_class is None or rows.labels is None:
+            super()._add(rows)
+            return
+        counts, unweighted = (rows.labels != self.ignore_class)[:, None], rows.weight is None
+        rows.weight = (counts * (1 if rows.weight is None else rows.weight)).astype(rows.p.dtype)
+        rows.labels = np.where(counts[:, 0], rows.labels, 0).astype(np.int32)
         super()._add(rows)
+        if unweighted:
+            vars(self)["_sums"][-1] += np.count_nonzero(~counts)
 
     @property
     def parameters(self) -> tuple[float, ...]:

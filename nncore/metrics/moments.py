@@ -64,9 +64,6 @@ def averaged(values: Array, way: str | None, weights: Array) -> Any:
 class ShareOfVariance(OfColumns):
     """Base of the two that are 1 − something / variance."""
 
-    if TYPE_CHECKING:
-        class_aggregation: Any
-
     def check(self) -> None:
         """See `Metric.check`."""
         ways = (None, "sum", "uniform_average", "variance_weighted_average")
@@ -236,7 +233,7 @@ class PearsonCorrelation(Correlation):
 
     def of_moments(self, m: Moments) -> Array:
         """See `Correlation.of_moments`."""
-        return ratio(m.tp, np.sqrt(m.tt) * np.sqrt(m.pp))  # type: ignore[no-any-return]
+        return ratio(m.tp, np.sqrt(m.tt) * np.sqrt(m.pp))
 
 
 @METRICS.register("ccc")
@@ -268,4 +265,4 @@ class ConcordanceCorrelation(Correlation):
 
     def of_moments(self, m: Moments) -> Array:
         """See `Correlation.of_moments`."""
-        return ratio(2 * m.tp, m.tt + m.pp + m.bias * m.bias)  # type: ignore[no-any-return]
+        return ratio(2 * m.tp, m.tt + m.pp + m.bias * m.bias)

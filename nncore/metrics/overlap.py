@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 class Overlap(Metric):
     """Base of the metrics that are a mean over classes of TP / (TP + FP + FN), with what Keras's have for arguments."""
 
-    if TYPE_CHECKING:
-        num_classes: Any
-
     ignore_class = None
     sparse_y_true = True
     sparse_y_pred = True

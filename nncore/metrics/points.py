@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 class PointOf(Decisions):
     """Base of those that are the best of one rate where another is at least a value."""
 
-    if TYPE_CHECKING:
-        num_thresholds: Any
-
     def check(self) -> None:
         """See `Metric.check`."""
         check_share(self.least(), self.config_names()[0])

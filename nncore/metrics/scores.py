@@ -21,11 +21,6 @@ AVERAGES = (None, "micro", "macro", "weighted")
 class FScore(Metric):
     """Base of the F-scores."""
 
-    if TYPE_CHECKING:
-        average: Any
-        beta: Any
-        threshold: Any
-
     @property
     def targets(self) -> Targets:
         """See `Metric.targets`."""

@@ -48,17 +48,17 @@ class Counts:
     @property
     def precision(self) -> Array:
         """TP / (TP + FP); 0 where nothing is positive."""
-        return ratio(self.tp, self.tp + self.fp)  # type: ignore[no-any-return]
+        return ratio(self.tp, self.tp + self.fp)
 
     @property
     def recall(self) -> Array:
         """TP / (TP + FN); 0 where nothing is true."""
-        return ratio(self.tp, self.tp + self.fn)  # type: ignore[no-any-return]
+        return ratio(self.tp, self.tp + self.fn)
 
     @property
     def specificity(self) -> Array:
         """TN / (TN + FP); 0 where nothing is false."""
-        return ratio(self.tn, self.tn + self.fp)  # type: ignore[no-any-return]
+        return ratio(self.tn, self.tn + self.fp)
 
 
 def check_thresholds(given: Any) -> list[Any]:

@@ -49,7 +49,11 @@ def tally(b: Builder, name: str, metric: Metric, plan: Plan, fields: dict[str, A
     """Counts of rows, at places that the rows say."""
     events = plan.events * fields["rows"]
     number = b.sum(name, "metric", fields["weight"], plan.width, rows=1, events=events, metric=metric)
-    settings = {"function": TALLIES[plan.kernel], "parameters": plan.parameters, "count": plan.thresholds}
+    settings: dict[str, Any] = {
+        "function": TALLIES[plan.kernel],
+        "parameters": plan.parameters,
+        "count": plan.thresholds,
+    }
     b.emit(Op("tally", numbers=b.constant(plan.numbers), events=events, sum=number, **settings, **fields))
 
 

@@ -406,7 +406,7 @@ def test_an_operation_writes_what_is_declared(case: Callable[..., Any], threads:
     expected = case(c)
     before = {key: value.copy() for key, value in c.fields.items() if isinstance(value, np.ndarray)}
     name = operation(case)
-    given = {"bind": c.bind, "chunks": c.chunks, "sums": c.sums, "parts": c.parts}
+    given = {"bind": c.bind, "chunks": c.chunks, "sums": c.sums, "accumulated": c.parts}
     run_operation(table, name, SAMPLES, threads=threads, **given, **c.fields)
     declaration = OPERATIONS[name]
     for key, was in before.items():
