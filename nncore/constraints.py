@@ -66,11 +66,12 @@ def span(axis: int | Sequence[int], shape: Shape) -> tuple[int, int]:
     return math.prod(shape[a] for a in axes), math.prod(shape[axes[-1] + 1 :])
 
 
-def check_axis(axis: Any) -> None:
-    """Raise unless `axis` is a number or a list of them."""
+def check_axis(axis: Any) -> int | tuple[int, ...]:
+    """`axis`, if it is a number or a list of them, which becomes a tuple."""
     axes = axis if isinstance(axis, (list, tuple)) else [axis]
     if not axes or not all(is_whole(a) for a in axes):
         raise TypeError(f"axis: expected an int or a list of ints, got {axis!r}")
+    return tuple(map(int, axes)) if axes is axis else int(axis)
 
 
 class NormConstraint(Constraint):
@@ -113,7 +114,7 @@ class MaxNorm(NormConstraint):
 
     def __post_init__(self) -> None:
         check_nonnegative(self.max_value, "max_value", "it is a norm")
-        check_axis(self.axis)
+        object.__setattr__(self, "axis", check_axis(self.axis))
 
     @property
     def parameters(self) -> tuple[float, ...]:
@@ -146,7 +147,7 @@ class UnitNorm(NormConstraint):
     axis: Any = 0
 
     def __post_init__(self) -> None:
-        check_axis(self.axis)
+        object.__setattr__(self, "axis", check_axis(self.axis))
 
     @property
     def parameters(self) -> tuple[float, ...]:
@@ -181,7 +182,7 @@ class MinMaxNorm(NormConstraint):
             lambda v: self.min_value <= v < math.inf,
         )  # fmt: skip
         check_number(self.rate, "rate", "a number in [0, 1]", lambda v: 0 <= v <= 1)
-        check_axis(self.axis)
+        object.__setattr__(self, "axis", check_axis(self.axis))
 
     @property
     def parameters(self) -> tuple[float, ...]:

@@ -134,6 +134,8 @@ def difference(mine: Any, saved: Any, ignored: Container[str]) -> str | None:
 def resumed(optimizer: Optimizer, saved: Mapping[str, Any]) -> list[Scheduled]:
     """The learning rates of an interrupted fit, whose optimizer had this configuration."""
     mapped = saved.get("optimizer_map")
+    if mapped is None and "learning_rate" not in saved:
+        return optimizer.rates()
     if mapped is None:
         return [resumed_rate(optimizer, saved["learning_rate"])]
     described = [*mapped["optimizer_map"].values(), mapped["default_optimizer"]]

@@ -185,7 +185,7 @@ def emit_step(
             "compile again"
         )
     optimizer = config.optimizer
-    lazy = {p for p, path in graph.trained.items() if optimizer.parts[optimizer.part_of(path, p)].leaves_rows}
+    lazy = {p for p, path in graph.trained.items() if optimizer.part(path, p).leaves_rows}
     b = Builder(
         graph.state.dtype.itemsize,
         training,

@@ -42,6 +42,8 @@ class Applied:
         dtype = "float64" if dtypes == {np.dtype(np.float64)} else "float32"
         self.parameters = [stand_in(v, number) for number, v in enumerate(variables)]
         self.paths = {p: p.path for p in self.parameters}
+        for p in self.parameters:
+            optimizer.part_of(p.path, p)  # of a function, all parts are known from then on
         self.state = State(self.parameters, dtype)
         self.arrays = {name: self.state.like() for name in optimizer.array_names}
         self.places = {id(v): p for v, p in zip(variables, self.parameters, strict=True)}

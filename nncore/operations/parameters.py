@@ -29,7 +29,7 @@ def activity_penalty(b: Builder, y: Tensor, regularizer: Regularizer) -> None:
     """A penalty on a layer's output, the mean over the batch of each sample's; in training also its gradient."""
     gradient = Tensor(y.shape) if b.training and y.differentiable else None
     factors: dict[str, Any] = {"l1": regularizer.l1, "l2": regularizer.l2, "n": y.size, "block": CHUNK_ROWS}
-    b.emit(Op("activity_penalty", Y=y, dY=gradient, sum=b.sum("penalty", "activity"), **factors))
+    b.emit(Op("activity_penalty", Y=y, dY=gradient, sum=b.sum("penalty", "activity"), cost=4 * y.size, **factors))
     if gradient is not None:
         b.add_gradient(y, gradient)
 

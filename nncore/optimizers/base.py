@@ -258,6 +258,11 @@ class Optimizer(Alone, Configurable):
         """Which of these updates a parameter."""
         return 0
 
+    def part(self, path: str, variable: Any = None) -> Optimizer:
+        """That one."""
+        number = self.part_of(path, variable)  # which may find another
+        return self.parts[number]
+
     def whole(self, p: Parameter, path: str) -> bool:
         """Whether an operation of its own updates a parameter of these."""
         return False
@@ -292,7 +297,7 @@ class Optimizer(Alone, Configurable):
 
     def form(self, name: str, p: Parameter, path: str) -> Shape | None:
         """The shape that a parameter's part of an array has: its first elements; None: it uses none of it."""
-        part = self.parts[self.part_of(path, p)]
+        part = self.part(path, p)
         if name == AVERAGE:
             return p.shape if part.use_ema else None
         if name == COLLECTED:

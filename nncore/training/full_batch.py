@@ -74,7 +74,7 @@ class Evaluator:
         ends = np.cumsum([p.size for p in self.parameters])
         self.places = [slice(int(e) - p.size, int(e)) for p, e in zip(self.parameters, ends, strict=True)]
         self.size = int(ends[-1]) if self.parameters else 0
-        self.total = np.zeros(self.size, self.stepper.state.dtype)
+        self.total, self.finite = np.zeros(self.size, self.stepper.state.dtype), True
 
     def gather(self, flat: Array) -> Array:
         """The trainable elements of an array laid out as the weights."""

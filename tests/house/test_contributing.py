@@ -21,6 +21,7 @@ EXAMPLES: dict[str, tuple[str, dict[str, str]]] = {
     "a loss": ("huber", {}),
     "a metric": ("binary_accuracy", {"nncore/losses.py": "what 'accuracy' means beside a loss is a fact of the loss"}),
     "an optimizer": ("rmsprop", {"nncore/model.py": "the default of compile"}),
+    "a constraint": ("MinMaxNorm", {}),
     "a schedule": ("InverseTimeDecay", {}),
     "a layer": (
         "Rescaling",

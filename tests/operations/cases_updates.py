@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import reference as ref
+from cases import SAMPLES
 from kernels import Array
 
 import nncore as nn
 from nncore import state
-from nncore._kernels.table import BUFFERS, CONSTRAINTS, OPTIMIZERS
+from nncore._kernels.table import BUFFERS, CHUNK_ROWS, CONSTRAINTS, OPTIMIZERS
 from nncore.compiler.operation import Whole
 
 INSIDE = np.r_[0:33, 40:57]  # what the chunks have of 57 elements
@@ -264,9 +265,39 @@ def descend(c: Any) -> dict[str, Array]:
     return {"W": ref.float64(w) - 1.5 * x}
 
 
+def activity_penalty(c: Any) -> dict[str, Array]:
+    y = c.reals(SAMPLES, 9)
+    wide = ref.float64(y)
+    c.fields = {"Y": y, "dY": c.poisoned(SAMPLES, 9), "n": 9, "l1": 0.5, "l2": 0.25, "block": CHUNK_ROWS}
+    c.sums = np.zeros(2)
+    value, slope = ref.regularize(wide, 0.5, 0.25)
+    return {"dY": slope / SAMPLES, "sums": np.array([value, SAMPLES])}
+
+
+def orthogonal_penalty(c: Any) -> dict[str, Array]:
+    """Its gradient by the definition of each product, through the norms."""
+    w, g = c.reals(5, 9), c.reals(5, 9)
+    sizes = {"rows": 5, "n": 9, "factor": 0.5, "fixed": 1, "block": 1}
+    c.fields, c.sums = {"W": w, "dW": g, "room": c.poisoned(2 * 45 + 25 + 5)} | sizes, np.zeros(2)
+    of_chunks(c)
+    c.parts = {"by_chunks": 1, "per_step": 1}
+    wide = ref.float64(w)
+    norms = np.linalg.norm(wide, axis=1)
+    unit, slope = wide / norms[:, None], np.zeros((5, 9))
+    for i in range(5):
+        for j in range(5):
+            if i != j:
+                sign, cosine = np.sign(unit[i] @ unit[j]), unit[i] @ unit[j]
+                slope[i] += 0.5 / 10 * sign * (unit[j] - cosine * unit[i]) / norms[i]
+    signs = np.sign(unit @ unit.T) * (1 - np.eye(5))
+    room = np.concatenate([unit.ravel(), signs.ravel(), (signs @ unit).ravel(), norms])
+    value = 0.5 / 10 * np.abs(np.tril(unit @ unit.T, -1)).sum()
+    return {"dW": g + slope, "room": room, "sums": np.array([SAMPLES * value, SAMPLES])}
+
+
 UPDATES: list[Callable[[Any], dict[str, Array]]] = [
     update, update__of_another, update__of_whole, update__of_lamb, trust, adafactor, adafactor__of_vectors, collect,
     collect__of_the_last, average, average__of_overwriting, constrain, constrain__of_runs, constrain__of_signs, repack,
     muon_momentum, normalize_matrix, matrix_product, matrix_product__of_the_second_transposed,
-    matrix_product__of_the_first_transposed, combine, descend,
+    matrix_product__of_the_first_transposed, combine, descend, activity_penalty, orthogonal_penalty,
 ]  # fmt: skip
