@@ -41,18 +41,29 @@ def merged_axes(array: Array) -> list[tuple[int, int]]:
 
 
 class Integers(NamedTuple):
-    """What an array of integers may hold: int32 in [low, high), and words for errors."""
+    """What an array of integers may hold: int32 in [low, high), or `other`, and words for errors."""
 
     low: int
     high: int
     expected: str
     remedy: str
+    other: int | None = None
 
     @classmethod
-    def labels(cls, classes: int) -> Integers:
-        """The labels of so many classes."""
-        expected = f"whole labels from 0 to {classes - 1} (the last layer has {classes} units)"
-        return cls(0, classes, expected, "Renumber the labels, or widen the last layer")
+    def labels(cls, units: int, low: int = 0, high: int | None = None, other: int | None = None) -> Integers:
+        """The labels of a layer with so many units, by default as many classes, and one that counts nothing."""
+        high = units if high is None else high
+        expected = f"whole labels from {low} to {high - 1} (the last layer has {units} units)"
+        if other is not None:
+            expected += f", or {other}"
+        return cls(low, high, expected, "Renumber the labels, or widen the last layer", other)
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """The interval of all of them."""
+        return (
+            (self.low, self.high) if self.other is None else (min(self.low, self.other), max(self.high, self.other + 1))
+        )
 
     @classmethod
     def taken(cls, low: int, high: int, names: str) -> Integers:
@@ -71,7 +82,8 @@ class Integers(NamedTuple):
 
     def wrong(self, values: Array) -> Array:
         """Where values are none of these."""
-        return ~((values >= self.low) & (values < self.high) & (values == np.floor(values)))
+        good = (values >= self.low) & (values < self.high) & (values == np.floor(values))
+        return ~(good if self.other is None else good | (values == self.other))
 
 
 class Binding:
@@ -94,7 +106,7 @@ class Binding:
     def __init__(self, array: Array, argument: str, dtype: np.dtype[Any], integers: Integers | None = None) -> None:
         self.array, self.argument, self.dtype, self.integers = array, argument, dtype, integers
         if integers:
-            self.low, self.high = integers[:2]
+            self.low, self.high = integers.span
         self.rows = len(array)
         self.n = math.prod(array.shape[1:])
         flags = array.flags

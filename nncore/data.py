@@ -39,9 +39,9 @@ class Dataset:
         return [*self.inputs, *self.targets, *self.weights]
 
     @property
-    def weighted(self) -> tuple[bool, ...]:
-        """Of each output whether there are sample weights."""
-        return tuple([weight is not None for weight in self.weights])
+    def weighted(self) -> tuple[int, ...]:
+        """Of each output how many weights a sample has; 0: none."""
+        return tuple([0 if weight is None else weight.n for weight in self.weights])
 
     def require(self, heads: Sequence[Head]) -> None:
         """Raise a ValueError unless there are targets for what these compare; they may have been compiled since."""
@@ -81,7 +81,8 @@ class Dataset:
         [y], [own] = self.targets, self.weights
         assert y is not None
         total = np.ones(y.rows, y.dtype) if own is None else own.array.copy()
-        total *= per_class(class_weight, y, max(outputs[-1], 2)).astype(y.dtype)
+        classes = per_class(class_weight, y, max(outputs[-1], 2)).astype(y.dtype)
+        total *= classes.reshape(-1, *[1] * (total.ndim - 1))
         return Dataset(self.inputs, self.targets, [Binding(total, "sample_weight", y.dtype)])
 
 
@@ -91,8 +92,9 @@ def dataset(
     """The rows that go with those of `inputs`, checked."""
     first = inputs[0]
     if len(heads) == 1:
-        target = targets(y, first.rows, graph.outputs[0].shape, heads[0], first.dtype, f"{prefix}y")
-        weight = sample_weights(sample_weight, first.rows, first.dtype, f"{prefix}sample_weight")
+        shape = graph.outputs[0].shape
+        target = targets(y, first.rows, shape, heads[0], first.dtype, f"{prefix}y")
+        weight = sample_weights(sample_weight, first.rows, shape, heads[0], first.dtype, f"{prefix}sample_weight")
         return Dataset(inputs, [target], [weight])
     names = graph.output_names
     ys = of_each(y, names, f"{prefix}y", [head.compares for head in heads])
@@ -102,7 +104,8 @@ def dataset(
     for head, target, weight, name, s in zip(heads, ys, weighs, names, graph.outputs, strict=True):
         if head.compares:
             bound.append(targets(target, first.rows, s.shape, head, first.dtype, f"{prefix}y[{name!r}]"))
-            weights.append(sample_weights(weight, first.rows, first.dtype, f"{prefix}sample_weight[{name!r}]"))
+            argument = f"{prefix}sample_weight[{name!r}]"
+            weights.append(sample_weights(weight, first.rows, s.shape, head, first.dtype, argument))
         else:
             bound.append(None)
             weights.append(None)
@@ -154,7 +157,7 @@ def targets(y: Any, rows: int, outputs: Shape, head: Head, dtype: np.dtype[Any],
     """y as what a head compares outputs of shape `outputs` with."""
     labels = head.labels
     array = as_rows(y, argument, rows)
-    shape = outputs[:-1] if labels else outputs
+    shape = head.target_shape(outputs)
     if array.ndim and len(array) == rows and array.shape[1:] != shape:
         if array.shape[1:] == (*shape, 1):
             array = array.reshape(rows, *shape)  # labels as a column
@@ -171,7 +174,7 @@ def targets(y: Any, rows: int, outputs: Shape, head: Head, dtype: np.dtype[Any],
             remedy = '. Integer labels go with loss="sparse_categorical_crossentropy", or use nncore.to_categorical'
         comma = "" if shape else ","
         raise ValueError(f"{argument}: expected shape ({expected}{comma}), got {array.shape}{remedy}")
-    binding = Binding(array, argument, dtype, Integers.labels(outputs[-1]) if labels else None)
+    binding = Binding(array, argument, dtype, head.integers(outputs))
     if labels:
         binding.check_integers()
     elif head.probable:
@@ -179,23 +182,37 @@ def targets(y: Any, rows: int, outputs: Shape, head: Head, dtype: np.dtype[Any],
     return binding
 
 
-def sample_weights(given: Any, rows: int, dtype: np.dtype[Any], argument: str) -> Binding | None:
-    """Weights of samples, or None where there are none."""
+def sample_weights(
+    given: Any, rows: int, outputs: Shape, head: Head, dtype: np.dtype[Any], argument: str
+) -> Binding | None:
+    """Weights of samples, of their positions, or of all elements of the targets; None where there are none."""
     if given is None:
         return None
     array = as_rows(given, argument, rows)
-    if array.shape not in ((rows,), (rows, 1)):
-        raise ValueError(f"{argument}: expected shape ({rows},), one weight per sample, got {array.shape}")
-    with np.errstate(over="ignore"):
-        weights = array.reshape(-1).astype(dtype)
-    good = np.isfinite(weights) & (weights >= 0)
-    if not good.all():
-        row = int(np.argmin(good))
+    shape = head.target_shape(outputs)
+    positions, elements = outputs[:-1], shape if head.by_elements and not head.labels else outputs[:-1]
+    allowed = dict.fromkeys([(), (1,), positions, (*positions, 1), elements])
+    if array.ndim == 0 or len(array) != rows or array.shape[1:] not in allowed:
+        known = dict.fromkeys(str((rows, *s)) for s in ((), positions, elements))
         raise ValueError(
-            f"{argument}: expected numbers ≥ 0 that {dtype} can hold, got {array.reshape(-1)[row]} in row {row}. "
+            f"{argument}: expected shape ({rows},), one weight per sample{of_parts(known)}, got {array.shape}"
+        )
+    with np.errstate(over="ignore"):
+        weights = array.astype(dtype).reshape(rows, *([] if array.size == rows else array.shape[1:]))
+    good = np.isfinite(weights)
+    if not good.all():
+        row = int(np.argwhere(~good)[0][0])
+        raise ValueError(
+            f"{argument}: expected finite numbers that {dtype} can hold, got {array[row]} in row {row}. "
             "Give rows that should not count the weight 0"
         )
     return Binding(weights, argument, dtype)
+
+
+def of_parts(known: Mapping[str, Any]) -> str:
+    """Words for the other shapes that weights may have."""
+    others = list(known)[1:]
+    return f", or {' or '.join(others)} for parts of samples" if others else ""
 
 
 def per_class(class_weight: Any, y: Binding, classes: int) -> Array:

@@ -57,13 +57,7 @@ HABITS = {
     "ReLU.threshold": Habit("It begins at 0.", (0, 0.0)),
     # optimizers, losses, metrics
     "decay": Habit("Set optimizer.learning_rate in a callback, such as on_epoch_begin.", (0, 0.0)),
-    "reduction": Habit(
-        "The loss of a batch is Σ wᵢ ℓᵢ / n; for a sum multiply the learning rate.",
-        ("auto", "sum_over_batch_size", "mean"),
-    ),
-    "label_smoothing": Habit("Smooth the targets: (1 - s) * y + s / classes.", (0, 0.0)),
     "axis": Habit("Classes are along the last axis.", (-1,)),
-    "ignore_class": Habit("Give rows that should not count the sample_weight 0."),
     "name": Habit("It has none.", types=(str,)),
     # compile
     "run_eagerly": Habit("Steps are native code; a callback can look at weights after each.", (False,)),

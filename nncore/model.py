@@ -207,7 +207,7 @@ class Model(Predicting):
         """Let there be packed copies for whatever the programs read; raises where the configuration does not fit."""
         graph.packed = packing.packed_weights(graph.state, config.matmul_precision)
         if config.has_loss:
-            b, _ = emit_step(graph, config, training=True)
+            b, _ = emit_step(graph, config, training=True, warns=True)
             graph.learned = {p: path for p, path in graph.trained.items() if p in b.learned}
 
     @property

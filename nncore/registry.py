@@ -56,6 +56,7 @@ class Configurable(Guarded):
     name: Any
     #: What its function is called on, before the constructor's arguments: see `function_of`.
     arrays: ClassVar[tuple[str, ...]] = ()
+    optional_arrays: ClassVar[tuple[str, ...]] = ()  # after those; None where they are not given
 
     def compute(self, *arrays: Any) -> Any:
         """What its function returns for these arrays."""
@@ -110,14 +111,16 @@ def function_of(cls: type[Configurable], module: str, name: str) -> Callable[...
     """
     positional = inspect.Parameter.POSITIONAL_OR_KEYWORD
     own = [p for p in arguments(cls).values() if p.name not in OF_OBJECTS]
-    signature = inspect.Signature([inspect.Parameter(array, positional) for array in cls.arrays] + own)
+    required = [inspect.Parameter(array, positional) for array in cls.arrays]
+    optional = [inspect.Parameter(array, positional, default=None) for array in cls.optional_arrays]
+    signature = inspect.Signature(required + optional + own)
 
     def function(*given: Any, **named: Any) -> Any:
         try:
             bound = signature.bind(*given, **named).arguments
         except TypeError as error:
             raise TypeError(f"{name}: expected {name}{signature}: {error}") from None
-        arrays = [bound.pop(array) for array in cls.arrays]
+        arrays = [bound.pop(array, None) for array in (*cls.arrays, *cls.optional_arrays)]
         return cls(**bound).compute(*arrays)
 
     function.__name__ = function.__qualname__ = name

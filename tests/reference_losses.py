@@ -170,7 +170,7 @@ def contrastive(d: Array, t: Array, margin: float) -> Array:
     return (t * d**2 + (1 - t) * np.maximum(margin - d, 0) ** 2).mean(axis=1)
 
 
-def circle(p: Array, labels: Array, gamma: float, margin: float, remove_diagonal: float) -> Array:
+def circle(p: Array, labels: Array, gamma: float, margin: float, remove_diagonal: float, own: float = 0) -> Array:
     d = np.maximum(1 - p @ p.T, 0)
     same = labels[:, None] == labels
     positive = same & ~np.eye(len(p), dtype=bool) if remove_diagonal else same
@@ -220,8 +220,12 @@ VALUES: dict[str, Callable[..., Array]] = {  # of each row, from (p, target, *pa
     "binary_focal_crossentropy_logits": binary_focal_logits,
     "categorical_crossentropy": crossentropy,
     "categorical_crossentropy_logits": crossentropy_logits,
-    "sparse_categorical_crossentropy": lambda p, labels: crossentropy(p, one_hot(labels, p.shape[1])),
-    "sparse_categorical_crossentropy_logits": lambda z, labels: crossentropy_logits(z, one_hot(labels, z.shape[1])),
+    "sparse_categorical_crossentropy": lambda p, labels, ignored: np.where(
+        labels == ignored, 0, crossentropy(p, one_hot(labels, p.shape[1]))
+    ),
+    "sparse_categorical_crossentropy_logits": lambda z, labels, ignored: np.where(
+        labels == ignored, 0, crossentropy_logits(z, one_hot(labels, z.shape[1]))
+    ),
     "categorical_focal_crossentropy": categorical_focal,
     "categorical_focal_crossentropy_logits": categorical_focal_logits,
     "categorical_generalized_cross_entropy": generalized,
@@ -244,6 +248,8 @@ PARAMETERS: dict[str, Sequence[tuple[float, ...]]] = {
     "binary_crossentropy": [(0.0,), (0.2,)],
     "binary_crossentropy_logits": [(0.0,), (0.2,)],
     "categorical_crossentropy_logits": [(0.0,), (0.2,)],
+    "sparse_categorical_crossentropy": [(-1.0,), (1.0,)],
+    "sparse_categorical_crossentropy_logits": [(-1.0,), (1.0,)],
     "categorical_crossentropy": [(0.0,), (0.2,)],
     "binary_focal_crossentropy": [(0.0, 2.0, 0.25, 0.0), (0.1, 1.5, 0.3, 1.0), (0.0, 0.0, 0.25, 0.0)],
     "binary_focal_crossentropy_logits": [(0.0, 2.0, 0.25, 0.0), (0.1, 1.5, 0.3, 1.0), (0.0, 0.0, 0.25, 0.0)],
@@ -252,7 +258,7 @@ PARAMETERS: dict[str, Sequence[tuple[float, ...]]] = {
     "categorical_generalized_cross_entropy": [(0.5,), (0.8,)],
     "categorical_generalized_cross_entropy_logits": [(0.5,), (0.8,)],
     "tversky": [(0.5, 0.5, 1e-7), (0.2, 0.7, 1e-3)],
-    "circle": [(8.0, 0.4, 1.0), (3.0, 0.25, 0.0)],
+    "circle": [(8.0, 0.4, 1.0, 0.0), (3.0, 0.25, 0.0, 0.0)],
     "triplet": [(1.0,)],
     "tweedie_deviance": [(1.5,), (-0.5,), (3.0,)],
     "gaussian_nll": [(2.0, 1e-6, 0.0), (1.0, 1e-3, 1.0), (0.0, 1e-2, 0.0)],

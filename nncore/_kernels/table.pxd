@@ -53,7 +53,7 @@ cdef extern from "core/contract.h" nogil:
         void *grad
         void *prob
         double *values
-        nn_index *counted
+        double *counted
 
     ctypedef struct nn_event:
         int64_t place

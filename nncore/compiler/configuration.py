@@ -11,6 +11,8 @@ from typing import Any
 from nncore import losses, metrics, optimizers
 from nncore._kernels.table import PRECISIONS
 from nncore.arguments import check_number, the_only
+from nncore.bindings import Integers
+from nncore.graph import Shape
 from nncore.metrics import Metric
 from nncore.registry import serialize
 
@@ -30,6 +32,8 @@ class Head:
         Whether there is anything that needs targets.
     labels, probable : bool
         Whether these are labels, and whether probabilities.
+    by_elements : bool
+        Whether each element of the targets may have a weight.
     """
 
     loss: losses.Loss | None
@@ -41,11 +45,28 @@ class Head:
         self.compares = bool(self.loss or self.metrics or self.weighted_metrics)
         self.labels = self.takes_labels()
         self.probable = self.loss is not None and self.loss.probable
+        self.by_elements = self.loss is not None and all(term.by_elements for _, term in self.terms())
+
+    def terms(self) -> list[tuple[float, losses.Loss]]:
+        """The losses that its loss is a sum of, with their factors."""
+        return self.loss.terms() if self.loss else []
+
+    def target_shape(self, outputs: Shape) -> Shape:
+        """The shape of a sample's targets, for outputs of this shape; a ValueError where the loss does not fit."""
+        if self.loss is not None:
+            return self.loss.target_shape(outputs)
+        return outputs[:-1] if self.labels else outputs
+
+    def integers(self, outputs: Shape) -> Integers | None:
+        """What targets may be, where they are labels."""
+        if not self.labels:
+            return None
+        return Integers.labels(outputs[-1], *(self.loss.labels(outputs[-1]) if self.loss else ()))
 
     def takes_labels(self) -> bool:
         """Whether targets are labels, for the loss, or without one for the metrics; a ValueError where these differ."""
         if self.loss is not None:
-            return self.loss.target == "labels"
+            return bool(self.loss.target == "labels")
         kinds = {metric.targets_in_model: metric.name for metric in (*self.metrics, *self.weighted_metrics)}
         if "labels" in kinds and "values" in kinds:
             raise ValueError(
@@ -134,7 +155,7 @@ class CompileConfiguration:
                     metric_list(weighted, "weighted_metrics", name),
                 )
             ]
-        heads = [Head(losses.get(a, "loss"), loss_weight(b), list(c), list(d)) for a, b, c, d in given]
+        heads = [Head(trainable(losses.get(a, "loss")), loss_weight(b), list(c), list(d)) for a, b, c, d in given]
         return cls(optimizer, heads, str(matmul_precision))  # of a grid, perhaps: NumPy's
 
     @property
@@ -272,6 +293,17 @@ def metric_list(given: Any, argument: str, name: str | None = None) -> list[Metr
 def several(item: Any) -> bool:
     """Whether it is the list of an output, or None for an output without metrics."""
     return item is None or isinstance(item, (list, tuple))
+
+
+def trainable(loss: losses.Loss | None) -> losses.Loss | None:
+    """A loss that gives a number to minimize."""
+    for _, term in loss.terms() if loss else ():
+        if term.reduction in (None, "none"):
+            raise ValueError(
+                f"loss: expected a reduction to a number, such as 'sum_over_batch_size', got {term.reduction!r} of "
+                f"{term.name}"
+            )
+    return loss
 
 
 def loss_weight(given: Any) -> float:

@@ -33,6 +33,7 @@ class Sum:
     rows: int = CHUNK_ROWS  # samples of a part; 0: one part, which goes on from the sum
     events: int = 0  # of a part, which count at places of the sum; 0: a part is `width` values
     metric: Metric | None = None  # whose result is made of its values
+    part: float = 1.0  # of a loss in what has its name
 
     @property
     def size(self) -> int:
@@ -118,5 +119,5 @@ class Program:
             mean = mean_of(float(values[0]), weight, rows)
             logs["loss"] += entry.scale * mean
             if entry.kind == "loss" and entry.name != "loss":
-                logs[entry.name] = mean
+                logs[entry.name] = logs.get(entry.name, 0.0) + entry.part * mean
         return logs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from nncore.compiler.builder import Builder
 from nncore.compiler.configuration import CompileConfiguration, Head
 from nncore.compiler.operation import Op, Tensor
 from nncore.compiler.program import Program
-from nncore.losses import LossChoice
+from nncore.losses import Loss, LossChoice
 from nncore.metrics import Given
 from nncore.network import Graph
 from nncore.operations.arrangement import reshape
@@ -85,13 +86,29 @@ def step(
     config: CompileConfiguration,
     *,
     training: bool,
-    weighted: Sequence[bool],
+    weighted: Sequence[int],
     max_samples: int,
     reduces: bool = False,
 ) -> Program:
     """The program of a training step, or of the evaluation of a batch; raises what `emit_step` raises."""
     b, outputs = emit_step(graph, config, training=training, weighted=weighted, reduces=reduces)
     return b.finish(outputs, max_samples, graph.state.values.nbytes)
+
+
+@dataclass
+class Term:
+    """A loss of an output, with its factor in the sum of all and what computes it.
+
+    Attributes
+    ----------
+    p : Tensor
+        What that reads: the output, or the logits where the last activation is computed with the loss.
+    """
+
+    factor: float
+    loss: Loss
+    how: LossChoice
+    p: Tensor
 
 
 @dataclass
@@ -104,10 +121,8 @@ class Compared:
         The output.
     activation : str
         Of the last layer.
-    how : LossChoice or None
-        What computes the loss.
-    p : Tensor
-        What that reads: `y`, or the logits where the last activation is computed with the loss.
+    terms : list of Term
+        What its loss is a sum of.
     left_out : bool
         Whether nothing else has computed that activation.
     target, weight : Tensor
@@ -119,34 +134,51 @@ class Compared:
     head: Head
     y: Tensor
     activation: str
-    how: LossChoice | None
-    p: Tensor
+    terms: list[Term]
     left_out: bool
     target: Tensor
     weight: Tensor | None
     probabilities: Tensor | None = None
 
     @property
-    def fused(self) -> bool:
-        """Whether the loss reads logits in place of the output."""
-        return self.how is not None and self.how.fused
+    def fused(self) -> Term | None:
+        """The first loss that reads logits in place of the output."""
+        return next((term for term in self.terms if term.how.fused), None)
 
 
-def compare(b: Builder, graph: Graph, config: CompileConfiguration, output: int, y: Tensor, weighted: bool) -> Compared:
+def compare(
+    b: Builder, graph: Graph, config: CompileConfiguration, output: int, y: Tensor, weights: int, warns: bool
+) -> Compared:
     """An output `y` with its targets and weights, which are bindings after those of the inputs."""
     head, n = config.heads[output], len(config.heads)
     y = own_output(b, y)
     activation, spoiled = last_activation(b, y)
     try:
-        how = head.loss.choose(activation, y.shape[-1]) if head.loss else None
+        if head.loss:
+            head.loss.choose(activation, y.shape[-1])
+        shape = head.target_shape(y.shape)
+        chosen = [(factor, loss, loss.choose(activation, y.shape[-1])) for factor, loss in head.terms()]
+        for _, loss, _ in chosen:
+            loss.check(y.shape)
     except ValueError as error:
         raise ValueError(f"{of_output(graph, output)}{error}{spoiled}") from None
+    for _, loss, _ in chosen if warns else ():
+        if doubt := loss.doubt(activation):
+            warnings.warn(f"{of_output(graph, output)}{doubt}{spoiled}", UserWarning, stacklevel=2)
+    if not chosen or not all(how.fused for *_, how in chosen):
+        b.make(y)
     left_out = id(y.root) in b.deferred
-    p = logits_of(b, y) if how and how.fused else b.make(y)
+    logits = logits_of(b, y) if any(how.fused for *_, how in chosen) else y
+    terms = [Term(factor, loss, how, logits if how.fused else y) for factor, loss, how in chosen]
     first = len(graph.inputs) + output
-    target = batch(b, first, y.shape[:-1] if head.labels else y.shape, head.labels)
-    weight = batch(b, first + n, (1,)) if weighted else None
-    return Compared(head, y, activation, how, p, left_out, target, weight)
+    target = batch(b, first, shape, head.labels)
+    weight = batch(b, first + n, (weights,)) if weights else None
+    if weights and any(loss.joined for _, loss, _ in chosen):
+        raise ValueError(
+            f"{of_output(graph, output)}sample_weight: expected None for a loss of the whole batch, got weights. Give "
+            "the loss an axis, for one of each sample"
+        )
+    return Compared(head, y, activation, terms, left_out, target, weight)
 
 
 def of_output(graph: Graph, output: int) -> str:
@@ -159,8 +191,9 @@ def emit_step(
     config: CompileConfiguration,
     *,
     training: bool,
-    weighted: Sequence[bool] = (),
+    weighted: Sequence[int] = (),
     reduces: bool = False,
+    warns: bool = False,
 ) -> tuple[Builder, list[Tensor]]:
     """The operations of a step, still to be fused and placed, and the outputs: enough to see that all fits.
 
@@ -169,10 +202,12 @@ def emit_step(
     graph : Graph
     config : CompileConfiguration
     training : bool
-    weighted : sequence of bool
-        Of each output whether its samples have weights; empty: none.
+    weighted : sequence of int
+        Of each output how many weights a sample has; empty: none.
     reduces : bool
         Whether others are to see the gradients before the update.
+    warns : bool
+        Whether to warn of losses that do not suit the activation before them.
 
     Raises
     ------
@@ -204,7 +239,7 @@ def emit_step(
         for i, y in zip(wanted, ys, strict=True):
             if uses[id(y.root)] > 1:
                 b.make(y)  # for all of them
-            compared[i] = compare(b, graph, config, i, y, bool(weighted) and weighted[i])
+            compared[i] = compare(b, graph, config, i, y, weighted[i] if weighted else 0, warns)
         emit_sums(b, graph, config, compared)
         outputs = [c.y for c in compared.values()]
     if any(q.regularizer and (q.regularizer.l1 or q.regularizer.l2) for q in graph.trained):
@@ -226,19 +261,42 @@ def emit_sums(b: Builder, graph: Graph, config: CompileConfiguration, compared: 
     for i, m, weighs, name in config.every_metric(names):
         c = compared[i]
         try:
-            plan = m.plan_in_model(Given(c.y.shape[-1], c.head.labels, c.head.loss, c.fused, c.activation))
+            fits(c, name, weighs)
+            plan = m.plan_in_model(Given(c.y.shape[-1], c.head.labels, c.head.loss, c.fused is not None, c.activation))
         except ValueError as error:
             raise ValueError(f"{of_output(graph, i)}{error}") from None
         metrics.append((c, m, plan, weighs, name))
         if c.fused and c.left_out and plan.reads != "logits":
             shown.add(i)
     for i, c in compared.items():
-        if c.how and c.head.loss:
-            name, prob = config.loss_name(i, names), c.y if i in shown else None
-            loss(b, name, c.how.kernel, c.p, c.target, c.weight, prob, c.head.weight, c.head.loss.parameters)
+        for term in c.terms:
+            name, scale = config.loss_name(i, names), c.head.weight * term.factor
+            prob = c.y if i in shown and term is c.fused else None
+            loss(
+                b,
+                name,
+                term.loss,
+                term.how.kernel,
+                term.p,
+                c.target,
+                c.weight,
+                prob=prob,
+                scale=scale,
+                part=term.factor,
+            )
     for c, m, plan, weighs, name in metrics:
-        read = c.p if plan.reads == "logits" else c.y if plan.reads == "outputs" else probabilities_of(b, c)
+        logits = c.fused.p if c.fused else c.y
+        read = logits if plan.reads == "logits" else c.y if plan.reads == "outputs" else probabilities_of(b, c)
         measure(b, name, m, plan, read, c.target, c.weight if weighs else None)
+
+
+def fits(c: Compared, name: str, weighs: bool) -> None:
+    """A ValueError where a metric cannot take the weights of an output."""
+    if weighs and c.weight is not None and c.weight.size > 1:
+        raise ValueError(
+            f"weighted_metrics: {name} takes a weight for each sample, got {c.weight.size} for each. Give it as one of "
+            "metrics"
+        )
 
 
 def probabilities_of(b: Builder, c: Compared) -> Tensor:

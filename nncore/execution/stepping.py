@@ -37,7 +37,7 @@ class Stepper:
     graph : Graph
     config : CompileConfiguration
     training : bool
-    weighted : tuple of bool
+    weighted : tuple of int
         See `compiler.programs.step`.
     max_samples, threads : int
         Largest batch; most threads.
@@ -58,7 +58,7 @@ class Stepper:
         config: CompileConfiguration,
         *,
         training: bool,
-        weighted: tuple[bool, ...],
+        weighted: tuple[int, ...],
         max_samples: int,
         threads: int,
         optimizer_state: dict[str, Array],
@@ -283,7 +283,7 @@ class Steppers:
     ) -> None:
         self.graph, self.configuration = graph, config
         self.settings: dict[str, Any] = {"optimizer_state": optimizer_state, "seed": seed, "steps": steps}
-        self.idle: dict[tuple[bool, tuple[bool, ...]], Stepper] = {}
+        self.idle: dict[tuple[bool, tuple[int, ...]], Stepper] = {}
         self.given: dict[tuple[int, ...], Steppers] = {}
 
     def by_gradients(self, outputs: tuple[int, ...]) -> Steppers:
@@ -294,7 +294,7 @@ class Steppers:
             self.given[outputs] = Steppers(self.graph, config, **self.settings)
         return self.given[outputs]
 
-    def take(self, training: bool, weighted: tuple[bool, ...], batch: int, threads: int) -> Stepper:
+    def take(self, training: bool, weighted: tuple[int, ...], batch: int, threads: int) -> Stepper:
         """One with room for `batch`; give it back in the end. Where there was one with less room, room doubles."""
         stepper = self.idle.pop((training, weighted), None)
         if stepper and stepper.max_samples >= batch and stepper.most_threads == threads:

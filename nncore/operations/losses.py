@@ -5,33 +5,52 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from nncore._kernels.table import CHUNK_ROWS, LOSSES
+from nncore._kernels.table import CHUNK_ROWS, LOSS_FORMS, LOSSES
 from nncore.compiler.operation import Op, PythonCall, Tensor
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
+    from nncore.losses import Loss
 
 
 def loss(
     b: Builder,
     name: str,
+    loss: Loss,
     kernel: str,
     p: Tensor,
     target: Tensor,
     weight: Tensor | None,
-    prob: Tensor | None,
-    scale: float,
-    parameters: tuple[float, ...],
+    *,
+    prob: Tensor | None = None,
+    scale: float = 1.0,
+    part: float = 1.0,
 ) -> None:
     """Σ weight loss(p, target), which counts `scale` times; in training also dP, with `prob` the logits' probabilities.
 
-    Losses of the same `p` add to its gradient.
+    `part`: of that loss in what is called by its name. Losses of the same `p` add to its gradient.
     """
     gradient = Tensor(p.shape) if b.training and p.differentiable else None
-    fields = of_rows(p, target, weight) | {"function": LOSSES[kernel], "parameters": parameters, "scale": scale}
-    fields |= {"targets": 1 if target.integer else p.shape[-1], "weights": 1}
-    op = Op("loss", dP=gradient, prob=prob, sum=b.sum(name, "loss", scale=scale), **fields)
-    b.emit(op)
+    n, joined = loss.row(p.shape), loss.joined
+    rows = p.size // n
+    fields: dict[str, Any] = {"P": p, "T": target, "weight": weight, "dP": gradient, "rows": rows, "n": n}
+    fields |= {"function": LOSSES[kernel], "parameters": loss.numbers(kernel), "scale": scale}
+    fields |= {"labels": int(target.integer), "targets": target.size // rows, "total": int(loss.reduction == "sum")}
+    fields["sum"] = b.sum(name, "loss", scale=scale, part=part)
+    mean_of_weights = loss.reduction == "mean_with_sample_weight" and weight is not None
+    if joined or LOSS_FORMS[kernel] == "BATCH":
+        fields |= {"joined": int(joined), "weighted": int(mean_of_weights)}
+        b.emit(Op("batch_loss", fixed=1, **fields))
+    else:
+        weights = 1 if weight is None else weight.size
+        ignored = loss.labels(p.shape[-1])[2] if target.integer else None
+        if mean_of_weights or (ignored is not None and loss.reduction != "sum"):
+            fields["divisor"] = divisor = Tensor((1,), per_sample=False)
+            counted: dict[str, Any] = {"weight": weight if mean_of_weights else None, "weights": weights, "rows": rows}
+            counted |= {"label": None if ignored is None else target, "ignored": ignored or 0}
+            b.emit(Op("weight_sum", Y=divisor, fixed=1, **counted))
+        columns = b.constant(loss.columns)
+        b.emit(Op("loss", columns=columns, prob=prob, weights=weights, block=CHUNK_ROWS, **fields))
     if gradient is not None:
         b.add_gradient(p, gradient)
 

@@ -107,7 +107,7 @@ typedef struct nn_loss {
     void *grad;             /* (rows,n) or NULL; may be p, but of BATCH */
     void *prob;             /* …_logits: softmax or sigmoid of p, (rows,n), or NULL; may be p, not grad */
     double *values;         /* BATCH: receives the losses of rows, or NULL */
-    nn_index *counted;      /* BATCH: receives of how many rows a mean is taken, or NULL */
+    double *counted;        /* BATCH: receives of how many rows a mean is taken, and the sum of their weights; or NULL */
 } nn_loss;
 
 typedef double (*nn_rowwise)(const nn_loss *args);

@@ -66,8 +66,6 @@ REFUSED: list[tuple[Callable[..., Any], str, Any, str, str]] = [
     (nn.Adam, "amsgrad", True, "Adam", "Adam is that of its first paper"),
     (nn.Adam, "use_ema", True, "Adam", "Average the weights in a callback"),
     (nn.SGD, "decay", 1e-6, "SGD", r"Set optimizer\.learning_rate in a callback"),
-    (nn.losses.Huber, "reduction", "sum", "Huber", "The loss of a batch is"),
-    (nn.losses.CategoricalCrossentropy, "label_smoothing", 0.1, "CategoricalCrossentropy", "Smooth the targets"),
     (trained().compile, "run_eagerly", True, "compile", "Steps are native code; a callback can look at weights"),
     (FIT, "nb_epoch", 3, "fit", "It is called epochs"),
     (FIT, "validation_steps", 3, "fit", "Give fewer rows as validation_data"),

@@ -208,7 +208,7 @@ def loss(c: Case) -> dict[str, Array]:
     z, labels, w = c.reals(SAMPLES, 5), c.rng.integers(0, 5, SAMPLES).astype(np.int32), abs(c.reals(SAMPLES))
     sizes = {"rows": 1, "n": 5, "labels": 1, "targets": 1, "weights": 1, "block": CHUNK_ROWS, "scale": 0.25}
     sizes["function"] = LOSSES[f"{SPARSE}_logits"]
-    outputs = {"dP": c.poisoned(SAMPLES, 5), "prob": c.poisoned(SAMPLES, 5)}
+    outputs = {"dP": c.poisoned(SAMPLES, 5), "prob": c.poisoned(SAMPLES, 5), "parameters": (-1.0,)}
     c.fields, c.sums = {"P": z, "T": labels, "weight": w} | outputs | sizes, np.zeros(2)
     p, t = ref.softmax(z), np.eye(5)[labels]
     value = float((w * -np.log(p[t > 0])).sum())
@@ -221,7 +221,7 @@ def batch_loss(c: Case) -> dict[str, Array]:
     p /= np.sqrt((p**2).sum(axis=1, keepdims=True)) * 1.01
     labels[0] = 7  # alone: its loss is 0
     sizes = {"rows": 1, "n": 5, "labels": 1, "targets": 1, "fixed": 1, "function": LOSSES["circle"], "scale": 0.25}
-    numbers = 8.0, 0.4, 1.0
+    numbers = 8.0, 0.4, 1.0, 0.0
     c.fields = {"P": p, "T": labels, "weight": w, "dP": c.poisoned(SAMPLES, 5), "parameters": numbers} | sizes
     c.sums = np.zeros(2)
     values = losses.values("circle", p, labels, *numbers)
@@ -232,8 +232,8 @@ def batch_loss(c: Case) -> dict[str, Array]:
 
 def weight_sum(c: Case) -> dict[str, Array]:
     labels, w = c.rng.integers(-1, 4, (SAMPLES, 2)).astype(np.int32), abs(c.reals(SAMPLES, 6))
-    c.fields = {"weight": w, "label": labels, "Y": c.poisoned(1), "rows": 2, "n": 3, "weights": 6, "fixed": 1}
-    return {"Y": ref.float64([w.reshape(SAMPLES, 2, 3).mean(2)[(labels >= 0) & (labels < 3)].sum()])}
+    c.fields = {"weight": w, "label": labels, "Y": c.poisoned(1), "rows": 2, "ignored": -1, "weights": 6, "fixed": 1}
+    return {"Y": ref.float64([w.reshape(SAMPLES, 2, 3).mean(2)[labels >= 0].sum()])}
 
 
 def metric(c: Case) -> dict[str, Array]:

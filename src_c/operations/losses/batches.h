@@ -46,31 +46,33 @@ INLINE pair circle_pair(const nn_loss *a, nn_index i, nn_index j) {
     const double product = inner_product(a->n, row_at(a, i), row_at(a, j)), d = product > 1 ? 0 : 1 - product;
     const double sign = product > 1 ? 0 : -1; /* ∂d/∂product */
     const int same = label[i] == label[j];
-    if (same) return (pair){a->parameters[2] == 0 || i != j, 1, gamma * (d + margin) * (d - margin), sign * gamma * 2 * d};
+    if (same) return (pair){a->parameters[2] == 0 || i + (nn_index)a->parameters[3] != j, 1, gamma * (d + margin) * (d - margin), sign * gamma * 2 * d};
     const double weight = 1 + margin - d, left = 1 - margin - d;
     if (weight <= 0) return (pair){1, 0, 0, 0};
     return (pair){1, 0, gamma * weight * left, -sign * gamma * (weight + left)};
 }
 
 /* Sun et al. 2020: softplus(log Σ₊ exp(γ (d² − m²)) + log Σ₋ exp(γ (1 + m − d)(1 − m − d))) of cosine distances d, rows
- * being of norm 1; the mean is over rows for which it is > 0. */
+ * being of norm 1; the mean is over rows for which it is > 0. `own` > 0: the others of the first rows are those after
+ * them. */
 static double circle_batch(const nn_loss *a) {
+    const nn_index own = (nn_index)a->parameters[3];
     double total = 0;
-    nn_index counted = 0;
+    double counted = 0, weights = 0;
     begin_gradient(a);
-    for (nn_index i = 0; i < a->rows; i++) {
+    for (nn_index i = 0; i < (own ? own : a->rows); i++) {
         log_sum sums[2] = {{-INFINITY, 0}, {-INFINITY, 0}}; /* negative, positive */
-        for (nn_index j = 0; j < a->rows; j++) {
+        for (nn_index j = own; j < a->rows; j++) {
             const pair x = circle_pair(a, i, j);
             if (x.counts) add_exp(&sums[x.same], x.exponent);
         }
         const double logs[2] = {log_of(&sums[0]), log_of(&sums[1])}, z = logs[0] + logs[1], weight = weight_of(a, i);
         const double value = z > 0 ? z + log1p(exp(-z)) : log1p(exp(z));
         const double factor = a->scale * weight / (1 + exp(-z));
-        counted += !(value <= 0);
+        if (!(value <= 0)) counted += 1, weights += weight;
         total += weight * value;
         if (a->values) a->values[i] = value;
-        for (nn_index j = 0; a->grad && z > -INFINITY && j < a->rows; j++) {
+        for (nn_index j = own; a->grad && z > -INFINITY && j < a->rows; j++) {
             const pair x = circle_pair(a, i, j);
             if (!x.counts) continue;
             const double slope = factor * exp(x.exponent - logs[x.same]) * x.slope;
@@ -78,7 +80,7 @@ static double circle_batch(const nn_loss *a) {
             add_row(a->n, slope, row_at(a, i), NULL, (real *)a->grad + j * a->n);
         }
     }
-    if (a->counted) *a->counted = counted;
+    if (a->counted) a->counted[0] = counted, a->counted[1] = weights;
     return total;
 }
 
@@ -92,7 +94,7 @@ INLINE double distance(nn_index n, const real *x, const real *y) {
  * another, 0); 0 for a row without either. */
 static double triplet_batch(const nn_loss *a) {
     const int32_t *label = a->target;
-    double total = 0;
+    double total = 0, weights = 0;
     begin_gradient(a);
     for (nn_index i = 0; i < a->rows; i++) {
         nn_index chosen[2] = {-1, -1}; /* of another label, of the same */
@@ -105,6 +107,7 @@ static double triplet_batch(const nn_loss *a) {
         }
         const int whole = chosen[0] >= 0 && chosen[1] >= 0;
         const double left = whole ? a->parameters[0] + far[1] - far[0] : 0, value = left <= 0 ? 0 : left;
+        weights += (double)weight_of(a, i);
         total += (double)weight_of(a, i) * value;
         if (a->values) a->values[i] = value;
         for (int same = 0; a->grad && !(left <= 0) && same < 2; same++) {
@@ -114,7 +117,7 @@ static double triplet_batch(const nn_loss *a) {
             add_row(a->n, slope, row_at(a, chosen[same]), row_at(a, i), (real *)a->grad + chosen[same] * a->n);
         }
     }
-    if (a->counted) *a->counted = a->rows;
+    if (a->counted) a->counted[0] = (double)a->rows, a->counted[1] = weights;
     return total;
 }
 

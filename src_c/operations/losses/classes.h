@@ -40,7 +40,7 @@ INLINE double sum_softmax_narrow(const nn_loss *a, int sparse) {
         const vf weight = a->weight ? load_some((const real *)a->weight + row, rows) : one;
         rows_to_lanes(rows, n, (const real *)a->p + first, e);
         if (sparse)
-            for (nn_index r = 0; r < rows; r++) label.each[r] = ((const int32_t *)a->target)[row + r];
+            for (nn_index r = 0; r < rows; r++) label.each[r] = counted_label(a, row + r);
         else
             rows_to_lanes(rows, n, (const real *)a->target + first, t);
 
@@ -78,7 +78,7 @@ INLINE double sum_softmax_wide(const nn_loss *a, int sparse) {
         const real *x = (const real *)a->p + row * n, *t = sparse ? NULL : (const real *)a->target + row * n;
         real *grad = a->grad ? (real *)a->grad + row * n : NULL, *prob = a->prob ? (real *)a->prob + row * n : NULL;
         real *wait = grad ? grad : prob;
-        const int32_t label = sparse ? ((const int32_t *)a->target)[row] : 0;
+        const int32_t label = sparse ? counted_label(a, row) : 0;
         const int counts = label >= 0 && label < n;
 
         vf m = lowest, s = zero, sum_t = zero, sum_td = zero;

@@ -125,12 +125,18 @@ INLINE double sum_rows(const nn_loss *a, of_row of, int target) {
 typedef struct class_term { vf value, slope; } class_term; /* ℓ_j and q_j ∂ℓ_j/∂q_j */
 typedef class_term (*class_of)(vf log_q, vf q, vf t, nn_index n, vf column, const vf *parameters);
 
+/* A label, or −1 for the one that counts nothing, parameter 0 of CROSSENTROPY and NORMALIZED. */
+INLINE int32_t counted_label(const nn_loss *a, nn_index row) {
+    const int32_t label = ((const int32_t *)a->target)[row];
+    return (double)label == a->parameters[0] ? -1 : label;
+}
+
 typedef struct classes {
     const nn_loss *a;
     class_of of;
     spread s;
-    nn_index row;
-    int sparse;
+    const real *t;  /* of a row; NULL: */
+    int32_t label;
 } classes;
 
 INLINE class_term class_at(const classes *c, nn_index j, vf log_q, vf q) {
@@ -138,10 +144,10 @@ INLINE class_term class_at(const classes *c, nn_index j, vf log_q, vf q) {
     const nn_index left = a->n - j;
     const vf zero = {0};
     vf t;
-    if (c->sparse)
-        t = vselect(lane_numbers() == (integer)(((const int32_t *)a->target)[c->row] - j), vset(1), zero);
+    if (c->t)
+        t = load_some(c->t + j, left);
     else
-        t = load_some((const real *)a->target + c->row * a->n + j, left);
+        t = vselect(lane_numbers() == (integer)(c->label - j), vset(1), zero);
     const vf column = a->columns ? load_some((const real *)a->columns + j, left) : zero;
     const class_term e = c->of(log_q, q, t, a->n, column, c->s.p);
     return (class_term){keep_some(e.value, left, zero), keep_some(e.slope, left, zero)};
@@ -151,7 +157,7 @@ INLINE class_term class_at(const classes *c, nn_index j, vf log_q, vf q) {
 INLINE double sum_softmax(const nn_loss *a, class_of of, int sparse) {
     const nn_index n = a->n;
     const vf lowest = vset(-(real)INFINITY), zero = {0};
-    classes c = {a, of, in_all_lanes(a->parameters), 0, sparse};
+    classes c = {a, of, in_all_lanes(a->parameters), NULL, 0};
     double total = 0;
     if (n == 0) return 0;
     for (nn_index i = 0; i < a->rows; i++) {
@@ -159,7 +165,8 @@ INLINE double sum_softmax(const nn_loss *a, class_of of, int sparse) {
         real *grad = a->grad ? (real *)a->grad + i * n : NULL, *prob = a->prob ? (real *)a->prob + i * n : NULL;
         vf m = lowest, s = zero, slopes = zero;
         vd value = {0};
-        c.row = i;
+        if (sparse) c.label = ((const int32_t *)a->target)[i];
+        else c.t = (const real *)a->target + i * n;
         for (nn_index j = 0; j < n; j += LANES) m = vmax(m, keep_some(load_some(x + j, n - j), n - j, lowest));
         m = across_max(m);
         for (nn_index j = 0; j < n; j += LANES) s += keep_some(vexp(load_some(x + j, n - j) - m), n - j, zero);
@@ -186,7 +193,7 @@ INLINE double sum_softmax(const nn_loss *a, class_of of, int sparse) {
 INLINE double sum_normalized(const nn_loss *a, class_of of, int sparse) {
     const nn_index n = a->n;
     const vf zero = {0};
-    classes c = {a, of, in_all_lanes(a->parameters), 0, sparse};
+    classes c = {a, of, in_all_lanes(a->parameters), NULL, 0};
     double total = 0;
     if (n == 0) return 0;
     for (nn_index i = 0; i < a->rows; i++) {
@@ -194,7 +201,8 @@ INLINE double sum_normalized(const nn_loss *a, class_of of, int sparse) {
         real *grad = a->grad ? (real *)a->grad + i * n : NULL;
         vf sum = zero, dot = zero;
         vd value = {0};
-        c.row = i;
+        if (sparse) c.label = counted_label(a, i);
+        else c.t = (const real *)a->target + i * n;
         for (nn_index j = 0; j < n; j += LANES) sum += load_some(p + j, n - j);
         const vf inverse = 1 / across_sum(sum);
         for (nn_index j = 0; j < n; j += LANES) {

@@ -86,28 +86,22 @@ SPAN(loss) {
 }
 
 SPAN(batch_loss) {
-    const rowwise w = {.P = op->P, .T = op->T, .dP = op->dP, .divisor = op->divisor, .n = op->n, .labels = op->labels != 0,
-                       .rows = op->joined ? 1 : op->rows, .targets = op->targets, .total = op->total != 0,
-                       .scale = op->scale, .parameters = op->parameters};
+    const rowwise w = {.P = op->P, .T = op->T, .dP = op->dP, .n = op->n, .labels = op->labels != 0, .rows = op->rows,
+                       .targets = op->targets, .parameters = op->parameters};
     const nn_index elements = run->samples * op->rows * op->n;
-    nn_index counted = run->samples * op->rows;
+    double counted[2] = {1, 1};
     nn_loss a = samples_of(&w, run, 0, run->samples, 1);
-    a.weight = at(run, op->weight, 0);
+    a.scale = op->scale;
     if (op->joined)
-        a.rows = 1, a.n = elements, a.scale *= (double)run->samples;
+        a.rows = 1, a.n = elements;
     else
-        a.counted = &counted;
-    double sum = run->table->loss[op->function](&a);
-    if (op->joined) sum *= (double)run->samples;
-    sum = accumulated(&w, run, sum);
-    if (a.counted && !w.total && !at(run, w.divisor, 0)) { /* the mean is over the counted */
-        const double more = counted ? (double)(run->samples * op->rows) / (double)counted : 0;
-        sum *= more;
-        real *grad = a.grad;
-        for (nn_index i = 0; grad && i < elements; i++) grad[i] *= (real)more;
-    }
+        a.counted = counted, a.weight = at(run, op->weight, 0);
+    const double sum = run->table->loss[op->function](&a);
+    const double divisor = op->total ? 1 : counted[op->weighted != 0], share = divisor == 0 ? 0 : 1 / divisor;
+    real *grad = a.counted ? a.grad : NULL;
+    for (nn_index i = 0; grad && i < elements; i++) grad[i] *= (real)share;
     for (nn_index chunk = 0; chunk * NN_CHUNK_ROWS < run->samples; chunk++)
-        *nn_partial(run, op->sum, chunk) = chunk ? 0 : sum;
+        *nn_partial(run, op->sum, chunk) = chunk ? 0 : sum * share * (double)run->samples;
 }
 
 SPAN(weight_sum) {
@@ -116,7 +110,7 @@ SPAN(weight_sum) {
     const nn_index each = op->weights > op->rows ? op->weights / op->rows : 1; /* of a row */
     double sum = 0;
     for (nn_index i = 0; i < run->samples * op->rows; i++) {
-        if (label && (label[i] < 0 || label[i] >= op->n)) continue;
+        if (label && label[i] == op->ignored) continue;
         double mine = 0;
         for (nn_index k = 0; weight && k < each; k++)
             mine += (double)weight[op->weights == 1 ? i / op->rows : i * each + k];
