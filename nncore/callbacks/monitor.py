@@ -12,9 +12,12 @@ from nncore.arguments import check_number
 from nncore.callbacks.base import Callback
 
 # Parts of names of which less or more is better.
-LOWER = re.compile(r"error|crossentropy|divergence|hinge|poisson|perplexity|logcosh|false_")
+LOWER = re.compile(r"error|crossentropy|divergence|hinge|poisson|perplexity|logcosh|false_|brier|(^|_)ece$")
 LOWER_ENDS = re.compile(r"loss$|(^|_)r?(mse|mae|mape|msle)$")  # whatever the name of the output before it
-HIGHER = re.compile(r"acc|auc|precision|recall|score|f1|fbeta|(^|_)r2|iou|similarity|sensitivity|specificity|true_")
+HIGHER = re.compile(
+    r"acc|auc|precision|recall|(?<!brier_)score|f1|fbeta|(^|_)r2|io_?u|similarity|sensitivity|specificity|true_"
+    r"|kappa|correlation|explained_variance|(^|_)(mcc|ccc)$"
+)
 
 
 def check_threshold(value: Any, argument: str) -> float | None:

@@ -133,11 +133,11 @@ class Metric(Configurable):
         def __getattr__(self, name: str) -> Any: ...
 
     def __post_init__(self) -> None:
-        if self.name is None:
+        if getattr(self, "name", None) is None:
             object.__setattr__(self, "name", self.default_name or snake_case(type(self).__name__))
         if not isinstance(self.name, str) or not self.name:
             raise TypeError(f"name: expected a string with characters, or None for the default, got {self.name!r}")
-        if self.dtype is not None:
+        if getattr(self, "dtype", None) is not None:
             check_real(self.dtype)
             object.__setattr__(self, "dtype", np.dtype(self.dtype).name)
         self.check()

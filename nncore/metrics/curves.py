@@ -20,7 +20,7 @@ CURVES = ("ROC", "PR", "PRGAIN")
 SUMMATIONS = ("interpolation", "minoring", "majoring")
 
 
-@METRICS.register("auc_roc")
+@METRICS.register()
 @immutable
 class AUC(Decisions):
     """Area under the curve of decisions by thresholds, in [0, 1].

@@ -24,7 +24,7 @@ class Named(MeanOfRows):
     dtype: Any = None
 
 
-@METRICS.register("mse", "MSE")
+@METRICS.register("mse")
 @immutable
 class MeanSquaredError(Named):
     """1/n Σⱼ (pⱼ − tⱼ)².
@@ -36,7 +36,7 @@ class MeanSquaredError(Named):
     """
 
 
-@METRICS.register("mae", "MAE")
+@METRICS.register("mae")
 @immutable
 class MeanAbsoluteError(Named):
     """1/n Σⱼ |pⱼ − tⱼ|.
@@ -48,7 +48,7 @@ class MeanAbsoluteError(Named):
     """
 
 
-@METRICS.register("rmse", "RMSE")
+@METRICS.register("rmse")
 @immutable
 class RootMeanSquaredError(Named):
     """√(mean over all rows of 1/n Σⱼ (pⱼ − tⱼ)²).
@@ -74,7 +74,7 @@ class RootMeanSquaredError(Named):
         return Metric.compute(self, y_true, y_pred)
 
 
-@METRICS.register("mape", "MAPE")
+@METRICS.register("mape")
 @immutable
 class MeanAbsolutePercentageError(Named):
     """100/n Σⱼ |pⱼ − tⱼ| / max(|tⱼ|, 1e-7).
@@ -86,7 +86,7 @@ class MeanAbsolutePercentageError(Named):
     """
 
 
-@METRICS.register("msle", "MSLE")
+@METRICS.register("msle")
 @immutable
 class MeanSquaredLogarithmicError(Named):
     """1/n Σⱼ (log(1 + pⱼ) − log(1 + tⱼ))², of values that are at least 1e-7.
@@ -98,7 +98,7 @@ class MeanSquaredLogarithmicError(Named):
     """
 
 
-@METRICS.register("logcosh", "log_cosh")
+@METRICS.register("logcosh")
 @immutable
 class LogCoshError(Named):
     """1/n Σⱼ log cosh(pⱼ − tⱼ): half of the square near 0, and the distance less log 2 far from it.
@@ -212,7 +212,7 @@ class Poisson(Named):
     """
 
 
-@METRICS.register("kld", "KLD", "kullback_leibler_divergence")
+@METRICS.register("kld", "kullback_leibler_divergence")
 @immutable
 class KLDivergence(Named):
     """Σⱼ tⱼ log(tⱼ / pⱼ) of distributions, both at least 1e-7.
@@ -261,7 +261,7 @@ class Crossentropy(MeanOfRows):
         return Plan(kernel, self.parameters)
 
 
-@METRICS.register("bce", "BCE")
+@METRICS.register("bce")
 @immutable
 class BinaryCrossentropy(Crossentropy):
     """−1/n Σⱼ (tⱼ log pⱼ + (1 − tⱼ) log(1 − pⱼ)), p in [1e-7, 1 − 1e-7]; each output is a question of its own.

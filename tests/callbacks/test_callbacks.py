@@ -342,8 +342,9 @@ def test_what_is_monitored_is_one_number() -> None:
 
 
 LESS = "loss val_loss out_loss mse val_mse rmse mean_absolute_error hinge kl_divergence false_positives score_loss"
-LESS += " val_account_mae score_loss_mse accident_loss"
+LESS += " val_account_mae score_loss_mse accident_loss brier_score val_ece log_loss"
 MORE = "accuracy val_accuracy val_acc auc precision recall r2_score val_r2 f1_score cosine_similarity true_positives"
+MORE += " cohen_kappa mean_io_u pearson_correlation out_mcc explained_variance"
 
 
 @pytest.mark.parametrize(("names", "mode"), [(LESS, "min"), (MORE, "max")])
