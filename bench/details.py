@@ -42,9 +42,12 @@ ROW = "one row through {}"
 READ = "reading its weights"  # a candidate of ROW; the others are levels of precision
 PEAK = "2.1 GFLOP as products n³, beside nothing but FMA"
 FMA, CUBE = "FMA", "{0}³"  # candidates of PEAK
+METRICS = ["accuracy", "auc", "f1_score", "confusion_matrix", "cohen_kappa", "log_loss", "brier_score", "ece"]
 CALLS = "calls alone"  # as many as the smallest product takes
 DECAYED = "moments of dead units in a step of {}"
 ZEROS, DENORMALS = "all 0", "all denormal"  # candidates of DECAYED
+METERED = "metrics in a step of {}"
+NO_METRICS = "none"  # a candidate of METERED; the others are names of metrics, or several
 NEIGHBOUR = "a neighbour takes a core: until one thread's speed is back"
 
 
@@ -74,6 +77,10 @@ def cases(threads: int, names: list[str] | None = None) -> Iterator[Case]:
                 )
             if net.name == "C":
                 yield row_case(net)
+            if net.name in "BD":
+                metered = {NO_METRICS: [], **{name: [name] for name in METRICS}, "all of these": METRICS}
+                runs = {key: partial(metered_run, net, value) for key, value in metered.items()}
+                yield Case(METERED.format(net.name), net.steps, runs)
             if net.name in "FD":
                 moments = {ZEROS: partial(decayed_run, net, 0.0), DENORMALS: partial(decayed_run, net, 1e-40)}
                 yield Case(DECAYED.format(net.name), net.steps, moments)
@@ -164,6 +171,15 @@ def update_run(name: str, n: int) -> Run:
     common = {"learning_rate": 1e-3, "weight_decay": 0, "grad_scale": 1, "clip_value": np.inf, "step": 100}
     rule = packed(RULE_NUMBERS, common)
     return lambda: apply_update(table, name, w, g, states, rule, optimizer.numbers)
+
+
+def metered_run(net: Net, metrics: list[str]) -> Run:
+    """An epoch with these metrics."""
+    from training import compiled_model
+
+    (x, y), model = net.data(), compiled_model(net, 1)
+    model.compile(model.optimizer, model.loss, metrics=metrics)
+    return lambda: model.fit(x, y, batch_size=net.batch, verbose=0)
 
 
 def decayed_run(net: Net, moment: float) -> Run:

@@ -14,6 +14,7 @@ from nncore.registry import immutable
 
 if TYPE_CHECKING:
     from nncore.conversion import Array
+    from nncore.metrics.arrays import Rows
 
 END = 1e-7  # beyond [0, 1], as Keras shows the ends
 CURVES = ("ROC", "PR", "PRGAIN")
@@ -33,8 +34,9 @@ class AUC(Decisions):
 
     Parameters
     ----------
-    num_thresholds : int, default 200
-        Evenly over [0, 1], −∞ and ∞ in place of the ends. The finer, the nearer the area of all distinct scores.
+    num_thresholds : int or None, default 200
+        Evenly over [0, 1], −∞ and ∞ in place of the ends. The finer, the nearer the area of all distinct scores, which
+        None gives: it keeps all scores, and is for arrays alone, not for a model.
     curve : {"ROC", "PR", "PRGAIN"}
     summation_method : {"interpolation", "minoring", "majoring"}
         Between two points: trapezoids (for "PR" the interpolation of Davis and Goadrich, of counts rather than of the
@@ -87,13 +89,17 @@ class AUC(Decisions):
             raise ValueError(
                 f"summation_method: expected one of {', '.join(SUMMATIONS)}, got {self.summation_method!r}"
             )
-        if self.thresholds is None:
+        exact = self.thresholds is None and self.num_thresholds is None
+        if exact:
+            inner = []
+        elif self.thresholds is None:
             n = check_whole(self.num_thresholds, "num_thresholds", "a whole number of at least 2", 2)
             inner = [i / (n - 1) for i in range(1, n - 1)]
         else:
             inner = sorted(map(float, check_thresholds(self.thresholds)))
             put(self, "num_thresholds", len(inner) + 2)
         put(self, "_inner", inner)
+        put(self, "_exact", exact)
         put(self, "_manual", self.thresholds is not None)
         put(self, "thresholds", [-END, *inner, 1 + END])
         check_flag(self.multi_label, "multi_label")
@@ -131,6 +137,25 @@ class AUC(Decisions):
             thresholds=len(limits),
         )
 
+    def plan_in_model(self, given: Given) -> Plan:
+        """See `Metric.plan_in_model`."""
+        if vars(self)["_exact"]:
+            raise ValueError(
+                "num_thresholds: expected a whole number in a model, got None, which keeps all scores. Give it, for "
+                "example, 10_000, or call the metric on what predict returns"
+            )
+        return self.plan(given)
+
+    def _add(self, rows: Rows) -> None:
+        super()._add(rows)
+        if vars(self)["_exact"]:
+            vars(self).setdefault("_kept", []).append(scores_of(rows, self.label_weights, bool(self.multi_label)))
+
+    def reset_state(self) -> None:
+        """See `Metric.reset_state`."""
+        super().reset_state()
+        vars(self).pop("_kept", None)
+
     def unseen(self) -> Given:
         """See `Metric.unseen`."""
         return Given(self.num_labels or vars(self).get("_outputs") or len(self.label_weights or [0]))
@@ -148,6 +173,9 @@ class AUC(Decisions):
 
     def counts(self, sums: Array) -> Counts:
         """See `Decisions.counts`."""
+        if kept := vars(self).get("_kept"):
+            scores, true, weights = (np.concatenate(parts) for parts in zip(*kept, strict=True))
+            return distinct(scores, true, weights, bool(self.multi_label))
         return Counts.of(sums, len(self.limits()), bool(self.multi_label))
 
     def of_counts(self, counts: Counts) -> float:
@@ -168,6 +196,25 @@ class AUC(Decisions):
 
     def _count(self, kind: str) -> Any:
         return np.moveaxis(super()._count(kind), -1, 0)
+
+
+def scores_of(rows: Rows, label_weights: Any, by_output: bool) -> tuple[Array, Array, Array]:
+    """Scores, whether their targets are true, and weights: (rows, outputs), of all outputs as one (…, 1)."""
+    hot: Any = rows.t if rows.labels is None else rows.labels[:, None] == np.arange(rows.outputs)
+    weight = np.ones(rows.p.shape) * (1 if rows.weight is None else rows.weight)
+    if label_weights is not None and not by_output:
+        weight = weight * label_weights
+    width = rows.outputs if by_output else 1
+    return rows.p.copy().reshape(-1, width), (hot != 0).reshape(-1, width), weight.reshape(-1, width)
+
+
+def distinct(scores: Array, true: Array, weights: Array, by_output: bool) -> Counts:
+    """Counts with all distinct scores as thresholds, and one below them."""
+    places = np.unique(scores, return_inverse=True)[1].reshape(scores.shape)
+    bins = np.zeros((scores.shape[1], 2, places.max(initial=0) + 3))
+    outputs = np.broadcast_to(np.arange(scores.shape[1]), scores.shape)
+    np.add.at(bins, (outputs, true.astype(int), places + 1), weights)  # in the order of the rows
+    return Counts.of(bins.reshape(-1), bins.shape[2] - 1, by_output)
 
 
 def points(counts: Counts, curve: Literal["ROC", "PR", "PRGAIN"]) -> tuple[Array, Array]:

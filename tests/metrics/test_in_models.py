@@ -268,6 +268,7 @@ def test_steps_of_time_have_one_weight() -> None:
         (metrics.PearsonCorrelation(), "binary", "pearson_correlation expects several outputs"),
         (metrics.Mean(), "reals", "mean expects values, got the targets and predictions of a model"),
         (metrics.AUC(num_labels=3, multi_label=True), "several", "num_labels: expected 4, as there are outputs"),
+        (metrics.AUC(None), "binary", "num_thresholds: expected a whole number in a model, got None"),
         (metrics.R2Score(), "labels", "r2_score expects a row of values per sample as targets, but the loss"),
         (metrics.MeanIoU(K, sparse_y_pred=False), "one-hot", "mean_iou expects integer labels as targets, but"),
         (metrics.SparseTopKCategoricalAccuracy(from_sorted_ids=True), "labels", "expects numbers of classes"),
