@@ -77,6 +77,47 @@ class Symbol:
 
     #: What makes layers of operators: layers stand above this module, and put it here (`layers.arithmetic`).
     arithmetic: ClassVar[Any] = None
+    __array_ufunc__: ClassVar[None] = None  # so that NumPy's numbers leave operators to it
+    __iter__: ClassVar[None] = None  # an index alone would make it a sequence
+
+    def __add__(self, other: Any) -> Symbol:
+        return self.arithmetic.joined("+", self, other)
+
+    def __radd__(self, other: Any) -> Symbol:
+        return self.arithmetic.joined("+", other, self)
+
+    def __sub__(self, other: Any) -> Symbol:
+        return self.arithmetic.joined("-", self, other)
+
+    def __rsub__(self, other: Any) -> Symbol:
+        return self.arithmetic.joined("-", other, self)
+
+    def __mul__(self, other: Any) -> Symbol:
+        return self.arithmetic.joined("*", self, other)
+
+    def __rmul__(self, other: Any) -> Symbol:
+        return self.arithmetic.joined("*", other, self)
+
+    def __truediv__(self, other: Any) -> Symbol:
+        return self.arithmetic.joined("/", self, other)
+
+    def __rtruediv__(self, other: Any) -> Symbol:
+        return self.arithmetic.joined("/", other, self)
+
+    def __pow__(self, other: Any) -> Symbol:
+        return self.arithmetic.joined("**", self, other)
+
+    def __rpow__(self, other: Any) -> Symbol:
+        return self.arithmetic.joined("**", other, self)
+
+    def __neg__(self) -> Symbol:
+        return self.arithmetic.scaled(self, -1.0, 0.0)
+
+    def __abs__(self) -> Symbol:
+        return self.arithmetic.absolute(self)
+
+    def __getitem__(self, index: Any) -> Symbol:
+        return self.arithmetic.part(self, index)
 
     def activated(self, activation: Any) -> Symbol:
         """The symbol of ``Activation(activation)``, called on this one."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
 from statistics import NormalDist
 from typing import Any
 
@@ -192,3 +192,48 @@ def dropout(layer: Any, w: Mapping[Any, Array], x: Array, draw: Draw) -> Array:
         return x
     rate = float(layer.rate(np.array([draw.step]))[0]) if callable(layer.rate) else layer.rate
     return x * (u >= rate) / (1 - rate)
+
+
+@of(nn.Power)
+def power(layer: Any, w: Mapping[Any, Array], x: Array, draw: Draw) -> Array:
+    return np.asarray(x**layer.exponent)
+
+
+@of(nn.Absolute)
+def absolute(layer: Any, w: Mapping[Any, Array], x: Array, draw: Draw) -> Array:
+    return np.abs(x)
+
+
+@of(nn.Slice)
+def part(layer: Any, w: Mapping[Any, Array], x: Array, draw: Draw) -> Array:
+    index = [slice(*entry) if isinstance(entry, list) else entry for entry in layer.index]
+    return np.asarray(x[(slice(None), *index)])
+
+
+def aligned(xs: list[Array]) -> list[Array]:
+    """Arrays of as many axes, those missing behind the batch of length 1."""
+    rank = max(x.ndim for x in xs)
+    return [x.reshape(len(x), *(1,) * (rank - x.ndim), *x.shape[1:]) for x in xs]
+
+
+def cosine_or_dot(layer: Any, xs: list[Array]) -> Array:
+    axes = layer.axes if isinstance(layer.axes, list) else [layer.axes] * 2
+    rows = [np.moveaxis(x, axis, -1).reshape(len(x), -1, x.shape[axis]) for x, axis in zip(xs, axes, strict=True)]
+    if layer.normalize:
+        rows = [x / np.sqrt(np.maximum((x**2).sum(-1, keepdims=True), 1e-14)) for x in rows]
+    left = [n for x, axis in zip(xs, axes, strict=True) for n in np.delete(x.shape, axis)[1:]]
+    return np.einsum("bik,bjk->bij", *rows).reshape(len(xs[0]), *(left or [1]))
+
+
+#: Of layers of several inputs.
+JOINED: dict[type, Callable[[Any, list[Array]], Array]] = {
+    nn.Add: lambda layer, xs: np.asarray(sum(aligned(xs))),
+    nn.Subtract: lambda layer, xs: np.subtract(*aligned(xs)),
+    nn.Multiply: lambda layer, xs: reduce(np.multiply, aligned(xs)),
+    nn.Divide: lambda layer, xs: np.divide(*aligned(xs)),
+    nn.Average: lambda layer, xs: np.asarray(sum(aligned(xs)) / len(xs)),
+    nn.Maximum: lambda layer, xs: reduce(np.maximum, aligned(xs)),
+    nn.Minimum: lambda layer, xs: reduce(np.minimum, aligned(xs)),
+    nn.Concatenate: lambda layer, xs: np.concatenate(xs, axis=layer.axis),
+    nn.Dot: cosine_or_dot,
+}

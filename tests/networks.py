@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from functools import reduce
 from typing import Any
 
 import numpy as np
 import pytest
 import reference as ref
-from formulas import FORMULAS, Draw, activated
+from formulas import FORMULAS, JOINED, Draw, activated
 from numpy.typing import NDArray
 
 import nncore as nn
@@ -62,12 +61,8 @@ def walk(
             continue
         if isinstance(layer, Applied):
             y = activated(layer.activation, y)
-        elif isinstance(layer, nn.Add):
-            y = reduce(np.add, xs)
-        elif isinstance(layer, nn.Multiply):
-            y = reduce(np.multiply, xs)
-        elif isinstance(layer, nn.Concatenate):
-            y = np.concatenate(xs, axis=layer.axis)
+        elif type(layer) in JOINED:
+            y = JOINED[type(layer)](layer, xs)
         elif isinstance(layer, nn.PReLU):
             y = ref.prelu(y, values_of[layer.alpha])
         elif type(layer) in FORMULAS:

@@ -5,13 +5,14 @@ from typing import Any
 from nncore.graph import Input
 from nncore.graph import Input as InputLayer
 from nncore.layers.activation import ELU, Activation, ActivityRegularization, Identity, LeakyReLU, PReLU, ReLU, Softmax
+from nncore.layers.arithmetic import Absolute, Power, Slice
 from nncore.layers.base import LAYERS, Layer
 from nncore.layers.dense import Dense
 from nncore.layers.dropout import AlphaDropout, Dropout, GaussianDropout, GaussianNoise, SpatialDropout1D
 from nncore.layers.einsum import EinsumDense
 from nncore.layers.embedding import Embedding
-from nncore.layers.functional import add, concatenate, multiply
-from nncore.layers.merging import Add, Concatenate, Multiply
+from nncore.layers.functional import add, average, concatenate, dot, maximum, minimum, multiply, subtract
+from nncore.layers.merging import Add, Average, Concatenate, Divide, Dot, Maximum, Minimum, Multiply, Subtract
 from nncore.layers.normalization import (
     BatchNormalization,
     GroupNormalization,
@@ -26,13 +27,17 @@ from nncore.registry import missing, serialize
 __all__ = [
     "ELU",
     "LAYERS",
+    "Absolute",
     "Activation",
     "ActivityRegularization",
     "Add",
     "AlphaDropout",
+    "Average",
     "BatchNormalization",
     "Concatenate",
     "Dense",
+    "Divide",
+    "Dot",
     "Dropout",
     "EinsumDense",
     "Embedding",
@@ -46,23 +51,33 @@ __all__ = [
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
+    "Maximum",
+    "Minimum",
     "Multiply",
     "PReLU",
     "Permute",
+    "Power",
     "RMSNormalization",
     "ReLU",
     "RepeatVector",
     "Rescaling",
     "Reshape",
+    "Slice",
     "Softmax",
     "SpatialDropout1D",
+    "Subtract",
     "TimeDistributed",
     "UnitNormalization",
     "add",
+    "average",
     "concatenate",
     "deserialize",
+    "dot",
+    "maximum",
+    "minimum",
     "multiply",
     "serialize",
+    "subtract",
 ]
 
 

@@ -157,7 +157,7 @@ class EinsumDense(Layer):
     def output_shape(self, *shapes: Shape) -> Shape:
         """The sizes of the output's axes."""
         axes, sizes = self.sizes_of(shapes[0])
-        return tuple(sizes[label] for label in axes.output)
+        return self.activation.output_shape(tuple(sizes[label] for label in axes.output))
 
     def declare(self, *shapes: Shape) -> None:
         """Declare W, its axes as the equation has them, and b, with 1 for axes behind its first that it has not."""

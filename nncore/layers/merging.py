@@ -2,51 +2,128 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from functools import partial, reduce
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from nncore.arguments import is_whole
+from nncore.arguments import check_flag, is_whole
 from nncore.graph import Shape
 from nncore.layers.base import LAYERS, Layer
-from nncore.operations import add, concatenate, multiply
+from nncore.operations import add, broadcast, concatenate, multiply, rescale, reshape, transpose
+from nncore.operations.arithmetic import divide, dot, maximum, minimum, subtract
+from nncore.operations.data import real
+from nncore.operations.normalization import unit_norm
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
     from nncore.compiler.operation import Tensor
 
+NORM_MIN = 1e-7  # of what `Dot` divides by
+
 
 class Elementwise(Layer):
-    """Base of the layers that join inputs of one shape, element by element."""
+    """Base of the layers that join inputs element by element.
+
+    Inputs have one shape, or shapes that can be broadcast: from the last axis on, sizes are equal or one of them is 1;
+    axes that are missing in front are of length 1.
+
+    Attributes
+    ----------
+    join : callable
+        Emits the operation that joins two tensors of one shape.
+    most : int or None
+        How many inputs it joins.
+    """
 
     takes_many = True
+    join: ClassVar[Callable[[Builder, Tensor, Tensor], Tensor]]
+    most: ClassVar[int | None] = None
 
     def __init__(self, name: str | None = None) -> None:
         super().__init__(name)
 
     def output_shape(self, *shapes: Shape) -> Shape:
-        """The inputs' shape; a ValueError where they have several."""
-        if len(set(shapes)) != 1:
-            given = ", ".join(map(str, shapes))
-            raise ValueError(f"{type(self).__name__}: expected inputs of one shape, got {given}")
-        return shapes[0]
+        """The shape that all inputs can be broadcast to; a ValueError where there is none."""
+        label, given = type(self).__name__, ", ".join(map(str, shapes))
+        if self.most is not None and len(shapes) != self.most:
+            raise ValueError(f"{label}: expected {self.most} inputs, got {len(shapes)}, of shapes {given}")
+        if len(set(shapes)) == 1:
+            return shapes[0]
+        rank = max(map(len, shapes))
+        sizes = [set(axis) - {1} for axis in zip(*((1,) * (rank - len(s)) + s for s in shapes), strict=True)]
+        if any(len(several) > 1 for several in sizes):
+            raise ValueError(
+                f"{label}: expected inputs of one shape, or with axes of length 1 where these differ, got {given}"
+            )
+        return tuple(next(iter(one), 1) for one in sizes)
+
+    def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
+        """Join them from the left."""
+        shape = self.output_shape(*(x.shape for x in inputs))
+        return reduce(partial(type(self).join, b), [broadcast(b, real(b, x), shape) for x in inputs])
 
 
 @LAYERS.register()
 class Add(Elementwise):
-    """Y = X1 + X2 + …, inputs of one shape; called on a list of symbols."""
+    """Y = X1 + X2 + …, from the left; called on a list of symbols of one shape, or broadcast to one."""
 
-    def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
-        """Y = X1 + X2 + …, from the left."""
-        return reduce(partial(add, b), inputs)
+    join = staticmethod(add)
+
+
+@LAYERS.register()
+class Subtract(Elementwise):
+    """Y = X1 − X2; called on a list of two symbols of one shape, or broadcast to one."""
+
+    join, most = staticmethod(subtract), 2
 
 
 @LAYERS.register()
 class Multiply(Elementwise):
-    """Y = X1 ⊙ X2 ⊙ …, inputs of one shape; called on a list of symbols."""
+    """Y = X1 ⊙ X2 ⊙ …, from the left; called on a list of symbols of one shape, or broadcast to one."""
+
+    join = staticmethod(multiply)
+
+
+@LAYERS.register()
+class Divide(Elementwise):
+    """Y = X1 / X2, as IEEE 754 has it; called on a list of two symbols of one shape, or broadcast to one.
+
+    What ``a / b`` of two symbols makes; Keras has no such layer.
+    """
+
+    join, most = staticmethod(divide), 2
+
+
+@LAYERS.register()
+class Average(Elementwise):
+    """Y = (X1 + X2 + …) / their number; called on a list of symbols of one shape, or broadcast to one."""
+
+    join = staticmethod(add)
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
-        """Y = X1 ⊙ X2 ⊙ …, from the left."""
-        return reduce(partial(multiply, b), inputs)
+        """The sum from the left, divided."""
+        return rescale(b, super().emit(b, *inputs), 1 / len(inputs), 0.0)
+
+
+@LAYERS.register()
+class Maximum(Elementwise):
+    """Y = max(X1, X2, …); called on a list of symbols of one shape, or broadcast to one.
+
+    Where two are equal, each has half of the gradient, as in PyTorch and JAX; of several they are taken from the left.
+    """
+
+    join = staticmethod(maximum)
+
+
+@LAYERS.register()
+class Minimum(Elementwise):
+    """Y = min(X1, X2, …); called on a list of symbols of one shape, or broadcast to one.
+
+    Where two are equal, each has half of the gradient, as in PyTorch and JAX; of several they are taken from the left.
+    """
+
+    join = staticmethod(minimum)
 
 
 @LAYERS.register()
@@ -70,10 +147,7 @@ class Concatenate(Layer):
 
     def sample_axis(self, shape: Shape) -> int:
         """`axis` counted from 0 within a sample."""
-        axis = self.axis + len(shape) if self.axis < 0 else self.axis - 1
-        if not 0 <= axis < len(shape):
-            raise ValueError(f"Concatenate: expected an axis of inputs of shape (batch, *{shape}), got {self.axis}")
-        return axis
+        return sample_axis("Concatenate", self.axis, shape)
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """Sizes added up along the axis; the other axes must agree."""
@@ -87,3 +161,74 @@ class Concatenate(Layer):
         """Y = [X1, X2, …] along the axis."""
         shapes = [x.shape for x in inputs]
         return concatenate(b, list(inputs), self.sample_axis(shapes[0]), self.output_shape(*shapes))
+
+
+@LAYERS.register()
+class Dot(Layer):
+    """Y = Σ over an axis of X1 ⊙ X2, for each pair of their other numbers; called on a list of two symbols.
+
+    Shapes: the axes of X1 but for its own, then those of X2 but for its own; (1,) where there are none.
+
+    Parameters
+    ----------
+    axes : int or tuple of int
+        The axis of both, or of each, counted with the batch as 0; not 0.
+    normalize : bool, default False
+        Divide by the norms of what is multiplied, so that Y is the cosine between them.
+    name : str, optional
+
+    Raises
+    ------
+    ValueError
+        `axes` is none of the inputs' axes, or these differ in length.
+    """
+
+    takes_many = True
+
+    def __init__(self, axes: Any, normalize: bool = False, name: str | None = None) -> None:
+        super().__init__(name)
+        given = axes if isinstance(axes, (tuple, list)) else [axes]
+        if not all(is_whole(a) and a != 0 for a in given) or len(given) not in (1, 2):
+            raise ValueError(f"axes: expected one or two whole numbers other than 0 (the batch), got {axes!r}")
+        self.axes = [int(a) for a in given] if isinstance(axes, (tuple, list)) else int(axes)
+        self.normalize = check_flag(normalize, "normalize")
+
+    def sample_axes(self, *shapes: Shape) -> list[int]:
+        """The axis of each of the two, counted from 0 within a sample."""
+        if len(shapes) != 2:
+            raise ValueError(f"Dot: expected 2 inputs, got {len(shapes)}")
+        axes = self.axes if isinstance(self.axes, list) else [self.axes]
+        found = [sample_axis("Dot", axis, s) for axis, s in zip((*axes, *axes)[:2], shapes, strict=True)]
+        sizes = [s[axis] for s, axis in zip(shapes, found, strict=True)]
+        if sizes[0] != sizes[1]:
+            raise ValueError(
+                f"Dot: expected axes {self.axes} of one length, got {sizes[0]} and {sizes[1]}, of inputs of shapes "
+                f"{shapes[0]} and {shapes[1]}"
+            )
+        return found
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """The other axes of both."""
+        axes = self.sample_axes(*shapes)
+        left = [s[:axis] + s[axis + 1 :] for s, axis in zip(shapes, axes, strict=True)]
+        return left[0] + left[1] or (1,)
+
+    def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
+        """Y = X1 X2ᵀ, their axes behind the others."""
+        shapes = [x.shape for x in inputs]
+        rows = []
+        for x, axis in zip(inputs, self.sample_axes(*shapes), strict=True):
+            moved = transpose(b, real(b, x), [a for a in range(len(x.shape)) if a != axis] + [axis])
+            if self.normalize:
+                moved = unit_norm(b, moved, NORM_MIN**2)
+            k = x.shape[axis]
+            rows.append(reshape(b, moved, (math.prod(x.shape) // k, k)))
+        return reshape(b, dot(b, *rows), self.output_shape(*shapes))
+
+
+def sample_axis(label: str, axis: int, shape: Shape) -> int:
+    """An axis, counted with the batch as 0, from 0 on within a sample of this shape."""
+    found = axis + len(shape) if axis < 0 else axis - 1
+    if not 0 <= found < len(shape):
+        raise ValueError(f"{label}: expected an axis of inputs of shape (batch, *{shape}), got {axis}")
+    return found

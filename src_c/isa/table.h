@@ -19,6 +19,7 @@ static size_t packed_bytes(int precision, int transposed, nn_index in, nn_index 
     return 0;
 }
 #endif
+#include "operations/arithmetic/arithmetic.h"
 #include "operations/arrangement/arrangement.h"
 #include "operations/dense/products.h"
 #include "operations/losses/losses.h"

@@ -12,6 +12,7 @@ import reference as ref
 import reference_losses as losses
 import reference_metrics
 from cases import SAMPLES, Case, rows_of
+from cases_arithmetic import ARITHMETIC
 from cases_arrangement import ARRANGEMENT
 from cases_normalization import NORMALIZATION
 from cases_random import RANDOM
@@ -386,11 +387,11 @@ CASE = "dict[str, Array]"
 SPARSE = "sparse_categorical_crossentropy"
 #: Every function here that makes one, and those of the families.
 HERE = [f for f in list(vars().values()) if getattr(f, "__annotations__", {}) == {"c": "Case", "return": CASE}]
-CASES: list[Callable[[Case], dict[str, Array]]] = [*HERE, *ARRANGEMENT, *NORMALIZATION, *RANDOM, *UPDATES]
+CASES: list[Callable[[Case], dict[str, Array]]] = [*HERE, *ARITHMETIC, *ARRANGEMENT, *NORMALIZATION, *RANDOM, *UPDATES]
 
 
 def operation(case: Callable[..., Any]) -> str:
-    return re.sub("_by_step$|__.*", "", case.__name__)
+    return re.sub("_by_step$|_by_loss$|__.*", "", case.__name__)
 
 
 def test_every_operation_has_a_case() -> None:
