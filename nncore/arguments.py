@@ -137,6 +137,11 @@ def check_count(value: Any, argument: str, least: int = 1) -> int:
     return check_whole(value, argument, f"a whole number of at least {least}", least)
 
 
+def check_steps(value: Any, argument: str) -> int | None:
+    """`value` as a number of batches, at least 1, or None."""
+    return None if value is None else check_count(value, argument)
+
+
 def check_flag(value: Any, argument: str, remedy: str = "") -> bool:
     """`value` as a bool; a TypeError where it is none."""
     if isinstance(unboxed(value), (bool, np.bool_)):

@@ -33,8 +33,7 @@ class Habit:
 
 INPUT = "Let nncore.Input(shape) come first in the model."
 DTYPE = "A model has one dtype: Model(…, dtype=…)."
-GENERATOR = "It is for generators, and data are arrays."
-STEPS = "Give the rows themselves, x[:steps * batch_size]."
+GENERATOR = "Batches are taken in the thread that trains."
 FORMAT = "What is written is safetensors."
 
 #: By name, or by "owner.name" where the same name means different things.
@@ -69,8 +68,6 @@ HABITS = {
     "workers": Habit(GENERATOR, types=(int,)),
     "use_multiprocessing": Habit(GENERATOR, types=(bool,)),
     "max_queue_size": Habit(GENERATOR, types=(int,)),
-    "validation_steps": Habit("Give fewer rows as validation_data."),
-    "steps": Habit(STEPS),
     "period": Habit("It is called save_freq, an epoch or a number of batches."),
     # files
     "include_optimizer": Habit("For weights without the optimizer call save_weights.", (True,)),

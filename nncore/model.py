@@ -9,7 +9,7 @@ import numpy as np
 
 from nncore import architecture, checkpoint, data, packing, portable
 from nncore._kernels import engine
-from nncore.arguments import check_count, check_flag, check_number, explained
+from nncore.arguments import check_count, check_flag, check_number, check_steps, explained
 from nncore.compiler.configuration import CompileConfiguration
 from nncore.compiler.programs import emit_step
 from nncore.data import Dataset
@@ -20,7 +20,7 @@ from nncore.locks import Turn
 from nncore.network import Graph
 from nncore.predicting import Predicting
 from nncore.state import Array, State
-from nncore.training import averages, evaluation, fit, full_batch, given
+from nncore.training import averages, feeding, fit, given, streamed
 from nncore.training.range_test import range_test
 
 #: What subclasses of Keras's models override, in vain here.
@@ -285,6 +285,7 @@ class Model(Predicting):
         sample_weight: Any = None,
         initial_epoch: int = 0,
         steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
         validation_batch_size: int | None = None,
         validation_freq: int = 1,
     ) -> Any:
@@ -294,7 +295,9 @@ class Model(Predicting):
         ----------
         x : array_like, shape (n, …)
             Inputs, of any dtype and layout; never copied as a whole. Of several a list of arrays, or a dict by
-            `input_names`.
+            `input_names`. Or batches, without y: an iterable, generator or loader of (x, y) or (x, y, sample_weight),
+            a function that returns one, or an object with batches by number, such as Keras's PyDataset. A batch may be
+            of any size, which `batch_size` does not change.
         y : array_like
             Integer labels (n,) for sparse losses, else values of the output's shape. Of several outputs a list, or a
             dict by `output_names`; None, or no key, where an output has neither loss nor metrics.
@@ -309,8 +312,9 @@ class Model(Predicting):
         validation_split : float in [0, 1)
             Fraction of the rows, the last ones before shuffling, that are kept for validation.
         validation_data : tuple (x, y) or (x, y, sample_weight), optional
+            Or batches, as x.
         shuffle : bool, default True
-            Whether each epoch draws a new order of the rows.
+            Whether each epoch draws a new order of the rows; of batches, of those that have numbers.
         class_weight : dict of class to float, list of float or "balanced", optional
             Weights of the classes, whose numbers are those of `y` or of the columns of one-hot rows; 1 for those that a
             dict does not name. "balanced": n / (k count), for k classes among the rows given, as in scikit-learn. For
@@ -320,7 +324,9 @@ class Model(Predicting):
         initial_epoch : int, default 0
         steps_per_epoch : int, optional
             Batches per epoch; default one pass over the data. A pass that an epoch leaves unfinished goes on in the
-            next.
+            next; a generator that is exhausted ends the fit.
+        validation_steps : int, optional
+            Batches of `validation_data` to validate on; default all.
         validation_batch_size : int, optional
             Only what callbacks see as batches; default `batch_size`.
         validation_freq : int, default 1
@@ -346,23 +352,17 @@ class Model(Predicting):
             batch_size=check_count(32 if batch_size is None else batch_size, "batch_size"),
             shuffle=check_flag(shuffle, "shuffle"),
             initial_epoch=check_count(initial_epoch, "initial_epoch", 0),
-            steps_per_epoch=None if steps_per_epoch is None else check_count(steps_per_epoch, "steps_per_epoch"),
+            steps_per_epoch=check_steps(steps_per_epoch, "steps_per_epoch"),
+            validation_steps=check_steps(validation_steps, "validation_steps"),
             validation_freq=check_count(validation_freq, "validation_freq"),
             validation_batch_size=check_count(
                 32 if validation_batch is None else validation_batch, "validation_batch_size"
             ),
             verbose=verbose,
         )
-        held_out = data.held_out(validation_split, validation_data)
-        dataset, validation = self._dataset(x, y, sample_weight), None
-        if held_out:
-            validation = self._dataset(*held_out, prefix="validation ")
-        elif validation_split:
-            dataset, validation = dataset.split(validation_split)
-        dataset = dataset.weigh_classes(class_weight, self._built().outputs[0].shape)
-        settings.batch_size = min(settings.batch_size, dataset.rows)
-        kind = full_batch.FullBatchFit if self.optimizer.full_batch else fit.Fit
-        return kind(self, settings, dataset, validation, callbacks).run()
+        rows = (x, y, sample_weight)
+        fitting = streamed.fitting(self, settings, callbacks, rows, class_weight, validation_split, validation_data)
+        return fitting.run()
 
     @explained
     def find_learning_rate(
@@ -468,8 +468,9 @@ class Model(Predicting):
         batch_size: int | None = None,
         verbose: Any = "auto",
         sample_weight: Any = None,
-        return_dict: bool = False,
+        steps: int | None = None,
         callbacks: Any = None,
+        return_dict: bool = False,
     ) -> Any:
         """Loss and metrics on data, without training.
 
@@ -478,28 +479,20 @@ class Model(Predicting):
         x, y, sample_weight : array_like
             As in `fit`.
         batch_size : int, optional
-            Only what callbacks see as batches; default 32.
+            Only what callbacks see as batches, and `steps` counts; default 32.
         verbose : {"auto", 0, 1, 2}
-        return_dict : bool, default False
+        steps : int, optional
+            Batches to evaluate; default all.
         callbacks : list of Callback, optional
+        return_dict : bool, default False
 
         Returns
         -------
         float, list of float, or dict
             The loss; with metrics, the list of loss and metrics; with `return_dict` all by name.
         """
-        dataset = self._dataset(x, y, sample_weight)
         batch = check_count(32 if batch_size is None else batch_size, "batch_size")
-        listeners = self._listeners(callbacks, verbose)
-        rows = evaluation.rows_at_once(listeners, batch, dataset.rows)
-        steppers, stepper = self.steppers(), self.stepper(False, dataset, rows)
-        try:
-            listeners.set_params(evaluation.facts(dataset.rows, batch, verbose, stepper.program.names()))
-            with self.state.reading():
-                logs = evaluation.evaluate(stepper, listeners, rows)
-        finally:
-            steppers.give(stepper)
-            listeners.on_close()
+        logs = feeding.evaluated(self, (x, y, sample_weight), batch, verbose, check_steps(steps, "steps"), callbacks)
         return logs if return_dict else listed(logs)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from nncore import conversion, data, runtime
-from nncore.arguments import check_count, check_flag, without_habits
+from nncore.arguments import check_count, check_flag, check_steps, without_habits
 from nncore.bindings import Binding
 from nncore.callbacks import CallbackList
 from nncore.callbacks.logs import display
+from nncore.data.streams import is_stream
 from nncore.execution.prediction import Predictor
 from nncore.execution.standalone import TrainingForward
 from nncore.graph import symbolic
 from nncore.structure import Structure
-from nncore.training import evaluation
+from nncore.training import feeding
 
 
 class Predicting(Structure):
@@ -31,20 +32,29 @@ class Predicting(Structure):
         return self.n_threads or runtime.get_num_threads()
 
     def predict(
-        self, x: Any, batch_size: int | None = None, verbose: Any = 0, callbacks: Any = None, **habits: Any
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Any = 0,
+        steps: int | None = None,
+        callbacks: Any = None,
+        **habits: Any,
     ) -> Any:
         """The outputs for all rows of x.
 
         Parameters
         ----------
         x : array_like, shape (n, …)
-            Of several inputs a list of arrays, or a dict by `input_names`.
+            Of several inputs a list of arrays, or a dict by `input_names`. Or batches, as those of `Model.fit`: of x
+            alone, or of (x, y, …), of which only x counts.
         batch_size : int, optional
-            Only what callbacks see as batches; a row has the same bits in whatever batch it comes.
+            Only what callbacks see as batches, and `steps` counts; a row has the same bits in whatever batch it comes.
         verbose : {"auto", 0, 1, 2}, default 0
+        steps : int, optional
+            Batches to predict; default all.
         callbacks : list of Callback, optional
         **habits
-            Arguments of Keras that ask for nothing, such as ``steps=None``.
+            Arguments of Keras that ask for nothing, such as ``workers=1``.
 
         Returns
         -------
@@ -52,18 +62,12 @@ class Predicting(Structure):
             Of several outputs a list or dict of arrays, as they were given to `Model`.
         """
         if habits:
-            without_habits("predict", ("x", "batch_size", "verbose", "callbacks"), habits)
+            without_habits("predict", ("x", "batch_size", "verbose", "steps", "callbacks"), habits)
         batch = 32 if batch_size is None else check_count(batch_size, "batch_size")
-        if callbacks is None and verbose == 0:
+        limit = check_steps(steps, "steps")
+        if callbacks is None and verbose == 0 and limit is None and not is_stream(x):
             return self(x)
-        inputs = self._inputs(x)
-        listeners = self._listeners(callbacks, verbose)
-        listeners.set_params(evaluation.facts(inputs[0].rows, batch, verbose, []))
-        arranged, threads = self._built().gives.pack, self.threads()
-        try:
-            return arranged(evaluation.predict(self.predictor(), inputs, threads, listeners, batch, arranged))
-        finally:
-            listeners.on_close()
+        return feeding.predicted(self, x, batch, verbose, limit, callbacks)
 
     def predict_on_batch(self, x: Any) -> Any:
         """`predict` on one batch."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from nncore.data import to_categorical
+from nncore.data.numbered import PyDataset
 from nncore.runtime import set_random_seed
 
-__all__ = ["clear_session", "set_random_seed", "to_categorical"]
+__all__ = ["PyDataset", "clear_session", "set_random_seed", "to_categorical"]
 
 
 def clear_session() -> None:

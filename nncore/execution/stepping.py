@@ -119,6 +119,10 @@ class Stepper:
     def attach(self, data: Dataset, shuffled: bool) -> None:
         """Use these data from now on, with sums of 0."""
         self.sums[:] = 0
+        self.feed(data, shuffled)
+
+    def feed(self, data: Dataset, shuffled: bool = False) -> None:
+        """Use these data from now on; sums go on."""
         self.rows = data.rows
         self.bindings = data.bindings[: self.program.bindings]  # the last outputs may be compared with nothing by now
         for i, binding in enumerate(self.bindings):

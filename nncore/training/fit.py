@@ -17,11 +17,12 @@ from nncore.arguments import check_flag, check_whole
 from nncore.callbacks import CallbackList, History
 from nncore.callbacks.logs import display
 from nncore.data import Dataset
+from nncore.data.streams import Stream
 from nncore.errors import DivergedError
 from nncore.execution.stepping import Stepper, Steppers
 from nncore.execution.tuning import SLICE
 from nncore.state import Array
-from nncore.training import averages, resuming
+from nncore.training import averages, feeding, resuming
 from nncore.training.evaluation import evaluate, rows_at_once
 from nncore.training.fingerprint import fingerprint
 
@@ -41,6 +42,7 @@ class FitSettings:
     initial_epoch: int
     steps_per_epoch: int | None
     validation_freq: int
+    validation_steps: int | None
     validation_batch_size: int
     verbose: Any
 
@@ -63,7 +65,7 @@ class Fit:
         model: Model,
         settings: FitSettings,
         data: Dataset,
-        validation: Dataset | None,
+        validation: Dataset | Stream | None,
         callbacks: Any,
     ) -> None:
         self.model, self.settings, self.data, self.validation = model, settings, data, validation
@@ -74,7 +76,7 @@ class Fit:
         self.stepper: Stepper
         rows = data.rows
         self.batches_per_pass = -(-rows // settings.batch_size)
-        self.steps = settings.steps_per_epoch or self.batches_per_pass
+        self.steps: float = settings.steps_per_epoch or self.batches_per_pass
         self.order: Array | None = np.empty(rows, np.int64) if settings.shuffle else None
         self.row = rows  # of the pass; at its end: the next step begins a new one
         self._fingerprint: str | None = None
@@ -119,17 +121,21 @@ class Fit:
         """`Callback.params` of this fit."""
         settings, metrics = self.settings, self.stepper.program.names()
         freq = settings.validation_freq if self.validation else None
-        passes = -(-self.steps // self.batches_per_pass)
         if freq and settings.epochs // freq > self.epoch // freq:  # some epoch is validated
             metrics += [f"val_{name}" for name in metrics]
         return {
             "epochs": settings.epochs,
             "steps": self.steps,
-            "samples": min(self.steps * settings.batch_size, passes * self.data.rows),
+            "samples": self.samples_of_epoch(),
             "verbose": settings.verbose,
             "metrics": metrics,
             "validation_freq": freq,
         }
+
+    def samples_of_epoch(self) -> int | None:
+        """Samples of a whole epoch."""
+        passes = -(-self.steps // self.batches_per_pass)
+        return int(min(self.steps * self.settings.batch_size, passes * self.data.rows))
 
     def take_stepper(self) -> bool:
         """Have the stepper that a callback's compile or reseed calls for; True if it is another than before."""
@@ -152,6 +158,19 @@ class Fit:
         else:
             self.callbacks.on_tick(self.samples_done(), self.stepper.logs())  # a resume: the clock starts here
         self.stepped = self.callbacks.wants_batches
+        self.train_epoch()
+        if not self.stepper.program.rows(self.stepper.sums):  # stopped before the first step: nothing to record
+            return {}
+        logs = self.stepper.logs()
+        self.stepper.tell_metrics()
+        if self.validation and (epoch + 1) % self.settings.validation_freq == 0:
+            logs |= {f"val_{name}": value for name, value in self.validate().items()}
+        self.epoch, self.batch = epoch + 1, 0
+        self.callbacks.on_epoch_end(epoch, logs)
+        return logs
+
+    def train_epoch(self) -> None:
+        """The steps of the epoch."""
         if self.row < self.data.rows:
             self.begin_pass(self.row)
         while self.batch < self.steps and not self.model.stop_training:
@@ -162,16 +181,7 @@ class Fit:
                 self.begin_pass(0)
             if self.stepped:
                 self.callbacks.on_train_batch_begin(self.batch)
-            self.advance(1 if self.stepped else min(self.steps - self.batch, self.batches_per_pass))
-        if not self.stepper.program.rows(self.stepper.sums):  # stopped before the first step: nothing to record
-            return {}
-        logs = self.stepper.logs()
-        self.stepper.tell_metrics()
-        if self.validation and (epoch + 1) % self.settings.validation_freq == 0:
-            logs |= {f"val_{name}": value for name, value in self.validate().items()}
-        self.epoch, self.batch = epoch + 1, 0
-        self.callbacks.on_epoch_end(epoch, logs)
-        return logs
+            self.advance(1 if self.stepped else int(min(self.steps - self.batch, self.batches_per_pass)))
 
     def begin_pass(self, row: int) -> None:
         """Shuffle by (seed, number of the pass), and start at `row`."""
@@ -214,6 +224,9 @@ class Fit:
     def validate(self) -> dict[str, float]:
         """Loss and metrics of the validation data."""
         assert self.validation is not None
+        if isinstance(self.validation, Stream):
+            steps = self.settings.validation_steps
+            return feeding.evaluate(self.model, self.validation, steps, self.callbacks, "validation ")
         rows = rows_at_once(self.callbacks, self.settings.validation_batch_size, self.validation.rows)
         steppers, evaluator = self.model.steppers(), self.model.stepper(False, self.validation, rows)
         try:
@@ -246,18 +259,27 @@ class Fit:
     def fingerprint(self) -> str:
         """Of the data; only backups ask for it."""
         if self._fingerprint is None:
-            self._fingerprint = fingerprint(self.data, self.validation)
+            both = (self.data, self.validation)
+            self._fingerprint = fingerprint(*(data for data in both if isinstance(data, Dataset)))
         return self._fingerprint
 
     def identity(self) -> dict[str, Any]:
         """What must be the same where a fit goes on: by the name of the argument."""
         return {
-            "x, y, sample_weight, validation_data": self.fingerprint,
+            "x, y, sample_weight, validation_data": self.data_identity(),
             "batch_size": self.settings.batch_size,
-            "steps_per_epoch": self.steps,
+            "steps_per_epoch": None if self.steps == math.inf else self.steps,
             "shuffle": self.settings.shuffle,
             "metrics": self.stepper.sums.size,
         }
+
+    def data_identity(self) -> Any:
+        """What is compared of the data."""
+        return self.fingerprint
+
+    def most_rows(self) -> float:
+        """What `row` may be at most."""
+        return self.data.rows
 
     def bits(self) -> dict[str, Any]:
         """What the bits of the results depend on besides."""
@@ -268,7 +290,7 @@ class Fit:
         resuming.check_identity(self.identity(), state)
         if not allow_other_bits:
             resuming.check_bits(self.bits(), state)
-        for name, most in (("epoch", math.inf), ("batch", self.steps), ("row", self.data.rows)):
+        for name, most in (("epoch", math.inf), ("batch", self.steps), ("row", self.most_rows())):
             check_whole(state[name], name, f"a position within the fit, 0 to {most}", 0, most)
         check_flag(state["stop_training"], "stop_training")
         self.callbacks.check_state(state["callbacks"])

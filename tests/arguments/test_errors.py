@@ -57,7 +57,6 @@ BAD_X: list[tuple[Any, type, str]] = [
     ([[1, 2, 3, 4], [1, 2]], ValueError, "x: expected a rectangular array of numbers"),
     ([[object()] * 4] * 40, TypeError, "x: expected real numbers, got Python objects such as <object"),
     ({"a": X, "b": X}, TypeError, "x: expected an array of numbers, got a dict with the keys 'a', 'b'"),
-    ((row for row in X), TypeError, "x: expected an array of numbers, got a generator"),
     (
         with_row(X.astype(float), 7, [0, 1e39, 0, 0]),
         ValueError,
@@ -72,8 +71,6 @@ def test_bad_x(bad: Any, error: type, words: str) -> None:
     model = classifier()
     before = model.get_weights()
     for what in (model.fit, model.evaluate, model.train_on_batch, model.test_on_batch):
-        if hasattr(bad, "send"):
-            bad = (row for row in X)
         with pytest.raises(error, match=words):
             what(bad, Y)
     for call in (model.predict, model, model.predict_on_batch):

@@ -10,6 +10,7 @@ import numpy as np
 from nncore.arguments import an, is_number, is_whole, unboxed
 from nncore.bindings import Binding, Integers
 from nncore.conversion import as_array, as_rows
+from nncore.data.windows import windows as windows
 from nncore.graph import Shape
 from nncore.state import Array
 
