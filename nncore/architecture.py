@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nncore.custom import checked as checked_objects
+from nncore.custom import find, get_registered_name
 from nncore.graph import Input, Shape, Symbol, check_shape
 from nncore.layers.base import LAYERS, Layer
 from nncore.network import names_of
@@ -142,10 +144,11 @@ def entry_of(layer: Layer, trained: Collection[Parameter] | None) -> Document:
     model was compiled, whose `trained` parameters are given.
     """
     cls = type(layer)
-    entry: Document = {"class": cls.__name__, "config": layer.get_config()}
+    name = get_registered_name(cls)
+    entry: Document = {"class": name, "config": layer.get_config()}
     if cls in LAYERS.classes.values():
         entry = serialize(layer)
-    elif snake_case(cls.__name__) in (*LAYERS.classes, *MODELS):
+    elif name == cls.__name__ and snake_case(cls.__name__) in (*LAYERS.classes, *MODELS):
         raise ValueError(
             f"layer {layer.name}: expected a class with a name of its own, got another {cls.__name__}; rename it"
         )
@@ -175,7 +178,8 @@ def checked(config: Any) -> Document:
 
 def layer_of(entry: Document, custom: Mapping[str, type[Layer]]) -> Layer:
     """A layer from its class's registered name and config."""
-    cls = custom.get(entry["class"]) or LAYERS.find(entry["class"], "layer")
+    name = entry["class"]
+    cls = custom.get(name) or find(name, Layer) or LAYERS.find(name, "layer")
     layer: Layer = cls.from_config(entry["config"])
     layer._named = bool(entry.get("named"))
     if "trainable" in entry:
@@ -184,12 +188,9 @@ def layer_of(entry: Document, custom: Mapping[str, type[Layer]]) -> Layer:
 
 
 def layer_classes(custom: Any) -> Mapping[str, type[Layer]]:
-    """`custom_objects`, checked."""
-    custom = custom or {}
-    classes = custom.values() if isinstance(custom, Mapping) else [None]
-    if not all(isinstance(c, type) and issubclass(c, Layer) for c in classes):
-        raise TypeError(f"custom_objects: expected a dict from names to classes of Layer, got {custom!r}")
-    return custom
+    """The layers among `custom_objects`, which are checked."""
+    classes = {name: thing for name, thing in checked_objects(custom).items() if isinstance(thing, type)}
+    return {name: cls for name, cls in classes.items() if issubclass(cls, Layer)}
 
 
 class Outline:

@@ -20,6 +20,7 @@ from nncore.architecture import Document, Outline, describe, layer_classes
 from nncore.arguments import check_flag
 from nncore.callbacks import History
 from nncore.compiler.configuration import CompileConfiguration
+from nncore.custom import OBJECTS, custom_object_scope
 from nncore.errors import FormatError
 from nncore.graph import Shape
 from nncore.judging import (
@@ -135,7 +136,7 @@ def draft(document: Document, entries: Shapes, custom: Mapping[str, type[Layer]]
     own = set(files.tensor_names(document["history"]))
     references = own | set(files.tensor_names(document["fit"]))
     outline = Outline(document["architecture"])
-    refuse_strangers(outline, entries, references, named=not custom)
+    refuse_strangers(outline, entries, references, named=not (custom or OBJECTS))
     config = document["compile"] and CompileConfiguration.restored(document["compile"], outline.makes[-1])
     counters, iterations = numbers(document)
     layers: dict[int, Layer] = {}
@@ -198,11 +199,11 @@ def copy_tensors(model: Model, targets: Tensors, tensors: Tensors) -> None:
             place[...] = tensors[name]
 
 
-def load(path: Any, custom_objects: Mapping[str, type[Layer]] | None = None, verify: bool = True) -> Model:
+def load(path: Any, custom_objects: Any = None, verify: bool = True) -> Model:
     """Read a model; see `nncore.load_model`."""
     custom = layer_classes(custom_objects)
     check_flag(verify, "verify")
-    with opened(path) as file:
+    with custom_object_scope(custom_objects), opened(path) as file:
         drafted = draft(file.document, file.entries, custom)
         return drafted.make(file.tensors(drafted.wanted, verify))
 

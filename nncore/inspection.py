@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from nncore import architecture, display, runtime
 from nncore.attributes import Guarded
+from nncore.custom import custom_object_scope
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -205,7 +206,8 @@ class Inspected(Guarded):
         ValueError
             `config` is not of this form, or names an unknown layer.
         """
-        return architecture.construct(architecture.checked(config), architecture.layer_classes(custom_objects))
+        with custom_object_scope(custom_objects):
+            return architecture.construct(architecture.checked(config), architecture.layer_classes(custom_objects))
 
     def to_json(self) -> str:
         """`get_config` as text; see `nncore.models.model_from_json`."""

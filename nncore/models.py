@@ -91,7 +91,8 @@ def load_model(path: Any, custom_objects: Any = None, compile: bool = True, veri
     ----------
     path : str, bytes or PathLike
     custom_objects : dict of str to class, optional
-        Layers of your own, by the names under which they were saved.
+        Layers and functions of your own, by the names under which they were saved; those that are registered are known:
+        ``@nncore.saving.register_keras_serializable()``.
     compile : bool, default True
         False leaves the model uncompiled, without the optimizer's state.
     verify : bool, default True

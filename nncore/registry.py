@@ -12,8 +12,9 @@ import difflib
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, Generic, TypeVar, dataclass_transform
+from typing import Any, ClassVar, Generic, TypeVar, cast, dataclass_transform
 
+from nncore import custom
 from nncore.arguments import an, explained
 from nncore.attributes import Guarded, arguments
 
@@ -174,6 +175,7 @@ class Registry(Generic[T]):
         self.aliases: dict[str, str] = {}
         self.spellings: dict[str, type[T]] = {}  # by `plain` names and aliases: files may ask thousands of times
         self.functions: dict[type[T], Callable[..., Any]] = {}
+        self.base: type[T] | None = None  # of all of them, once one was asked for
 
     def register(self, *aliases: str, name: str | None = None) -> Callable[[type[T]], type[T]]:
         """Class decorator: known from now on as `name` (default: the class's name in snake case) and `aliases`."""
@@ -199,6 +201,8 @@ class Registry(Generic[T]):
         """The class called `name` or having this alias, whatever case and underscores, or a ValueError."""
         if isinstance(name, str) and (spelling := plain(name)) in self.spellings:
             return self.spellings[spelling]
+        if self.base is not None and not self.native and (own := custom.find(name, self.base)) is not None:
+            return cast("type[T]", own)
         raise unknown(argument, self.kind, name, self.names(), self.own)
 
     def named(self, module: str, name: str) -> type[T]:
@@ -220,6 +224,8 @@ class Registry(Generic[T]):
         for key, cls in self.classes.items():
             if cls is type(obj):
                 return key
+        if (name := custom.get_registered_name(type(obj))) != type(obj).__name__:
+            return name
         if self.own:
             return snake_case(type(obj).__name__)
         raise ValueError(
@@ -250,7 +256,7 @@ class Registry(Generic[T]):
         TypeError
             `identifier` is none of these.
         """
-        identifier = getattr(identifier, "registered", identifier)
+        identifier, self.base = getattr(identifier, "registered", identifier), base
         cls = identifier if isinstance(identifier, type) else type(identifier)
         if self.native and issubclass(cls, base) and cls not in self.classes.values():
             raise self.stranger(identifier, argument)

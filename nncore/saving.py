@@ -1,5 +1,22 @@
-"""Files under Keras's module path."""
+"""Files under Keras's module path, and what files call classes and functions of a user's own."""
 
+from nncore.custom import (
+    custom_object_scope,
+    get_custom_objects,
+    get_registered_name,
+    get_registered_object,
+    register_keras_serializable,
+)
+from nncore.custom import custom_object_scope as CustomObjectScope
 from nncore.models import load_model, save_model
 
-__all__ = ["load_model", "save_model"]
+__all__ = [
+    "CustomObjectScope",
+    "custom_object_scope",
+    "get_custom_objects",
+    "get_registered_name",
+    "get_registered_object",
+    "load_model",
+    "register_keras_serializable",
+    "save_model",
+]

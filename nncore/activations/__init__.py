@@ -10,10 +10,11 @@ Keras's, ``gelu(x, approximate=True)``, which a layer takes, too: ``Dense(8, act
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from nncore.activations.base import ACTIVATIONS, Activation
+from nncore.activations.own import OWN, PythonActivation
 from nncore.activations.piecewise import (
     Celu,
     Elu,
@@ -64,6 +65,7 @@ __all__ = [
     "LogSigmoid",
     "LogSoftmax",
     "Mish",
+    "PythonActivation",
     "Relu",
     "Relu6",
     "Selu",
@@ -87,7 +89,16 @@ __all__ = [
 
 
 def get(identifier: Any, argument: str = "activation") -> Activation:
-    """Turn a name, configuration, class, function or object into an `Activation`; None is `Linear`."""
+    """Turn a name, configuration, class, function or object into an `Activation`; None is `Linear`.
+
+    A pair of functions of your own, f and its derivative, is a `PythonActivation`.
+    """
+    if isinstance(identifier, PythonActivation):
+        return identifier
+    if isinstance(identifier, tuple) and len(identifier) == 2 and all(map(callable, identifier)):
+        return PythonActivation(*identifier)
+    if isinstance(identifier, Mapping) and identifier.get("class") in OWN.classes:
+        return OWN.get(identifier, argument, Activation)
     return ACTIVATIONS.get("linear" if identifier is None else identifier, argument, Activation)
 
 

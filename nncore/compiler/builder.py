@@ -177,10 +177,19 @@ class Builder:
         The first contribution to a gradient, of the parameter's last use, is written; others add. Where there is no
         parameter, or it is not trained, there is room that nobody reads.
         """
+        places, additions = self.gradient_places(parameters, shape)
+        made = emit(places)
+        self.backward += [made] if isinstance(made, Op) else made
+        self.backward += additions
+
+    def gradient_places(
+        self, parameters: Sequence[Parameter | None], shape: Shape = ()
+    ) -> tuple[list[Place], list[Op]]:
+        """Where contributions to the gradients of parameters go, and what adds them; None is room of `shape`."""
         places: list[Place] = []
         additions = []
         for p in parameters:
-            more = Tensor(shape, per_sample=False)
+            more = Tensor(shape if p is None else p.shape, per_sample=False)
             if p is None or p not in self.trained:
                 places.append(more)
             elif p in self.learned:
@@ -189,9 +198,7 @@ class Builder:
             else:
                 places.append(Whole("gradients", p))
                 self.learned.add(p)
-        made = emit(places)
-        self.backward += [made] if isinstance(made, Op) else made
-        self.backward += additions
+        return places, additions
 
     def play_backward(self) -> None:
         """Emit the backward pass, from the gradients known so far."""

@@ -307,7 +307,7 @@ class PythonCall(Group):
 
     function: Callable[..., None]
     given: list[Tensor]
-    made: list[Tensor]
+    made: list[Tensor | Whole]
 
     def reads(self) -> Iterator[Operand]:
         """See `Group`."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from nncore._kernels.run import Run
 from nncore.compiler.encoding import locate
-from nncore.compiler.operation import Tensor
+from nncore.compiler.operation import Tensor, Whole
 from nncore.compiler.program import Section
 from nncore.state import Array
 
@@ -24,10 +24,14 @@ def called(section: Section, run: Run, dtype: np.dtype[Any]) -> None:
     call.function(*arrays)
 
 
-def array_of(tensor: Tensor, run: Run, dtype: np.dtype[Any]) -> Array:
-    """A tensor of the batch at hand."""
-    buffer, offset = locate(tensor, dtype.itemsize)
-    dtype = np.dtype(np.int32) if tensor.root.integer else dtype
-    shape = (run.samples, *tensor.shape) if tensor.per_sample else tensor.shape
+def array_of(operand: Tensor | Whole, run: Run, dtype: np.dtype[Any]) -> Array:
+    """A tensor of the batch at hand, or a parameter's part of a buffer."""
+    buffer, offset = locate(operand, dtype.itemsize)
+    if isinstance(operand, Whole):
+        assert operand.parameter is not None
+        shape = operand.parameter.shape
+    else:
+        dtype = np.dtype(np.int32) if operand.root.integer else dtype
+        shape = (run.samples, *operand.shape) if operand.per_sample else operand.shape
     memory: Any = run.memory(buffer, offset, math.prod(shape) * dtype.itemsize)
     return np.empty(shape, dtype) if memory is None else np.ndarray(shape, dtype, memory)

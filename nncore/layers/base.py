@@ -5,13 +5,16 @@ from __future__ import annotations
 import weakref
 from collections.abc import Sequence
 from copy import copy
+from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nncore.arguments import check_flag
+from nncore import initializers, regularizers
+from nncore.arguments import an, check_flag, dtype_name, is_whole
 from nncore.attributes import arguments, as_made
 from nncore.copying import Travelling
 from nncore.graph import Call, Callable, Shape, Symbol
 from nncore.initializers import Initializer
+from nncore.layers import arrays
 from nncore.registry import Configurable, Registry, brief, to_json
 from nncore.state import ROLES, Array, Parameter, State
 
@@ -29,8 +32,18 @@ class Layer(Travelling, Configurable, Callable):
     A layer may be called any number of times, in one model and in several: all its places share its weights, and where
     one model trains them, the others have them, too.
 
-    A layer overrides `output_shape` and `emit`, and `declare` if it learns something. It computes nothing: `emit`
-    describes, for the compiler of programs, what to compute forward and backward.
+    A layer of operations overrides `output_shape` and `emit`, and `declare` if it learns something. It computes
+    nothing: `emit` describes, for the compiler of programs, what to compute forward and backward.
+
+    A layer of a user's own may compute in Python: it has ``forward(x)``, which returns Y for a batch of inputs, a NumPy
+    array that it may not write, or the list of them where `takes_many` is True; and ``backward(dy)``, also
+    ``backward(dy, x)`` or ``backward(dy, x, y)``, which returns dX, or with weights the tuple ``(dx, dw, …)``, in the
+    order of `add_weight`. ``build(input_shape)`` declares these: ``self.w = self.add_weight((n, m), name="w")``; the
+    native optimizer trains them. In `forward` and `backward` a weight is an array, ``x @ self.w``. `forward` may take
+    ``training=``; the output's shape is what it makes of zeros, unless `compute_output_shape` says it. What it keeps
+    in attributes for `backward` is that of the last call: of a layer that is called more than once in a model, or
+    while another thread predicts, ``backward(dy, x, y)`` needs none. Statistics of training, random numbers and the
+    like of its own are not part of what an exact resume restores.
 
     The constructor's arguments may be set at any time, with the same checks, and a built model follows at once: weights
     whose shape changes are drawn anew, all others stay, the optimizer's state with them. A fit that runs refuses it.
@@ -53,17 +66,24 @@ class Layer(Travelling, Configurable, Callable):
     own = True
     _transient = ("_models", "_calls", "_forwards")
     constructors = ("__init__", "declare")
+    _declaring = False  # whether a user's `build` is at work
     takes_many = False  # whether it is called on a list of symbols
     alone: ClassVar[Any]  # what computes layers outside of models: `execution.standalone`, which stands above
     _forwards: dict[Any, Any] | None = None  # what that has compiled
     remedies: ClassVar[dict[str, str]] = {"weights": "Call set_weights."}
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "build" in vars(cls):
+            cls.build = arrays.declaring(cls.build)  # type: ignore[method-assign]
+
     def __init__(self, name: str | None = None, trainable: bool = True) -> None:
-        if hasattr(self, "call") and type(self).emit is Layer.emit:
+        if hasattr(self, "call") and type(self).emit is Layer.emit and not hasattr(self, "forward"):
             raise TypeError(
                 f"{type(self).__name__}: expected a layer that overrides emit, got one with call, which nothing calls: "
-                "layers are native code. In emit(self, b, x) join those of nncore.operations: dense, activate, add, "
-                "multiply, rescale, reshape, concatenate, as the layers of nncore.layers do"
+                "layers are native code. Define forward(self, x) and backward(self, dy), on NumPy arrays, or in "
+                "emit(self, b, x) join those of nncore.operations: dense, activate, add, multiply, rescale, reshape, "
+                "concatenate, as the layers of nncore.layers do"
             )
         if name is not None and (not isinstance(name, str) or not name or "/" in name):
             raise ValueError(f"name: expected a non-empty string without '/', got {name!r}")
@@ -125,18 +145,24 @@ class Layer(Travelling, Configurable, Callable):
 
     def _declared(self, shapes: tuple[Shape, ...]) -> list[Any]:
         """What `declare` learns from these shapes; the layer stays as it is."""
+        twin = self._twin(shapes)
+        made = {id(p) for p in twin.parameters}
+        changed = {n: v for n, v in vars(twin).items() if v is not vars(self).get(n, twin) and id(v) not in made}
+        changed = {n: v for n, v in changed.items() if not (isinstance(v, (list, dict, set)) and v == getattr(self, n))}
+        del changed["parameters"]
+        return [[(p.name, p.shape) for p in twin.parameters], changed]
+
+    def _twin(self, shapes: Sequence[Shape]) -> Layer:
+        """A layer of the same settings that has declared its parameters for these shapes."""
         twin = object.__new__(type(self))
         held = {n: copy(v) if isinstance(v, (list, dict, set)) else v for n, v in vars(self).items()}
         vars(twin).update(held, parameters=[])
         twin.declare(*shapes)
-        made = {id(p) for p in twin.parameters}
-        changed = {n: v for n, v in vars(twin).items() if v is not held.get(n, twin) and id(v) not in made}
-        del changed["parameters"]
-        return [[(p.name, p.shape) for p in twin.parameters], changed]
+        return twin
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """Shape of one sample's output, from those of its inputs; ValueError where they do not fit."""
-        return shapes[0]
+        return arrays.output_shape(self, shapes) if hasattr(self, "forward") else shapes[0]
 
     @property
     def integers(self) -> tuple[int, int] | None:
@@ -144,7 +170,16 @@ class Layer(Travelling, Configurable, Callable):
         return None
 
     def declare(self, *shapes: Shape) -> None:
-        """Declare parameters with `add_parameter`, for inputs of which a sample has these shapes."""
+        """Declare parameters with `add_parameter`, for inputs of which a sample has these shapes.
+
+        A `build` that a class overrides is called, with the batch as None.
+        """
+        if type(self).build is not Layer.build:
+            self._declaring = True
+            try:
+                self.build(arrays.with_batch(self, shapes))
+            finally:
+                self._declaring = False
 
     def build(self, input_shape: Any) -> None:
         """Draw the weights, outside of any model.
@@ -152,14 +187,60 @@ class Layer(Travelling, Configurable, Callable):
         Parameters
         ----------
         input_shape : int or tuple, or a list of them
-            Of the inputs, with the batch axis: (None, 784), or 784. What a layer learns from it, it says in `declare`.
+            Of the inputs, with the batch axis: (None, 784), or 784. What a layer learns from it, it says in `declare`,
+            or where it overrides this method, by `add_weight`.
         """
+        if not self._declaring:
+            self.draw(input_shape)
+
+    def draw(self, input_shape: Any) -> None:
+        """Draw the weights, outside of any model; see `build`."""
         if self.state is None:
             self.alone.build(self, input_shape)
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """Emit the layer's operations, forward and backward, and return its output."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what it computes: override emit")
+        if hasattr(self, "forward"):
+            return arrays.emit(self, b, inputs)
+        raise NotImplementedError(f"{type(self).__name__} does not say what it computes: override emit, or forward")
+
+    def add_weight(
+        self,
+        shape: Any = None,
+        initializer: Any = None,
+        dtype: Any = None,
+        trainable: bool = True,
+        regularizer: Any = None,
+        name: str | None = None,
+    ) -> Parameter:
+        """Declare an array of the layer, in `build`; Keras's name and arguments.
+
+        Parameters
+        ----------
+        shape : int or tuple of int, optional
+            Default (): one number.
+        initializer : str or Initializer, default "glorot_uniform"
+        dtype : optional
+            None: that of the model.
+        trainable : bool, default True
+            False: no gradient, and nothing changes it but `assign`, between steps.
+        regularizer : str or Regularizer, optional
+        name : str, optional
+            Default "weight", with a number.
+        """
+        if dtype is not None:
+            dtype_name(dtype)
+        taken = {p.name for p in self.parameters}
+        number = next(i for i in count() if (f"weight_{i}" if i else "weight") not in taken)
+        name = (f"weight_{number}" if number else "weight") if name is None else name
+        if not isinstance(name, str) or not name or "/" in name or name in taken:
+            raise ValueError(f"name: expected one of its own without '/' for each weight, got {name!r}")
+        shape = () if shape is None else tuple(shape) if isinstance(shape, (list, tuple)) else (shape,)
+        if not all(is_whole(n) and n >= 0 for n in shape):
+            raise ValueError(f"shape: expected whole numbers for weight {name}, got {shape}")
+        drawn = initializers.get("glorot_uniform" if initializer is None else initializer, "initializer")
+        penalty = regularizers.get(regularizer, "regularizer")
+        return self.add_parameter(name, shape, drawn, penalty, "weight" if trainable else "statistic")
 
     def add_parameter(
         self,
@@ -244,6 +325,11 @@ class Layer(Travelling, Configurable, Callable):
     def built(self) -> bool:
         """Whether it has weights: those of a built model."""
         return self.state is not None
+
+    @built.setter
+    def built(self, value: bool) -> None:
+        if not self._declaring:  # where Keras's layers say that they are
+            raise AttributeError(f"built: cannot be set on {an(type(self).__name__)}. Call build(input_shape).")
 
     @property
     def weights(self) -> list[Parameter]:

@@ -10,6 +10,7 @@ from nncore.compiler.operation import Op, Tensor, Whole
 from nncore.operations.arrangement import transpose
 from nncore.operations.data import real
 from nncore.operations.parameters import send_column_sums
+from nncore.operations.python import call
 from nncore.schedules import LearningRateSchedule, Scheduled
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ def activate(b: Builder, z: Tensor, activation: Activation) -> Tensor:
     """Y = f(Z); backward: dZ = dY ⊙ f′, from Y or Z as kernels.def says."""
     if activation.kernel == "linear":
         return z
+    if activation.kernel == "python":
+        return call(b, z, z.shape, activation.forward, activation.backward)  # type: ignore[attr-defined]
     if activation.kernel in ROWWISE:
         return activate_rows(b, z, activation)
     y = Tensor(z.shape, z.differentiable)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from nncore.compiler.operation import PythonCall, Tensor
@@ -10,6 +10,7 @@ from nncore.compiler.operation import PythonCall, Tensor
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
     from nncore.graph import Shape
+    from nncore.state import Parameter
 
 
 def call(
@@ -23,4 +24,28 @@ def call(
         to.send(x, lambda dx: PythonCall(backward, [x, y, dy], [dx]))
 
     b.record(y, PythonCall(forward, [x], [y]), emit)
+    return y
+
+
+def layer(
+    b: Builder,
+    inputs: list[Tensor],
+    shape: Shape,
+    weights: Sequence[Parameter],
+    forward: Callable[..., None],
+    backward: Callable[..., None],
+) -> Tensor:
+    """Y of `shape` by ``forward(*X, Y)``; backward: dX, dW by ``backward(*X, Y, dY, *dX, *dW)``, which fills all."""
+    trained = any(p in b.trained for p in weights)
+    y = Tensor(shape, trained or any(x.differentiable for x in inputs))
+
+    def emit(to: Builder, dy: Tensor) -> None:
+        dxs = [Tensor(x.shape) for x in inputs]
+        places, additions = to.gradient_places(weights)
+        to.backward += [PythonCall(backward, [*inputs, y, dy], [*dxs, *places]), *additions]
+        for x, dx in zip(inputs, dxs, strict=True):
+            if x.differentiable:
+                to.add_gradient(x, dx)
+
+    b.record(y, PythonCall(forward, list(inputs), [y]), emit)
     return y

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from nncore.arguments import check_number
+from nncore.custom import OBJECTS, find, get_registered_name
 from nncore.schedules.base import SCHEDULES, Array, LearningRateSchedule, scheduled
 
 #: Functions of the step that files may name, by their names.
-FUNCTIONS: dict[str, Callable[..., Any]] = {}
+FUNCTIONS = OBJECTS
 
 
 def term(value: Any, argument: str) -> float | LearningRateSchedule:
@@ -133,18 +134,18 @@ class FunctionSchedule(LearningRateSchedule):
     function : callable or str
         Given an array of steps it returns a number for each: compute with NumPy's functions. One without arguments is
         asked for its number before each step instead, which costs some microseconds. A file names it; to be loaded it
-        must be known before: ``@nncore.schedules.register_function``, or ``custom_objects``.
+        must be known before: ``@nncore.saving.register_keras_serializable()``, or ``custom_objects``.
     name : str
     """
 
     def __init__(self, function: Any, name: str = "FunctionSchedule") -> None:
         if isinstance(function, str):
-            if function not in FUNCTIONS:
+            if (found := find(function)) is None:
                 raise ValueError(
                     f"function: expected the name of a registered function, got {function!r}. Known: "
                     f"{', '.join(FUNCTIONS) or 'none'}. Make it known before: @nncore.schedules.register_function"
                 )
-            function = FUNCTIONS[function]
+            function = found
         if not callable(function):
             raise TypeError(f"function: expected a function of the step, got {function!r}")
         self.function, self.name = function, name
@@ -165,4 +166,4 @@ class FunctionSchedule(LearningRateSchedule):
 
     def argument(self, name: str) -> Any:
         """See `Configurable.argument`; a function by its name."""
-        return self.function.__name__ if name == "function" else super().argument(name)
+        return get_registered_name(self.function) if name == "function" else super().argument(name)

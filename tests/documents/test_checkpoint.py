@@ -415,8 +415,10 @@ def test_custom_layers(tmp_path: pathlib.Path) -> None:
         assert np.array_equal(twin.predict(X), model.predict(X))
     with pytest.raises(nn.FormatError, match="expected a known layer, got 'Twice'.*Known: .*dense"):
         nn.load_model(tmp_path / "m")
-    for wrong in ({"Twice": 3}, {"Twice": int}, [Twice], "Twice"):
-        with pytest.raises(TypeError, match="custom_objects: expected a dict from names to classes of Layer"):
+    with pytest.raises(nn.FormatError, match="expected a known layer, got 'Twice'"):
+        nn.load_model(tmp_path / "m", custom_objects={"Twice": int})
+    for wrong in ({"Twice": 3}, {3: Twice}, [Twice], "Twice"):
+        with pytest.raises(TypeError, match="custom_objects: expected a dict from names to classes and functions"):
             nn.load_model(tmp_path / "m", custom_objects=wrong)
     impostor = type("Dense", (nn.Dense,), {})
     with pytest.raises(ValueError, match="expected a class with a name of its own, got another Dense"):

@@ -1,0 +1,134 @@
+"""Layers that a user writes in Python: `forward` and `backward` on arrays of the batch, within the native step."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import weakref
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nncore.operations import python
+from nncore.state import Array, State
+
+if TYPE_CHECKING:
+    from nncore.compiler.builder import Builder
+    from nncore.compiler.operation import Tensor
+    from nncore.graph import Shape
+    from nncore.layers.base import Layer
+
+
+def declaring(build: Callable[..., None]) -> Callable[..., None]:
+    """A user's ``build(input_shape)``: called while the layer declares its weights; else it is that of `Layer`."""
+
+    @functools.wraps(build)
+    def built(self: Any, input_shape: Any) -> None:
+        if self._declaring:
+            build(self, input_shape)
+        else:
+            self.draw(input_shape)
+
+    return built
+
+
+def with_batch(layer: Layer, shapes: Sequence[Shape]) -> Any:
+    """Shapes of samples as users see them: with the batch as None, a list of them for a layer that joins several."""
+    batched = [(None, *shape) for shape in shapes]
+    return batched if layer.takes_many else batched[0]
+
+
+def output_shape(layer: Layer, shapes: Sequence[Shape]) -> Shape:
+    """The shape of a sample's output: what `compute_output_shape` says, or else `forward` makes of zeros."""
+    if hasattr(layer, "compute_output_shape"):
+        return tuple(layer.compute_output_shape(with_batch(layer, shapes))[1:])
+    twin: Any = layer._twin(shapes)
+    state = State(twin.parameters, "float32")  # which its parameters refer to weakly
+    zeros = [np.zeros((1, *shape), np.float32) for shape in shapes]
+    with np.errstate(all="ignore"):
+        made = np.asarray(called(twin, twin.forward, zeros if layer.takes_many else zeros[0], training=False))
+    del state
+    if made.ndim == 0 or len(made) != 1:
+        raise ValueError(
+            f"{label(layer)}: expected of forward an array with as many samples as its input, got shape {made.shape} "
+            "for 1 sample. Keep the first axis, which is that of the batch"
+        )
+    return made.shape[1:]
+
+
+def called(layer: Any, method: Callable[..., Any], *arrays: Any, training: bool) -> Any:
+    """What a method returns for these arrays; `training`, too, if it takes that."""
+    takes = "training" in inspect.signature(method).parameters
+    return method(*arrays, **({"training": training} if takes else {}))
+
+
+def label(layer: Layer) -> str:
+    """What errors call it."""
+    return layer.name or type(layer).__name__
+
+
+def emit(layer: Layer, b: Builder, inputs: Sequence[Tensor]) -> Tensor:
+    """The layer's `forward`, and in training its `backward`, as parts of a program."""
+    shape = layer.output_shape(*(x.shape for x in inputs))
+    weights = [p for p in layer.parameters if p.role == "weight"]
+    calls = Calls(layer, len(inputs), len(weights), b.training)
+    differentiable = any(x.differentiable for x in inputs) or any(p in b.trained for p in weights)
+    if b.training and differentiable and not hasattr(layer, "backward"):
+        raise TypeError(
+            f"{label(layer)}: expected backward(dy), which returns the gradient of the input, to train what comes "
+            "before it, got a layer with forward alone. Define it; where no gradient is to pass, let it return zeros"
+        )
+    return python.layer(b, list(inputs), shape, weights, calls.forward, calls.backward)
+
+
+class Calls:
+    """What a program calls of a layer, which it holds weakly: the layer may hold the program."""
+
+    def __init__(self, layer: Layer, inputs: int, weights: int, training: bool) -> None:
+        self.layer = weakref.ref(layer)
+        self.inputs, self.weights, self.training = inputs, weights, training
+
+    def of_user(self, xs: Sequence[Array]) -> Any:
+        """The input, or the list of inputs."""
+        layer = self.layer()
+        return list(xs) if layer is not None and layer.takes_many else xs[0]
+
+    def forward(self, *arrays: Array) -> None:
+        """Fill Y from the inputs."""
+        layer: Any = self.layer()
+        *xs, y = arrays
+        made = called(layer, layer.forward, self.of_user(xs), training=self.training)
+        self.put(y, made, "forward", "its output")
+
+    def backward(self, *arrays: Array) -> None:
+        """Fill the gradients of the inputs, then of the weights, from the inputs, Y and dY."""
+        layer: Any = self.layer()
+        n = self.inputs
+        x, y, dy, places = self.of_user(arrays[:n]), arrays[n], arrays[n + 1], arrays[n + 2 :]
+        parameters = inspect.signature(layer.backward).parameters
+        taken = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters.values())
+        made = layer.backward(*(dy, x, y)[:taken])
+        if not self.weights:
+            made = (made,)
+        elif not isinstance(made, tuple) or len(made) != 1 + self.weights:
+            got = f"{len(made)}" if isinstance(made, tuple) else type(made).__name__
+            raise ValueError(
+                f"{label(layer)}: expected of backward a tuple of {1 + self.weights}, the gradient of the input and "
+                f"that of each of its {self.weights} weights in the order of add_weight, got {got}"
+            )
+        dx, *dw = made
+        dxs = list(dx) if layer.takes_many and dx is not None else [dx] * n
+        names = [f"its input {i}" if n > 1 else "its input" for i in range(n)]
+        names += [p.name for p in layer.parameters if p.role == "weight"]
+        for place, gradient, name in zip(places, [*dxs, *dw], names, strict=True):
+            self.put(place, 0.0 if gradient is None else gradient, "backward", f"the gradient of {name}")
+
+    def put(self, place: Array, made: Any, method: str, what: str) -> None:
+        """Fill an array with what a method made."""
+        if np.shape(made) != place.shape and not (type(made) is float and method == "backward"):
+            layer: Any = self.layer()
+            raise ValueError(
+                f"{label(layer)}: expected of {method} {what}, of shape {place.shape}, got {np.shape(made)}"
+            )
+        place[...] = made
