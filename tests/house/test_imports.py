@@ -21,8 +21,12 @@ WITHIN_FUNCTIONS: dict[tuple[str, str], str] = {}
 #: Kinds of things that a model is made of: none of them needs to know another.
 APART = ("layers", "losses", "metrics", "optimizers")
 
-#: Modules that read headers of src_c. `threads.h` holds functions and their static memory, for one module alone.
-LINKED = {"_kernels.table": r"core/\w+\.h|stdlib\.h", "_kernels.threads": r"core/threads\.h"}
+#: Modules that read headers of src_c. `threads.h` and `fingerprint.h` hold functions for one module alone.
+LINKED = {
+    "_kernels.table": r"core/\w+\.h|stdlib\.h",
+    "_kernels.threads": r"core/threads\.h",
+    "_kernels.hashing": r"core/fingerprint\.h|Python\.h",
+}
 
 
 def name_of(path: Path, package: Path = PACKAGE) -> str:

@@ -1,0 +1,47 @@
+"""Reals to numbers of intervals, and whole numbers to columns that count them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nncore.compiler.operation import Op, Tensor, Whole
+from nncore.operations.data import real
+
+if TYPE_CHECKING:
+    from nncore.compiler.builder import Builder
+    from nncore.state import Parameter
+
+
+def digitize(b: Builder, x: Tensor, boundaries: Parameter) -> Tensor:
+    """Y = how many of the boundaries, which rise, are ≤ X, as int32; no gradient."""
+    y = Tensor(x.shape, integer=True)
+    b.emit(Op("digitize", X=real(b, x), boundaries=Whole("parameters", boundaries), Y=y, n=boundaries.size))
+    return y
+
+
+def tally(
+    b: Builder,
+    x: Tensor,
+    k: int,
+    n: int,
+    *,
+    once: bool = False,
+    each: Tensor | None = None,
+    scale: Parameter | None = None,
+) -> Tensor:
+    """Y (rows, n): of each row of k of the int32 numbers X how often it holds 0 … n − 1; backward: d each.
+
+    `once`: 1 where it does; `each`: by how much each of them counts; the counts times `scale` (n). Numbers outside of
+    0 … n − 1 are left out.
+    """
+    rows = x.size // k
+    y = Tensor((rows, n), each is not None and each.differentiable)
+    factors = Whole("parameters", scale) if scale else None
+    sizes: dict[str, Any] = {"k": k, "n": n, "per_sample": rows}
+
+    def backward(to: Builder, dy: Tensor) -> None:
+        assert each is not None
+        to.send(each, lambda d: Op("tally_backward", X=x, dY=dy, scale=factors, deach=d, **sizes))
+
+    b.record(y, Op("tally", X=x, each=each, scale=factors, Y=y, once=int(once), **sizes), backward)
+    return y

@@ -1,0 +1,57 @@
+"""Cases of `test_operations`: numbers of intervals, and columns that count numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import reference as ref
+from cases import SAMPLES, Case
+from kernels import Array
+
+
+def digitize(c: Case) -> dict[str, Array]:
+    """Also of what is on a boundary, infinite, or none."""
+    boundaries = np.sort(c.reals(9))
+    x = np.concatenate([c.reals(SAMPLES, 7), np.tile(boundaries[:4], (SAMPLES, 1))], axis=1)
+    x[0, :3] = np.inf, -np.inf, np.nan
+    c.fields = {"X": x, "boundaries": boundaries, "Y": np.full(x.shape, -7, np.int32), "n": 9, "block": 16}
+    return {"Y": np.digitize(x, boundaries)}
+
+
+def numbers(c: Case) -> Array:
+    """Rows of three numbers from −1 to 5, some more than once."""
+    return c.rng.integers(-1, 6, (SAMPLES, 2, 3)).astype(np.int32)
+
+
+def hot(x: Array) -> Array:
+    """(…, 3, 5): where each number from 0 to 4 stands."""
+    return np.asarray(x[..., None] == np.arange(5), np.float64)
+
+
+SIZES = {"k": 3, "n": 5, "per_sample": 2, "block": 4}
+
+
+def tally(c: Case) -> dict[str, Array]:
+    x = numbers(c)
+    c.fields = {"X": x, "Y": c.poisoned(SAMPLES, 2, 5)} | SIZES
+    return {"Y": hot(x).sum(2)}
+
+
+def tally__once(c: Case) -> dict[str, Array]:
+    x = numbers(c)
+    c.fields = {"X": x, "Y": c.poisoned(SAMPLES, 2, 5), "once": 1} | SIZES
+    return {"Y": hot(x).max(2)}
+
+
+def tally__weighted(c: Case) -> dict[str, Array]:
+    x, each, scale = numbers(c), c.reals(SAMPLES, 2, 3), c.reals(5)
+    c.fields = {"X": x, "each": each, "scale": scale, "Y": c.poisoned(SAMPLES, 2, 5)} | SIZES
+    return {"Y": (hot(x) * ref.float64(each)[..., None]).sum(2) * scale}
+
+
+def tally_backward(c: Case) -> dict[str, Array]:
+    x, dy, scale = numbers(c), c.reals(SAMPLES, 2, 5), c.reals(5)
+    c.fields = {"X": x, "dY": dy, "scale": scale, "deach": c.poisoned(SAMPLES, 2, 3)} | SIZES
+    return {"deach": np.einsum("brkn,brn->brk", hot(x), ref.float64(dy) * scale)}
+
+
+PREPROCESSING = [digitize, tally, tally__once, tally__weighted, tally_backward]
