@@ -78,9 +78,14 @@ def only(data: Any, fits: Callable[[Shape], bool]) -> Any:
     return data
 
 
+def sole(x: Any, shape: Shape | None) -> Any:
+    """What a dict or list of one holds of samples of `shape`, if that is known."""
+    return only(x, lambda s: len(s) > 1 if shape is None else s[1:] == shape != s)
+
+
 def as_input(x: Any, argument: str, shape: Shape | None) -> Array:
     """`as_array` of the input of a model for samples of `shape`, if that is known; also in a dict or list of one."""
-    x = only(x, lambda s: len(s) > 1 if shape is None else s[1:] == shape != s)
+    x = sole(x, shape)
     if isinstance(x, (list, tuple)) and shape is not None and len(x) > 1:
         batches = (len(s := getattr(part, "shape", ())) > 0 and s[1:] == shape != s for part in x)
         if all(batches):

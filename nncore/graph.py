@@ -64,6 +64,8 @@ class Symbol:
         Of one sample.
     name : str or None
         Of an `Input`.
+    dtype : str or None
+        "string": an `Input` of texts.
     call : Call or None
         What makes it; None for an `Input`.
     index : int
@@ -74,6 +76,7 @@ class Symbol:
     call: Call | None = None
     index: int = 0
     name: str | None = field(default=None, kw_only=True)
+    dtype: str | None = field(default=None, kw_only=True)
 
     #: What makes layers of operators: layers stand above this module, and put it here (`layers.arithmetic`).
     arithmetic: ClassVar[Any] = None
@@ -192,7 +195,7 @@ def check_shape(shape: Any, argument: str) -> Shape:
         exact = all(int(axis) == axis for axis in axes)
     except (TypeError, ValueError, OverflowError):
         exact = False
-    if not exact or not axes or min(known) < 1:
+    if not exact or min(known, default=1) < 1:
         raise ValueError(
             f"{argument}: expected the positive sizes of one sample, such as 784, (28, 28) or (None, 784), "
             f"got {shape!r}"
@@ -221,7 +224,8 @@ def Input(
     batch_size : int, optional
         Of no consequence: a model takes any number of samples.
     dtype : dtype, optional
-        Of no consequence: a model takes arrays of any real dtype.
+        "string": texts, which `StringLookup`, `Hashing` or `HashedCrossing` reads. Any other is of no consequence: a
+        model takes arrays of any real dtype.
     batch_shape : tuple, optional
         In place of `shape`: with the batch axis, ``(None, 784)``.
 
@@ -232,16 +236,17 @@ def Input(
     """
     if batch_size is not None:
         check_count(batch_size, "batch_size")
-    if dtype is not None:
+    text = "string" if isinstance(dtype, str) and dtype in ("string", "str") else None
+    if dtype is not None and not text:
         check_real(dtype)
     if batch_shape is not None:
-        if shape is not None or not isinstance(batch_shape, (tuple, list)) or len(batch_shape) < 2:
+        if shape is not None or not isinstance(batch_shape, (tuple, list)) or not batch_shape:
             raise ValueError(
                 f"batch_shape: expected the batch axis and a sample's shape, (None, 784), and no shape beside it, got "
                 f"{batch_shape!r}"
             )
-        return Symbol(check_shape(tuple(batch_shape[1:]), "batch_shape"), name=name)
-    return Symbol(check_shape(shape, "shape"), name=name)
+        return Symbol(check_shape(tuple(batch_shape[1:]), "batch_shape"), name=name, dtype=text)
+    return Symbol(check_shape(shape, "shape"), name=name, dtype=text)
 
 
 def topological(outputs: Iterable[Symbol], inputs: Iterable[Symbol] = ()) -> list[Symbol]:

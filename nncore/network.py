@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nncore.bindings import Integers
+from nncore.feeds import Feed, Feeds
 from nncore.graph import Call, Symbol, topological
 from nncore.layers.base import Layer
 from nncore.operations.data import real
@@ -86,8 +86,8 @@ class Graph:
         Those between them, too, each after those it is made from.
     calls : list of Call and list of Symbol
         Each call with the symbols of its outputs.
-    integers : list of Integers or None
-        Of each input the whole numbers that it may hold, where a layer takes these.
+    fed : Feeds
+        What its program reads: the inputs, or what layers make of them in Python.
     layers : dict of Layer or Model to str
         What is called, with its name within this model.
     places : dict of Layer to str
@@ -113,7 +113,8 @@ class Graph:
                     self.calls.append((s.call, made.setdefault(id(s.call), [])))
                 made[id(s.call)].append(s)
         self.layers: dict[Any, str] = names_of([call.layer for call, _ in self.calls])
-        self.integers = self._integers()
+        named = [(call, self.layers[call.layer]) for call, _ in self.calls]
+        self.fed = Feeds(self.inputs, self.outputs, named)
         self.packed: Packed | None = None
         self._build(dtype)
 
@@ -172,6 +173,11 @@ class Graph:
         return self._state
 
     @property
+    def feeds(self) -> list[Feed]:
+        """The bindings of its program that are read."""
+        return self.fed.feeds
+
+    @property
     def input_names(self) -> list[str]:
         """The inputs' names: keys of their dict, or those given to `Input`, or else numbered ones."""
         if self.takes.keys is not None:
@@ -185,34 +191,6 @@ class Graph:
             return self.gives.keys
         own = dict(zip(map(id, self.inputs), self.input_names, strict=True))
         return numbered([own[id(s)] if id(s) in own else self.layers[s.layer] for s in self.outputs])
-
-    def _integers(self) -> list[Integers | None]:
-        """Of each input the whole numbers that it may hold, where layers read it as such: those that all of them take.
-
-        Raises
-        ------
-        ValueError
-            A layer that takes whole numbers reads what another layer computes; there is no number that all take.
-        """
-        found: dict[int, Integers] = {}
-        ends = set(map(id, self.inputs))
-        for call, _ in self.calls:
-            name = self.layers[call.layer]
-            for s, taken in zip(call.inputs, integers_of(call, name), strict=True):
-                if taken is not None and id(s) not in ends:
-                    raise ValueError(
-                        f"{name}: expected an Input, for it takes whole numbers, got {s!r}. Give the model an input "
-                        "for it"
-                    )
-                if taken is not None:
-                    known = found.get(id(s), taken).both(taken, f"each layer that reads it, such as {name},")
-                    if known.low >= known.high:
-                        raise ValueError(
-                            f"{name}: expected to take some number that every layer takes which reads {s!r}, got "
-                            f"{taken.low} ≤ x < {taken.high}. Give the model another input for it"
-                        )
-                    found[id(s)] = known
-        return [found.get(id(s)) for s in self.inputs]
 
     def train(self, trainable: Sequence[bool]) -> None:
         """Say of each parameter whether fit changes it, from the next program on."""
@@ -245,23 +223,23 @@ class Graph:
             call.layer.take_shapes(shapes)
         return Graph(self.takes.pack(self.inputs), self.gives.pack(self.outputs), self.state.dtype.name)
 
-    def emit(self, b: Builder, *inputs: Tensor, wanted: Sequence[int] | None = None) -> tuple[Tensor, ...]:
-        """Emit the calls; the outputs, or those `wanted` of them, for which no other calls are emitted."""
-        tensors = {id(s): x for s, x in zip(self.inputs, inputs, strict=True)}
-        reals: dict[int, Tensor] = {}  # of inputs that some layers read as whole numbers, and others do not
-        outputs, calls = self.outputs, self.calls
-        if wanted is not None:
-            outputs = tuple(outputs[i] for i in wanted)
+    def emit(self, b: Builder, *fed: Tensor, wanted: Sequence[int] | None = None) -> tuple[Tensor, ...]:
+        """Emit the calls, for what is `fed`; the outputs, or those `wanted`, for which no other calls are emitted."""
+        read = {feed.source: x for feed, x in zip(self.feeds, fed, strict=True)}
+        tensors = {id(s): read[i] for i, s in enumerate(self.inputs) if i in read}
+        reals: dict[int, Tensor] = {}  # of whole numbers that some layers read as such, and others do not
+        outputs = self.outputs if wanted is None else tuple(self.outputs[i] for i in wanted)
+        calls = [(call, made, of) for (call, made), of in zip(self.calls, self.fed.reads, strict=True)]
         if len(outputs) < len(self.outputs):
             needed = set(map(id, topological(outputs, self.inputs)))
-            calls = [(call, [s for s in symbols if id(s) in needed]) for call, symbols in calls]
-        for call, symbols in calls:
+            calls = [(call, [s for s in made if id(s) in needed], of) for call, made, of in calls]
+        for call, symbols, operands in calls:
             if symbols:
                 xs = []
-                for s, taken in zip(call.inputs, integers_of(call, ""), strict=True):
-                    x = tensors[id(s)]
+                for source, s, taken, _ in operands:
+                    x = tensors[id(s)] if s is not None else read[source]  # type: ignore[index]
                     if x.integer and taken is None:
-                        x = reals[id(s)] = reals[id(s)] if id(s) in reals else real(b, x)
+                        x = reals[id(x)] = reals[id(x)] if id(x) in reals else real(b, x)
                     xs.append(x)
                 if isinstance(call.layer, Layer):
                     made = regularized(b, call.layer, call.layer.emit(b, *xs))
@@ -295,14 +273,6 @@ def numbered(names: Sequence[str]) -> list[str]:
             name = f"{base}_{number}"
         found.append(name)
     return found
-
-
-def integers_of(call: Call, name: str) -> Sequence[Integers | None]:
-    """Of each symbol that a call of a layer of this name reads: the whole numbers that it takes; None: reals."""
-    if not isinstance(call.layer, Layer):
-        return call.layer.graph.integers
-    taken = call.layer.integers
-    return [taken and Integers.taken(*taken, name)] * len(call.inputs)
 
 
 def layer_places(layer: Any) -> dict[Layer, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from nncore import conversion, data, runtime
+from nncore import columns, runtime
 from nncore.arguments import check_count, check_flag, check_steps, without_habits
 from nncore.bindings import Binding
 from nncore.callbacks import CallbackList
@@ -112,22 +112,19 @@ class Predicting(Structure):
 
     def _inputs(self, x: Any, prefix: str = "") -> list[Binding]:
         """x, checked: of several inputs what is given for each, in a list, or in a dict by name."""
-        if self.graph is None or len(self.graph.inputs) == 1:
-            x = conversion.as_input(x, f"{prefix}x", self._sample_shape())
-            graph = self._built(x)
-            return [data.rows_of(x, graph.inputs[0].shape, graph.state.dtype, f"{prefix}x", graph.integers[0])]
-        graph = self.graph
-        names, dtype = graph.input_names, graph.state.dtype
-        given = graph.takes.match(x, names, f"{prefix}x")
-        parts = []
-        for part, s, name, taken in zip(given, graph.inputs, names, graph.integers, strict=True):
-            argument = f"{prefix}x[{name!r}]"
-            array = conversion.as_input(part, argument, s.shape)
-            parts.append(data.rows_of(array, s.shape, dtype, argument, taken))
-        if len({part.rows for part in parts}) > 1:
-            rows = ", ".join(f"{part.rows} for {name}" for part, name in zip(parts, names, strict=True))
-            raise ValueError(f"{prefix}x: expected as many rows for each input, got {rows}")
-        return parts
+        argument = f"{prefix}x"
+        if self.graph is None:
+            x = columns.unbuilt(x, argument, self._stack)
+        graph = self._built(x)
+        names = graph.input_names
+        given = columns.given(x, graph, argument)
+        arguments = [argument if len(given) == 1 else f"{argument}[{name!r}]" for name in names]
+        bound: list[Binding] = graph.fed.bindings(given, graph.inputs, arguments, graph.state.dtype)
+        if len({part.rows for part in bound}) > 1:
+            calls = dict(zip(arguments, names, strict=True))
+            rows = ", ".join(f"{part.rows} for {calls[part.argument]}" for part in bound)
+            raise ValueError(f"{argument}: expected as many rows for each input, got {rows}")
+        return bound
 
     def predictor(self) -> Predictor:
         """The compiled prediction."""

@@ -228,8 +228,10 @@ class Structure(Travelling, Inspected, Callable):
                 for layer in self._stack:
                     symbol = layer(symbol)
                 self._adopt(Graph(first, symbol, self.dtype))
-            except Exception:
+            except Exception as error:
                 self._release()
+                if shape == () and isinstance(error, ValueError) and self._input is None:
+                    raise ValueError(f"input_shape: expected one that the layers take, got (): {error}") from None
                 raise
 
     def _sample_shape(self) -> Shape | None:

@@ -56,14 +56,13 @@ def activation_of(op: Op) -> str:
 
 
 def inputs_of(b: Builder, graph: Graph) -> list[Tensor]:
-    """The batch's inputs: the first bindings."""
-    taken = graph.integers
-    return [batch(b, i, s.shape, taken[i] is not None) for i, s in enumerate(graph.inputs)]
+    """What the graph is fed of the batch: the first bindings."""
+    return [batch(b, i, feed.shape, feed.integers is not None) for i, feed in enumerate(graph.feeds)]
 
 
 def own_output(b: Builder, y: Tensor) -> Tensor:
-    """`y`, or a copy of it if it is an input itself."""
-    return y if y.root.buffer == "workspace" else copied(b, y)
+    """`y`, or a copy of it, as reals, if it is an input itself or whole numbers."""
+    return y if y.root.buffer == "workspace" and not y.integer else copied(b, y)
 
 
 def prediction(graph: Graph, max_samples: int, training: bool = False) -> Program:
@@ -75,9 +74,10 @@ def prediction(graph: Graph, max_samples: int, training: bool = False) -> Progra
     outputs = []
     for y in graph.emit(b, *inputs_of(b, graph)):
         b.make(y)
-        whole = y.root.buffer == "workspace" and y.root.size == y.size  # and of no other output, which is bound
+        own = y.root.buffer == "workspace" and not y.integer
+        whole = own and y.root.size == y.size  # and of no other output, which is bound
         outputs.append(y if whole else copied(b, y))
-        b.bind(outputs[-1], len(graph.inputs) + len(outputs) - 1)
+        b.bind(outputs[-1], len(graph.feeds) + len(outputs) - 1)
     return b.finish(outputs, max_samples, graph.state.values.nbytes)
 
 
@@ -170,7 +170,7 @@ def compare(
     left_out = id(y.root) in b.deferred
     logits = logits_of(b, y) if any(how.fused for *_, how in chosen) else y
     terms = [Term(factor, loss, how, logits if how.fused else y) for factor, loss, how in chosen]
-    first = len(graph.inputs) + output
+    first = len(graph.feeds) + output
     target = batch(b, first, shape, head.labels)
     weight = batch(b, first + n, (weights,)) if weights else None
     if weights and any(loss.joined for _, loss, _ in chosen):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -137,21 +138,26 @@ def weights_of_each(given: Any, names: Sequence[str], argument: str) -> list[Any
     return [given] * len(names)
 
 
+def shaped(array: Array, shape: Shape, argument: str) -> Array:
+    """An input's array as rows of `shape`; where that is of one element, its axis may be there or not."""
+    if shape in ((), (1,)) and array.shape[1:] in ((), (1,)) and array.ndim:
+        return array.reshape(len(array), *shape)
+    if array.ndim == 0 or array.shape[1:] != shape:
+        expected = f"(n, {', '.join(map(str, shape))})" if shape else "(n,)"
+        hint = ""
+        if array.shape == shape:
+            hint = f". For a single sample give {argument}[None]"
+        elif array.ndim > 1 and math.prod(array.shape[1:]) == math.prod(shape):
+            hint = f". The elements fit: reshape {argument}, or start the model with Flatten or Reshape"
+        raise ValueError(f"{argument}: expected shape {expected}, got {array.shape}{hint}")
+    return array
+
+
 def rows_of(
     array: Array, shape: Shape, dtype: np.dtype[Any], argument: str = "x", integers: Integers | None = None
 ) -> Binding:
     """An input as rows of `shape`."""
-    if array.shape[1:] != shape and shape == (1,) and array.ndim == 1:
-        array = array.reshape(-1, 1)
-    if array.ndim == 0 or array.shape[1:] != shape:
-        expected = f"(n, {', '.join(map(str, shape))})"
-        hint = ""
-        if array.shape == shape:
-            hint = f". For a single sample give {argument}[None]"
-        elif array.ndim > 1 and int(np.prod(array.shape[1:])) == int(np.prod(shape)):
-            hint = f". The elements fit: reshape {argument}, or start the model with Flatten or Reshape"
-        raise ValueError(f"{argument}: expected shape {expected}, got {array.shape}{hint}")
-    return Binding(array, argument, dtype, integers)
+    return Binding(shaped(array, shape, argument), argument, dtype, integers)
 
 
 def targets(y: Any, rows: int, outputs: Shape, head: Head, dtype: np.dtype[Any], argument: str) -> Binding:

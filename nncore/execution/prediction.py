@@ -39,8 +39,8 @@ class Predictor:
         with graph.state.reading() as self.state:
             self.packed = graph.packed
             self.program, self.values = prediction(graph, TILE_ROWS), self.state.values
-        self.dtype, self.shape, self.made = self.state.dtype, graph.inputs[0].shape, self.program.outputs[0].shape
-        self.plain = len(graph.inputs) == len(graph.outputs) == 1 and graph.integers[0] is None
+        self.dtype, self.shape, self.made = self.state.dtype, graph.feeds[0].shape, self.program.outputs[0].shape
+        self.plain = len(graph.feeds) == len(graph.outputs) == 1 and graph.feeds[0].integers is None
         self.idle: dict[int, list[Any]] = {}  # runs by their number of threads
         self.alone = self.idle.setdefault(1, [])
         self.few, self.many = (int(f / max(1, self.program.cost)) for f in (team.PARALLEL_FLOPS, UNDIVIDED_FLOPS))

@@ -104,7 +104,8 @@ class Alone:
         many = isinstance(inputs, (list, tuple)) and layer.takes_many
         if layer.takes_many and not many:
             raise ValueError(f"{label}: expected a list of arrays, got {type(inputs).__name__}")
-        arrays = [conversion.as_array(x, label) for x in (inputs if many else [inputs])]
+        read = getattr(layer, "read", conversion.as_array)
+        arrays = [read(x, label) for x in (inputs if many else [inputs])]
         if not all(a.ndim for a in arrays) or len({len(a) for a in arrays}) != 1:
             got = ", ".join(str(a.shape) for a in arrays)
             raise ValueError(f"{label}: expected arrays of as many samples each, (n, …), got {got}")
@@ -118,11 +119,15 @@ class Alone:
             forward = (
                 TrainingForward(graph, runtime.next_seed(), max(rows, 1), threads) if training else Predictor(graph)
             )
-            integers = graph.integers
+            integers = tuple(feed.integers for feed in graph.feeds)
             layer._forwards = (layer._forwards or {}) | {key: (forward, integers)}
-        parts = zip(arrays, shapes, integers, strict=True)
-        bound = [rows_of(a, shape, np.dtype(dtype), label, taken) for a, shape, taken in parts]
-        return forward.outputs(bound, threads)[0]
+        if layer.encodes:
+            bound = [layer.bound(arrays, [label] * len(arrays), np.dtype(dtype))]
+        else:
+            parts = zip(arrays, shapes, integers, strict=True)
+            bound = [rows_of(a, shape, np.dtype(dtype), label, taken) for a, shape, taken in parts]
+        made = forward.outputs(bound, threads)[0]
+        return made if layer.makes_integers is None else made.astype(np.int32)
 
     @staticmethod
     def dtype(layer: Layer, shapes: tuple[Shape, ...], arrays: Sequence[Array]) -> str:

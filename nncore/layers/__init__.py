@@ -20,6 +20,10 @@ from nncore.layers.normalization import (
     RMSNormalization,
     UnitNormalization,
 )
+from nncore.layers.preprocessing.categories import CategoryEncoding, Discretization
+from nncore.layers.preprocessing.hashing import HashedCrossing, Hashing
+from nncore.layers.preprocessing.lookup import IntegerLookup, StringLookup
+from nncore.layers.preprocessing.moments import Normalization
 from nncore.layers.reshaping import Flatten, Permute, RepeatVector, Rescaling, Reshape
 from nncore.layers.wrapping import TimeDistributed
 from nncore.registry import missing, serialize
@@ -34,8 +38,10 @@ __all__ = [
     "AlphaDropout",
     "Average",
     "BatchNormalization",
+    "CategoryEncoding",
     "Concatenate",
     "Dense",
+    "Discretization",
     "Divide",
     "Dot",
     "Dropout",
@@ -45,15 +51,19 @@ __all__ = [
     "GaussianDropout",
     "GaussianNoise",
     "GroupNormalization",
+    "HashedCrossing",
+    "Hashing",
     "Identity",
     "Input",
     "InputLayer",
+    "IntegerLookup",
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
     "Maximum",
     "Minimum",
     "Multiply",
+    "Normalization",
     "PReLU",
     "Permute",
     "Power",
@@ -67,6 +77,7 @@ __all__ = [
     "SpatialDropout1D",
     "Subtract",
     "TimeDistributed",
+    "StringLookup",
     "UnitNormalization",
     "add",
     "average",

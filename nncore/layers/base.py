@@ -68,6 +68,9 @@ class Layer(Travelling, Configurable, Callable):
     constructors = ("__init__", "declare")
     _declaring = False  # whether a user's `build` is at work
     takes_many = False  # whether it is called on a list of symbols
+    encodes = (
+        False  # whether Python makes whole numbers of its inputs where data are bound: see `preprocessing.Encoder`
+    )
     alone: ClassVar[Any]  # what computes layers outside of models: `execution.standalone`, which stands above
     _forwards: dict[Any, Any] | None = None  # what that has compiled
     remedies: ClassVar[dict[str, str]] = {"weights": "Call set_weights."}
@@ -167,6 +170,11 @@ class Layer(Travelling, Configurable, Callable):
     @property
     def integers(self) -> tuple[int, int] | None:
         """(low, high): it reads whole numbers in [low, high), as int32, of an `Input`; None: reals."""
+        return None
+
+    @property
+    def makes_integers(self) -> tuple[int, int] | None:
+        """(low, high): its output is whole numbers in [low, high), as int32; None: reals."""
         return None
 
     def declare(self, *shapes: Shape) -> None:

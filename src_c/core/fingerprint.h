@@ -1,4 +1,4 @@
-/* fingerprint.h: 64-bit fingerprints of bytes, the same on every machine, in every version: models in files hang on them.
+/* fingerprint.h: 64-bit fingerprints of bytes, the same on every machine, in every version: saved models need it so.
  *
  * nn_fingerprint is FarmHash's Fingerprint64 (G. Pike, https://github.com/google/farmhash, the variant "na"), and
  * nn_keyed_fingerprint SipHash-2-4 (J.-P. Aumasson, D. J. Bernstein: SipHash, INDOCRYPT 2012), which are those that

@@ -135,11 +135,11 @@ def test_input(arguments: dict[str, Any], shape: tuple[int, ...]) -> None:
     [
         ({}, "shape: expected the positive sizes of one sample"),
         ({"batch_shape": 4}, "batch_shape: expected the batch axis and a sample's shape"),
-        ({"batch_shape": (None,)}, "batch_shape: expected the batch axis and a sample's shape"),
+        ({"batch_shape": ()}, "batch_shape: expected the batch axis and a sample's shape"),
         ({"batch_shape": (None, None)}, "batch_shape: expected the positive sizes"),
         ({"shape": 4, "batch_shape": (None, 4)}, "batch_shape: .*no shape beside it"),
         ({"shape": 4, "batch_size": 0}, "batch_size: expected a whole number of at least 1, got 0"),
-        ({"shape": 4, "dtype": "string"}, "dtype: expected one of real numbers"),
+        ({"shape": 4, "dtype": "complex64"}, "dtype: expected one of real numbers"),
     ],
 )
 def test_input_refuses(arguments: dict[str, Any], words: str) -> None:

@@ -54,6 +54,13 @@ def test_every_layer_survives_its_configuration(name: str) -> None:
         "repeat_vector": {"n": 3},
         "time_distributed": {"layer": nn.Dense(3)},
         "einsum_dense": {"equation": "abc,cd->abd", "output_shape": (None, 3), "bias_axes": "d"},
+        "category_encoding": {"num_tokens": 5, "output_mode": "count"},
+        "discretization": {"bin_boundaries": [0.0, 1.5], "output_mode": "one_hot"},
+        "hashing": {"num_bins": 5, "salt": [1, 2], "mask_value": "gap"},
+        "hashed_crossing": {"num_bins": 5, "output_mode": "one_hot"},
+        "string_lookup": {"vocabulary": ["a", "b"], "mask_token": "", "num_oov_indices": 2},
+        "integer_lookup": {"vocabulary": [3, 1], "output_mode": "tf_idf", "idf_weights": [0.5, 0.25]},
+        "normalization": {"axis": 1, "mean": [0.5], "variance": [2.0], "invert": True},
     }.get(name, {})
     cls = LAYERS.classes[name]
     layer = cls(**arguments, name="mine")

@@ -1,0 +1,59 @@
+"""What is given for each input of a model: arrays in a list or dict, or columns of a data frame by name.
+
+A frame is whatever has names of columns and gives a column by its name: pandas, polars, narwhals, pyarrow. None of
+them is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from nncore import conversion
+from nncore.state import Array
+
+if TYPE_CHECKING:
+    from nncore.network import Graph
+
+
+def column_names(data: Any) -> list[str] | None:
+    """Names of the columns of a frame, or the keys of a dict; None: it is neither."""
+    if isinstance(data, Mapping):
+        return list(data)
+    if (
+        isinstance(data, (list, tuple))
+        or not hasattr(type(data), "__getitem__")
+        or len(getattr(data, "shape", ())) != 2
+    ):
+        return None
+    names = getattr(data, "column_names", None) or getattr(data, "columns", None)
+    return None if names is None or callable(names) else list(names)
+
+
+def given(x: Any, graph: Graph, argument: str) -> list[Any]:
+    """What is given for each input of a graph, in order.
+
+    A dict or frame may have more than the model reads: whole tables are at hand, with their targets, and nothing that
+    the model needs is missing.
+    """
+    names, found = graph.input_names, column_names(x)
+    if len(names) == 1:
+        own = graph.inputs[0].name
+        if found and len(found) > 1 and own in found:
+            return [x[own]]
+        return [x]
+    if found is None:
+        return graph.takes.match(x, names, argument)
+    if missing := [name for name in names if name not in found]:
+        what = "dict with the keys" if isinstance(x, Mapping) else "frame with the columns"
+        shown = f"{found[:12]}" + (" …" if len(found) > 12 else "")
+        raise ValueError(f"{argument}: expected a {what} {names}, got {shown}: {missing} missing")
+    return [x[name] for name in names]
+
+
+def unbuilt(x: Any, argument: str, stack: Sequence[Any]) -> Array:
+    """The array of the only input of a stack of layers, before it knows its shape."""
+    if stack and stack[0].encodes:
+        array: Array = stack[0].read(conversion.sole(x, None), argument)
+        return array
+    return conversion.as_input(x, argument, None)
