@@ -19,7 +19,7 @@ def digitize(b: Builder, x: Tensor, boundaries: Parameter) -> Tensor:
     return y
 
 
-def tally(
+def count_numbers(
     b: Builder,
     x: Tensor,
     k: int,
@@ -41,7 +41,7 @@ def tally(
 
     def backward(to: Builder, dy: Tensor) -> None:
         assert each is not None
-        to.send(each, lambda d: Op("tally_backward", X=x, dY=dy, scale=factors, deach=d, **sizes))
+        to.send(each, lambda d: Op("count_numbers_backward", X=x, dY=dy, scale=factors, deach=d, **sizes))
 
-    b.record(y, Op("tally", X=x, each=each, scale=factors, Y=y, once=int(once), **sizes), backward)
+    b.record(y, Op("count_numbers", X=x, each=each, scale=factors, Y=y, once=int(once), **sizes), backward)
     return y

@@ -30,28 +30,28 @@ def hot(x: Array) -> Array:
 SIZES = {"k": 3, "n": 5, "per_sample": 2, "block": 4}
 
 
-def tally(c: Case) -> dict[str, Array]:
+def count_numbers(c: Case) -> dict[str, Array]:
     x = numbers(c)
     c.fields = {"X": x, "Y": c.poisoned(SAMPLES, 2, 5)} | SIZES
     return {"Y": hot(x).sum(2)}
 
 
-def tally__once(c: Case) -> dict[str, Array]:
+def count_numbers__once(c: Case) -> dict[str, Array]:
     x = numbers(c)
     c.fields = {"X": x, "Y": c.poisoned(SAMPLES, 2, 5), "once": 1} | SIZES
     return {"Y": hot(x).max(2)}
 
 
-def tally__weighted(c: Case) -> dict[str, Array]:
+def count_numbers__weighted(c: Case) -> dict[str, Array]:
     x, each, scale = numbers(c), c.reals(SAMPLES, 2, 3), c.reals(5)
     c.fields = {"X": x, "each": each, "scale": scale, "Y": c.poisoned(SAMPLES, 2, 5)} | SIZES
     return {"Y": (hot(x) * ref.float64(each)[..., None]).sum(2) * scale}
 
 
-def tally_backward(c: Case) -> dict[str, Array]:
+def count_numbers_backward(c: Case) -> dict[str, Array]:
     x, dy, scale = numbers(c), c.reals(SAMPLES, 2, 5), c.reals(5)
     c.fields = {"X": x, "dY": dy, "scale": scale, "deach": c.poisoned(SAMPLES, 2, 3)} | SIZES
     return {"deach": np.einsum("brkn,brn->brk", hot(x), ref.float64(dy) * scale)}
 
 
-PREPROCESSING = [digitize, tally, tally__once, tally__weighted, tally_backward]
+PREPROCESSING = [digitize, count_numbers, count_numbers__once, count_numbers__weighted, count_numbers_backward]

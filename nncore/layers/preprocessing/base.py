@@ -13,7 +13,7 @@ from nncore.bindings import Binding, Integers
 from nncore.graph import Shape, Symbol
 from nncore.layers.base import Layer
 from nncore.operations import reshape
-from nncore.operations.preprocessing import tally
+from nncore.operations.preprocessing import count_numbers
 from nncore.state import Array, Parameter
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Numbering(Layer):
             return x
         k = 1 if self.output_mode == "one_hot" else (x.shape or (1,))[-1]
         once = self.output_mode in ("one_hot", "multi_hot")
-        made = tally(b, x, k, self.depth, once=once, each=each, scale=scale)
+        made = count_numbers(b, x, k, self.depth, once=once, each=each, scale=scale)
         return reshape(b, made, self.output_shape(x.shape))
 
     def on_arrays(self, inputs: Any, training: Any) -> Array:

@@ -21,7 +21,7 @@ SPAN(digitize) {
     }
 }
 
-SPAN(tally) {
+SPAN(count_numbers) {
     const nn_index k = op->k, n = op->n;
     const int32_t *x = integers_at(run, op->X) + first * k;
     const real *each = at(run, op->each, first * k), *scale = at(run, op->scale, 0);
@@ -36,7 +36,7 @@ SPAN(tally) {
         for (nn_index r = 0; r < count; r++) multiply_elements(n, y + r * n, scale, y + r * n);
 }
 
-SPAN(tally_backward) {
+SPAN(count_numbers_backward) {
     const nn_index k = op->k, n = op->n;
     const int32_t *x = integers_at(run, op->X) + first * k;
     const real *dy = at(run, op->dY, first * n), *scale = at(run, op->scale, 0);
