@@ -158,7 +158,7 @@ def apply_tally(Table table, str name, p, target, Py_ssize_t rows, Py_ssize_t n,
 
 
 def add_moments(Table table, p, target, Py_ssize_t rows, Py_ssize_t n, sums, *, weight=None):
-    """Let rows of `p` and `target`, n elements each, go into sums of powers, float64 (MOMENTS, n), as tallies.h says."""
+    """Let rows of `p` and `target`, n elements each, go into sums of powers, float64 (MOMENTS, n): see tallies.h."""
     cdef nn_float_mode callers
     cdef View vp = view(p, table), vt = view(target, table), vw, vs = view(sums, None, True)
     cdef const void *w = NULL

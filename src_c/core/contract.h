@@ -107,13 +107,13 @@ typedef struct nn_loss {
     void *grad;             /* (rows,n) or NULL; may be p, but of BATCH */
     void *prob;             /* …_logits: softmax or sigmoid of p, (rows,n), or NULL; may be p, not grad */
     double *values;         /* BATCH: receives the losses of rows, or NULL */
-    double *counted;        /* BATCH: receives of how many rows a mean is taken, and the sum of their weights; or NULL */
+    double *counted;        /* BATCH: receives how many rows a mean is of, and Σ of their weights; or NULL */
 } nn_loss;
 
 typedef double (*nn_rowwise)(const nn_loss *args);
 
-/* The sums of a column: rows, weights, then t and p of the first row, from which d t and d p are differences, so that no
- * square of a distant mean cancels; weighted: d t, d t², d p, d p², d p d t, e = t − p, e². */
+/* The sums of a column: rows, weights, then t and p of the first row, from which d t and d p are differences, so that
+ * no square of a distant mean cancels; weighted: d t, d t², d p, d p², d p d t, e = t − p, e². */
 enum {
     NN_ROWS_SEEN, NN_WEIGHTS, NN_FIRST_T, NN_FIRST_P, NN_T, NN_TT, NN_P, NN_PP, NN_PT, NN_ERROR, NN_ERRORS, NN_MOMENTS
 };

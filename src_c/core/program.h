@@ -182,7 +182,7 @@ struct nn_run {
     int64_t n_chunks;
     const nn_scheduled *scheduled;
     int64_t scheduled_from, scheduled_to; /* the updates, counted from 0, for which their values are there */
-    int64_t *updates;       /* that the optimizer has made, over all fits; and the steps since then whose gradients are summed */
+    int64_t *updates;       /* that the optimizer has made, over all fits; and steps since then, of summed gradients */
     nn_optimizing optimizers[NN_RULES];
     const nn_accumulator *accumulators;
     int64_t n_accumulators;

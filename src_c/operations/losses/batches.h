@@ -46,7 +46,9 @@ INLINE pair circle_pair(const nn_loss *a, nn_index i, nn_index j) {
     const double product = inner_product(a->n, row_at(a, i), row_at(a, j)), d = product > 1 ? 0 : 1 - product;
     const double sign = product > 1 ? 0 : -1; /* ∂d/∂product */
     const int same = label[i] == label[j];
-    if (same) return (pair){a->parameters[2] == 0 || i + (nn_index)a->parameters[3] != j, 1, gamma * (d + margin) * (d - margin), sign * gamma * 2 * d};
+    if (same)
+        return (pair){a->parameters[2] == 0 || i + (nn_index)a->parameters[3] != j, 1,
+                      gamma * (d + margin) * (d - margin), sign * gamma * 2 * d};
     const double weight = 1 + margin - d, left = 1 - margin - d;
     if (weight <= 0) return (pair){1, 0, 0, 0};
     return (pair){1, 0, gamma * weight * left, -sign * gamma * (weight + left)};

@@ -6,11 +6,11 @@
  *     TERM          term <name>_term(p, t, parameters)       value and slope of one element; a row has the mean
  *     SUM           the same                                 a row has the sum
  *     SOFTMAX       class_term <name>_class(log_q, q, t, n, column, parameters)
- *                                                            value, and slope by log q, of a class of probability q, the
- *                                                            softmax of logits; a row has the sum
+ *                                                            value, and slope by log q, of a class of probability q,
+ *                                                            the softmax of logits; a row has the sum
  *     NORMALIZED    the same                                 q: probabilities divided by their sum, clipped
  *     ROW           double <name>_row(const row *)           the value of a row, and its gradient
- *     BATCH         double <name>_batch(const nn_loss *)     Σ weight loss over a batch whose rows depend on one another
+ *     BATCH         double <name>_batch(const nn_loss *)     Σ weight loss over a batch whose rows are not independent
  *     CROSSENTROPY  softmax crossentropies, classes.h
  *
  * terms.h, classes.h, rows.h and batches.h hold them. Those of vectors are given ragged ends of rows as zeros. A nan in

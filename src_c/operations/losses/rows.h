@@ -112,7 +112,8 @@ INLINE double gaussian_nll_row(const row *r) {
         const vf e = vexp(kind == VARIANCE_EXP ? s : -vabs(s));
         vf v = vmax(least, s), dv = vselect(s < least, zero, vset(1));
         if (kind == VARIANCE_EXP) v = e + least, dv = e;
-        if (kind == VARIANCE_SOFTPLUS) v = vmax(zero, s) + vlog1p_unit(e) + least, dv = vselect(s < 0, e, vset(1)) / (1 + e);
+        if (kind == VARIANCE_SOFTPLUS)
+            v = vmax(zero, s) + vlog1p_unit(e) + least, dv = vselect(s < 0, e, vset(1)) / (1 + e);
         const vf ratio = d / v;
         sum += fold(keep_some(half * (vlog(v) + d * ratio), h - j, zero));
         if (r->grad) {
@@ -130,7 +131,8 @@ INLINE double corn_row(const row *r) {
     vd sum = {0};
     for (nn_index j = 0; j < r->n; j += LANES) {
         const integer label = (integer)(r->label - j);
-        const vf more = vselect(lane_numbers() < label, one, zero), counts = vselect(lane_numbers() <= label, one, zero);
+        const vf more = vselect(lane_numbers() < label, one, zero);
+        const vf counts = vselect(lane_numbers() <= label, one, zero);
         const term e = binary_crossentropy_logits_term(load_some(r->p + j, r->n - j), more, &none);
         sum += fold(keep_some(counts * e.value, r->n - j, zero));
         if (r->grad) store_some(r->grad + j, r->n - j, factor * counts * e.slope);

@@ -68,7 +68,8 @@ static double metric_sparse_top_k_categorical_accuracy(const nn_loss *a) {
     return sum_hits(a, 1, (nn_index)a->parameters[0]);
 }
 
-typedef struct spread_of_row { double p, t, pp, tt, pt; } spread_of_row; /* means, and means of products of deviations */
+/* Means, and means of products of deviations */
+typedef struct spread_of_row { double p, t, pp, tt, pt; } spread_of_row;
 
 /* In two passes, for no sum of squares then cancels. order: n */
 INLINE spread_of_row spread_in(const real *p, const real *t, nn_index n) {
@@ -105,7 +106,8 @@ INLINE double sum_brier(const nn_loss *a, int sparse) {
         const real *p = (const real *)a->p + row * n;
         double value = 0;
         for (nn_index j = 0; j < n; j++) {
-            const double t = sparse ? ((const int32_t *)a->target)[row] == j : (double)((const real *)a->target)[row * n + j];
+            const double t = sparse ? ((const int32_t *)a->target)[row] == j
+                                    : (double)((const real *)a->target)[row * n + j];
             value += ((double)p[j] - t) * ((double)p[j] - t);
         }
         total += (double)weight_of(a, row) * value;

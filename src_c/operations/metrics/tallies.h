@@ -73,8 +73,9 @@ static void tally_confusion(const nn_tally *a) {
     const nn_index classes = (nn_index)a->parameters[0], ignored = (nn_index)a->parameters[3];
     const int true_by = (int)a->parameters[1], predicted_by = (int)a->parameters[2];
     for (nn_index row = 0; row < a->rows; row++) {
+        const real *t = (const real *)a->target + row * a->m;
         const nn_index c = a->labels ? (nn_index)((const int32_t *)a->target)[row]
-                                     : said_class((const real *)a->target + row * a->m, a->m, true_by, classes, a->numbers);
+                                     : said_class(t, a->m, true_by, classes, a->numbers);
         const nn_index q = said_class((const real *)a->p + row * a->n, a->n, predicted_by, classes, a->numbers);
         const int counts = c >= 0 && c < classes && q >= 0 && c != ignored;
         a->events[row].place = counts ? c * classes + q : -1;
@@ -125,7 +126,7 @@ SPAN(tally) {
 }
 
 static void column_moments(nn_index rows, nn_index n, nn_index first, nn_index count, const void *p, const void *t,
-                    const void *weight, nn_index weights, nn_index share, double *sums) {
+                           const void *weight, nn_index weights, nn_index share, double *sums) {
     double *s = sums + first;
     for (nn_index row = 0; row < rows; row++) {
         const real *tr = (const real *)t + row * n + first, *pr = (const real *)p + row * n + first;
@@ -149,8 +150,8 @@ SPAN(moments) {
     double *now = nn_partial(run, op->sum, 0);
     for (nn_index k = 0; k < NN_MOMENTS; k++)
         for (nn_index j = first; j < first + count; j++) now[k * n + j] = before[k * n + j];
-    column_moments(run->samples * op->rows, n, first, count, at(run, op->P, 0), at(run, op->T, 0), at(run, op->weight, 0), 1,
-            op->rows, now);
+    column_moments(run->samples * op->rows, n, first, count, at(run, op->P, 0), at(run, op->T, 0),
+                   at(run, op->weight, 0), 1, op->rows, now);
 }
 
 #endif

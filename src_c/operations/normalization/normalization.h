@@ -145,7 +145,10 @@ SPAN(unit_norm_backward) {
         vf sum = {0};
         VECTORS(j, left, n, sum += load_some(y + j, left) * load_some(dy + j, left););
         const vf inverse = vset(inverses[i]), along = inverses[i] < flat ? across_sum(sum) : (vf){0};
-        VECTORS(j, left, n, store_some(dx + j, left, (load_some(dy + j, left) - load_some(y + j, left) * along) * inverse););
+        VECTORS(j, left, n, {
+            const vf across = load_some(dy + j, left) - load_some(y + j, left) * along;
+            store_some(dx + j, left, across * inverse);
+        });
     }
 }
 

@@ -1,7 +1,7 @@
 /* muon.h: the parts of a step of Muon (Jordan 2024) on a matrix of weights: momentum, and W ← W − η X.
  *
- * X, nearly the orthogonal factor of the momentum, is made between them by the iteration of Newton and Schulz, of degree
- * 5: S = X Xᵀ (or Xᵀ X, whichever is smaller), X ← a X + (b S + c S²) X.
+ * X, nearly the orthogonal factor of the momentum, is made between them by the iteration of Newton and Schulz, of
+ * degree 5: S = X Xᵀ (or Xᵀ X, whichever is smaller), X ← a X + (b S + c S²) X.
  */
 #ifndef NNCORE_MUON_H
 #define NNCORE_MUON_H
