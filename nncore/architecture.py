@@ -362,5 +362,5 @@ def construct(about: Document, custom: Mapping[str, type[Layer]]) -> Model:
     outline = Outline(about)
     for entry in outline.entries:
         for _, shape in entry.get("graph", {}).get("inputs") or ():
-            check_shape(tuple(shape), "inputs")
+            check_shape(tuple(shape), "inputs", 0)
     return outline.make({i: layer_of(outline.entries[i], custom) for i in outline.leaves()})

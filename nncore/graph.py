@@ -179,8 +179,8 @@ def symbolic(x: Any) -> bool:
     return isinstance(next(iter(parts), None), Symbol)
 
 
-def check_shape(shape: Any, argument: str) -> Shape:
-    """A sample's shape from 784, (784,) or (None, 784).
+def check_shape(shape: Any, argument: str, fewest: int = 1) -> Shape:
+    """A sample's shape, of at least so many axes, from 784, (784,) or (None, 784).
 
     Raises
     ------
@@ -195,7 +195,7 @@ def check_shape(shape: Any, argument: str) -> Shape:
         exact = all(int(axis) == axis for axis in axes)
     except (TypeError, ValueError, OverflowError):
         exact = False
-    if not exact or min(known, default=1) < 1:
+    if not exact or len(known) < fewest or min(known, default=1) < 1:
         raise ValueError(
             f"{argument}: expected the positive sizes of one sample, such as 784, (28, 28) or (None, 784), "
             f"got {shape!r}"
@@ -219,7 +219,7 @@ def Input(
     Parameters
     ----------
     shape : int or tuple of int
-        Shape of one sample, without the batch axis: ``(784,)``.
+        Shape of one sample, without the batch axis: ``(784,)``; ``()`` is one number without an axis.
     name : str, optional
     batch_size : int, optional
         Of no consequence: a model takes any number of samples.
@@ -245,8 +245,8 @@ def Input(
                 f"batch_shape: expected the batch axis and a sample's shape, (None, 784), and no shape beside it, got "
                 f"{batch_shape!r}"
             )
-        return Symbol(check_shape(tuple(batch_shape[1:]), "batch_shape"), name=name, dtype=text)
-    return Symbol(check_shape(shape, "shape"), name=name, dtype=text)
+        return Symbol(check_shape(tuple(batch_shape[1:]), "batch_shape", 0), name=name, dtype=text)
+    return Symbol(check_shape(shape, "shape", 0), name=name, dtype=text)
 
 
 def topological(outputs: Iterable[Symbol], inputs: Iterable[Symbol] = ()) -> list[Symbol]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import partial, reduce
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -37,7 +36,7 @@ class Elementwise(Layer):
     """
 
     takes_many = True
-    join: ClassVar[Callable[[Builder, Tensor, Tensor], Tensor]]
+    join: ClassVar[Any]
     most: ClassVar[int | None] = None
 
     def __init__(self, name: str | None = None) -> None:

@@ -180,7 +180,7 @@ EXPRESSIONS = {
     "a[:, -1]": lambda a, b: a[:, -1],
     "a[..., 0]": lambda a, b: a[..., 0],
     "a[..., 1:]": lambda a, b: a[..., 1:] * a[..., :-1],
-    "a[:, None]": lambda a, b: a[:, None] * b,
+    "a[:, None]": lambda a, b: a[:, None] * b[:, None],
     "a[..., None]": lambda a, b: a[..., None],
     "a[:, 1:, 0:4:2]": lambda a, b: a[:, 1:, 0:4:2],
     "a[:]": lambda a, b: a[:] + b,
@@ -280,3 +280,22 @@ def test_bits_for_any_batch_and_thread(dtype: str) -> None:
     for one, two in zip(*weights, strict=True):
         assert np.isfinite(one).all()
         np.testing.assert_array_equal(one, two)
+
+
+def test_an_input_of_one_number_without_an_axis(tmp_path: Path) -> None:
+    """Its samples are numbers: x of shape (n,)."""
+    x = nn.Input(())
+    model = nn.Model(x, nn.Dense(3, "tanh")((2 * x + 1)[:, None]), seed=0, dtype="float64")
+    data = RNG.standard_normal(20)
+    kernel, bias = model.get_weights()
+    expected = np.tanh((2 * data + 1)[:, None] @ kernel + bias)
+    np.testing.assert_allclose(model.predict(data), expected, rtol=1e-12)
+    model.compile("sgd", "mse")
+    model.fit(data, expected, verbose=0)
+    assert model.input_shape == (None,) == (None, *nn.Input(batch_shape=(None,)).shape)
+    model.save(tmp_path / "m.safetensors")
+    again = nn.load_model(tmp_path / "m.safetensors")
+    np.testing.assert_array_equal(again.predict(data), model.predict(data))
+    np.testing.assert_array_equal(nn.ReLU(max_value=1)(np.array([-2.0, 0.5, 3.0])), [0, 0.5, 1])
+    with pytest.raises(ValueError, match="Dense: expected inputs with an axis beside the batch"):
+        nn.Dense(3)(x)
