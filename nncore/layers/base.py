@@ -152,7 +152,7 @@ class Layer(Travelling, Configurable, Callable):
         made = {id(p) for p in twin.parameters}
         changed = {n: v for n, v in vars(twin).items() if v is not vars(self).get(n, twin) and id(v) not in made}
         changed = {n: v for n, v in changed.items() if not (isinstance(v, (list, dict, set)) and v == getattr(self, n))}
-        del changed["parameters"]
+        changed.pop("parameters", None)  # absent: there are none, as before
         return [[(p.name, p.shape) for p in twin.parameters], changed]
 
     def _twin(self, shapes: Sequence[Shape]) -> Layer:

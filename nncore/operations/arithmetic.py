@@ -17,8 +17,8 @@ def subtract(b: Builder, a: Tensor, c: Tensor) -> Tensor:
     y = Tensor(same_shape("subtract", a, c), a.differentiable or c.differentiable)
 
     def backward(to: Builder, dy: Tensor) -> None:
-        for x, scale in ((a, 1.0), (c, -1.0)):
-            to.send(x, lambda dx, scale=scale: Op("rescale", X=dy, Y=dx, scale=scale))
+        to.send(a, lambda da: Op("rescale", X=dy, Y=da, scale=1.0))
+        to.send(c, lambda dc: Op("rescale", X=dy, Y=dc, scale=-1.0))
 
     b.record(y, Op("subtract", A=a, B=c, Y=y), backward)
     return y
