@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from machine import candidates, copier, multiplier, reader
@@ -29,6 +30,20 @@ STREAMED = 1 << 26  # bytes that no cache holds
 
 # The names of the cases, which targets.py looks up.
 LAYER = "layer {}, {}, {} beside its bare product"
+RULE = "{} on 10 000 000 parameters"
+#: Reals per parameter that a rule reads and writes (w twice, g, each state array twice), and PyTorch's optimizer.
+RULES: dict[str, tuple[int, str, dict[str, Any]]] = {
+    "sgd": (3, "SGD", {"fused": True}),
+    "rmsprop": (5, "RMSprop", {"foreach": True}),
+    "adagrad": (5, "Adagrad", {"fused": True}),
+    "adadelta": (7, "Adadelta", {"foreach": True}),
+    "adamw": (7, "AdamW", {"fused": True}),
+    "adamax": (7, "Adamax", {"foreach": True}),
+    "nadam": (7, "NAdam", {"foreach": True}),
+    "lion": (5, "", {}),  # PyTorch has none
+    "ftrl": (7, "", {}),
+    "schedulefreeadamw": (7, "", {}),
+}
 ADAM = f"Adam on {PARAMETERS:,} parameters".replace(",", " ")
 COPY = "copy of as many bytes"
 FIRST = "first call to first step of {}"
@@ -63,6 +78,7 @@ def cases(threads: int, names: list[str] | None = None) -> Iterator[Case]:
             1,
             {COPY: partial(copier, PARAMETERS * ADAM_BYTES // 2), "Adam": partial(update_run, "adam", PARAMETERS)},
         )
+        yield from (rule_case(name) for name in sorted(RULES))
         for net in nets:
             if net.name in "FC":
                 libraries = FIRST_STEPS if net.name == "C" else ["nncore"]  # the peers take seconds
@@ -158,6 +174,28 @@ def row_case(net: Net) -> Case:
     return Case(ROW.format(net.name), calls, runs, settle=0)
 
 
+def rule_case(name: str) -> Case:
+    """A rule beside a copy of as many bytes, and PyTorch's fused form, or where there is none that of lists."""
+    reals, peer, settings = RULES[name]
+    runs = {COPY: partial(copier, PARAMETERS * 4 * reals // 2), "nncore": partial(update_run, name, PARAMETERS)}
+    if peer:
+        runs["PyTorch"] = partial(torch_update, peer, settings, PARAMETERS)
+    return Case(RULE.format(name), 1, runs)
+
+
+def torch_update(name: str, settings: dict[str, Any], n: int) -> Run:
+    """One update of PyTorch's, in 100 tensors."""
+    import torch
+
+    torch.set_num_threads(1)
+    parameters = [torch.zeros(n // 100, requires_grad=True) for _ in range(100)]
+    for p in parameters:
+        p.grad = torch.full_like(p, 1e-3)
+    optimizer = getattr(torch.optim, name)(parameters, lr=1e-3, **settings)
+    optimizer.step()
+    return lambda: optimizer.step()
+
+
 def update_run(name: str, n: int) -> Run:
     """One update of n parameters on the calling thread, by the plain rule of that name."""
     from nncore import optimizers, runtime
@@ -171,7 +209,7 @@ def update_run(name: str, n: int) -> Run:
     states = [np.zeros(n, np.float32) for _ in optimizer.state_names]
     common = {"learning_rate": 1e-3, "weight_decay": 0, "grad_scale": 1, "clip_value": np.inf, "step": 100}
     rule = packed(RULE_NUMBERS, common)
-    return lambda: apply_update(table, name, w, g, states, rule, optimizer.numbers)
+    return lambda: apply_update(table, optimizer.kernel, w, g, states, rule, optimizer.numbers)
 
 
 def metered_run(net: Net, metrics: list[str]) -> Run:

@@ -206,7 +206,7 @@ class Op:
         """What the pattern counts: once, for each sample, and in one span."""
         pattern = self.declaration.pattern
         if pattern == "ELEMENTS":
-            written = next(o for o in self.writes() if o is not None)
+            written: Any = next(o for o in self.writes() if o is not None)
             if isinstance(written, Tensor) and written.per_sample:
                 return 0, written.size, SPAN_ELEMENTS
             return getattr(written, "parameter", written).size, 0, SPAN_ELEMENTS  # a Tensor of no batch, or a parameter

@@ -45,7 +45,7 @@ class Initializer(Configurable):
             )
 
     def __call__(
-        self, shape: Sequence[int], dtype: npt.DTypeLike = None, rng: np.random.Generator | None = None
+        self, shape: Sequence[int], dtype: npt.DTypeLike | None = None, rng: np.random.Generator | None = None
     ) -> npt.NDArray[Any]:
         """Make the values.
 
@@ -101,7 +101,8 @@ def get(identifier: Any, argument: str = "") -> Any:
     if identifier is None and not argument:
         return None
     if not isinstance(identifier, (str, type)) and hasattr(identifier, "__array__"):
-        identifier = INITIALIZERS.find("constant", argument)(np.asarray(identifier))
+        constant: Any = INITIALIZERS.find("constant", argument)
+        identifier = constant(np.asarray(identifier))
     return INITIALIZERS.get(identifier, argument or "initializer", Initializer)
 
 

@@ -211,7 +211,7 @@ class MultiOptimizer(Optimizer):
         self._learning_rate: Scheduled = 0.0
 
     @property
-    def _ahead(self) -> Ahead | None:  # type: ignore[override]
+    def _ahead(self) -> Ahead | None:
         """What was made of the numbers of all, as long as these are the same."""
         known = self._together
         same = known and all(part._ahead is a for part, a in zip(self._parts, known[0], strict=True))
@@ -261,7 +261,7 @@ class MultiOptimizer(Optimizer):
             return self is other
         return super().__eq__(other)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(repr, self._parts))})"

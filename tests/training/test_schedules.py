@@ -235,7 +235,7 @@ def test_configurations() -> None:
     assert optimizer != nn.SGD(0.5, weight_decay=Inverse(0.01))
     assert repr(optimizer).startswith("SGD(learning_rate=Inverse(rate=0.5, k=0.25), momentum=0.0")
     assert nn.SGD({"class": "inverse", "config": {"rate": 0.5}}).learning_rate == 0.5
-    assert type(optimizer.learning_rate) is float
+    assert isinstance(optimizer.learning_rate, float)
 
 
 # ---- what does not fit -----------------------------------------------------------------------------------------------
