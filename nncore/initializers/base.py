@@ -114,6 +114,9 @@ def fans(
     Where both are given, they are the products of these axes.
     """
     if input_axes is not None and output_axes is not None:
+        axes = range(-len(shape), len(shape))
+        if strange := [a for a in (*input_axes, *output_axes) if a not in axes]:
+            raise ValueError(f"input_axes, output_axes: expected axes of the shape {tuple(shape)}, got {strange[0]}")
         return math.prod(shape[a] for a in input_axes), math.prod(shape[a] for a in output_axes)
     if len(shape) < 2:
         length = shape[0] if shape else 1

@@ -201,9 +201,3 @@ def test_numbers_in_arrays() -> None:
         assert getattr(thing, name) == 0.25 and not isinstance(getattr(thing, name), np.ndarray), name
     assert nn.Dense(np.array(3)).units == 3
     assert len(trained().fit(X, X[:, :2], batch_size=np.array(2), epochs=np.array(3), verbose=0).epoch) == 3
-
-
-def test_functions_of_the_step_are_told_of_schedules() -> None:
-    words = "learning_rate: expected a number .*or a LearningRateSchedule, got .*derive .*LearningRateSchedule"
-    with pytest.raises(TypeError, match=words):
-        nn.SGD(lambda step: 0.1)  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ import pickle
 import numpy as np
 import pytest
 
+import nncore as nn
 from nncore.initializers import (
     INITIALIZERS,
     Constant,
@@ -20,6 +21,7 @@ from nncore.initializers import (
     GlorotUniform,
     HeNormal,
     HeUniform,
+    Identity,
     LecunNormal,
     LecunUniform,
     Ones,
@@ -27,6 +29,7 @@ from nncore.initializers import (
     RandomNormal,
     RandomUniform,
     TruncatedNormal,
+    VarianceScaling,
     Zeros,
     fans,
     get,
@@ -40,6 +43,8 @@ VARIANTS = [
     RandomUniform(0, 1),
     HeNormal(seed=2**127),
     Orthogonal(gain=2.0),
+    VarianceScaling(2.0, "fan_avg", "uniform"),
+    VarianceScaling(2.0, "fan_out", "untruncated_normal", 3, [0], [1]),
 ]
 RANDOM = [v for v in VARIANTS if "seed" in v.config_names()]
 
@@ -77,6 +82,10 @@ def test_copies_are_equal_and_others_are_not(initializer):
 @pytest.mark.parametrize("shape", [(5, 3), (3, 5), (2, 3, 4, 5), [4, 4], (0, 3), (3, 0), (np.int64(2), 1)])
 @pytest.mark.parametrize("initializer", VARIANTS, ids=repr)
 def test_shape_dtype_and_rounding(initializer, shape):
+    if isinstance(initializer, Identity) and len(shape) > 2:
+        with pytest.raises(ValueError, match="shape: expected two axes for a diagonal"):
+            initializer(shape)
+        return
     exact = initializer(shape, "float64", rng())
     rounded = initializer(shape, np.float32, rng())
     assert exact.shape == rounded.shape == tuple(shape)
@@ -86,9 +95,13 @@ def test_shape_dtype_and_rounding(initializer, shape):
     np.testing.assert_array_equal(rounded, exact.astype(np.float32))
 
 
-@pytest.mark.parametrize("initializer", [v for v in VARIANTS if not isinstance(v, Orthogonal)], ids=repr)
+@pytest.mark.parametrize("initializer", [v for v in VARIANTS if not isinstance(v, (Identity, Orthogonal))], ids=repr)
 @pytest.mark.parametrize("shape", [(), (7,)])
 def test_vectors_and_scalars(initializer, shape):
+    if getattr(initializer, "output_axes", None):
+        with pytest.raises(ValueError, match="input_axes, output_axes: expected axes of the shape"):
+            initializer(shape)
+        return
     assert initializer(shape, np.float32, rng()).shape == shape
 
 
@@ -97,6 +110,43 @@ def test_constants():
     np.testing.assert_array_equal(Ones()((2, 3), np.float32, rng()), np.ones((2, 3)))
     np.testing.assert_array_equal(Constant(0.1)((4,), np.float32, rng()), np.full(4, np.float32(0.1)))
     np.testing.assert_array_equal(Constant()((4,), np.float64, rng()), np.zeros(4))
+    np.testing.assert_array_equal(Identity(2.0)((3, 4)), 2 * np.eye(3, 4))
+    for given in ([1.0, 2.0], np.array([1.0, 2.0]), (1, 2)):
+        made = Constant(given)
+        np.testing.assert_array_equal(made((3, 2)), [[1, 2]] * 3)
+        assert made == get(serialize(made)) == Constant((1.0, 2.0))
+        assert made((2,)).dtype == np.float32
+    np.testing.assert_array_equal(get(np.eye(3))((3, 3), np.float64), np.eye(3))
+    with pytest.raises(ValueError, match=r"shape: expected one that \(2,\) can be spread over, got \(3, 4\)"):
+        Constant([1.0, 2.0])((3, 4))
+    assert get(None) is None
+
+
+@pytest.mark.parametrize(("mode", "fan"), [("fan_in", 300), ("fan_out", 200), ("fan_avg", 250)])
+@pytest.mark.parametrize("distribution", ["truncated_normal", "untruncated_normal", "uniform", "normal"])
+def test_variances_follow_fans(mode, fan, distribution):
+    values = VarianceScaling(3.0, mode, distribution, seed=1)((300, 200), np.float64)
+    assert values.var() == pytest.approx(3.0 / fan, rel=0.03)
+    if distribution == "uniform":
+        assert np.abs(values).max() <= math.sqrt(9.0 / fan)
+    if "truncated" in distribution and "un" not in distribution:
+        assert np.abs(values).max() <= 2 * math.sqrt(3.0 / fan) / 0.8796
+
+
+def test_fans_of_given_axes():
+    assert fans((512, 8, 64), [0], [1, 2]) == (512, 512)
+    assert fans((512, 8, 64), [0, 1], [2]) == (4096, 64)
+    values = VarianceScaling(1.0, input_axes=[0], output_axes=[1, 2], seed=1)((50, 40, 30), np.float64)
+    assert values.var() == pytest.approx(1 / 50, rel=0.03)
+
+
+def test_calls_without_a_generator_follow_the_seed_of_the_runtime():
+    found = []
+    for _ in range(2):
+        nn.set_random_seed(3)
+        found.append([RandomNormal()((4,)), RandomNormal()((4,))])
+    assert np.array_equal(found[0], found[1]) and not np.array_equal(*found[0])
+    assert np.array_equal(RandomNormal(seed=2)((4,)), RandomNormal(seed=2)((4,)))
 
 
 @pytest.mark.parametrize("initializer", [v for v in RANDOM if v.seed is None], ids=repr)
@@ -223,8 +273,8 @@ def test_orthogonal_needs_a_matrix():
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: Constant("1"), TypeError, "value: expected a finite number, got '1'"),
-        (lambda: Constant(math.inf), ValueError, "value: expected a finite number, got inf"),
+        (lambda: Constant("1"), TypeError, "value: expected a finite number, or an array of them, got '1'"),
+        (lambda: Constant(math.inf), ValueError, "value: expected a finite number, or an array of them, got inf"),
         (lambda: RandomNormal(mean=math.nan), ValueError, "mean: expected a finite number, got nan"),
         (lambda: RandomNormal(stddev=-1.0), ValueError, "stddev: expected a finite number ≥ 0, got -1.0"),
         (lambda: TruncatedNormal(stddev=-1.0), ValueError, "stddev: expected a finite number ≥ 0, got -1.0"),
@@ -235,7 +285,20 @@ def test_orthogonal_needs_a_matrix():
         (lambda: HeNormal(seed=1.0), TypeError, "seed: expected an int in .*, got 1.0"),
         (lambda: HeNormal(seed=True), TypeError, "seed: expected an int in .*, got True"),
         (lambda: get("he"), ValueError, "initializer: expected a known initializer, got 'he'"),
-        (lambda: get(None), TypeError, "initializer: expected the name of an? initializer"),
+        (
+            lambda: get(None, "kernel_initializer"),
+            TypeError,
+            "kernel_initializer: expected the name of an? initializer",
+        ),
+        (lambda: Constant([[1.0], [2.0, 3.0]]), TypeError, "value: expected a finite number, or an array of them"),
+        (lambda: VarianceScaling(-1.0), ValueError, "scale: expected a number > 0, got -1.0"),
+        (lambda: VarianceScaling(mode="fan"), ValueError, "mode: expected one of fan_in, fan_out, fan_avg, got 'fan'"),
+        (
+            lambda: VarianceScaling(distribution="x"),
+            ValueError,
+            "distribution: expected one of truncated_normal, .*'x'",
+        ),
+        (lambda: VarianceScaling(input_axes=0), TypeError, "input_axes: expected a list of ints, or None, got 0"),
     ],
 )
 def test_bad_arguments(make, error, message):

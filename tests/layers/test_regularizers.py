@@ -37,7 +37,7 @@ def test_factors_and_copies(regularizer, l1, l2):
 
 
 def test_names():
-    assert REGULARIZERS.names() == ["l1", "l1_l2", "l2"]
+    assert REGULARIZERS.names() == ["l1", "l1_l2", "l2", "orthogonal_regularizer"]
     assert get("L1L2") == get("l1l2") == L1L2()
     assert get(None) is None
 
