@@ -454,14 +454,14 @@ def rmsprop(w: Array, g: Array, state: Sequence[Array], r: Rule, step: int) -> A
 
 def adagrad(w: Array, g: Array, state: Sequence[Array], r: Rule, step: int) -> Array:
     """state: a, the sum of g² on top of what it starts with. w −= η g / √(a + ε)."""
-    (a,) = state
+    (a, *_) = state
     a[...] = (r.initial_accumulator_value if step == 1 else a) + g**2
     return w - r.learning_rate * g / np.sqrt(a + r.epsilon)
 
 
 def adadelta(w: Array, g: Array, state: Sequence[Array], r: Rule, step: int) -> Array:
     """state: mean of g², mean of d². w −= η d,  d = RMS(d) / RMS(g) g."""
-    v, u = state
+    v, u, *_ = state
     v[...] = r.rho * v + (1 - r.rho) * g**2
     d = np.sqrt((u + r.epsilon) / (v + r.epsilon)) * g
     u[...] = r.rho * u + (1 - r.rho) * d**2
@@ -470,7 +470,7 @@ def adadelta(w: Array, g: Array, state: Sequence[Array], r: Rule, step: int) -> 
 
 def adamax(w: Array, g: Array, state: Sequence[Array], r: Rule, step: int) -> Array:
     """state: m, u. w −= η / (1 − β₁ᵗ) m / (u + ε),  u = max(β₂ u, |g|)."""
-    m, u = state
+    m, u, *_ = state
     m[...] = r.beta_1 * m + (1 - r.beta_1) * g
     u[...] = np.maximum(r.beta_2 * u, np.abs(g))
     return w - r.learning_rate / (1 - r.beta_1**step) * m / (u + r.epsilon)
@@ -487,7 +487,7 @@ def nadam(w: Array, g: Array, state: Sequence[Array], r: Rule, step: int) -> Arr
 
 def ftrl(w: Array, g: Array, state: Sequence[Array], r: Rule, step: int) -> Array:
     """state: n, z. w = (clip(z, ±l1) − z) / (nᵖ / η + 2 l2 + β / η)."""
-    n, z = state
+    n, z, *_ = state
     before = r.initial_accumulator_value + 0 * n if step == 1 else n.copy()
     n[...] = before + g**2
     power = -r.learning_rate_power
@@ -499,7 +499,7 @@ def ftrl(w: Array, g: Array, state: Sequence[Array], r: Rule, step: int) -> Arra
 
 def lion(w: Array, g: Array, state: Sequence[Array], r: Rule, step: int) -> Array:
     """state: m. w −= η sign(β₁ m + (1 − β₁) g)."""
-    (m,) = state
+    (m, *_) = state
     d = np.sign(r.beta_1 * m + (1 - r.beta_1) * g)
     m[...] = r.beta_2 * m + (1 - r.beta_2) * g
     return w - r.learning_rate * d
@@ -507,7 +507,7 @@ def lion(w: Array, g: Array, state: Sequence[Array], r: Rule, step: int) -> Arra
 
 def schedule_free_adamw(w: Array, g: Array, state: Sequence[Array], r: Rule, step: int) -> Array:
     """state: z, v. w = (1 − β₁) z + β₁ x, where x is the mean of all z since the start."""
-    z, v = state
+    z, v, *_ = state
     z[...] = w if step == 1 else z
     x = (w - (1 - r.beta_1) * z) / r.beta_1
     v[...] = r.beta_2 * v + (1 - r.beta_2) * g**2
@@ -526,7 +526,7 @@ def lamb(w: Array, g: Array, state: Sequence[Array], r: Rule, step: int) -> Arra
 
 def adafactor(w: Array, g: Array, state: Sequence[Array], r: Rule, step: int) -> Array:
     """state: row, column, of the shapes (…, rows) and (…, columns); of a vector v in the former."""
-    row, column = state
+    row, column, *_ = state
     keep, square = 1 - step**r.beta_2_decay, g**2 + r.epsilon_1
     if w.ndim < 2:
         v = row[...] = keep * row + (1 - keep) * square
@@ -575,6 +575,13 @@ def update(name: str, w: ArrayLike, g: ArrayLike, state: Sequence[Array], rule: 
     g = np.clip(rule.grad_scale * float64(g), -rule.clip_value, rule.clip_value)
     w = float64(w) * (1 - rule.learning_rate * rule.weight_decay)
     return OPTIMIZERS[name](w, g, state, rule, step)
+
+
+def states(name: str, shape: tuple[int, ...]) -> list[Array]:
+    """The state of one parameter before the first step, as the formulas take it."""
+    if name == "adafactor" and len(shape) > 1:
+        return [np.zeros(shape[:-1]), np.zeros((*shape[:-2], shape[-1]))]
+    return [np.zeros(shape) for _ in range(3)]
 
 
 def norm_scale(gradients: Sequence[Array], clip_norm: float) -> float:
@@ -655,7 +662,7 @@ class MLP:
 
     def __post_init__(self) -> None:
         self.weights = [float64(w).copy() for w in self.weights]
-        self.state = [[np.zeros_like(w) for _ in range(3)] for w in self.weights]
+        self.state = [states(self.optimizer, w.shape) for w in self.weights]
 
     def forward(self, x: ArrayLike) -> tuple[list[Array], list[Array]]:
         """Inputs X and sums Z of every layer."""

@@ -38,7 +38,7 @@ def extent(operand: Operand, max_samples: int, itemsize: int, layout_bytes: int)
         operand = operand.tensor
     buffer, start = locate(operand, itemsize)
     if isinstance(operand, Whole):
-        size = (operand.parameter.size - operand.part) * itemsize if operand.parameter else layout_bytes
+        size = layout_bytes if (p := operand.parameter) is None else (p.size - operand.part) * itemsize
     else:
         assert operand is not None
         start, size = operand.root.offset, tensor_bytes(operand, max_samples, itemsize)

@@ -102,7 +102,7 @@ class Builder:
         for operand in op.reads():
             if isinstance(operand, (Tensor, Moving)):
                 self.make(operand.root)
-            elif operand and operand.parameter:
+            elif operand and operand.parameter is not None:
                 self.reads[operand.parameter] += 1
         self.forward.append(op)
         if isinstance(op, Op):

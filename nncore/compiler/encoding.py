@@ -66,7 +66,7 @@ def locate(operand: Operand, itemsize: int) -> tuple[int, int]:
     if isinstance(operand, Whole):
         if operand.offset is not None:
             return BUFFERS[operand.buffer], operand.offset
-        first = operand.parameter.offset + operand.part if operand.parameter else 0
+        first = 0 if operand.parameter is None else operand.parameter.offset + operand.part
         return BUFFERS[operand.buffer], first * itemsize
     root = operand.root
     return BUFFERS[root.buffer] + root.number, root.offset + (operand.offset * itemsize if operand.alias_of else 0)

@@ -60,13 +60,6 @@ def expected(optimizer: Any, w: Array, g: Array, state: list[Array], step: int, 
     return w - rule.learning_rate * 0.2 * np.sqrt(max(w.shape)) * x
 
 
-def states_for(optimizer: Any, shape: tuple[int, ...]) -> list[Array]:
-    """Arrays of 0 as the formula takes them."""
-    if optimizer.kernel == "adafactor":
-        return [np.zeros(shape[:-1] if len(shape) > 1 else shape), np.zeros((*shape[:-2], shape[-1]))]
-    return [np.zeros(shape) for _ in range(3)][: {"rmsprop": 3, "adam": 3, "muon": 3}.get(optimizer.kernel, 2)]
-
-
 PLAIN = [name for name in OPTIMIZERS.names() if name not in ("multioptimizer", "lbfgs")]
 
 
@@ -77,8 +70,7 @@ def test_steps_on_arrays(name: str, dtype: str) -> None:
     optimizer, rng = OPTIMIZERS.classes[name](0.02), np.random.default_rng(1)
     variables = [rng.standard_normal(shape).astype(dtype) for shape in SHAPES]
     want = [np.array(v, np.float64) for v in variables]
-    known = {"lion": 1, "adagrad": 1}.get(optimizer.kernel)
-    states = [states_for(optimizer, shape)[:known] for shape in SHAPES]
+    states = [ref.states(optimizer.kernel, shape) for shape in SHAPES]
     for step in range(1, 6):
         grads = [rng.standard_normal(shape).astype(dtype) for shape in SHAPES]
         held = list(variables)
@@ -119,8 +111,7 @@ def test_steps_of_a_model(name: str) -> None:
     model = linear(optimizer)
     x, y = rows()
     want = [np.array(w) for w in model.get_weights()]
-    known = {"lion": 1, "adagrad": 1}.get(optimizer.kernel)
-    states = [states_for(optimizer, w.shape)[:known] for w in want]
+    states = [ref.states(optimizer.kernel, w.shape) for w in want]
     model.fit(x, y, batch_size=10, epochs=2, shuffle=False, verbose=0)
     for step in range(1, 9):
         batch = slice((step - 1) % 4 * 10, (step - 1) % 4 * 10 + 10)

@@ -311,6 +311,14 @@ def test_what_does_not_fit_later() -> None:
     assert SimpleNamespace(n=optimizer.iterations).n == 1
 
 
+@pytest.mark.parametrize("make", [nn.SGD, nn.Lamb, nn.Adafactor, nn.Muon])
+def test_scalars(make: Any) -> None:
+    w = np.array(2.0)
+    optimizer = make(0.5, weight_decay=0.0)
+    optimizer.apply([np.array(1.0)], [w])
+    assert w.shape == () and 0.5 < w < 2.0
+
+
 def test_a_schedule_by_itself() -> None:
     optimizer, w = nn.SGD(InverseTimeDecay(1.0, 1, 1.0)), np.zeros(1)
     for _ in range(3):
