@@ -18,8 +18,6 @@ and added: ``0.7 * nn.losses.mse + 0.3 * nn.losses.cosine_similarity``. A functi
 
 from __future__ import annotations
 
-from typing import Any
-
 from nncore.losses.arrays import squeeze_or_expand_to_same_rank
 from nncore.losses.base import LOSSES, Loss, LossChoice
 from nncore.losses.deviances import GammaDeviance, GaussianNLL, Poisson, PoissonDeviance, TweedieDeviance
@@ -33,6 +31,7 @@ from nncore.losses.margins import (
     Triplet,
 )
 from nncore.losses.overlaps import Dice, Tversky
+from nncore.losses.own import FunctionLoss, get
 from nncore.losses.probabilities import (
     CORN,
     BinaryCrossentropy,
@@ -71,6 +70,7 @@ __all__ = [
     "CosineSimilarity",
     "Crossentropy",
     "Dice",
+    "FunctionLoss",
     "GammaDeviance",
     "GaussianNLL",
     "Hinge",
@@ -98,14 +98,6 @@ __all__ = [
     "serialize",
     "squeeze_or_expand_to_same_rank",
 ]
-
-
-def get(identifier: Any, argument: str = "loss") -> Loss | None:
-    """Turn a name, configuration, class, function or object into a `Loss`; None (not trained) stays.
-
-    See `Registry.get`.
-    """
-    return None if identifier is None else LOSSES.get(identifier, argument, Loss)
 
 
 deserialize = get

@@ -181,6 +181,11 @@ class Loss(Addend, Configurable):
         return shape[-1]
 
     @property
+    def python(self) -> Callable[[Any, Any], Any] | None:
+        """What Python computes it by, of the user's own: (losses, gradient) of (y_true, y_pred)."""
+        return None if type(self).call is Loss.call else self.call
+
+    @property
     def by_elements(self) -> bool:
         """Whether it is a mean or a sum over its targets, each of which may have a weight."""
         return arrays.of_elements(self) or LOSS_TARGETS.get(self.kernel(), "") == "ONE"
@@ -192,9 +197,9 @@ class Loss(Addend, Configurable):
 
     def target_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of a sample's targets, for outputs of this shape; a ValueError where these do not fit."""
-        kind = LOSS_TARGETS[self.kernel()]
-        if kind == "LABELS":
+        if self.target == "labels":
             return shape[:-1]
+        kind = LOSS_TARGETS.get(self.kernel(), "VALUES")
         width = {"VALUES": shape[-1], "ONE": shape[-1] // self.row(shape), "HALF": shape[-1] // 2}[kind]
         return (*shape[:-1], width)
 

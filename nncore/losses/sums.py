@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from nncore.losses.arithmetic import Addend
-from nncore.losses.base import LOSSES, Loss, entry
+from nncore.losses.base import Loss, entry
+from nncore.losses.own import get
 from nncore.registry import to_json
 
 
@@ -34,7 +35,7 @@ class WeightedSum(Loss):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        found = tuple(LOSSES.get(loss, "losses", Loss) for loss in self.losses)
+        found = tuple(loss for given in self.losses if (loss := get(given, "losses")))
         if not found or len(found) != len(self.factors):
             raise ValueError(f"factors: expected one for each of {len(found)} losses, at least 1, got {self.factors!r}")
         if len({loss.target for loss in found}) > 1:
@@ -85,6 +86,11 @@ class WeightedSum(Loss):
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """See `Loss.__call__`."""
         return sum(factor * loss(y_true, y_pred, sample_weight) for factor, loss in self.terms())
+
+    @property
+    def python(self) -> None:
+        """See `Loss.python`."""
+        return None
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """See `Loss.call`."""

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from nncore._kernels.table import CHUNK_ROWS, LOSS_FORMS, LOSSES
 from nncore.compiler.operation import Op, PythonCall, Tensor
+from nncore.losses.own import of_batch
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
     from nncore.losses import Loss
+    from nncore.state import Array
 
 
 def loss(
@@ -31,6 +35,9 @@ def loss(
     `part`: of that loss in what is called by its name. Losses of the same `p` add to its gradient.
     """
     gradient = Tensor(p.shape) if b.training and p.differentiable else None
+    if loss.python is not None:
+        own_loss(b, name, loss, p, target, weight, gradient, scale, part)
+        return
     n, joined = loss.row(p.shape), loss.joined
     rows = p.size // n
     fields: dict[str, Any] = {"P": p, "T": target, "weight": weight, "dP": gradient, "rows": rows, "n": n}
@@ -48,11 +55,58 @@ def loss(
             fields["divisor"] = divisor = Tensor((1,), per_sample=False)
             counted: dict[str, Any] = {"weight": weight if mean_of_weights else None, "weights": weights, "rows": rows}
             counted |= {"label": None if ignored is None else target, "ignored": ignored or 0}
-            b.emit(Op("weight_sum", Y=divisor, fixed=1, **counted))
+            b.emit(Op("weight_sum", Y=divisor, fixed=1, cost=rows, **counted))
         columns = b.constant(loss.columns)
         b.emit(Op("loss", columns=columns, prob=prob, weights=weights, block=CHUNK_ROWS, **fields))
     if gradient is not None:
         b.add_gradient(p, gradient)
+
+
+def own_loss(
+    b: Builder,
+    name: str,
+    loss: Loss,
+    p: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    gradient: Tensor | None,
+    scale: float,
+    part: float,
+) -> None:
+    """The same of a loss that Python computes, for each sample."""
+    if weight is not None and weight.size > 1:
+        raise ValueError(
+            f"sample_weight: expected a weight for each sample with the loss {loss.name}, got {weight.size}"
+        )
+    values, given = Tensor(()), [target, p] if weight is None else [target, p, weight]
+    made = [values] if gradient is None else [values, gradient]
+    b.emit(PythonCall(filler(loss, weight is not None, scale), given, made))
+    number = b.sum(name, "loss", scale=scale, part=part)
+    b.emit(Op("accumulate", V=values, sum=number, block=CHUNK_ROWS))
+    if gradient is not None:
+        b.add_gradient(p, gradient)
+
+
+def filler(loss: Loss, weighted: bool, scale: float) -> Callable[..., None]:
+    """What is given targets, predictions and perhaps weights, and fills losses and perhaps their gradient."""
+    compute, reduction, name = loss.python, loss.reduction, loss.name
+    assert compute is not None
+
+    def fill(t: Array, p: Array, *arrays: Array) -> None:
+        weight, arrays = (arrays[0], arrays[1:]) if weighted else (None, arrays)
+        losses, gradient = of_batch(compute(t, p), p, name)
+        samples = len(p)
+        divisor: Any = samples if reduction != "sum" else 1
+        if reduction == "mean_with_sample_weight" and weight is not None:
+            divisor = weight.sum()
+        factor = 1 / divisor if divisor else 0.0
+        shares: Any = factor if weight is None else factor * weight[:, 0]
+        np.multiply(losses, shares * samples, out=arrays[0], casting="same_kind")
+        if len(arrays) > 1:
+            by_sample = scale * shares if weight is None else (scale * shares).reshape(-1, *[1] * (p.ndim - 1))
+            np.multiply(gradient, by_sample, out=arrays[1], casting="same_kind")
+
+    return fill
 
 
 def given_gradients(b: Builder, ys: list[Tensor], compute: Callable[..., None]) -> list[Tensor]:

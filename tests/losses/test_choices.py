@@ -14,6 +14,7 @@ from nncore.losses import (
     LOSSES,
     BinaryCrossentropy,
     CategoricalCrossentropy,
+    FunctionLoss,
     Huber,
     LossChoice,
     MeanAbsoluteError,
@@ -25,6 +26,7 @@ from nncore.losses import (
     get,
 )
 from nncore.registry import serialize
+from nncore.saving import register_keras_serializable
 
 KERNELS_DEF = Path(__file__).parents[2] / "src_c" / "kernels.def"
 DEFINED = dict(re.findall(r"^LOSS\((\w+), \w+, (\w+),", KERNELS_DEF.read_text(encoding="utf-8"), re.MULTILINE))
@@ -33,7 +35,8 @@ NO_PROBABILITIES = [name for name in ACTIVATIONS if name != "sigmoid"]
 CROSSENTROPIES = [BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy]
 WITH_LOGITS = [cls for cls in LOSSES.classes.values() if "from_logits" in cls.config_names()]
 VARIANTS = [
-    *(LOSSES.classes[name]() for name in LOSSES.names()),
+    *(LOSSES.classes[name]() for name in LOSSES.names() if name != "function_loss"),
+    FunctionLoss(math.hypot),
     Huber(0.5),
     *(cls(from_logits=True) for cls in WITH_LOGITS),
     *(TweedieDeviance(power) for power in (0, 1, 2)),
@@ -54,14 +57,16 @@ def test_plans_reach_every_kernel_with_its_kind_of_target():
         (choice.kernel, "LABELS" if loss.target == "labels" else "VALUES")
         for loss in VARIANTS
         for activation in [*ACTIVATIONS, "softmax"]
-        if not isinstance(loss, WeightedSum) and (choice := choice_or_none(loss, activation))
+        if not isinstance(loss, (WeightedSum, FunctionLoss)) and (choice := choice_or_none(loss, activation))
     }
     assert len(DEFINED) >= 35
     assert reached == {(name, "LABELS" if kind == "LABELS" else "VALUES") for name, kind in DEFINED.items()}
 
 
 def test_names():
-    assert set(LOSSES.names()) == {name for name in DEFINED if not name.endswith("_logits")} | {"dice", "weighted_sum"}
+    assert set(LOSSES.names()) == {name for name in DEFINED if not name.endswith("_logits")} | {
+        "dice", "weighted_sum", "function_loss",
+    }  # fmt: skip
     assert get("mse") == get("MSE") == get("MeanSquaredError") == MeanSquaredError()
     assert get("mae") == MeanAbsoluteError()
     assert get("bce") == BinaryCrossentropy()
@@ -115,6 +120,7 @@ def test_attributes():
 
 @pytest.mark.parametrize("loss", VARIANTS, ids=repr)
 def test_copies_are_equal_and_others_are_not(loss):
+    register_keras_serializable()(math.hypot)
     for twin in (get(serialize(loss)), pickle.loads(pickle.dumps(loss)), copy.deepcopy(loss)):
         assert twin == loss
         assert twin.from_logits == loss.from_logits and twin.name == loss.name
