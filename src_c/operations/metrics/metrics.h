@@ -68,8 +68,7 @@ static double metric_sparse_top_k_categorical_accuracy(const nn_loss *a) {
     return sum_hits(a, 1, (nn_index)a->parameters[0]);
 }
 
-/* Means, and means of products of deviations */
-typedef struct spread_of_row { double p, t, pp, tt, pt; } spread_of_row;
+typedef struct spread_of_row { double p, t, pp, tt, pt; } spread_of_row; /* means, of products of deviations, too */
 
 /* In two passes, for no sum of squares then cancels. order: n */
 INLINE spread_of_row spread_in(const real *p, const real *t, nn_index n) {

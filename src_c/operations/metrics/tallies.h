@@ -5,9 +5,32 @@
 
 #include "operations/metrics/metrics.h"
 
-/* How many of `count` ascending numbers lie below x; nan: none. */
-INLINE nn_index below(const real *numbers, nn_index count, real x) {
-    nn_index first = 0;
+/* Ascending numbers; a place among many is first guessed, as if all but the ends were evenly apart. */
+typedef struct ladder {
+    const real *numbers;
+    nn_index count;
+    real first, scale;
+} ladder;
+
+INLINE ladder ladder_of(const nn_tally *a) {
+    ladder l = {.numbers = a->numbers, .count = a->count};
+    if (l.count > 8) {
+        l.first = l.numbers[1];
+        l.scale = (real)(l.count - 3) / (l.numbers[l.count - 2] - l.first);
+    }
+    return l;
+}
+
+/* How many of the numbers lie below x; nan: none. */
+INLINE nn_index below(const ladder *l, real x) {
+    const real *numbers = l->numbers;
+    nn_index first = 0, count = l->count;
+    if (count > 8 && numbers[0] < x) {
+        const real place = (x - l->first) * l->scale;
+        const nn_index guess = place > 0 ? place < (real)(count - 3) ? (nn_index)place + 1 : count - 2 : 1;
+        for (nn_index k = guess; k < guess + 2; k++)
+            if (numbers[k - 1] < x && !(k < count && numbers[k] < x)) return k;
+    }
     while (count > 0) {
         const nn_index half = count / 2;
         const int more = numbers[first + half] < x;
@@ -30,11 +53,12 @@ static void tally_thresholds(const nn_tally *a) {
     const int by_output = a->parameters[2] != 0, weighs = a->parameters[3] != 0;
     const nn_index from = chosen < 0 ? 0 : chosen, to = chosen < 0 ? n : chosen + 1;
     const real *numbers = a->numbers;
+    const ladder thresholds = ladder_of(a);
     nn_event *e = a->events;
     for (nn_index row = 0; row < a->rows; row++)
         for (nn_index j = from; j < to; j++, e++) {
             const real *p = (const real *)a->p + row * n;
-            const nn_index bin = !top || among_largest(p, n, j, top) ? below(numbers, a->count, p[j]) : 0;
+            const nn_index bin = !top || among_largest(p, n, j, top) ? below(&thresholds, p[j]) : 0;
             const nn_index side = (by_output ? 2 * (j - from) : 0) + is_true(a, row, j);
             e->place = side * (a->count + 1) + bin;
             e->value = weight_at(a, row, j) * (weighs ? (double)numbers[a->count + j] : 1);
@@ -73,10 +97,10 @@ static void tally_confusion(const nn_tally *a) {
     const nn_index classes = (nn_index)a->parameters[0], ignored = (nn_index)a->parameters[3];
     const int true_by = (int)a->parameters[1], predicted_by = (int)a->parameters[2];
     for (nn_index row = 0; row < a->rows; row++) {
-        const real *t = (const real *)a->target + row * a->m;
+        const real *p = (const real *)a->p + row * a->n, *t = (const real *)a->target + row * a->m;
         const nn_index c = a->labels ? (nn_index)((const int32_t *)a->target)[row]
                                      : said_class(t, a->m, true_by, classes, a->numbers);
-        const nn_index q = said_class((const real *)a->p + row * a->n, a->n, predicted_by, classes, a->numbers);
+        const nn_index q = said_class(p, a->n, predicted_by, classes, a->numbers);
         const int counts = c >= 0 && c < classes && q >= 0 && c != ignored;
         a->events[row].place = counts ? c * classes + q : -1;
         a->events[row].value = weight_at(a, row, 0);
@@ -85,6 +109,7 @@ static void tally_confusion(const nn_tally *a) {
 
 static void tally_reliability(const nn_tally *a) {
     const nn_index n = a->n;
+    const ladder bins = ladder_of(a);
     nn_event *e = a->events;
     for (nn_index row = 0; row < a->rows; row++, e += 3) {
         const real *p = (const real *)a->p + row * n;
@@ -93,7 +118,7 @@ static void tally_reliability(const nn_tally *a) {
         const nn_index wanted = a->labels ? (nn_index)((const int32_t *)a->target)[row]
                                 : n == 1  ? !is_true(a, row, 0)
                                           : first_maximum((const real *)a->target + row * a->m, a->m);
-        const nn_index place = 3 * below(a->numbers, a->count, (real)confidence);
+        const nn_index place = 3 * below(&bins, (real)confidence);
         e[0] = (nn_event){place, weight};
         e[1] = (nn_event){place + 1, weight * confidence};
         e[2] = (nn_event){place + 2, n == 1 && a->labels ? weight * (double)wanted : best == wanted ? weight : 0};
@@ -125,22 +150,49 @@ SPAN(tally) {
     }
 }
 
+enum { MOMENT_COLUMNS = 8 }; /* of which the sums are at hand while all rows go by */
+
+typedef struct moment_columns { double of[NN_MOMENTS][MOMENT_COLUMNS]; } moment_columns;
+
+INLINE void widened(const real *x, nn_index count, double *y) {
+    for (nn_index j = 0; j < MOMENT_COLUMNS; j++) y[j] = j < count ? (double)x[j] : 0;
+}
+
+INLINE void add_row(moment_columns *s, const double *t, const double *p, const double *w) {
+    for (nn_index j = 0; j < MOMENT_COLUMNS; j++) {
+        const double dt = t[j] - s->of[NN_FIRST_T][j], dp = p[j] - s->of[NN_FIRST_P][j], e = t[j] - p[j];
+        s->of[NN_WEIGHTS][j] += w[j];
+        s->of[NN_T][j] += w[j] * dt, s->of[NN_TT][j] += w[j] * dt * dt;
+        s->of[NN_P][j] += w[j] * dp, s->of[NN_PP][j] += w[j] * dp * dp, s->of[NN_PT][j] += w[j] * dp * dt;
+        s->of[NN_ERROR][j] += w[j] * e, s->of[NN_ERRORS][j] += w[j] * e * e;
+    }
+}
+
 static void column_moments(nn_index rows, nn_index n, nn_index first, nn_index count, const void *p, const void *t,
                            const void *weight, nn_index weights, nn_index share, double *sums) {
-    double *s = sums + first;
-    for (nn_index row = 0; row < rows; row++) {
-        const real *tr = (const real *)t + row * n + first, *pr = (const real *)p + row * n + first;
-        const real *w = weight ? (const real *)weight + row / share * weights + (weights > 1 ? first : 0) : NULL;
-        for (nn_index j = 0; j < count; j++, s++) {
-            if (s[NN_ROWS_SEEN * n] == 0) s[NN_FIRST_T * n] = (double)tr[j], s[NN_FIRST_P * n] = (double)pr[j];
-            const double dt = (double)tr[j] - s[NN_FIRST_T * n], dp = (double)pr[j] - s[NN_FIRST_P * n];
-            const double e = (double)tr[j] - (double)pr[j], wj = w ? (double)w[weights > 1 ? j : 0] : 1;
-            s[NN_ROWS_SEEN * n] += 1, s[NN_WEIGHTS * n] += wj;
-            s[NN_T * n] += wj * dt, s[NN_TT * n] += wj * dt * dt;
-            s[NN_P * n] += wj * dp, s[NN_PP * n] += wj * dp * dp, s[NN_PT * n] += wj * dp * dt;
-            s[NN_ERROR * n] += wj * e, s[NN_ERRORS * n] += wj * e * e;
+    for (nn_index end = first + count; rows && first < end; first += MOMENT_COLUMNS) {
+        const nn_index width = end - first < MOMENT_COLUMNS ? end - first : MOMENT_COLUMNS;
+        const real *pr = (const real *)p + first, *tr = (const real *)t + first, *wr = weight;
+        double tj[MOMENT_COLUMNS], pj[MOMENT_COLUMNS], wj[MOMENT_COLUMNS];
+        moment_columns s = {{{0}}};
+        for (nn_index k = 0; k < NN_MOMENTS; k++)
+            for (nn_index j = 0; j < width; j++) s.of[k][j] = sums[k * n + first + j];
+        if (s.of[NN_ROWS_SEEN][0] == 0) widened(tr, width, s.of[NN_FIRST_T]), widened(pr, width, s.of[NN_FIRST_P]);
+        for (nn_index j = 0; j < MOMENT_COLUMNS; j++) wj[j] = 1;
+        for (nn_index row = 0; row < rows; row++) {
+            if (width == MOMENT_COLUMNS)
+                widened(tr + row * n, MOMENT_COLUMNS, tj), widened(pr + row * n, MOMENT_COLUMNS, pj);
+            else
+                widened(tr + row * n, width, tj), widened(pr + row * n, width, pj);
+            if (wr && weights > 1)
+                widened(wr + row / share * weights + first, width, wj);
+            else if (wr)
+                for (nn_index j = 0; j < MOMENT_COLUMNS; j++) wj[j] = (double)wr[row / share];
+            add_row(&s, tj, pj, wj);
         }
-        s -= count;
+        for (nn_index j = 0; j < width; j++) s.of[NN_ROWS_SEEN][j] += (double)rows;
+        for (nn_index k = 0; k < NN_MOMENTS; k++)
+            for (nn_index j = 0; j < width; j++) sums[k * n + first + j] = s.of[k][j];
     }
 }
 
