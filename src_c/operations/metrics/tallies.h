@@ -158,7 +158,7 @@ INLINE void widened(const real *x, nn_index count, double *y) {
     for (nn_index j = 0; j < MOMENT_COLUMNS; j++) y[j] = j < count ? (double)x[j] : 0;
 }
 
-INLINE void add_row(moment_columns *s, const double *t, const double *p, const double *w) {
+INLINE void add_powers(moment_columns *s, const double *t, const double *p, const double *w) {
     for (nn_index j = 0; j < MOMENT_COLUMNS; j++) {
         const double dt = t[j] - s->of[NN_FIRST_T][j], dp = p[j] - s->of[NN_FIRST_P][j], e = t[j] - p[j];
         s->of[NN_WEIGHTS][j] += w[j];
@@ -188,7 +188,7 @@ static void column_moments(nn_index rows, nn_index n, nn_index first, nn_index c
                 widened(wr + row / share * weights + first, width, wj);
             else if (wr)
                 for (nn_index j = 0; j < MOMENT_COLUMNS; j++) wj[j] = (double)wr[row / share];
-            add_row(&s, tj, pj, wj);
+            add_powers(&s, tj, pj, wj);
         }
         for (nn_index j = 0; j < width; j++) s.of[NN_ROWS_SEEN][j] += (double)rows;
         for (nn_index k = 0; k < NN_MOMENTS; k++)
