@@ -213,6 +213,9 @@ class Parameter(Guarded):
     def __len__(self) -> int:
         return len(self._bound())
 
+    def __bool__(self) -> bool:
+        return True  # it is there, whatever its shape
+
     def __repr__(self) -> str:
         dtype = "not built" if self._values is None else self.dtype
         kind = ", statistic" if self.role == "statistic" else "" if self.trainable else ", frozen"

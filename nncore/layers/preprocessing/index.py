@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -34,19 +35,64 @@ class Strange(Exception):
     """A value that is no token, and has no number."""
 
 
-class Table(dict[Any, int]):
-    """The numbers of tokens; `other` says those of what is none."""
+@dataclass(frozen=True)
+class Others:
+    """Which numbers values have that are no tokens.
 
-    other: Callable[[Any], int]
+    Parameters
+    ----------
+    kinds : tuple of type
+        Of values that may be tokens.
+    first, count : int
+        The numbers of all others.
+    salt : list of int or None
+    remainder : bool
+        Whether several numbers go by remainder, not by fingerprint.
+    encoding : str
+        Of bytes.
+    """
+
+    kinds: tuple[type, ...]
+    first: int
+    count: int
+    salt: list[int] | None
+    remainder: bool
+    encoding: str
+
+    def number(self, value: Any) -> int:
+        """That of a value."""
+        known = isinstance(value, self.kinds)
+        if not known or self.count == 0:
+            raise Strange
+        if self.count == 1:
+            return self.first
+        if self.remainder:
+            return self.first + int(value) % self.count
+        text = value if isinstance(value, str) else str(int(value))
+        return self.first + int(buckets(fingerprints([text], self.salt), self.count)[0])
+
+
+class Table(dict[Any, int]):
+    """The numbers of tokens, and of others."""
+
+    others: Others
 
     def __missing__(self, token: Any) -> int:
-        return self.other(token)
+        return self[token.decode(self.others.encoding)] if isinstance(token, bytes) else self.others.number(token)
+
+
+class Known(NamedTuple):
+    """Tokens, and their numbers: replaced as a whole, while other threads look them up."""
+
+    tokens: tuple[Any, ...]
+    table: Table
 
 
 class IndexLookup(Learning, Encoder):
     """Base of the lookups: `tokens` have the numbers from `first` on, behind those of the mask and of other values."""
 
     vocabulary_dtype: str
+    kinds: tuple[type, ...]  # of tokens
     remedies: ClassVar[dict[str, str]] = Encoder.remedies | {
         "vocabulary": "Call set_vocabulary.",
         "idf_weights": "Call set_vocabulary.",
@@ -78,9 +124,8 @@ class IndexLookup(Learning, Encoder):
             raise ValueError("pad_to_max_tokens: expected False without max_tokens, got True. Give max_tokens, too")
         if self.invert and self.output_mode != "int":
             raise ValueError(f'output_mode: expected "int" where invert is True, got {output_mode!r}')
-        self._tokens: list[Any] | None = None
+        self._known: Known | None = None
         self._factors: Array | None = None  # of each column, of mode "tf_idf"
-        self._table = Table()
         if vocabulary is None and idf_weights is not None:
             raise ValueError("idf_weights: expected None without a vocabulary, got some. Give the vocabulary, too")
         if vocabulary is not None:
@@ -90,16 +135,16 @@ class IndexLookup(Learning, Encoder):
         """A token, checked; None stays."""
         raise NotImplementedError
 
-    def bucket(self, token: Any) -> int:
-        """Which of several numbers for other values this one has."""
-        return int(buckets(fingerprints([str(token)], self.salt), self.num_oov_indices)[0])
+    def others(self) -> Others:
+        """Which numbers values have that are no tokens."""
+        return Others(self.kinds, self.first_other, self.num_oov_indices, self.salt, False, "utf-8")
 
     # -- its tokens ------------------------------------------------------------------------------------------------
 
     @property
     def vocabulary(self) -> list[Any] | None:
         """The tokens, without mask and other values; None before they are known."""
-        return None if self._tokens is None else list(self._tokens)
+        return None if self._known is None else list(self._known.tokens)
 
     @property
     def idf_weights(self) -> Array | None:
@@ -116,13 +161,13 @@ class IndexLookup(Learning, Encoder):
         """The number of the first token."""
         return self.first_other + self.num_oov_indices
 
-    def known(self) -> list[Any]:
+    def known(self) -> Known:
         """The tokens; a ValueError before they are known."""
-        if self._tokens is None:
+        if self._known is None:
             raise ValueError(
                 f"{self.name or type(self).__name__}: has no vocabulary yet. Call adapt(data), or give it vocabulary"
             )
-        return self._tokens
+        return self._known
 
     def get_vocabulary(self, include_special_tokens: bool = True) -> list[Any]:
         """The tokens in the order of their numbers.
@@ -133,11 +178,11 @@ class IndexLookup(Learning, Encoder):
             Begin with the mask and `oov_token` where these have numbers.
         """
         special = [self.mask_token] * self.first_other + [self.oov_token] * self.num_oov_indices
-        return (special if include_special_tokens else []) + list(self._tokens or ())
+        return (special if include_special_tokens else []) + (self.vocabulary or [])
 
     def vocabulary_size(self) -> int:
         """How many numbers there are, those of the mask and of other values included."""
-        return self.first + len(self._tokens or ())
+        return self.first + (len(self._known.tokens) if self._known else 0)
 
     @property
     def depth(self) -> int:
@@ -225,7 +270,7 @@ class IndexLookup(Learning, Encoder):
                 f"vocabulary: expected at most max_tokens={self.max_tokens} with mask and other values, got {size}"
             )
         columns = self.output_mode != "int" and not self.pad_to_max_tokens
-        if columns and self._models and self._tokens is not None and size != self.vocabulary_size():
+        if columns and self._models and self._known is not None and size != self.vocabulary_size():
             raise ValueError(
                 f"{self.name}: expected {self.vocabulary_size()} tokens, for which its model has columns, got {size}. "
                 "Make the model after adapt"
@@ -233,14 +278,14 @@ class IndexLookup(Learning, Encoder):
         table = Table({token: self.first + i for i, token in enumerate(tokens)})
         if self.mask_token is not None:
             table[self.mask_token] = 0 if self.output_mode == "int" else -1
-        table.other = self.other
-        before = self._tokens, self._table, self._factors
-        vars(self).update(_tokens=tokens, _table=table, _factors=factors)
+        table.others = self.others()
+        before = self._known, self._factors
+        vars(self).update(_known=Known(tuple(tokens), table), _factors=factors)
         try:
             for model in list(self._models or ()):
                 model.graph.fed.check()
         except ValueError:
-            vars(self).update(zip(("_tokens", "_table", "_factors"), before, strict=True))
+            vars(self).update(_known=before[0], _factors=before[1])
             raise
         if factors is not None:
             self.learned({"idf_weights": self.padded()})
@@ -326,16 +371,10 @@ class IndexLookup(Learning, Encoder):
         return counts
 
     def refused(self, token: Any) -> tuple[str, str] | None:
-        """What was expected in place of this, and a remedy; None: it is a token."""
+        """What was expected in place of this, and a remedy; None: it may be a token."""
         raise NotImplementedError
 
     # -- numbers of data -------------------------------------------------------------------------------------------
-
-    def other(self, value: Any) -> int:
-        """The number of a value that is no token."""
-        if self.refused(value) is not None or self.num_oov_indices == 0:
-            raise Strange
-        return self.first_other + (self.bucket(value) if self.num_oov_indices > 1 else 0)
 
     def on_arrays(self, inputs: Any, training: Any) -> Array:
         """Called on arrays: numbers of tokens as int64, or tokens of numbers."""
@@ -364,8 +403,7 @@ class IndexLookup(Learning, Encoder):
     def encode(self, arrays: Sequence[Array], arguments: Sequence[str]) -> Array:
         """The number of each element."""
         [array], [argument] = arrays, arguments
-        self.known()
-        table = self._table
+        table = self.known().table
         numbers = np.empty(array.size, np.int32)
         for start, values in pieces(array):
             try:
@@ -373,15 +411,15 @@ class IndexLookup(Learning, Encoder):
                     map(table.__getitem__, values), np.int32, len(values)
                 )
             except (Strange, TypeError):
-                raise self.unknown(values, array, start, argument) from None
+                raise self.unknown(table, values, array, start, argument) from None
         return numbers.reshape(array.shape)
 
-    def unknown(self, values: Iterable[Any], array: Array, start: int, argument: str) -> Exception:
+    def unknown(self, table: Table, values: Iterable[Any], array: Array, start: int, argument: str) -> Exception:
         """The error for the first of these elements that has no number."""
         for i, value in enumerate(values):
             if (why := self.refused(value)) is not None:
                 return strange(value, argument, place(array, start + i), *why)
-            if value not in self._table and self.num_oov_indices == 0:
+            if value not in table and self.num_oov_indices == 0:
                 break
         return ValueError(
             f"{argument}: expected tokens that layer {self.name or type(self).__name__} knows, got {value!r} in "

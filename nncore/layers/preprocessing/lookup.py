@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from nncore.arguments import is_whole
 from nncore.layers.base import LAYERS
 from nncore.layers.preprocessing.base import place, strange, values_of
-from nncore.layers.preprocessing.index import IndexLookup
+from nncore.layers.preprocessing.index import IndexLookup, Others
 from nncore.state import Array
 
 
@@ -58,6 +59,7 @@ class StringLookup(IndexLookup):
     """
 
     vocabulary_dtype = "string"
+    kinds = (str,)
 
     def __init__(
         self,
@@ -89,6 +91,10 @@ class StringLookup(IndexLookup):
             name,
         )
 
+    def others(self) -> Others:
+        """With the encoding of bytes."""
+        return replace(super().others(), encoding=self.encoding)
+
     def token(self, value: Any, argument: str) -> Any:
         """A text, checked; bytes are decoded."""
         value = value.decode(self.encoding) if isinstance(value, bytes) else value
@@ -113,12 +119,6 @@ class StringLookup(IndexLookup):
         if isinstance(token, (str, bytes)):
             return None
         return "texts", "Convert them, or look up whole numbers by IntegerLookup"
-
-    def other(self, value: Any) -> int:
-        """The number of bytes is that of their text."""
-        if isinstance(value, bytes):
-            return self._table[value.decode(self.encoding)]
-        return super().other(value)
 
     def plain(self, counts: Counter[Any]) -> Counter[Any]:
         """Bytes count as their text."""
@@ -155,6 +155,7 @@ class IntegerLookup(IndexLookup):
         An argument is wrong; where data are bound: there is no list yet, or there are missing values or reals.
     """
 
+    kinds = (bool, int, np.integer)
     made = np.int64
 
     def __init__(
@@ -204,13 +205,13 @@ class IntegerLookup(IndexLookup):
             raise TypeError(f"{argument}: expected whole numbers, got {value!r}. Texts have StringLookup")
         return None if whole is None else int(whole)
 
-    def bucket(self, token: Any) -> int:
+    def others(self) -> Others:
         """By remainder, or by fingerprint."""
-        return int(token) % self.num_oov_indices if self.oov_method == "floormod" else super().bucket(int(token))
+        return replace(super().others(), remainder=self.oov_method == "floormod")
 
     def refused(self, token: Any) -> tuple[str, str] | None:
         """Texts, gaps and reals are no whole numbers."""
-        if isinstance(token, (bool, int, np.integer)):
+        if isinstance(token, self.kinds):
             return None
         return "whole numbers", "Convert them, or look up texts by StringLookup"
 

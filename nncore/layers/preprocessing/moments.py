@@ -171,6 +171,10 @@ class Normalization(Learning):
         """Whether it has weights, or has learned what these will be."""
         return self.state is not None or self._moments is not None
 
+    @built.setter
+    def built(self, value: bool) -> None:
+        super(Normalization, type(self)).built.fset(self, value)  # type: ignore[attr-defined]
+
     def argument(self, name: str) -> Any:
         """What describes the layer: its moments as they are now."""
         if name in ("mean", "variance"):
