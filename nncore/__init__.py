@@ -25,6 +25,7 @@ from nncore import (
 )
 from nncore._version import __version__
 from nncore.callbacks import Callback
+from nncore.checking import check_gradients
 from nncore.data import to_categorical
 from nncore.errors import DivergedError, FormatError
 from nncore.execution import applying as _applying  # noqa: F401 (it enters itself: optimizers on arrays)
@@ -99,6 +100,7 @@ __all__ = [
     "available_isas",
     "backend",
     "callbacks",
+    "check_gradients",
     "clone_model",
     "constraints",
     "data",

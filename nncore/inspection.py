@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nncore.metrics import Metric
     from nncore.model import Model
     from nncore.network import Graph
-    from nncore.state import Parameter
+    from nncore.state import Array, Parameter
 
 
 class Inspected(Guarded):
@@ -110,6 +110,20 @@ class Inspected(Guarded):
     def non_trainable_weights(self) -> list[Parameter]:
         """Statistics, and those of layers that are not trainable."""
         return [p for layer in self._leaves() for p in layer.non_trainable_weights]
+
+    @property
+    def named_weights(self) -> dict[str, Array]:
+        """Read-only views of all arrays by their paths, such as "dense/kernel", which follow every step of training.
+
+        They are true until the model is built anew, or joined with others; copies are ``layer.get_weights()``.
+        """
+        graph = self._ends()
+        found = {}
+        for p, path in graph.paths.items():
+            view = graph.state.view(p).view()
+            view.flags.writeable = False
+            found[path] = view
+        return found
 
     variables, trainable_variables, non_trainable_variables = weights, trainable_weights, non_trainable_weights
 

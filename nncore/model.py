@@ -20,7 +20,7 @@ from nncore.locks import Turn
 from nncore.network import Graph
 from nncore.predicting import Predicting
 from nncore.state import Array, State
-from nncore.training import averages, feeding, fit, given, streamed
+from nncore.training import averages, feeding, fit, given, looking, streamed
 from nncore.training.range_test import range_test
 
 #: What subclasses of Keras's models override, in vain here.
@@ -494,6 +494,31 @@ class Model(Predicting):
         batch = check_count(32 if batch_size is None else batch_size, "batch_size")
         logs = feeding.evaluated(self, (x, y, sample_weight), batch, verbose, check_steps(steps, "steps"), callbacks)
         return logs if return_dict else listed(logs)
+
+    def gradients(self, x: Any, y: Any = None, sample_weight: Any = None, of: Any = None, grad: Any = None) -> Any:
+        """The gradients of the loss on one batch, as the next step of training would compute them; nothing changes.
+
+        Parameters
+        ----------
+        x, y, sample_weight : array_like
+            As in `train_on_batch`; dropout is on, and weights of the regularizers' penalties are in.
+        of : "inputs", Layer, str, Symbol, Parameter or list of these, optional
+            Of what: the inputs, the output of a layer (given by itself or its name), or a weight. Default: all weights
+            that are trained, in a dict by their paths, such as "dense/kernel".
+        grad : array_like or callable, optional
+            In place of y and the loss: see `train_on_batch`.
+
+        Returns
+        -------
+        ndarray, list or dict of ndarray
+            ∂loss/∂ each element, the loss being the mean over the batch.
+
+        Raises
+        ------
+        ValueError
+            Something is not of this model, not trained, or has no gradient: a softmax that is computed with its loss.
+        """
+        return looking.gradients_of(self, (x, y, sample_weight), of, grad)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """`evaluate` on one batch, silently."""

@@ -227,6 +227,11 @@ class Graph:
         """Emit the calls, for what is `fed`; the outputs, or those `wanted`, for which no other calls are emitted."""
         read = {feed.source: x for feed, x in zip(self.feeds, fed, strict=True)}
         tensors = {id(s): read[i] for i, s in enumerate(self.inputs) if i in read}
+        watch = b.watch
+        if watch is not None:
+            for i, s in enumerate(self.inputs):
+                if id(s) in tensors:
+                    watch.see(b, s, tensors[id(s)])
         reals: dict[int, Tensor] = {}  # of whole numbers that some layers read as such, and others do not
         outputs = self.outputs if wanted is None else tuple(self.outputs[i] for i in wanted)
         calls = [(call, made, of) for (call, made), of in zip(self.calls, self.fed.reads, strict=True)]
@@ -252,6 +257,9 @@ class Graph:
                 else:
                     made = call.layer.emit(b, *xs, wanted=[s.index for s in symbols])
                     tensors.update((id(s), y) for s, y in zip(symbols, made, strict=True))
+                if watch is not None:
+                    for s in symbols:
+                        watch.see(b, s, tensors[id(s)])
         return tuple(tensors[id(s)] for s in outputs)
 
 

@@ -14,7 +14,7 @@ from nncore.execution.prediction import Predictor
 from nncore.execution.standalone import TrainingForward
 from nncore.graph import symbolic
 from nncore.structure import Structure
-from nncore.training import feeding
+from nncore.training import feeding, looking
 
 
 class Predicting(Structure):
@@ -68,6 +68,24 @@ class Predicting(Structure):
         if callbacks is None and verbose == 0 and limit is None and not is_stream(x):
             return self(x)
         return feeding.predicted(self, x, batch, verbose, limit, callbacks)
+
+    def activations(self, x: Any, of: Any = None) -> Any:
+        """What layers make of x, as in prediction.
+
+        Parameters
+        ----------
+        x : array_like
+            See `predict`.
+        of : Layer, str, Symbol or list of these, optional
+            Whose output: that of a layer, given by itself or its name, also of one within a model that is called, or
+            a symbol. Default: all layers, in a dict by their names. Of a layer that is called more than once, its
+            first output.
+
+        Returns
+        -------
+        ndarray, list or dict of ndarray, shape (n, …)
+        """
+        return looking.activations(self, x, of)
 
     def predict_on_batch(self, x: Any) -> Any:
         """`predict` on one batch."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -35,6 +35,13 @@ Place = Tensor | Whole  # where a gradient goes
 #: What emits the backward pass of an operation, from the gradient of what it makes, to the builder it is given: if it
 #: held that itself, the two would keep one another, and a model's weights, until the garbage collector comes.
 Backward = Callable[["Builder", "Tensor"], None]
+
+
+class Watch(Protocol):
+    """Looks at the tensors of symbols while a program is built; inputs of real numbers have gradients then, too."""
+
+    def see(self, b: Builder, symbol: Any, x: Tensor) -> None:
+        """Be told of the tensor of a symbol, right after it was made."""
 
 
 @dataclass
@@ -61,6 +68,7 @@ class Builder:
     trained: Container[Parameter] = ()
     by_rows: Container[Parameter] = ()
     reduces: bool = False  # whether others are to see the gradients before the update
+    watch: Watch | None = None  # what looks at tensors of the graph, and their gradients
     predicts: bool = False  # whether there are no sums
     forward: list[Step] = field(default_factory=list)
     backward: list[Step] = field(default_factory=list)

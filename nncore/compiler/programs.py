@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from nncore import activations
 from nncore._kernels.table import ACTIVATIONS, ROWWISE
-from nncore.compiler.builder import Builder
+from nncore.compiler.builder import Builder, Watch
 from nncore.compiler.configuration import CompileConfiguration, Head
 from nncore.compiler.operation import Op, Tensor
 from nncore.compiler.program import Program
+from nncore.graph import Symbol
 from nncore.losses import Loss, LossChoice
 from nncore.metrics import Given
 from nncore.network import Graph
@@ -57,7 +58,28 @@ def activation_of(op: Op) -> str:
 
 def inputs_of(b: Builder, graph: Graph) -> list[Tensor]:
     """What the graph is fed of the batch: the first bindings."""
-    return [batch(b, i, feed.shape, feed.integers is not None) for i, feed in enumerate(graph.feeds)]
+    xs = [batch(b, i, feed.shape, feed.integers is not None) for i, feed in enumerate(graph.feeds)]
+    for x in xs:
+        x.differentiable = b.watch is not None and not x.integer
+    return xs
+
+
+class Seen:
+    """A `Watch` that remembers the tensors of some symbols."""
+
+    def __init__(self, symbols: Sequence[Symbol]) -> None:
+        self.tensors: dict[int, Tensor | None] = dict.fromkeys(map(id, symbols))
+
+    def see(self, b: Builder, symbol: Symbol, x: Tensor) -> None:
+        """See `Watch`."""
+        if id(symbol) in self.tensors:
+            self.tensors[id(symbol)] = x
+
+    def found(self, symbols: Sequence[Symbol]) -> list[Tensor]:
+        """Their tensors."""
+        tensors = [self.tensors[id(s)] for s in symbols]
+        assert None not in tensors
+        return [x for x in tensors if x is not None]
 
 
 def own_output(b: Builder, y: Tensor) -> Tensor:
@@ -65,14 +87,16 @@ def own_output(b: Builder, y: Tensor) -> Tensor:
     return y if y.root.buffer == "workspace" and not y.integer else copied(b, y)
 
 
-def prediction(graph: Graph, max_samples: int, training: bool = False) -> Program:
-    """The program of `predict`: its bindings are the inputs and, after them, the outputs.
+def prediction(graph: Graph, max_samples: int, training: bool = False, of: Sequence[Symbol] | None = None) -> Program:
+    """The program of `predict`: its bindings are the inputs and, after them, the outputs, or the symbols `of`.
 
     In `training` it is the forward pass of a step: dropout is on, and statistics follow the batch.
     """
-    b = Builder(graph.state.dtype.itemsize, training, graph.packed, predicts=True)
+    seen = None if of is None else Seen(of)
+    b = Builder(graph.state.dtype.itemsize, training, graph.packed, predicts=True, watch=seen)
     outputs = []
-    for y in graph.emit(b, *inputs_of(b, graph)):
+    ys = graph.emit(b, *inputs_of(b, graph))
+    for y in ys if seen is None else seen.found(of or ()):
         b.make(y)
         own = y.root.buffer == "workspace" and not y.integer
         whole = own and y.root.size == y.size  # and of no other output, which is bound
@@ -89,9 +113,10 @@ def step(
     weighted: Sequence[int],
     max_samples: int,
     reduces: bool = False,
+    watch: Watch | None = None,
 ) -> Program:
     """The program of a training step, or of the evaluation of a batch; raises what `emit_step` raises."""
-    b, outputs = emit_step(graph, config, training=training, weighted=weighted, reduces=reduces)
+    b, outputs = emit_step(graph, config, training=training, weighted=weighted, reduces=reduces, watch=watch)
     return b.finish(outputs, max_samples, graph.state.values.nbytes)
 
 
@@ -193,6 +218,7 @@ def emit_step(
     training: bool,
     weighted: Sequence[int] = (),
     reduces: bool = False,
+    watch: Watch | None = None,
     warns: bool = False,
 ) -> tuple[Builder, list[Tensor]]:
     """The operations of a step, still to be fused and placed, and the outputs: enough to see that all fits.
@@ -206,6 +232,8 @@ def emit_step(
         Of each output how many weights a sample has; empty: none.
     reduces : bool
         Whether others are to see the gradients before the update.
+    watch : Watch, optional
+        What looks at tensors and their gradients.
     warns : bool
         Whether to warn of losses that do not suit the activation before them.
 
@@ -228,6 +256,7 @@ def emit_step(
         trained=graph.trained,
         by_rows=set() if reduces else {p for p in lazy if p.gradient == "rows" and not (p.regularizer or p.constraint)},
         reduces=reduces,
+        watch=watch,
     )
     wanted = config.compared
     ys = graph.emit(b, *inputs_of(b, graph), wanted=wanted)

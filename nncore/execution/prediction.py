@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from nncore.compiler.programs import prediction
 from nncore.execution import team
 from nncore.execution.calls import called
 from nncore.execution.tuning import SLICE
+from nncore.graph import Symbol
 from nncore.network import Graph
 from nncore.state import Array
 
@@ -31,16 +32,18 @@ class Predictor:
     Parameters
     ----------
     graph : Graph
+    of : sequence of Symbol, optional
+        What is wanted of the graph; default its outputs.
     """
 
     rows = math.inf  # that it has room for
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, of: Sequence[Symbol] | None = None) -> None:
         with graph.state.reading() as self.state:
             self.packed = graph.packed
-            self.program, self.values = prediction(graph, TILE_ROWS), self.state.values
+            self.program, self.values = prediction(graph, TILE_ROWS, of=of), self.state.values
         self.dtype, self.shape, self.made = self.state.dtype, graph.feeds[0].shape, self.program.outputs[0].shape
-        self.plain = len(graph.feeds) == len(graph.outputs) == 1 and graph.feeds[0].integers is None
+        self.plain = len(graph.feeds) == len(self.program.outputs) == 1 and graph.feeds[0].integers is None
         self.idle: dict[int, list[Any]] = {}  # runs by their number of threads
         self.alone = self.idle.setdefault(1, [])
         self.few, self.many = (int(f / max(1, self.program.cost)) for f in (team.PARALLEL_FLOPS, UNDIVIDED_FLOPS))

@@ -13,6 +13,7 @@ from nncore import runtime
 from nncore._kernels import engine
 from nncore._kernels.table import BUFFERS
 from nncore.bindings import Binding
+from nncore.compiler.builder import Watch
 from nncore.compiler.configuration import CompileConfiguration, GivenGradients, Head
 from nncore.compiler.programs import step
 from nncore.data import Dataset
@@ -50,6 +51,8 @@ class Stepper:
     reduce : callable, optional
         Called between the gradients and the update of each step with this object: it may change the gradients
         (`State.gradients`), and returns whether the update is to follow.
+    watch : Watch, optional
+        What looks at tensors and their gradients.
     """
 
     def __init__(
@@ -65,14 +68,14 @@ class Stepper:
         seed: int,
         steps: Array,
         reduce: Reduce | None = None,
+        watch: Watch | None = None,
     ) -> None:
         reduces = training and reduce is not None
         self.reduce, self.packed = reduce, graph.packed
         self.optimizer = optimizer = config.optimizer
         with graph.state.reading() as self.state:
-            self.program = step(
-                graph, config, training=training, weighted=weighted, max_samples=max_samples, reduces=reduces
-            )
+            kind: dict[str, Any] = {"training": training, "weighted": weighted, "watch": watch}
+            self.program = step(graph, config, max_samples=max_samples, reduces=reduces, **kind)
             by_rows = self.program.by_rows
             known = self.program.learned if training else graph.learned
             learned = {p: path for p, path in graph.trained.items() if p in known and p not in by_rows}

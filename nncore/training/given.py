@@ -12,6 +12,7 @@ from nncore.arguments import an, is_number
 from nncore.bindings import Binding
 from nncore.conversion import as_array
 from nncore.data import Dataset
+from nncore.execution.stepping import Steppers
 from nncore.network import Graph
 from nncore.state import Array
 from nncore.training.fit import explain_divergence
@@ -25,23 +26,29 @@ Gradients = list[Array | None]
 Function = Callable[..., tuple[float, Sequence[Any]]]
 
 
-def step(model: Model, x: Any, grad: Any) -> dict[str, float]:
-    """One step by the gradients that `grad` is, or returns; the logs of it."""
+def prepared(model: Model, x: Any, grad: Any) -> tuple[Dataset, Steppers]:
+    """The rows of a batch, and the programs for the gradients that `grad` is, or returns."""
     inputs = model._inputs(x)
     if not inputs[0].rows:
         raise ValueError(f"x: expected at least one row, got shape {inputs[0].array.shape}")
-    graph, rows = model._built(), inputs[0].rows
-    function, outputs = as_function(grad, graph, rows)
+    graph = model._built()
+    function, outputs = as_function(grad, graph, inputs[0].rows)
     steppers = model.steppers(need_loss=False).by_gradients(outputs)
+    assert steppers.configuration.given is not None
+    steppers.configuration.given.function = function
+    none: list[Binding | None] = [None] * len(graph.outputs)
+    return Dataset(inputs, none, none), steppers
+
+
+def step(model: Model, x: Any, grad: Any) -> dict[str, float]:
+    """One step by the gradients that `grad` is, or returns; the logs of it."""
+    dataset, steppers = prepared(model, x, grad)
     given = steppers.configuration.given
     assert given is not None
-    none: list[Binding | None] = [None] * len(graph.outputs)
-    dataset = Dataset(inputs, none, none)
-    stepper = steppers.take(True, dataset.weighted, rows, model.threads())
-    given.function = function
+    stepper = steppers.take(True, dataset.weighted, dataset.rows, model.threads())
     try:
         stepper.attach(dataset, shuffled=False)
-        stepper.begin(rows)
+        stepper.begin(dataset.rows)
         if stepper.whole_step() == engine.DIVERGED:
             raise explain_divergence(model, dataset, stepper.batch_rows(), 0, 0)
         return stepper.logs()
