@@ -229,7 +229,7 @@ class Graph:
         tensors = {id(s): read[i] for i, s in enumerate(self.inputs) if i in read}
         watch = b.watch
         if watch is not None:
-            for i, s in enumerate(self.inputs):
+            for s in self.inputs:
                 if id(s) in tensors:
                     watch.see(b, s, tensors[id(s)])
         reals: dict[int, Tensor] = {}  # of whole numbers that some layers read as such, and others do not
