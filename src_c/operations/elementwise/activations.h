@@ -135,7 +135,8 @@ DERIVATIVE(hard_silu, z) {
     return vselect(z <= -HARD_END, (vf){0}, vselect(z >= HARD_END, vset(1), slope));
 }
 
-F(hard_tanh) { return vclamp(z, -1, 1); }
+/* Twice z, so that a denormal becomes 0 */
+F(hard_tanh) { return REAL(0.5) * vclamp(2 * z, -2, 2); }
 DERIVATIVE(hard_tanh, y) { return inside(y, -1, 1); }
 
 F(hard_shrink) { return vselect(vabs(z) <= p[0], (vf){0}, z); }
@@ -202,7 +203,8 @@ DERIVATIVE(tanh_shrink, z) {
     return t * t;
 }
 
-F(threshold) { return vselect(z <= p[0], p[1], z); }
+/* p[2] is 0: z − 0 is z, but 0 where that is a denormal */
+F(threshold) { return vselect(z <= p[0], p[1], z - p[2]); }
 DERIVATIVE(threshold, z) { return vselect(z <= p[0], (vf){0}, vset(1)); }
 
 typedef vf activation_function(vf, const vf *);
