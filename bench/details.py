@@ -201,7 +201,7 @@ def update_run(name: str, n: int) -> Run:
     from nncore import optimizers, runtime
     from nncore._kernels.table import RULE_NUMBERS
     from nncore._kernels.update import apply_update
-    from nncore.optimizers.base import packed
+    from nncore.optimizers.numbers import packed
 
     rng, table = np.random.default_rng(0), runtime.kernels("float32")
     w, g = rng.standard_normal(n, np.float32), np.float32(1e-3) * rng.standard_normal(n, np.float32)

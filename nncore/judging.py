@@ -12,7 +12,7 @@ from nncore._version import __version__
 from nncore.architecture import FORMS, Document, Outline
 from nncore.graph import Shape
 from nncore.optimizers import Optimizer
-from nncore.optimizers.base import check_iterations
+from nncore.optimizers.numbers import check_iterations
 from nncore.schedules import Scheduled, scheduled
 from nncore.state import Array
 

@@ -252,10 +252,6 @@ class Model(Predicting):
     def stepper(self, training: bool, dataset: Dataset, batch: int, shuffled: bool = False) -> Stepper:
         """A program of steps with its memory, attached to data; to be given back to `steppers`."""
         steppers = self.steppers()
-        if training and steppers.configuration.optimizer.full_batch:
-            raise ValueError(
-                f"train_on_batch: expected an optimizer of single steps, got {type(self.optimizer).__name__}; call fit"
-            )
         dataset.require(steppers.configuration.heads)
         stepper = steppers.take(training, dataset.weighted, batch, self.threads())
         stepper.attach(dataset, shuffled)

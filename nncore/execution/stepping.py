@@ -303,6 +303,12 @@ class Steppers:
 
     def take(self, training: bool, weighted: tuple[int, ...], batch: int, threads: int) -> Stepper:
         """One with room for `batch`; give it back in the end. Where there was one with less room, room doubles."""
+        optimizer = self.configuration.optimizer
+        if training and optimizer.full_batch:
+            raise ValueError(
+                f"optimizer: expected one of single steps, got {type(optimizer).__name__}, which needs fit. Compile "
+                "with another"
+            )
         stepper = self.idle.pop((training, weighted), None)
         if stepper and stepper.max_samples >= batch and stepper.most_threads == threads:
             return stepper

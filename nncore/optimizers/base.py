@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import copy
-import functools
 import gc
-import inspect
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
 from nncore._kernels.table import NUMBERS, SCHEDULED, STATES
-from nncore.arguments import check_flag, check_number, check_whole, is_number, is_whole
+from nncore.arguments import check_flag, check_whole
 from nncore.graph import Shape
 from nncore.habits import HABITS
 from nncore.optimizers.alone import Alone
+from nncore.optimizers.choices import Choices
+from nncore.optimizers.numbers import Rate, check_iterations, completed, number_in, packed
 from nncore.registry import Configurable, Registry
 from nncore.schedules import Ahead, LearningRateSchedule, Scheduled, Varying, ahead, custom_classes, scheduled
 from nncore.state import Parameter, Settings
@@ -28,69 +28,7 @@ Array = np.ndarray[Any, Any]
 AVERAGE, COLLECTED = "average", "collected"
 
 
-def packed(fields: Mapping[str, tuple[int, str | None]], values: Mapping[str, float]) -> Array:
-    """Numbers by name as the C struct whose fields these are: doubles, each at its byte."""
-    struct = np.zeros(len(fields))
-    for name, (offset, _) in fields.items():
-        struct[offset // struct.itemsize] = values[name]
-    return struct
-
-
-def _number(argument: str, value: Any, interval: str = "[0, inf)") -> float:
-    """`value` as a float, if it is a number in `interval`."""
-    low, high = (float(end) for end in interval[1:-1].split(","))
-
-    def fits(v: float) -> bool:
-        return low < v < high or (v == low and interval[0] == "[") or (v == high and interval[-1] == "]")
-
-    remedy = "choose one inside" if is_number(value) else "pass a Python or NumPy number"
-    return check_number(value, argument, f"a number in {interval}", fits, remedy)
-
-
-def check_iterations(value: Any) -> int:
-    """`value` as a number of updates."""
-    if not (is_whole(value) and 0 <= value < 2**53):
-        fault = ValueError if is_whole(value) else TypeError
-        raise fault(f"iterations: expected an int in [0, 2**53), got {value!r}")
-    return int(value)
-
-
-def completed(init: Callable[..., None], base: Callable[..., None]) -> Callable[..., None]:
-    """A constructor whose ``**common`` are the arguments of `base`, by name and by place: after its own, as in Keras.
-
-    Those that it takes by name only come last.
-    """
-    own = list(inspect.signature(init).parameters.values())
-    if own[-1].kind is not inspect.Parameter.VAR_KEYWORD:
-        return init
-    place = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    names = {p.name for p in own}
-    common = [p for p in inspect.signature(base).parameters.values() if p.name not in names]
-    last = [p.replace(kind=place) for p in own if p.kind is p.KEYWORD_ONLY]
-    signature = inspect.Signature([*(p for p in own if p.kind is place), *common, *last])
-
-    @functools.wraps(init)
-    def constructor(*args: Any, **kwargs: Any) -> None:
-        init(**signature.bind(*args, **kwargs).arguments)
-
-    vars(constructor)["__signature__"] = signature
-    return constructor
-
-
-class Rate(float):
-    """A learning rate as it is at one moment: a float, which has what users of Keras ask a variable for."""
-
-    def numpy(self) -> np.float32:
-        """As float32."""
-        return np.float32(self)
-
-    @property
-    def value(self) -> np.float32:
-        """The same."""
-        return np.float32(self)
-
-
-class Optimizer(Alone, Configurable):
+class Optimizer(Alone, Choices, Configurable):
     """Base of the optimizers. Two are equal if their classes and configurations are, whatever steps they have made.
 
     Parameters
@@ -180,18 +118,18 @@ class Optimizer(Alone, Configurable):
         if len(given := [clip for clip, limit in clips.items() if limit is not None]) > 1:
             raise ValueError(f"{', '.join(given)}: expected at most one kind of clipping, got {len(given)}; choose one")
         for clip, limit in clips.items():
-            setattr(self, clip, None if limit is None else _number(clip, limit, "(0, inf)"))
+            setattr(self, clip, None if limit is None else number_in(clip, limit, "(0, inf)"))
         if name is not None and not isinstance(name, str):
             raise TypeError(f"name: expected a string or None, got {name!r}")
         self.name = name or self.registry.name_of(self)
         self.use_ema = check_flag(use_ema, "use_ema")
-        self.ema_momentum = _number("ema_momentum", ema_momentum, "[0, 1]")
+        self.ema_momentum = number_in("ema_momentum", ema_momentum, "[0, 1]")
         frequency, steps = ema_overwrite_frequency, gradient_accumulation_steps
         self.ema_overwrite_frequency = None if frequency is None else check_whole(
             frequency, "ema_overwrite_frequency", "a whole number of updates ≥ 1, or None", 1
         )  # fmt: skip
         self.loss_scale_factor = (
-            None if loss_scale_factor is None else _number("loss_scale_factor", loss_scale_factor, "(0, inf)")
+            None if loss_scale_factor is None else number_in("loss_scale_factor", loss_scale_factor, "(0, inf)")
         )
         self.gradient_accumulation_steps = None if steps is None else check_whole(
             steps, "gradient_accumulation_steps", "a whole number of steps ≥ 2, or None", 2
@@ -218,7 +156,7 @@ class Optimizer(Alone, Configurable):
         """`value`, if it is in the interval that ``optimizers.def`` gives the hyper-parameter `name`."""
         _, interval = NUMBERS[self.kernel][name]
         assert interval is not None, "a flag, for check_flag"
-        return _number(name, value, interval)
+        return number_in(name, value, interval)
 
     @property
     def clips_norm(self) -> bool:
@@ -234,18 +172,6 @@ class Optimizer(Alone, Configurable):
     def leaves_rows(self) -> bool:
         """Whether it leaves rows of a table alone whose gradient is 0."""
         return self.lazy and self.passes_by
-
-    def decays(self, path: str, variable: Any = None) -> bool:
-        """Whether a parameter of this path takes weight decay; `variable`: what a user has of it."""
-        original = getattr(variable, "stands_for", variable)
-        return not any(name in path for name in self.excluded_from_weight_decay) and not any(
-            original is excluded for excluded in self._excluded
-        )
-
-    def rate(self, path: str) -> float:
-        """The factor of the learning rate of a parameter: that of the longest name that its path contains."""
-        names = [name for name in self.learning_rate_factors if name in path]
-        return self.learning_rate_factors[max(names, key=len)] if names else 1.0
 
     # -- what programs are made of -----------------------------------------------------------------------------------
 
@@ -384,73 +310,6 @@ class Optimizer(Alone, Configurable):
     def claim(self, model: Any) -> None:
         """Belong to `model`, as long as it is compiled with this optimizer."""
         self._owner = weakref.ref(model)
-
-    def exclude_from_weight_decay(self, var_list: Iterable[Any] | None = None, var_names: Any = None) -> None:
-        """Spare some weights from decay; replaces an earlier choice.
-
-        It takes effect at the next `fit`; during one it is a RuntimeError.
-
-        Parameters
-        ----------
-        var_list : iterable, optional
-            Weights: those of layers, or arrays and variables that `apply` is given.
-        var_names : iterable of str, optional
-            Parts of names, such as ``["bias"]``, of weights to spare; unlike Keras's, they are plain strings, not
-            regular expressions. Alone, it may come first.
-
-        Raises
-        ------
-        TypeError
-            `var_names` is a bare string, or holds something else than strings.
-        ValueError
-            One is empty, and so part of every name.
-        """
-        excluded = [] if var_list is None or isinstance(var_list, str) else list(var_list)
-        if var_names is None and (isinstance(var_list, str) or not all(hasattr(v, "shape") for v in excluded)):
-            excluded, var_names = [], var_list
-        names = self._names(() if var_names is None else var_names, "var_names")
-        self._change("exclude_from_weight_decay")
-        paths = [item.path for item in excluded if isinstance(item, Parameter)]
-        vars(self)["excluded_from_weight_decay"] = (*names, *paths)
-        self._excluded = [item for item in excluded if not isinstance(item, Parameter)]
-
-    def scale_learning_rate(self, factors: Mapping[str, float]) -> None:
-        """Give some weights learning rates of their own, as multiples of `learning_rate`; replaces an earlier choice.
-
-        It takes effect at the next `fit`; during one it is a RuntimeError.
-
-        Parameters
-        ----------
-        factors : dict of str to float
-            Factors ≥ 0 by parts of names, such as ``{"dense_1": 0.1, "bias": 2.0}``. Where a weight's name contains
-            several, the longest counts. Decoupled weight decay is scaled, too.
-
-        Raises
-        ------
-        TypeError, ValueError
-            A name is no string or empty, or a factor no number ≥ 0.
-        """
-        if not isinstance(factors, Mapping):
-            raise TypeError(f'factors: expected a dict such as {{"dense_1": 0.1}}, got {factors!r}')
-        self._names(factors, "factors")
-        checked = {name: _number(f"factors[{name!r}]", factor) for name, factor in factors.items()}
-        self._change("scale_learning_rate")
-        vars(self)["learning_rate_factors"] = checked
-
-    def _names(self, given: Any, argument: str) -> tuple[str, ...]:
-        """Parts of names, checked."""
-        names = () if isinstance(given, str) else tuple(given)
-        if isinstance(given, str) or not all(isinstance(name, str) for name in names):
-            raise TypeError(f'{argument}: expected a list of strings, got {given!r}; for one name write ["bias"]')
-        if "" in names:
-            raise ValueError(f"{argument}: expected parts of names, got {list(names)}; '' is part of every name")
-        return names
-
-    def _change(self, action: str) -> None:
-        """Have what is about to change be so from the next fit on."""
-        if (model := self.owner()) is not None:
-            model.forget_programs(action)
-        self._applied = None if self._applied is None else self._applied.anew()
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments; where there are any, exclusions from weight decay, and factors."""

@@ -25,7 +25,7 @@ import nncore as nn
 from nncore import products, runtime
 from nncore._kernels import elementwise, loss, update
 from nncore._kernels.products import Products
-from nncore._kernels.table import ACTIVATIONS, LOSS_TARGETS, LOSSES, OPTIMIZERS, PRECISIONS, ROWWISE, Table
+from nncore._kernels.table import ACTIVATIONS, LOSS_TARGETS, LOSSES, OPTIMIZERS, PRECISIONS, ROWWISE, STATES, Table
 from nncore.execution import team
 
 # The control and status word within fenv_t, its status bits, and modes that another library may have left.
@@ -141,11 +141,13 @@ def kernels(table: Table) -> dict[str, tuple[Callable[..., Any], list[Array]]]:
     found["dropout"] = elements(elementwise.apply_dropout, 0.25, 0, 1, 2), [a]
     for name in LOSSES:
         found[name] = loss_of(name), [np.abs(a), np.abs(b)]
-    for name in OPTIMIZERS:
+    for name in OPTIMIZERS.keys() - {"adafactor"}:  # which has no rule of elements
         for rule in (ref.Rule(), ref.Rule(momentum=0.9, weight_decay=0.1), ref.Rule(momentum=0.9, centered=True)):
             states = [c, np.abs(all_sizes(dtype, 7, n, key=3)), all_sizes(dtype, 7, n, key=4)]
-            states[0] = states[0] if name != "rmsprop" else np.abs(states[0])
-            used = {"sgd": 1 if rule.momentum else 0, "adam": 2}.get(name, 1 + (rule.momentum > 0) + rule.centered)
+            squares = name in ("rmsprop", "adagrad", "adadelta", "ftrl")
+            states[0] = np.abs(states[0]) if squares else states[0]
+            used = {"sgd": 1 if rule.momentum else 0, "adam": 2, "rmsprop": 1 + (rule.momentum > 0) + rule.centered}
+            used = used.get(name, len(STATES[name]))
             found[f"{name} {rule}"] = update_of(name, rule), [a, b, *states[:used]]
     for precision in PRECISIONS:
         found[f"product, {precision}"] = (

@@ -42,7 +42,7 @@ from nncore._kernels.table import (
     TALLIES,
     Table,
 )
-from nncore.optimizers.base import packed
+from nncore.optimizers.numbers import packed
 
 Place = Callable[[Array], Array]
 Case = Callable[[Place], list[Array]]  # runs a kernel on arrays that were placed, and returns those it writes

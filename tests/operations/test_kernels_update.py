@@ -28,7 +28,7 @@ from reference import Rule
 
 from nncore._kernels import update
 from nncore._kernels.table import NUMBERS, NUMBERS_BYTES, OPTIMIZERS, RULE_NUMBERS, STATES, Table
-from nncore.optimizers.base import packed
+from nncore.optimizers.numbers import packed
 
 # What a rule is told for all optimizers, and what only some listen to.
 COMMON: list[dict[str, Any]] = [

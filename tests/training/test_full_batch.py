@@ -122,8 +122,13 @@ def test_saved_and_resumed(tmp_path: pathlib.Path) -> None:
 def test_single_steps_are_refused() -> None:
     x, labels = blobs()
     model = classifier((), 1.0, nn.optimizers.LBFGS(), len(x))
-    with pytest.raises(ValueError, match="train_on_batch: expected an optimizer of single steps, got LBFGS; call fit"):
-        model.train_on_batch(x, labels)
+    for action in (
+        lambda: model.train_on_batch(x, labels),
+        lambda: model.train_on_batch(x, grad=np.zeros((len(x), 3))),
+        lambda: model.find_learning_rate(x, labels),
+    ):
+        with pytest.raises(ValueError, match="optimizer: expected one of single steps, got LBFGS, which needs fit"):
+            action()
     with pytest.raises(ValueError, match="LBFGS"):
         nn.optimizers.LBFGS().apply([x], [x])
     assert model.evaluate(x, labels, verbose=0) > 0
