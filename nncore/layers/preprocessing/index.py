@@ -296,6 +296,15 @@ class IndexLookup(Learning, Encoder):
         assert self._factors is not None
         return np.concatenate([self._factors, np.zeros(self.depth - len(self._factors))])
 
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """See `Numbering`; a ValueError where tokens would come out."""
+        if self.invert:
+            raise ValueError(
+                f"{self.name or type(self).__name__}: expected invert=False within a model, whose arrays hold no "
+                "tokens, got True. Call the layer on what the model predicts"
+            )
+        return super().output_shape(*shapes)
+
     def declare(self, *shapes: Shape) -> None:
         """Declare the factors of columns, of mode "tf_idf"."""
         self._scale: Parameter | None = None
@@ -305,11 +314,6 @@ class IndexLookup(Learning, Encoder):
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """The numbers, or columns of them."""
-        if self.invert:
-            raise ValueError(
-                f"{self.name}: expected invert=False within a model, whose arrays hold no tokens, got True. Call the "
-                "layer on what the model predicts"
-            )
         return self.emit_numbers(b, inputs[0], scale=self._scale)
 
     def argument(self, name: str) -> Any:

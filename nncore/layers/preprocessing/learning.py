@@ -32,8 +32,8 @@ class Learning(Layer):
         if self.state is None:
             return
         named = {p.name: p for p in self.parameters}
-        for name, value in values.items():
-            named[name].assign(np.broadcast_to(value, named[name].shape))
+        for name in values.keys() & named.keys():
+            named[name].assign(np.broadcast_to(values[name], named[name].shape))
 
 
 def batches(data: Any, steps: Any, read: Callable[[Any, str], Array], argument: str) -> Iterator[Array]:
