@@ -97,7 +97,7 @@ def get(identifier: Any, argument: str = "activation") -> Activation:
         return identifier
     if isinstance(identifier, tuple) and len(identifier) == 2 and all(map(callable, identifier)):
         return PythonActivation(*identifier)
-    if isinstance(identifier, Mapping) and identifier.get("class") in OWN.classes:
+    if isinstance(identifier, Mapping) and str(identifier.get("class")) in OWN.classes:
         return OWN.get(identifier, argument, Activation)
     return ACTIVATIONS.get("linear" if identifier is None else identifier, argument, Activation)
 

@@ -376,6 +376,11 @@ OPTIMIZERS: Registry[Optimizer] = Registry(
 )
 
 
-def get(identifier: Any, argument: str = "optimizer") -> Any:
-    """Turn a name, configuration, class or object into an `Optimizer`; None stays. See `Registry.get`."""
-    return None if identifier is None else OPTIMIZERS.get(identifier, argument, Optimizer)
+def get(identifier: Any, argument: str = "") -> Any:
+    """Turn a name, configuration, class or object into an `Optimizer`.
+
+    None stays, unless an argument is named. See `Registry.get`.
+    """
+    if identifier is None and not argument:
+        return None
+    return OPTIMIZERS.get(identifier, argument or "optimizer", Optimizer)
