@@ -156,7 +156,7 @@ def test_strangers(kind: str, given: Any, words: str) -> None:
 
 @pytest.mark.parametrize("kind", REGISTRIES)
 def test_aliases_lead_somewhere(kind: str) -> None:
-    registry, get = REGISTRIES[kind]
+    registry, _ = REGISTRIES[kind]
     for alias, name in registry.aliases.items():
         assert name in registry.classes and alias not in registry.classes
         assert registry.find(alias, "a") is registry.classes[name]

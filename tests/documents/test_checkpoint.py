@@ -260,8 +260,8 @@ CHANGES: dict[str, tuple[Any, str]] = {
     "optimizer": (put("compile", "optimizer", "class", "adamm"), "expected a known optimizer"),
     "loss": (put("compile", "loss", {"class": "mse", "config": {"evil": 1}}), "unknown keys"),
     "another loss": (
-        put("compile", "loss", {"class": "binary_crossentropy", "config": {"from_logits": True}}),
-        "expects logits",
+        put("compile", "loss", {"class": "gaussian_nll", "config": {}}),
+        "expects a mean and a variance",
     ),
     "seed": (put("architecture", "seed", "-1"), "seed: expected"),
     "counters": (put("counters", [1, 2, 3]), ""),

@@ -57,8 +57,8 @@ def kinds() -> dict[str, Any]:
         ("free layer", "Activation", "activation"),
         ("optimizer", "learningrate", "learning_rate"),
         ("optimizer", "beta1", "beta_1"),
-        ("optimizer", "anything", "Known: beta_1"),
-        ("optimizer", "kernel", "Known: beta_1"),
+        ("optimizer", "anything", "Known: amsgrad, batches, beta_1"),
+        ("optimizer", "kernel", "Known: amsgrad, batches, beta_1"),
         ("loss", "detla", "delta"),
         ("metric", "treshold", "threshold"),
         ("regularizer", "l3", "Known: l2"),
@@ -473,7 +473,7 @@ def test_what_does_not_fit_changes_nothing() -> None:
     twin = copy.deepcopy(model)
     first, last = model.layers
     for layer, name, value, words in [
-        (last, "activation", "relu", "expects probabilities"),
+        (last, "units", 1, "expects predictions that can differ"),
         (first, "units", 0, "units: expected a positive"),
         (first, "name", "dense_1", "a name of its own"),
         (first, "kernel_initializer", "zeros", "has drawn the weights of layer dense already.*set_weights"),
@@ -562,8 +562,8 @@ def test_a_second_model_gets_a_copy_of_an_optimizer() -> None:
 def test_an_optimizer_is_free_when_no_model_uses_it(how: str) -> None:
     adam, first = nn.Adam(0.01), net()
     if how == "failed":
-        with pytest.raises(ValueError, match="expects probabilities"):
-            first.compile(adam, "binary_crossentropy")
+        with pytest.raises(ValueError, match="expects a mean and a variance for each target, got 1 output"):
+            first.compile(adam, "gaussian_nll")
     else:
         first.compile(adam, "mse")
         first.fit(X, Y, verbose=0)

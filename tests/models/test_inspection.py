@@ -192,7 +192,7 @@ def test_text() -> None:
 def test_text_of_parts() -> None:
     assert repr(nn.SGD(0.5, momentum=0.9)).startswith("SGD(learning_rate=0.5, momentum=0.9")
     assert repr(nn.losses.Huber(2.0)) == "Huber(delta=2.0)"
-    assert repr(nn.metrics.BinaryAccuracy()) == "BinaryAccuracy(name='binary_accuracy', threshold=0.5)"
+    assert repr(nn.metrics.BinaryAccuracy()) == "BinaryAccuracy(name='binary_accuracy', dtype=None, threshold=0.5)"
     assert repr(nn.callbacks.EarlyStopping(patience=3)) == "EarlyStopping(patience=3, mode='min')"
     assert repr(nn.callbacks.LambdaCallback(on_epoch_end=print)) == f"LambdaCallback(on_epoch_end={print!r})"
     assert repr(nn.Callback()) == "Callback()"

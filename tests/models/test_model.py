@@ -143,9 +143,9 @@ def test_a_build_that_fails_changes_nothing() -> None:
         with pytest.raises(ValueError, match=r"name: .*\['a'\] more than once"):
             twice.build(3)
     wrong_loss = nn.Model([nn.Dense(3), nn.Flatten()])
-    wrong_loss.compile("sgd", "sparse_categorical_crossentropy")
-    with pytest.raises(ValueError, match="from_logits"):
-        wrong_loss.fit(X, LABELS, verbose=0)
+    wrong_loss.compile("sgd", "gaussian_nll")
+    with pytest.raises(ValueError, match="expects a mean and a variance"):
+        wrong_loss.fit(X, np.zeros((50, 3)), verbose=0)
     wrong_loss.compile("sgd", "mse")
     wrong_loss.fit(X, np.zeros((50, 3)), verbose=0)
 
@@ -549,7 +549,7 @@ def test_compile_starts_the_optimizer_anew() -> None:
     [
         (
             {"optimizer": "adma"},
-            "optimizer: expected a known optimizer, got 'adma'. Did you mean 'adam'\\? Known: adam, adamw",
+            "optimizer: expected a known optimizer, got 'adma'. Did you mean 'adamax'\\? Known: .*adam, adamax, adamw",
         ),
         ({"loss": "mes"}, "loss: expected a known loss, got 'mes'.*Known: .*mean_squared_error"),
         ({"metrics": ["acuracy"]}, "metrics: expected a known metric, got 'acuracy'.*accuracy"),
@@ -557,9 +557,7 @@ def test_compile_starts_the_optimizer_anew() -> None:
         ({"matmul_precision": "best"}, "matmul_precision: expected one of highest, high, medium, got 'best'"),
         ({"matmul_precision": ["high"]}, "matmul_precision: expected one of highest, high, medium, got \\['high'\\]"),
         ({"optimizer": 3}, "optimizer: expected the name"),
-        ({"loss": lambda p, t: 0}, "loss: expected the name"),
-        ({"loss": "categorical_crossentropy"}, 'activation="softmax".*from_logits=True'),
-        ({"loss": "binary_crossentropy"}, 'activation="sigmoid".*from_logits=True'),
+        ({"loss": 3}, "loss: expected the name"),
     ],
 )
 @pytest.mark.parametrize("built", [False, True])
