@@ -162,10 +162,14 @@ UPDATE(ftrl) {
     c.own[3] = (real)(2 * r->learning_rate * own->l2_regularization_strength + own->beta);
     if (r->learning_rate == 0) { /* σ would be infinite: W stays */
         if (r->step == 1) update_each(u, STATE_0, ftrl_idle, &c);
-    } else if (r->step == 1)
-        update_each(u, STATE_0 | STATE_1, root ? ftrl_root_first : ftrl_power_first, &c);
+    } else if (r->step == 1 && root)
+        update_each(u, STATE_0 | STATE_1, ftrl_root_first, &c);
+    else if (r->step == 1)
+        update_each(u, STATE_0 | STATE_1, ftrl_power_first, &c);
+    else if (root)
+        update_each(u, STATE_0 | STATE_1, ftrl_root, &c);
     else
-        update_each(u, STATE_0 | STATE_1, root ? ftrl_root : ftrl_power, &c);
+        update_each(u, STATE_0 | STATE_1, ftrl_power, &c);
 }
 
 #endif
