@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nncore import schedules
+from nncore.optimizers import schedules
 from nncore.optimizers.base import OPTIMIZERS, Optimizer, get
 from nncore.optimizers.gradient import SGD, LazySGD
 from nncore.optimizers.lbfgs import LBFGS

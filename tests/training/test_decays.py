@@ -94,6 +94,12 @@ def falling(step: Array) -> Array:
     return 0.1 / (1 + 0.25 * step)
 
 
+def test_keras_has_another_path() -> None:
+    from nncore.optimizers.schedules import CosineDecay
+
+    assert CosineDecay is schedules.CosineDecay is nn.optimizers.schedules.CosineDecay
+
+
 def test_every_schedule_has_a_case() -> None:
     assert set(SCHEDULES.classes.values()) <= {type(case) for case, _ in CASES}
 

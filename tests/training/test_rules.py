@@ -208,3 +208,16 @@ def test_muon_leaves_to_adamw_what_it_is_told_to() -> None:
         moved = [a - b for a, b in zip(want, model.get_weights(), strict=True)]
         matrices.append([np.allclose(np.abs(m), 0.02, rtol=1e-3) for m in moved])  # Adam's first step is its rate
     assert matrices == [[False, True, False, True], [False, True, True, True], [True] * 4]
+
+
+def test_muon_has_two_decays_and_two_rates() -> None:
+    """With gradients of 0 there is decay alone; a first step of AdamW is its rate."""
+    kernel, bias = np.ones((3, 4)), np.ones(4)
+    optimizer = nn.Muon(0.5, adam_weight_decay=0.25, weight_decay=0.125, adam_lr_ratio=0.5)
+    optimizer.apply([np.zeros((3, 4)), np.zeros(4)], [kernel, bias])
+    np.testing.assert_allclose(kernel, 1 - 0.5 * 0.125)
+    np.testing.assert_allclose(bias, 1 - 0.25 * 0.25)
+    optimizer = nn.Muon(0.5, adam_weight_decay=None, weight_decay=None, adam_lr_ratio=0.5)
+    bias = np.ones(4)
+    optimizer.apply([np.ones(4)], [bias])
+    np.testing.assert_allclose(bias, 0.75, rtol=1e-5)

@@ -1,0 +1,3 @@
+"""Keras's path of `nncore.schedules`."""
+
+from nncore.schedules import *  # noqa: F403
