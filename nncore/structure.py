@@ -213,7 +213,7 @@ class Structure(Travelling, Inspected, Callable):
         """
         if self.graph is not None and len(self.graph.inputs) > 1:
             return  # as are all models of symbols
-        shape = check_shape(input_shape, "input_shape")
+        shape = check_shape(input_shape, "input_shape", 0)
         with self._lock():
             if self.graph is not None:
                 if shape != self._sample_shape():
