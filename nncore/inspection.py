@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from nncore import architecture, display, runtime
+from nncore import architecture, display, plots, runtime
 from nncore.attributes import Guarded
 from nncore.custom import custom_object_scope
 
@@ -226,6 +226,26 @@ class Inspected(Guarded):
     def to_json(self) -> str:
         """`get_config` as text; see `nncore.models.model_from_json`."""
         return json.dumps(self.get_config())
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the layers with their output shapes, and what each reads, by matplotlib.
+
+        Parameters
+        ----------
+        ax : matplotlib axes, optional
+            To draw on; default those of a new figure of a size that fits.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            ``model.plot().figure.savefig("model.png")``.
+
+        Raises
+        ------
+        ImportError
+            There is no matplotlib.
+        """
+        return plots.of_model(self, ax)
 
     def __repr__(self) -> str:
         return display.model_text(self)

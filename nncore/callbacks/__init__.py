@@ -13,8 +13,11 @@ from nncore.callbacks.base import Callback, CallbackList, LambdaCallback
 from nncore.callbacks.checkpoint import ModelCheckpoint
 from nncore.callbacks.logs import CSVLogger, History, ProgressBar
 from nncore.callbacks.logs import ProgressBar as ProgbarLogger
+from nncore.callbacks.monitor import MonitorCallback
+from nncore.callbacks.plotting import LivePlot
 from nncore.callbacks.rates import LearningRateScheduler, ReduceLROnPlateau, SwapEMAWeights
 from nncore.callbacks.stopping import EarlyStopping, TerminateOnNaN
+from nncore.callbacks.writing import JSONLogger, RemoteMonitor, TensorBoard
 from nncore.registry import missing
 
 __all__ = [
@@ -24,13 +27,18 @@ __all__ = [
     "CallbackList",
     "EarlyStopping",
     "History",
+    "JSONLogger",
     "LambdaCallback",
     "LearningRateScheduler",
+    "LivePlot",
     "ModelCheckpoint",
+    "MonitorCallback",
     "ProgbarLogger",
     "ProgressBar",
     "ReduceLROnPlateau",
+    "RemoteMonitor",
     "SwapEMAWeights",
+    "TensorBoard",
     "TerminateOnNaN",
 ]
 

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from nncore import files, progress
+from nncore import files, plots, progress
 from nncore.arguments import check_flag, check_path, explained
 from nncore.callbacks.base import Callback
 from nncore.display import history_table, history_text
@@ -64,6 +64,30 @@ class History(Callback, guarded=False):
         self.history = {name: _listed(values) for name, values in zip(state["names"], state["values"], strict=True)}
         if self.model is not None:  # a restored model brought a history of its own
             self.model.history = self
+
+    def plot(self, names: Any = None, figure: Any = None) -> Any:
+        """Draw the values by epoch, by matplotlib: a name and its ``val_…`` together.
+
+        Parameters
+        ----------
+        names : list of str, optional
+            Default: all whose values are numbers.
+        figure : matplotlib figure, optional
+            To draw on; default a new one.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            ``history.plot().savefig("history.png")``.
+
+        Raises
+        ------
+        ImportError
+            There is no matplotlib.
+        ValueError
+            There is nothing to draw, or `names` has others.
+        """
+        return plots.drawn(self.history, self.epoch, names, figure)
 
     def __repr__(self) -> str:
         return history_text(self)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -306,8 +306,8 @@ class PythonCall(Group):
     """What Python computes: `function` is given the batch's arrays of `given` and fills those of `made`."""
 
     function: Callable[..., None]
-    given: list[Tensor]
-    made: list[Tensor | Whole]
+    given: Sequence[Tensor]
+    made: Sequence[Tensor | Whole]
 
     def reads(self) -> Iterator[Operand]:
         """See `Group`."""

@@ -33,6 +33,11 @@ def declaring(build: Callable[..., None]) -> Callable[..., None]:
     return built
 
 
+def computes(layer: Any) -> bool:
+    """Whether a layer computes in Python: it has `forward`, and no operations of its own."""
+    return hasattr(layer, "forward") and type(layer).emit is type(layer).emitting
+
+
 def with_batch(layer: Layer, shapes: Sequence[Shape]) -> Any:
     """Shapes of samples as users see them: with the batch as None, a list of them for a layer that joins several."""
     batched = [(None, *shape) for shape in shapes]

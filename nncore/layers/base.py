@@ -66,6 +66,7 @@ class Layer(Travelling, Configurable, Callable):
     own = True
     _transient = ("_models", "_calls", "_forwards")
     constructors = ("__init__", "declare")
+    emitting: ClassVar[Any]  # `emit`, where a class has none of its own
     _declaring = False  # whether a user's `build` is at work
     takes_many = False  # whether it is called on a list of symbols
     encodes = (
@@ -165,7 +166,7 @@ class Layer(Travelling, Configurable, Callable):
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """Shape of one sample's output, from those of its inputs; ValueError where they do not fit."""
-        return arrays.output_shape(self, shapes) if hasattr(self, "forward") else shapes[0]
+        return arrays.output_shape(self, shapes) if arrays.computes(self) else shapes[0]
 
     @property
     def integers(self) -> tuple[int, int] | None:
@@ -208,7 +209,7 @@ class Layer(Travelling, Configurable, Callable):
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """Emit the layer's operations, forward and backward, and return its output."""
-        if hasattr(self, "forward"):
+        if arrays.computes(self):
             return arrays.emit(self, b, inputs)
         raise NotImplementedError(f"{type(self).__name__} does not say what it computes: override emit, or forward")
 
@@ -414,3 +415,6 @@ class Layer(Travelling, Configurable, Callable):
 def batched(shapes: tuple[Shape, ...]) -> str:
     """Shapes with the batch, as text."""
     return ", ".join(str((None, *shape)) for shape in shapes)
+
+
+Layer.emitting = Layer.emit
