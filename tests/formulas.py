@@ -76,6 +76,11 @@ def activated(activation: Any, z: Array) -> Array:
     return np.moveaxis(y.reshape(*moved.shape[:-1], -1), last, axes)
 
 
+@of(nn.layers.NonCrossing)
+def non_crossing(layer: Any, w: Mapping[Any, Array], x: Array, draw: Draw) -> Array:
+    return ref.ascending(x.reshape(*x.shape[:-1], -1, layer.quantiles)).reshape(x.shape)
+
+
 def affine(layer: Any, w: Mapping[Any, Array], x: Array, axes: list[int]) -> Array:
     """γ ⊙ X + β, of the sizes of these axes of X."""
     shape = [n if a in axes else 1 for a, n in enumerate(x.shape)]

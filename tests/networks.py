@@ -90,7 +90,7 @@ def losses(loss: Any, p: Array, target: Array) -> Array:
         else:
             value = -(target * np.log(rows)).sum(axis=1)
     else:
-        value = ref.LOSSES[name][0](rows, target, *(loss.parameters or (0.0,)))
+        value = ref.LOSSES[name][0](rows, target, *(loss.numbers(name) or (0.0,)))
     return value.reshape(len(p), -1).mean(axis=1)
 
 

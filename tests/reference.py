@@ -282,11 +282,23 @@ def glu_backward(z: ArrayLike, dy: ArrayLike) -> Array:
     return np.concatenate([dy * sigmoid(b), dy * a * sigmoid_prime(b)], axis=-1)
 
 
+def ascending(z: ArrayLike) -> Array:
+    """z₀, then as much more each as softplus says."""
+    z = float64(z)
+    return np.cumsum(np.concatenate([z[..., :1], softplus(z[..., 1:])], axis=-1), axis=-1)
+
+
+def ascending_backward(z: ArrayLike, dy: ArrayLike) -> Array:
+    z, later = float64(z), np.cumsum(float64(dy)[..., ::-1], axis=-1)[..., ::-1]
+    return np.concatenate([later[..., :1], later[..., 1:] * sigmoid(z[..., 1:])], axis=-1)
+
+
 ROWWISE: dict[str, tuple[Callable[[Any], Array], Callable[[Any, Any], Array]]] = {  # f(z); dz of what is saved, and dy
     "softmax": (softmax, softmax_backward),
     "log_softmax": (log_softmax, log_softmax_backward),
     "sparsemax": (sparsemax, sparsemax_backward),
     "glu": (glu, glu_backward),
+    "ascending": (ascending, ascending_backward),
 }
 
 

@@ -204,6 +204,12 @@ VALUES: dict[str, Callable[..., Array]] = {  # of each row, from (p, target, *pa
     "huber": lambda p, t, delta: np.where(
         np.abs(p - t) <= delta, (p - t) ** 2 / 2, delta * np.abs(p - t) - delta**2 / 2
     ).mean(axis=1),
+    "binary_crossentropy": lambda p, t, s=0: binary(p, t, s).mean(axis=1),
+    "binary_crossentropy_logits": lambda z, t, s=0: binary_logits(z, t, s).mean(axis=1),
+    "categorical_crossentropy_logits": crossentropy_logits,
+    "sparse_categorical_crossentropy_logits": lambda z, labels, ignored: np.where(
+        labels == ignored, 0, crossentropy_logits(z, one_hot(labels, z.shape[1]))
+    ),
     "mean_absolute_percentage_error": lambda p, t: (100 * np.abs(p - t) / eps(np.abs(t))).mean(axis=1),
     "mean_squared_logarithmic_error": lambda p, t: ((np.log1p(eps(p)) - np.log1p(eps(t))) ** 2).mean(axis=1),
     "log_cosh": log_cosh,
@@ -214,17 +220,11 @@ VALUES: dict[str, Callable[..., Array]] = {  # of each row, from (p, target, *pa
     "kl_divergence": kl,
     "kl_divergence_logits": kl_logits,
     "cosine_similarity": cosine,
-    "binary_crossentropy": lambda p, t, s=0: binary(p, t, s).mean(axis=1),
-    "binary_crossentropy_logits": lambda z, t, s=0: binary_logits(z, t, s).mean(axis=1),
     "binary_focal_crossentropy": binary_focal,
     "binary_focal_crossentropy_logits": binary_focal_logits,
     "categorical_crossentropy": crossentropy,
-    "categorical_crossentropy_logits": crossentropy_logits,
     "sparse_categorical_crossentropy": lambda p, labels, ignored: np.where(
         labels == ignored, 0, crossentropy(p, one_hot(labels, p.shape[1]))
-    ),
-    "sparse_categorical_crossentropy_logits": lambda z, labels, ignored: np.where(
-        labels == ignored, 0, crossentropy_logits(z, one_hot(labels, z.shape[1]))
     ),
     "categorical_focal_crossentropy": categorical_focal,
     "categorical_focal_crossentropy_logits": categorical_focal_logits,
@@ -232,7 +232,6 @@ VALUES: dict[str, Callable[..., Array]] = {  # of each row, from (p, target, *pa
     "categorical_generalized_cross_entropy_logits": lambda z, labels, q: generalized(np.exp(log_softmax(z)), labels, q),
     "tversky": tversky,
     "circle": circle,
-    "triplet": triplet,
     "poisson_deviance": poisson_deviance,
     "gamma_deviance": gamma_deviance,
     "tweedie_deviance": tweedie,
@@ -240,6 +239,7 @@ VALUES: dict[str, Callable[..., Array]] = {  # of each row, from (p, target, *pa
     "gaussian_nll": gaussian_nll,
     "corn": corn,
     "contrastive": contrastive,
+    "triplet": triplet,
 }
 
 #: Numbers that a loss is tested with, in the order of kernels.def; the first of several is the usual.

@@ -32,7 +32,7 @@ from nncore.activations.piecewise import (
     SparseSigmoid,
     Threshold,
 )
-from nncore.activations.rowwise import Glu, LogSoftmax, Softmax, Sparsemax
+from nncore.activations.rowwise import Ascending, Glu, LogSoftmax, Softmax, Sparsemax
 from nncore.activations.smooth import (
     Exponential,
     Gelu,
@@ -51,6 +51,7 @@ from nncore.registry import serialize
 __all__ = [
     "ACTIVATIONS",
     "Activation",
+    "Ascending",
     "Celu",
     "Elu",
     "Exponential",

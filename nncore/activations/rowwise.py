@@ -139,6 +139,26 @@ class Sparsemax(AlongAxes):
 
 @ACTIVATIONS.register()
 @immutable
+class Ascending(AlongAxes):
+    """f(z)ⱼ = z₀ + Σ softplus(zₖ) over 0 < k ≤ j along an axis: outputs that increase, such as quantiles.
+
+    Parameters
+    ----------
+    axis : int, default -1
+        The axis, with the batch as 0.
+
+    Raises
+    ------
+    ValueError
+        `axis` is none of the inputs' axes, or the batch of a layer's inputs.
+    """
+
+    axis: Any = -1
+    several = False
+
+
+@ACTIVATIONS.register()
+@immutable
 class Glu(AlongAxes):
     """f(a, b) = a ⊙ sigmoid(b), of the halves a and b of an axis: the outputs have half as many numbers there.
 

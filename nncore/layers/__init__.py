@@ -4,7 +4,17 @@ from typing import Any
 
 from nncore.graph import Input
 from nncore.graph import Input as InputLayer
-from nncore.layers.activation import ELU, Activation, ActivityRegularization, Identity, LeakyReLU, PReLU, ReLU, Softmax
+from nncore.layers.activation import (
+    ELU,
+    Activation,
+    ActivityRegularization,
+    Identity,
+    LeakyReLU,
+    NonCrossing,
+    PReLU,
+    ReLU,
+    Softmax,
+)
 from nncore.layers.arithmetic import Absolute, Power, Slice
 from nncore.layers.base import LAYERS, Layer
 from nncore.layers.dense import Dense
@@ -63,6 +73,7 @@ __all__ = [
     "Maximum",
     "Minimum",
     "Multiply",
+    "NonCrossing",
     "Normalization",
     "PReLU",
     "Permute",

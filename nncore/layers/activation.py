@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nncore import activations, constraints, initializers, regularizers
-from nncore.arguments import check_nonnegative, is_whole
+from nncore.arguments import check_count, check_nonnegative, is_whole
 from nncore.graph import Shape
 from nncore.layers.base import LAYERS, Layer
 from nncore.operations import activate
+from nncore.operations.arrangement import reshape
 from nncore.operations.elementwise import prelu
 
 if TYPE_CHECKING:
@@ -197,6 +198,52 @@ class Softmax(Named):
     def made(self) -> activations.Activation:
         """See `Named`."""
         return activations.Softmax(self.axis)
+
+
+@LAYERS.register()
+class NonCrossing(Layer):
+    """Quantiles that never cross: of each k outputs each is softplus(zⱼ) above the one before, the first is z₀.
+
+    Comes after the last Dense, before the loss `losses.Pinball` of k quantiles, which side by side belong to one
+    target.
+
+    Parameters
+    ----------
+    quantiles : int
+        k; the inputs' last axis is a multiple of it.
+    name : str, optional
+
+    Raises
+    ------
+    ValueError
+        `quantiles` is no whole number ≥ 1, or the inputs do not fit.
+
+    References
+    ----------
+    A. J. Cannon: Non-crossing nonlinear regression quantiles by monotone composite quantile regression neural network,
+    Stoch. Environ. Res. Risk Assess. 32 (2018) 3207–3225, for the task; increments are the usual remedy.
+    """
+
+    def __init__(self, quantiles: int, name: str | None = None) -> None:
+        super().__init__(name)
+        self.quantiles = check_count(quantiles, "quantiles")
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """The inputs'."""
+        if not shapes[0] or shapes[0][-1] % self.quantiles:
+            raise ValueError(
+                f"layer {self.name!r}: expected inputs with a multiple of {self.quantiles} in the last axis, got shape "
+                f"{shapes[0]}"
+            )
+        return shapes[0]
+
+    def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
+        """Rows of k."""
+        [x] = inputs
+        if x.shape[-1] == self.quantiles:
+            return activate(b, x, activations.Ascending())
+        rows = reshape(b, x, (*x.shape[:-1], x.shape[-1] // self.quantiles, self.quantiles))
+        return reshape(b, activate(b, rows, activations.Ascending()), x.shape)
 
 
 @LAYERS.register()

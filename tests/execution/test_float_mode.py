@@ -107,10 +107,12 @@ def kernels(table: Table) -> dict[str, tuple[Callable[..., Any], list[Array]]]:
 
     def loss_of(name: str) -> Callable[..., list[Array]]:
         def call(p: Array, t: Array) -> list[Array]:
-            grad = output(table, 7, n)
+            width = n - n % 2 if LOSS_TARGETS[name] == "HALF" else n
+            grad = output(table, 7, width)
             target = labels if LOSS_TARGETS[name] == "LABELS" else t
-            settings: Any = {"scale": 1 / 7, "parameters": (0.5,), "grad": grad.flat}
-            value = loss.apply_rows(table, "loss", name, p, target, 7, n, **settings)
+            columns = np.full(n, 0.5, table.dtype) if LOSS_TARGETS[name] == "ONE" else None
+            settings: Any = {"scale": 1 / 7, "parameters": (0.5,), "grad": grad.flat, "columns": columns}
+            value = loss.apply_rows(table, "loss", name, p, target, 7, width, **settings)
             return [np.array([value]), grad.written()]
 
         return call

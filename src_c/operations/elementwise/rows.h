@@ -223,6 +223,47 @@ static void glu_backward(nn_index rows, nn_index n, const void *z_, const void *
         }
 }
 
+/* order: n, in float64 */
+static void ascending(nn_index rows, nn_index n, const void *z_, void *y_) {
+    const real *z = z_;
+    real *y = y_;
+    for (; n && rows > 0; rows--, z += n, y += n) {
+        const vf first = load_some(z, 1);
+        double sum = (double)vselect(vabs(first) < NEGLIGIBLE, vitself(first), first)[0];
+        for (nn_index j = 0; j < n; j += LANES) {
+            const nn_index left = n - j < LANES ? n - j : LANES;
+            const vf v = load_some(z + j, left);
+            real step[LANES];
+            vstore(step, vmax((vf){0}, v) + vlog1p_unit(vexp(-vabs(v))));
+            for (nn_index k = 0; k < left; k++) {
+                if (j + k) sum += (double)step[k];
+                y[j + k] = (real)sum;
+            }
+        }
+    }
+}
+
+/* dz_j = σ(z_j) Σ dy_k, k ≥ j; of the first without σ */
+static void ascending_backward(nn_index rows, nn_index n, const void *z_, const void *dy_, void *dz_) {
+    const real *z = z_, *dy = dy_;
+    real *dz = dz_;
+    for (; rows > 0; rows--, z += n, dy += n, dz += n) {
+        double sum = 0;
+        for (nn_index end = n; end > 0;) {
+            const nn_index j = end > LANES ? end - LANES : 0, left = end - j;
+            real slope[LANES], later[LANES];
+            vstore(slope, vsigmoid(load_some(z + j, left)));
+            vstore(later, load_some(dy + j, left));
+            for (nn_index k = left - 1; k >= 0; k--) {
+                sum += (double)later[k];
+                later[k] = (real)sum * (j + k ? slope[k] : 1);
+            }
+            store_some(dz + j, left, vload(later));
+            end = j;
+        }
+    }
+}
+
 SPAN(rowwise) {
     run->table->rowwise[op->function](count, op->n, at(run, op->Z, first * op->n), at(run, op->Y, first * op->m));
 }
