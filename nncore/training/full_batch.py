@@ -86,6 +86,12 @@ class Evaluator:
         for p, place in zip(self.parameters, self.places, strict=True):
             self.stepper.state.view(p, flat)[...] = vector[place].reshape(p.shape)
 
+    def put(self, weights: Array) -> None:
+        """Let the model have these weights."""
+        state = self.stepper.state
+        with state.turn.taken("fit"), state.writing():
+            self.scatter(weights, state.values)
+
     def collect(self, stepper: Stepper) -> bool:
         """Add a batch's gradient, by its part of the rows; nothing is updated."""
         part = stepper.run.samples / self.data.rows
@@ -96,9 +102,7 @@ class Evaluator:
 
     def __call__(self, weights: Array) -> tuple[float, Array]:
         """Loss, penalties included, and gradient at these weights, which the model has from then on."""
-        state = self.stepper.state
-        with state.turn.taken("fit"), state.writing():
-            self.scatter(weights, state.values)
+        self.put(weights)
         self.total = np.zeros_like(weights)
         self.finite = True
         self.stepper.sums[:] = 0
@@ -259,14 +263,22 @@ class FullBatchFit(Fit):
             start.slope = -dot(gradient, gradient)
             pairs = [[], []]
 
+        last = 0.0  # where the model is
+
         def at(step: float) -> Point:
+            nonlocal last
+            last = step
             loss, found = evaluator(combined([1.0, step], [weights, d]))
             return Point(step, loss, dot(found, d) if math.isfinite(loss) else math.inf, found)
 
         length = math.sqrt(dot(d, d))
         first = 1.0 if pairs[0] else min(1.0, 1.0 / length) if length else 1.0
-        best = search(at, start, first, optimizer.max_evaluations) if start.slope < 0 else start
-        after, _ = evaluator(combined([1.0, best.step], [weights, d])) if best.step else evaluator(weights)
+        try:
+            best = search(at, start, first, optimizer.max_evaluations) if start.slope < 0 else start
+            after = best.loss if best.step == last != 0 else at(best.step).loss  # whose sums the logs are to be of
+        except BaseException:
+            evaluator.put(weights)
+            raise
         for kind, vector in (
             ("s", combined([best.step], [d])),
             ("y", combined([1.0, -1.0], [best.gradient, gradient])),

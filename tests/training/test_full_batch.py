@@ -13,6 +13,7 @@ import pytest
 import nncore as nn
 from nncore.callbacks import BackupAndRestore, LambdaCallback
 from nncore.regularizers import L2
+from nncore.training import full_batch
 from nncore.training.full_batch import Point, cubic, direction, search
 
 Array = np.ndarray[Any, Any]
@@ -117,6 +118,32 @@ def test_saved_and_resumed(tmp_path: pathlib.Path) -> None:
     resumed.fit(x, labels, epochs=12, verbose=0, callbacks=[BackupAndRestore(tmp_path / "b")])
     for other in (loaded, resumed):
         assert all(np.array_equal(a, b) for a, b in zip(whole.get_weights(), other.get_weights(), strict=True))
+
+
+def test_an_interrupted_search_leaves_the_weights_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, labels = blobs()
+    model = classifier((5,), 0.1, nn.optimizers.LBFGS(4), len(x))
+    model.fit(x, labels, epochs=3, verbose=0)
+    before, trials = model.get_weights(), []
+    evaluate = full_batch.Evaluator.__call__
+
+    def interrupted(self: Any, weights: Array) -> Any:
+        trials.append(evaluate(self, weights))
+        if len(trials) == 2:
+            raise KeyboardInterrupt
+        return trials[-1]
+
+    monkeypatch.setattr(full_batch.Evaluator, "__call__", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(x, labels, epochs=3, verbose=0)
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+
+
+def test_a_bar_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    x, labels = blobs()
+    model = classifier((5,), 0.1, nn.optimizers.LBFGS(4), len(x))
+    model.fit(x, labels, epochs=2, verbose=2, validation_split=0.2)
+    assert "Epoch 2/2" in capsys.readouterr().out
 
 
 def test_single_steps_are_refused() -> None:
