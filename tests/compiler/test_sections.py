@@ -232,7 +232,9 @@ def test_a_loss_of_python(monkeypatch: pytest.MonkeyPatch) -> None:
         values[...] = ((p - t) ** 4).sum(axis=1)
         dp[...] = 4 * (p - t) ** 3 / len(p)
 
-    def emit(b: Builder, name: str, kernel: str, p: Tensor, target: Tensor, *_: Any, **settings: Any) -> None:
+    def emit(
+        b: Builder, name: str, loss: Any, kernel: str, p: Tensor, target: Tensor, *others: Any, **more: Any
+    ) -> None:
         from nncore.operations.losses import accumulate
 
         dp, values = Tensor(p.shape), Tensor(())
