@@ -64,8 +64,12 @@ def whole(table: Table, *shape: int) -> Array:
 
 
 def is_denormal(x: Array) -> Array:
-    """Whether an element is one that arithmetic takes as 0."""
-    return (x != 0) & (np.abs(x) < np.finfo(x.dtype).tiny) if x.dtype.kind == "f" else np.zeros(x.shape, bool)
+    """Whether an element is one that arithmetic takes as 0; told by its bits, as a caller's mode may trap on a NaN."""
+    if x.dtype.kind != "f":
+        return np.zeros(x.shape, bool)
+    kind = f"u{x.dtype.itemsize}"
+    bits = np.ascontiguousarray(x).view(kind) << np.array(1, kind)  # without the sign
+    return (bits != 0) & (bits < np.array(np.finfo(x.dtype).tiny).view(kind) << np.array(1, kind))
 
 
 class Output:
