@@ -90,6 +90,13 @@ def test_whole_numbers_by_a_list(dtype: str) -> None:
     np.testing.assert_array_equal(layer(np.array([[12, 200], [42, 7]], dtype)), [[1, 3], [4, 0]])
 
 
+def test_whole_numbers_that_are_not_in_a_list() -> None:
+    layer = L.IntegerLookup(vocabulary=[5, -3], num_oov_indices=0, mask_token=9)
+    np.testing.assert_array_equal(layer([[-3, 9], [5, 5]]), [[2, 0], [1, 1]])
+    with pytest.raises(ValueError, match="expected tokens that layer IntegerLookup knows, got 4 in row 1, element 0"):
+        layer(np.array([[5, 5], [4, 5]]))
+
+
 def test_several_numbers_for_other_whole_numbers() -> None:
     data = np.array([100, 200, 303, -7, 1])
     plain, hashed = (L.IntegerLookup(vocabulary=[1], num_oov_indices=4, oov_method=m) for m in ("floormod", "farmhash"))

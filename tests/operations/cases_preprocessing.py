@@ -13,7 +13,15 @@ def digitize(c: Case) -> dict[str, Array]:
     boundaries = np.sort(c.reals(9))
     x = np.concatenate([c.reals(SAMPLES, 7), np.tile(boundaries[:4], (SAMPLES, 1))], axis=1)
     x[0, :3] = np.inf, -np.inf, np.nan
-    c.fields = {"X": x, "boundaries": boundaries, "Y": np.full(x.shape, -7, np.int32), "n": 9, "block": 16}
+    c.fields = {"X": x, "boundaries": boundaries, "Y": np.full(x.shape, -7, np.int32), "n": 9, "block": 300}
+    return {"Y": np.digitize(x, boundaries)}
+
+
+def digitize__of_many(c: Case) -> dict[str, Array]:
+    """More boundaries than are compared with all, some equal; more elements than are looked at together."""
+    boundaries = np.sort(c.reals(99).round(1))
+    x = c.reals(SAMPLES, 7).round(1)
+    c.fields = {"X": x, "boundaries": boundaries, "Y": np.full(x.shape, -7, np.int32), "n": 99, "block": 999}
     return {"Y": np.digitize(x, boundaries)}
 
 
@@ -54,4 +62,11 @@ def count_numbers_backward(c: Case) -> dict[str, Array]:
     return {"deach": np.einsum("brkn,brn->brk", hot(x), ref.float64(dy) * scale)}
 
 
-PREPROCESSING = [digitize, count_numbers, count_numbers__once, count_numbers__weighted, count_numbers_backward]
+PREPROCESSING = [
+    digitize,
+    digitize__of_many,
+    count_numbers,
+    count_numbers__once,
+    count_numbers__weighted,
+    count_numbers_backward,
+]

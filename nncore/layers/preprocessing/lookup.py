@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from nncore.arguments import is_whole
 from nncore.layers.base import LAYERS
 from nncore.layers.preprocessing.base import place, strange, values_of
-from nncore.layers.preprocessing.index import IndexLookup, Others
+from nncore.layers.preprocessing.index import IndexLookup, Others, Table
 from nncore.state import Array
 
 
@@ -181,6 +182,7 @@ class IntegerLookup(IndexLookup):
         if salt is not None and oov_method != "farmhash":
             raise ValueError(f'salt: expected None without oov_method="farmhash", got {salt!r}')
         self.oov_method, self.vocabulary_dtype = oov_method, vocabulary_dtype
+        self._sorted: tuple[Table, Array, Array] | None = None
         super().__init__(
             max_tokens,
             num_oov_indices,
@@ -214,6 +216,27 @@ class IntegerLookup(IndexLookup):
         if isinstance(token, self.kinds):
             return None
         return "whole numbers", "Convert them, or look up texts by StringLookup"
+
+    def encode(self, arrays: Sequence[Array], arguments: Sequence[str]) -> Array:
+        """The place of each number: of arrays of whole numbers all at once, by halves of the sorted list."""
+        [array] = arrays
+        if array.dtype.kind not in "iub":
+            return super().encode(arrays, arguments)
+        table = self.known().table
+        if self._sorted is None or self._sorted[0] is not table:
+            keys = np.fromiter(table.keys(), np.int64, len(table))
+            order = np.argsort(keys)
+            self._sorted = table, keys[order], np.fromiter(table.values(), np.int32, len(table))[order]
+        _, keys, places = self._sorted
+        flat = array.reshape(-1).astype(np.int64, copy=False)
+        at = np.minimum(np.searchsorted(keys, flat), len(keys) - 1)
+        numbers = places[at]
+        if len(others := np.flatnonzero(keys[at] != flat)):
+            if self.num_oov_indices == 0:
+                return super().encode(arrays, arguments)  # which says where
+            single = self.num_oov_indices == 1
+            numbers[others] = table.others.first if single else super().encode([flat[others]], arguments)
+        return numbers.reshape(array.shape)
 
     def read(self, data: Any, argument: str) -> Array:
         """Whole numbers of any dtype."""

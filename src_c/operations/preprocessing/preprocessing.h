@@ -5,11 +5,20 @@
 #include "operations/embedding/embedding.h"
 #include "operations/span.h"
 
+enum { COUNTED_BOUNDARIES = 64, DIGITIZED_AT_ONCE = 256 }; /* so few are compared with all, without a branch */
+
 SPAN(digitize) {
-    const real *x = at(run, op->X, 0), *boundaries = at(run, op->boundaries, 0);
-    int32_t *y = nn_at(run, op->Y);
-    for (nn_index i = first; i < first + count; i++) {
-        nn_index low = 0, high = op->n; /* the answer is in [low, high] */
+    const nn_index n = op->n;
+    const real *x = at(run, op->X, first), *boundaries = at(run, op->boundaries, 0);
+    int32_t *y = (int32_t *)nn_at(run, op->Y) + first;
+    for (nn_index i = 0; n <= COUNTED_BOUNDARIES && i < count; i += DIGITIZED_AT_ONCE) {
+        const nn_index some = count - i < DIGITIZED_AT_ONCE ? count - i : DIGITIZED_AT_ONCE;
+        memset(y + i, 0, (size_t)some * sizeof(int32_t));
+        for (nn_index j = 0; j < n; j++)
+            for (nn_index e = i; e < i + some; e++) y[e] += !(x[e] < boundaries[j]);
+    }
+    for (nn_index i = 0; n > COUNTED_BOUNDARIES && i < count; i++) {
+        nn_index low = 0, high = n; /* the answer is in [low, high] */
         while (low < high) {
             const nn_index middle = (low + high) / 2;
             if (x[i] < boundaries[middle])
@@ -27,13 +36,11 @@ SPAN(count_numbers) {
     const real *each = at(run, op->each, first * k), *scale = at(run, op->scale, 0);
     real *y = at(run, op->Y, first * n);
     memset(y, 0, (size_t)(count * n) * sizeof(real));
-    for (nn_index i = 0; i < count * k; i++) {
-        if (x[i] < 0 || x[i] >= n) continue;
-        real *place = y + i / k * n + x[i];
-        *place = op->once ? 1 : *place + (each ? each[i] : 1);
+    for (nn_index r = 0; r < count; r++, x += k, y += n) {
+        for (nn_index j = 0; j < k; j++)
+            if (x[j] >= 0 && x[j] < n) y[x[j]] = op->once ? 1 : y[x[j]] + (each ? each[r * k + j] : 1);
+        if (scale) multiply_elements(n, y, scale, y);
     }
-    if (scale)
-        for (nn_index r = 0; r < count; r++) multiply_elements(n, y + r * n, scale, y + r * n);
 }
 
 SPAN(count_numbers_backward) {
@@ -41,10 +48,9 @@ SPAN(count_numbers_backward) {
     const int32_t *x = integers_at(run, op->X) + first * k;
     const real *dy = at(run, op->dY, first * n), *scale = at(run, op->scale, 0);
     real *deach = at(run, op->deach, first * k);
-    for (nn_index i = 0; i < count * k; i++) {
-        const int inside = x[i] >= 0 && x[i] < n;
-        deach[i] = inside ? dy[i / k * n + x[i]] * (scale ? scale[x[i]] : 1) : 0;
-    }
+    for (nn_index r = 0; r < count; r++, x += k, dy += n, deach += k)
+        for (nn_index j = 0; j < k; j++)
+            deach[j] = x[j] >= 0 && x[j] < n ? dy[x[j]] * (scale ? scale[x[j]] : 1) : 0;
 }
 
 #endif
