@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nncore._kernels.table import SOURCES
+from nncore.sparse import SparseRows
 from nncore.state import Array
 
 SCAN_ELEMENTS = 1 << 20  # how much of a data set a check looks at, at a time
@@ -117,6 +118,11 @@ class Binding:
         self.stride = array.strides[0]
         self.in_place = bool(self.direct and whole and not integers and array.dtype == dtype and flags.aligned)
 
+    @property
+    def arrays(self) -> list[Array]:
+        """What holds its values."""
+        return [self.array]
+
     def attach(self, run: Any, which: int, shuffled: bool) -> None:
         """Make this binding `which` of a run."""
         run.bind_rows(
@@ -211,3 +217,23 @@ class Binding:
                     f"row {start + row}. Code the classes as 0 and 1; integer labels of more than two classes go with "
                     'loss="sparse_categorical_crossentropy"'
                 )
+
+
+class SparseBinding(Binding):
+    """Rows of a sparse matrix, which are made dense batch by batch."""
+
+    array: SparseRows  # type: ignore[assignment]
+
+    def __init__(self, array: SparseRows, argument: str, dtype: np.dtype[Any]) -> None:
+        self.array, self.argument, self.dtype, self.integers = array, argument, dtype, None
+        self.rows, self.n = array.shape
+        self.axes, self.type, self.direct, self.stride, self.in_place = None, -1, False, 0, False
+
+    @property
+    def arrays(self) -> list[Array]:
+        """See `Binding`."""
+        return [self.array.data, self.array.indices, self.array.indptr]
+
+    def part(self, rows: slice, prefix: str = "") -> Binding:
+        """See `Binding`."""
+        return SparseBinding(self.array.rows(rows), f"{prefix}{self.argument}", self.dtype)

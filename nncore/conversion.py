@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from nncore.arguments import an
 from nncore.graph import Shape, Symbol
+from nncore.sparse import SparseRows
 
 Array = npt.NDArray[Any]
 
@@ -83,9 +84,16 @@ def sole(x: Any, shape: Shape | None) -> Any:
     return only(x, lambda s: len(s) > 1 if shape is None else s[1:] == shape != s)
 
 
-def as_input(x: Any, argument: str, shape: Shape | None) -> Array:
-    """`as_array` of the input of a model for samples of `shape`, if that is known; also in a dict or list of one."""
+def as_input(x: Any, argument: str, shape: Shape | None) -> Any:
+    """`as_array` of the input of a model for samples of `shape`, if that is known; also in a dict or list of one.
+
+    A sparse matrix becomes `SparseRows`.
+    """
     x = sole(x, shape)
+    if isinstance(x, SparseRows):
+        return x
+    if hasattr(x, "tocsr"):
+        return SparseRows.of(x, argument)
     if isinstance(x, (list, tuple)) and shape is not None and len(x) > 1:
         batches = (len(s := getattr(part, "shape", ())) > 0 and s[1:] == shape != s for part in x)
         if all(batches):

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nncore.arguments import an, is_number, is_whole, unboxed
-from nncore.bindings import Binding, Integers
+from nncore.bindings import Binding, Integers, SparseBinding
 from nncore.conversion import as_array, as_rows
 from nncore.data.windows import windows as windows
 from nncore.graph import Shape
+from nncore.sparse import SparseRows
 from nncore.state import Array
 
 if TYPE_CHECKING:
@@ -138,8 +139,12 @@ def weights_of_each(given: Any, names: Sequence[str], argument: str) -> list[Any
     return [given] * len(names)
 
 
-def shaped(array: Array, shape: Shape, argument: str) -> Array:
+def shaped(array: Any, shape: Shape, argument: str) -> Any:
     """An input's array as rows of `shape`; where that is of one element, its axis may be there or not."""
+    if isinstance(array, SparseRows):
+        if array.shape[1:] == shape:
+            return array
+        raise ValueError(f"{argument}: expected shape (n, {', '.join(map(str, shape))}), got sparse {array.shape}")
     if shape in ((), (1,)) and array.shape[1:] in ((), (1,)) and array.ndim:
         return array.reshape(len(array), *shape)
     if array.ndim == 0 or array.shape[1:] != shape:
@@ -154,9 +159,13 @@ def shaped(array: Array, shape: Shape, argument: str) -> Array:
 
 
 def rows_of(
-    array: Array, shape: Shape, dtype: np.dtype[Any], argument: str = "x", integers: Integers | None = None
+    array: Array | SparseRows, shape: Shape, dtype: np.dtype[Any], argument: str = "x", integers: Integers | None = None
 ) -> Binding:
     """An input as rows of `shape`."""
+    if isinstance(array, SparseRows):
+        if integers:
+            raise TypeError(f"{argument}: expected an array of whole numbers, got a sparse matrix. Give x.toarray()")
+        return SparseBinding(shaped(array, shape, argument), argument, dtype)
     return Binding(shaped(array, shape, argument), argument, dtype, integers)
 
 

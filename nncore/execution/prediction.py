@@ -23,6 +23,7 @@ from nncore.network import Graph
 from nncore.state import Array
 
 UNDIVIDED_FLOPS = 100 * team.PARALLEL_FLOPS  # a prediction of about 1 ms, too short to look at signals
+SLAB = 1 << 22  # elements of an input that Python converts at once
 TILE_ROWS = 128  # of a prediction, through all layers while they are in cache
 
 
@@ -137,7 +138,7 @@ class Predictor:
             return self.predict_with_calls(inputs, threads, outputs)
         run = self.take(threads)
         direct = all(x.direct for x in inputs)
-        slab = n if direct else 32 * TILE_ROWS
+        slab = n if direct else max(TILE_ROWS, min(32 * TILE_ROWS, SLAB // max(x.n for x in inputs)))
         try:
             with self.state.gate.reading():
                 if self.packed and self.packed.stale:

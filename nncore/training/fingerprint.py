@@ -30,12 +30,12 @@ def fingerprint(*datasets: Dataset | None) -> str:
             if binding is None:
                 digest.update(b"none")
                 continue
-            array = binding.array
-            digest.update(repr((array.shape, array.dtype.newbyteorder("=").str)).encode())
-            sampled = number < len(data.inputs) and array.nbytes > WHOLE
-            for rows in sample(len(array), array.nbytes // len(array)) if sampled else [slice(None)]:
-                for piece in pieces(array[rows]):
-                    digest.update(piece)
+            for array in binding.arrays:
+                digest.update(repr((array.shape, array.dtype.newbyteorder("=").str)).encode())
+                sampled = number < len(data.inputs) and array.nbytes > WHOLE
+                for rows in sample(len(array), array.nbytes // len(array)) if sampled else [slice(None)]:
+                    for piece in pieces(array[rows]):
+                        digest.update(piece)
     return digest.hexdigest()
 
 
