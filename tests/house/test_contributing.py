@@ -19,7 +19,10 @@ pytestmark = pytest.mark.skipif(not (TOP / "setup.py").exists(), reason="needs t
 EXAMPLES: dict[str, tuple[str, dict[str, str]]] = {
     "an activation": ("silu", {}),
     "a loss": ("huber", {}),
-    "a metric": ("binary_accuracy", {"nncore/losses/probabilities.py": "what 'accuracy' means beside a loss is a fact of the loss"}),
+    "a metric": (
+        "binary_accuracy",
+        {"nncore/losses/probabilities.py": "what 'accuracy' means beside a loss is a fact of the loss"},
+    ),
     "an optimizer": ("rmsprop", {"nncore/model.py": "the default of compile"}),
     "a constraint": ("MinMaxNorm", {}),
     "a schedule": ("InverseTimeDecay", {}),
