@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nncore import custom
 from nncore.conversion import as_array
 from nncore.metrics.base import METRICS, Given, Metric, Plan, Targets, mean_of
 from nncore.registry import immutable
@@ -97,7 +98,7 @@ class Mean(Reduction):
 
 # -- functions of a user's -----------------------------------------------------------------------------------------
 
-FUNCTIONS: dict[str, Callable[..., Any]] = {}  # by the names that files have for them
+FUNCTIONS = custom.OBJECTS  # by the names that files have for them
 
 
 def register_function(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -119,7 +120,7 @@ class MeanMetricWrapper(Metric):
     fn : callable or str
         Given targets and predictions, (y_true, y_pred), it returns a value for each sample, or an array of which the
         first axis is that of the samples. A file names it; to be loaded it must be known before:
-        ``@nncore.metrics.register_function``.
+        ``@nncore.saving.register_keras_serializable()``, or ``custom_objects``.
     name : str, optional
         Default: the function's.
     dtype
@@ -137,12 +138,12 @@ class MeanMetricWrapper(Metric):
 
     def __post_init__(self) -> None:
         if isinstance(self.fn, str):
-            if self.fn not in FUNCTIONS:
+            if (found := custom.find(self.fn)) is None:
                 raise ValueError(
                     f"fn: expected the name of a registered function, got {self.fn!r}. Known: "
                     f"{', '.join(FUNCTIONS) or 'none'}. Make it known before: @nncore.metrics.register_function"
                 )
-            object.__setattr__(self, "fn", FUNCTIONS[self.fn])
+            object.__setattr__(self, "fn", found)
         if not callable(self.fn):
             raise TypeError(f"fn: expected a function (y_true, y_pred) → value per sample, got {self.fn!r}")
         if self.name is None:
@@ -155,7 +156,7 @@ class MeanMetricWrapper(Metric):
 
     def argument(self, name: str) -> Any:
         """See `Configurable.argument`; a function by its name."""
-        return self.called() if name == "fn" else super().argument(name)
+        return custom.get_registered_name(self.fn) if name == "fn" else super().argument(name)
 
     @property
     def targets(self) -> Targets:
