@@ -63,7 +63,7 @@ class PythonActivation(Activation):
 
     def computed(self, x: Array) -> Array:
         """Y = f(X)."""
-        return self.shaped(self.function, x, "function")
+        return np.broadcast_to(self.shaped(self.function, x, "function"), x.shape)
 
     def forward(self, z: Array, y: Array) -> None:
         """Fill Y."""
@@ -74,11 +74,11 @@ class PythonActivation(Activation):
         np.multiply(dy, self.shaped(self.derivative, z, "derivative"), out=dz, casting="same_kind")
 
     def shaped(self, function: Any, z: Array, argument: str) -> Array:
-        """What a function returns, checked."""
+        """What a function returns, checked: of z's shape, or one number."""
         made = np.asarray(function(z))
         if made.shape not in (z.shape, ()):
             raise ValueError(f"{argument}: expected to return an array of shape {z.shape}, got {made.shape}")
-        return np.broadcast_to(made, z.shape)
+        return made
 
 
 def known(name: str, argument: str) -> Any:

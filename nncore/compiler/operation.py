@@ -301,13 +301,21 @@ class Loop(Group):
         return list(found.values())
 
 
+#: Of an array that Python is given: buffer, first byte, shape and bytes (of a sample, if it has that of each), dtype.
+Place = tuple[int, int, "Shape", bool, int, Any]
+
+
 @dataclass(eq=False)
 class PythonCall(Group):
-    """What Python computes: `function` is given the batch's arrays of `given` and fills those of `made`."""
+    """What Python computes: `function` is given the batch's arrays of `given` and fills those of `made`.
+
+    `places` is where these lie, once the program is made and was asked.
+    """
 
     function: Callable[..., None]
     given: Sequence[Tensor]
     made: Sequence[Tensor | Whole]
+    places: list[Place] | None = None
 
     def reads(self) -> Iterator[Operand]:
         """See `Group`."""
