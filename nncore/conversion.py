@@ -26,7 +26,7 @@ REAL = "biuf"  # kinds of dtypes
 BATCHES = "Collect its batches in one array (np.concatenate), or call train_on_batch for each"
 DATES = "Give durations as numbers: ({name} - {name}.min()) / np.timedelta64(1, 'D')"
 REMEDIES = {
-    "U": "Encode them as numbers: scikit-learn's OrdinalEncoder and OneHotEncoder do it column by column",
+    "U": "Give each column of text an Input and a StringLookup, or encode it: scikit-learn's OneHotEncoder",
     "M": DATES,
     "m": "Divide them by a unit: {name} / np.timedelta64(1, 's')",
     "c": "Give real and imaginary parts as columns: np.concatenate([{name}.real, {name}.imag], axis=-1)",

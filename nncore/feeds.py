@@ -28,10 +28,7 @@ Source = int | Encoded
 
 
 class Feed(NamedTuple):
-    """A binding of a program: where it comes from, the shape of a sample, and the whole numbers it holds, if it does.
-
-    `limits`: those that an encoder's readers take, with the reader's name.
-    """
+    """A binding of a program: where it comes from, the shape of a sample, and the whole numbers it holds, if any."""
 
     source: Source
     shape: Shape

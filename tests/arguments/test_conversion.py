@@ -219,8 +219,8 @@ REFUSED: list[tuple[Any, str]] = [
     ([Device()], r"got a Device of .*cuda:0"),
     ([X, X[:, :2]], r"got 2 of shapes \(6, 4\), \(6, 2\)\. .*np\.concatenate\(x, axis=1\)"),
     ([[1, 2], [3]], "expected a rectangular array of numbers, got rows that differ"),
-    (np.array(["a", "b"]), "got text such as 'a'. Encode them .*OrdinalEncoder and OneHotEncoder"),
-    (np.array([b"a", b"b"]), "got text such as b'a'. Encode them"),
+    (np.array(["a", "b"]), "got text such as 'a'. Give each column of text an Input and a StringLookup, or encode it"),
+    (np.array([b"a", b"b"]), "got text such as b'a'. Give each column"),
     (np.array(["1.5", "2"]), r"got text such as '1\.5'\. Convert them: x\.astype\(float\)"),
     (np.array(["1.5", 2], object), r"got text such as '1\.5'\. Convert them: x\.astype\(float\)"),
     (Column(["a", "b"], "category"), r"got text such as 'a'\. Give its codes: x\.cat\.codes"),
@@ -259,11 +259,11 @@ def test_labels_in_words() -> None:
 
 def test_columns_of_a_frame_are_named() -> None:
     frame = Frame(age=[1, 2], city=["Bonn", "Ulm"], born=[datetime.date(2020, 1, 2)] * 2, n=[1.5, 2])
-    words = r"^x: .*got columns of others: 'city' \(text such as 'Bonn'\), 'born' \(dates such as 2020-01-02\)\. Encode"
+    words = r"^x: .*got columns of others: 'city' \(text such as 'Bonn'\), 'born' \(dates such as 2020-01-02\)\. Give"
     with pytest.raises(TypeError, match=words):
         as_array(frame, "x")
     wide = Frame(**{f"c{i}": ["a"] for i in range(12)})
-    with pytest.raises(TypeError, match=r"'c7' \(text such as 'a'\), 4 more\. Encode"):
+    with pytest.raises(TypeError, match=r"'c7' \(text such as 'a'\), 4 more\. Give"):
         as_array(wide, "x")
 
 
