@@ -35,7 +35,9 @@ def symbol_of(model: Any, one: Any) -> Symbol:
     graph: Graph = model._built()
     known = list(calls(graph))
     if isinstance(one, Symbol):
-        if any(one is s for s in graph.inputs) or any(one is s for _, s in known):
+        if any(one is s for s in graph.inputs):
+            return read(graph, one)
+        if any(one is s for _, s in known):
             return one
         raise ValueError(f"of: expected a symbol of this model, got {one!r}")
     layer = model.get_layer(one) if isinstance(one, str) else one
@@ -45,6 +47,15 @@ def symbol_of(model: Any, one: Any) -> Symbol:
     if not hasattr(layer, "emit"):
         raise TypeError(f"of: expected layers, their names or symbols, got {an(type(one).__name__)}")
     raise ValueError(f"of: expected a layer of this model, got {layer!r}")
+
+
+def read(graph: Graph, s: Symbol) -> Symbol:
+    """An input of the graph; a ValueError where its programs read only the numbers that layers make of it in Python."""
+    if not any(feed.source == i for i, one in enumerate(graph.inputs) if one is s for feed in graph.feeds):
+        raise ValueError(
+            f"of: expected an input of numbers, got {s!r}, of which Python makes numbers. Ask for what reads it"
+        )
+    return s
 
 
 def activations(model: Any, x: Any, of: Any) -> Any:
@@ -112,7 +123,7 @@ def resolved(model: Model, graph: Graph, of: Any) -> tuple[list[Any], Any]:
         weights = list(graph.trained)
         return weights, lambda found: dict(zip([graph.paths[p] for p in weights], found, strict=True))
     if isinstance(of, str) and of == INPUTS and INPUTS not in graph.layers.values():
-        return list(graph.inputs), graph.takes.pack
+        return [read(graph, s) for s in graph.inputs], graph.takes.pack
     several = isinstance(of, (list, tuple))
     found = [one if isinstance(one, Parameter) else symbol_of(model, one) for one in (of if several else [of])]
     if strange := [p for p in found if isinstance(p, Parameter) and p not in graph.paths]:

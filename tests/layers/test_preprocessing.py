@@ -91,6 +91,7 @@ def test_whole_numbers_by_a_list(dtype: str) -> None:
 
 
 def test_whole_numbers_that_are_not_in_a_list() -> None:
+    np.testing.assert_array_equal(L.IntegerLookup(vocabulary=[5, -3], mask_token=9)([5, 9, 4, -3]), [2, 0, 1, 3])
     layer = L.IntegerLookup(vocabulary=[5, -3], num_oov_indices=0, mask_token=9)
     np.testing.assert_array_equal(layer([[-3, 9], [5, 5]]), [[2, 0], [1, 1]])
     with pytest.raises(ValueError, match="expected tokens that layer IntegerLookup knows, got 4 in row 1, element 0"):
@@ -374,6 +375,8 @@ def test_what_does_not_vary_becomes_0() -> None:
     layer = L.Normalization()
     layer.adapt([[1.0, 7.0], [3.0, 7.0]])
     np.testing.assert_array_equal(layer([[1.0, 7.0], [3.0, 7.0]]), [[-1, 0], [1, 0]])
+    given = L.Normalization(mean=[2.0, 7.0], variance=[1.0, 0.0])
+    np.testing.assert_array_equal(given([[1.0, 7.0], [3.0, 7.0]]), [[-1, 0], [1, 0]])
 
 
 @pytest.mark.parametrize("mode", MODES)

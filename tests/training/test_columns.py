@@ -145,6 +145,21 @@ def test_it_learns_and_the_number_of_threads_and_the_form_do_not_matter() -> Non
         np.testing.assert_array_equal(a, b)
 
 
+def test_gradients_and_what_layers_make() -> None:
+    part = {name: values[:20] for name, values in TABLE.items()}
+    model = bought("float64")
+    assert nn.check_gradients(model, part, Y[:20])
+    made = model.activations(part)
+    np.testing.assert_array_equal(made["string_lookup"], model.get_layer("string_lookup")(part["city"])[:, None])
+    np.testing.assert_array_equal(made["discretization"][:, 0], model.get_layer("discretization")(part["age"]))
+    for asked in (
+        lambda: model.activations(part, of=model.inputs[0]),
+        lambda: model.gradients(part, Y[:20], of="inputs"),
+    ):
+        with pytest.raises(ValueError, match="^of: expected an input of numbers, got <Symbol name='city'"):
+            asked()
+
+
 def test_statistics_stay_in_training() -> None:
     model = bought()
     before = {p.path: np.array(p) for p in model.weights if p.role == "statistic"}
