@@ -63,6 +63,23 @@ DECAYED = "moments of dead units in a step of {}"
 ZEROS, DENORMALS = "all 0", "all denormal"  # candidates of DECAYED
 METERED = "metrics in a step of {}"
 NO_METRICS = "none"  # a candidate of METERED; the others are names of metrics, or several
+LOSS = "{} and its gradient, 4096 × 100"
+#: What PyTorch calls it, and the targets.
+LOSSES: dict[str, tuple[str, str]] = {
+    "mean_squared_error": ("mse_loss", "reals"),
+    "huber": ("huber_loss", "reals"),
+    "poisson": ("poisson_nll_loss", "reals"),
+    "kl_divergence": ("kl_div", "shares"),
+    "cosine_similarity": ("cosine_similarity", "reals"),
+    "binary_crossentropy": ("binary_cross_entropy_with_logits", "shares"),
+    "sparse_categorical_crossentropy": ("cross_entropy", "labels"),
+    "categorical_focal_crossentropy": ("", "shares"),  # PyTorch has none; so are these
+    "log_cosh": ("", "reals"),
+    "tweedie_deviance": ("", "reals"),
+    "pinball": ("", "reals"),
+    "gaussian_nll": ("", "reals"),
+}
+OWN = "a loss in Python in a step of {}, beside the same natively"
 NEIGHBOUR = "a neighbour takes a core: until one thread's speed is back"
 
 
@@ -79,6 +96,7 @@ def cases(threads: int, names: list[str] | None = None) -> Iterator[Case]:
             {COPY: partial(copier, PARAMETERS * ADAM_BYTES // 2), "Adam": partial(update_run, "adam", PARAMETERS)},
         )
         yield from (rule_case(name) for name in sorted(RULES))
+        yield from (loss_case(name) for name in LOSSES)
         for net in nets:
             if net.name in "FC":
                 libraries = FIRST_STEPS if net.name == "C" else ["nncore"]  # the peers take seconds
@@ -93,6 +111,10 @@ def cases(threads: int, names: list[str] | None = None) -> Iterator[Case]:
                 )
             if net.name == "C":
                 yield row_case(net)
+            if net.name == "F":
+                yield Case(
+                    OWN.format(net.name), net.steps, {k: partial(own_loss_run, net, k) for k in ("native", "own")}
+                )
             if net.name in "BD":
                 metered = {NO_METRICS: [], **{name: [name] for name in METRICS}, "all of these": METRICS}
                 runs = {key: partial(metered_run, net, value) for key, value in metered.items()}
@@ -210,6 +232,73 @@ def update_run(name: str, n: int) -> Run:
     common = {"learning_rate": 1e-3, "weight_decay": 0, "grad_scale": 1, "clip_value": np.inf, "step": 100}
     rule = packed(RULE_NUMBERS, common)
     return lambda: apply_update(table, optimizer.kernel, w, g, states, rule, optimizer.numbers)
+
+
+def loss_case(name: str) -> Case:
+    """A loss with its gradient, beside a copy of what it reads and writes, and PyTorch's forwards and backwards."""
+    runs: dict[str, Callable[[], Run]] = {COPY: partial(copier, 4096 * 100 * 6), "nncore": partial(loss_run, name)}
+    if LOSSES[name][0]:
+        runs["PyTorch"] = partial(torch_loss, *LOSSES[name])
+    return Case(LOSS.format(name), 1, runs)
+
+
+def loss_data(kind: str) -> tuple[Any, Any]:
+    """Predictions and targets."""
+    rng = np.random.default_rng(0)
+    p = rng.uniform(0.1, 1, (4096, 100)).astype("float32")
+    targets = {
+        "reals": lambda: rng.uniform(0.1, 1, (4096, 100)).astype("float32"),
+        "shares": lambda: rng.dirichlet(np.ones(100), 4096).astype("float32"),
+        "labels": lambda: rng.integers(0, 100, 4096).astype("int32"),
+    }
+    return p, targets[kind]()
+
+
+def loss_run(name: str) -> Run:
+    """Value and gradient on the calling thread, of logits where there is a kernel of these."""
+    from nncore import losses, runtime
+    from nncore._kernels import table
+    from nncore._kernels.loss import apply_rows
+
+    p, t = loss_data(LOSSES[name][1])
+    loss, kernels = losses.LOSSES.classes[name](), runtime.kernels("float32")
+    kernel = f"{name}_logits" if f"{name}_logits" in table.LOSSES else loss.kernel()
+    columns = np.full(100, 0.5, "float32") if table.LOSS_TARGETS[kernel] == "ONE" else None
+    settings: dict[str, Any] = {"scale": 1 / 4096, "parameters": loss.numbers(kernel), "grad": np.empty_like(p)}
+    return lambda: apply_rows(kernels, "loss", kernel, p, t, 4096, 100, columns=columns, **settings)
+
+
+def torch_loss(name: str, kind: str) -> Run:
+    """The same by PyTorch."""
+    import torch
+    from torch.nn import functional
+
+    torch.set_num_threads(1)
+    p, t = (torch.from_numpy(array) for array in loss_data(kind))
+    p.requires_grad_()
+    t = t.long() if kind == "labels" else t
+    function = getattr(functional, name)
+
+    def run() -> None:
+        p.grad = None
+        made = function(torch.log_softmax(p, 1), t) if name == "kl_div" else function(p, t)
+        made.mean().backward()
+
+    return run
+
+
+def own_loss_run(net: Net, kind: str) -> Run:
+    """An epoch with the squared error, native or a function of NumPy arrays."""
+    from training import compiled_model
+
+    def squared(y_true: Any, y_pred: Any) -> Any:
+        error = y_pred - y_true
+        return np.einsum("ij,ij->i", error, error), 2 * error
+
+    (x, _), model = net.data(), compiled_model(net, 1)
+    model.compile(model.optimizer, "mse" if kind == "native" else squared)
+    y = np.zeros((len(x), model.output_shape[-1]), "float32")
+    return lambda: model.fit(x, y, batch_size=net.batch, verbose=0)
 
 
 def metered_run(net: Net, metrics: list[str]) -> Run:
