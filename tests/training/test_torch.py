@@ -73,6 +73,10 @@ def shares(rng: np.random.Generator) -> Array:
     return rng.random((ROWS, OUTPUTS))
 
 
+def halves(rng: np.random.Generator) -> Array:
+    return rng.standard_normal((ROWS, OUTPUTS // 2))
+
+
 def labels(rng: np.random.Generator) -> Array:
     return rng.integers(0, OUTPUTS, ROWS)
 
@@ -99,6 +103,39 @@ LOSSES: dict[str, tuple[Any, str | None, Callable[..., Array], Callable[[Any, An
              lambda z, t: F.cross_entropy(z, t, reduction="none")),
     "scce-logits": (losses.SparseCategoricalCrossentropy(from_logits=True), None, labels,
                     lambda z, t: F.cross_entropy(z, t, reduction="none")),
+}  # fmt: skip
+
+# The same of those that are compared with one optimizer alone
+MORE: dict[str, tuple[Any, str | None, Callable[..., Array], Callable[[Any, Any], Any]]] = {
+    "kld": ("kl_divergence", "softmax", probabilities,
+            lambda z, t: F.kl_div(torch.log_softmax(z, -1), t, reduction="none").sum(-1)),
+    "kld-sigmoid": ("kl_divergence", "sigmoid", probabilities,
+                    lambda z, t: F.kl_div(F.logsigmoid(z), t, reduction="none").sum(-1)),
+    "poisson": ("poisson", "softplus", shares, lambda z, t: F.poisson_nll_loss(
+        F.softplus(z), t, log_input=False, eps=1e-7, reduction="none")),
+    "cosine": ("cosine_similarity", None, values, lambda z, t: -F.cosine_similarity(z, t, -1)),
+    "gaussian": (losses.GaussianNLL("identity", floor=0.01, full=True), "softplus", halves,
+                 lambda z, t: F.gaussian_nll_loss(
+        F.softplus(z)[:, :2], t, F.softplus(z)[:, 2:], full=True, eps=0.01, reduction="none")),
+    "gaussian-softplus": (losses.GaussianNLL(floor=0.01), None, halves, lambda z, t: F.gaussian_nll_loss(
+        z[:, :2], t, F.softplus(z[:, 2:]) + 0.01, reduction="none")),
+    "gaussian-exp": (losses.GaussianNLL("exponential", floor=0.01), None, halves, lambda z, t: F.gaussian_nll_loss(
+        z[:, :2], t, z[:, 2:].exp() + 0.01, reduction="none")),
+    "smoothed": (losses.CategoricalCrossentropy(True, 0.1), None, probabilities,
+                 lambda z, t: F.cross_entropy(z, t, label_smoothing=0.1, reduction="none")),
+    "multi-label": (losses.BinaryCrossentropy(True), None, shares,
+                    lambda z, t: F.multilabel_soft_margin_loss(z, t, reduction="none")),
+    "terms": (0.5 * losses.mse - 2 * losses.mae, None, values, lambda z, t: 0.5 * (z - t) ** 2 - 2 * (z - t).abs()),
+}  # fmt: skip
+#: Those that PyTorch has not; tests/operations/test_kernels_losses.py compares them with their formulas.
+ELSEWHERE = {
+    losses.LOSSES.classes[name]
+    for name in (
+        "mean_absolute_percentage_error", "mean_squared_logarithmic_error", "log_cosh", "hinge", "squared_hinge",
+        "categorical_hinge", "binary_focal_crossentropy", "categorical_focal_crossentropy", "dice", "tversky",
+        "categorical_generalized_cross_entropy", "circle", "triplet", "contrastive", "poisson_deviance",
+        "gamma_deviance", "tweedie_deviance", "pinball", "corn", "function_loss",
+    )
 }  # fmt: skip
 
 # nncore's optimizer, PyTorch's, weight decay done by hand
@@ -187,13 +224,20 @@ def assert_moved_alike(model: nn.Model, twin: Twin, start: list[Array], dtype: s
         np.testing.assert_allclose(mine, theirs.detach().numpy(), rtol=0, atol=TOLERANCE[dtype] * moved)
 
 
+@pytest.mark.filterwarnings("ignore:loss. .* expects:UserWarning")
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("loss_name", MORE)
+def test_more_losses(loss_name: str, dtype: str) -> None:
+    test_training("sgd", loss_name, dtype)
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("loss_name", LOSSES)
 @pytest.mark.parametrize("optimizer_name", OPTIMIZERS)
 def test_training(optimizer_name: str, loss_name: str, dtype: str) -> None:
     """Optimizers × losses; every second step weighs the samples."""
     make, make_theirs, decay = OPTIMIZERS[optimizer_name]
-    loss, last, targets, per_row = LOSSES[loss_name]
+    loss, last, targets, per_row = (LOSSES | MORE)[loss_name]
     model, optimizer = mlp(dtype, last), make()
     model.compile(optimizer, loss)
     start = model.get_weights()
@@ -285,7 +329,12 @@ def test_every_activation_is_compared() -> None:
 
 def test_every_optimizer_and_loss_is_compared() -> None:
     assert {type(make()) for make, _, _ in OPTIMIZERS.values()} == set(nn.optimizers.OPTIMIZERS.classes.values())
-    assert {type(losses.get(loss)) for loss, *_ in LOSSES.values()} == set(losses.LOSSES.classes.values())
+
+
+def test_every_loss_is_compared() -> None:
+    compared = {type(losses.get(loss)) for loss, *_ in (LOSSES | MORE).values()}
+    assert compared | ELSEWHERE == set(losses.LOSSES.classes.values())
+    assert not compared & ELSEWHERE
 
 
 @pytest.mark.parametrize("lazy", [False, True])
