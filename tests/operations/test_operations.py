@@ -234,7 +234,16 @@ def batch_loss(c: Case) -> dict[str, Array]:
 
 def weight_sum(c: Case) -> dict[str, Array]:
     labels, w = c.rng.integers(-1, 4, (SAMPLES, 2)).astype(np.int32), abs(c.reals(SAMPLES, 6))
-    c.fields = {"weight": w, "label": labels, "Y": c.poisoned(1), "rows": 2, "ignored": -1, "weights": 6, "fixed": 1}
+    c.fields = {
+        "weight": w,
+        "label": labels,
+        "Y": c.poisoned(1),
+        "rows": 2,
+        "ignored": -1,
+        "weights": 6,
+        "fixed": 1,
+        "cost": 2,
+    }
     return {"Y": ref.float64([w.reshape(SAMPLES, 2, 3).mean(2)[labels >= 0].sum()])}
 
 

@@ -49,8 +49,8 @@ typedef term (*term_of)(vf p, vf t, const vf *parameters);
 
 enum { LOSS_TILE = 512 }; /* elements */
 
-INLINE double sum_terms(const nn_loss *a, term_of of, int mean) {
-    const real *p = a->p, *t = a->target, *each = a->each;
+INLINE double sum_weighted_terms(const nn_loss *a, term_of of, int mean, const real *each) {
+    const real *p = a->p, *t = a->target;
     real *grad = a->grad, *prob = a->prob;
     const nn_index n = a->n;
     if (n == 0) return 0;
@@ -84,6 +84,10 @@ INLINE double sum_terms(const nn_loss *a, term_of of, int mean) {
                 total += (double)weight_of(a, row + r) * sum_row(value + r * cols, cols);
         }
     return mean ? total / (double)n : total;
+}
+
+INLINE double sum_terms(const nn_loss *a, term_of of, int mean) {
+    return a->each ? sum_weighted_terms(a, of, mean, a->each) : sum_weighted_terms(a, of, mean, NULL);
 }
 
 /* -- ROW -- */
