@@ -296,8 +296,8 @@ def test_public_names() -> None:
     promised: dict[Any, str] = {
         nn.Model.compile: "optimizer loss loss_weights metrics weighted_metrics matmul_precision",
         nn.Model.fit: "x y batch_size epochs verbose callbacks validation_split validation_data shuffle class_weight "
-        "sample_weight initial_epoch steps_per_epoch validation_batch_size validation_freq",
-        nn.Model.evaluate: "x y batch_size verbose sample_weight return_dict",
+        "sample_weight initial_epoch steps_per_epoch validation_steps validation_batch_size validation_freq",
+        nn.Model.evaluate: "x y batch_size verbose sample_weight steps callbacks return_dict",
         nn.Model.predict: "x batch_size verbose",
         nn.Model.build: "input_shape",
         nn.Model.get_layer: "name",

@@ -233,7 +233,8 @@ INLINE void add_sums(int start, nn_index rows, nn_index n, nn_index cols, const 
         vf v[GROUP_ROWS], hat[GROUP_ROWS];
         load_group(rows, dy + j, n, left, v);
         load_group(rows, x + j, n, left, hat);
-        _Pragma("GCC unroll 8") for (int i = 0; i < GROUP_ROWS; i++) hat[i] = i < rows ? v[i] * ((hat[i] - m) * s) : (vf){0};
+        _Pragma("GCC unroll 8") for (int i = 0; i < GROUP_ROWS; i++)
+            hat[i] = i < rows ? v[i] * ((hat[i] - m) * s) : (vf){0};
         vf beta = sum_of(v), gamma = sum_of(hat);
         if (!start) beta += load_some(dbeta + j, left), gamma += load_some(dgamma + j, left);
         store_some(dbeta + j, left, beta);
