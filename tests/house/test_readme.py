@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import nncore as nn
+
 TOP = Path(__file__).parents[2]
 PROGRAM = re.compile(r"^```python\n(.*?)^```$(?:(?:\n\n[^\n`#]+)?\n\n```text\n(.*?)^```$)?", re.M | re.S)
 
@@ -50,3 +52,8 @@ def test_readme(code: str, output: str, tmp_path: Path) -> None:
 )
 def test_example(path: Path, tmp_path: Path) -> None:
     assert run(path, tmp_path)
+
+
+def test_the_table_names_every_layer() -> None:
+    [row] = [line for line in (TOP / "README.md").read_text().splitlines() if line.startswith("| layers |")]
+    assert {cls.__name__ for cls in nn.layers.LAYERS.classes.values()} <= set(re.findall(r"\w+", row))
