@@ -28,10 +28,10 @@ from nncore.callbacks import Callback
 from nncore.checking import check_gradients
 from nncore.data import to_categorical
 from nncore.errors import DivergedError, FormatError
-from nncore.execution import applying as _applying  # noqa: F401 (it enters itself: optimizers on arrays)
+from nncore.execution import applying as _applying  # noqa: F401  # enters itself where optimizers, below it, look
 from nncore.graph import Input
 from nncore.initializers import Initializer
-from nncore.layers import *  # noqa: F403
+from nncore.layers import *  # noqa: F403  # its __all__ is the one list of layers, so that a new one is named once
 from nncore.losses import Loss
 from nncore.metrics import Metric
 from nncore.models import Model, Sequential, clone_model, load_model
@@ -124,7 +124,7 @@ __all__ = [
     "show_config",
     "to_categorical",
     "utils",
-    "Layer",  # noqa: F405
+    "Layer",  # noqa: F405  # of the list of layers; it is the only one there that no registry has
     *(cls.__name__ for cls in layers.LAYERS.classes.values()),
 ]
 

@@ -93,7 +93,7 @@ def apply_orthogonal(Table table, w, Py_ssize_t rows, Py_ssize_t n, bint columns
 
 def apply_constraint(Table table, str name, w, Py_ssize_t n, Py_ssize_t inner, parameters, Py_ssize_t first=0,
                      count=None):
-    """Make the contiguous `w` (outer,n,inner) fit CONSTRAINTS `name`, in place, at places first … first + count − 1."""
+    """Make the contiguous `w` (outer,n,inner) fit CONSTRAINTS `name`, in place, at `count` places from `first` on."""
     cdef nn_float_mode callers
     cdef View vw = view(w, table, True)
     cdef Numbers p = parameter_numbers(parameters)

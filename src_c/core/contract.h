@@ -209,8 +209,8 @@ typedef struct nn_table {
     nn_rowwise loss[NN_LOSSES];     /* returns Σ_i weight_i loss_i, in float64, order: rows */
     nn_rowwise metric[NN_METRICS];  /* returns Σ_i weight_i metric_i, likewise */
     nn_counting tally[NN_TALLIES];
-    /* Lets rows of p and t (rows,n) go into the sums of columns first … first + count − 1; `sums` (NN_MOMENTS,n). There
-     * are `weights` weights, 1 or n, to every `share` rows, or NULL: 1. order: rows */
+    /* Lets rows of p and t (rows,n) go into the sums of columns first … first + count − 1; `sums` (NN_MOMENTS,n).
+     * There are `weights` weights, 1 or n, to every `share` rows, or NULL: 1. order: rows */
     void (*moments)(nn_index rows, nn_index n, nn_index first, nn_index count, const void *p, const void *t,
                     const void *weight, nn_index weights, nn_index share, double *sums);
     /* W ← rule(W, g) and its state, for `rows` of n elements: of g one after another, of W and the state those

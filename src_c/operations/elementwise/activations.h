@@ -145,7 +145,8 @@ DERIVATIVE(hard_shrink, y) { return vselect(y == 0, (vf){0}, vset(1)); }
 F(log_sigmoid) { return vmin((vf){0}, z) - vlog1p_unit(vexp(-vabs(z))); }
 DERIVATIVE(log_sigmoid, y) { return -vexpm1(y); } /* 1 − eʸ = sigmoid(−z) */
 
-/* z n / d, n / d = tanh(log(1 + eᶻ)) = ((1 + eᶻ)² − 1) / ((1 + eᶻ)² + 1), for z > 0 by e⁻ᶻ: d − n is 2, resp. 2 e⁻²ᶻ */
+/* z n / d, n / d = tanh(log(1 + eᶻ)) = ((1 + eᶻ)² − 1) / ((1 + eᶻ)² + 1), for z > 0 by e⁻ᶻ: d − n is 2,
+ * resp. 2 e⁻²ᶻ */
 typedef struct mish_parts {
     vf e, n, d, rest;
 } mish_parts;
@@ -192,7 +193,8 @@ F(squareplus) {
     const vf u = REAL(0.5) * t + REAL(0.5) * root;
     return vselect(z < 0, REAL(0.25) * p[0] / u, u);
 }
-DERIVATIVE(squareplus, y) { return 1 / (1 + REAL(0.25) * p[0] / (y * y)); } /* y / √(z² + b), √(z² + b) = y + b / 4y */
+/* y / √(z² + b), where √(z² + b) = y + b / 4y */
+DERIVATIVE(squareplus, y) { return 1 / (1 + REAL(0.25) * p[0] / (y * y)); }
 
 F(tanh_shrink) {
     const vf w = z * z, inner = z * (w * POLYNOMIAL(w, SHRINK_POLY));

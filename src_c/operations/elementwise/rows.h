@@ -155,8 +155,8 @@ static void log_softmax_backward(nn_index rows, nn_index n, const void *y_, cons
     }
 }
 
-/* y = max(z − τ, 0), τ such that Σ y = 1: from those within 1 of the largest, z ≤ τ is left out until nothing changes
- * (Michelot 1986), with v = z − max z in place of z. `!(v ≤ τ)`: nan makes the row nan. order: n */
+/* y = max(z − τ, 0), τ such that Σ y = 1: from those within 1 of the largest, z ≤ τ is left out until nothing
+ * changes (Michelot 1986), with v = z − max z in place of z. `!(v ≤ τ)`: nan makes the row nan. order: n */
 static void sparsemax(nn_index rows, nn_index n, const void *z_, void *y_) {
     const real *z = z_;
     real *y = y_;

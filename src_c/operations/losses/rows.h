@@ -100,7 +100,8 @@ INLINE double pinball_row(const row *r) {
 
 enum { VARIANCE_ITSELF, VARIANCE_EXP, VARIANCE_SOFTPLUS };
 
-/* Nix, Weigend 1994: the mean over j of ½ (log v + (μ − t)² / v) of means μ (n/2) and what gives variances v (n/2) */
+/* Nix, Weigend 1994: the mean over j of ½ (log v + (μ − t)² / v) of means μ (n/2) and what gives variances v
+ * (n/2) */
 INLINE double gaussian_nll_row(const row *r) {
     const nn_index h = r->n / 2;
     const int kind = (int)r->parameters[0];

@@ -125,7 +125,8 @@ INLINE term gamma_deviance_term(vf p, vf t, const vf *parameters UNUSED) {
     return (term){.value = 2 * (ratio - 1 - vlog(ratio)), .slope = slope_of_mean(p, 2 * (1 - ratio) / mean)};
 }
 
-/* Tweedie 1984, Jørgensen 1987: 2 (max(t, 0)²⁻ᵖ / ((1 − p)(2 − p)) − t μ¹⁻ᵖ / (1 − p) + μ²⁻ᵖ / (2 − p)), p the power */
+/* Tweedie 1984, Jørgensen 1987, of the power p:
+ * 2 (max(t, 0)²⁻ᵖ / ((1 − p)(2 − p)) − t μ¹⁻ᵖ / (1 − p) + μ²⁻ᵖ / (2 − p)) */
 INLINE term tweedie_deviance_term(vf p, vf t, const vf *parameters) {
     const vf a = 1 - parameters[0], b = 2 - parameters[0], mean = mean_of(p), power = vpower(mean, a);
     const vf own = vpower(vmax(t, (vf){0}), b) / (a * b);

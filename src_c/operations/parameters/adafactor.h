@@ -1,9 +1,10 @@
 /* adafactor.h: the rule of Shazeer & Stern 2018, algorithms 4 and 5, on one parameter.
  *
  * Of a matrix (rows,n) of g² + ε₁ it keeps means of rows r and of columns c alone, each a running mean with
- * β_t = 1 − t^decay; v = r c / mean(r). Of a vector it keeps v itself, in `row`. u = g / √v is scaled down to an RMS of
- * clip_threshold, and W ← W − α u with α = max(ε₂, RMS(W)) ρ_t, where ρ_t = min(η, 1 / √t) if the step is relative, or
- * follows no schedule. Sums go by rows, in float64; those of columns in reals, in the order of rows.
+ * β_t = 1 − t^decay; v = r c / mean(r). Of a vector it keeps v itself, in `row`. u = g / √v is scaled down to an
+ * RMS of clip_threshold, and W ← W − α u with α = max(ε₂, RMS(W)) ρ_t, where ρ_t = min(η, 1 / √t) if the
+ * step is relative, or follows no schedule. Sums go by rows, in float64; those of columns in reals, in the order of
+ * rows.
  */
 #ifndef NNCORE_ADAFACTOR_H
 #define NNCORE_ADAFACTOR_H

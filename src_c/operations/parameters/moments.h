@@ -30,8 +30,8 @@ UPDATE(adam) {
         update_each(u, STATE_0 | STATE_1, adam, &c);
 }
 
-/* You et al. 2020, algorithm 2: Adam's direction u = m̂ / (√v̂ + ε), scaled to each parameter's norm. This is its first
- * pass, of state m, v alone; `measure` and `trust` of parameters.h are the others. */
+/* You et al. 2020, algorithm 2: Adam's direction u = m̂ / (√v̂ + ε), scaled to each parameter's norm. This is its
+ * first pass, of state m, v alone; `measure` and `trust` of parameters.h are the others. */
 INLINE vf lamb_moments(vf W, vf g, vf s[], const coefficients *c) {
     s[0] = follow(s[0], g, c->gain_1);
     s[1] = follow(s[1], g * g, c->gain_2);
@@ -126,8 +126,8 @@ UPDATE(lion) {
     update_each(u, STATE_0, lion, &c);
 }
 
-/* Defazio et al. 2024, algorithm 1, in terms of y = W, where gradients are taken: x = z + (y − z) / β₁ is the mean of
- * the z so far. State: z, which starts as W, and v. */
+/* Defazio et al. 2024, algorithm 1, in terms of y = W, where gradients are taken: x = z + (y − z) / β₁ is the mean
+ * of the z so far. State: z, which starts as W, and v. */
 INLINE vf schedule_free(vf W, vf g, vf s[], const coefficients *c) {
     const vf z = s[0];
     s[1] = follow(s[1], g * g, c->gain_2);

@@ -1,5 +1,5 @@
-/* orthogonal.h: the penalty factor Σ |rᵢ · rⱼ| / pairs over all pairs i < j of rows rᵢ of W, each divided by its norm;
- * with `columns`, of the columns of W. Its gradient is taken through the norms.
+/* orthogonal.h: the penalty factor Σ |rᵢ · rⱼ| / pairs over all pairs i < j of rows rᵢ of W, each divided by
+ * its norm; with `columns`, of the columns of W. Its gradient is taken through the norms.
  */
 #ifndef NNCORE_ORTHOGONAL_H
 #define NNCORE_ORTHOGONAL_H

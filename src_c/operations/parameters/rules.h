@@ -114,8 +114,8 @@ UPDATE(adadelta) {
 
 /* McMahan et al. 2013, algorithm 1, with any power p = −learning_rate_power of n, β, and l2 of the loss itself
  * (shrinkage). State: n, the sum of squares, which starts at `initial`, and z, the sum of g − σ W with
- * σ = (n^p − n₋^p) / η. W = η (clip(z, ±l1) − z) / (n^p + 2 η l2 + β). The difference of powers is taken without
- * cancellation. */
+ * σ = (n^p − n₋^p) / η. W = η (clip(z, ±l1) − z) / (n^p + 2 η l2 + β). The difference of powers is taken
+ * without cancellation. */
 INLINE vf ftrl_step(vf W, vf g, vf s[], const coefficients *c, int root) {
     const vf before = vmax(s[0], vset(MIN_NORMAL)); /* 0: the padding of a file that was read */
     const vf after = s[0] = sum_of_squares(before, g);
