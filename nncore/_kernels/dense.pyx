@@ -107,8 +107,8 @@ cdef inline nn_index rows_by_depth(const nn_gemm *g, const nn_table *table) noex
     """The largest M for which a product X W is cut by blocks of K, the rows of W; 0: none is.
 
     A thread then reads the rows of W that it has updated, not columns of which the others have. For many rows, adding
-    the blocks' sums up costs more than that saves. Two threads: a step of 784-128-10 with 32 rows 112 → 98 µs, one of
-    784-256-128-10 with 128 rows 697 → 722 µs.
+    the blocks' sums up costs more than that saves. Two threads: a step of 784-128-10 with 32 rows 112 → 98 µs, one
+    of 784-256-128-10 with 128 rows 697 → 722 µs.
     """
     cdef nn_index further
     if g.a_col != 1 or g.b_col != 1 or g.N < table.nr or table.precision_for(g.precision, 0, g.K, g.N):

@@ -16,7 +16,7 @@
 typedef uint64_t nn_float_mode; /* control and status of a thread's arithmetic */
 
 #if defined(__x86_64__)
-/* MXCSR. 6: denormal operands are zeros; 7–12: exceptions masked; 13–14: rounding, to nearest; 15: flush to zero. */
+/* MXCSR. 6: denormal operands are zeros; 7–12: exceptions masked; 13–14: rounding, nearest; 15: flush to 0. */
 enum { NN_FLUSHING = 0x9fc0, NN_STATUS = 0x3f };
 
 static inline nn_float_mode nn_float_mode_now(void) {

@@ -174,7 +174,7 @@ static inline int nn_core(void) {
 }
 
 /* For a thread that may have woken on the core of the one that called it: leave that core to it. Linux may let both
- * share it for tens of ms beside an idle one; 256×784×512 on two cores in turns with PyTorch's product: 4.0 → 1.1 ms.
+ * share it for tens of ms beside an idle one; 256×784×512 on two cores in turns with PyTorch's: 4.0 → 1.1 ms.
  * The affinity is put back at once; one that somebody else gives this thread in that moment is lost. */
 static inline void nn_leave_core(int core) {
 #ifdef __linux__

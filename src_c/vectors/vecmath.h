@@ -211,7 +211,7 @@ INLINE vf vpower(vf x, vf y) {
     return vselect(x == 0, least, vexp(y * vlog(x)));
 }
 
-/* log1p(x) for 0 ≤ x ≤ 1 (nan stays): 1 + x is 1 + f with f = x, or from √2 on 2 (1 + f) with f = (x − 1) / 2 */
+/* log1p(x) for 0 ≤ x ≤ 1 (nan stays): 1 + x is 1 + f with f = x, or from √2 on 2 (1 + f), f = (x − 1) / 2 */
 INLINE vf vlog1p_unit(vf x) {
     const vi upper = x > 2 * SQRT_HALF - 1;
     return log_join(vselect(upper, REAL(0.5) * x - REAL(0.5), x), (vf)((vi)vset(1) & upper));

@@ -3,8 +3,8 @@
  * One step of k loads a row of B and multiplies it by m elements of A. There is a kernel for each m ≤ MR, for A read
  * along rows (X) or columns (Xᵀ), and for each width: one vector or two, the last one masked; two whole ones, the
  * usual case, NR columns; and more for few rows, where two would not be enough sums to hide the latency of
- * multiply-add. Others read B = Wᵀ as rows of W. Every kernel performs the same operations on an element, so the choice
- * never shows in a result.
+ * multiply-add. Others read B = Wᵀ as rows of W. Every kernel performs the same operations on an element, so the
+ * choice never shows in a result.
  */
 #define NR (2 * LANES)
 #define BY_ROWS_VECTORS (LANES == 16 ? 1 : 2) /* enough sums to hide the latency of multiply-add, even for one row */
@@ -28,8 +28,8 @@ typedef struct tile {
 
 #define BLOCK ((int)(16 / sizeof(real))) /* reals of the 16-byte blocks that zip_lo and zip_hi work in */
 
-/* v (BLOCK, LANES) = x (LANES, BLOCK)ᵀ. First vector r holds rows r, r + BLOCK, r + 2 BLOCK, …, one per 16-byte block;
- * log2 BLOCK perfect shuffles transpose all its blocks at once. */
+/* v (BLOCK, LANES) = x (LANES, BLOCK)ᵀ. First vector r holds rows r, r + BLOCK, r + 2 BLOCK, …, one per 16-byte
+ * block; log2 BLOCK perfect shuffles transpose all its blocks at once. */
 INLINE void load_transposed(const real *x, nn_index ldx, vf *v) {
     vf w[BLOCK];
 #pragma GCC unroll 4
@@ -143,8 +143,8 @@ INLINE void multiply_tile(const int m, const int nv, const int masked, const int
     end_tile(m, nv, masked, t, c);
 }
 
-/* The same for whole vectors of columns of B = Wᵀ: rows of W (n,K), K ≥ BLOCK, ldb apart, are transposed in registers.
- * A row's elements of LANES steps are used together, as rows may displace each other from L1. */
+/* The same for whole vectors of columns of B = Wᵀ: rows of W (n,K), K ≥ BLOCK, ldb apart, are transposed in
+ * registers. A row's elements of LANES steps are used together, as rows may displace each other from L1. */
 INLINE void multiply_tile_by_rows(const int m, const int nv, const int transposed, const tile *t) {
     vf c[MR][8];
     const nn_index lda = t->lda, ldb = t->ldb, K = t->K;

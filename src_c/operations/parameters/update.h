@@ -72,9 +72,9 @@ INLINE coefficients coefficients_of(const nn_rule *r) {
     };
 }
 
-/* For rules that divide by √v, v a mean of g²: |g| counts as at most ROOT_MAX, so that g² cannot overflow, and ε as at
- * least what keeps 0 / 0 away. Bounding g rather than v leaves g / √v near 1, and costs nothing: g is clipped anyway.
- * ROOT_MAX² is the largest power of two but one, so that no rounding takes v to inf. */
+/* For rules that divide by √v, v a mean of g²: |g| counts as at most ROOT_MAX, so that g² cannot overflow, and ε
+ * as at least what keeps 0 / 0 away. Bounding g rather than v leaves g / √v near 1, and costs nothing: g is clipped
+ * anyway. ROOT_MAX² is the largest power of two but one, so that no rounding takes v to inf. */
 #define ROOT_MAX ldexp(1, (EXPONENT_BIAS - 1) / 2)
 
 INLINE coefficients coefficients_of_ratio(const nn_rule *r, double epsilon, double least_epsilon) {
