@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import field
-from functools import wraps
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, dataclass_transform
 
 from nncore._kernels.table import LOSS_PARAMETERS, LOSS_TARGETS
@@ -15,7 +13,6 @@ from nncore.losses.arithmetic import Addend
 from nncore.registry import Configurable, Registry, immutable
 
 REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "mean_with_sample_weight", "none", None)
-COMMON = ("reduction", "name", "dtype")  # the last arguments of each
 
 
 class LossChoice(NamedTuple):
@@ -71,10 +68,11 @@ class Loss(Addend, Configurable):
         `reduction` is none of these, `name` is no string with characters, or `dtype` none of floating-point numbers.
     """
 
-    reduction: Any = field(default="sum_over_batch_size", kw_only=True)
-    name: Any = field(default=None, kw_only=True)
-    dtype: Any = field(default=None, kw_only=True)
+    reduction: Any = "sum_over_batch_size"
+    name: Any = None
+    dtype: Any = None
 
+    common = ("reduction", "name", "dtype")
     arrays = ("y_true", "y_pred")
     target: ClassVar[Literal["values", "labels"]] = "values"
     accuracy: ClassVar[str | None] = None
@@ -116,7 +114,7 @@ class Loss(Addend, Configurable):
         """Return the name and the reduction, and the constructor's other arguments that are not the default ones."""
         config = super().get_config()
         given = inspect.signature(type(self)).parameters
-        return {key: value for key, value in config.items() if key in COMMON[:2] or value != given[key].default}
+        return {key: value for key, value in config.items() if key in self.common[:2] or value != given[key].default}
 
     def __repr__(self) -> str:
         told = self.get_config().keys() - {"reduction"} - ({"name"} if self.name == self.default_name() else set())
@@ -265,32 +263,13 @@ L = TypeVar("L", bound=Loss)
 
 @dataclass_transform(frozen_default=True)
 def entry(*aliases: str, name: str | None = None) -> Callable[[type[L]], type[L]]:
-    """Class decorator: a loss of the registry, immutable, whose arguments may be given by place as in Keras."""
+    """Class decorator: a loss of the registry, immutable."""
 
     def made(cls: type[L]) -> type[L]:
-        LOSSES.register(*aliases, name=name)(by_place(immutable(cls)))
+        LOSSES.register(*aliases, name=name)(immutable(cls))
         return cls
 
     return made
-
-
-def by_place(cls: type[L]) -> type[L]:
-    """The class with a constructor whose arguments have places: its own, then `COMMON`."""
-    init = cls.__init__
-    itself, *given = inspect.signature(init).parameters.values()
-    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    ordered = sorted((p.replace(kind=kind) for p in given), key=lambda p: p.name in COMMON)
-    signature = inspect.Signature([itself, *ordered])
-
-    @wraps(init)
-    def constructor(*args: Any, **named: Any) -> None:
-        bound = signature.bind(*args, **named).arguments
-        init(bound.pop("self"), **bound)
-
-    vars(constructor)["__signature__"] = signature
-    type.__setattr__(cls, "__init__", constructor)
-    type.__setattr__(cls, "__repr__", Loss.__repr__)
-    return cls
 
 
 def check_positive(value: Any, name: str, remedy: str = "") -> None:

@@ -63,7 +63,7 @@ class FunctionLoss(Loss):
     >>> model.compile("adam", loss=quartic)  # doctest: +SKIP
     """
 
-    function: Any  # type: ignore[misc]  # before what the base has
+    function: Any  # type: ignore[misc]  # it comes first: see Configurable.common
 
     def __post_init__(self) -> None:
         given = self.function
@@ -113,5 +113,5 @@ def get(identifier: Any, argument: str = "loss") -> Loss | None:
     known = isinstance(identifier, (type, Loss)) or hasattr(identifier, "registered")
     library = str(getattr(identifier, "__module__", type(identifier).__module__)).partition(".")[0]
     if callable(identifier) and not known and library not in LIBRARIES:
-        return FunctionLoss(identifier)  # type: ignore[call-arg]
+        return FunctionLoss(identifier)  # type: ignore[call-arg]  # likewise
     return LOSSES.get(identifier, argument, Loss)
