@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from nncore import conversion
 from nncore.state import Array
 
@@ -30,25 +32,25 @@ def column_names(data: Any) -> list[str] | None:
     return None if names is None or callable(names) else list(names)
 
 
-def given(x: Any, graph: Graph, argument: str) -> list[Any]:
-    """What is given for each input of a graph, in order.
+def given(x: Any, graph: Graph, argument: str) -> tuple[list[Any], list[str]]:
+    """What is given for each input of a graph, in order, and what the user calls each.
 
     A dict or frame may have more than the model reads: whole tables are at hand, with their targets, and nothing that
     the model needs is missing.
     """
-    names, found = graph.input_names, column_names(x)
-    if len(names) == 1:
+    found = None if type(x) is np.ndarray else column_names(x)
+    if len(graph.inputs) == 1:
         own = graph.inputs[0].name
-        if found and len(found) > 1 and own in found:
-            return [x[own]]
-        return [x]
+        return [x[own] if found and len(found) > 1 and own in found else x], [argument]
+    names = graph.input_names
+    called = [f"{argument}[{name!r}]" for name in names]
     if found is None:
-        return graph.takes.match(x, names, argument)
+        return graph.takes.match(x, names, argument), called
     if missing := [name for name in names if name not in found]:
         what = "dict with the keys" if isinstance(x, Mapping) else "frame with the columns"
         shown = f"{found[:12]}" + (" …" if len(found) > 12 else "")
         raise ValueError(f"{argument}: expected a {what} {names}, got {shown}: {missing} missing")
-    return [x[name] for name in names]
+    return [x[name] for name in names], called
 
 
 def unbuilt(x: Any, argument: str, stack: Sequence[Any]) -> Array:

@@ -134,12 +134,10 @@ class Predicting(Structure):
         if self.graph is None:
             x = columns.unbuilt(x, argument, self._stack)
         graph = self._built(x)
-        names = graph.input_names
-        given = columns.given(x, graph, argument)
-        arguments = [argument if len(given) == 1 else f"{argument}[{name!r}]" for name in names]
+        given, arguments = columns.given(x, graph, argument)
         bound: list[Binding] = graph.fed.bindings(given, graph.inputs, arguments, graph.state.dtype)
-        if len({part.rows for part in bound}) > 1:
-            calls = dict(zip(arguments, names, strict=True))
+        if len(bound) > 1 and len({part.rows for part in bound}) > 1:
+            calls = dict(zip(arguments, graph.input_names, strict=True))
             rows = ", ".join(f"{part.rows} for {calls[part.argument]}" for part in bound)
             raise ValueError(f"{argument}: expected as many rows for each input, got {rows}")
         return bound

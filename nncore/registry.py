@@ -219,6 +219,7 @@ class Registry(Generic[T]):
         self.aliases: dict[str, str] = {}
         self.spellings: dict[str, type[T]] = {}  # by `plain` names and aliases: files may ask thousands of times
         self.functions: dict[type[T], Callable[..., Any]] = {}
+        self.keys: dict[type[T], str] = {}  # the canonical name of each class
         self.base: type[T] | None = None  # of all of them, once one was asked for
 
     def register(self, *aliases: str, name: str | None = None) -> Callable[[type[T]], type[T]]:
@@ -230,6 +231,7 @@ class Registry(Generic[T]):
             cls.__init__ = explained(cls.__init__, names)  # type: ignore[method-assign]
             key = name or snake_case(cls.__name__)
             self.classes[key] = cls
+            self.keys[cls] = key
             self.aliases.update(dict.fromkeys(aliases, key))
             self.spellings.update(dict.fromkeys(map(plain, (key, *aliases)), cls))
             cls.registry = self
@@ -260,14 +262,13 @@ class Registry(Generic[T]):
         """A class by its name in a module as a function, for ``nncore.losses.huber``; else an AttributeError."""
         cls = self.named(module, name)
         if cls not in self.functions:
-            self.functions[cls] = function_of(cls, module, next(key for key, c in self.classes.items() if c is cls))
+            self.functions[cls] = function_of(cls, module, self.keys[cls])
         return self.functions[cls]
 
     def name_of(self, obj: T) -> str:
         """The canonical name of an object's class; of one that is yet to be registered, what it would be by default."""
-        for key, cls in self.classes.items():
-            if cls is type(obj):
-                return key
+        if (key := self.keys.get(type(obj))) is not None:
+            return key
         if (name := custom.get_registered_name(type(obj))) != type(obj).__name__:
             return name
         if self.own:
