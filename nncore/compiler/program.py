@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -12,11 +12,14 @@ from nncore._kernels.table import CHUNK_ROWS
 from nncore.metrics.base import mean_of
 
 if TYPE_CHECKING:
+    from nncore._kernels.run import Run
+    from nncore._kernels.table import Table
     from nncore.compiler.operation import Moving, PythonCall, Tensor
     from nncore.metrics import Metric
     from nncore.schedules import Varying
     from nncore.state import Parameter
 
+R = TypeVar("R", bound="Run")
 
 PENALTIES = "penalty", "activity"  # kinds of sums: on parameters, and on outputs of layers
 
@@ -80,6 +83,21 @@ class Program:
     learned: set[Parameter]  # whose gradients it computes
     outputs: list[Tensor]
     cost: int  # FLOPs per sample
+
+    def new_run(self, kind: type[R], table: Table, threads: int, **settings: Any) -> R:
+        """A run of it with its own memory, for as many threads at most; `settings`: see `kind`."""
+        return kind(
+            table,
+            self.ops,
+            sections=self.parts,
+            moving=self.moving,
+            workspace=self.workspace,
+            max_samples=self.max_samples,
+            threads=threads,
+            bindings=self.bindings,
+            accumulators=self.accumulators,
+            **settings,
+        )
 
     @property
     def calls(self) -> bool:

@@ -12,7 +12,7 @@ from nncore._kernels import engine
 from nncore._kernels.table import BUFFERS
 from nncore.compiler.builder import Builder
 from nncore.execution import team
-from nncore.execution.updating import bind_numbers, bind_optimizer
+from nncore.execution.updating import UPDATE_FLOPS, bind_numbers, bind_optimizer
 from nncore.initializers import Zeros
 from nncore.operations.updates import optimize
 from nncore.optimizers import Optimizer
@@ -20,8 +20,6 @@ from nncore.optimizers.alone import APPLIED
 from nncore.optimizers.base import AVERAGE
 from nncore.schedules import Ahead
 from nncore.state import Array, Parameter, State
-
-UPDATE_FLOPS = 20  # per element
 
 
 class Applied:
@@ -61,16 +59,10 @@ class Applied:
         b = Builder(state.dtype.itemsize, training=True, trained=self.parameters)
         optimize(b, optimizer, self.paths)
         program = b.finish([], 1, state.values.nbytes)
-        self.run = engine.Executor(
+        self.run = program.new_run(
+            engine.Executor,
             runtime.kernels(state.dtype.name),
-            program.ops,
-            sections=program.parts,
-            moving=program.moving,
-            workspace=program.workspace,
-            max_samples=1,
-            threads=team.size(UPDATE_FLOPS * state.size, runtime.get_num_threads()),
-            bindings=0,
-            accumulators=program.accumulators,
+            team.size(UPDATE_FLOPS * state.size, runtime.get_num_threads()),
             chunks=state.chunks(self.paths, None, optimizer.settings),
         )
         self.sums = program.new_sums()

@@ -64,18 +64,7 @@ class Predictor:
 
     def new_run(self, kind: type[Run], threads: int, **settings: Any) -> Any:
         """A run of the program, bound to the weights."""
-        program = self.program
-        run = kind(
-            runtime.kernels(self.dtype.name),
-            program.ops,
-            sections=program.parts,
-            moving=program.moving,
-            workspace=program.workspace,
-            max_samples=TILE_ROWS,
-            threads=threads,
-            bindings=program.bindings,
-            **settings,
-        )
+        run = self.program.new_run(kind, runtime.kernels(self.dtype.name), threads, **settings)
         run.bind(BUFFERS["parameters"], self.values)
         if self.packed:
             run.bind(BUFFERS["packed"], self.packed.memory())

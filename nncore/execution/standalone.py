@@ -39,16 +39,7 @@ class TrainingForward:
         with graph.state.reading() as self.state:
             self.program = prediction(graph, rows, training=True)
         self.steps, self.updates = np.zeros(1, np.int64), np.zeros(2, np.int64)
-        self.run = engine.Executor(
-            runtime.kernels(self.state.dtype.name),
-            self.program.ops,
-            sections=self.program.parts,
-            moving=self.program.moving,
-            workspace=self.program.workspace,
-            max_samples=rows,
-            threads=threads,
-            bindings=self.program.bindings,
-        )
+        self.run = self.program.new_run(engine.Executor, runtime.kernels(self.state.dtype.name), threads)
         self.run.bind_gate(self.state.gate)
         self.run.bind_random(runtime.derived_seed(seed, 0), self.steps)
         self.run.bind_updates(self.updates)

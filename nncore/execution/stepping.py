@@ -20,14 +20,12 @@ from nncore.data import Dataset
 from nncore.execution import team
 from nncore.execution.calls import called
 from nncore.execution.tuning import SLICE, Pace
-from nncore.execution.updating import bind_numbers, bind_optimizer
+from nncore.execution.updating import UPDATE_FLOPS, bind_numbers, bind_optimizer
 from nncore.network import Graph
 from nncore.schedules import Ahead, ahead
 from nncore.state import Array
 
 Reduce = Callable[["Stepper"], bool]
-
-UPDATE_FLOPS = 20  # per parameter, of an optimizer's step
 
 
 class Stepper:
@@ -84,16 +82,10 @@ class Stepper:
         self.training, self.weighted, self.max_samples, self.most_threads = training, weighted, max_samples, threads
         size = self.state.size - sum(p.size for p in by_rows)
         self.overhead = UPDATE_FLOPS * size * training  # of a step, whatever its rows
-        self.run = engine.Executor(
+        self.run = self.program.new_run(
+            engine.Executor,
             runtime.kernels(self.state.dtype.name),
-            self.program.ops,
-            sections=self.program.parts,
-            moving=self.program.moving,
-            workspace=self.program.workspace,
-            max_samples=max_samples,
-            threads=self.team(max_samples),
-            bindings=self.program.bindings,
-            accumulators=self.program.accumulators,
+            self.team(max_samples),
             chunks=chunks,
         )
         self.sums = self.program.new_sums()

@@ -14,6 +14,8 @@ from nncore.optimizers.base import AVERAGE, COLLECTED
 from nncore.schedules import Ahead
 from nncore.state import Array
 
+UPDATE_FLOPS = 20  # per parameter, of an optimizer's step
+
 
 def bind_optimizer(run: Run, optimizer: Optimizer, arrays: Mapping[str, Array]) -> None:
     """Let the update be that of an optimizer, with these state arrays."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 
 @immutable
 class PointOf(Decisions):
-    """Base of those that are the best of one rate where another is at least a value."""
+    """Base of those that are the best of one rate where another is at least a value.
+
+    Attributes
+    ----------
+    sought, bounded : str
+        The rates of `Counts`: which is to be large, and which must reach the value.
+    """
+
+    sought: ClassVar[str]
+    bounded: ClassVar[str]
 
     def check(self) -> None:
         """See `Metric.check`."""
@@ -40,13 +49,9 @@ class PointOf(Decisions):
         """Evenly from 0 to 1; a single one is 0.5."""
         return self.limits()
 
-    def rates(self, counts: Counts) -> tuple[Array, Array]:
-        """What is to be large, and what must reach the value."""
-        raise NotImplementedError
-
     def of_counts(self, counts: Counts) -> float:
         """See `Decisions.of_counts`."""
-        sought, other = self.rates(counts)
+        sought, other = getattr(counts, self.sought), getattr(counts, self.bounded)
         return float(np.max(sought[other >= float(self.least())], initial=0.0))
 
     def parts(self, sums: Array, weight: float) -> dict[str, Any]:
@@ -75,15 +80,14 @@ class SensitivityAtSpecificity(PointOf):
         An argument is out of range.
     """
 
+    sought: ClassVar[str] = "recall"
+    bounded: ClassVar[str] = "specificity"
+
     specificity: Any
     num_thresholds: Any = 200
     class_id: Any = None
     name: Any = None
     dtype: Any = None
-
-    def rates(self, counts: Counts) -> tuple[Array, Array]:
-        """See `PointOf.rates`."""
-        return counts.recall, counts.specificity
 
 
 @METRICS.register()
@@ -107,15 +111,14 @@ class SpecificityAtSensitivity(PointOf):
         An argument is out of range.
     """
 
+    sought: ClassVar[str] = "specificity"
+    bounded: ClassVar[str] = "recall"
+
     sensitivity: Any
     num_thresholds: Any = 200
     class_id: Any = None
     name: Any = None
     dtype: Any = None
-
-    def rates(self, counts: Counts) -> tuple[Array, Array]:
-        """See `PointOf.rates`."""
-        return counts.specificity, counts.recall
 
 
 @METRICS.register()
@@ -139,15 +142,14 @@ class PrecisionAtRecall(PointOf):
         An argument is out of range.
     """
 
+    sought: ClassVar[str] = "precision"
+    bounded: ClassVar[str] = "recall"
+
     recall: Any
     num_thresholds: Any = 200
     class_id: Any = None
     name: Any = None
     dtype: Any = None
-
-    def rates(self, counts: Counts) -> tuple[Array, Array]:
-        """See `PointOf.rates`."""
-        return counts.precision, counts.recall
 
 
 @METRICS.register()
@@ -171,12 +173,11 @@ class RecallAtPrecision(PointOf):
         An argument is out of range.
     """
 
+    sought: ClassVar[str] = "recall"
+    bounded: ClassVar[str] = "precision"
+
     precision: Any
     num_thresholds: Any = 200
     class_id: Any = None
     name: Any = None
     dtype: Any = None
-
-    def rates(self, counts: Counts) -> tuple[Array, Array]:
-        """See `PointOf.rates`."""
-        return counts.recall, counts.precision

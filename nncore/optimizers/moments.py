@@ -9,6 +9,21 @@ from nncore.schedules import Scheduled
 from nncore.state import Parameter, Settings
 
 
+class TwoMoments(Optimizer):
+    """Base of those with Adam's two moments and its defaults, without AMSGrad."""
+
+    def __init__(
+        self,
+        learning_rate: Scheduled = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        **common: Any,
+    ) -> None:
+        self.take(beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
+        super().__init__(learning_rate, **common)
+
+
 @OPTIMIZERS.register()
 class Adam(Optimizer):
     """Adaptive moments.
@@ -104,7 +119,7 @@ class AdamW(Adam):
 
 
 @OPTIMIZERS.register()
-class Adamax(Optimizer):
+class Adamax(TwoMoments):
     """`Adam` with the running maximum of |g| in place of √v.
 
     m ← β₁ m + (1 − β₁) g,  u ← max(β₂ u, |g|),  W ← W − η / (1 − β₁ᵗ) · m / (u + ε).
@@ -127,20 +142,9 @@ class Adamax(Optimizer):
 
     kernel: ClassVar[str] = "adamax"
 
-    def __init__(
-        self,
-        learning_rate: Scheduled = 0.001,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-7,
-        **common: Any,
-    ) -> None:
-        self.take(beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
-        super().__init__(learning_rate, **common)
-
 
 @OPTIMIZERS.register()
-class Nadam(Optimizer):
+class Nadam(TwoMoments):
     """`Adam` with Nesterov's momentum.
 
     With μ_t = β₁ (1 − 0.96ᵗ / 2) and Π_t = μ₁ … μ_t: m and v as Adam's,
@@ -163,17 +167,6 @@ class Nadam(Optimizer):
     """
 
     kernel: ClassVar[str] = "nadam"
-
-    def __init__(
-        self,
-        learning_rate: Scheduled = 0.001,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-7,
-        **common: Any,
-    ) -> None:
-        self.take(beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
-        super().__init__(learning_rate, **common)
 
 
 @OPTIMIZERS.register()
@@ -248,7 +241,7 @@ class ScheduleFreeAdamW(Optimizer):
 
 
 @OPTIMIZERS.register()
-class Lamb(Optimizer):
+class Lamb(TwoMoments):
     """`Adam` with steps in proportion to each parameter's own norm, for large batches.
 
     u = m̂ / (√v̂ + ε) with Adam's moments, corrected for their bias;  W ← W − η ‖W‖ / ‖u‖ · u, or − η u where a norm
@@ -270,17 +263,6 @@ class Lamb(Optimizer):
     """
 
     kernel: ClassVar[str] = "lamb"
-
-    def __init__(
-        self,
-        learning_rate: Scheduled = 0.001,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-7,
-        **common: Any,
-    ) -> None:
-        self.take(beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
-        super().__init__(learning_rate, **common)
 
     def settings(self, number: int, p: Parameter, path: str) -> Settings:
         """See `Optimizer`; norms are of each parameter."""
