@@ -86,8 +86,8 @@ def test_a_reader_sees_the_state_between_two_steps(name: str, tmp_path: Path) ->
     model = twin_weights()
     seen = set()
     with fitting(model):
-        end = time.monotonic() + 0.7
-        while time.monotonic() < end:
+        begun = time.monotonic()
+        while (spent := time.monotonic() - begun) < 0.7 or (len(seen) < 3 and spent < 60):  # others may have the cores
             for array in READERS[name](model, tmp_path / "m.safetensors"):
                 assert (array == array.flat[0]).all(), name
                 seen.add(float(array.flat[0]))
