@@ -163,10 +163,13 @@ def constructor(fields: dict[str, Any]) -> Callable[..., None]:
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     named = [inspect.Parameter(name, kind, default=default) for name, default in fields.items()]
     signature = inspect.Signature([inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY), *named])
+    required = REQUIRED in fields.values()
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        _, *given = signature.bind(self, *args, **kwargs).arguments.items()
-        vars(self).update(fields | dict(given))
+        vars(self).update(fields)
+        if args or kwargs or required:  # most are made of defaults alone, which need no matching
+            _, *given = signature.bind(self, *args, **kwargs).arguments.items()
+            vars(self).update(given)
         if hasattr(self, "__post_init__"):
             self.__post_init__()
 
