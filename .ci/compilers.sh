@@ -30,7 +30,7 @@ dense.gemm(Table("portable", "float32"), a, b, out, 2**62, 1, 4)
 PY
     # test_kernels_bounds has pages that fault instead of a sanitizer, which knows nothing of them, and a test that
     # expects SIGSEGV. Of test_determinism, what trains for long does what others do.
-    must_pass -q --capture=sys $(kernel_tests_but_bounds) tests/execution/test_{determinism,stepping,products}.py \
+    must_pass -q --capture=sys $(kernel_tests_but_bounds) tests/execution/test_{determinism,layouts,stepping,products}.py \
         tests/training/test_training.py tests/compiler/test_sections.py tests/operations/test_operations.py \
         tests/layers/test_embedding.py tests/layers/test_integers.py -k "not (process or several_products)"
     must_pass -q --capture=sys tests/compiler/test_compiler.py -k team
@@ -68,7 +68,7 @@ for thread in threads:
 PY
     # Late threads, teams, predictions beside a fit; no forks, after which ThreadSanitizer gives up. What is left out
     # beside them does at greater length what others do.
-    must_pass -q --capture=sys tests/execution/test_{team,gate,determinism,stepping,products,interrupts}.py \
+    must_pass -q --capture=sys tests/execution/test_{team,gate,determinism,layouts,stepping,products,interrupts}.py \
         tests/compiler/test_sections.py \
         -k "not (fork or child or process or several_products)" \
         --deselect "tests/execution/test_team.py::test_late_threads_do_no_harm[16]" \
@@ -82,7 +82,7 @@ clang_build() {
     python3 -m venv .venv
     CC=clang $venv_bin/pip install --verbose ".[test]" >"$work/clang.log" 2>&1 || { tail -n 50 "$work/clang.log"; false; }
     ! grep -E -A 3 'warning:' "$work/clang.log"
-    each_isa -q tests/operations/test_kernels*.py tests/execution/test_determinism.py
+    each_isa -q tests/operations/test_kernels*.py tests/execution/test_{determinism,layouts}.py
 }
 
 aarch64() { # the compiler runs here; Debian's Python for arm64, and NumPy's wheel, under qemu
@@ -110,7 +110,7 @@ aarch64() { # the compiler runs here; Debian's Python for arm64, and NumPy's whe
     # Left out: the sweeps of test_kernels_bounds, which are of C that is compiled here, too; eight epochs of wide layers;
     # the tens of thousands of steps after which float64's smallest moments are 0; two of four layouts of large products.
     must_pass -q -n "$(nproc)" --dist worksteal $(kernel_tests_but_bounds) tests/operations/test_operations.py \
-        tests/execution/test_{float_mode,determinism,products}.py \
+        tests/execution/test_{float_mode,determinism,layouts,products}.py \
         -k "not (several_products or dead_units and float64 or many_blocks and (layout1 or layout2))"
 }
 

@@ -39,11 +39,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=f"needs {' and '.join(packages)}"))
 
 
+@pytest.fixture
+def teams(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use all threads that a model is given, however small its work."""
+    monkeypatch.setattr(team, "PARALLEL_FLOPS", 0)
+
+
 @pytest.fixture(params=[(isa, p) for isa in nncore.available_isas() for p in ("high", "medium")], ids="-".join)
-def precision(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+def precision(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, teams: None) -> str:
     """Every precision with the kernels of every instruction set, and all threads that a model is given."""
     from networks import use_isa
 
     use_isa(request.param[0], monkeypatch)
-    monkeypatch.setattr(team, "PARALLEL_FLOPS", 0)
     return str(request.param[1])

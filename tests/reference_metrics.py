@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from reference import float64
+from reference_arithmetic import float64
 
 Array = NDArray[np.float64]
 RowFunction = Callable[[Array, Array, float], Array]

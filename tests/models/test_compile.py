@@ -1,0 +1,115 @@
+"""What `compile` takes, refuses and starts anew."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from small_models import LABELS, X, classifier, same
+
+import nncore as nn
+
+
+def test_trainable_takes_effect_at_compile() -> None:
+    model = classifier()
+    model.build(4)
+    first, last = model.layers
+    first.trainable = False
+    model.compile("adam", "sparse_categorical_crossentropy")
+    frozen, moving = first.get_weights(), last.get_weights()
+    model.fit(X, LABELS, verbose=0)
+    assert all(np.array_equal(a, b) for a, b in zip(frozen, first.get_weights(), strict=True))
+    assert not np.array_equal(moving[0], last.get_weights()[0])
+    first.trainable = True
+    model.fit(X, LABELS, verbose=0)
+    assert np.array_equal(frozen[0], first.get_weights()[0])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(X, LABELS, verbose=0)
+    assert not np.array_equal(frozen[0], first.get_weights()[0])
+    for layer in model.layers:
+        layer.trainable = False
+    model.compile("adam", "sparse_categorical_crossentropy")
+    before = model.get_weights()
+    model.fit(X, LABELS, verbose=0)
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+
+
+def test_compile_starts_the_optimizer_anew() -> None:
+    adam = nn.Adam(0.01)
+    model, twin = classifier(), classifier()
+    model.build(4)
+    twin.build(4)
+    start = model.get_weights()
+    model.compile(adam, "sparse_categorical_crossentropy")
+    model.fit(X, LABELS, verbose=0)
+    assert adam.iterations == 2 and model.optimizer is adam
+    model.compile(adam, "sparse_categorical_crossentropy")
+    assert adam.iterations == 0
+    model.set_weights(start)
+    twin.compile(nn.Adam(0.01), "sparse_categorical_crossentropy")
+    model.fit(X, LABELS, shuffle=False, verbose=0)
+    twin.fit(X, LABELS, shuffle=False, verbose=0)
+    assert same(model, twin)
+    with pytest.raises(ValueError, match="unknown|known"):
+        model.compile("adma", "mse")
+    model.fit(X, LABELS, verbose=0)  # what failed has changed nothing
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            {"optimizer": "adma"},
+            "optimizer: expected a known optimizer, got 'adma'. Did you mean 'adamax'\\? Known: .*adam, adamax, adamw",
+        ),
+        ({"loss": "mes"}, "loss: expected a known loss, got 'mes'.*Known: .*mean_squared_error"),
+        ({"metrics": ["acuracy"]}, "metrics: expected a known metric, got 'acuracy'.*accuracy"),
+        ({"weighted_metrics": [3]}, "weighted_metrics: expected"),
+        ({"matmul_precision": "best"}, "matmul_precision: expected one of highest, high, medium, got 'best'"),
+        ({"matmul_precision": ["high"]}, "matmul_precision: expected one of highest, high, medium, got \\['high'\\]"),
+        ({"optimizer": 3}, "optimizer: expected the name"),
+        ({"loss": 3}, "loss: expected the name"),
+    ],
+)
+@pytest.mark.parametrize("built", [False, True])
+def test_compile_refuses_at_once(arguments: dict[str, Any], words: str, built: bool) -> None:
+    model = nn.Model([nn.Dense(3)])
+    if built:
+        model.build(4)
+    with pytest.raises((ValueError, TypeError), match=words):
+        model.compile(**({"loss": "mse"} | arguments))
+    with pytest.raises(ValueError, match=r"not compiled.*compile\("):
+        model.fit(X, LABELS, verbose=0)
+
+
+def test_metrics_are_checked_once_there_are_shapes() -> None:
+    model = nn.Model([nn.Dense(3)])
+    model.build(4)
+    with pytest.raises(ValueError, match="metrics: .*integer labels"):
+        model.compile(loss=nn.losses.Huber, metrics=["sparse_categorical_accuracy"])
+
+
+def test_a_model_without_loss_predicts_only() -> None:
+    model = nn.Model([nn.Dense(3)], seed=0)
+    uncompiled = model.predict(X)
+    model.compile()
+    assert type(model.optimizer) is nn.RMSprop and np.array_equal(model.predict(X), uncompiled)
+    for what in (model.fit, model.evaluate, model.train_on_batch):
+        with pytest.raises(ValueError, match="not compiled with a loss"):
+            what(X, LABELS)
+
+
+def test_names_objects_and_classes_are_the_same() -> None:
+    models = []
+    for optimizer, loss, metric in (
+        ("sgd", "mse", "mae"),
+        ("SGD", "mean_squared_error", "mean_absolute_error"),
+        (nn.SGD(), nn.losses.MeanSquaredError(), nn.metrics.MeanAbsoluteError()),
+        (nn.SGD, "MeanSquaredError", nn.metrics.MeanAbsoluteError),
+    ):
+        model = nn.Model([nn.Dense(1)], seed=0)
+        model.compile(optimizer, loss, metrics=[metric])
+        model.fit(X, X[:, 0], verbose=0)
+        models.append(model)
+    assert all(same(models[0], other) for other in models[1:])
