@@ -61,7 +61,8 @@ def as_made(thing: Any, name: str, value: Any, makers: Iterable[type]) -> Any:
     """
     maker = next((cls for cls in makers if name in arguments(cls)), None)
     known = arguments(maker) if maker else {}
-    given = {n: getattr(thing, n) for n in known if hasattr(thing, n)}
+    given_as = getattr(thing, "argument", functools.partial(getattr, thing))  # another attribute may hold it
+    given = {n: given_as(n) for n in known if hasattr(thing, n)}
     if maker is None or any(p.default is p.empty and n not in given for n, p in known.items()):
         return value
     return getattr(maker(**given | {name: value}), name)

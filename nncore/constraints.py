@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -20,9 +20,14 @@ from nncore.graph import Shape
 from nncore.registry import Configurable, Registry, immutable
 from nncore.registry import serialize as serialize
 
+if TYPE_CHECKING:
+    from nncore.state import Parameter
+
 
 class Constraint(Configurable):
     """Base of the constraints; by itself it asks for nothing. Objects are equal where class and arguments are."""
+
+    stateful: ClassVar[bool] = False  # whether it needs more than the weight, so that only a model's fit has it
 
     @property
     def kernel(self) -> str:
@@ -188,6 +193,27 @@ class MinMaxNorm(NormConstraint):
     def parameters(self) -> tuple[float, ...]:
         """See `Constraint`."""
         return float(self.min_value), float(self.max_value), float(self.rate)
+
+
+class Spectral(Constraint):
+    """A largest singular value of about 1: see `SpectralNormalization`, which alone makes it, for it has a state.
+
+    Parameters
+    ----------
+    vector : Parameter
+        u (1, n), where the weight is (…, n).
+    iterations : int
+    """
+
+    own = stateful = True
+
+    def __init__(self, vector: Parameter, iterations: int) -> None:
+        self.vector, self.iterations = vector, iterations
+
+    @property
+    def kernel(self) -> str:
+        """The name of the operation."""
+        return "spectral_normalize"
 
 
 deserialize = get

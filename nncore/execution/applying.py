@@ -127,7 +127,9 @@ class Applied:
 def stand_in(variable: Any, number: int) -> Parameter:
     """A parameter that is to `variable` what those of models are to weights."""
     path = getattr(variable, "path", None) or getattr(variable, "name", None) or f"variable_{number}"
-    p = Parameter(str(path), tuple(np.shape(variable)), Zeros(), constraint=getattr(variable, "constraint", None))
+    constraint = getattr(variable, "constraint", None)
+    constraint = None if constraint is None or constraint.stateful else constraint
+    p = Parameter(str(path), tuple(np.shape(variable)), Zeros(), constraint=constraint)
     vars(p)["stands_for"] = variable
     return p
 

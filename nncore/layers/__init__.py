@@ -35,7 +35,7 @@ from nncore.layers.preprocessing.hashing import HashedCrossing, Hashing
 from nncore.layers.preprocessing.lookup import IntegerLookup, StringLookup
 from nncore.layers.preprocessing.moments import Normalization
 from nncore.layers.reshaping import Flatten, Permute, RepeatVector, Rescaling, Reshape
-from nncore.layers.wrapping import TimeDistributed
+from nncore.layers.wrapping import SpectralNormalization, TimeDistributed
 from nncore.registry import missing, serialize
 
 __all__ = [
@@ -87,6 +87,7 @@ __all__ = [
     "Softmax",
     "SpatialDropout1D",
     "Subtract",
+    "SpectralNormalization",
     "TimeDistributed",
     "StringLookup",
     "UnitNormalization",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nncore import initializers
+from nncore.arguments import check_count
+from nncore.constraints import Spectral
 from nncore.graph import Shape
 from nncore.layers.base import LAYERS, Layer
 from nncore.operations import concatenate, reshape
@@ -91,3 +94,67 @@ class TimeDistributed(Wrapper):
             y = self.layer.emit(b, reshape(b, step, tuple(shape)))
             parts.append(reshape(b, y, (1, *y.shape)))
         return concatenate(b, parts, 0, self.output_shape(x.shape)) if steps > 1 else parts[0]
+
+
+@LAYERS.register()
+class SpectralNormalization(Wrapper):
+    """A layer whose kernel is divided by its largest singular value after each update: W ← W / σ.
+
+    σ is estimated by power iteration, which goes on from step to step: v ← W u / ‖W u‖, u ← Wᵀ v / ‖Wᵀ v‖, σ = vᵀ W u,
+    where W (…, n) counts as a matrix of n columns. So the layer stretches no input much beyond its length, as critics
+    of generative networks need. Keras and the paper divide in the forward pass of training instead: there the weights
+    of a prediction are those of the last update as it left them, and the first step has σ = 1, too. Here a kernel
+    is what its initializer drew until the first update.
+
+    Parameters
+    ----------
+    layer : Layer
+        With a `kernel` or `embeddings` that has no constraint of its own.
+    power_iterations : int, default 1
+        At each update, at least 1.
+    name : str, optional
+    trainable : bool, default True
+
+    Attributes
+    ----------
+    vector_u : Parameter
+        u (1, n), a statistic.
+
+    Raises
+    ------
+    ValueError
+        The layer has no such weight, it has a constraint, or was called elsewhere.
+
+    References
+    ----------
+    T. Miyato et al.: Spectral normalization for generative adversarial networks, ICLR 2018, arXiv:1802.05957.
+    """
+
+    def __init__(self, layer: Any, power_iterations: int = 1, name: str | None = None, trainable: bool = True) -> None:
+        super().__init__(layer, name, trainable)
+        self.power_iterations = check_count(power_iterations, "power_iterations")
+
+    @property
+    def integers(self) -> tuple[int, int] | None:
+        """What the layer reads."""
+        return self.layer.integers
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """That of the layer."""
+        return self.layer.output_shape(*shapes)
+
+    def declare(self, *shapes: Shape) -> None:
+        """Declare what the layer learns, and u."""
+        super().declare(*shapes)
+        kernel = getattr(self.layer, "kernel", getattr(self.layer, "embeddings", None))
+        if kernel is None:
+            raise ValueError(f"layer: expected one with a kernel or embeddings, got {self.layer!r}")
+        if kernel.constraint is not None:
+            raise ValueError(f"layer: expected one without a constraint of its own, got {kernel.constraint!r}")
+        drawn = initializers.TruncatedNormal(stddev=0.02)
+        self.vector_u = self.add_parameter("vector_u", (1, kernel.shape[-1]), drawn, role="statistic")
+        vars(kernel)["constraint"] = Spectral(self.vector_u, self.power_iterations)  # which users cannot set
+
+    def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
+        """What the layer computes."""
+        return self.layer.emit(b, *inputs)

@@ -175,10 +175,6 @@ class OfThresholds(Decisions):
             given = 0.5 if self.top_k is None else []
         object.__setattr__(self, "_limits", check_thresholds(given) if given != [] else [-math.inf])
 
-    def argument(self, name: str) -> Any:
-        """See `Configurable.argument`."""
-        return super().argument(name)
-
     def limits(self) -> list[float]:
         """See `Decisions.limits`."""
         return sorted(float(t) for t in vars(self)["_limits"])

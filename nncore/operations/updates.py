@@ -129,6 +129,9 @@ WHOLE: dict[str, Callable[[Builder, Any, Parameter, int, float], None]] = {"adaf
 def constrain(b: Builder, p: Parameter) -> None:
     """What makes `p` fit its constraint."""
     assert p.constraint is not None
+    if p.constraint.kernel == "spectral_normalize":
+        spectral_normalize(b, p, p.constraint)
+        return
     n, inner = p.constraint.extent(p.shape)
     places = p.size // n
     b.update.append(
@@ -143,3 +146,12 @@ def constrain(b: Builder, p: Parameter) -> None:
             block=max(64, 8192 // n // 64 * 64),
         )
     )
+
+
+def spectral_normalize(b: Builder, p: Parameter, spectral: Any) -> None:
+    """W ← W / σ of the matrix that `p` is when its first axes are taken together."""
+    n = p.shape[-1]
+    sizes: dict[str, Any] = {"rows": p.size // n, "n": n, "iterations": spectral.iterations, "fixed": 1}
+    operands: dict[str, Any] = {"W": Whole("parameters", p), "u": Whole("parameters", spectral.vector)}
+    room = Tensor((p.size // n + n,), per_sample=False)
+    b.update.append(Op("spectral_normalize", room=room, **operands, **sizes))

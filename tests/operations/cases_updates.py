@@ -214,6 +214,24 @@ def constrain__of_signs(c: Any) -> dict[str, Array]:
     return {"W": np.maximum(ref.float64(w), 0)}
 
 
+def spectral_normalize(c: Any) -> dict[str, Array]:
+    """Two steps of power iteration, in float64."""
+    w, u = c.reals(7, 5), c.reals(5)
+    c.fields = {"W": w, "u": u, "room": c.poisoned(12), "rows": 7, "n": 5, "iterations": 2, "fixed": 1, "block": 1}
+    wide, x = ref.float64(w), ref.float64(u)
+    for _ in range(2):
+        v = wide @ x / np.linalg.norm(wide @ x)
+        x = v @ wide / np.linalg.norm(v @ wide)
+    return {"W": wide / (v @ wide @ x), "u": x, "room": np.concatenate([v, x])}
+
+
+def spectral_normalize__of_zeros(c: Any) -> dict[str, Array]:
+    """Stays."""
+    w, u = 0 * c.reals(7, 5), c.reals(5)
+    c.fields = {"W": w, "u": u, "room": c.poisoned(12), "rows": 7, "n": 5, "iterations": 2, "fixed": 1, "block": 1}
+    return {"W": ref.float64(w), "u": ref.float64(u), "room": np.zeros(12)}
+
+
 def repack(c: Any) -> dict[str, Array]:
     """Without copies there is nothing to do; test_packing looks at those."""
     w = c.reals(57)
@@ -297,7 +315,8 @@ def orthogonal_penalty(c: Any) -> dict[str, Array]:
 
 UPDATES: list[Callable[[Any], dict[str, Array]]] = [
     update, update__of_another, update__of_whole, update__of_lamb, trust, adafactor, adafactor__of_vectors, collect,
-    collect__of_the_last, average, average__of_overwriting, constrain, constrain__of_runs, constrain__of_signs, repack,
+    collect__of_the_last, average, average__of_overwriting, constrain, constrain__of_runs, constrain__of_signs,
+    spectral_normalize, spectral_normalize__of_zeros, repack,
     muon_momentum, normalize_matrix, matrix_product, matrix_product__of_the_second_transposed,
     matrix_product__of_the_first_transposed, combine, descend, activity_penalty, orthogonal_penalty,
 ]  # fmt: skip

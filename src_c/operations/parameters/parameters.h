@@ -10,6 +10,7 @@
 #include "operations/parameters/orthogonal.h"
 #include "operations/parameters/reduce.h"
 #include "operations/parameters/rules.h"
+#include "operations/parameters/spectral.h"
 #include "operations/span.h"
 
 SPAN(penalty) {
