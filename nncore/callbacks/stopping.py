@@ -141,10 +141,22 @@ class TerminateOnNaN(Callback):
 
     The step is not applied: the model keeps the last finite weights. (Keras notices after the update, and only at the
     loss.)
+
+    Parameters
+    ----------
+    raise_error : bool, default False
+        True: raise DivergedError, as `fit` does without this callback.
     """
 
+    @explained
+    def __init__(self, raise_error: bool = False) -> None:
+        super().__init__()
+        self.raise_error = check_flag(raise_error, "raise_error")
+
     def on_diverged(self, epoch: int, batch: int) -> bool:
-        """Say so and stop."""
+        """Say so and stop, unless it is to be an error."""
+        if self.raise_error:
+            return False
         say(f"Batch {batch}: Invalid loss, terminating training")
         self.model.stop_training = True
         return True

@@ -102,6 +102,16 @@ class TruncatedNormal(Initializer):
         return self.mean + self.stddev * truncated_normal(shape, rng)
 
 
+def keep_axes(initializer: Any) -> None:
+    """Check `input_axes` and `output_axes`, and let them be tuples."""
+    for argument in AXES:
+        axes = getattr(initializer, argument)
+        if axes is not None and (not isinstance(axes, (list, tuple)) or not all(map(is_whole, axes))):
+            raise TypeError(f"{argument}: expected a list of ints, or None, got {axes!r}")
+        object.__setattr__(initializer, argument, None if axes is None else tuple(map(int, axes)))
+
+
+AXES = ("input_axes", "output_axes")
 MODES = ("fan_in", "fan_out", "fan_avg")
 DISTRIBUTIONS = ("truncated_normal", "untruncated_normal", "uniform")
 
@@ -152,7 +162,7 @@ class VarianceScaling(Initializer):
     input_axes: Any = None
     output_axes: Any = None
 
-    others: ClassVar[tuple[str, ...]] = ("seed", "mode", "distribution", "input_axes", "output_axes")
+    others: ClassVar[tuple[str, ...]] = ("seed", "mode", "distribution", *AXES)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -163,11 +173,7 @@ class VarianceScaling(Initializer):
         if kind not in DISTRIBUTIONS:
             raise ValueError(f"distribution: expected one of {', '.join(DISTRIBUTIONS)}, got {self.distribution!r}")
         object.__setattr__(self, "distribution", kind)
-        for argument in ("input_axes", "output_axes"):
-            axes = getattr(self, argument)
-            if axes is not None and (not isinstance(axes, (list, tuple)) or not all(map(is_whole, axes))):
-                raise TypeError(f"{argument}: expected a list of ints, or None, got {axes!r}")
-            object.__setattr__(self, argument, None if axes is None else tuple(map(int, axes)))
+        keep_axes(self)
 
     def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
         of = fans(shape, self.input_axes, self.output_axes)
@@ -182,6 +188,8 @@ class FanScaling(Initializer):
     ----------
     seed : int, optional
         See `Initializer`.
+    input_axes, output_axes : list of int, optional
+        As of `VarianceScaling`.
 
     Attributes
     ----------
@@ -190,13 +198,21 @@ class FanScaling(Initializer):
     """
 
     seed: int | None = None
+    input_axes: Any = None
+    output_axes: Any = None
 
+    others: ClassVar[tuple[str, ...]] = ("seed", *AXES)
     scale: ClassVar[float] = 1.0
     mode: ClassVar[str] = "fan_in"
     distribution: ClassVar[str] = "uniform"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        keep_axes(self)
+
     def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-        return scaled(rng, shape, fans(shape), self.scale, self.mode, self.distribution)
+        of = fans(shape, self.input_axes, self.output_axes)
+        return scaled(rng, shape, of, self.scale, self.mode, self.distribution)
 
 
 @INITIALIZERS.register()

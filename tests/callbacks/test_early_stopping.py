@@ -180,3 +180,6 @@ def test_terminate_on_nan(capsys: pytest.CaptureFixture[str]) -> None:
     assert CallbackList([Callback(), TerminateOnNaN(), Callback()], model).on_diverged(2, 17) is True
     assert model.stop_training and capsys.readouterr().out == "Batch 17: Invalid loss, terminating training\n"
     assert CallbackList([Callback(), EarlyStopping()], model).on_diverged(2, 17) is False
+    model.stop_training = False
+    assert CallbackList([TerminateOnNaN(raise_error=True)], model).on_diverged(2, 17) is False
+    assert not model.stop_training

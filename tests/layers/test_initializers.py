@@ -138,6 +138,8 @@ def test_fans_of_given_axes():
     assert fans((512, 8, 64), [0, 1], [2]) == (4096, 64)
     values = VarianceScaling(1.0, input_axes=[0], output_axes=[1, 2], seed=1)((50, 40, 30), np.float64)
     assert values.var() == pytest.approx(1 / 50, rel=0.03)
+    values = nn.initializers.GlorotUniform(2, input_axes=[0], output_axes=[1, 2])((50, 40, 30), np.float64)
+    assert values.var() == pytest.approx(2 / (50 + 1200), rel=0.03)
 
 
 def test_calls_without_a_generator_follow_the_seed_of_the_runtime():
