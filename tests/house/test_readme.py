@@ -57,3 +57,9 @@ def test_example(path: Path, tmp_path: Path) -> None:
 def test_the_table_names_every_layer() -> None:
     [row] = [line for line in (TOP / "README.md").read_text().splitlines() if line.startswith("| layers |")]
     assert {cls.__name__ for cls in nn.layers.LAYERS.classes.values()} <= set(re.findall(r"\w+", row))
+
+
+def test_the_list_names_every_example() -> None:
+    [listed] = re.findall(r"^Longer ones, .*?\n\n(.*?)\n\n", (TOP / "README.md").read_text(), re.M | re.S)
+    links = re.findall(r"\(examples/(\w+)\.py\)", listed)
+    assert sorted(links) == sorted(path.stem for path in (TOP / "examples").glob("*.py"))
