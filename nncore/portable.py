@@ -5,6 +5,8 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from nncore import checkpoint
 from nncore._version import __version__
 from nncore.copying import Travelling
@@ -45,6 +47,7 @@ def restore(model: Model, state: dict[str, Any]) -> None:
     apart = ("nncore", "values", "progress", "optimizer_state")
     Travelling.__setstate__(model, {key: value for key, value in state.items() if key not in apart})
     model._lock, model.turn, model.optimizer_state = Lock(), Turn(), {}
+    model.counters = np.array(model.counters)  # of a mapped file they could not be written
     model._reset()
     if model.graph:
         model.graph.state.join_turn(model.turn)

@@ -352,6 +352,9 @@ class Optimizer(Alone, Choices, Configurable):
         # A copy, that of copy.copy too, is free, and never shares the memory that an engine reads.
         return vars(self) | {"counter": self.counter.copy(), "_ahead": None, "_owner": None, "_applied": None}
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, counter=np.array(state["counter"]))  # of a mapped file it could not be written
+
     def described(self) -> list[Optimizer]:
         """The optimizers in the order in which a configuration has them, perhaps some of them twice."""
         return [self]

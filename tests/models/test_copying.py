@@ -17,10 +17,19 @@ import nncore as nn
 RNG = np.random.default_rng(4)
 X, Y = RNG.normal(size=(40, 4)), RNG.normal(size=(40, 1))
 
+
+def read_only(thing: Any) -> Any:
+    """Through a pickle whose arrays are in memory that cannot be written, as of a mapped file."""
+    buffers: list[pickle.PickleBuffer] = []
+    data = pickle.dumps(thing, 5, buffer_callback=buffers.append)
+    return pickle.loads(data, buffers=[bytes(buffer) for buffer in buffers])
+
+
 WAYS = {
     "deepcopy": copy.deepcopy,
     "copy": copy.copy,
     **{f"pickle {n}": lambda m, n=n: pickle.loads(pickle.dumps(m, n)) for n in (2, pickle.HIGHEST_PROTOCOL)},
+    "read-only": read_only,
     "python's pickler": lambda m: pickle.loads(pickle._dumps(m)),
 }
 ways = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
