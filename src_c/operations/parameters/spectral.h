@@ -1,6 +1,6 @@
 /* spectral.h: W (rows,n) ← W / σ, where σ is what power iteration finds of its largest singular value:
- * v ← W u / ‖W u‖, u ← Wᵀ v / ‖Wᵀ v‖, σ = vᵀ W u = ‖Wᵀ v‖, begun at the u of the step before (Miyato et al. 2018).
- * Where W or Wᵀ v is 0, both stay.
+ * v ← W u / ‖W u‖, u ← Wᵀ v / ‖Wᵀ v‖, σ = vᵀ W u = ‖Wᵀ v‖, begun at the u of the step before.
+ * Where W or Wᵀ v is 0, both stay. Miyato et al. 2018, algorithm 1.
  */
 #ifndef NNCORE_SPECTRAL_H
 #define NNCORE_SPECTRAL_H
