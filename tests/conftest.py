@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent
-OPTIONAL = {"torch": ["torch"], "frames": ["pandas", "sklearn"]}  # marks of tests, and what these import
+OPTIONAL = {
+    "torch": ["torch"],
+    "frames": ["pandas", "sklearn"],
+    "sklearn": ["sklearn"],
+}  # marks of tests, and what these import
 
 # `python -m pytest` puts the current directory first on sys.path, where a checkout would shadow the installed package.
 if sys.path[0] in ("", str(TESTS.parent)):

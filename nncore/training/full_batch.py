@@ -75,6 +75,7 @@ class Evaluator:
         self.places = [slice(int(e) - p.size, int(e)) for p, e in zip(self.parameters, ends, strict=True)]
         self.size = int(ends[-1]) if self.parameters else 0
         self.total, self.finite = np.zeros(self.size, self.stepper.state.dtype), True
+        self.evaluations = 0
 
     def gather(self, flat: Array) -> Array:
         """The trainable elements of an array laid out as the weights."""
@@ -103,6 +104,7 @@ class Evaluator:
     def __call__(self, weights: Array) -> tuple[float, Array]:
         """Loss, penalties included, and gradient at these weights, which the model has from then on."""
         self.put(weights)
+        self.evaluations += 1
         self.total = np.zeros_like(weights)
         self.finite = True
         self.stepper.sums[:] = 0

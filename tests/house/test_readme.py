@@ -27,7 +27,7 @@ def programs() -> list[pytest.ParameterSet]:
 
 def needs(code: str) -> list[pytest.MarkDecorator]:
     """The mark of programs that need more than the tests do."""
-    return [pytest.mark.frames] if re.search(r"^(from|import) (pandas|sklearn)\b", code, re.M) else []
+    return [pytest.mark.frames] if re.search(r"^(from|import) (pandas|sklearn|nncore\.sklearn)\b", code, re.M) else []
 
 
 def run(path: Path, folder: Path) -> str:

@@ -1,0 +1,111 @@
+"""The network of an estimator: its layers, and its weights as the arrays that scikit-learn shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+import nncore as nn
+from nncore import activations
+from nncore.layers.base import Layer
+from nncore.state import Array
+
+#: nncore's names of scikit-learn's activations.
+ACTIVATIONS = {"identity": "linear", "logistic": "sigmoid", "exp": "exponential"}
+
+
+def activation(given: Any) -> Any:
+    """What an estimator was given, as nncore's activation; a ValueError or TypeError where it is none."""
+    return activations.get(ACTIVATIONS.get(given, given) if isinstance(given, str) else given, "activation")
+
+
+def network(estimator: Any, units: Sequence[int], dtype: str, seed: int) -> nn.Model:
+    """An estimator's layers of these units, the inputs first; the weights are any."""
+    hidden: list[Layer] = []
+    for n in units[1:-1]:
+        if estimator.batch_norm:
+            hidden += [nn.Dense(n), nn.BatchNormalization(), nn.Activation(activation(estimator.activation))]
+        else:
+            hidden.append(nn.Dense(n, activation(estimator.activation)))
+        if estimator.dropout:
+            hidden.append(nn.Dropout(estimator.dropout))
+    last = nn.Dense(units[-1], activation(estimator.out_activation_))
+    layers = [nn.Input(units[0]), *hidden, last, *estimator._last()]
+    threads = None if estimator.n_jobs in (None, -1) else int(estimator.n_jobs)
+    return nn.Sequential(layers, seed=seed, dtype=dtype, n_threads=threads)
+
+
+def dense_layers(model: nn.Model) -> list[nn.Dense]:
+    """Those whose weights are `coefs_` and `intercepts_`."""
+    return [layer for layer in model.layers if isinstance(layer, nn.Dense)]
+
+
+def live_weights(model: nn.Model) -> tuple[list[Array], list[Array]]:
+    """`coefs_` and `intercepts_`: the weights themselves, which follow the training, and which it follows.
+
+    They may be written, unless products read copies of a lower precision.
+    """
+    state = model._built().state
+    coefs: list[Array] = []
+    intercepts: list[Array] = []
+    for layer in dense_layers(model):
+        for parameter, arrays in zip(layer.weights, (coefs, intercepts), strict=True):
+            array = state.view(parameter)
+            array.flags.writeable &= model.matmul_precision == "highest"
+            arrays.append(array)
+    return coefs, intercepts
+
+
+def put(model: nn.Model, coefs: Sequence[Any], intercepts: Sequence[Any]) -> None:
+    """Let the model have these weights."""
+    for layer, kernel, bias in zip(dense_layers(model), coefs, intercepts, strict=True):
+        layer.set_weights([kernel, bias])
+
+
+def drawn(rng: np.random.RandomState, units: Sequence[int], logistic: bool, dtype: Any) -> list[tuple[Array, Array]]:
+    """Kernels and biases as scikit-learn draws them: uniform on ±√(6 / (fan_in + fan_out)), 2 for 6 before sigmoids."""
+    pairs = []
+    for inputs, outputs in pairwise(units):
+        bound = np.sqrt((2.0 if logistic else 6.0) / (inputs + outputs))
+        kernel = rng.uniform(-bound, bound, (inputs, outputs))
+        pairs.append((kernel.astype(dtype), rng.uniform(-bound, bound, outputs).astype(dtype)))
+    return pairs
+
+
+def decay(model: nn.Model, factor: float) -> None:
+    """Let the penalty be factor Σ w² over all kernels."""
+    for layer in dense_layers(model):
+        now = layer.kernel_regularizer
+        if (now.l2 if now is not None else 0.0) != factor:
+            layer.kernel_regularizer = nn.regularizers.L2(factor) if factor else None
+
+
+def penalty(model: nn.Model, factor: float) -> float:
+    """Its value."""
+    return factor * sum(float(np.vdot(w, w)) for w in live_weights(model)[0])
+
+
+def read(model: nn.Model) -> tuple[list[nn.Dense], nn.Dense]:
+    """The hidden layers and the last one of a stack of `Dense` with biases; a ValueError for another model."""
+    layers = model.layers
+    dense = [layer for layer in layers if isinstance(layer, nn.Dense) and layer.use_bias]
+    kinds = {layer.activation for layer in dense[:-1]}
+    if not dense or len(dense) < len(layers) or len(kinds) > 1 or not model.is_stack or not model.built:
+        raise ValueError(
+            f"model: expected a built stack of Dense with biases, the hidden ones of one activation, got {model!r}"
+        )
+    return dense[:-1], dense[-1]
+
+
+def of_hidden(hidden: Sequence[nn.Dense]) -> dict[str, Any]:
+    """The constructor's argument for the activation of these layers."""
+    return {"activation": hidden[0].activation} if hidden else {}
+
+
+def told(last: nn.Dense) -> str:
+    """scikit-learn's name of the last activation."""
+    name = last.activation.kernel
+    return {ours: theirs for theirs, ours in ACTIVATIONS.items()}.get(name, name)

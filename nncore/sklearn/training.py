@@ -1,0 +1,275 @@
+"""How a network is trained by scikit-learn's rules, from rows and targets that are checked."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import joblib
+import numpy as np
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+
+import nncore as nn
+from nncore.errors import DivergedError
+from nncore.layers.base import Layer
+from nncore.sklearn import networks
+from nncore.sklearn.epochs import Epochs, Iterations
+from nncore.state import Array
+
+NON_FINITE = (
+    "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
+)
+
+#: What the networks of an ensemble know from it before they are trained, and what it shows of the first one after.
+KNOWN = {"n_features_in_", "feature_names_in_", "classes_", "_multilabel", "n_outputs_", "n_layers_", "out_activation_"}
+SHOWN = {
+    "coefs_", "intercepts_", "n_iter_", "t_", "loss_", "loss_curve_", "best_loss_", "validation_scores_",
+    "best_validation_score_", "_no_improvement_count",
+}  # fmt: skip
+
+
+class Training:
+    """The part of an estimator that has the network."""
+
+    _network: nn.Model | None = None  # its weights are coefs_ and intercepts_
+    _live: tuple[Array, ...] = ()  # these, as they were shown
+    _no_improvement_count = 0
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+
+    # -- what classifier and regressor define -------------------------------------------------------------------------
+
+    def _fed(self, targets: Array) -> Array:
+        """The targets in the form that the loss takes."""
+        return targets
+
+    def _last(self) -> list[Layer]:
+        """Layers after the last one of `coefs_`."""
+        return []
+
+    def _objective(self, weighted: bool) -> Any:
+        """What is minimized, but for the penalty."""
+        raise NotImplementedError
+
+    def _score(self, X: Any, y: Any, sample_weight: Any) -> float:
+        """The score of a validation part, whose y is the network's targets; NaN where outputs are not finite."""
+        raise NotImplementedError
+
+    def _told_loss(self, logs: dict[str, float]) -> float:
+        """`loss_` of an epoch."""
+        return float(logs["loss"])
+
+    def _metrics(self) -> Sequence[Any]:
+        """What `_told_loss` needs beside the loss."""
+        return ()
+
+    # -- its weights --------------------------------------------------------------------------------------------------
+
+    def _units(self, features: int) -> list[int]:
+        hidden = self.hidden_layer_sizes
+        return [features, *(hidden if hasattr(hidden, "__iter__") else [hidden]), self.n_outputs_]
+
+    def _begin(self, X: Any, rng: np.random.RandomState) -> None:
+        """Draw the weights, and forget earlier fits."""
+        pairs = networks.drawn(rng, self._units(X.shape[1]), self.activation == "logistic", X.dtype)
+        self.coefs_, self.intercepts_ = ([pair[k] for pair in pairs] for k in range(2))
+        self._forget()
+
+    def _forget(self) -> None:
+        """Be as before the first epoch."""
+        self._network, self._live = None, ()
+        self.n_iter_ = self.t_ = 0
+        if self.solver != "lbfgs":
+            self.loss_curve_: list[float] = []
+            self._no_improvement_count = 0
+            stops = self.early_stopping
+            self.validation_scores_: Any = [] if stops else None
+            self.best_validation_score_ = -math.inf if stops else None
+            self.best_loss_: Any = None if stops else math.inf
+
+    def _synchronized(self, rng: np.random.RandomState | None = None) -> nn.Model:
+        """The network, with the weights that coefs_ and intercepts_ are, whoever has set these."""
+        weights = (*self.coefs_, *self.intercepts_)
+        model = self._network
+        if model is not None and len(weights) == len(self._live) and all(map(_same, weights, self._live)):
+            return model
+        units = [len(self.coefs_[0]), *map(len, self.intercepts_)]
+        if model is None or [model.input_shape[-1], *(d.units for d in networks.dense_layers(model))] != units:
+            dtype = np.asarray(self.coefs_[0]).dtype.name
+            seed = 0 if rng is None else int(rng.randint(2**31 - 1))
+            model = networks.network(self, units, dtype, seed)
+            model.build(units[0])
+        networks.put(model, self.coefs_, self.intercepts_)
+        self._take(model)
+        return model
+
+    def _take(self, model: nn.Model) -> None:
+        """Show the model's weights."""
+        self._network = model
+        self.coefs_, self.intercepts_ = networks.live_weights(model)
+        self._live = (*self.coefs_, *self.intercepts_)
+
+    def _forward(self, X: Any) -> Array:
+        """The network's outputs (n, outputs) of checked rows."""
+        if self.ensemble > 1:
+            return np.mean([member._forward(X) for member in self.estimators_], axis=0)
+        return np.asarray(self._synchronized().predict(X, verbose=0))
+
+    # -- fits ---------------------------------------------------------------------------------------------------------
+
+    def _train(
+        self,
+        X: Any,
+        targets: Array,
+        weights: Array | None,
+        validation: Any,
+        fresh: bool,
+        incremental: bool,
+        rng: np.random.RandomState,
+    ) -> None:
+        """Train this one's network."""
+        if fresh:
+            self._begin(X, rng)
+        if self.solver == "lbfgs":
+            self._solve(X, targets, weights, rng)
+        else:
+            self._descend(X, targets, weights, validation, rng, incremental)
+        if not all(np.isfinite(w).all() for w in (*self.coefs_, *self.intercepts_)):
+            raise ValueError(NON_FINITE)
+
+    def _train_members(
+        self,
+        X: Any,
+        targets: Array,
+        weights: Array | None,
+        validation: Any,
+        fresh: bool,
+        incremental: bool,
+        rng: np.random.RandomState,
+    ) -> None:
+        """Train the networks of an ensemble, each from weights of its own, at once in threads; show the first."""
+        if fresh or len(getattr(self, "estimators_", ())) != self.ensemble:
+            seeds = rng.randint(2**31 - 1, size=self.ensemble)
+            own: dict[str, Any] = {"ensemble": 1, "n_jobs": 1}
+            self.estimators_ = [clone(self).set_params(random_state=int(seed), **own) for seed in seeds]
+        for member in self.estimators_:
+            for name in KNOWN & vars(self).keys():
+                setattr(member, name, getattr(self, name))
+        with joblib.parallel_config("threading", n_jobs=self.n_jobs):
+            train = joblib.delayed(Training._train)
+            given = X, targets, weights, validation, fresh, incremental
+            joblib.Parallel()(train(m, *given, check_random_state(m.random_state)) for m in self.estimators_)
+        self._show_first()
+
+    def _show_first(self) -> None:
+        """Show what the first network of an ensemble shows."""
+        for name in SHOWN & vars(self.estimators_[0]).keys():
+            setattr(self, name, getattr(self.estimators_[0], name))
+
+    def _descend(
+        self, X: Any, targets: Array, weights: Any, validation: Any, rng: np.random.RandomState, incremental: bool
+    ) -> None:
+        """Train by batches."""
+        rows = X.shape[0]
+        if self.batch_size == "auto":
+            batch = min(200, rows)
+        else:
+            batch = min(self.batch_size, rows)
+            if self.batch_size > rows:
+                warnings.warn(
+                    "Got `batch_size` larger than the number of samples. It is going to be clipped", stacklevel=5
+                )
+        model = self._synchronized(rng)
+        self._penalize(model, batch, weights)
+        if not incremental or model.configuration is None:
+            self._compile(model, self._optimizer_of(), weights is not None)
+        epochs = Epochs(self, rows, validation)
+        count = 1 if incremental else self.max_iter
+        self.n_iter_ = 0
+        try:
+            model.fit(
+                X,
+                self._fed(targets),
+                batch,
+                count,
+                0,
+                [epochs, *(self.callbacks or ())],
+                shuffle=self.shuffle,
+                sample_weight=weights,
+            )
+        except DivergedError:
+            if validation is None:
+                raise ValueError(NON_FINITE) from None
+            self.validation_scores_.append(math.nan)
+        except KeyboardInterrupt:
+            warnings.warn("Training interrupted by user.", stacklevel=5)
+        if epochs.best_weights is not None and self.restore_best:
+            model.set_weights(epochs.best_weights)
+        self._take(model)
+        if not incremental and self.n_iter_ >= self.max_iter and not epochs.converged:
+            warnings.warn(
+                f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't "
+                "converged yet.",
+                ConvergenceWarning,
+                stacklevel=5,
+            )
+
+    def _solve(self, X: Any, targets: Array, weights: Array | None, rng: np.random.RandomState) -> None:
+        """Minimize by L-BFGS."""
+        model = self._synchronized(rng)
+        self._penalize(model, X.shape[0], weights)
+        self._compile(model, nn.optimizers.LBFGS(gtol=self.tol), weights is not None)
+        iterations = Iterations(self)
+        self.n_iter_ = 0
+        try:
+            model.fit(
+                X,
+                self._fed(targets),
+                X.shape[0],
+                self.max_iter,
+                0,
+                [iterations, *(self.callbacks or ())],
+                sample_weight=weights,
+            )
+        except DivergedError:
+            raise ValueError(NON_FINITE) from None
+        self._take(model)
+        if iterations.limit:
+            warnings.warn(
+                f"lbfgs failed to converge after {self.n_iter_} iteration(s): {iterations.limit} reached. Increase it, "
+                "or scale the data.",
+                ConvergenceWarning,
+                stacklevel=5,
+            )
+
+    def _optimizer_of(self) -> nn.optimizers.Optimizer:
+        if self.solver == "sgd":
+            return nn.SGD(self.learning_rate_init, self.momentum, self.nesterovs_momentum and self.momentum > 0)
+        return nn.Adam(self.learning_rate_init, self.beta_1, self.beta_2, self.epsilon)
+
+    @property
+    def _optimizer(self) -> nn.optimizers.Optimizer:
+        """The one of the last fit."""
+        if self._network is None or self._network.configuration is None:
+            raise AttributeError("_optimizer: there is none before a fit")
+        return self._network.optimizer
+
+    def _penalize(self, model: nn.Model, rows: int, sample_weight: Array | None) -> None:
+        """alpha / 2 Σ w² over the sum of the weights of as many rows, as scikit-learn has it in each batch."""
+        mean = 1.0 if sample_weight is None else float(sample_weight.mean())
+        networks.decay(model, 0.5 * self.alpha / (rows * mean) if mean > 0 else 0.0)
+
+    def _compile(self, model: nn.Model, optimizer: nn.optimizers.Optimizer, weighted: bool) -> None:
+        """Let the model be trained so."""
+        objective, precision = self._objective(weighted), self.matmul_precision or "highest"
+        model.compile(optimizer, objective, weighted_metrics=self._metrics(), matmul_precision=precision)
+
+
+def _same(a: Any, b: Any) -> bool:
+    return a is b
