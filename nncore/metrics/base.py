@@ -265,7 +265,7 @@ class Metric(Configurable):
 
     @property
     def _dtype(self) -> str:
-        """What `dtype` is called within Keras."""
+        """What `dtype` is called where Keras's tests of metrics look inside."""
         return self.dtype or "float64"
 
     def reset_state(self) -> None:

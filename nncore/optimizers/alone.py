@@ -153,7 +153,7 @@ class Alone:
         if this.use_ema and self._applied is not None:
             self._applied.take_averages(list(var_list))
 
-    # -- names that Keras's own classes rely on ------------------------------------------------------------------------
+    # -- names by which Keras's tests of optimizers look inside, so that they can be run on ours ----------------------
 
     @property
     def _iterations(self) -> int:

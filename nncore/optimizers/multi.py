@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from nncore._kernels.table import RULES
@@ -213,9 +213,7 @@ class MultiOptimizer(Optimizer):
     @property
     def _ahead(self) -> Ahead | None:
         """What was made of the numbers of all, as long as these are the same."""
-        known = self._together
-        same = known and all(part._ahead is a for part, a in zip(self._parts, known[0], strict=True))
-        return known[1] if known and same else None
+        return known[1] if (known := self._together) and same([p._ahead for p in self._parts], known[0]) else None
 
     @_ahead.setter
     def _ahead(self, value: Ahead | None) -> None:
@@ -225,11 +223,7 @@ class MultiOptimizer(Optimizer):
         """See `Optimizer`: the numbers of all, one after another."""
         found = [part.ahead() for part in self._parts]
         known = self._together
-        if (
-            known is None
-            or len(known[0]) != len(found)
-            or any(a is not b for a, b in zip(known[0], found, strict=True))
-        ):
+        if known is None or not same(found, known[0]):
             whole = Ahead(0, 2**63 - 1, [])
             for one in found:
                 whole = whole.beside(one)
@@ -276,3 +270,8 @@ class MultiOptimizer(Optimizer):
         mapped = isinstance(original, OptimizerMap)
         for optimizer in (*original.values(), original.default_optimizer) if mapped else map(copy.copy, parts):
             self._add(optimizer)
+
+
+def same(some: Sequence[Any], others: Sequence[Any]) -> bool:
+    """Whether they are the same objects, and as many."""
+    return len(some) == len(others) and all(a is b for a, b in zip(some, others, strict=True))

@@ -46,7 +46,10 @@ class RangeTest(NamedTuple):
 
     @property
     def suggestion(self) -> float:
-        """The rate at which a smoothed loss falls fastest on a logarithmic axis, before it is least, or NaN."""
+        """The rate at which a smoothed loss falls fastest on a logarithmic axis, before it is least, or NaN.
+
+        The smoothing lags behind, so it is rather too large: with momentum, or for a whole fit, begin with a third.
+        """
         smooth = smoothed(self.losses)
         best = int(np.argmin(smooth)) if len(smooth) else 0
         if best < 2:

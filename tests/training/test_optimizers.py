@@ -282,3 +282,30 @@ def test_unknown_names():
         get({"class": "sgd", "config": {"lr": 0.1}})
     with pytest.raises(TypeError):
         hash(SGD())
+
+
+def test_what_keras_looks_at_inside():
+    """Names that its tests of optimizers use: clipped gradients by their formulas, running means, sums of gradients."""
+    grads = [np.array([3.0, -4.0], "f4"), np.array([0.5], "f4")]
+    clipped = SGD(clipvalue=1.0)._clip_gradients(grads)
+    np.testing.assert_allclose(clipped[0], [1, -1])
+    np.testing.assert_allclose(SGD(clipnorm=1.0)._clip_gradients(grads)[0], [0.6, -0.8], 1e-6)
+    norm = np.sqrt(25.25)
+    np.testing.assert_allclose(SGD(global_clipnorm=1.0)._clip_gradients(grads)[1], [0.5 / norm], 1e-6)
+    w = [np.array([1.0, 2.0])]
+    optimizer = SGD(1.0, gradient_accumulation_steps=2, use_ema=True, ema_momentum=0.5)
+    optimizer.apply([np.array([1.0, 3.0])], w)
+    np.testing.assert_allclose(optimizer._accumulated_gradients, [[1, 3]])
+    optimizer.apply([np.array([3.0, 3.0])], w)
+    np.testing.assert_allclose(optimizer._model_variables_moving_average, [[-1, -1]])
+    with pytest.raises(AttributeError, match="average: expected an optimizer that keeps it"):
+        _ = SGD()._model_variables_moving_average
+
+
+def test_several_optimizers_whose_number_changes_forget_what_they_made_of_all():
+    first, second = SGD(0.1), SGD(0.2)
+    several = MultiOptimizer(lambda variable: first if "bias" in variable.path else second)
+    several.part_of("a/bias", None)
+    assert several.ahead() is several._ahead
+    several.part_of("a/kernel", None)
+    assert several._ahead is None and several.ahead() is several._ahead
