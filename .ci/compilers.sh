@@ -9,7 +9,7 @@ levels=(env) # levels that the CPU lacks are not built: they are most of the wor
 bad_addresses() { # and undefined behaviour, with asserts on
     clone "$asan_clone"
     python3 -m venv .venv
-    "${levels[@]}" NNCORE_DEBUG=1 NNCORE_SANITIZE=address,undefined $venv_bin/pip install --quiet ".[test]"
+    "${levels[@]}" NNCORE_DEBUG=1 NNCORE_SANITIZE=address,undefined $venv_bin/pip install --quiet ".[test]" pytest-xdist
     # Python does not free all that it allocates, so nobody looks for leaks.
     export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1
     export PYTHONMALLOC=malloc LD_PRELOAD
@@ -30,7 +30,7 @@ dense.gemm(Table("portable", "float32"), a, b, out, 2**62, 1, 4)
 PY
     # test_kernels_bounds has pages that fault instead of a sanitizer, which knows nothing of them, and a test that
     # expects SIGSEGV. Of test_determinism, what trains for long does what others do.
-    must_pass -q --capture=sys $(kernel_tests_but_bounds) tests/execution/test_{determinism,layouts,stepping,products}.py \
+    must_pass -q "${workers[@]}" --capture=sys $(kernel_tests_but_bounds) tests/execution/test_{determinism,layouts,stepping,products}.py \
         tests/training/test_training.py tests/compiler/test_sections.py tests/operations/test_operations.py \
         tests/layers/test_embedding.py tests/layers/test_integers.py -k "not (process or several_products)"
     must_pass -q --capture=sys tests/compiler/test_compiler.py -k team
@@ -80,9 +80,9 @@ clang_build() {
     packages clang libomp-dev
     clone "$clang_clone"
     python3 -m venv .venv
-    CC=clang $venv_bin/pip install --verbose ".[test]" >"$work/clang.log" 2>&1 || { tail -n 50 "$work/clang.log"; false; }
+    CC=clang $venv_bin/pip install --verbose ".[test]" pytest-xdist >"$work/clang.log" 2>&1 || { tail -n 50 "$work/clang.log"; false; }
     ! grep -E -A 3 'warning:' "$work/clang.log"
-    each_isa -q tests/operations/test_kernels*.py tests/execution/test_{determinism,layouts}.py
+    each_isa -q "${workers[@]}" tests/operations/test_kernels*.py tests/execution/test_{determinism,layouts}.py
 }
 
 aarch64() { # the compiler runs here; Debian's Python for arm64, and NumPy's wheel, under qemu
@@ -109,7 +109,7 @@ aarch64() { # the compiler runs here; Debian's Python for arm64, and NumPy's whe
     export OPENBLAS_NUM_THREADS=1 # NumPy's products, the reference: the other cores have tests of their own
     # Left out: the sweeps of test_kernels_bounds, which are of C that is compiled here, too; eight epochs of wide layers;
     # the tens of thousands of steps after which float64's smallest moments are 0; two of four layouts of large products.
-    must_pass -q -n "$(nproc)" --dist worksteal $(kernel_tests_but_bounds) tests/operations/test_operations.py \
+    must_pass -q "${workers[@]}" $(kernel_tests_but_bounds) tests/operations/test_operations.py \
         tests/execution/test_{float_mode,determinism,layouts,products}.py \
         -k "not (several_products or dead_units and float64 or many_blocks and (layout1 or layout2))"
 }
