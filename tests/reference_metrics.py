@@ -13,9 +13,9 @@ RowFunction = Callable[[Array, Array, float], Array]
 
 
 def in_top_k(p: Array, labels: Array, k: float) -> Array:
-    """Whether the label is among the first k of a stable sort by falling p."""
-    first = np.argsort(-p, axis=1, kind="stable")[:, : int(k)]
-    return float64((first == np.asarray(labels)[:, None]).any(axis=1))
+    """Whether the label's p is at least the k-th of all p in falling order: those that equal it all count."""
+    falling, its = -np.sort(-p, axis=1), np.take_along_axis(p, np.asarray(labels, int)[:, None], axis=1)
+    return float64(its >= falling[:, min(int(k), p.shape[1]) - 1, None]).ravel()
 
 
 def pearson(p: Array, t: Array) -> float:

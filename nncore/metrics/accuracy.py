@@ -145,7 +145,7 @@ class TopK(MeanOfRows):
 @METRICS.register()
 @immutable
 class TopKCategoricalAccuracy(TopK):
-    """[p of argmaxⱼ tⱼ is among the k largest of a row] for one-hot targets; of equal values the first count.
+    """[fewer than k of a row are larger than p of argmaxⱼ tⱼ] for one-hot targets: all that equal the k-th count.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ class TopKCategoricalAccuracy(TopK):
 @METRICS.register()
 @immutable
 class SparseTopKCategoricalAccuracy(TopK):
-    """[p_c is among the k largest of a row] for the integer label c; of equal values the first count.
+    """[fewer than k of a row are larger than p_c] for the integer label c: all that equal the k-th largest count.
 
     Parameters
     ----------

@@ -293,6 +293,15 @@ def test_functions_give_values_of_samples() -> None:
     assert metrics.mse is metrics.mean_squared_error
 
 
+def test_all_that_equal_the_kth_largest_are_among_k() -> None:
+    """As Keras's in_top_k has it; a softmax that starts at zero has them all."""
+    assert metrics.SparseTopKCategoricalAccuracy(k=2)([2], [[0.3, 0.3, 0.3]]) == 1
+    assert metrics.TopKCategoricalAccuracy(k=1)([[0, 1, 0], [0, 0, 1]], [[0.4, 0.4, 0.2], [0.4, 0.4, 0.2]]) == 0.5
+    assert metrics.SparseTopKCategoricalAccuracy()(np.arange(10), np.full((10, 10), 0.1)) == 1
+    assert metrics.SparseCategoricalAccuracy()(np.arange(10), np.full((10, 10), 0.1)) == 0.1
+    assert metrics.Precision(top_k=2)([0, 1, 1], [0.3, 0.3, 0.3]) == 0.5  # there the first count, as in Keras
+
+
 def test_sums_and_means() -> None:
     total, mean = metrics.Sum(), metrics.Mean()
     assert (total.result(), mean.result()) == (0, 0)

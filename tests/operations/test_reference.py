@@ -199,6 +199,8 @@ def test_metrics() -> None:
     assert reference_metrics.metric("binary_accuracy", p, [[0, 1, 1], [1, 0, 0]]) == pytest.approx(2 / 3 + 1)
     assert reference_metrics.metric("binary_accuracy", [[0.5]], [[0]]) == 1  # the threshold itself counts as 0
     assert reference_metrics.metric("top_k_categorical_accuracy", p, [[0, 1, 0], [1, 0, 0]], param=2) == 2
+    tie = [[0.3, 0.3, 0.3], [0.2, 0.2, 0.6], [0.1, 0.6, 0.3]]
+    assert reference_metrics.metric("sparse_top_k_categorical_accuracy", tie, [2, 1, 0], param=2) == 2
     assert reference_metrics.metric("brier_score", [[0.5, 0.5]], [[0, 1]]) == 0.5
 
 

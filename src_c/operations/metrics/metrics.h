@@ -38,6 +38,14 @@ INLINE nn_index first_maximum(const real *x, nn_index n) {
     return j;
 }
 
+/* Whether fewer than k elements of x are larger than element c: of those equal to the k-th largest all count. */
+INLINE int in_top(const real *x, nn_index n, nn_index c, nn_index k) {
+    if (c >= n || x[c] != x[c]) return 0;
+    nn_index larger = 0;
+    for (nn_index j = 0; j < n; j++) larger += x[j] > x[c];
+    return larger < k;
+}
+
 /* Whether element c is among the k largest of x; of equal ones the first count. */
 INLINE int among_largest(const real *x, nn_index n, nn_index c, nn_index k) {
     if (c >= n || x[c] != x[c]) return 0;
@@ -46,6 +54,7 @@ INLINE int among_largest(const real *x, nn_index n, nn_index c, nn_index k) {
     return before < k;
 }
 
+/* k = 0: the first of the largest alone. */
 INLINE double sum_hits(const nn_loss *a, int sparse, nn_index k) {
     const nn_index n = a->n;
     double total = 0;
@@ -53,14 +62,14 @@ INLINE double sum_hits(const nn_loss *a, int sparse, nn_index k) {
         const real *p = (const real *)a->p + row * n;
         const nn_index wanted = sparse ? (nn_index)((const int32_t *)a->target)[row]
                                        : first_maximum((const real *)a->target + row * n, n);
-        const int hit = k == 1 ? first_maximum(p, n) == wanted : among_largest(p, n, wanted, k);
+        const int hit = k ? in_top(p, n, wanted, k) : first_maximum(p, n) == wanted;
         total += hit ? (double)weight_of(a, row) : 0;
     }
     return total;
 }
 
-static double metric_categorical_accuracy(const nn_loss *a) { return sum_hits(a, 0, 1); }
-static double metric_sparse_categorical_accuracy(const nn_loss *a) { return sum_hits(a, 1, 1); }
+static double metric_categorical_accuracy(const nn_loss *a) { return sum_hits(a, 0, 0); }
+static double metric_sparse_categorical_accuracy(const nn_loss *a) { return sum_hits(a, 1, 0); }
 static double metric_top_k_categorical_accuracy(const nn_loss *a) {
     return sum_hits(a, 0, (nn_index)a->parameters[0]);
 }
