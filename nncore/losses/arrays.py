@@ -137,17 +137,17 @@ def reduced(loss: Loss, y_true: Any, y_pred: Any, sample_weight: Any) -> Any:
             whole = LOSS_FORMS[loss.kernel()] == "SUM"
             share = 1 if whole else p.shape[-1]
             return reduce((weight * each).sum(axis=-1) / share, weight.sum(axis=-1) / share, loss.reduction, result)
-    given = loss.call(*[as_real(y, real) for y in (y_true, y_pred)])
-    found = np.asarray(given[0] if isinstance(given, tuple) else given, real)
+    found = np.asarray(without_gradient(loss.call(*[as_real(y, real) for y in (y_true, y_pred)])), real)
+    counts = loss.counts(found, y_true)  # of the losses themselves, before weights that may be 0 or negative
     if weight is not None:
         found, weight = squeeze_or_expand_to_same_rank(found, weight)
+        counts = None if counts is None else squeeze_or_expand_to_same_rank(counts, weight)[0]
         try:
             found = found * weight
         except ValueError:
             raise ValueError(
                 f"sample_weight: expected a shape that goes with losses of shape {found.shape}, got {weight.shape}"
             ) from None
-    counts = loss.counts(found, y_true)
     if counts is not None:  # as if the others had the weight 0
         counts = np.broadcast_to(counts, found.shape)
         weight = counts if weight is None else weight * counts
@@ -155,6 +155,11 @@ def reduced(loss: Loss, y_true: Any, y_pred: Any, sample_weight: Any) -> Any:
     else:
         plain = found.size
     return reduce(found, weight, loss.reduction, result, plain)
+
+
+def without_gradient(given: Any) -> Any:
+    """The losses that a class or function of a user's returned, alone or with their gradient."""
+    return given[0] if isinstance(given, tuple) else given
 
 
 def as_real(y: Any, real: np.dtype[Any]) -> Array:

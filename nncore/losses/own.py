@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from nncore import custom
+from nncore.losses import arrays
 from nncore.losses.base import LOSSES, Loss, entry
 from nncore.registry import LIBRARIES
 from nncore.state import Array
@@ -99,8 +100,7 @@ class FunctionLoss(Loss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """See `Loss.call`."""
-        given = self.function(y_true, y_pred)
-        return given[0] if isinstance(given, tuple) else given
+        return arrays.without_gradient(self.function(y_true, y_pred))
 
 
 def get(identifier: Any, argument: str = "loss") -> Loss | None:

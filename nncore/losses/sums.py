@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from nncore.losses import arrays
 from nncore.losses.arithmetic import Addend
 from nncore.losses.base import Loss, entry
 from nncore.losses.own import get
@@ -94,7 +95,7 @@ class WeightedSum(Loss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """See `Loss.call`."""
-        return sum(factor * loss.call(y_true, y_pred) for factor, loss in self.terms())
+        return sum(factor * arrays.without_gradient(loss.call(y_true, y_pred)) for factor, loss in self.terms())
 
 
 Addend.total = WeightedSum

@@ -68,6 +68,21 @@ def test_sums_of_losses_and_functions() -> None:
     assert pickle.loads(pickle.dumps(both)) == both
 
 
+@pytest.mark.parametrize("weight", [[1, 0, 1, 2, 0, 1], [1, -0.5, 0.25, 2, -1, 1]])
+def test_what_counts_is_decided_before_weights(weight: list[float]) -> None:
+    """Whose signs and zeros have no say in which losses make the mean."""
+    w, labels = np.array(weight), np.array([0, 1, 0, 1, 2, 2])
+    each = formulas.values("circle", P, labels, 80, 0.4, 1, 0)
+    for weights in (w, w[:, None]):
+        found = nn.losses.Circle(dtype="float64")(labels, P, weights)
+        assert found == pytest.approx((w * each).sum() / np.count_nonzero(each > 0), rel=1e-10)
+    each = np.where(labels == 1, 0, -np.log(P / P.sum(axis=1, keepdims=True))[np.arange(6), labels])
+    found = nn.losses.SparseCategoricalCrossentropy(ignore_class=1, dtype="float64")(labels, P, w)
+    assert found == pytest.approx((w * each).sum() / 4, rel=1e-10)
+    one = nn.losses.SparseCategoricalCrossentropy(ignore_class=1)
+    assert one(np.array(2), np.array([0.2, 0.3, 0.5]), [1.0, 2.0]) == pytest.approx(1.5 * np.log(2))
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2, -1])
 def test_other_axes(axis: int) -> None:
     p, t = RNG.uniform(0.1, 0.9, (2, 3, 4)), RNG.uniform(0.1, 0.9, (2, 3, 4))

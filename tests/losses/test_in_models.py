@@ -354,6 +354,8 @@ def test_a_class_of_the_users(tmp_path: Path) -> None:
     made.save(tmp_path / "m.safetensors")
     assert nn.load_model(tmp_path / "m.safetensors").loss == Quartic()
     assert Quartic()(y, y + 1) == pytest.approx(3)
+    assert (0.5 * Quartic() + nn.losses.mse)(y, y + 1) == pytest.approx(2.5)
+    np.testing.assert_allclose((0.5 * Quartic() + nn.losses.mse).call(y, y + 1), 2.5)
 
 
 def test_a_function_that_nobody_knows(tmp_path: Path) -> None:
