@@ -34,11 +34,15 @@ class Addend:
     def __add__(self, other: Any) -> Any:
         if is_number(other) and other == 0:  # of `sum`
             return self
+        if is_number(other):
+            raise TypeError(f"loss: expected a loss or a function of one to add, got {other!r}; numbers are factors")
         return summed([*self.terms(), *other.terms()]) if isinstance(other, Addend) else NotImplemented
 
     __radd__ = __add__
 
     def __sub__(self, other: Any) -> Any:
+        if is_number(other):
+            return self + other
         return self + -other if isinstance(other, Addend) else NotImplemented
 
 

@@ -207,8 +207,7 @@ class Loss(Addend, Configurable):
         if isinstance(self.axis, int) and self.axis not in (-1, len(shape)):
             raise ValueError(
                 f"loss: {self.name} of a model goes along the last axis, got axis={self.axis}. Let "
-                f"nncore.layers.Permute "
-                "come last"
+                "nncore.layers.Permute come last"
             )
 
     def labels(self, outputs: int) -> tuple[int, int, int | None]:

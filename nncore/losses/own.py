@@ -15,8 +15,7 @@ from nncore.state import Array
 
 REMEDY = (
     "Return (losses, gradient): a loss for each sample, of shape (batch,), and the gradient of each by the "
-    "predictions, of "
-    "their shape"
+    "predictions, of their shape"
 )
 
 

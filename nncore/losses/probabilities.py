@@ -32,18 +32,15 @@ class Crossentropy(Loss):
                 return None
             return (
                 f"loss: {name} with from_logits=True expects logits, but the last layer's activation {activation!r} "
-                f"gives "
-                f'probabilities. Either give the last layer activation=None, or give it activation="{self.partner}" '
-                f"and "
-                "the loss from_logits=False"
+                "gives probabilities. Either give the last layer activation=None, or give it "
+                f'activation="{self.partner}" and the loss from_logits=False'
             )
         if activation in (self.partner, *self.accepted):
             return None
         fault = "gives units that do not sum to one" if activation == "sigmoid" else "gives none"
         return (
-            f"loss: {name} expects probabilities, but the last layer's activation {activation!r} {fault}. Either "
-            f"give the "
-            f'last layer activation="{self.partner}", or give it no activation and the loss from_logits=True'
+            f"loss: {name} expects probabilities, but the last layer's activation {activation!r} {fault}. Either give "
+            f'the last layer activation="{self.partner}", or give it no activation and the loss from_logits=True'
         )
 
 
@@ -85,8 +82,7 @@ class BinaryFocalCrossentropy(Crossentropy):
     """ℓ = 1/n Σⱼ wⱼ uⱼᵞ bⱼ: `BinaryCrossentropy` b that counts less where little is missing to the truth.
 
     u = t (1 − p) + (1 − t) p; w = t alpha + (1 − t)(1 − alpha) with `apply_class_balancing`, else 1. Fused with a
-    sigmoid,
-    or with `from_logits`, computed on logits.
+    sigmoid, or with `from_logits`, computed on logits.
 
     Parameters
     ----------

@@ -130,7 +130,6 @@ class Pinball(Loss):
         if shape[-1] % k:
             raise ValueError(
                 f"loss: pinball expects outputs for each of {k} quantiles of each target, got {shape[-1]} outputs. "
-                f"Give "
-                f"the last layer {k} units for one target, or {2 * k} for two"
+                f"Give the last layer {k} units for one target, or {2 * k} for two"
             )
         return k

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from nncore.arguments import check_number
 from nncore.losses import arrays
 from nncore.losses.arithmetic import Addend
-from nncore.losses.base import Loss, entry
+from nncore.losses.base import REDUCTIONS, Loss, entry
 from nncore.losses.own import get
 from nncore.registry import to_json
 
@@ -27,8 +30,9 @@ class WeightedSum(Loss):
 
     Raises
     ------
-    ValueError
-        There are none, or not as many factors, or some losses take labels and some values.
+    ValueError, TypeError
+        There are none, or not as many factors, or some losses take labels and some values; a factor is no finite
+        number; `reduction` or `dtype` are given, which are the terms' own.
     """
 
     losses: Any = ("mean_squared_error",)
@@ -36,18 +40,26 @@ class WeightedSum(Loss):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name, default in (("reduction", REDUCTIONS[0]), ("dtype", None)):
+            if (value := getattr(self, name)) != default:
+                raise ValueError(
+                    f"{name}: expected {default!r} of a sum of losses, got {value!r}; give it to the terms"
+                )
+        for name, what in (("losses", "losses"), ("factors", "numbers")):
+            if isinstance(value := getattr(self, name), (str, Mapping)) or not isinstance(value, Iterable):
+                raise TypeError(f"{name}: expected a list of {what}, got {value!r}")
         found = tuple(loss for given in self.losses if (loss := get(given, "losses")))
-        if not found or len(found) != len(self.factors):
+        factors = tuple(check_number(f, "factors", "finite numbers", math.isfinite) for f in self.factors)
+        if not found or len(found) != len(factors):
             raise ValueError(f"factors: expected one for each of {len(found)} losses, at least 1, got {self.factors!r}")
         if len({loss.target for loss in found}) > 1:
             names = {loss.target: loss.name for loss in found}
             raise ValueError(
                 f"losses: expected losses of one kind of targets, got {names['labels']} of labels and "
-                f"{names['values']} "
-                "of values"
+                f"{names['values']} of values"
             )
         object.__setattr__(self, "losses", found)
-        object.__setattr__(self, "factors", tuple(map(float, self.factors)))
+        object.__setattr__(self, "factors", factors)
 
     @property
     def target(self) -> str:  # type: ignore[override]

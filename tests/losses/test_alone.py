@@ -11,7 +11,7 @@ import reference_losses as formulas
 from numpy.typing import NDArray
 
 import nncore as nn
-from nncore.losses import LOSSES
+from nncore.losses import LOSSES, WeightedSum
 
 Array = NDArray[Any]
 RNG = np.random.default_rng(4)
@@ -59,7 +59,10 @@ def test_sums_of_losses_and_functions() -> None:
     assert both.factors == (0.7, 0.3, -0.25)
     assert sum([nn.losses.mse, nn.losses.mae]) == nn.losses.mse + nn.losses.mae  # type: ignore[list-item]
     assert (2 * (nn.losses.mse + nn.losses.mae)).factors == (2, 2)
-    for wrong in (lambda: nn.losses.mse + 1, lambda: nn.losses.mse * nn.losses.mae, lambda: nn.losses.mse * "a"):
+    for number in (lambda: nn.losses.mse + 1, lambda: 1 + nn.losses.mse, lambda: nn.losses.mse - np.float32(1)):
+        with pytest.raises(TypeError, match=r"^loss: expected a loss or a function of one to add, got .*1.*factors"):
+            number()
+    for wrong in (lambda: nn.losses.mse * nn.losses.mae, lambda: nn.losses.mse * "a", lambda: nn.losses.mse + "a"):
         with pytest.raises(TypeError):
             wrong()
     with pytest.raises(ValueError, match="losses of one kind of targets, got .* of labels and mean_squared_error"):
@@ -112,6 +115,16 @@ def test_other_axes(axis: int) -> None:
         ),
         (lambda: nn.losses.Huber()(T, P, np.ones(4)), r"sample_weight: expected .* losses of shape \(6,\), got \(4,\)"),
         (lambda: nn.losses.gaussian_nll(T, P), "expects a mean and a variance for each target, got 3 outputs"),
+        (
+            lambda: WeightedSum(["mse"], [1], reduction="sum"),
+            "reduction: .* of losses, got 'sum'; give it to the terms",
+        ),
+        (
+            lambda: WeightedSum(["mse"], [1], dtype="float64"),
+            "dtype: .* of losses, got 'float64'; give it to the",
+        ),
+        (lambda: WeightedSum(["mse"], [float("nan")]), "factors: expected finite numbers, got nan"),
+        (lambda: nn.losses.mse * float("inf"), "factors: expected finite numbers, got inf"),
         (lambda: nn.losses.Huber(reduction="all"), "reduction: expected one of 'sum_over_batch_size', .*, got 'all'"),
         (lambda: nn.losses.Huber(dtype="int32"), "dtype: expected one of floating-point numbers, .*, got 'int32'"),
         (lambda: nn.losses.TweedieDeviance(0.5), r"power: expected a finite number outside of \(0, 1\), got 0.5"),
@@ -126,6 +139,20 @@ def test_other_axes(axis: int) -> None:
 def test_what_does_not_fit(call: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         call()
+
+
+@pytest.mark.parametrize(
+    ("losses", "factors", "words"),
+    [
+        ("mse", [1], "losses: expected a list of losses, got 'mse'"),
+        (3, [1], "losses: expected a list of losses, got 3"),
+        (["mse"], 1.0, "factors: expected a list of numbers, got 1.0"),
+        (["mse"], ["a"], "factors: expected finite numbers, got 'a'"),
+    ],
+)
+def test_what_is_no_list_of_losses_with_their_factors(losses: Any, factors: Any, words: str) -> None:
+    with pytest.raises(TypeError, match=f"^{words}"):
+        WeightedSum(losses, factors)
 
 
 def test_arguments_have_places_as_in_keras() -> None:
