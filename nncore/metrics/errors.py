@@ -228,7 +228,7 @@ class KLDivergence(Named):
 
 @immutable
 class Crossentropy(MeanOfRows):
-    """Base of the crossentropies: of logits where these are at hand, else of probabilities."""
+    """Base of the crossentropies: of outputs that are said to be logits, of those at hand, else of probabilities."""
 
     partner: ClassVar[str] = "softmax"
 
@@ -255,7 +255,7 @@ class Crossentropy(MeanOfRows):
         """See `Metric.plan`."""
         refuse_targets(self, given)
         kernel = self.registry.name_of(self)
-        through = given.fused and given.activation == self.partner
+        through = given.fused and given.activation == self.partner and not self.from_logits
         if through or self.from_logits or (given.logits and given.loss is not None):
             return Plan(f"{kernel}_logits", self.parameters, "logits" if through else "outputs")
         return Plan(kernel, self.parameters)

@@ -123,6 +123,20 @@ def test_evaluate_is_what_the_metric_by_itself_says(name: str, kind: str, dtype:
     np.testing.assert_allclose(again, alone(y, p, WEIGHT), **tolerance)
 
 
+@pytest.mark.parametrize("kind", ["labels", "one-hot", "several"])
+def test_outputs_that_are_said_to_be_logits_are_read_as_such(kind: str) -> None:
+    """Of a softmax or sigmoid beside a loss that is fused with it, too: as the metric itself reads them."""
+    model, y = model_of(kind, dtype="float64")
+    name = model.loss.name
+    model.compile("sgd", model.loss, metrics=[METRICS.classes[name](from_logits=True)])
+    logs, z = model.evaluate(X, y, verbose=0, return_dict=True), model.predict(X)
+    if kind == "several":
+        wanted = (np.log1p(np.exp(z)) - y * z).mean()
+    else:
+        wanted = (np.log(np.exp(z).sum(axis=1)) - z[np.arange(N), LABELS]).mean()
+    assert logs[name] == pytest.approx(wanted, rel=1e-9)
+
+
 def bits(logs: dict[str, Any]) -> dict[str, bytes]:
     return {name: np.asarray(value).tobytes() for name, value in logs.items()}
 
