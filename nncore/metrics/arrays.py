@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -48,8 +49,14 @@ class Rows:
         return len(self.p)
 
     @classmethod
-    def of(cls, y_true: Any, y_pred: Any, sample_weight: Any, targets: str, ignored: int | None = None) -> Rows:
-        """What a user gave, checked; `targets` says what the metric compares with, `ignored` is a label of no class."""
+    def of(
+        cls, y_true: Any, y_pred: Any, sample_weight: Any, targets: str, ignored: int | None = None, whole: bool = False
+    ) -> Rows:
+        """What a user gave, checked.
+
+        `targets` says what the metric compares with, `ignored` is a label of no class; `whole`: arrays of one axis are
+        one row, not rows of one element.
+        """
         t, p = as_array(y_true, "y_true"), as_array(y_pred, "y_pred")
         if t.ndim == p.ndim + 1 and t.shape[-1] == 1:
             p = p[..., None]
@@ -57,7 +64,8 @@ class Rows:
             t = t[..., None]
         elif p.ndim == 0 and t.ndim == 0:
             p, t = p[None], t[None]
-        if p.ndim == 1 and (targets != "labels" or t.ndim != 1 or p.shape == t.shape):
+        row = whole and p.ndim == 1 and p.shape == t.shape and p.size > 0
+        if p.ndim == 1 and not row and (targets != "labels" or t.ndim != 1 or p.shape == t.shape):
             p, t = p[:, None], t[:, None] if t.ndim == 1 else t
         labelled = targets == "labels" or (
             targets == "either" and (p.shape[:-1] == t.shape or (t.shape == (*p.shape[:-1], 1) and p.shape[-1] > 1))
@@ -83,6 +91,11 @@ class Rows:
         return Rows(self.p.reshape(-1, 1), self.t.reshape(-1, 1), None, weight, (*self.shape, self.outputs))
 
 
+def of_elements(kernel: str) -> bool:
+    """Whether the value of a row is the mean of those of its elements."""
+    return kernel in ("accuracy", "binary_accuracy") or LOSS_FORMS.get(kernel) == "TERM"
+
+
 def as_rows(a: Array, n: int, dtype: np.dtype[Any]) -> Array:
     """Rows of n elements."""
     return np.ascontiguousarray(a, dtype).reshape(-1, n) if n else np.zeros((0, 0), dtype)
@@ -103,22 +116,35 @@ def weights(given: Any, shape: tuple[int, ...], n: int, dtype: np.dtype[Any]) ->
     if given is None:
         return None
     w = as_array(given, "sample_weight").astype(dtype)
-    if w.ndim <= len(shape) and w.shape == shape[: w.ndim]:  # of rows, or of whatever holds them
-        w = np.broadcast_to(w.reshape(w.shape + (1,) * (len(shape) - w.ndim)), shape)
-        return np.ascontiguousarray(w).reshape(-1, 1)
+    if w.ndim >= len(shape) or w.shape == shape[: w.ndim]:
+        with suppress(ValueError):
+            return np.ascontiguousarray(spread(w, shape, "rows")).reshape(-1, 1)
     try:
-        if w.ndim == len(shape) + 1 and w.shape[-1] == 1:
-            return np.ascontiguousarray(np.broadcast_to(w[..., 0], shape)).reshape(-1, 1)
         return np.ascontiguousarray(np.broadcast_to(w, (*shape, n))).reshape(-1, n)
     except ValueError:
-        raise ValueError(
-            f"sample_weight: expected a weight for each of the rows, shape {shape}, got {w.shape}"
-        ) from None
+        raise unfit(w, shape, "rows") from None
+
+
+def spread(w: Array, shape: tuple[int, ...], what: str) -> Array:
+    """A weight for each of the values of this shape, from those of the values, or of whatever holds them."""
+    if w.ndim == len(shape) + 1 and w.shape[-1] == 1:
+        w = w[..., 0]
+    if w.shape == shape[: w.ndim]:
+        w = w.reshape(w.shape + (1,) * (len(shape) - w.ndim))
+    try:
+        return np.broadcast_to(w, shape)
+    except ValueError:
+        raise unfit(w, shape, what) from None
+
+
+def unfit(w: Array, shape: tuple[int, ...], what: str) -> ValueError:
+    """The error for weights that do not go with values of a shape."""
+    return ValueError(f"sample_weight: expected a weight for each of the {what}, shape {shape}, got {w.shape}")
 
 
 def values(plan: Plan, rows: Rows) -> Array:
     """The value of each row, in the dtype of the predictions."""
-    return row_sums(plan, rows).astype(rows.p.dtype).reshape(rows.shape)
+    return np.asarray(row_sums(plan, rows).astype(rows.p.dtype).reshape(rows.shape))[()]
 
 
 def row_sums(plan: Plan, rows: Rows) -> Array:
@@ -137,7 +163,7 @@ def add(plan: Plan, rows: Rows, sums: Array) -> None:
     weight = np.ones(1) if rows.weight is None else rows.weight.astype(np.float64)
     if plan.sums == "mean":
         if weight.size > 1 and weight.shape[1] > 1:
-            if plan.kernel not in ("accuracy", "binary_accuracy") and LOSS_FORMS.get(plan.kernel) != "TERM":
+            if not of_elements(plan.kernel):
                 raise ValueError(f"sample_weight: expected a weight for each row, got {weight.shape[1]} for each")
             rows = rows.by_elements()
             assert rows.weight is not None

@@ -150,6 +150,11 @@ class Metric(Configurable):
         return "values"
 
     @property
+    def of_whole_rows(self) -> bool:
+        """Whether arrays of one axis are one row."""
+        return False
+
+    @property
     def ignored(self) -> int | None:
         """A label that is none of the classes."""
         return None
@@ -205,7 +210,8 @@ class Metric(Configurable):
         Parameters
         ----------
         y_true, y_pred : array_like
-            Targets and predictions, (n, …, outputs); or targets (n, …) that are labels, or of one output.
+            Targets and predictions, (n, …, outputs); or targets (n, …) that are labels, or of one output. Arrays of one
+            axis are one row to a metric that is no mean over the elements of a row, such as a cosine similarity.
         sample_weight : array_like, optional
             Of the rows, or of the elements where these count for themselves.
 
@@ -214,7 +220,7 @@ class Metric(Configurable):
         ValueError, TypeError
             The arrays do not fit.
         """
-        self._add(arrays.Rows.of(y_true, y_pred, sample_weight, self.targets, self.ignored))
+        self._add(arrays.Rows.of(y_true, y_pred, sample_weight, self.targets, self.ignored, self.of_whole_rows))
 
     def _add(self, rows: Rows) -> None:
         plan = self.plan(Given(rows.outputs, rows.labels is not None))
@@ -231,16 +237,7 @@ class Metric(Configurable):
     def _add_values(self, values: Array, sample_weight: Any) -> None:
         """Add values of any shape, each with a weight, to a total."""
         weight = np.ones(()) if sample_weight is None else as_array(sample_weight, "sample_weight").astype(np.float64)
-        if weight.ndim == values.ndim + 1 and weight.shape[-1] == 1:
-            weight = weight[..., 0]
-        if weight.shape == values.shape[: weight.ndim]:
-            weight = weight.reshape(weight.shape + (1,) * (values.ndim - weight.ndim))
-        try:
-            weight = np.broadcast_to(weight, values.shape)
-        except ValueError:
-            raise ValueError(
-                f"sample_weight: expected a weight for each of the values, shape {values.shape}, got {weight.shape}"
-            ) from None
+        weight = arrays.spread(weight, values.shape, "values")
         before = vars(self).get("_sums")
         sums = np.zeros(2) if before is None else before.copy()
         arrays.add_in_order(sums[:1], (values.astype(np.float64) * weight).reshape(-1))
@@ -333,6 +330,11 @@ class MeanOfRows(Metric):
         return "labels" if (METRIC_TARGETS | LOSS_TARGETS).get(self.kernel) == "LABELS" else "values"
 
     @property
+    def of_whole_rows(self) -> bool:
+        """See `Metric.of_whole_rows`."""
+        return self.targets == "values" and not arrays.of_elements(self.kernel)
+
+    @property
     def parameters(self) -> tuple[float, ...]:
         """The numbers that the kernel takes."""
         return ()
@@ -356,7 +358,7 @@ class MeanOfRows(Metric):
 
     def compute(self, y_true: Any, y_pred: Any) -> Any:
         """The value of each row."""
-        rows = arrays.Rows.of(y_true, y_pred, None, self.targets)
+        rows = arrays.Rows.of(y_true, y_pred, None, self.targets, whole=self.of_whole_rows)
         return arrays.values(self.plan(Given(rows.outputs, rows.labels is not None)), rows)
 
 

@@ -162,6 +162,11 @@ class Correlation(Metric):
 
     axis = -1
 
+    @property
+    def of_whole_rows(self) -> bool:
+        """See `Metric.of_whole_rows`."""
+        return bool(self.axis == -1)
+
     def check(self) -> None:
         """See `Metric.check`."""
         if self.axis not in (-1, 0):
@@ -191,7 +196,7 @@ class Correlation(Metric):
 
     def compute(self, y_true: Any, y_pred: Any) -> Any:
         """Of each row, or of each output over all rows."""
-        rows = arrays.Rows.of(y_true, y_pred, None, "values")
+        rows = arrays.Rows.of(y_true, y_pred, None, "values", whole=self.of_whole_rows)
         plan = self.plan(Given(rows.outputs))
         if self.axis == -1:
             return arrays.values(plan, rows)

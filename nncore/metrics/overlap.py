@@ -9,6 +9,7 @@ import numpy as np
 
 from nncore.arguments import check_flag, check_number, check_whole
 from nncore.conversion import as_array
+from nncore.metrics.arrays import spread
 from nncore.metrics.base import METRICS, Given, Metric, Plan, Targets, refuse_targets
 from nncore.metrics.classes import BY_NUMBER, BY_PLACE, FROM_THRESHOLD, matrix_of, tally
 from nncore.registry import immutable
@@ -37,6 +38,8 @@ class Overlap(Metric):
             check_whole(self.ignore_class, "ignore_class", "the number of a class, or None", -(2**31))
         if hasattr(self, "target_class_ids"):
             expected = f"numbers of classes, from 0 to {self.num_classes - 1}"
+            if np.ndim(self.counted()) != 1:
+                raise TypeError(f"target_class_ids: expected a list of {expected}, got {self.counted()!r}")
             ids = [check_whole(c, "target_class_ids", expected, 0, self.num_classes - 1) for c in self.counted()]
             object.__setattr__(self, "target_class_ids", ids)
 
@@ -74,8 +77,7 @@ class Overlap(Metric):
             t = t if self.sparse_y_true else t.argmax(axis=-1)
             p = as_array(y_pred, "y_pred")
             if sample_weight is not None and t.size == p.size:
-                w = as_array(sample_weight, "sample_weight")
-                sample_weight = np.broadcast_to(w.reshape(w.shape + (1,) * (t.ndim - w.ndim)), t.shape).reshape(-1)
+                sample_weight = spread(as_array(sample_weight, "sample_weight"), t.shape, "targets").reshape(-1)
             y_true, y_pred = t.reshape(-1, 1), p.reshape(-1, 1)
         super().update_state(y_true, y_pred, sample_weight)
 
