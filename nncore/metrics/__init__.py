@@ -3,6 +3,10 @@
 A metric computes nothing here. Kernels give a value per row, or count rows, or sum powers of them, in float64 and in
 the order of the rows: results have the same bits for any number of threads, and are exact for any size of batches. What
 the sums come to, Python says.
+
+Predictions that are NaN make means of errors, areas and calibration NaN. Where decisions are counted, a score that is
+NaN is above no threshold and not the largest of its row; a row of nothing else is no right answer, and left out of
+confusion matrices and what is made of them.
 """
 
 from __future__ import annotations

@@ -210,8 +210,8 @@ class Metric(Configurable):
         Parameters
         ----------
         y_true, y_pred : array_like
-            Targets and predictions, (n, …, outputs); or targets (n, …) that are labels, or of one output. Arrays of one
-            axis are one row to a metric that is no mean over the elements of a row, such as a cosine similarity.
+            Targets and predictions, (n, …, outputs); or targets (n, …) that are labels, or of one output. Arrays of
+            one axis are one row to a metric that is no mean over the elements of a row, such as a cosine similarity.
         sample_weight : array_like, optional
             Of the rows, or of the elements where these count for themselves.
 
@@ -305,7 +305,24 @@ def mean_of(total: float, weight: float, rows: float) -> float:
 
 
 @immutable
-class MeanOfRows(Metric):
+class Average(Metric):
+    """Base of the means of values: Σ wᵢ valueᵢ / Σ wᵢ."""
+
+    def of(self, sums: Array, weight: float, rows: float) -> float:
+        """See `Metric.of`."""
+        return mean_of(float(sums[0]), weight, rows)
+
+    def result(self) -> Any:
+        """See `Metric.result`; as in Keras 0 before the first row."""
+        return super().result() if vars(self).get("_rows") else np.asarray(0, self.dtype or np.float64)[()]
+
+    def parts(self, sums: Array, weight: float) -> dict[str, Any]:
+        """See `Metric.parts`."""
+        return {"total": sums[0], "count": weight}
+
+
+@immutable
+class MeanOfRows(Average):
     """Base of the metrics that are a value per row, averaged: Σ wᵢ valueᵢ / Σ wᵢ.
 
     Attributes
@@ -343,18 +360,6 @@ class MeanOfRows(Metric):
         """See `Metric.plan`."""
         refuse_targets(self, given)
         return Plan(self.kernel, self.parameters, "logits" if given.fused and self.ranks else self.reads)
-
-    def of(self, sums: Array, weight: float, rows: float) -> float:
-        """See `Metric.of`."""
-        return mean_of(float(sums[0]), weight, rows)
-
-    def result(self) -> Any:
-        """See `Metric.result`; as in Keras 0 before the first row."""
-        return super().result() if vars(self).get("_rows") else np.asarray(0, self.dtype or np.float64)[()]
-
-    def parts(self, sums: Array, weight: float) -> dict[str, Any]:
-        """See `Metric.parts`."""
-        return {"total": sums[0], "count": weight}
 
     def compute(self, y_true: Any, y_pred: Any) -> Any:
         """The value of each row."""

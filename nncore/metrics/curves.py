@@ -32,6 +32,8 @@ class AUC(Decisions):
     - "PR": TP / (TP + FP) over TP / P;
     - "PRGAIN": 1 − P/N FP/TP over 1 − P/N FN/TP, where these are ≥ 0.
 
+    NaN where a score that has a weight is NaN, or −∞.
+
     Parameters
     ----------
     num_thresholds : int or None, default 200
@@ -171,6 +173,9 @@ class AUC(Decisions):
         config = super().get_config()
         return config if vars(self)["_manual"] else {k: v for k, v in config.items() if k != "thresholds"}
 
+    def __repr__(self) -> str:
+        return f"{type(self).__qualname__}({', '.join(f'{k}={v!r}' for k, v in self.get_config().items())})"
+
     def counts(self, sums: Array) -> Counts:
         """See `Decisions.counts`."""
         if kept := vars(self).get("_kept"):
@@ -184,6 +189,7 @@ class AUC(Decisions):
             areas = interpolated(counts)
         else:
             areas = under(*points(counts, self.curve), self.summation_method)
+        areas = np.where((counts.fn[..., 0] != 0) | (counts.tn[..., 0] != 0), math.nan, areas)  # not even above −∞
         if not self.multi_label:
             return float(areas)
         if self.label_weights is None:
@@ -211,6 +217,7 @@ def scores_of(rows: Rows, label_weights: Any, by_output: bool) -> tuple[Array, A
 def distinct(scores: Array, true: Array, weights: Array, by_output: bool) -> Counts:
     """Counts with all distinct scores as thresholds, and one below them."""
     places = np.unique(scores, return_inverse=True)[1].reshape(scores.shape)
+    places = np.where(np.isnan(scores), -1, places)
     bins = np.zeros((scores.shape[1], 2, places.max(initial=0) + 3))
     outputs = np.broadcast_to(np.arange(scores.shape[1]), scores.shape)
     np.add.at(bins, (outputs, true.astype(int), places + 1), weights)  # in the order of the rows

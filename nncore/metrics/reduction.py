@@ -9,7 +9,7 @@ import numpy as np
 
 from nncore import custom
 from nncore.conversion import as_array
-from nncore.metrics.base import METRICS, Given, Metric, Plan, Targets, mean_of
+from nncore.metrics.base import METRICS, Average, Given, Metric, Plan, Targets
 from nncore.registry import immutable
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Sum(Reduction):
 
 @METRICS.register()
 @immutable
-class Mean(Reduction):
+class Mean(Average, Reduction):
     """Σ wᵢ valueᵢ / Σ wᵢ of all elements; 0 before the first.
 
     Parameters
@@ -86,14 +86,6 @@ class Mean(Reduction):
     name, dtype
         See `Metric`.
     """
-
-    def of(self, sums: Array, weight: float, rows: float) -> float:
-        """See `Metric.of`."""
-        return mean_of(float(sums[0]), weight, rows) if rows else 0.0
-
-    def parts(self, sums: Array, weight: float) -> dict[str, Any]:
-        """See `Metric.parts`."""
-        return {"total": sums[0], "count": weight}
 
 
 # -- functions of a user's -----------------------------------------------------------------------------------------
@@ -109,7 +101,7 @@ def register_function(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @METRICS.register()
 @immutable
-class MeanMetricWrapper(Metric):
+class MeanMetricWrapper(Average):
     """Σ wᵢ valueᵢ / Σ wᵢ of what a function of NumPy arrays returns; ``metrics=[function]`` makes one.
 
     In a model Python computes it, on the arrays of each batch, which costs some microseconds beside the function's own
@@ -187,14 +179,6 @@ class MeanMetricWrapper(Metric):
         """See `Metric.update_state`; weights may have the shape of what the function returns."""
         values = self.values(as_array(y_true, "y_true"), as_array(y_pred, "y_pred"))
         self._add_values(values, sample_weight)
-
-    def of(self, sums: Array, weight: float, rows: float) -> float:
-        """See `Metric.of`."""
-        return mean_of(float(sums[0]), weight, rows) if rows else 0.0
-
-    def parts(self, sums: Array, weight: float) -> dict[str, Any]:
-        """See `Metric.parts`."""
-        return {"total": sums[0], "count": weight}
 
     def compute(self, y_true: Any, y_pred: Any) -> Any:
         """What the function returns."""

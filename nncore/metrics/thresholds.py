@@ -213,8 +213,8 @@ class TruePositives(CountOf):
 
     Parameters
     ----------
-    thresholds : float or list of float in [0, 1], default 0.5
-        Of a list, the result is an array.
+    thresholds : float or list of float in [0, 1], optional
+        Of a list, the result is an array. Default None, which is 0.5.
     name, dtype
         See `Metric`.
 
@@ -234,8 +234,8 @@ class FalsePositives(CountOf):
 
     Parameters
     ----------
-    thresholds : float or list of float in [0, 1], default 0.5
-        Of a list, the result is an array.
+    thresholds : float or list of float in [0, 1], optional
+        Of a list, the result is an array. Default None, which is 0.5.
     name, dtype
         See `Metric`.
 
@@ -255,8 +255,8 @@ class TrueNegatives(CountOf):
 
     Parameters
     ----------
-    thresholds : float or list of float in [0, 1], default 0.5
-        Of a list, the result is an array.
+    thresholds : float or list of float in [0, 1], optional
+        Of a list, the result is an array. Default None, which is 0.5.
     name, dtype
         See `Metric`.
 
@@ -276,8 +276,8 @@ class FalseNegatives(CountOf):
 
     Parameters
     ----------
-    thresholds : float or list of float in [0, 1], default 0.5
-        Of a list, the result is an array.
+    thresholds : float or list of float in [0, 1], optional
+        Of a list, the result is an array. Default None, which is 0.5.
     name, dtype
         See `Metric`.
 

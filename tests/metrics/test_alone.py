@@ -263,6 +263,25 @@ def test_the_area_under_precision_is_near_the_average_precision() -> None:
     assert 0 < metrics.AUC(5000, "PRGAIN")(BINARY, SCORES) < 1
 
 
+def test_scores_that_are_no_numbers_have_no_area() -> None:
+    for metric in (metrics.AUC(), metrics.AUC(None), metrics.AUC(curve="PR"), metrics.AUC(multi_label=True)):
+        assert np.isnan(metric([[0], [1], [1]], [[np.nan], [0.2], [0.7]]))
+    with_weights = metrics.AUC(3)([0, 1, 0, 1], [np.nan, 0.2, 0.1, 0.7], [0, 1, 1, 1])
+    assert with_weights == pytest.approx(0.75)  # of TP 2, 1, 0 and FP 1, 0, 0
+    both = metrics.AUC(multi_label=True)
+    assert np.isnan(both([[0, 1], [1, 0]], [[np.nan, 0.3], [0.2, 0.1]]))
+    nothing = np.full((1, 2), np.nan)
+    assert metrics.ConfusionMatrix()([0], nothing).sum() == 0
+    assert metrics.SparseCategoricalAccuracy()([0], nothing) == 0
+    np.testing.assert_array_equal(metrics.ConfusionMatrix()([1], [np.nan]), [[0, 0], [1, 0]])
+
+
+def test_an_area_is_shown_as_it_is_made() -> None:
+    for metric in (metrics.AUC(), metrics.AUC(thresholds=[0.5, 0.25]), metrics.AUC(50, "PR", label_weights=[1, 2])):
+        again = eval(repr(metric), {"AUC": metrics.AUC})
+        assert again == metric and len(repr(metric)) < 250
+
+
 def test_logits_are_counted_as_probabilities() -> None:
     logits = np.log(SCORES + 1e-9) - np.log(1 - SCORES + 1e-9)
     assert metrics.AUC(from_logits=True)(BINARY, logits) == pytest.approx(metrics.AUC()(BINARY, SCORES), abs=1e-9)
@@ -300,47 +319,6 @@ def test_all_that_equal_the_kth_largest_are_among_k() -> None:
     assert metrics.SparseTopKCategoricalAccuracy()(np.arange(10), np.full((10, 10), 0.1)) == 1
     assert metrics.SparseCategoricalAccuracy()(np.arange(10), np.full((10, 10), 0.1)) == 0.1
     assert metrics.Precision(top_k=2)([0, 1, 1], [0.3, 0.3, 0.3]) == 0.5  # there the first count, as in Keras
-
-
-@pytest.mark.parametrize(
-    ("name", "t", "p", "wanted"),
-    [
-        ("cosine_similarity", [1, 2, 3, 4], [1, 2, 2, 5], 31 / np.sqrt(30 * 34)),
-        ("pearson_correlation", [1, 2, 3, 4], [1, 2, 2, 5], 6 / np.sqrt(5 * 9)),
-        ("concordance_correlation", [1, 2, 3, 4], [1, 2, 2, 5], 2 * 6 / (5 + 9)),
-        ("kl_divergence", [0.4, 0.3, 0.2, 0.1], [0.1, 0.2, 0.3, 0.4], 0.3 * np.log(4) + 0.1 * np.log(1.5)),
-        ("categorical_crossentropy", [0, 0, 1, 0], [0.1, 0.2, 0.3, 0.4], -np.log(0.3)),
-        ("categorical_hinge", [0, 0, 1, 0], [0.1, 0.2, 0.3, 0.4], 0.4 - 0.3 + 1),
-        ("categorical_accuracy", [0, 0, 1, 0], [0.1, 0.2, 0.3, 0.4], 0),
-        ("top_k_categorical_accuracy", [0, 1, 0, 0, 0, 0, 0], [0.2, 0, 0.2, 0.2, 0.2, 0.1, 0.1], 0),
-    ],
-)
-def test_arrays_of_one_axis_are_one_row(name: str, t: list[float], p: list[float], wanted: float) -> None:
-    metric = METRICS.classes[name]()
-    for weight in (None, 3.0, [3.0]):
-        assert metric(t, p, weight) == pytest.approx(wanted, abs=1e-6)
-    found = getattr(metrics, name)(t, p)
-    assert np.shape(found) == () and found == pytest.approx(wanted, abs=1e-6)
-    with pytest.raises(ValueError, match="^sample_weight: expected a weight for each row, got"):
-        metric(t, p, np.ones(len(p)))
-
-
-def test_weights_of_samples_are_those_of_their_steps() -> None:
-    t, p, w = REALS.reshape(-1, 1, 3)[:12].reshape(4, 3, 3), NEAR[:12].reshape(4, 3, 3), np.array([1.0, 0, 2, 0.5])
-    each = ((t - p) ** 2).mean(axis=2)
-    for weight in (w, w[:, None], w[:, None, None], np.broadcast_to(w[:, None], (4, 3))):
-        assert metrics.MeanSquaredError()(t, p, weight) == pytest.approx(np.average(each.mean(axis=1), weights=w))
-    steps = np.array([[1.0, 0, 3]])
-    assert metrics.MeanSquaredError()(t, p, steps) == pytest.approx(np.average(each.mean(axis=0), weights=steps[0]))
-
-
-def test_numbers_of_classes_have_weights_in_a_column() -> None:
-    """Classes 0, 1, 1, taken for 0, 1, 0: 1 / (1 + 3) and 2 / (2 + 3) by weight."""
-    hot = np.eye(2)[[0, 1, 1]]
-    for metric in (metrics.OneHotMeanIoU(2, sparse_y_pred=True), metrics.OneHotIoU(2, [0, 1], sparse_y_pred=True)):
-        assert metric(hot, [0, 1, 0], [[1], [2], [3]]) == pytest.approx((1 / 4 + 2 / 5) / 2)
-        with pytest.raises(ValueError, match=r"sample_weight: .* each of the targets, shape \(3,\), got \(2,\)"):
-            metric(hot, [0, 1, 0], [1, 2])
 
 
 def test_sums_and_means() -> None:
@@ -388,6 +366,14 @@ def test_what_is_wrong_is_said(make: Any, message: str) -> None:
 def test_classes_of_a_mean_are_a_list() -> None:
     with pytest.raises(TypeError, match="^target_class_ids: expected a list of numbers of classes, from 0 to 2, got 1"):
         metrics.IoU(3, target_class_ids=1)
+
+
+def test_means_before_the_first_value_are_zero() -> None:
+    """By themselves, as in Keras; those of a model are NaN."""
+    own = metrics.MeanMetricWrapper(lambda t, p: p, name="own")
+    for mean in (metrics.MeanSquaredError(), metrics.CosineSimilarity(), metrics.Mean(), own):
+        assert mean.result() == 0 and np.isnan(mean.of(np.zeros(1), 0.0, 0))
+        assert mean.of(np.zeros(1), 0.0, 3) == 0
 
 
 def test_more_outputs_than_before_are_refused() -> None:
