@@ -168,7 +168,11 @@ def constructor(fields: dict[str, Any]) -> Callable[..., None]:
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         vars(self).update(fields)
         if args or kwargs or required:  # most are made of defaults alone, which need no matching
-            _, *given = signature.bind(self, *args, **kwargs).arguments.items()
+            try:
+                _, *given = signature.bind(self, *args, **kwargs).arguments.items()
+            except TypeError as error:
+                shown = f"{type(self).__name__}{inspect.Signature(named)}"
+                raise TypeError(f"{type(self).__name__}: expected {shown}: {error}") from None
             vars(self).update(given)
         if hasattr(self, "__post_init__"):
             self.__post_init__()

@@ -366,6 +366,10 @@ def test_what_is_wrong_is_said(make: Any, message: str) -> None:
 def test_classes_of_a_mean_are_a_list() -> None:
     with pytest.raises(TypeError, match="^target_class_ids: expected a list of numbers of classes, from 0 to 2, got 1"):
         metrics.IoU(3, target_class_ids=1)
+    with pytest.raises(TypeError, match=r"^IoU: expected IoU\(num_classes, target_class_ids, .*: 'target_class_ids'"):
+        metrics.IoU(3)
+    with pytest.raises(TypeError, match=r"^PrecisionAtRecall: expected .*\(recall, num_thresholds=200, .*: 'recall'"):
+        metrics.PrecisionAtRecall()
 
 
 def test_means_before_the_first_value_are_zero() -> None:
