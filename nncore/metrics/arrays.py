@@ -195,4 +195,5 @@ def add(plan: Plan, rows: Rows, sums: Array) -> None:
 def add_in_order(total: Array, terms: Array) -> None:
     """Add terms one after another, so that it does not matter how they are cut into pieces."""
     if terms.size:
-        total[0] = np.add.accumulate(np.concatenate([total, terms]))[-1]
+        sums = np.concatenate([total, terms])
+        total[0] = np.add.accumulate(sums, out=sums)[-1]
