@@ -195,6 +195,74 @@ class MinMaxNorm(NormConstraint):
         return float(self.min_value), float(self.max_value), float(self.rate)
 
 
+@CONSTRAINTS.register()
+@immutable
+class Signs(Constraint):
+    """Signs of the rows and columns of a matrix: w_ij ← 0 where r_i c_j w_ij < 0.
+
+    With them a network is monotonic in some of its inputs, whatever the weights: r of the first kernel says in which,
+    ±1, or 0 for all others; hidden units of an increasing activation have c = ±1, which is r of the next kernel, those
+    of −1 so that the function may bend both ways; and c of the last one is 1.
+
+    Parameters
+    ----------
+    rows, columns : list of {-1, 0, 1}, optional
+        r, one of each row, and c, of each column; None: 1 everywhere.
+
+    Raises
+    ------
+    ValueError
+        They are no such numbers, or not as many as the weight has rows and columns.
+
+    References
+    ----------
+    D. Runje, S. Shankaranarayana: Constrained monotonic neural networks, ICML 2023, arXiv:2205.11775 (units that bend
+    both ways).
+    """
+
+    rows: Any = None
+    columns: Any = None
+
+    def __post_init__(self) -> None:
+        for argument in ("rows", "columns"):
+            given = getattr(self, argument)
+            if given is None:
+                continue
+            signs = given.tolist() if hasattr(given, "tolist") else given
+            if not isinstance(signs, (list, tuple)) or not all(is_whole(s) and -1 <= s <= 1 for s in signs):
+                raise ValueError(f"{argument}: expected a list of -1, 0 and 1, or None, got {given!r}")
+            object.__setattr__(self, argument, tuple(map(int, signs)))
+
+    @property
+    def kernel(self) -> str:
+        """The name of the operation."""
+        return "constrain_signs"
+
+    def extent(self, shape: Shape) -> tuple[int, int]:
+        """See `Constraint`."""
+        self.of(shape)
+        return 1, 1
+
+    def of(self, shape: Shape) -> tuple[list[float], list[float]]:
+        """Signs of all rows and columns of a matrix of this shape; a ValueError where they do not fit."""
+        if len(shape) != 2:
+            raise ValueError(f"Signs: expected a matrix, got a weight of shape {shape}")
+        found = []
+        for argument, n in zip(("rows", "columns"), shape, strict=True):
+            signs = getattr(self, argument) or (1,) * n
+            if len(signs) != n:
+                raise ValueError(f"{argument}: expected {n} signs for a weight of shape {shape}, got {len(signs)}")
+            found.append([float(s) for s in signs])
+        return found[0], found[1]
+
+    def __call__(self, w: Any) -> Any:
+        """See `Constraint`."""
+        values = np.asarray(as_array(w, "w"))
+        rows, columns = self.of(values.shape)
+        wrong = np.multiply.outer(rows, columns) * values < 0
+        return np.where(wrong, 0, values).astype(np.float64 if values.dtype == np.float64 else np.float32)
+
+
 class Spectral(Constraint):
     """A largest singular value of about 1: see `SpectralNormalization`, which alone makes it, for it has a state.
 

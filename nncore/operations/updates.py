@@ -129,8 +129,8 @@ WHOLE: dict[str, Callable[[Builder, Any, Parameter, int, float], None]] = {"adaf
 def constrain(b: Builder, p: Parameter) -> None:
     """What makes `p` fit its constraint."""
     assert p.constraint is not None
-    if p.constraint.kernel == "spectral_normalize":
-        spectral_normalize(b, p, p.constraint)
+    if p.constraint.kernel in OWN:
+        OWN[p.constraint.kernel](b, p, p.constraint)
         return
     n, inner = p.constraint.extent(p.shape)
     places = p.size // n
@@ -155,3 +155,19 @@ def spectral_normalize(b: Builder, p: Parameter, spectral: Any) -> None:
     operands: dict[str, Any] = {"W": Whole("parameters", p), "u": Whole("parameters", spectral.vector)}
     room = Tensor((p.size // n + n,), per_sample=False)
     b.update.append(Op("spectral_normalize", room=room, **operands, **sizes))
+
+
+def constrain_signs(b: Builder, p: Parameter, signs: Any) -> None:
+    """w_ij ← 0 where the signs of its row and column do not allow it."""
+    rows, columns = signs.of(p.shape)
+    arrays: dict[str, Any] = {"r": b.constant(rows), "c": b.constant(columns)}
+    b.update.append(
+        Op("constrain_signs", W=Whole("parameters", p), n=p.shape[-1], fixed=p.shape[0], block=64, **arrays)
+    )
+
+
+#: By kernel: constraints that are operations of their own.
+OWN: dict[str, Callable[[Builder, Parameter, Any], None]] = {
+    "spectral_normalize": spectral_normalize,
+    "constrain_signs": constrain_signs,
+}

@@ -10,7 +10,7 @@ import pytest
 
 import nncore as nn
 from nncore import constraints
-from nncore.constraints import CONSTRAINTS, MaxNorm, MinMaxNorm, NonNeg, UnitNorm
+from nncore.constraints import CONSTRAINTS, MaxNorm, MinMaxNorm, NonNeg, Signs, UnitNorm
 from nncore.registry import serialize
 
 Array = np.ndarray[Any, Any]
@@ -28,6 +28,9 @@ def fitting(constraint: Any, w: Array) -> Array:
     """By the formula."""
     if isinstance(constraint, NonNeg):
         return np.maximum(w, 0)
+    if isinstance(constraint, Signs):
+        rows, columns = np.array(constraint.rows or 1), np.array(constraint.columns or 1)
+        return np.where(rows.reshape(-1, 1) * columns * w < 0, 0, w)
     axis = tuple(np.atleast_1d(constraint.axis))
     norm = np.sqrt((w**2).sum(axis, keepdims=True))
     low, high, rate = {

@@ -214,6 +214,14 @@ def constrain__of_signs(c: Any) -> dict[str, Array]:
     return {"W": np.maximum(ref.float64(w), 0)}
 
 
+def constrain_signs(c: Any) -> dict[str, Array]:
+    """Rows of each sign and of none, columns of both."""
+    w, r = c.reals(7, 37), np.array([1, -1, 0, 1, 0, -1, 1], c.table.dtype)
+    columns = np.where(np.arange(37) % 3 == 0, -1, 1).astype(c.table.dtype)
+    c.fields = {"W": w, "r": r, "c": columns, "n": 37, "fixed": 7, "block": 2}
+    return {"W": np.where(r[:, None] * columns * ref.float64(w) < 0, 0, w)}
+
+
 def spectral_normalize(c: Any) -> dict[str, Array]:
     """Two steps of power iteration, in float64."""
     w, u = c.reals(7, 5), c.reals(5)
@@ -316,7 +324,7 @@ def orthogonal_penalty(c: Any) -> dict[str, Array]:
 UPDATES: list[Callable[[Any], dict[str, Array]]] = [
     update, update__of_another, update__of_whole, update__of_lamb, trust, adafactor, adafactor__of_vectors, collect,
     collect__of_the_last, average, average__of_overwriting, constrain, constrain__of_runs, constrain__of_signs,
-    spectral_normalize, spectral_normalize__of_zeros, repack,
+    constrain_signs, spectral_normalize, spectral_normalize__of_zeros, repack,
     muon_momentum, normalize_matrix, matrix_product, matrix_product__of_the_second_transposed,
     matrix_product__of_the_first_transposed, combine, descend, activity_penalty, orthogonal_penalty,
 ]  # fmt: skip

@@ -218,6 +218,18 @@ SPAN(constrain) {
     constrain((int)op->function, op->n, op->inner, first, count, at(run, op->W, 0), op->parameters);
 }
 
+SPAN(constrain_signs) {
+    const real *r = at(run, op->r, 0), *c = at(run, op->c, 0);
+    for (nn_index i = first; i < first + count; i++) {
+        real *w = at(run, op->W, i * op->n);
+        for (nn_index j = 0; j < op->n; j += LANES) {
+            const nn_index left = op->n - j;
+            const vf x = load_some(w + j, left);
+            store_some(w + j, left, vselect(r[i] * load_some(c + j, left) * x < 0, (vf){0}, x));
+        }
+    }
+}
+
 SPAN(repack) {
     for (nn_index i = first; i < first + count; i++) pack_chunk(op->W, (int)op->precision, run, &run->chunks[i]);
 }
