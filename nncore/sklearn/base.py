@@ -78,6 +78,7 @@ class BaseMLP(Training, BaseEstimator):
         rng = check_random_state(self.random_state)
         self.n_outputs_, out_activation = self._outputs(targets)
         if fresh:
+            self._signs = networks.monotonic(self)
             self.n_layers_, self.out_activation_ = len(self._units(0)), out_activation
         validation = None
         if self.solver != "lbfgs":

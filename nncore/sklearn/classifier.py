@@ -87,6 +87,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         With early stopping, whether the weights of the best epoch are restored; else those of the last one stay.
     ensemble : int, default 1
         Networks, trained at once, whose outputs are averaged: `estimators_`. What is shown beside is of the first.
+    monotonic_cst : list of {-1, 0, 1}, or dict of column name to one, optional
+        In which inputs the output (of a classifier the probability of the second class) never falls, 1, or never
+        rises, -1, whatever the data: by the signs of weights. For activations that increase, and two classes.
     callbacks : list of Callback, optional
         nncore's, for each network.
     n_jobs : int, optional
@@ -162,6 +165,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return codes.astype(np.int32) if len(self.classes_) > 2 else codes.astype(np.float64)[:, None]
 
     def _outputs(self, targets: Array) -> tuple[int, str]:
+        if self.monotonic_cst is not None and (targets.ndim == 1 or targets.shape[1] > 1):
+            raise ValueError("monotonic_cst: expected two classes, got more, or several labels")
         if targets.ndim == 1:
             return len(self.classes_), "softmax"
         return targets.shape[1], "logistic"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -17,6 +17,13 @@ from nncore.state import Array
 ACTIVATIONS = {"identity": "linear", "logistic": "sigmoid", "exp": "exponential"}
 
 
+#: Activations that increase, or stay: with the others no signs of weights make a network monotonic.
+INCREASING = {
+    "linear", "relu", "leaky_relu", "elu", "selu", "celu", "sigmoid", "tanh", "softplus", "softsign", "hard_sigmoid",
+    "hard_tanh", "log_sigmoid", "exponential", "squareplus", "sparse_plus", "sparse_sigmoid", "relu_general",
+}  # fmt: skip
+
+
 def activation(given: Any) -> Any:
     """What an estimator was given, as nncore's activation; a ValueError or TypeError where it is none."""
     return activations.get(ACTIVATIONS.get(given, given) if isinstance(given, str) else given, "activation")
@@ -25,17 +32,53 @@ def activation(given: Any) -> Any:
 def network(estimator: Any, units: Sequence[int], dtype: str, seed: int) -> nn.Model:
     """An estimator's layers of these units, the inputs first; the weights are any."""
     hidden: list[Layer] = []
-    for n in units[1:-1]:
+    signs = constraints(estimator._signs, units)
+    for n, constraint in zip(units[1:-1], signs, strict=False):
         if estimator.batch_norm:
-            hidden += [nn.Dense(n), nn.BatchNormalization(), nn.Activation(activation(estimator.activation))]
+            norm = nn.BatchNormalization(gamma_constraint="non_neg" if constraint else None)
+            hidden += [nn.Dense(n, kernel_constraint=constraint), norm, nn.Activation(activation(estimator.activation))]
         else:
-            hidden.append(nn.Dense(n, activation(estimator.activation)))
+            hidden.append(nn.Dense(n, activation(estimator.activation), kernel_constraint=constraint))
         if estimator.dropout:
             hidden.append(nn.Dropout(estimator.dropout))
-    last = nn.Dense(units[-1], activation(estimator.out_activation_))
+    last = nn.Dense(units[-1], activation(estimator.out_activation_), kernel_constraint=signs[-1])
     layers = [nn.Input(units[0]), *hidden, last, *estimator._last()]
     threads = None if estimator.n_jobs in (None, -1) else int(estimator.n_jobs)
     return nn.Sequential(layers, seed=seed, dtype=dtype, n_threads=threads)
+
+
+def constraints(signs: Sequence[int] | None, units: Sequence[int]) -> list[nn.constraints.Signs | None]:
+    """Of each kernel, what makes the network monotonic by these signs of the inputs; None where it need not be.
+
+    Of the units of a hidden layer every other one counts negatively, so that the function may bend both ways.
+    """
+    if signs is None:
+        return [None] * (len(units) - 1)
+    turns = [list(signs), *([1 - 2 * (j % 2) for j in range(n)] for n in units[1:-1]), [1] * units[-1]]
+    return [nn.constraints.Signs(rows, columns) for rows, columns in pairwise(turns)]
+
+
+def monotonic(estimator: Any) -> list[int] | None:
+    """Signs of the inputs, from `monotonic_cst`, as scikit-learn takes it; None where nothing is asked for."""
+    given = estimator.monotonic_cst
+    n = estimator.n_features_in_
+    if given is None:
+        return None
+    if isinstance(given, Mapping):
+        names = list(getattr(estimator, "feature_names_in_", ()))
+        if strange := sorted(set(given).difference(names)):
+            raise ValueError(f"monotonic_cst: expected names of columns, got {strange[0]!r}; known: {names or 'none'}")
+        given = [given.get(name, 0) for name in names]
+    signs = np.asarray(given).tolist()
+    if not isinstance(signs, list) or len(signs) != n or not all(s in (-1, 0, 1) for s in signs):
+        raise ValueError(
+            f"monotonic_cst: expected -1, 0 or 1 for each of {n} features, got {estimator.monotonic_cst!r}"
+        )
+    if estimator.solver == "lbfgs":
+        raise ValueError("monotonic_cst: expected solver 'adam' or 'sgd', after whose updates weights are made to fit")
+    if activation(estimator.activation).kernel not in INCREASING:
+        raise ValueError(f"activation: expected one that increases, with monotonic_cst, got {estimator.activation!r}")
+    return [int(s) for s in signs] if any(signs) else None
 
 
 def dense_layers(model: nn.Model) -> list[nn.Dense]:
@@ -65,12 +108,20 @@ def put(model: nn.Model, coefs: Sequence[Any], intercepts: Sequence[Any]) -> Non
         layer.set_weights([kernel, bias])
 
 
-def drawn(rng: np.random.RandomState, units: Sequence[int], logistic: bool, dtype: Any) -> list[tuple[Array, Array]]:
-    """Kernels and biases as scikit-learn draws them: uniform on ±√(6 / (fan_in + fan_out)), 2 for 6 before sigmoids."""
+def drawn(
+    rng: np.random.RandomState, units: Sequence[int], logistic: bool, dtype: Any, signs: Sequence[int] | None
+) -> list[tuple[Array, Array]]:
+    """Kernels and biases as scikit-learn draws them: uniform on ±√(6 / (fan_in + fan_out)), 2 for 6 before sigmoids.
+
+    Where signs are asked for, kernels have them.
+    """
     pairs = []
-    for inputs, outputs in pairwise(units):
+    for (inputs, outputs), constraint in zip(pairwise(units), constraints(signs, units), strict=True):
         bound = np.sqrt((2.0 if logistic else 6.0) / (inputs + outputs))
         kernel = rng.uniform(-bound, bound, (inputs, outputs))
+        if constraint is not None:
+            wanted = np.multiply.outer(*constraint.of(kernel.shape))
+            kernel = np.where(wanted == 0, kernel, wanted * abs(kernel))
         pairs.append((kernel.astype(dtype), rng.uniform(-bound, bound, outputs).astype(dtype)))
     return pairs
 

@@ -117,6 +117,7 @@ OURS: dict[str, Argument] = {
     "batch_norm": Argument(False, check_flag),
     "restore_best": Argument(True, check_flag),
     "ensemble": Argument(1, check_count),
+    "monotonic_cst": Argument(None),
     "callbacks": Argument(None),
     "n_jobs": Argument(None),
     "dtype": Argument(None),

@@ -36,7 +36,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter, \
     shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping, \
     validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun, dropout, batch_norm, restore_best, \
-    ensemble, callbacks, n_jobs, dtype, matmul_precision
+    ensemble, monotonic_cst, callbacks, n_jobs, dtype, matmul_precision
         As of `MLPClassifier`.
 
     Attributes

@@ -25,7 +25,10 @@ NON_FINITE = (
 )
 
 #: What the networks of an ensemble know from it before they are trained, and what it shows of the first one after.
-KNOWN = {"n_features_in_", "feature_names_in_", "classes_", "_multilabel", "n_outputs_", "n_layers_", "out_activation_"}
+KNOWN = {
+    "n_features_in_", "feature_names_in_", "classes_", "_multilabel", "_signs", "n_outputs_", "n_layers_",
+    "out_activation_",
+}  # fmt: skip
 SHOWN = {
     "coefs_", "intercepts_", "n_iter_", "t_", "loss_", "loss_curve_", "best_loss_", "validation_scores_",
     "best_validation_score_", "_no_improvement_count",
@@ -38,6 +41,7 @@ class Training:
     _network: nn.Model | None = None  # its weights are coefs_ and intercepts_
     _live: tuple[Array, ...] = ()  # these, as they were shown
     _no_improvement_count = 0
+    _signs: list[int] | None = None  # of the inputs in which the network is monotonic
 
     if TYPE_CHECKING:
 
@@ -77,7 +81,7 @@ class Training:
 
     def _begin(self, X: Any, rng: np.random.RandomState) -> None:
         """Draw the weights, and forget earlier fits."""
-        pairs = networks.drawn(rng, self._units(X.shape[1]), self.activation == "logistic", X.dtype)
+        pairs = networks.drawn(rng, self._units(X.shape[1]), self.activation == "logistic", X.dtype, self._signs)
         self.coefs_, self.intercepts_ = ([pair[k] for pair in pairs] for k in range(2))
         self._forget()
 

@@ -263,6 +263,59 @@ def test_bits_are_those_of_any_number_of_threads() -> None:
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("settings", [{}, {"activation": "tanh"}, {"batch_norm": True}, {"ensemble": 2}], ids=str)
+@pytest.mark.parametrize("loss", ["squared_error", nn.losses.Pinball([0.2, 0.8])], ids=["mean", "quantiles"])
+def test_monotonic_regressions(loss: Any, settings: Any) -> None:
+    """Rising in one, falling in another, free in a third, where the data would have it otherwise in places."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-2, 2, (2000, 3))
+    y = np.sin(2 * X[:, 0]) + X[:, 0] - np.tanh(2 * X[:, 1]) + np.sin(3 * X[:, 2]) + 0.3 * rng.normal(size=2000)
+    shared: Any = {"hidden_layer_sizes": (64, 64), "max_iter": 150, "learning_rate_init": 0.01, "random_state": 0}
+    model = ours.MLPRegressor(loss, monotonic_cst=[1, -1, 0], **shared | settings).fit(X, y)
+    grid = np.linspace(-3, 3, 400)
+    for column, sign in ((0, 1), (1, -1)):
+        for row in X[:20]:
+            rows = np.tile(row, (400, 1))
+            rows[:, column] = grid
+            assert (sign * np.diff(model.predict(rows)) >= -1e-12).all()
+    free = ours.MLPRegressor(loss, **shared | settings).fit(X, y)
+    assert model.score(X, y) > (0.6 if loss == "squared_error" else 0.4)
+    rows = np.tile(X[0], (400, 1))
+    rows[:, 0] = grid
+    assert (np.diff(free.predict(rows)) < 0).any() and np.ptp(model.predict(X)) > 1
+
+
+def test_monotonic_classes_by_names_of_columns() -> None:
+    pandas = pytest.importorskip("pandas")
+    X, y = classes("cancer")
+    frame = pandas.DataFrame(X[:, :4], columns=list("abcd"))
+    model = ours.MLPClassifier((8,), max_iter=50, learning_rate_init=0.02, monotonic_cst={"a": -1}, random_state=0).fit(
+        frame, y
+    )
+    assert model.score(frame, y) > 0.85
+    rows = pandas.DataFrame(np.tile(X[:1, :4], (50, 1)), columns=list("abcd")).assign(a=np.linspace(-4, 4, 50))
+    assert (np.diff(model.predict_proba(rows)[:, 1]) <= 1e-12).all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"monotonic_cst": [1, 2, 0, 0]}, "monotonic_cst: expected -1, 0 or 1 for each of 4 features"),
+        ({"monotonic_cst": [1]}, "monotonic_cst: expected -1, 0 or 1 for each of 4 features"),
+        ({"monotonic_cst": {"x": 1}}, "monotonic_cst: expected names of columns, got 'x'"),
+        ({"monotonic_cst": [1, 0, 0, 0], "activation": "gelu"}, "activation: expected one that increases"),
+        ({"monotonic_cst": [1, 0, 0, 0], "solver": "lbfgs"}, "monotonic_cst: expected solver 'adam' or 'sgd'"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_monotonic(settings: Any, match: str) -> None:
+    X, y = classes("iris")
+    with pytest.raises(ValueError, match=match):
+        ours.MLPClassifier(**settings).fit(X, y > 0)
+    with pytest.raises(ValueError, match="monotonic_cst: expected two classes"):
+        ours.MLPClassifier(monotonic_cst=[1, 0, 0, 0]).fit(X, y)
+
+
 def test_to_model(tmp_path: Path) -> None:
     X, y = classes("wine")
     model = ours.MLPClassifier((8,), max_iter=5, random_state=0).fit(X, y)

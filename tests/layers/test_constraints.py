@@ -149,3 +149,33 @@ def test_packed_copies_follow() -> None:
 def test_what_does_not_fit(make: Any, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         make()
+
+
+def test_signs_of_rows_and_columns() -> None:
+    w = np.array([[1.0, -2, 3], [-1, 2, -3], [1, -2, 3]])
+    found = Signs([1, 0, -1], [1, -1, 0])(w)
+    np.testing.assert_array_equal(found, [[1, -2, 3], [-1, 2, -3], [0, 0, 3]])
+    np.testing.assert_array_equal(Signs(columns=np.array([-1, 1, 1]))(w), [[0, 0, 3], [-1, 2, 0], [0, 0, 3]])
+    layer = nn.Dense(3, kernel_constraint=Signs([1, 0, -1, 1], [1, -1, 1]))
+    model = nn.Sequential([nn.Input(4), layer, nn.Dense(1)], seed=1)
+    model.compile(nn.SGD(0.5), "mse")
+    x = np.random.default_rng(0).standard_normal((60, 4))
+    model.fit(x, -x[:, 0] + x[:, 2], epochs=5, verbose=0)
+    kernel = layer.kernel.numpy()
+    assert (np.multiply.outer([1, 0, -1, 1], [1, -1, 1]) * kernel >= 0).all()
+    assert constraints.get(serialize(layer.kernel_constraint)) == layer.kernel_constraint
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: Signs([1, 2]), "rows: expected a list of -1, 0 and 1, or None"),
+        (lambda: Signs(columns=1), "columns: expected a list of -1, 0 and 1, or None"),
+        (lambda: Signs([1])(np.ones((2, 2))), "rows: expected 2 signs for a weight of shape"),
+        (lambda: Signs()(np.ones(2)), "Signs: expected a matrix"),
+        (lambda: nn.Dense(3, kernel_constraint=Signs([1]))(np.ones((2, 2))), "rows: expected 2 signs"),
+    ],
+)
+def test_signs_that_do_not_fit(make: Any, match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        make()
