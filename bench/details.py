@@ -1,8 +1,4 @@
-"""What the other sections leave open: layers, updates, the gather, denormals, a second thread, a neighbour, the start,
-memory.
-
-Candidates are all nncore's, but for the copy that an update is compared with.
-"""
+"""What other sections leave open: dense layers, gather, denormals, a second thread, a neighbour, the start, memory."""
 
 from __future__ import annotations
 
@@ -12,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from machine import candidates, copier, multiplier, reader
+from machine import candidates, multiplier, reader
 from measure import Case, Run, repeated
 from nets import NETS, Net
 from prediction import nncore_predict
@@ -22,30 +18,12 @@ from training import nncore_run
 LAYERS = [(256, 784, 512), (128, 256, 256)]  # B, I, O
 CUBES = (64, 128, 256, 512, 1024)
 PRODUCTS = [(128, 128, 128), (128, 784, 512)]  # M, K, N
-PARAMETERS = 10_000_000
-ADAM_BYTES = 28  # per parameter: w, m, v are read and written, g is read
 IN_CACHE = 2 << 20  # bytes of data that stay near a core
 STREAMED = 1 << 26  # bytes that no cache holds
 
 
 # The names of the cases, which targets.py looks up.
 LAYER = "layer {}, {}, {} beside its bare product"
-RULE = "{} on 10 000 000 parameters"
-#: Reals per parameter that a rule reads and writes (w twice, g, each state array twice), and PyTorch's optimizer.
-RULES: dict[str, tuple[int, str, dict[str, Any]]] = {
-    "sgd": (3, "SGD", {"fused": True}),
-    "rmsprop": (5, "RMSprop", {"foreach": True}),
-    "adagrad": (5, "Adagrad", {"fused": True}),
-    "adadelta": (7, "Adadelta", {"foreach": True}),
-    "adamw": (7, "AdamW", {"fused": True}),
-    "adamax": (7, "Adamax", {"foreach": True}),
-    "nadam": (7, "NAdam", {"foreach": True}),
-    "lion": (5, "", {}),  # PyTorch has none
-    "ftrl": (7, "", {}),
-    "schedulefreeadamw": (7, "", {}),
-}
-ADAM = f"Adam on {PARAMETERS:,} parameters".replace(",", " ")
-COPY = "copy of as many bytes"
 FIRST = "first call to first step of {}"
 MEMORY = "memory of a fit of {}"
 ALLOCATIONS = "allocations in a step of {}"
@@ -63,22 +41,6 @@ DECAYED = "moments of dead units in a step of {}"
 ZEROS, DENORMALS = "all 0", "all denormal"  # candidates of DECAYED
 METERED = "metrics in a step of {}"
 NO_METRICS = "none"  # a candidate of METERED; the others are names of metrics, or several
-LOSS = "{} and its gradient, 4096 × 100"
-#: What PyTorch calls it, and the targets.
-LOSSES: dict[str, tuple[str, str]] = {
-    "mean_squared_error": ("mse_loss", "reals"),
-    "huber": ("huber_loss", "reals"),
-    "poisson": ("poisson_nll_loss", "reals"),
-    "kl_divergence": ("kl_div", "shares"),
-    "cosine_similarity": ("cosine_similarity", "reals"),
-    "binary_crossentropy": ("binary_cross_entropy_with_logits", "shares"),
-    "sparse_categorical_crossentropy": ("cross_entropy", "labels"),
-    "categorical_focal_crossentropy": ("", "shares"),  # PyTorch has none; so are these
-    "log_cosh": ("", "reals"),
-    "tweedie_deviance": ("", "reals"),
-    "pinball": ("", "reals"),
-    "gaussian_nll": ("", "reals"),
-}
 OWN = "a loss in Python in a step of {}, beside the same natively"
 NEIGHBOUR = "a neighbour takes a core: until one thread's speed is back"
 
@@ -90,13 +52,6 @@ def cases(threads: int, names: list[str] | None = None) -> Iterator[Case]:
         for shape in LAYERS:
             yield layer_case(*shape)
         yield peak_case()
-        yield Case(
-            ADAM,
-            1,
-            {COPY: partial(copier, PARAMETERS * ADAM_BYTES // 2), "Adam": partial(update_run, "adam", PARAMETERS)},
-        )
-        yield from (rule_case(name) for name in sorted(RULES))
-        yield from (loss_case(name) for name in LOSSES)
         for net in nets:
             if net.name in "FC":
                 libraries = FIRST_STEPS if net.name == "C" else ["nncore"]  # the peers take seconds
@@ -194,97 +149,6 @@ def row_case(net: Net) -> Case:
     for level in candidates().values():
         runs[level] = lambda level=level: repeated(partial(nncore_predict(net, 1, 1, level), x), calls)
     return Case(ROW.format(net.name), calls, runs, settle=0)
-
-
-def rule_case(name: str) -> Case:
-    """A rule beside a copy of as many bytes, and PyTorch's fused form, or where there is none that of lists."""
-    reals, peer, settings = RULES[name]
-    runs = {COPY: partial(copier, PARAMETERS * 4 * reals // 2), "nncore": partial(update_run, name, PARAMETERS)}
-    if peer:
-        runs["PyTorch"] = partial(torch_update, peer, settings, PARAMETERS)
-    return Case(RULE.format(name), 1, runs)
-
-
-def torch_update(name: str, settings: dict[str, Any], n: int) -> Run:
-    """One update of PyTorch's, in 100 tensors."""
-    import torch
-
-    torch.set_num_threads(1)
-    parameters = [torch.zeros(n // 100, requires_grad=True) for _ in range(100)]
-    for p in parameters:
-        p.grad = torch.full_like(p, 1e-3)
-    optimizer = getattr(torch.optim, name)(parameters, lr=1e-3, **settings)
-    optimizer.step()
-    return lambda: optimizer.step()
-
-
-def update_run(name: str, n: int) -> Run:
-    """One update of n parameters on the calling thread, by the plain rule of that name."""
-    from nncore import optimizers, runtime
-    from nncore._kernels.table import RULE_NUMBERS
-    from nncore._kernels.update import apply_update
-    from nncore.optimizers.numbers import packed
-
-    rng, table = np.random.default_rng(0), runtime.kernels("float32")
-    w, g = rng.standard_normal(n, np.float32), np.float32(1e-3) * rng.standard_normal(n, np.float32)
-    optimizer = optimizers.get(name)
-    states = [np.zeros(n, np.float32) for _ in optimizer.state_names]
-    common = {"learning_rate": 1e-3, "weight_decay": 0, "grad_scale": 1, "clip_value": np.inf, "step": 100}
-    rule = packed(RULE_NUMBERS, common)
-    return lambda: apply_update(table, optimizer.kernel, w, g, states, rule, optimizer.numbers)
-
-
-def loss_case(name: str) -> Case:
-    """A loss with its gradient, beside a copy of what it reads and writes, and PyTorch's forwards and backwards."""
-    runs: dict[str, Callable[[], Run]] = {COPY: partial(copier, 4096 * 100 * 6), "nncore": partial(loss_run, name)}
-    if LOSSES[name][0]:
-        runs["PyTorch"] = partial(torch_loss, *LOSSES[name])
-    return Case(LOSS.format(name), 1, runs)
-
-
-def loss_data(kind: str) -> tuple[Any, Any]:
-    """Predictions and targets."""
-    rng = np.random.default_rng(0)
-    p = rng.uniform(0.1, 1, (4096, 100)).astype("float32")
-    targets = {
-        "reals": lambda: rng.uniform(0.1, 1, (4096, 100)).astype("float32"),
-        "shares": lambda: rng.dirichlet(np.ones(100), 4096).astype("float32"),
-        "labels": lambda: rng.integers(0, 100, 4096).astype("int32"),
-    }
-    return p, targets[kind]()
-
-
-def loss_run(name: str) -> Run:
-    """Value and gradient on the calling thread, of logits where there is a kernel of these."""
-    from nncore import losses, runtime
-    from nncore._kernels import table
-    from nncore._kernels.loss import apply_rows
-
-    p, t = loss_data(LOSSES[name][1])
-    loss, kernels = losses.LOSSES.classes[name](), runtime.kernels("float32")
-    kernel = f"{name}_logits" if f"{name}_logits" in table.LOSSES else loss.kernel()
-    columns = np.full(100, 0.5, "float32") if table.LOSS_TARGETS[kernel] == "ONE" else None
-    settings: dict[str, Any] = {"scale": 1 / 4096, "parameters": loss.numbers(kernel), "grad": np.empty_like(p)}
-    return lambda: apply_rows(kernels, "loss", kernel, p, t, 4096, 100, columns=columns, **settings)
-
-
-def torch_loss(name: str, kind: str) -> Run:
-    """The same by PyTorch."""
-    import torch
-    from torch.nn import functional
-
-    torch.set_num_threads(1)
-    p, t = (torch.from_numpy(array) for array in loss_data(kind))
-    p.requires_grad_()
-    t = t.long() if kind == "labels" else t
-    function = getattr(functional, name)
-
-    def run() -> None:
-        p.grad = None
-        made = function(torch.log_softmax(p, 1), t) if name == "kl_div" else function(p, t)
-        made.mean().backward()
-
-    return run
 
 
 def own_loss_run(net: Net, kind: str) -> Run:

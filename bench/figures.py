@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import details
+import families
 import levels
 from machine import same_as
 from nets import NETS, PREDICTED, PRODUCTS
@@ -251,6 +252,43 @@ def layers(*activations: str) -> Figure:
             worst = max(chosen, key=lambda name: times[name])
             found[f"{'' if activations else worst + ', '}{product_name(shape)}"] = times[worst] / product
         return found
+
+    return figure
+
+
+def bandwidth(rule: str) -> Figure:
+    """Bytes per second of an update by a rule ÷ a copy's."""
+
+    def figure(results: Results) -> Figures:
+        times = results.times(1, "families", families.RULE.format(rule))
+        return {"1 thread(s)": times[families.COPY] / times["nncore"]}
+
+    return figure
+
+
+def beside_copy(layer: str) -> Figure:
+    """The time of a layer's passes ÷ a copy's of as many bytes, of few rows and of many."""
+
+    def figure(results: Results) -> Figures:
+        found: Figures = {}
+        for rows in (families.CACHED, families.STREAMING):
+            for which in (families.FORWARD, families.BOTH):
+                name = families.LAYER.format(layer, rows, families.WIDTH, which)
+                times = results.times(1, "families", name)
+                found[f"{rows} rows, {which}"] = times["nncore"] / times[families.COPY]
+        return found
+
+    return figure
+
+
+def larger_table(optimizer: str) -> Figure:
+    """The time of a step of an embedding with the largest table ÷ that with the smallest."""
+
+    def figure(results: Results) -> Figures:
+        small, large = (
+            results.times(1, "families", families.STEP.format(size, optimizer))["nncore"] for size in families.TABLES
+        )
+        return {"1 thread(s)": large / small}
 
     return figure
 

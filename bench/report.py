@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Collection, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from machine import same_as
@@ -15,6 +16,7 @@ TITLES = {
     "products": "Product M, K, N, GFLOP/s: median (best)",
     "levels": "Layer, rows × inputs-outputs, GFLOP/s: median (best)",
     "details": "Details of nncore: median (minimum)",
+    "families": "Rules, losses and layers, µs: median (minimum)",
     "calls": "What a call of nncore costs: median (minimum)",
 }
 UNITS = {"µs": 1e6, "ms": 1e3, "MB": 1e-6, "": 1.0}  # in one second, or byte; GFLOP/s need the FLOPs
@@ -148,6 +150,27 @@ def details(title: str, cases: Sequence[dict[str, Any]]) -> str:
     return f"### {title} and number of samples\n\n{table(head, rows, left=(0, 1))}"
 
 
+def families(title: str, cases: Sequence[dict[str, Any]]) -> str:
+    """The times of every candidate, and the others' divided by nncore's."""
+    others = [name for name in names_of(cases) if name != OURS]
+
+    def ratio(times: dict[str, Any], other: str) -> str:
+        return number(times[other]["median"] / times[OURS]["median"]) if other in times else "–"
+
+    rows = [
+        [
+            case["name"],
+            regime,
+            *(counted(case["times"].get(name), regime, case["unit"]) for name in (*others, OURS)),
+            *(ratio(case["times"], other) if regime == case["regime"] else "–" for other in others),
+        ]
+        for case in cases
+        for regime in regimes_of(case)
+    ]
+    head = ["case", "regime", *others, OURS, *(f"{other} ÷ {OURS}" for other in others)]
+    return f"### {title} and number of samples\n\n{table(head, rows, left=(0, 1))}"
+
+
 def quality(cases: Sequence[dict[str, Any]], computed: dict[str, str]) -> str:
     """Mean and standard deviation over the seeds."""
     parts = ["## Training quality: mean ± standard deviation over the seeds"]
@@ -198,6 +221,10 @@ def machine(about: dict[str, Any]) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
+#: What shows the cases of a section; by default `section`.
+SHOWN = {"details": details, "calls": details, "families": families}
+
+
 def markdown(results: dict[str, Any]) -> str:
     """The whole report of bench/peers.py."""
     parts = ["# nncore beside its peers", "Made by `python bench/peers.py`; see bench/README.md."]
@@ -208,9 +235,8 @@ def markdown(results: dict[str, Any]) -> str:
         parts += [f"## {run['machine']['threads']} thread(s)", machine(run["machine"])]
         for name, cases in run["sections"].items():
             if cases:
-                title = TITLES[name]
-                plain = name in ("details", "calls")
-                parts.append(details(title, cases) if plain else section(title, cases, run["machine"]))
+                show = SHOWN.get(name) or partial(section, about=run["machine"])
+                parts.append(show(TITLES[name], cases))
         if run["skipped"]:
             parts.append("\n".join(f"- skipped: {note}" for note in run["skipped"]))
     if results["quality"]:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy_kernels
 import numpy_nets
 import pytest
-from details import update_run
+from families import update_run
 
 ids = pytest.importorskip("nncore._kernels.table")
 elementwise = pytest.importorskip("nncore._kernels.elementwise")
