@@ -38,6 +38,26 @@ INLINE void store_some(real *p, nn_index left, vf v) {
         store_mask(p, mask_first(left), v);
 }
 
+/* Sums that are computed side by side, so that their chains wait for themselves and not for one another. */
+enum { SIDE = 4 };
+
+/* for (each of up to SIDE) */
+#define EACH(i, count) _Pragma("GCC unroll 4") for (int i = 0; i < (count); i++)
+
+/* For each vector of a row of n elements: those from j on, of which `left` are there; whole ones without a mask. */
+#define VECTORS(j, left, n, ...)                                                                                     \
+    do {                                                                                                             \
+        nn_index j = 0;                                                                                              \
+        for (; j + LANES <= (n); j += LANES) {                                                                       \
+            enum { left = LANES };                                                                                   \
+            __VA_ARGS__                                                                                              \
+        }                                                                                                            \
+        if (j < (n)) {                                                                                               \
+            const nn_index left = (n) - j;                                                                           \
+            __VA_ARGS__                                                                                              \
+        }                                                                                                            \
+    } while (0)
+
 INLINE vf rotate(vf v, nn_index by) {
 #if defined(__clang__)
     vf r;

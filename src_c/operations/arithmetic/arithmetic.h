@@ -64,17 +64,32 @@ SPAN(power_backward) {
     }
 }
 
+INLINE void some_dots(int dots, nn_index n, const real *a, const real *c, real *y) {
+    vf sum[SIDE] = {{0}};
+    VECTORS(k, left, n, {
+        const vf x = load_some(a + k, left);
+        EACH(i, dots) sum[i] += x * load_some(c + i * n + k, left);
+    });
+    EACH(i, dots) y[i] = across_sum(sum[i])[0];
+}
+
 SPAN(pair_dots) {
     const nn_index n = op->n, m = op->m;
     for (nn_index row = first; row < first + count; row++) {
         const real *a = at(run, op->A, row * n), *c = at(run, op->C, row / op->rows * m * n);
         real *y = at(run, op->Y, row * m);
-        for (nn_index j = 0; j < m; j++, c += n) {
-            vf sum = {0};
-            for (nn_index k = 0; k < n; k += LANES) sum += load_some(a + k, n - k) * load_some(c + k, n - k);
-            y[j] = across_sum(sum)[0];
-        }
+        nn_index j = 0;
+        for (; j + SIDE <= m; j += SIDE) some_dots(SIDE, n, a, c + j * n, y + j);
+        for (; j < m; j++) some_dots(1, n, a, c + j * n, y + j);
     }
+}
+
+/* Some vectors of a row; of one alone `left` elements are there */
+INLINE void some_sums(int vectors, nn_index left, const nn_op_pair_sums *op, const real *s, const real *c, real *y) {
+    vf sum[SIDE] = {{0}};
+    for (nn_index j = 0; j < op->m; j++)
+        EACH(i, vectors) sum[i] += s[j * op->s_column] * load_some(c + j * op->n + i * LANES, left);
+    EACH(i, vectors) store_some(y + i * LANES, left, sum[i]);
 }
 
 SPAN(pair_sums) {
@@ -84,11 +99,9 @@ SPAN(pair_sums) {
         const real *s = at(run, op->S, sample * op->rows * m + row % op->rows * op->s_row);
         const real *c = at(run, op->C, sample * m * n);
         real *y = at(run, op->Y, row * n);
-        for (nn_index k = 0; k < n; k += LANES) {
-            vf sum = {0};
-            for (nn_index j = 0; j < m; j++) sum += s[j * op->s_column] * load_some(c + j * n + k, n - k);
-            store_some(y + k, n - k, sum);
-        }
+        nn_index k = 0;
+        for (; k + SIDE * LANES <= n; k += SIDE * LANES) some_sums(SIDE, LANES, op, s, c + k, y + k);
+        for (; k < n; k += LANES) some_sums(1, n - k, op, s, c + k, y + k);
     }
 }
 

@@ -13,26 +13,6 @@
 #include "operations/span.h"
 #include "vectors/lanes.h"
 
-/* Rows that are computed side by side, so that their chains of sums wait for themselves and not for one another. */
-enum { SIDE = 4 };
-
-/* for (each of the rows) */
-#define EACH(r, rows) _Pragma("GCC unroll 4") for (int r = 0; r < (rows); r++)
-
-/* For each vector of a row of n elements: those from j on, of which `left` are there; whole ones without a mask. */
-#define VECTORS(j, left, n, ...)                                                                                     \
-    do {                                                                                                             \
-        nn_index j = 0;                                                                                              \
-        for (; j + LANES <= (n); j += LANES) {                                                                       \
-            enum { left = LANES };                                                                                   \
-            __VA_ARGS__                                                                                              \
-        }                                                                                                            \
-        if (j < (n)) {                                                                                               \
-            const nn_index left = (n) - j;                                                                           \
-            __VA_ARGS__                                                                                              \
-        }                                                                                                            \
-    } while (0)
-
 INLINE void normalize_rows(int rows, const nn_op_layer_norm *op, const real *x, const real *gamma, const real *beta,
                            real *y, real *means, real *inverses) {
     const nn_index n = op->n;
