@@ -197,7 +197,7 @@ def in_float64(model: Model) -> Model:
     for i in outline.leaves():
         old = numbered.layers[i]
         layer = layers[i] = type(old).from_config(old.get_config())
-        layer.trainable, layer._named = old.trainable, old._named
+        layer._trainable, layer._named = old.trainable, old._named
     twin = outline.make(layers)
     twin.n_threads = 1
     if not twin.built:

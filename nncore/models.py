@@ -49,7 +49,7 @@ def clone_model(model: Model, clone_function: Callable[[Layer], Layer] | None = 
         layer = layers[i] = make(old)
         if not isinstance(layer, Layer) or layer is old:
             raise TypeError(f"clone_function: expected it to make another layer from {old!r}, got {layer!r}")
-        layer.trainable, layer._named = old.trainable, old._named
+        layer._trainable, layer._named = old.trainable, old._named
     for entry in outline.entries:
         if "graph" in entry:
             entry["graph"]["seed"] = runtime.derived_seed(int(entry["graph"]["seed"]), 0)

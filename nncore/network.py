@@ -200,8 +200,8 @@ class Graph:
         self.learned = self.trained
 
     def trainable(self) -> list[bool]:
-        """Of each parameter whether its layer is trainable now."""
-        return [leaf.trainable for leaf in self.places for _ in leaf.parameters]
+        """Of each parameter whether its layer is trainable now, and what that holds."""
+        return [leaf.learns for leaf in self.places for _ in leaf.parameters]
 
     def __getstate__(self) -> dict[str, Any]:
         # Symbols first, each after those it reads: no recursion however deep.

@@ -287,9 +287,15 @@ class Layer(Travelling, Configurable, Callable):
     def trainable(self, value: bool) -> None:
         self._trainable = check_flag(value, "trainable")
 
+    @property
+    def learns(self) -> bool:
+        """Whether it is trainable, and what it holds."""
+        return self.trainable
+
     def _checked(self, name: str, value: Any) -> Any:
         if self.state is not None and isinstance(vars(self).get(name), Parameter) and not isinstance(value, Parameter):
-            raise AttributeError(f"{name}: cannot be replaced in layer {self.name}; call layer.{name}.assign(value)")
+            label = arrays.label(self)
+            raise AttributeError(f"{name}: cannot be replaced in layer {label}; call layer.{name}.assign(value)")
         return super()._checked(name, value)
 
     def _changed(self, name: str, value: Any) -> Any:
@@ -300,7 +306,7 @@ class Layer(Travelling, Configurable, Callable):
             )
         value = as_made(self, name, value, [type(self)])
         old = getattr(self, name)
-        if self.input_shapes is None or (type(value) is type(old) and to_json(value) == to_json(old)):
+        if not (self.input_shapes or self.state) or (type(value) is type(old) and to_json(value) == to_json(old)):
             return value
         if isinstance(value, Initializer):
             raise AttributeError(
@@ -351,12 +357,12 @@ class Layer(Travelling, Configurable, Callable):
     @property
     def trainable_weights(self) -> list[Parameter]:
         """The arrays that the optimizer changes."""
-        return self._of_role("weight") if self.trainable else []
+        return self._of_role("weight") if self.learns else []
 
     @property
     def non_trainable_weights(self) -> list[Parameter]:
         """The arrays that the optimizer does not change: statistics, or all."""
-        return self._of_role("statistic") if self.trainable else list(self.parameters)
+        return self._of_role("statistic") if self.learns else list(self.parameters)
 
     variables, trainable_variables, non_trainable_variables = weights, trainable_weights, non_trainable_weights
 
@@ -387,13 +393,13 @@ class Layer(Travelling, Configurable, Callable):
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Replace the layer's arrays; each must have the shape `get_weights` gives."""
-        self._built().assign(self.parameters, weights, f"weights of layer {self.name}")
+        self._built().assign(self.parameters, weights, f"weights of layer {arrays.label(self)}")
 
     def _built(self) -> State:
         """The arrays of the model; a ValueError before they exist."""
         if self.state is None:
             raise ValueError(
-                f"layer {self.name}: has no weights before its model is built; call model.build(input_shape)"
+                f"layer {arrays.label(self)}: has no weights before its model is built; call model.build(input_shape)"
             )
         return self.state
 

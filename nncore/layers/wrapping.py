@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nncore import initializers
-from nncore.arguments import check_count
+from nncore.arguments import check_count, check_flag
 from nncore.constraints import Spectral
-from nncore.graph import Shape
+from nncore.graph import Callable, Shape
 from nncore.layers.base import LAYERS, Layer
 from nncore.operations import concatenate, reshape
 from nncore.operations.arrangement import take
+from nncore.state import State
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
@@ -26,16 +27,48 @@ class Wrapper(Layer):
         Of this wrapper alone.
     name : str, optional
     trainable : bool, default True
-        Of the parameters, whatever the other layer's `trainable` says.
+        What is set later is set on the other layer, too; fit changes the parameters where both are trainable.
     """
+
+    layer: Layer
 
     def __init__(self, layer: Any, name: str | None = None, trainable: bool = True) -> None:
         super().__init__(name, trainable)
+        if isinstance(layer, Callable) and not isinstance(layer, Layer):
+            raise TypeError(
+                f"layer: expected a layer, got the model {layer!r}. A model cannot be inside of "
+                f"{type(self).__name__}: wrap its layers, one by one"
+            )
         self.layer = LAYERS.get(layer, "layer", Layer)
         if self.layer.takes_many:
             raise ValueError(f"layer: expected one that reads one input, got {self.layer!r}")
         if self.layer.input_shapes is not None:
             raise ValueError(f"layer: expected one that was not called yet, got {self.layer!r}. Make another")
+
+    @property
+    def trainable(self) -> bool:
+        """Whether fit changes the parameters, where the layer is trainable, too; what is set is set on both."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = check_flag(value, "trainable")
+        if "layer" in vars(self):
+            self.layer.trainable = value
+
+    @property
+    def learns(self) -> bool:
+        """Whether both are trainable."""
+        return self._trainable and self.layer.learns
+
+    @property
+    def state(self) -> State | None:
+        """The arrays of its models, which the layer has, too: it is asked for its weights as any other."""
+        return super().state
+
+    @state.setter
+    def state(self, value: State | None) -> None:
+        self._state = self.layer.state = value
 
     def inner_shapes(self, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
         """What the layer reads, where the wrapper reads inputs of these shapes."""
@@ -47,11 +80,13 @@ class Wrapper(Layer):
     def declare(self, *shapes: Shape) -> None:
         """Declare what the layer learns, under the wrapper's name."""
         layer = self.layer
-        layer.parameters, layer.trainable = [], self.trainable
-        named, layer.name = layer.name, self.name
-        layer.declare(*self.inner_shapes(shapes))
-        layer.name = named
-        self.parameters = layer.parameters
+        layer.parameters, named = [], layer.name
+        vars(layer)["name"] = self.name
+        try:
+            layer.declare(*self.inner_shapes(shapes))
+        finally:
+            vars(layer)["name"] = named
+        self.parameters = list(layer.parameters)
 
 
 @LAYERS.register()
@@ -118,7 +153,7 @@ class SpectralNormalization(Wrapper):
     Attributes
     ----------
     vector_u : Parameter
-        u (1, n), a statistic.
+        u (1, n), a statistic: in `get_weights` it comes last, as all statistics do. Keras has it behind the kernel.
 
     Raises
     ------
