@@ -31,7 +31,7 @@ class Waves(nn.Layer):
     def backward(self, dy, x):
         """The gradients of x, ω and φ."""
         dz = dy * np.cos(x @ self.omega + self.phi)
-        return dz @ np.asarray(self.omega).T, x.T @ dz, dz.sum(axis=0)
+        return dz @ self.omega.T, x.T @ dz, dz.sum(axis=0)
 
 
 @nn.saving.register_keras_serializable()

@@ -20,7 +20,7 @@ from nncore.registry import serialize, snake_case
 
 if TYPE_CHECKING:
     from nncore.model import Model
-    from nncore.state import Parameter
+    from nncore.parameter import Parameter
 
 Document = dict[str, Any]
 

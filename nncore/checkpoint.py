@@ -39,7 +39,8 @@ from nncore.judging import (
 )
 from nncore.layers.base import Layer
 from nncore.optimizers import Optimizer
-from nncore.state import Array, Parameter
+from nncore.parameter import Parameter
+from nncore.state import Array
 
 if TYPE_CHECKING:
     from nncore.model import Model

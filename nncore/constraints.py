@@ -21,7 +21,7 @@ from nncore.registry import Configurable, Registry, immutable
 from nncore.registry import serialize as serialize
 
 if TYPE_CHECKING:
-    from nncore.state import Parameter
+    from nncore.parameter import Parameter
 
 
 class Constraint(Configurable):

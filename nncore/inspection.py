@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from nncore.metrics import Metric
     from nncore.model import Model
     from nncore.network import Graph
-    from nncore.state import Array, Parameter
+    from nncore.parameter import Parameter
+    from nncore.state import Array
 
 
 class Inspected(Guarded):

@@ -11,8 +11,9 @@ from nncore.graph import Call, Symbol, topological
 from nncore.layers.base import Layer
 from nncore.operations.data import real
 from nncore.operations.parameters import activity_penalty
+from nncore.parameter import Parameter
 from nncore.registry import snake_case
-from nncore.state import Parameter, State
+from nncore.state import State
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder

@@ -9,7 +9,8 @@ import numpy as np
 from nncore import runtime
 from nncore._kernels import dense
 from nncore.locks import Lock
-from nncore.state import ALIGNMENT, Array, Parameter, aligned_zeros
+from nncore.parameter import Parameter
+from nncore.state import ALIGNMENT, Array, aligned_zeros
 
 if TYPE_CHECKING:
     from nncore._kernels.gate import Gate

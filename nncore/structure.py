@@ -17,7 +17,8 @@ from nncore.layers.base import Layer
 from nncore.locks import Lock
 from nncore.network import Arrangement, Graph
 from nncore.output import say
-from nncore.state import Array, Parameter, State
+from nncore.parameter import Parameter
+from nncore.state import Array, State
 from nncore.summary import summary
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from nncore.schedules import LearningRateSchedule, Varying
 if TYPE_CHECKING:
     from nncore.graph import Shape
     from nncore.packing import Packed
-    from nncore.state import Parameter
+    from nncore.parameter import Parameter
 
 Step = Op | Loop | PythonCall
 Place = Tensor | Whole  # where a gradient goes

@@ -13,7 +13,7 @@ from nncore._kernels.table import MOVING
 
 if TYPE_CHECKING:
     from nncore.graph import Shape
-    from nncore.state import Parameter
+    from nncore.parameter import Parameter
 
 SPAN_ELEMENTS = 8192  # of ELEMENTS and ROWS: a few µs; a multiple of the 64 that dropout's random numbers come in
 GATHER_BYTES = 32768  # of rows that are gathered in one span

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from nncore._kernels.table import Table
     from nncore.compiler.operation import Moving, PythonCall, Tensor
     from nncore.metrics import Metric
+    from nncore.parameter import Parameter
     from nncore.schedules import Varying
-    from nncore.state import Parameter
 
 R = TypeVar("R", bound="Run")
 

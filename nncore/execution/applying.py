@@ -18,8 +18,9 @@ from nncore.operations.updates import optimize
 from nncore.optimizers import Optimizer
 from nncore.optimizers.alone import APPLIED
 from nncore.optimizers.base import AVERAGE
+from nncore.parameter import Parameter
 from nncore.schedules import Ahead
-from nncore.state import Array, Parameter, State
+from nncore.state import Array, State
 
 
 class Applied:

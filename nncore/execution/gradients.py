@@ -13,7 +13,8 @@ from nncore.compiler.operation import PythonCall, Tensor
 from nncore.data import Dataset
 from nncore.execution.stepping import Stepper, Steppers
 from nncore.graph import Symbol
-from nncore.state import Array, Parameter
+from nncore.parameter import Parameter
+from nncore.state import Array
 
 
 class Taken:

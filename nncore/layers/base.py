@@ -15,8 +15,9 @@ from nncore.copying import Travelling
 from nncore.graph import Call, Callable, Shape, Symbol
 from nncore.initializers import Initializer
 from nncore.layers import arrays
+from nncore.parameter import ROLES, Parameter
 from nncore.registry import Configurable, Registry, brief, to_json
-from nncore.state import ROLES, Array, Parameter, State
+from nncore.state import Array, State
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder

@@ -10,7 +10,7 @@ from nncore.operations.parameters import send_column_sums
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
-    from nncore.state import Parameter
+    from nncore.parameter import Parameter
 
 
 def dense(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from nncore.activations import Activation
     from nncore.compiler.builder import Builder
     from nncore.graph import Shape
-    from nncore.state import Parameter
+    from nncore.parameter import Parameter
 
 
 def activate(b: Builder, z: Tensor, activation: Activation) -> Tensor:

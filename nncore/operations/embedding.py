@@ -8,7 +8,7 @@ from nncore.compiler.operation import Op, Tensor, Whole
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
-    from nncore.state import Parameter
+    from nncore.parameter import Parameter
 
 COLUMNS = 16  # of a table's gradient that one thread adds up: a cache line of float32
 

@@ -11,7 +11,7 @@ from nncore.operations.parameters import moving_average, send_column_sums
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
     from nncore.graph import Shape
-    from nncore.state import Parameter
+    from nncore.parameter import Parameter
 
 
 COLUMNS = 32  # of a batch's statistics that one thread computes

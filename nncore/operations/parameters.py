@@ -9,8 +9,8 @@ from nncore.compiler.operation import Op, Tensor, Whole
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
+    from nncore.parameter import Parameter
     from nncore.regularizers import Regularizer
-    from nncore.state import Parameter
 
 
 def send_column_sums(to: Builder, p: Parameter, dy: Tensor) -> None:

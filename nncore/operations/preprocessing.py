@@ -9,7 +9,7 @@ from nncore.operations.data import real
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
-    from nncore.state import Parameter
+    from nncore.parameter import Parameter
 
 
 def digitize(b: Builder, x: Tensor, boundaries: Parameter) -> Tensor:

@@ -10,7 +10,7 @@ from nncore.compiler.operation import PythonCall, Tensor
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
     from nncore.graph import Shape
-    from nncore.state import Parameter
+    from nncore.parameter import Parameter
 
 
 def call(

@@ -12,7 +12,7 @@ from nncore.compiler.operation import Op, Operand, Tensor, Whole
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
     from nncore.optimizers import Optimizer
-    from nncore.state import Parameter
+    from nncore.parameter import Parameter
 
 
 def optimize(b: Builder, optimizer: Optimizer, paths: Mapping[Parameter, str]) -> None:

@@ -18,9 +18,10 @@ from nncore.habits import HABITS
 from nncore.optimizers.alone import Alone
 from nncore.optimizers.choices import Choices
 from nncore.optimizers.numbers import Rate, check_iterations, completed, number_in, packed
+from nncore.parameter import Parameter
 from nncore.registry import Configurable, Registry
 from nncore.schedules import Ahead, LearningRateSchedule, Scheduled, Varying, ahead, custom_classes, scheduled
-from nncore.state import Parameter, Settings
+from nncore.state import Settings
 
 Array = np.ndarray[Any, Any]
 

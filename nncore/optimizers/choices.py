@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from nncore.optimizers.numbers import number_in
-from nncore.state import Parameter
+from nncore.parameter import Parameter
 
 
 class Choices:

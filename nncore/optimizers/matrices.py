@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 from nncore.arguments import check_flag, check_nonnegative, check_whole
 from nncore.graph import Shape
 from nncore.optimizers.base import OPTIMIZERS, Optimizer
+from nncore.parameter import Parameter
 from nncore.schedules import LearningRateSchedule, Scheduled
-from nncore.state import Parameter, Settings
+from nncore.state import Settings
 
 
 @OPTIMIZERS.register()

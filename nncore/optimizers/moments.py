@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from nncore.optimizers.base import OPTIMIZERS, Optimizer
+from nncore.parameter import Parameter
 from nncore.schedules import Scheduled
-from nncore.state import Parameter, Settings
+from nncore.state import Settings
 
 
 class TwoMoments(Optimizer):

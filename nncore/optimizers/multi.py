@@ -10,9 +10,10 @@ from typing import Any, ClassVar, NamedTuple
 from nncore._kernels.table import RULES
 from nncore.graph import Shape
 from nncore.optimizers.base import OPTIMIZERS, Optimizer, get
+from nncore.parameter import Parameter
 from nncore.registry import serialize
 from nncore.schedules import Ahead, Scheduled
-from nncore.state import Parameter, Settings
+from nncore.state import Settings
 
 
 class Named(NamedTuple):

@@ -12,7 +12,8 @@ from nncore.execution.prediction import Predictor
 from nncore.graph import Symbol
 from nncore.layers.base import Layer
 from nncore.network import Graph
-from nncore.state import Array, Parameter
+from nncore.parameter import Parameter
+from nncore.state import Array
 from nncore.training import given
 
 if TYPE_CHECKING:

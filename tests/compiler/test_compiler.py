@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 import nncore as nn
-from nncore import state
+from nncore import parameter, state
 from nncore._kernels import table
 from nncore.compiler import builder, encoding, operation, program, programs
 from nncore.compiler.configuration import CompileConfiguration
@@ -83,7 +83,7 @@ def test_structs_have_the_sizes_of_c() -> None:
 def test_operations_are_laid_out_as_in_c(kind: str) -> None:
     """Field by field: what `struct` packs is found at the offsets that C gives."""
     d = operation.OPERATIONS[kind]
-    operand = state.Parameter("p", (1,), nn.initializers.Zeros())
+    operand = parameter.Parameter("p", (1,), nn.initializers.Zeros())
     fields: dict[str, Any] = {name: operation.Whole("packed", operand, 8 * i) for i, name in enumerate(d.operands)}
     values = {"INTEGER": 100, "NUMBER": 100.5, "PARAMETERS": (1.5, 2.5, 3.5, 4.5)}
     fields |= {name: values[role] for name, role in d.attributes.items()}

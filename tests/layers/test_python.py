@@ -38,7 +38,7 @@ class OwnDense(nn.Layer):
         return x @ self.w + self.b
 
     def backward(self, dy: Array, x: Array) -> Any:
-        return dy @ np.asarray(self.w).T, x.T @ dy, dy.sum(axis=0)
+        return dy @ self.w.T, x.T @ dy, dy.sum(axis=0)
 
 
 class Product(nn.Layer):
@@ -339,3 +339,41 @@ def test_what_is_wrong_with_an_activation_is_told(tmp_path: Path) -> None:
         nn.load_model(tmp_path / "m")
     loaded = nn.load_model(tmp_path / "m", custom_objects={"sin": np.sin, "cos": np.cos})
     assert loaded.predict(X).shape == (130, 3)
+
+
+def test_a_parameter_computes_as_its_array() -> None:
+    """Operators, functions and methods of NumPy, beside those of the array itself."""
+    layer = nn.Dense(3)
+    layer.build((None, 3))
+    w, a = layer.kernel, layer.kernel.numpy()
+    x = RNG.standard_normal((5, 3)).astype("f4")
+    for found, wanted in [
+        (x @ w.T, x @ a.T),
+        (w @ a, a @ a),
+        (w * x[:3], a * x[:3]),
+        (2 * w - 1, 2 * a - 1),
+        (1 / (w + 9), 1 / (a + 9)),
+        (-w, -a),
+        (abs(w) ** 2, abs(a) ** 2),
+        (w > 0, a > 0),
+        (w - w, np.zeros((3, 3))),
+        (w.sum(axis=0), a.sum(axis=0)),
+        (w.reshape(-1).max(), a.max()),
+        (np.exp(w), np.exp(a)),
+        (np.add.reduce(w), a.sum(axis=0)),
+        (np.sum(w), np.sum(a)),
+    ]:
+        assert not isinstance(found, type(w))
+        assert np.asarray(found).dtype == np.asarray(wanted).dtype or wanted.dtype == np.float64
+        np.testing.assert_array_equal(found, wanted)
+    np.add(a, w, out=a)
+    np.testing.assert_array_equal(a, 2 * w)
+    assert w == w
+    assert w != layer.bias
+    assert {w: 1}[w] == 1
+    with pytest.raises(TypeError, match=r"expected an array to write in, got a parameter. Call assign"):
+        w += 1
+    with pytest.raises(ValueError, match="read-only"):
+        w.fill(0)
+    with pytest.raises(AttributeError, match="flurry: expected an attribute of Parameter or of NumPy's arrays"):
+        w.flurry()

@@ -14,7 +14,8 @@ from nncore.graph import Shape, Symbol
 from nncore.layers.base import Layer
 from nncore.operations import reshape
 from nncore.operations.preprocessing import count_numbers
-from nncore.state import Array, Parameter
+from nncore.parameter import Parameter
+from nncore.state import Array
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder

@@ -24,7 +24,8 @@ from nncore.layers.preprocessing.base import (
 )
 from nncore.layers.preprocessing.hashing import buckets, check_salt
 from nncore.layers.preprocessing.learning import Given, Learning, batches
-from nncore.state import Array, Parameter
+from nncore.parameter import Parameter
+from nncore.state import Array
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
