@@ -96,7 +96,8 @@ class Alone:
         if layer.takes_many and not many:
             raise ValueError(f"{label}: expected a list of arrays, got {type(inputs).__name__}")
         read = getattr(layer, "read", conversion.as_array)
-        arrays = [read(x, label) for x in (inputs if many else [inputs])]
+        argument = f"{label}: inputs"
+        arrays = [read(x, argument) for x in (inputs if many else [inputs])]
         if not all(a.ndim for a in arrays) or len({len(a) for a in arrays}) != 1:
             got = ", ".join(str(a.shape) for a in arrays)
             raise ValueError(f"{label}: expected arrays of as many samples each, (n, …), got {got}")
@@ -113,10 +114,10 @@ class Alone:
             integers = tuple(feed.integers for feed in graph.feeds)
             layer._forwards = (layer._forwards or {}) | {key: (forward, integers)}
         if layer.encodes:
-            bound = [layer.bound(arrays, [label] * len(arrays), np.dtype(dtype))]
+            bound = [layer.bound(arrays, [argument] * len(arrays), np.dtype(dtype))]
         else:
             parts = zip(arrays, shapes, integers, strict=True)
-            bound = [rows_of(a, shape, np.dtype(dtype), label, taken) for a, shape, taken in parts]
+            bound = [rows_of(a, shape, np.dtype(dtype), argument, taken) for a, shape, taken in parts]
         made = forward.outputs(bound, threads)[0]
         return made if layer.makes_integers is None else made.astype(np.int32)
 

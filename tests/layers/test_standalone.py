@@ -140,3 +140,25 @@ def test_layers_go_without_the_garbage_collector_and_travel_without_what_was_com
         assert known() is None
     finally:
         gc.enable()
+
+
+class Sparse:
+    """A matrix of SciPy's, as far as it is looked at."""
+
+    shape = (2, 3)
+
+    def toarray(self) -> Any:
+        return np.zeros(self.shape)
+
+
+@pytest.mark.parametrize(
+    ("layer", "given", "words"),
+    [
+        (nn.Dense(2), Sparse(), r"^Dense: inputs: .*Convert it: inputs\.toarray\(\)"),
+        (nn.Dense(2, name="d"), np.zeros((2, 3), "c8"), r"^d: inputs: .*concatenate\(\[inputs\.real, inputs\.imag\]"),
+        (nn.StringLookup(vocabulary=["a"]), ["a", None], r"^StringLookup: inputs: .*by inputs\.fillna"),
+    ],
+)
+def test_remedies_name_the_argument(layer: Any, given: Any, words: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=words):
+        layer(given)

@@ -171,7 +171,7 @@ class Cube(nn.Layer):
         return self.w * x**3
 
     def backward(self, dy: Array, x: Array) -> Any:
-        return self.factor * 3 * np.asarray(self.w) * x**2 * dy, self.of_weight * (dy * x**3).sum(axis=0)
+        return self.factor * 3 * self.w * x**2 * dy, self.of_weight * (dy * x**3).sum(axis=0)
 
 
 def with_layer(layer: nn.Layer, loss: Any = "mse") -> nn.Model:

@@ -144,6 +144,9 @@ def test_precision_and_dtype(kept: BackupAndRestore) -> None:
 def test_what_differs_is_named(kept: BackupAndRestore) -> None:
     with pytest.raises(nn.FormatError, match="architecture: .*got another: layers: 0: config: units: 65, was 64"):
         fit(model(units=65), kept)
+    words = r"callbacks: expected .* written, \['BackupAndRestore'\], got \['EarlyStopping', 'BackupAndRestore'\]; "
+    with pytest.raises(nn.FormatError, match=words):
+        fit(model(), kept, nn.callbacks.EarlyStopping("loss"))
 
 
 @pytest.mark.parametrize("missing", ["bits", "identity"])

@@ -11,6 +11,7 @@ from nncore import conversion
 from nncore.arguments import an
 from nncore.bindings import Binding, Integers
 from nncore.graph import Shape, Symbol
+from nncore.layers.arrays import label
 from nncore.layers.base import Layer
 from nncore.operations import reshape
 from nncore.operations.preprocessing import count_numbers
@@ -84,7 +85,7 @@ class Numbering(Layer):
         Keras has it so: `multi_hot` of shape (n,) are n numbers of one sample.
         """
         many = isinstance(inputs, (list, tuple)) and self.takes_many
-        arrays = [self.read(x, self.name or type(self).__name__) for x in (inputs if many else [inputs])]
+        arrays = [self.read(x, f"{label(self)}: inputs") for x in (inputs if many else [inputs])]
         sample = arrays[0].ndim == 0 or (arrays[0].ndim == 1 and self.output_mode not in ("int", "one_hot"))
         arrays = [array[None] for array in arrays] if sample else arrays
         made = self.alone.call(self, arrays if self.takes_many else arrays[0], training)
@@ -96,9 +97,7 @@ class Numbering(Layer):
         if any(isinstance(s, Symbol) for s in given):
             return self.connect(inputs)
         if self.takes_many and not isinstance(inputs, (list, tuple)):
-            raise ValueError(
-                f"{self.name or type(self).__name__}: expected a list of arrays, got {an(type(inputs).__name__)}"
-            )
+            raise ValueError(f"{label(self)}: expected a list of arrays, got {an(type(inputs).__name__)}")
         return self.on_arrays(inputs, training)
 
     def read(self, data: Any, argument: str) -> Array:

@@ -388,8 +388,8 @@ class IndexLookup(Learning, Encoder):
         if self.output_mode != "int":
             return super().on_arrays(inputs, training)
         self.known()
-        label = self.name or type(self).__name__
-        return self.encode([self.read(inputs, label)], [label]).astype(np.int64)
+        argument = f"{self.name or type(self).__name__}: inputs"
+        return self.encode([self.read(inputs, argument)], [argument]).astype(np.int64)
 
     def inverted(self, numbers: Any) -> Array:
         """The token of each number."""
