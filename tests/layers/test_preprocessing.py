@@ -225,7 +225,7 @@ def test_a_list_in_a_file(tmp_path: Path) -> None:
         (lambda: L.StringLookup().adapt([]), "data: expected"),
         (
             lambda: L.StringLookup(vocabulary=["a"])([1.5]),
-            "StringLookup: expected texts for StringLookup, got dtype float64",
+            "StringLookup: inputs: expected texts for StringLookup, got dtype float64",
         ),
         (
             lambda: L.StringLookup(vocabulary=["a"])([["a", "b"], ["a", None]]),
