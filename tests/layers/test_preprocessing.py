@@ -427,3 +427,21 @@ def test_adapted_layers_travel() -> None:
     for again in (L.Normalization.from_config(normal.get_config()),):
         np.testing.assert_allclose(again(x), expected, 1e-6)
     assert L.StringLookup.from_config(lookup.get_config()).get_vocabulary() == ["[UNK]", "a", "c", "b"]
+
+
+def test_counts_are_weighted() -> None:
+    """By hand: each number adds its weight to its column."""
+    layer = L.CategoryEncoding(4, "count")
+    x, w = RNG.integers(0, 4, (6, 5)), RNG.random((6, 5)).astype("f4")
+    wanted = np.array([[row_w[row == n].sum() for n in range(4)] for row, row_w in zip(x, w, strict=True)])
+    np.testing.assert_allclose(layer(x, count_weights=w), wanted, 1e-6)
+    np.testing.assert_allclose(layer(x[0], w[0]), wanted[0], 1e-6)
+    a, b = nn.Input(5, dtype="int32"), nn.Input(5)
+    model = nn.Model([a, b], nn.Dot(axes=1)([b, L.CategoryEncoding(4, "one_hot")(a)]))
+    np.testing.assert_allclose(model.predict([x, w]), wanted, 1e-6)
+    with pytest.raises(TypeError, match=r"count_weights: expected arrays, got symbols. Call Dot\(axes=1\)"):
+        layer(a, count_weights=b)
+    with pytest.raises(ValueError, match=r"count_weights: expected the shape of the inputs.*got \(6,\)"):
+        layer(x, count_weights=w[:, 0])
+    with pytest.raises(ValueError, match="count_weights: expected None where output_mode is 'multi_hot'"):
+        L.CategoryEncoding(4)(x, count_weights=w)

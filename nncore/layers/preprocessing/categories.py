@@ -8,8 +8,10 @@ import numpy as np
 
 from nncore.arguments import check_count, check_number
 from nncore.conversion import as_array
-from nncore.graph import Shape
+from nncore.graph import Shape, Symbol
+from nncore.layers.arrays import label
 from nncore.layers.base import LAYERS
+from nncore.layers.merging import Dot
 from nncore.layers.preprocessing.base import MODES, Numbering, check_mode
 from nncore.layers.preprocessing.learning import Given, Learning, batches
 from nncore.operations.preprocessing import digitize
@@ -191,7 +193,8 @@ class CategoryEncoding(Numbering):
 
     Shapes: X (B, …) of an `Input`, or of a layer that makes whole numbers, each in [0, num_tokens). Y by `output_mode`:
     "one_hot" (B, …, num_tokens), of (B, …, 1) (B, …, num_tokens); "multi_hot" and "count" of (B, …, k) (B, …,
-    num_tokens).
+    num_tokens). On arrays, "count" takes ``layer(x, count_weights=w)``, by how much each number counts, of the shape of
+    X, (B, k) or (k); within a model that is ``Dot(axes=1)([w, CategoryEncoding(num_tokens, "one_hot")(x)])``.
 
     Parameters
     ----------
@@ -225,6 +228,29 @@ class CategoryEncoding(Numbering):
     def integers(self) -> tuple[int, int]:
         """The numbers that have a column."""
         return 0, self.num_tokens
+
+    def __call__(self, inputs: Any, count_weights: Any = None, training: Any = False) -> Any:
+        """Connect the layer to the symbol it reads, or compute it on arrays, whose numbers count by weights."""
+        if count_weights is None:
+            return super().__call__(inputs, training)
+        if self.output_mode != "count":
+            raise ValueError(
+                f"count_weights: expected None where output_mode is {self.output_mode!r}, got some. Let it be 'count'"
+            )
+        if isinstance(inputs, Symbol) or isinstance(count_weights, Symbol):
+            raise TypeError(
+                "count_weights: expected arrays, got symbols. Call Dot(axes=1)([count_weights, "
+                f"CategoryEncoding({self.num_tokens}, 'one_hot')(inputs)])"
+            )
+        x, weights = as_array(inputs, f"{label(self)}: inputs"), as_array(count_weights, "count_weights")
+        if x.ndim not in (1, 2) or weights.shape != x.shape:
+            raise ValueError(
+                "count_weights: expected the shape of the inputs, (samples, numbers) or (numbers), got "
+                f"{weights.shape} for inputs of shape {x.shape}"
+            )
+        rows = x[..., None].reshape(-1, x.shape[-1], 1)
+        made: Array = Dot(axes=1)([weights.reshape(rows.shape[:2]), CategoryEncoding(self.num_tokens, "one_hot")(rows)])
+        return made.reshape(*x.shape[:-1], self.num_tokens)
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """Columns of the numbers."""
