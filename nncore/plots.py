@@ -43,6 +43,10 @@ def panels(history: dict[str, list[Any]], names: Sequence[str] | None) -> dict[s
 
 def drawn(history: dict[str, list[Any]], epoch: Sequence[int], names: Sequence[str] | None, figure: Any = None) -> Any:
     """A figure of values by epoch, in panels."""
+    if figure is not None and not hasattr(figure, "subplots"):
+        raise TypeError(f"figure: expected a figure of matplotlib or None, got {figure!r}")
+    if isinstance(names, str):
+        raise TypeError(f"names: expected a list of names, got {names!r}. For a file call history.plot().savefig(file)")
     found = panels(history, names)
     if not found:
         raise ValueError("plot: expected a history of some epochs, got an empty one")
@@ -77,6 +81,10 @@ def every(epochs: int, values: int) -> Any:
 
 def of_model(model: Inspected, ax: Any = None) -> Any:
     """See `Model.plot`."""
+    if ax is not None and not hasattr(ax, "add_patch"):
+        raise TypeError(
+            f"ax: expected matplotlib axes or None, got {ax!r}. For a file call model.plot().figure.savefig(file)"
+        )
     graph = model._ends()
     nodes: list[tuple[str, str, bool]] = []  # words of a box, and whether it is an input
     node_of: dict[int, int] = {}  # of the symbol that it makes

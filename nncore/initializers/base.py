@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -78,7 +77,7 @@ class Initializer(Configurable):
             rng = np.random.Generator(np.random.Philox(key=int(self.seed)))
         elif rng is None:
             rng = np.random.Generator(np.random.Philox(key=runtime.next_seed()))
-        values = self._draw(tuple(operator.index(length) for length in shape), rng)
+        values = self._draw(lengths(shape), rng)
         with np.errstate(over="ignore"):
             rounded = np.ascontiguousarray(values, dtype).reshape(values.shape)
         if not np.isfinite(rounded).all():
@@ -88,6 +87,15 @@ class Initializer(Configurable):
     def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
         """The values in float64, before rounding."""
         raise NotImplementedError(f"{type(self).__name__} must define _draw(shape, rng)")
+
+
+def lengths(shape: Any) -> tuple[int, ...]:
+    """A shape as a tuple, checked."""
+    if not isinstance(shape, (list, tuple, np.ndarray)) or not all(map(is_whole, shape)):
+        raise TypeError(f"shape: expected ints, such as (784, 10), got {shape!r}")
+    if any(length < 0 for length in shape):
+        raise ValueError(f"shape: expected lengths ≥ 0, got {shape!r}")
+    return tuple(int(length) for length in shape)
 
 
 INITIALIZERS: Registry[Initializer] = Registry("initializer")

@@ -223,6 +223,13 @@ class GlorotUniform(FanScaling):
     PyTorch's Linear draws W and b on ±1/√fan_in instead; scikit-learn's MLP is this one (for its logistic
     activation with 2 in place of 6), for the biases too.
 
+    Parameters
+    ----------
+    seed : int, optional
+        See `Initializer`.
+    input_axes, output_axes : list of int, optional
+        Whose products the fans are, where both are given.
+
     References
     ----------
     X. Glorot, Y. Bengio: Understanding the difficulty of training deep feedforward neural networks, AISTATS 2010,
@@ -236,6 +243,13 @@ class GlorotUniform(FanScaling):
 @immutable
 class GlorotNormal(FanScaling):
     """Truncated normal with σ² = 2 / (fan_in + fan_out).
+
+    Parameters
+    ----------
+    seed : int, optional
+        See `Initializer`.
+    input_axes, output_axes : list of int, optional
+        Whose products the fans are, where both are given.
 
     References
     ----------
@@ -251,6 +265,13 @@ class GlorotNormal(FanScaling):
 class HeUniform(FanScaling):
     """Uniform on ±√(6 / fan_in): keeps variances through layers with ReLU.
 
+    Parameters
+    ----------
+    seed : int, optional
+        See `Initializer`.
+    input_axes, output_axes : list of int, optional
+        Whose products the fans are, where both are given.
+
     References
     ----------
     K. He et al.: Delving deep into rectifiers, ICCV 2015, arXiv:1502.01852, equation 10.
@@ -263,6 +284,13 @@ class HeUniform(FanScaling):
 @immutable
 class HeNormal(FanScaling):
     """Truncated normal with σ² = 2 / fan_in: keeps variances through layers with ReLU.
+
+    Parameters
+    ----------
+    seed : int, optional
+        See `Initializer`.
+    input_axes, output_axes : list of int, optional
+        Whose products the fans are, where both are given.
 
     References
     ----------
@@ -278,6 +306,13 @@ class HeNormal(FanScaling):
 class LecunUniform(FanScaling):
     """Uniform on ±√(3 / fan_in).
 
+    Parameters
+    ----------
+    seed : int, optional
+        See `Initializer`.
+    input_axes, output_axes : list of int, optional
+        Whose products the fans are, where both are given.
+
     References
     ----------
     Y. LeCun et al.: Efficient BackProp, in Neural Networks: Tricks of the Trade, Springer 1998, section 4.6.
@@ -288,6 +323,13 @@ class LecunUniform(FanScaling):
 @immutable
 class LecunNormal(FanScaling):
     """Truncated normal with σ² = 1 / fan_in; the companion of SELU.
+
+    Parameters
+    ----------
+    seed : int, optional
+        See `Initializer`.
+    input_axes, output_axes : list of int, optional
+        Whose products the fans are, where both are given.
 
     References
     ----------

@@ -120,7 +120,9 @@ class LayerNormalization(Normalizing):
     ----------
     axis : int or list of int, default -1
         The axes over which moments are taken; others than the last ones cost two copies of the data.
-    epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, …, trainable
+    epsilon, center, scale, name, trainable
+        As for `BatchNormalization`.
+    beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint
         As for `BatchNormalization`.
 
     Raises
@@ -239,7 +241,9 @@ class GroupNormalization(Normalizing):
         A divisor of n; −1: n, each feature by itself (instance normalization).
     axis : int, default -1
         Of the features, counted with the batch axis as 0.
-    epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, …, trainable
+    epsilon, center, scale, name, trainable
+        As for `BatchNormalization`.
+    beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint
         As for `BatchNormalization`.
 
     Raises

@@ -45,8 +45,17 @@ class LearningRateSchedule(Configurable):
         -------
         float or ndarray, of the shape of `step`
             Finite and ≥ 0 for every step that is made; a rate of dropout also < 1.
+
+        Raises
+        ------
+        TypeError, ValueError
+            `step` holds no real numbers, or negative ones.
         """
-        return self.at(np.asarray(step))[()]
+        at = np.asarray(step)
+        if at.dtype.kind not in "iuf" or not (at >= 0).all():
+            fault = ValueError if at.dtype.kind in "iuf" else TypeError
+            raise fault(f"step: expected numbers of updates made before, all ≥ 0, got {step!r}")
+        return self.at(at)[()]
 
     def at(self, step: Array) -> Array:
         """What `__call__` returns, of an array: a subclass defines one of the two."""

@@ -43,6 +43,7 @@ TAKEN: list[tuple[Callable[..., Any], dict[str, Any]]] = [
     (FIT, {"workers": 4, "use_multiprocessing": True, "max_queue_size": 10, "validation_steps": None}),
     (EVALUATE, {"steps": None, "workers": 2}),
     (PREDICT, {"steps": None, "workers": 2, "use_multiprocessing": False}),
+    (nn.Input, {"shape": 4, "sparse": True}),
     (nn.Input, {"shape": 4, "sparse": False, "ragged": False, "tensor": None, "optional": False}),
     (
         partial(MODEL.summary, print_fn=lambda text: None),
@@ -71,7 +72,9 @@ REFUSED: list[tuple[Callable[..., Any], str, Any, str, str]] = [
         "predict",
         r"Did you mean 'batch_size'\? Known: x, batch_size, verbose, steps, call",
     ),
-    (partial(nn.Input, 4), "sparse", True, "Input", r"Give dense arrays: x\.toarray\(\)"),
+    (partial(nn.CategoryEncoding, 4), "sparse", True, "CategoryEncoding", "Columns are made as dense arrays"),
+    (partial(nn.GaussianNoise, 0.1), "seed", 1, "GaussianNoise", "Every random choice derives from the model's"),
+    (partial(nn.SpatialDropout1D, 0.1), "seed", 1, "SpatialDropout1D", "Every random choice derives from the model's"),
     (partial(nn.Input, 4), "nam", "x", "Input", "Did you mean 'name'"),
     (MODEL.summary, "positions", [1], "summary", "Columns are as wide as they must be"),
     (partial(MODEL.save, "x"), "save_format", "h5", "save", "What is written is safetensors"),

@@ -181,6 +181,10 @@ def test_a_history_is_drawn(pyplot: Any, tmp_path: Path) -> None:
     figure.savefig(tmp_path / "h.png")
     with pytest.raises(ValueError, match="names: expected some of"):
         history.plot(["nothing"])
+    with pytest.raises(TypeError, match=r"names: .*got 'h.png'. For a file call history.plot\(\).savefig"):
+        history.plot("h.png")
+    with pytest.raises(TypeError, match="figure: expected a figure of matplotlib or None, got 3"):
+        history.plot(figure=3)
     with pytest.raises(ValueError, match="plot: expected a history"):
         nn.callbacks.History().plot()
 
@@ -207,6 +211,8 @@ def test_a_model_is_drawn(pyplot: Any, tmp_path: Path) -> None:
             )
     ax.figure.savefig(tmp_path / "m.png")
     assert nn.Model([nn.Input(4), nn.Dense(2)]).plot(pyplot.subplots()[1]).texts
+    with pytest.raises(TypeError, match=r"ax: expected matplotlib axes.*got 'p.png'. .*plot\(\).figure.savefig"):
+        model.plot("p.png")
     with pytest.raises(ValueError, match="no shapes yet"):
         nn.Model([nn.Dense(2)]).plot()
 

@@ -286,6 +286,10 @@ def test_orthogonal_needs_a_matrix():
         (lambda: HeNormal(seed=2**128), ValueError, "seed: expected an int in .*, got 34"),
         (lambda: HeNormal(seed=1.0), TypeError, "seed: expected an int in .*, got 1.0"),
         (lambda: HeNormal(seed=True), TypeError, "seed: expected an int in .*, got True"),
+        (lambda: GlorotUniform()("ab"), TypeError, r"shape: expected ints, such as \(784, 10\), got 'ab'"),
+        (lambda: GlorotUniform()(3), TypeError, "shape: expected ints, .* got 3"),
+        (lambda: GlorotUniform()((1.5, 2)), TypeError, r"shape: expected ints, .* got \(1.5, 2\)"),
+        (lambda: HeNormal()((-1, 2)), ValueError, r"shape: expected lengths ≥ 0, got \(-1, 2\)"),
         (lambda: get("he"), ValueError, "initializer: expected a known initializer, got 'he'"),
         (
             lambda: get(None, "kernel_initializer"),

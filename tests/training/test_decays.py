@@ -236,6 +236,9 @@ def test_custom_objects() -> None:
         (lambda: LinearWarmup(0.1, 0), ValueError, "warmup_steps: expected a number of steps ≥ 1, got 0"),
         (lambda: schedules.Sum(["a"]), TypeError, "terms: expected a finite number or a schedule, got 'a'"),
         (lambda: FunctionSchedule(3), TypeError, "function: expected a function of the step, got 3"),
+        (lambda: schedules.CosineDecay(0.1, 10)("a"), TypeError, "step: expected numbers of updates.* got 'a'"),
+        (lambda: OneCycle(0.1, 10)(-1), ValueError, "step: expected numbers .*all ≥ 0, got -1"),
+        (lambda: LinearWarmup(0.1, 3)([0, -2.0]), ValueError, r"step: expected numbers .*all ≥ 0, got \[0, -2"),
         (lambda: schedules.CosineDecay(0.1, 10) + "a", TypeError, "unsupported operand"),
     ],
 )

@@ -229,7 +229,9 @@ class CategoryEncoding(Numbering):
         """The numbers that have a column."""
         return 0, self.num_tokens
 
-    def __call__(self, inputs: Any, count_weights: Any = None, training: Any = False) -> Any:
+    def __call__(  # type: ignore[override]  # the arguments come in Keras's order
+        self, inputs: Any, count_weights: Any = None, training: Any = False
+    ) -> Any:
         """Connect the layer to the symbol it reads, or compute it on arrays, whose numbers count by weights."""
         if count_weights is None:
             return super().__call__(inputs, training)
