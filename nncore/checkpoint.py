@@ -7,6 +7,7 @@ classes by registered names only, and are read without running or importing anyt
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -81,6 +82,14 @@ def weight_tensors(model: Model) -> Tensors:
 
 def write(path: Any, model: Model, fit: Document | None = None) -> None:
     """Write the model to `path`, atomically."""
+    config = model.configuration
+    described = describe(model), config and config.config()
+    if fit is None and "'<lambda>'" in repr(described):  # of a backup the same program makes the model
+        warnings.warn(
+            f"save: expected functions with names, which load_model finds, got a lambda in {model.name}. Define it by "
+            "def, after @nncore.saving.register_keras_serializable(), and compile or make the model with that",
+            stacklevel=4,
+        )
     save(path, model, lambda: capture(model, fit))
 
 

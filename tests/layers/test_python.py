@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import pickle
+import warnings
 import weakref
 from pathlib import Path
 from typing import Any
@@ -377,3 +378,27 @@ def test_a_parameter_computes_as_its_array() -> None:
         w.fill(0)
     with pytest.raises(AttributeError, match="flurry: expected an attribute of Parameter or of NumPy's arrays"):
         w.flurry()
+
+
+def test_a_file_that_names_a_lambda_comes_with_a_warning(tmp_path: Path) -> None:
+    """Nothing could find it: `load_model` would refuse the file, and two lambdas have one name."""
+    pairs: list[tuple[Any, Any]] = [
+        ("linear", lambda t, p: ((p - t).sum(axis=1) ** 2, 2 * (p - t).sum(axis=1, keepdims=True))),
+        ((lambda z: z, lambda z: np.ones_like(z)), "mse"),
+    ]
+    for activation, loss in pairs:
+        model = nn.Model([nn.Input(5), nn.Dense(2, activation)])
+        model.compile("sgd", loss)
+        with pytest.warns(
+            UserWarning, match="save: expected functions with names.*Define it by def, after @nncore"
+        ) as w:
+            model.save(tmp_path / "m")
+        assert w[0].filename == __file__
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            backup = nn.callbacks.BackupAndRestore(tmp_path / "b")
+            nn.Model([nn.Input(5), nn.Dense(2, PAIR)]).save(tmp_path / "m")
+            if activation == "linear":
+                model = nn.Model([nn.Input(5), nn.Dense(1)])
+                model.compile("sgd", loss)
+                model.fit(X, Y[:, :1], verbose=0, callbacks=[backup])
