@@ -9,7 +9,7 @@ from nncore.arguments import check_count, check_nonnegative, is_whole
 from nncore.graph import Shape
 from nncore.layers.base import LAYERS, Layer
 from nncore.operations import activate
-from nncore.operations.arrangement import reshape
+from nncore.operations.arrangement import moved_last, reshape
 from nncore.operations.elementwise import prelu
 
 if TYPE_CHECKING:
@@ -278,15 +278,15 @@ class PReLU(Layer):
     alpha_constraint : str, Constraint or None, default None
         What α is made to fit after each update.
     shared_axes : int or list of int, optional
-        Axes along which the slope is the same, counted with the batch axis as 0, as in Keras: the first ones of a
-        sample, up to the last but one.
+        Axes along which the slope is the same, counted with the batch axis as 0, as in Keras; others than the first
+        ones of a sample cost two copies of the data.
     name : str, optional
     trainable : bool, default True
 
     Raises
     ------
     ValueError
-        `shared_axes` names others than the first axes of a sample.
+        `shared_axes` names others than axes of a sample.
 
     References
     ----------
@@ -313,13 +313,12 @@ class PReLU(Layer):
 
     def slopes(self, shape: Shape) -> Shape:
         """The shape of α, for samples of `shape`."""
-        shared = sorted(set(self.shared_axes or []))
-        if shared != list(range(1, len(shared) + 1)) or (shared and len(shared) >= len(shape)):
+        shared = self.shared_axes or []
+        if any(axis > len(shape) for axis in shared):
             raise ValueError(
-                f"PReLU: expected as shared_axes the first axes of inputs (batch, *{shape}), without the last, got "
-                f"{self.shared_axes}. Put Reshape before it, and after it"
+                f"PReLU: expected as shared_axes some of 1 to {len(shape)}, for inputs (batch, *{shape}), got {shared}"
             )
-        return (1,) * len(shared) + shape[len(shared) :]
+        return tuple(1 if axis in shared else n for axis, n in enumerate(shape, 1))
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """The shape of the inputs."""
@@ -333,4 +332,5 @@ class PReLU(Layer):
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """Y = max(X, 0) + α ⊙ min(X, 0)."""
-        return prelu(b, inputs[0], self.alpha)
+        own = [axis for axis in range(len(inputs[0].shape)) if axis + 1 not in (self.shared_axes or [])]
+        return moved_last(b, inputs[0], own, lambda x: prelu(b, x, self.alpha))

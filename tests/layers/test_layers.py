@@ -295,7 +295,10 @@ def test_axes_of_layer_normalization(axis: Any) -> None:
         nn.Model([nn.Input((3, 5)), nn.LayerNormalization(3)])
 
 
-@pytest.mark.parametrize(("shared", "slopes"), [(None, (3, 5)), (1, (1, 5)), ([1], (1, 5))])
+SLOPES = [(None, (3, 5)), (1, (1, 5)), ([1], (1, 5)), (2, (3, 1)), ([1, 2], (1, 1))]
+
+
+@pytest.mark.parametrize(("shared", "slopes"), SLOPES)
 def test_prelu(shared: Any, slopes: tuple[int, ...]) -> None:
     """Against the formula, and by its gradient against differences of the loss."""
     layers = [nn.Input((3, 5)), nn.PReLU(shared_axes=shared), nn.Dense(4), nn.PReLU("ones", shared_axes=1)]
@@ -306,7 +309,7 @@ def test_prelu(shared: Any, slopes: tuple[int, ...]) -> None:
     assert_follows_its_formula(model, x, t)
 
 
-@pytest.mark.parametrize("shared", [0, 2, [2], [1, 2]])
+@pytest.mark.parametrize("shared", [0, 3, [1, 3], -1])
 def test_shared_axes_of_prelu(shared: Any) -> None:
     with pytest.raises(ValueError, match="shared_axes"):
         nn.Model([nn.Input((3, 5)), nn.PReLU(shared_axes=shared)])
