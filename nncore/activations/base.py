@@ -43,6 +43,11 @@ class Activation(Configurable):
         given = (getattr(self, name) for name in ACTIVATION_PARAMETERS.get(self.kernel, ()))
         return tuple(math.nan if value is None else float(value) for value in given)
 
+    @property
+    def by_rows(self) -> bool:
+        """Whether a row of the last axis of Y is made of that row of Z alone."""
+        return getattr(self, "axis", -1) == -1
+
     def output_shape(self, shape: Shape) -> Shape:
         """The shape of Y for samples Z of this shape; a ValueError where f cannot be taken of them."""
         return shape

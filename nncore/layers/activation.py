@@ -22,6 +22,11 @@ class Applied(Layer):
 
     activation: activations.Activation
 
+    @property
+    def by_rows(self) -> bool:
+        """As the activation."""
+        return self.activation.by_rows
+
     def output_shape(self, *shapes: Shape) -> Shape:
         """What the function makes of the inputs' shape."""
         return self.activation.output_shape(shapes[0])

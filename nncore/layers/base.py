@@ -170,6 +170,11 @@ class Layer(Travelling, Configurable, Callable):
         return arrays.output_shape(self, shapes) if arrays.computes(self) else shapes[0]
 
     @property
+    def by_rows(self) -> bool:
+        """Whether a row of the last axis of its output is made of that row of its input alone."""
+        return False
+
+    @property
     def integers(self) -> tuple[int, int] | None:
         """(low, high): it reads whole numbers in [low, high), as int32, of an `Input`; None: reals."""
         return None

@@ -74,6 +74,11 @@ class Dense(Layer):
         self.kernel_constraint = constraints.get(kernel_constraint, "kernel_constraint")
         self.bias_constraint = constraints.get(bias_constraint, "bias_constraint")
 
+    @property
+    def by_rows(self) -> bool:
+        """As the activation."""
+        return self.activation.by_rows
+
     def output_shape(self, *shapes: Shape) -> Shape:
         """(…, I) → (…, O), or what the activation makes of that."""
         if not shapes[0]:

@@ -93,7 +93,10 @@ class Wrapper(Layer):
 class TimeDistributed(Wrapper):
     """A layer on each step of a sequence by itself, with the same weights: Y[:, t] = layer(X[:, t]).
 
-    Shapes: X (B, steps, …), Y (B, steps, …). A Dense acts on the last axis of any input, and needs no TimeDistributed.
+    Shapes: X (B, steps, …), Y (B, steps, …). A Dense acts on the last axis of any input, and needs no TimeDistributed:
+    where it is trained, that costs one product in place of one for each step. Predictions of a Dense or an activation
+    in a TimeDistributed are computed at once for all steps; any other layer is computed step by step, in a program as
+    long as the sequence.
 
     Parameters
     ----------
@@ -120,8 +123,10 @@ class TimeDistributed(Wrapper):
         return (shapes[0][0], *self.layer.output_shape(*self.inner_shapes(shapes)))
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
-        """Step by step."""
-        x = inputs[0]
+        """All steps at once where they have the bits of one after another, else step by step."""
+        x, learned = inputs[0], any(p in b.trained for p in self.parameters)
+        if self.layer.by_rows and not learned:  # gradients of weights are added up in the order of the steps
+            return self.layer.emit(b, x)
         steps, *shape = x.shape
         parts = []
         for t in range(steps):

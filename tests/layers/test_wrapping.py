@@ -102,3 +102,29 @@ def test_a_model_is_refused_in_words(wrap: Any) -> None:
         TypeError, match=f"got the model .*'steps'.* A model cannot be inside of {wrap.__name__}: wrap its layers"
     ):
         wrap(model)
+
+
+@pytest.mark.parametrize(
+    ("make", "at_once"),
+    [
+        (lambda: nn.Dense(2, "tanh"), True),
+        (lambda: nn.Dense(2, "softmax"), True),
+        (lambda: nn.Activation("log_softmax"), True),
+        (lambda: nn.Softmax(axis=1), False),
+        (lambda: nn.LayerNormalization(), False),
+    ],
+)
+@pytest.mark.parametrize("shape", [(3, 4), (3, 2, 4)])
+def test_steps_at_once_have_the_bits_of_each_by_itself(
+    make: Any, at_once: bool, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, alone, calls = RNG.standard_normal((70, *shape)).astype("f4"), make(), []
+    model = nn.Sequential([nn.Input(shape), nn.TimeDistributed(make())], seed=1)
+    alone.build((None, *shape[1:]))
+    if model.weights:
+        alone.set_weights(model.get_weights())
+    wanted = np.stack([alone(x[:, t]) for t in range(3)], axis=1)
+    emit = type(alone).emit
+    monkeypatch.setattr(type(alone), "emit", lambda self, b, *xs: calls.append(1) or emit(self, b, *xs))
+    np.testing.assert_array_equal(model.predict(x), wanted)
+    assert len(calls) == (1 if at_once else 3)
