@@ -52,7 +52,8 @@ def output_shape(layer: Layer, shapes: Sequence[Shape]) -> Shape:
     state = State(twin.parameters, "float32")  # which its parameters refer to weakly
     zeros = [np.zeros((1, *shape), np.float32) for shape in shapes]
     with np.errstate(all="ignore"):
-        made = np.asarray(called(twin, twin.forward, zeros if layer.takes_many else zeros[0], training=False))
+        given = {"training": False} if takes_training(twin) else {}
+        made = np.asarray(twin.forward(zeros if layer.takes_many else zeros[0], **given))
     del state
     if made.ndim == 0 or len(made) != 1:
         raise ValueError(
@@ -62,10 +63,15 @@ def output_shape(layer: Layer, shapes: Sequence[Shape]) -> Shape:
     return made.shape[1:]
 
 
-def called(layer: Any, method: Callable[..., Any], *arrays: Any, training: bool) -> Any:
-    """What a method returns for these arrays; `training`, too, if it takes that."""
-    takes = "training" in inspect.signature(method).parameters
-    return method(*arrays, **({"training": training} if takes else {}))
+def takes_training(layer: Any) -> bool:
+    """Whether `forward` takes ``training``."""
+    return "training" in inspect.signature(layer.forward).parameters
+
+
+def taken(layer: Any) -> int:
+    """How many of dy, x and y `backward` takes."""
+    parameters = inspect.signature(layer.backward).parameters.values() if hasattr(layer, "backward") else ()
+    return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
 
 
 def label(layer: Layer) -> str:
@@ -88,11 +94,16 @@ def emit(layer: Layer, b: Builder, inputs: Sequence[Tensor]) -> Tensor:
 
 
 class Calls:
-    """What a program calls of a layer, which it holds weakly: the layer may hold the program."""
+    """What a program calls of a layer, which it holds weakly: the layer may hold the program.
+
+    What its methods take is looked up here, once: it takes longer than a small step.
+    """
 
     def __init__(self, layer: Layer, inputs: int, weights: int, training: bool) -> None:
         self.layer = weakref.ref(layer)
-        self.inputs, self.weights, self.training = inputs, weights, training
+        self.inputs, self.weights = inputs, weights
+        self.given = {"training": training} if takes_training(layer) else {}
+        self.taken = taken(layer)
 
     def of_user(self, xs: Sequence[Array]) -> Any:
         """The input, or the list of inputs."""
@@ -103,7 +114,7 @@ class Calls:
         """Fill Y from the inputs."""
         layer: Any = self.layer()
         *xs, y = arrays
-        made = called(layer, layer.forward, self.of_user(xs), training=self.training)
+        made = layer.forward(self.of_user(xs), **self.given)
         self.put(y, made, "forward", "its output")
 
     def backward(self, *arrays: Array) -> None:
@@ -111,9 +122,7 @@ class Calls:
         layer: Any = self.layer()
         n = self.inputs
         x, y, dy, places = self.of_user(arrays[:n]), arrays[n], arrays[n + 1], arrays[n + 2 :]
-        parameters = inspect.signature(layer.backward).parameters
-        taken = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters.values())
-        made = layer.backward(*(dy, x, y)[:taken])
+        made = layer.backward(*(dy, x, y)[: self.taken])
         if not self.weights:
             made = (made,)
         elif not isinstance(made, tuple) or len(made) != 1 + self.weights:

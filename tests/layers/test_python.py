@@ -402,3 +402,16 @@ def test_a_file_that_names_a_lambda_comes_with_a_warning(tmp_path: Path) -> None
                 model = nn.Model([nn.Input(5), nn.Dense(1)])
                 model.compile("sgd", loss)
                 model.fit(X, Y[:, :1], verbose=0, callbacks=[backup])
+
+
+def test_what_methods_take_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = net(OwnDense(6))
+    model.train_on_batch(X, Y)
+    model.predict(X)
+
+    def refuse(*given: Any) -> Any:
+        raise AssertionError("a signature was asked for within a step")
+
+    monkeypatch.setattr("nncore.layers.arrays.inspect.signature", refuse)
+    model.train_on_batch(X, Y)
+    model.predict(X)
