@@ -179,6 +179,11 @@ class SpectralNormalization(Wrapper):
         """What the layer reads."""
         return self.layer.integers
 
+    @property
+    def activity_regularizer(self) -> Any:
+        """The layer's penalty on its outputs; a TimeDistributed has none, as in Keras."""
+        return getattr(self.layer, "activity_regularizer", None)
+
     def output_shape(self, *shapes: Shape) -> Shape:
         """That of the layer."""
         return self.layer.output_shape(*shapes)

@@ -128,3 +128,12 @@ def test_steps_at_once_have_the_bits_of_each_by_itself(
     monkeypatch.setattr(type(alone), "emit", lambda self, b, *xs: calls.append(1) or emit(self, b, *xs))
     np.testing.assert_array_equal(model.predict(x), wanted)
     assert len(calls) == (1 if at_once else 3)
+
+
+def test_spectral_normalization_has_the_penalty_on_outputs() -> None:
+    """As in Keras: l2 times the sum of squares of each sample, its mean over the batch."""
+    layer = nn.Dense(2, "tanh", activity_regularizer=nn.regularizers.L2(0.5))
+    model = model_of(nn.SpectralNormalization(layer))
+    h = model.layers[0](X)
+    found = model.evaluate(X, model.predict(X, verbose=0), verbose=0)
+    assert found == pytest.approx(0.5 * (h**2).sum() / len(X), 1e-5)
