@@ -93,7 +93,7 @@ class Wrapper(Layer):
 class TimeDistributed(Wrapper):
     """A layer on each step of a sequence by itself, with the same weights: Y[:, t] = layer(X[:, t]).
 
-    Shapes: X (B, steps, …), Y (B, steps, …). A Dense acts on the last axis of any input, and needs no TimeDistributed:
+    Shapes: X (B, steps, …), Y (B, steps, …). A Dense acts on the last axis of any input, and needs none of this;
     where it is trained, that costs one product in place of one for each step. Predictions of a Dense or an activation
     in a TimeDistributed are computed at once for all steps; any other layer is computed step by step, in a program as
     long as the sequence.
