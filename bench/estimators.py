@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from measure import Case, Run, repeated
 
-THEIRS, OURS, SINGLE = "scikit-learn", "nncore", "nncore, float32"
-CURVES, FILTERS, COMPARISON = "plot_mlp_training_curves", "plot_mnist_filters, 5 000 images", "classifier comparison"
-GRID, ROW = "grid search of 100 fits of iris", "one row, {}"
+THEIRS, OURS, SINGLE = "scikit-learn", "nncore", "nncore float32"
+CURVES, COMPARISON = "plot_mlp_training_curves, ms", "classifier comparison, ms"
+FILTERS, GRID = "plot_mnist_filters, 5 000 images, ms", "grid search of 100 fits of iris, ms"
+ROW = "one row to predict, {}, µs"
 ROWS = 500  # calls of a run
 
 #: Solvers of plot_mlp_training_curves.

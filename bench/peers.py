@@ -26,7 +26,18 @@ import regimes
 import report
 from nets import NETS
 
-SECTIONS = ("training", "prediction", "products", "levels", "details", "families", "calls", "quality", "targets")
+SECTIONS = (
+    "training",
+    "prediction",
+    "products",
+    "levels",
+    "details",
+    "families",
+    "estimators",
+    "calls",
+    "quality",
+    "targets",
+)
 RESULTS = Path(__file__).parent / "results"
 QUICK = {"rounds": 3, "seconds": 3.0, "seeds": 2}  # what --quick changes
 

@@ -17,6 +17,7 @@ TITLES = {
     "levels": "Layer, rows × inputs-outputs, GFLOP/s: median (best)",
     "details": "Details of nncore: median (minimum)",
     "families": "Rules, losses and layers, µs: median (minimum)",
+    "estimators": "Estimators beside scikit-learn's: median (minimum)",
     "calls": "What a call of nncore costs: median (minimum)",
 }
 UNITS = {"µs": 1e6, "ms": 1e3, "MB": 1e-6, "": 1.0}  # in one second, or byte; GFLOP/s need the FLOPs
@@ -222,7 +223,7 @@ def machine(about: dict[str, Any]) -> str:
 
 
 #: What shows the cases of a section; by default `section`.
-SHOWN = {"details": details, "calls": details, "families": families}
+SHOWN = {"details": details, "calls": details, "families": families, "estimators": families}
 
 
 def markdown(results: dict[str, Any]) -> str:
