@@ -72,5 +72,7 @@ class Activation(Configurable):
 
 
 ACTIVATIONS: Registry[Activation] = Registry(
-    "activation", "what it computes is native code; layers can join those there are (Add, Multiply, Concatenate)"
+    "activation",
+    "what it computes is native code; give a pair (f, derivative) of functions of arrays, or join those there are "
+    "(Add, Multiply, Concatenate)",
 )

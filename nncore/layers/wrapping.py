@@ -112,6 +112,11 @@ class TimeDistributed(Wrapper):
         X has no axis of steps, or the layer was called elsewhere, or reads several inputs.
     """
 
+    @property
+    def integers(self) -> tuple[int, int] | None:
+        """What the layer reads."""
+        return self.layer.integers
+
     def inner_shapes(self, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
         """Without the axis of steps."""
         if len(shapes[0]) < 2:
@@ -125,7 +130,8 @@ class TimeDistributed(Wrapper):
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """All steps at once where they have the bits of one after another, else step by step."""
         x, learned = inputs[0], any(p in b.trained for p in self.parameters)
-        if self.layer.by_rows and not learned:  # gradients of weights are added up in the order of the steps
+        by_rows = self.layer.by_rows and not learned  # gradients of weights are added up in the order of the steps
+        if by_rows or self.integers is not None:  # numbers of rows of a table may have any shape
             return self.layer.emit(b, x)
         steps, *shape = x.shape
         parts = []

@@ -71,6 +71,10 @@ class BaseMLP(Training, BaseEstimator):
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool, given: Any = None) -> Any:
         parameters.check(self)
+        if self.solver == "lbfgs" and self.dropout:
+            raise ValueError(
+                "dropout: expected 0 with solver='lbfgs', whose trials must be of one function; use 'adam'"
+            )
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         fresh = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
@@ -80,11 +84,13 @@ class BaseMLP(Training, BaseEstimator):
         if fresh:
             self._signs = networks.monotonic(self)
             self.n_layers_, self.out_activation_ = len(self._units(0)), out_activation
+            if self.ensemble == 1:
+                self._begin(X, rng)
         validation = None
         if self.solver != "lbfgs":
             X, targets, weights, validation = self._split(X, targets, weights, rng, given)
         if self.ensemble == 1:
-            self._train(X, targets, weights, validation, fresh, incremental, rng)
+            self._train(X, targets, weights, validation, False, incremental, rng)
         else:
             self._train_members(X, targets, weights, validation, fresh, incremental, rng)
         self._calibrate(validation)
@@ -155,8 +161,10 @@ class BaseMLP(Training, BaseEstimator):
         return self._forward(as_rows(X))
 
     def to_model(self) -> nn.Model:
-        """A copy of the network as a model of nncore, compiled as it was trained."""
+        """Copy the network as a model of nncore, compiled as it was trained; of an ensemble, ask its `estimators_`."""
         check_is_fitted(self)
+        if self.ensemble > 1:
+            raise ValueError("to_model: expected one network, got an ensemble; take those of its estimators_")
         return copy.deepcopy(self._synchronized())
 
     @classmethod

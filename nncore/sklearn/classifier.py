@@ -162,7 +162,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if multilabel:
             return np.asarray(y, np.float64)
         codes = np.searchsorted(self.classes_, y)
-        return codes.astype(np.int32) if len(self.classes_) > 2 else codes.astype(np.float64)[:, None]
+        many = len(self.classes_) > 2 or not self._of_one_column()
+        return codes.astype(np.int32) if many else codes.astype(np.float64)[:, None]
+
+    def _of_one_column(self) -> bool:
+        """Whether the loss of two classes is one of a single output, as log_loss and nncore's binary ones are."""
+        binary = nn.losses.BinaryCrossentropy, nn.losses.BinaryFocalCrossentropy
+        return self.loss == "log_loss" or isinstance(losses.get(self.loss, "loss"), binary)
 
     def _outputs(self, targets: Array) -> tuple[int, str]:
         if self.monotonic_cst is not None and (targets.ndim == 1 or targets.shape[1] > 1):

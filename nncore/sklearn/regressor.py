@@ -113,7 +113,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     def _middle(self, outputs: Array) -> Array:
         """Predictions (n, targets): of several quantiles the one nearest to the median."""
-        quantiles = self._quantiles() or (0.5,)
+        if not (quantiles := self._quantiles()):
+            return outputs
         return self._by_quantile(outputs)[..., int(np.argmin(np.abs(np.array(quantiles) - 0.5)))]
 
     def _bounds(self, outputs: Array) -> tuple[Array, Array]:
@@ -176,7 +177,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         The rows for validation, on which the network was not trained, tell by how much predictions miss (split
         conformal prediction); of a loss of several quantiles, by how much the outermost ones do (conformalized quantile
         regression), so that intervals are wider where the target varies more. That the best epoch was chosen on the
-        same rows makes them a little too narrow.
+        same rows makes them a little too narrow. Behind other steps:
+        ``pipe[-1].predict_interval(pipe[:-1].transform(X))``.
 
         Parameters
         ----------

@@ -139,7 +139,11 @@ class MSELoss:
         ("optimizer", Adam(), "name of an optimizer, .*of torch, whose objects do not fit.* Did you mean 'adam'?"),
         ("optimizer", Adam, "of torch, whose objects do not fit"),
         ("activation", np.tanh, "name of an activation, .*of numpy, whose objects do not fit.* Did you mean 'tanh'?"),
-        ("activation", function, "An activation of your own is not possible: .*native code; layers can join"),
+        (
+            "activation",
+            function,
+            r"An activation of your own is not possible: .*native code; give a pair \(f, derivative\)",
+        ),
         (
             "initializer",
             function,

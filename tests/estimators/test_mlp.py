@@ -41,6 +41,14 @@ def numbers() -> Any:
     return scale(X), scale(y)
 
 
+def test_weights_are_drawn_as_theirs_also_where_rows_are_kept_for_validation() -> None:
+    X, y = classes("iris")
+    settings: Any = {"hidden_layer_sizes": (7,), "early_stopping": True, "random_state": 5, "max_iter": 1}
+    a, b = (m.MLPClassifier(learning_rate_init=1e-12, **settings).fit(X, y) for m in (ours, theirs))
+    for p, q in zip(a.coefs_ + a.intercepts_, b.coefs_ + b.intercepts_, strict=True):
+        np.testing.assert_allclose(p, q, 0, 1e-10)
+
+
 def unshuffled(module: Any, kind: str, **settings: Any) -> Any:
     """A fit in which nothing depends on chance but the weights at the start, which both draw alike."""
     settings = {"hidden_layer_sizes": (7, 5), "random_state": 3, "shuffle": False, "tol": 0, "max_iter": 5} | settings
@@ -195,6 +203,22 @@ def test_settings_of_ours(settings: Any) -> None:
     np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
 
 
+@pytest.mark.parametrize(
+    "loss",
+    [
+        "categorical_crossentropy", "categorical_focal_crossentropy", "sparse_categorical_crossentropy",
+        "kl_divergence", "binary_crossentropy", "binary_focal_crossentropy",
+        nn.losses.CategoricalCrossentropy(label_smoothing=0.1),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_losses_of_two_classes(loss: Any) -> None:
+    X, y = classes("cancer")
+    model = ours.MLPClassifier((8,), max_iter=40, learning_rate_init=0.02, random_state=0, loss=loss).fit(X, y)
+    assert model.score(X, y) > 0.95 and model.predict_proba(X).shape == (len(X), 2)
+    np.testing.assert_allclose(model.predict_proba(X).sum(axis=1), 1)
+
+
 def test_class_weights_multiply_those_of_rows() -> None:
     X, y = classes("iris")
     w = np.linspace(1, 2, len(y))
@@ -319,6 +343,8 @@ def test_what_cannot_be_monotonic(settings: Any, match: str) -> None:
 def test_to_model(tmp_path: Path) -> None:
     X, y = classes("wine")
     model = ours.MLPClassifier((8,), max_iter=5, random_state=0).fit(X, y)
+    with pytest.raises(ValueError, match="to_model: expected one network, got an ensemble"):
+        ours.MLPClassifier((8,), max_iter=5, ensemble=2).fit(X, y).to_model()
     network = model.to_model()
     network.save(tmp_path / "m")
     np.testing.assert_array_equal(nn.load_model(tmp_path / "m").predict(X, verbose=0), model.predict_proba(X))
@@ -366,8 +392,12 @@ def test_bad_arguments(settings: Any, match: str) -> None:
 
 
 def test_unknown_arguments_are_refused() -> None:
-    with pytest.raises(TypeError, match="hidden_layers"):
+    with pytest.raises(
+        TypeError, match="hidden_layers: expected an argument of MLPClassifier.*Did you mean 'hidden_layer_s"
+    ):
         ours.MLPClassifier(hidden_layers=3)
+    with pytest.raises(ValueError, match="dropout: expected 0 with solver='lbfgs'"):
+        ours.MLPClassifier(solver="lbfgs", dropout=0.5).fit(*classes("iris"))
 
 
 def test_warnings_say_what_to_do() -> None:

@@ -211,3 +211,22 @@ def test_sizes_may_change() -> None:
 def test_sizes_are_checked(arguments: tuple[Any, Any]) -> None:
     with pytest.raises((ValueError, TypeError), match="put_dim: expected"):
         nn.Embedding(*arguments)
+
+
+def test_an_embedding_in_time_distributed_is_the_embedding() -> None:
+    """It reads whole numbers of any shape, all at once."""
+    x, y = np.random.default_rng(0).integers(0, 20, (12, 5, 4)), np.random.default_rng(1).normal(size=(12, 1))
+    found = []
+    for wrap in (
+        nn.TimeDistributed,
+        lambda layer: layer,
+        lambda layer: nn.TimeDistributed(nn.SpectralNormalization(layer)),
+    ):
+        layers = [nn.Input((5, 4), dtype="int32"), wrap(nn.Embedding(20, 3)), nn.Flatten(), nn.Dense(1)]
+        model = nn.Sequential(layers, seed=0, dtype="float64")
+        model.compile("sgd", "mse")
+        model.fit(x, y, epochs=2, verbose=0)
+        found.append(model.predict(x, verbose=0))
+    np.testing.assert_array_equal(found[0], found[1])
+    with pytest.raises(ValueError, match="expected whole numbers|from 0 to 19"):
+        nn.Sequential([nn.Input((8, 8)), nn.TimeDistributed(nn.Embedding(20, 3))]).predict(np.full((2, 8, 8), 99))

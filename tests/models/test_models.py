@@ -259,3 +259,11 @@ def test_names_that_are_missing(module: str, name: str, words: str) -> None:
 
 def test_dir_shows_what_is_public() -> None:
     assert set(nn.__all__) <= set(dir(nn)) and "habits" not in dir(nn)
+
+
+def test_a_model_may_be_the_first_of_a_stack_without_input() -> None:
+    base = nn.Sequential([nn.Dense(3, "relu")], seed=0)
+    model = nn.Sequential([base, nn.Dense(1)], seed=1)
+    model.compile("sgd", "mse")
+    model.fit(np.ones((8, 4)), np.ones(8), verbose=0)
+    assert model.predict(np.ones((2, 4)), verbose=0).shape == (2, 1)
