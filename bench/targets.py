@@ -205,7 +205,8 @@ TARGETS = (
         for layer in ("BatchNormalization", "LayerNormalization")
     ),
     *(
-        Target(19, f"Embedding: a step of {x} with a table 100 times as large ÷ a step", "≤", 1.5, larger_table(x))
+        # not 1: vectors of the larger one come from memory, and their moments with them
+        Target(19, f"Embedding: a step of {x} with a table 100 times as large ÷ a step", "≤", 2, larger_table(x))
         for x in families.STEPS
     ),
 )
