@@ -28,6 +28,7 @@ held, records = ExitStack(), pytest.StashKey[list[dict[str, Any]]]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--threads", type=int, default=1, help="threads of nncore and NumPy alike (default: 1)")
+    parser.addoption("--once", action="store_true", help="call everything once, to see that it runs; no times")
     parser.addoption("--results", type=Path, default=HERE / "results", help="folder of numpy.md and numpy.json")
 
 
@@ -63,6 +64,10 @@ def pair(benchmark: Any, request: pytest.FixtureRequest, threads: int) -> Pair:
     """
 
     def run(ours: Callable[[], object], numpys: Callable[[], object], calls: int = 1, flops: float = 0) -> None:
+        if request.config.getoption("once"):
+            numpys()
+            benchmark.pedantic(ours)
+            return
         repeat, repeat_numpy = repeats(ours), repeats(numpys)
         ours_round, numpys_round = repeated(ours, repeat), repeated(numpys, repeat_numpy)
         theirs: list[float] = []

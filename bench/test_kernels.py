@@ -1,4 +1,4 @@
-"""Activations, losses and update rules, on one thread; the registries of the kernels say which."""
+"""Activations, losses and update rules, on one thread: those that numpy_kernels.py has; families.py times all."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy_nets
 import pytest
 from families import update_run
 
-ids = pytest.importorskip("nncore._kernels.table")
 elementwise = pytest.importorskip("nncore._kernels.elementwise")
 loss = pytest.importorskip("nncore._kernels.loss")
+losses = pytest.importorskip("nncore.losses")
 runtime = pytest.importorskip("nncore.runtime")
 
 
@@ -27,10 +27,8 @@ def array(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
 
 
 @pytest.mark.benchmark(group="activations, 256×512")
-@pytest.mark.parametrize("name", ids.ACTIVATIONS)
+@pytest.mark.parametrize("name", numpy_kernels.ACTIVATIONS)
 def test_activation(pair: Any, name: str) -> None:
-    if name not in numpy_kernels.ACTIVATIONS:
-        pytest.skip("numpy_kernels.py has no preallocated form of it to compare with: NumPy alone lacks what it takes")
     z, f, table = array((256, 512)), numpy_kernels.ACTIVATIONS[name], runtime.kernels("float32")
     y, scratch = np.empty_like(z), np.empty_like(z)
     pair(lambda: elementwise.apply_activation(table, name, z, y, parameters=(0.3,)), lambda: f(z, y, scratch))
@@ -46,7 +44,7 @@ def test_softmax(pair: Any, shape: tuple[int, int]) -> None:
 
 @pytest.mark.benchmark(group="losses with gradient")
 @pytest.mark.parametrize("shape", [(256, 10), (512, 1000)], ids=lambda s: "x".join(map(str, s)))
-@pytest.mark.parametrize("name", ids.LOSSES)
+@pytest.mark.parametrize("name", numpy_kernels.LOSSES)
 def test_loss(pair: Any, name: str, shape: tuple[int, int]) -> None:
     rows, n = shape
     p, table, f = array(shape), runtime.kernels("float32"), numpy_kernels.LOSSES[name]
@@ -58,7 +56,8 @@ def test_loss(pair: Any, name: str, shape: tuple[int, int]) -> None:
     ours_target: Any = labels.astype(np.int32) if sparse else target
     numpys_target: Any = labels if sparse else target
     grad = np.empty_like(p)
-    options = {"scale": 1 / rows, "param": 1.0, "grad": grad}
+    numbers = losses.LOSSES.classes[name.removesuffix("_logits")]().numbers(name)
+    options = {"scale": 1 / rows, "parameters": numbers, "grad": grad}
     pair(
         lambda: loss.apply_rows(table, "loss", name, p, ours_target, rows, n, **options),
         lambda: f(p, numpys_target, grad),

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
@@ -42,6 +45,25 @@ def settled(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
     regimes.settle(runs)
     return runs[0]["sections"]["training"][0]
+
+
+def test_every_benchmark_against_numpy_runs(tmp_path: Path) -> None:
+    """In a process of its own, for NumPy's threads are chosen before it is loaded."""
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "pytest",
+        "bench",
+        "--once",
+        "--results",
+        str(tmp_path),
+        "-p",
+        "no:cacheprovider",
+    ]
+    done = subprocess.run(command, cwd=BENCH.parent, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert re.search(r"\b\d+ passed in", done.stdout) and "skipped" not in done.stdout
 
 
 def test_samples_are_sorted_by_their_probes() -> None:
