@@ -28,10 +28,11 @@ from nncore.callbacks import Callback
 from nncore.checking import check_gradients
 from nncore.data import to_categorical
 from nncore.errors import DivergedError, FormatError
-from nncore.execution import applying as _applying  # noqa: F401  # enters itself where optimizers, below it, look
+from nncore.execution.applying import Applied as _Applied
 from nncore.graph import Input
 from nncore.initializers import Initializer
 from nncore.layers import *  # noqa: F403  # its __all__ is the one list of layers, so that a new one is named once
+from nncore.layers import Layer
 from nncore.losses import Loss
 from nncore.metrics import Metric
 from nncore.models import Model, Sequential, clone_model, load_model
@@ -82,6 +83,7 @@ __all__ = [
     "Initializer",
     "Input",
     "Lamb",
+    "Layer",
     "LazyAdam",
     "LazySGD",
     "Lion",
@@ -124,9 +126,10 @@ __all__ = [
     "show_config",
     "to_categorical",
     "utils",
-    "Layer",  # noqa: F405  # of the list of layers; it is the only one there that no registry has
     *(cls.__name__ for cls in layers.LAYERS.classes.values()),
 ]
+
+Optimizer.applied_by = _Applied  # which optimizers, on a lower storey, cannot import
 
 
 def __getattr__(name: str) -> object:

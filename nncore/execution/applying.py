@@ -16,7 +16,6 @@ from nncore.execution.updating import UPDATE_FLOPS, bind_numbers, bind_optimizer
 from nncore.initializers import Zeros
 from nncore.operations.updates import optimize
 from nncore.optimizers import Optimizer
-from nncore.optimizers.alone import APPLIED
 from nncore.optimizers.base import AVERAGE
 from nncore.parameter import Parameter
 from nncore.schedules import Ahead
@@ -141,6 +140,3 @@ def assign(variable: Any, value: Array) -> None:
         variable.assign(value)
     else:
         variable[...] = value
-
-
-APPLIED.append(Applied)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -12,9 +12,6 @@ if TYPE_CHECKING:
     from nncore.optimizers.base import Optimizer
 
 Array = np.ndarray[Any, Any]
-
-#: What applies an optimizer to arrays; the class stands on a higher storey, and enters itself.
-APPLIED: list[type[Any]] = []
 
 
 class Alone:
@@ -24,6 +21,7 @@ class Alone:
     ``assign(value)`` and can be made an array; all of one precision, for which float32 is taken unless all are float64.
     """
 
+    applied_by: ClassVar[type[Any]]  # what computes its steps on arrays: `execution.applying`, which stands above
     _applied: Any
 
     @property
@@ -45,7 +43,7 @@ class Alone:
                 f"optimizer: expected one that no model trains with, got that of {model!r}. Make another for arrays"
             )
         if self._applied is None:
-            self._applied = APPLIED[0](this, list(variables))
+            self._applied = self.applied_by(this, list(variables))
 
     def apply(self, grads: Sequence[Any], trainable_variables: Iterable[Any] | None = None) -> None:
         """Make one step.

@@ -14,15 +14,15 @@ import pytest
 pytestmark = pytest.mark.sklearn
 theirs = pytest.importorskip("sklearn.neural_network", reason="scikit-learn is not installed")
 
-from sklearn import config_context, datasets  # noqa: E402
-from sklearn.base import clone  # noqa: E402
-from sklearn.exceptions import ConvergenceWarning  # noqa: E402
-from sklearn.model_selection import GridSearchCV  # noqa: E402
-from sklearn.pipeline import make_pipeline  # noqa: E402
-from sklearn.preprocessing import StandardScaler, scale  # noqa: E402
+from sklearn import config_context, datasets
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler, scale
 
-import nncore as nn  # noqa: E402
-import nncore.sklearn as ours  # noqa: E402
+import nncore as nn
+import nncore.sklearn as ours
 
 CLASSES = {
     "iris": datasets.load_iris, "wine": datasets.load_wine, "cancer": datasets.load_breast_cancer,

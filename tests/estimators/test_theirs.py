@@ -11,9 +11,9 @@ import pytest
 pytestmark = pytest.mark.sklearn
 theirs = pytest.importorskip("sklearn.neural_network", reason="scikit-learn is not installed")
 
-from sklearn.utils.estimator_checks import parametrize_with_checks  # noqa: E402
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
-import nncore.sklearn as ours  # noqa: E402
+import nncore.sklearn as ours
 
 #: What reaches into private attributes that ours have not.
 EXCUSED = {"test_gradient"}  # _loss_grad_lbfgs; gradients are tested in tests/training
