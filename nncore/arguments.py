@@ -24,13 +24,14 @@ def an(name: str) -> str:
     return f"{'an' if name[:1].lower() in tuple('aeiou') else 'a'} {name}"
 
 
-def explained(method: Callable[P, R], names: Sequence[str] = ()) -> Callable[P, R]:
+def explained(method: Callable[P, R], names: Sequence[str] = (), as_given: bool = False) -> Callable[P, R]:
     """Decorator: an unknown argument is a TypeError that names the known ones and the nearest of them, or a remedy.
 
     One of `HABITS` that asks for nothing is left out. To a constructor, arrays of no dimension are the numbers they
     hold: what is kept must not change with an array of the user's.
 
-    `names`: what it takes, where it hands keywords on; if they are not given, that is anything.
+    `names`: what it takes, where it hands keywords on; if they are not given, that is anything. `as_given`: a
+    constructor gets what it is given, such arrays, too.
     """
     parameters = inspect.signature(method).parameters
     if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
@@ -44,7 +45,7 @@ def explained(method: Callable[P, R], names: Sequence[str] = ()) -> Callable[P, 
     def checked(*args: Any, **kwargs: Any) -> R:
         if not kwargs.keys() <= known:
             kwargs = without_habits(type(args[0]).__name__ if makes else method.__name__, names, kwargs)
-        if makes:
+        if makes and not as_given:
             return method(*map(unboxed, args), **{name: unboxed(value) for name, value in kwargs.items()})
         return method(*args, **kwargs)
 

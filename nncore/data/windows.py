@@ -39,7 +39,12 @@ def windows(series: Any, length: int, stride: int = 1) -> Array:
     --------
     The next value from the 24 before it:
 
+    >>> import numpy as np
+    >>> import nncore as nn
+    >>> series = np.sin(np.arange(100.0))
     >>> x, y = nn.data.windows(series[:-1], 24), series[24:]
+    >>> x.shape, y.shape
+    ((76, 24), (76,))
     """
     array = as_array(series, "series")
     length, stride = check_count(length, "length"), check_count(stride, "stride")

@@ -14,16 +14,19 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 import nncore as nn
 from nncore.sklearn import networks, parameters
-from nncore.sklearn.training import Training
+from nncore.sklearn.training import Rows, Training
 from nncore.state import Array
 
 FLOATS = ("float64", "float32")
+Given = tuple[Any, Any, Any] | None  # rows for validation: X, y, sample_weight
 
 
 class BaseMLP(Training, BaseEstimator):
     """A network that is trained by scikit-learn's rules; the weights are drawn as scikit-learn's are."""
 
     arguments: ClassVar[dict[str, parameters.Argument]]
+    _kinds: ClassVar[dict[str, Any]] = {}  # what `validate_data` is told of the targets
+
     # -- what the two define ------------------------------------------------------------------------------------------
 
     def _encode(self, y: Any, fresh: bool) -> Array:
@@ -69,7 +72,7 @@ class BaseMLP(Training, BaseEstimator):
         given = None if X_val is None else (X_val, y_val, sample_weight_val)
         return self._fit(X, y, sample_weight, incremental=False, given=given)
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool, given: Any = None) -> Any:
+    def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool, given: Given = None) -> Any:
         parameters.check(self)
         if self.solver == "lbfgs" and self.dropout:
             raise ValueError(
@@ -78,68 +81,58 @@ class BaseMLP(Training, BaseEstimator):
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         fresh = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
-        X, targets, weights = self._checked(X, y, sample_weight, fresh, incremental)
+        rows = self._checked(X, y, sample_weight, fresh, incremental)
         rng = check_random_state(self.random_state)
-        self.n_outputs_, out_activation = self._outputs(targets)
+        self.n_outputs_, out_activation = self._outputs(rows.targets)
         if fresh:
             self._signs = networks.monotonic(self)
             self.n_layers_, self.out_activation_ = len(self._units(0)), out_activation
             if self.ensemble == 1:
-                self._begin(X, rng)
-        validation = None
-        if self.solver != "lbfgs":
-            X, targets, weights, validation = self._split(X, targets, weights, rng, given)
+                self._begin(rows.X, rng)
+        rows, validation = self._split(rows, rng, given)
         if self.ensemble == 1:
-            self._train(X, targets, weights, validation, False, incremental, rng)
+            self._train(rows, validation, rng, incremental)
         else:
-            self._train_members(X, targets, weights, validation, fresh, incremental, rng)
+            self._train_members(rows, validation, rng, incremental, fresh)
         self._calibrate(validation)
         return self
 
-    def _checked(
-        self, X: Any, y: Any, sample_weight: Any, fresh: bool, incremental: bool
-    ) -> tuple[Any, Array, Array | None]:
+    def _checked(self, X: Any, y: Any, sample_weight: Any, fresh: bool, incremental: bool) -> Rows:
         """Rows, the network's targets and weights, as scikit-learn checks them."""
         kinds: dict[str, Any] = {"accept_sparse": ["csr", "csc"], "multi_output": True, "dtype": self._dtypes()}
         X, y = validate_data(self, X, y, reset=fresh, **kinds, **self._kinds)
         targets = self._encode(y, fresh and not incremental)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, dtype=X.dtype)
-        return as_rows(X), targets, self._weighted(targets, sample_weight)
+        return Rows(as_rows(X), targets, self._weighted(targets, sample_weight))
 
-    def _calibrate(self, validation: Any) -> None:
+    def _calibrate(self, validation: Rows | None) -> None:
         """Keep what intervals need of the rows for validation."""
 
     def _dtypes(self) -> Any:
         return FLOATS if self.dtype is None else self.dtype
 
-    _kinds: ClassVar[dict[str, Any]] = {}  # more of `validate_data`
-
     def _weighted(self, targets: Array, sample_weight: Array | None) -> Array | None:
         """The weights of the rows."""
         return sample_weight
 
-    def _split(
-        self, X: Any, targets: Array, weights: Array | None, rng: np.random.RandomState, given: Any
-    ) -> tuple[Any, Array, Array | None, Any]:
-        """The part to train on, and that for validation, or None."""
+    def _split(self, rows: Rows, rng: np.random.RandomState, given: Given) -> tuple[Rows, Rows | None]:
+        """The part to train on, and that for validation, if the solver stops by one."""
         if given is not None:
             if not self.early_stopping:
                 raise ValueError("X_val: expected early_stopping=True where rows for validation are given, got False")
-            return X, targets, weights, self._checked(given[0], given[1], given[2], fresh=False, incremental=False)
-        if not self.early_stopping:
-            return X, targets, weights, None
-        arrays = [X, targets] if weights is None else [X, targets, weights]
-        parts = train_test_split(
-            *arrays, random_state=rng, test_size=self.validation_fraction, stratify=self._strata(targets)
-        )
+            return rows, self._checked(*given, fresh=False, incremental=False)
+        if not self.early_stopping or self.solver == "lbfgs":
+            return rows, None
+        arrays = [array for array in rows if array is not None]
+        settings: dict[str, Any] = {"random_state": rng, "stratify": self._strata(rows.targets)}
+        parts = train_test_split(*arrays, test_size=self.validation_fraction, **settings)
         if parts[1].shape[0] < 2:
             raise ValueError(
                 "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
             )
-        X, X_val, targets, y_val = parts[:4]
-        weights, weights_val = parts[4:] or (None, None)
-        return X, targets, weights, (X_val, y_val, weights_val)
+        used, held = parts[::2], parts[1::2]
+        return Rows(*used, *[None] * (3 - len(used))), Rows(*held, *[None] * (3 - len(held)))
 
     # -- predictions --------------------------------------------------------------------------------------------------
 
@@ -153,7 +146,7 @@ class BaseMLP(Training, BaseEstimator):
             and len(X) > 0
             and X.dtype == self.coefs_[0].dtype
             and X.shape[1] == self.n_features_in_
-            and not hasattr(self, "feature_names_in_")
+            and "feature_names_in_" not in vars(self)
             and math.isfinite(X.sum())
         )
         if not plain:

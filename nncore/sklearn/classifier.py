@@ -16,6 +16,7 @@ import nncore as nn
 from nncore import losses
 from nncore.sklearn.base import BaseMLP
 from nncore.sklearn.parameters import OURS, THEIRS, Argument, with_arguments
+from nncore.sklearn.training import Rows
 from nncore.state import Array
 
 
@@ -201,7 +202,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _strata(self, targets: Array) -> Array | None:
         """The classes; of more than two only where each has a row for both parts."""
         if targets.ndim == 1:
-            return targets if np.bincount(targets).min(initial=2, where=np.bincount(targets) > 0) > 1 else None
+            return targets if np.unique(targets, return_counts=True)[1].min() > 1 else None
         return targets.astype(bool) if targets.shape[1] == 1 else None
 
     def _decode(self, outputs: Array) -> Array:
@@ -214,11 +215,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             return self.classes_[outputs.argmax(axis=1)]
         return self.classes_[np.minimum(outputs[:, 0] > 0.5, len(self.classes_) - 1).astype(int)]
 
-    def _score(self, X: Any, y: Any, sample_weight: Any) -> float:
-        outputs = self._forward(X)
+    def _score(self, rows: Rows) -> float:
+        outputs = self._forward(rows.X)
         if not np.isfinite(outputs).all():
             return math.nan
-        return float(accuracy_score(self._decode(y), self._decode(outputs), sample_weight=sample_weight))
+        told, found = self._decode(rows.targets), self._decode(outputs)
+        return float(accuracy_score(told, found, sample_weight=rows.weights))
 
     @available_if(trains_by_batches)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> MLPClassifier:

@@ -8,7 +8,7 @@ from nncore.callbacks import Callback
 from nncore.state import Array
 
 if TYPE_CHECKING:
-    from nncore.sklearn.training import Training
+    from nncore.sklearn.training import Rows, Training
 
 SLOWEST = 1e-6  # the learning rate at which "adaptive" ends
 
@@ -21,13 +21,13 @@ class Epochs(Callback):
     estimator : Training
     rows : int
         Per epoch.
-    validation : tuple (X, y, sample_weight), optional
+    validation : Rows, optional
         Whose score says when to end, in place of the loss.
     """
 
     estimator: Any
 
-    def __init__(self, estimator: Training, rows: int, validation: Any = None) -> None:
+    def __init__(self, estimator: Training, rows: int, validation: Rows | None = None) -> None:
         self.estimator, self.rows, self.validation = estimator, rows, validation
         self.best_weights: list[Array] | None = None
         self.converged = False
@@ -43,7 +43,7 @@ class Epochs(Callback):
         if e.verbose:
             print(f"Iteration {e.n_iter_}, loss = {e.loss_:.8f}")
         if self.validation is not None:
-            self.take_score(e._score(*self.validation))
+            self.take_score(e._score(self.validation))
         else:
             worse = e.loss_ > e.best_loss_ - e.tol
             e._no_improvement_count = e._no_improvement_count + 1 if worse else 0

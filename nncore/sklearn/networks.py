@@ -16,7 +16,6 @@ from nncore.state import Array
 #: nncore's names of scikit-learn's activations.
 ACTIVATIONS = {"identity": "linear", "logistic": "sigmoid", "exp": "exponential"}
 
-
 #: Activations that increase, or stay: with the others no signs of weights make a network monotonic.
 INCREASING = {
     "linear", "relu", "leaky_relu", "elu", "selu", "celu", "sigmoid", "tanh", "softplus", "softsign", "hard_sigmoid",
@@ -29,19 +28,25 @@ def activation(given: Any) -> Any:
     return activations.get(ACTIVATIONS.get(given, given) if isinstance(given, str) else given, "activation")
 
 
-def network(estimator: Any, units: Sequence[int], dtype: str, seed: int) -> nn.Model:
-    """An estimator's layers of these units, the inputs first; the weights are any."""
+def network(estimator: Any, units: Sequence[int], dtype: str, seed: int, penalty: float) -> nn.Model:
+    """An estimator's layers of these units, the inputs first, with `penalty` Σ w² on kernels; the weights are any."""
     hidden: list[Layer] = []
     signs = constraints(estimator._signs, units)
-    for n, constraint in zip(units[1:-1], signs, strict=False):
+
+    def dense(place: int, of: Any) -> nn.Dense:
+        return nn.Dense(
+            units[place + 1], activation(of), kernel_regularizer=squares(penalty), kernel_constraint=signs[place]
+        )
+
+    for place in range(len(units) - 2):
         if estimator.batch_norm:
-            norm = nn.BatchNormalization(gamma_constraint="non_neg" if constraint else None)
-            hidden += [nn.Dense(n, kernel_constraint=constraint), norm, nn.Activation(activation(estimator.activation))]
+            norm = nn.BatchNormalization(gamma_constraint="non_neg" if signs[place] else None)
+            hidden += [dense(place, "linear"), norm, nn.Activation(activation(estimator.activation))]
         else:
-            hidden.append(nn.Dense(n, activation(estimator.activation), kernel_constraint=constraint))
+            hidden.append(dense(place, estimator.activation))
         if estimator.dropout:
             hidden.append(nn.Dropout(estimator.dropout))
-    last = nn.Dense(units[-1], activation(estimator.out_activation_), kernel_constraint=signs[-1])
+    last = dense(len(units) - 2, estimator.out_activation_)
     layers = [nn.Input(units[0]), *hidden, last, *estimator._last()]
     threads = None if estimator.n_jobs in (None, -1) else int(estimator.n_jobs)
     return nn.Sequential(layers, seed=seed, dtype=dtype, n_threads=threads)
@@ -126,17 +131,16 @@ def drawn(
     return pairs
 
 
+def squares(factor: float) -> nn.regularizers.Regularizer | None:
+    """The penalty factor Σ w²."""
+    return nn.regularizers.L2(factor) if factor else None
+
+
 def decay(model: nn.Model, factor: float) -> None:
     """Let the penalty be factor Σ w² over all kernels."""
     for layer in dense_layers(model):
-        now = layer.kernel_regularizer
-        if (now.l2 if now is not None else 0.0) != factor:
-            layer.kernel_regularizer = nn.regularizers.L2(factor) if factor else None
-
-
-def penalty(model: nn.Model, factor: float) -> float:
-    """Its value."""
-    return factor * sum(float(np.vdot(w, w)) for w in live_weights(model)[0])
+        if layer.kernel_regularizer != squares(factor):
+            layer.kernel_regularizer = squares(factor)
 
 
 def read(model: nn.Model) -> tuple[list[nn.Dense], nn.Dense]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import math
 from collections.abc import Callable, Iterable
 from numbers import Integral
 from typing import Any, NamedTuple
 
-from nncore.arguments import check_count, check_flag, check_nonnegative, check_number, is_whole, without_habits
+from nncore.arguments import check_count, check_flag, check_nonnegative, check_number, explained, is_whole
 from nncore.registry import constructor
 from nncore.schedules import LearningRateSchedule
 
@@ -127,26 +125,13 @@ OURS: dict[str, Argument] = {
 }
 
 
-def refusing(owner: str, defaults: dict[str, Any]) -> Callable[..., None]:
-    """A constructor of these arguments; unknown ones are a TypeError that names the nearest."""
-    init = constructor(defaults)
-
-    @functools.wraps(init)
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        if not kwargs.keys() <= defaults.keys():
-            kwargs = without_habits(owner, list(defaults), kwargs)
-        init(self, *args, **kwargs)
-
-    vars(__init__)["__signature__"] = inspect.signature(init)
-    return __init__
-
-
 def with_arguments(arguments: dict[str, Argument]) -> Callable[[type[Any]], type[Any]]:
     """Class decorator: a constructor that takes these arguments and keeps them as attributes, as scikit-learn asks."""
 
     def decorate(cls: type[Any]) -> type[Any]:
         cls.arguments = arguments
-        cls.__init__ = refusing(cls.__name__, {name: argument.default for name, argument in arguments.items()})
+        init = constructor({name: argument.default for name, argument in arguments.items()})
+        cls.__init__ = explained(init, as_given=True)  # scikit-learn's clone asks for the same objects
         return cls
 
     return decorate

@@ -20,6 +20,7 @@ from nncore.layers.base import Layer
 from nncore.sklearn.base import BaseMLP
 from nncore.sklearn.classifier import trains_by_batches
 from nncore.sklearn.parameters import OURS, THEIRS, Argument, with_arguments
+from nncore.sklearn.training import Rows
 from nncore.state import Array
 
 
@@ -50,7 +51,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     >>> from nncore.sklearn import MLPRegressor
     >>> from sklearn.datasets import load_diabetes
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> model = MLPRegressor((20,), solver="lbfgs", alpha=1, max_iter=2000, random_state=0).fit(X, y)
+    >>> model = MLPRegressor(hidden_layer_sizes=(20,), solver="lbfgs", alpha=1, max_iter=3000, random_state=0)
+    >>> model = model.fit(X, y)
     """
 
     _kinds: ClassVar[dict[str, Any]] = {"y_numeric": True}
@@ -96,16 +98,19 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         loss, error = float(logs["loss"]), logs.get("mean_squared_error")
         return loss if error is None else loss - 0.5 * (self.n_outputs_ - 1) * float(error)
 
-    def _score(self, X: Any, y: Any, sample_weight: Any) -> float:
-        outputs = self._middle(self._forward(X))
-        return float(r2_score(y, outputs, sample_weight=sample_weight)) if np.isfinite(outputs).all() else math.nan
+    def _score(self, rows: Rows) -> float:
+        outputs = self._middle(self._forward(rows.X))
+        if not np.isfinite(outputs).all():
+            return math.nan
+        return float(r2_score(rows.targets, outputs, sample_weight=rows.weights))
 
-    def _calibrate(self, validation: Any) -> None:
+    def _calibrate(self, validation: Rows | None) -> None:
         """By how far the rows for validation miss, in ascending order: see `predict_interval`."""
         self._misses: Array | None = None
-        if validation is not None and validation[1].shape[1] == 1:
-            low, high = self._bounds(self._forward(validation[0]))
-            self._misses = np.sort(np.maximum(low - validation[1][:, 0], validation[1][:, 0] - high))
+        if validation is not None and validation.targets.shape[1] == 1:
+            low, high = self._bounds(self._forward(validation.X))
+            targets = validation.targets[:, 0]
+            self._misses = np.sort(np.maximum(low - targets, targets - high))
 
     def _by_quantile(self, outputs: Array) -> Array:
         """(n, targets, quantiles)."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import operator
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import joblib
 import numpy as np
@@ -14,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 import nncore as nn
+from nncore.callbacks import Callback
 from nncore.errors import DivergedError
 from nncore.layers.base import Layer
 from nncore.sklearn import networks
@@ -24,15 +26,19 @@ NON_FINITE = (
     "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
 )
 
-#: What the networks of an ensemble know from it before they are trained, and what it shows of the first one after.
-KNOWN = {
-    "n_features_in_", "feature_names_in_", "classes_", "_multilabel", "_signs", "n_outputs_", "n_layers_",
-    "out_activation_",
-}  # fmt: skip
+#: What an ensemble shows of its first network.
 SHOWN = {
     "coefs_", "intercepts_", "n_iter_", "t_", "loss_", "loss_curve_", "best_loss_", "validation_scores_",
     "best_validation_score_", "_no_improvement_count",
 }  # fmt: skip
+
+
+class Rows(NamedTuple):
+    """Rows to train on, or for validation."""
+
+    X: Any  # (n, features), an array or CSR
+    targets: Array  # as the network has them: (n, outputs), or the numbers of classes (n,)
+    weights: Array | None
 
 
 class Training:
@@ -61,8 +67,8 @@ class Training:
         """What is minimized, but for the penalty."""
         raise NotImplementedError
 
-    def _score(self, X: Any, y: Any, sample_weight: Any) -> float:
-        """The score of a validation part, whose y is the network's targets; NaN where outputs are not finite."""
+    def _score(self, rows: Rows) -> float:
+        """The score of rows for validation; NaN where outputs are not finite."""
         raise NotImplementedError
 
     def _told_loss(self, logs: dict[str, float]) -> float:
@@ -97,17 +103,20 @@ class Training:
             self.best_validation_score_ = -math.inf if stops else None
             self.best_loss_: Any = None if stops else math.inf
 
-    def _synchronized(self, rng: np.random.RandomState | None = None) -> nn.Model:
-        """The network, with the weights that coefs_ and intercepts_ are, whoever has set these."""
+    def _synchronized(self, rng: np.random.RandomState | None = None, penalty: float = 0.0) -> nn.Model:
+        """The network, with the weights that coefs_ and intercepts_ are, whoever has set these.
+
+        Of one that is made here, `rng` draws the seed, and the penalty on kernels is `penalty` Σ w².
+        """
         weights = (*self.coefs_, *self.intercepts_)
         model = self._network
-        if model is not None and len(weights) == len(self._live) and all(map(_same, weights, self._live)):
+        if model is not None and len(weights) == len(self._live) and all(map(operator.is_, weights, self._live)):
             return model
         units = [len(self.coefs_[0]), *map(len, self.intercepts_)]
         if model is None or [model.input_shape[-1], *(d.units for d in networks.dense_layers(model))] != units:
             dtype = np.asarray(self.coefs_[0]).dtype.name
             seed = 0 if rng is None else int(rng.randint(2**31 - 1))
-            model = networks.network(self, units, dtype, seed)
+            model = networks.network(self, units, dtype, seed, penalty)
             model.build(units[0])
         networks.put(model, self.coefs_, self.intercepts_)
         self._take(model)
@@ -127,48 +136,35 @@ class Training:
 
     # -- fits ---------------------------------------------------------------------------------------------------------
 
-    def _train(
-        self,
-        X: Any,
-        targets: Array,
-        weights: Array | None,
-        validation: Any,
-        fresh: bool,
-        incremental: bool,
-        rng: np.random.RandomState,
-    ) -> None:
-        """Train this one's network."""
-        if fresh:
-            self._begin(X, rng)
+    def _train(self, rows: Rows, validation: Rows | None, rng: np.random.RandomState, incremental: bool) -> None:
+        """Train this one's network, whose weights are drawn."""
         if self.solver == "lbfgs":
-            self._solve(X, targets, weights, rng)
+            self._solve(rows, rng)
         else:
-            self._descend(X, targets, weights, validation, rng, incremental)
+            self._descend(rows, validation, rng, incremental)
         if not all(np.isfinite(w).all() for w in (*self.coefs_, *self.intercepts_)):
             raise ValueError(NON_FINITE)
 
     def _train_members(
-        self,
-        X: Any,
-        targets: Array,
-        weights: Array | None,
-        validation: Any,
-        fresh: bool,
-        incremental: bool,
-        rng: np.random.RandomState,
+        self, rows: Rows, validation: Rows | None, rng: np.random.RandomState, incremental: bool, fresh: bool
     ) -> None:
         """Train the networks of an ensemble, each from weights of its own, at once in threads; show the first."""
-        if fresh or len(getattr(self, "estimators_", ())) != self.ensemble:
+        fresh = fresh or len(getattr(self, "estimators_", ())) != self.ensemble
+        if fresh:
             seeds = rng.randint(2**31 - 1, size=self.ensemble)
             own: dict[str, Any] = {"ensemble": 1, "n_jobs": 1}
             self.estimators_ = [clone(self).set_params(random_state=int(seed), **own) for seed in seeds]
-        for member in self.estimators_:
-            for name in KNOWN & vars(self).keys():
-                setattr(member, name, getattr(self, name))
+        known = vars(self).keys() - SHOWN - self.arguments.keys() - {"estimators_"}
+
+        def train(member: Training) -> None:
+            vars(member).update({name: vars(self)[name] for name in known})
+            of_member = check_random_state(member.random_state)
+            if fresh:
+                member._begin(rows.X, of_member)
+            member._train(rows, validation, of_member, incremental)
+
         with joblib.parallel_config("threading", n_jobs=self.n_jobs):
-            train = joblib.delayed(Training._train)
-            given = X, targets, weights, validation, fresh, incremental
-            joblib.Parallel()(train(m, *given, check_random_state(m.random_state)) for m in self.estimators_)
+            joblib.Parallel()(joblib.delayed(train)(member) for member in self.estimators_)
         self._show_first()
 
     def _show_first(self) -> None:
@@ -176,37 +172,19 @@ class Training:
         for name in SHOWN & vars(self.estimators_[0]).keys():
             setattr(self, name, getattr(self.estimators_[0], name))
 
-    def _descend(
-        self, X: Any, targets: Array, weights: Any, validation: Any, rng: np.random.RandomState, incremental: bool
-    ) -> None:
+    def _descend(self, rows: Rows, validation: Rows | None, rng: np.random.RandomState, incremental: bool) -> None:
         """Train by batches."""
-        rows = X.shape[0]
-        if self.batch_size == "auto":
-            batch = min(200, rows)
-        else:
-            batch = min(self.batch_size, rows)
-            if self.batch_size > rows:
-                warnings.warn(
-                    "Got `batch_size` larger than the number of samples. It is going to be clipped", stacklevel=5
-                )
-        model = self._synchronized(rng)
-        self._penalize(model, batch, weights)
+        count = rows.X.shape[0]
+        batch = min(200 if self.batch_size == "auto" else self.batch_size, count)
+        if self.batch_size != "auto" and self.batch_size > count:
+            told = "Got `batch_size` larger than the number of samples. It is going to be clipped"
+            warnings.warn(told, stacklevel=5)
+        model = self._prepared(rows, batch, rng)
         if not incremental or model.configuration is None:
-            self._compile(model, self._optimizer_of(), weights is not None)
-        epochs = Epochs(self, rows, validation)
-        count = 1 if incremental else self.max_iter
-        self.n_iter_ = 0
+            self._compile(model, self._optimizer_of(), rows)
+        epochs = Epochs(self, count, validation)
         try:
-            model.fit(
-                X,
-                self._fed(targets),
-                batch,
-                count,
-                0,
-                [epochs, *(self.callbacks or ())],
-                shuffle=self.shuffle,
-                sample_weight=weights,
-            )
+            self._fit_network(model, rows, batch, 1 if incremental else self.max_iter, epochs)
         except DivergedError:
             if validation is None:
                 raise ValueError(NON_FINITE) from None
@@ -224,23 +202,14 @@ class Training:
                 stacklevel=5,
             )
 
-    def _solve(self, X: Any, targets: Array, weights: Array | None, rng: np.random.RandomState) -> None:
+    def _solve(self, rows: Rows, rng: np.random.RandomState) -> None:
         """Minimize by L-BFGS."""
-        model = self._synchronized(rng)
-        self._penalize(model, X.shape[0], weights)
-        self._compile(model, nn.optimizers.LBFGS(gtol=self.tol), weights is not None)
+        count = rows.X.shape[0]
+        model = self._prepared(rows, count, rng)
+        self._compile(model, nn.optimizers.LBFGS(gtol=self.tol), rows)
         iterations = Iterations(self)
-        self.n_iter_ = 0
         try:
-            model.fit(
-                X,
-                self._fed(targets),
-                X.shape[0],
-                self.max_iter,
-                0,
-                [iterations, *(self.callbacks or ())],
-                sample_weight=weights,
-            )
+            self._fit_network(model, rows, count, self.max_iter, iterations)
         except DivergedError:
             raise ValueError(NON_FINITE) from None
         self._take(model)
@@ -251,6 +220,26 @@ class Training:
                 ConvergenceWarning,
                 stacklevel=5,
             )
+
+    def _prepared(self, rows: Rows, batch: int, rng: np.random.RandomState) -> nn.Model:
+        """The network, with scikit-learn's penalty: alpha / 2 Σ w² over the sum of the weights of a batch."""
+        weight = batch if rows.weights is None else batch * float(rows.weights.mean())
+        factor = 0.5 * self.alpha / weight if weight > 0 else 0.0
+        model = self._synchronized(rng, factor)
+        networks.decay(model, factor)
+        return model
+
+    def _compile(self, model: nn.Model, optimizer: nn.optimizers.Optimizer, rows: Rows) -> None:
+        """Let the model be trained so."""
+        objective, precision = self._objective(rows.weights is not None), self.matmul_precision or "highest"
+        model.compile(optimizer, objective, weighted_metrics=self._metrics(), matmul_precision=precision)
+
+    def _fit_network(self, model: nn.Model, rows: Rows, batch: int, epochs: int, watch: Callback) -> None:
+        """Let the model learn the rows, silently."""
+        self.n_iter_ = 0
+        callbacks = [watch, *(self.callbacks or ())]
+        targets = self._fed(rows.targets)
+        model.fit(rows.X, targets, batch, epochs, 0, callbacks, shuffle=self.shuffle, sample_weight=rows.weights)
 
     def _optimizer_of(self) -> nn.optimizers.Optimizer:
         if self.solver == "sgd":
@@ -263,17 +252,3 @@ class Training:
         if self._network is None or self._network.configuration is None:
             raise AttributeError("_optimizer: there is none before a fit")
         return self._network.optimizer
-
-    def _penalize(self, model: nn.Model, rows: int, sample_weight: Array | None) -> None:
-        """alpha / 2 Σ w² over the sum of the weights of as many rows, as scikit-learn has it in each batch."""
-        mean = 1.0 if sample_weight is None else float(sample_weight.mean())
-        networks.decay(model, 0.5 * self.alpha / (rows * mean) if mean > 0 else 0.0)
-
-    def _compile(self, model: nn.Model, optimizer: nn.optimizers.Optimizer, weighted: bool) -> None:
-        """Let the model be trained so."""
-        objective, precision = self._objective(weighted), self.matmul_precision or "highest"
-        model.compile(optimizer, objective, weighted_metrics=self._metrics(), matmul_precision=precision)
-
-
-def _same(a: Any, b: Any) -> bool:
-    return a is b
