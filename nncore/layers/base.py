@@ -292,11 +292,13 @@ class Layer(Travelling, Configurable, Callable):
     @trainable.setter
     def trainable(self, value: bool) -> None:
         self._trainable = check_flag(value, "trainable")
+        for layer in self.held:
+            layer.trainable = value
 
     @property
     def learns(self) -> bool:
-        """Whether it is trainable, and what it holds."""
-        return self.trainable
+        """Whether it is trainable, and so are the layers that it holds."""
+        return self._trainable and all(layer.learns for layer in self.held)
 
     def _checked(self, name: str, value: Any) -> Any:
         if self.state is not None and isinstance(vars(self).get(name), Parameter) and not isinstance(value, Parameter):
@@ -328,6 +330,11 @@ class Layer(Travelling, Configurable, Callable):
     # -- what it holds ---------------------------------------------------------------------------------------------
 
     @property
+    def held(self) -> tuple[Layer, ...]:
+        """Layers inside of it, whose weights are its own, and which are asked for them as any other."""
+        return ()
+
+    @property
     def state(self) -> State | None:
         """The arrays of its models; None before one is built."""
         if self._state is not None and self._state.joined is not None:
@@ -337,6 +344,8 @@ class Layer(Travelling, Configurable, Callable):
     @state.setter
     def state(self, value: State | None) -> None:
         self._state = value
+        for layer in self.held:
+            layer.state = value
 
     def __getstate__(self) -> dict[str, Any]:
         self._state = self.state  # the one with values, were others joined

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nncore import initializers
-from nncore.arguments import check_count, check_flag
+from nncore.arguments import check_count
 from nncore.constraints import Spectral
 from nncore.graph import Callable, Shape
 from nncore.layers.base import LAYERS, Layer
 from nncore.operations import concatenate, reshape
 from nncore.operations.arrangement import take
-from nncore.state import State
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
@@ -46,29 +45,9 @@ class Wrapper(Layer):
             raise ValueError(f"layer: expected one that was not called yet, got {self.layer!r}. Make another")
 
     @property
-    def trainable(self) -> bool:
-        """Whether fit changes the parameters, where the layer is trainable, too; what is set is set on both."""
-        return self._trainable
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        self._trainable = check_flag(value, "trainable")
-        if "layer" in vars(self):
-            self.layer.trainable = value
-
-    @property
-    def learns(self) -> bool:
-        """Whether both are trainable."""
-        return self._trainable and self.layer.learns
-
-    @property
-    def state(self) -> State | None:
-        """The arrays of its models, which the layer has, too: it is asked for its weights as any other."""
-        return super().state
-
-    @state.setter
-    def state(self, value: State | None) -> None:
-        self._state = self.layer.state = value
+    def held(self) -> tuple[Layer, ...]:
+        """The layer."""
+        return (self.layer,) if "layer" in vars(self) else ()
 
     def inner_shapes(self, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
         """What the layer reads, where the wrapper reads inputs of these shapes."""
