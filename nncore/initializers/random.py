@@ -102,37 +102,40 @@ class TruncatedNormal(Initializer):
         return self.mean + self.stddev * truncated_normal(shape, rng)
 
 
-def keep_axes(initializer: Any) -> None:
-    """Check `input_axes` and `output_axes`, and let them be tuples."""
-    for argument in AXES:
-        axes = getattr(initializer, argument)
-        if axes is not None and (not isinstance(axes, (list, tuple)) or not all(map(is_whole, axes))):
-            raise TypeError(f"{argument}: expected a list of ints, or None, got {axes!r}")
-        object.__setattr__(initializer, argument, None if axes is None else tuple(map(int, axes)))
-
-
 AXES = ("input_axes", "output_axes")
 MODES = ("fan_in", "fan_out", "fan_avg")
 DISTRIBUTIONS = ("truncated_normal", "untruncated_normal", "uniform")
 
 
-def scaled(
-    rng: np.random.Generator, shape: tuple[int, ...], of: tuple[int, int], scale: float, mode: str, distribution: str
-) -> Array:
-    """Values of the variance scale / fan, the fan being at least 1."""
-    fan = {"fan_in": of[0], "fan_out": of[1], "fan_avg": (of[0] + of[1]) / 2}[mode]
-    variance = scale / max(1.0, fan)
-    if distribution == "uniform":
-        limit = math.sqrt(3 * variance)
-        return rng.uniform(-limit, limit, shape)
-    if distribution == "untruncated_normal":
-        return math.sqrt(variance) * rng.standard_normal(shape)
-    return math.sqrt(variance) / TRUNCATED_STDDEV * truncated_normal(shape, rng)
+class Scaled(Initializer):
+    """Base of those whose variance is scale / fan; the fan is that of `mode`, or 1 if that is less."""
+
+    others: ClassVar[tuple[str, ...]] = ("seed", "mode", "distribution", *AXES)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for argument in AXES:
+            axes = getattr(self, argument)
+            if axes is not None and (not isinstance(axes, (list, tuple)) or not all(map(is_whole, axes))):
+                raise TypeError(f"{argument}: expected a list of ints, or None, got {axes!r}")
+            object.__setattr__(self, argument, None if axes is None else tuple(map(int, axes)))
+
+    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        this: Any = self
+        inputs, outputs = fans(shape, this.input_axes, this.output_axes)
+        fan = {"fan_in": inputs, "fan_out": outputs, "fan_avg": (inputs + outputs) / 2}[this.mode]
+        variance = this.scale / max(1.0, fan)
+        if this.distribution == "uniform":
+            limit = math.sqrt(3 * variance)
+            return rng.uniform(-limit, limit, shape)
+        if this.distribution == "untruncated_normal":
+            return math.sqrt(variance) * rng.standard_normal(shape)
+        return math.sqrt(variance) / TRUNCATED_STDDEV * truncated_normal(shape, rng)
 
 
 @INITIALIZERS.register()
 @immutable
-class VarianceScaling(Initializer):
+class VarianceScaling(Scaled):
     """A variance that follows the fans: σ² = scale / fan.
 
     Parameters
@@ -162,8 +165,6 @@ class VarianceScaling(Initializer):
     input_axes: Any = None
     output_axes: Any = None
 
-    others: ClassVar[tuple[str, ...]] = ("seed", "mode", "distribution", *AXES)
-
     def __post_init__(self) -> None:
         super().__post_init__()
         check_number(self.scale, "scale", "a number > 0", lambda v: 0 < v < math.inf, "it is a variance")
@@ -173,15 +174,10 @@ class VarianceScaling(Initializer):
         if kind not in DISTRIBUTIONS:
             raise ValueError(f"distribution: expected one of {', '.join(DISTRIBUTIONS)}, got {self.distribution!r}")
         object.__setattr__(self, "distribution", kind)
-        keep_axes(self)
-
-    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-        of = fans(shape, self.input_axes, self.output_axes)
-        return scaled(rng, shape, of, self.scale, self.mode, self.distribution)
 
 
 @immutable
-class FanScaling(Initializer):
+class FanScaling(Scaled):
     """Base of those that are `VarianceScaling` of fixed arguments.
 
     Parameters
@@ -201,18 +197,9 @@ class FanScaling(Initializer):
     input_axes: Any = None
     output_axes: Any = None
 
-    others: ClassVar[tuple[str, ...]] = ("seed", *AXES)
     scale: ClassVar[float] = 1.0
     mode: ClassVar[str] = "fan_in"
     distribution: ClassVar[str] = "uniform"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        keep_axes(self)
-
-    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-        of = fans(shape, self.input_axes, self.output_axes)
-        return scaled(rng, shape, of, self.scale, self.mode, self.distribution)
 
 
 @INITIALIZERS.register()
@@ -223,12 +210,7 @@ class GlorotUniform(FanScaling):
     PyTorch's Linear draws W and b on ±1/√fan_in instead; scikit-learn's MLP is this one (for its logistic
     activation with 2 in place of 6), for the biases too.
 
-    Parameters
-    ----------
-    seed : int, optional
-        See `Initializer`.
-    input_axes, output_axes : list of int, optional
-        Whose products the fans are, where both are given.
+    Arguments: see `FanScaling`.
 
     References
     ----------
@@ -244,12 +226,7 @@ class GlorotUniform(FanScaling):
 class GlorotNormal(FanScaling):
     """Truncated normal with σ² = 2 / (fan_in + fan_out).
 
-    Parameters
-    ----------
-    seed : int, optional
-        See `Initializer`.
-    input_axes, output_axes : list of int, optional
-        Whose products the fans are, where both are given.
+    Arguments: see `FanScaling`.
 
     References
     ----------
@@ -265,12 +242,7 @@ class GlorotNormal(FanScaling):
 class HeUniform(FanScaling):
     """Uniform on ±√(6 / fan_in): keeps variances through layers with ReLU.
 
-    Parameters
-    ----------
-    seed : int, optional
-        See `Initializer`.
-    input_axes, output_axes : list of int, optional
-        Whose products the fans are, where both are given.
+    Arguments: see `FanScaling`.
 
     References
     ----------
@@ -285,12 +257,7 @@ class HeUniform(FanScaling):
 class HeNormal(FanScaling):
     """Truncated normal with σ² = 2 / fan_in: keeps variances through layers with ReLU.
 
-    Parameters
-    ----------
-    seed : int, optional
-        See `Initializer`.
-    input_axes, output_axes : list of int, optional
-        Whose products the fans are, where both are given.
+    Arguments: see `FanScaling`.
 
     References
     ----------
@@ -306,12 +273,7 @@ class HeNormal(FanScaling):
 class LecunUniform(FanScaling):
     """Uniform on ±√(3 / fan_in).
 
-    Parameters
-    ----------
-    seed : int, optional
-        See `Initializer`.
-    input_axes, output_axes : list of int, optional
-        Whose products the fans are, where both are given.
+    Arguments: see `FanScaling`.
 
     References
     ----------
@@ -324,12 +286,7 @@ class LecunUniform(FanScaling):
 class LecunNormal(FanScaling):
     """Truncated normal with σ² = 1 / fan_in; the companion of SELU.
 
-    Parameters
-    ----------
-    seed : int, optional
-        See `Initializer`.
-    input_axes, output_axes : list of int, optional
-        Whose products the fans are, where both are given.
+    Arguments: see `FanScaling`.
 
     References
     ----------
