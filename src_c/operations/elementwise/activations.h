@@ -145,8 +145,8 @@ DERIVATIVE(hard_shrink, y) { return vselect(y == 0, (vf){0}, vset(1)); }
 F(log_sigmoid) { return vmin((vf){0}, z) - vlog1p_unit(vexp(-vabs(z))); }
 DERIVATIVE(log_sigmoid, y) { return -vexpm1(y); } /* 1 − eʸ = sigmoid(−z) */
 
-/* z n / d, n / d = tanh(log(1 + eᶻ)) = ((1 + eᶻ)² − 1) / ((1 + eᶻ)² + 1), for z > 0 by e⁻ᶻ: d − n is 2,
- * resp. 2 e⁻²ᶻ */
+/* z n / d, n / d = tanh(log(1 + eᶻ)) = ((1 + eᶻ)² − 1) / ((1 + eᶻ)² + 1), for z > 0 by e⁻ᶻ: d − n is
+ * 2, resp. 2 e⁻²ᶻ */
 typedef struct mish_parts {
     vf e, n, d, rest;
 } mish_parts;

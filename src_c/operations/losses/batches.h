@@ -54,9 +54,9 @@ INLINE pair circle_pair(const nn_loss *a, nn_index i, nn_index j) {
     return (pair){1, 0, gamma * weight * left, -sign * gamma * (weight + left)};
 }
 
-/* Sun et al. 2020: softplus(log Σ₊ exp(γ (d² − m²)) + log Σ₋ exp(γ (1 + m − d)(1 − m − d))) of cosine
- * distances d, rows being of norm 1; the mean is over rows for which it is > 0. `own` > 0: the others of the first rows
- * are those after them. */
+/* Sun et al. 2020: softplus(log Σ₊ exp(γ (d² − m²)) + log Σ₋ exp(γ (1 + m − d)(1 − m − d))) of
+ * cosine distances d, rows being of norm 1; the mean is over rows for which it is > 0. `own` > 0: the others of the
+ * first rows are those after them. */
 static double circle_batch(const nn_loss *a) {
     const nn_index own = (nn_index)a->parameters[3];
     double total = 0;

@@ -2,8 +2,8 @@
  *
  * W is (outer,n,inner): a norm is that of the n elements at one place of outer and inner, of which `first` and `count`
  * number the places. norm: W ← W d / (‖W‖ + ε), d = rate clip(‖W‖, low, high) + (1 − rate) ‖W‖, where
- * low, high and rate are the parameters; non_neg: W ← max(W, 0), of elements (n = inner = 1). Squares of a column are
- * summed as its elements are in column_sums, those of a run as in sum_squares.
+ * low, high and rate are the parameters; non_neg: W ← max(W, 0), of elements (n = inner = 1). Squares of a column
+ * are summed as its elements are in column_sums, those of a run as in sum_squares.
  */
 #ifndef NNCORE_CONSTRAINTS_H
 #define NNCORE_CONSTRAINTS_H

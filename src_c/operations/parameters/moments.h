@@ -126,8 +126,8 @@ UPDATE(lion) {
     update_each(u, STATE_0, lion, &c);
 }
 
-/* Defazio et al. 2024, algorithm 1, in terms of y = W, where gradients are taken: x = z + (y − z) / β₁ is the mean
- * of the z so far. State: z, which starts as W, and v. */
+/* Defazio et al. 2024, algorithm 1, in terms of y = W, where gradients are taken: x = z + (y − z) / β₁ is the
+ * mean of the z so far. State: z, which starts as W, and v. */
 INLINE vf schedule_free(vf W, vf g, vf s[], const coefficients *c) {
     const vf z = s[0];
     s[1] = follow(s[1], g * g, c->gain_2);

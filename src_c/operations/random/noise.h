@@ -1,9 +1,9 @@
 /* noise.h: noise on activations.
  *
- * A normal number is Φ⁻¹(u) = √2 erf⁻¹(2 u − 1) of a uniform one, u = (k + ½) 2⁻²⁴, by the polynomials
- * of M. Giles, "Approximating the erfinv function", GPU Computing Gems 2 (2011), table 5: to 1e-6 of its size, |N| ≤
- * 5.5. Srivastava et al. 2014, section 10 (multiplicative normal noise); Klambauer et al. 2017, section 3 (alpha
- * dropout).
+ * A normal number is Φ⁻¹(u) = √2 erf⁻¹(2 u − 1) of a uniform one, u = (k + ½) 2⁻²⁴, by the
+ * polynomials of M. Giles, "Approximating the erfinv function", GPU Computing Gems 2 (2011), table 5: to 1e-6 of its
+ * size, |N| ≤ 5.5. Srivastava et al. 2014, section 10 (multiplicative normal noise); Klambauer et al. 2017, section 3
+ * (alpha dropout).
  */
 #ifndef NNCORE_NOISE_H
 #define NNCORE_NOISE_H
