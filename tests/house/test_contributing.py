@@ -23,7 +23,7 @@ EXAMPLES: dict[str, tuple[str, dict[str, str]]] = {
         "binary_accuracy",
         {"nncore/losses/probabilities.py": "what 'accuracy' means beside a loss is a fact of the loss"},
     ),
-    "an optimizer": ("rmsprop", {"nncore/model.py": "the default of compile"}),
+    "an optimizer": ("rmsprop", {"nncore/compiled.py": "the default of compile"}),
     "a constraint": ("MinMaxNorm", {}),
     "a schedule": ("InverseTimeDecay", {}),
     "a layer": (
