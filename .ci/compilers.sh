@@ -31,7 +31,7 @@ PY
     # test_kernels_bounds has pages that fault instead of a sanitizer, which knows nothing of them, and a test that
     # expects SIGSEGV. Of test_determinism, what trains for long does what others do.
     must_pass -q "${workers[@]}" --capture=sys $(kernel_tests_but_bounds) tests/execution/test_{determinism,layouts,stepping,products}.py \
-        tests/training/test_training.py tests/compiler/test_sections.py tests/operations/test_operations.py \
+        tests/training/test_training*.py tests/compiler/test_sections.py tests/operations/test_operations.py \
         tests/layers/test_embedding.py tests/layers/test_integers.py -k "not (process or several_products)"
     must_pass -q --capture=sys tests/compiler/test_compiler.py -k team
 }
@@ -68,11 +68,11 @@ for thread in threads:
 PY
     # Late threads, teams, predictions beside a fit; no forks, after which ThreadSanitizer gives up. What is left out
     # beside them does at greater length what others do.
-    must_pass -q --capture=sys tests/execution/test_{team,gate,determinism,layouts,stepping,products,interrupts}.py \
+    must_pass -q --capture=sys tests/execution/test_{team,gate*,determinism,layouts,stepping,products,interrupts}.py \
         tests/compiler/test_sections.py \
         -k "not (fork or child or process or several_products)" \
         --deselect "tests/execution/test_team.py::test_late_threads_do_no_harm[16]" \
-        --deselect "tests/execution/test_gate.py::test_packed_copies_are_those_of_the_weights[500]"
+        --deselect "tests/execution/test_gate_threads.py::test_packed_copies_are_those_of_the_weights[500]"
     must_pass -q --capture=sys tests/compiler/test_compiler.py tests/execution/test_tuning.py -k team
 }
 

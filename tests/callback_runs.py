@@ -7,11 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nncore.callbacks import (
-    Callback,
-    CallbackList,
-    History,
-)
+from nncore.callbacks import Callback, CallbackList, History
 
 nan = math.nan
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 TESTS = Path(__file__).parent
@@ -56,3 +58,23 @@ def precision(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, t
 
     use_isa(request.param[0], monkeypatch)
     return str(request.param[1])
+
+
+@pytest.fixture
+def xy() -> tuple[np.ndarray, np.ndarray]:
+    """Rows and labels for the classifier of numpy_twins.py."""
+    from numpy_twins import CLASSES, INPUTS, N
+
+    rng = np.random.default_rng(2)
+    return rng.standard_normal((N, INPUTS)), rng.integers(0, CLASSES, N)
+
+
+@pytest.fixture
+def one_torch_thread() -> Iterator[None]:
+    """PyTorch on one thread: the two cores of a test machine are soon oversubscribed."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

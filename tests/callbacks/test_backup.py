@@ -10,16 +10,8 @@ import numpy as np
 import pytest
 from callback_runs import Model, nan
 
-from nncore import files
-from nncore.callbacks import (
-    BackupAndRestore,
-    Callback,
-    CallbackList,
-    CSVLogger,
-    EarlyStopping,
-    History,
-    ModelCheckpoint,
-)
+from nncore import callbacks, files
+from nncore.callbacks import BackupAndRestore, Callback, CallbackList, EarlyStopping, History, ModelCheckpoint
 
 # ---- resume ----------------------------------------------------------------------------------------------------------
 
@@ -86,7 +78,10 @@ def test_resume_after_every_batch(tmp_path: pathlib.Path, save_freq: str | int, 
 
     def made(where: str) -> list[Callback]:
         (tmp_path / where).mkdir(exist_ok=True)
-        found = [BackupAndRestore(tmp_path / where / "backup", save_freq), CSVLogger(tmp_path / where / "log")]
+        found = [
+            BackupAndRestore(tmp_path / where / "backup", save_freq),
+            callbacks.CSVLogger(tmp_path / where / "log"),
+        ]
         found += [EarlyStopping(patience=3, restore_best_weights=True)]
         return [
             *found,

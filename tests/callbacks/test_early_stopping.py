@@ -10,14 +10,7 @@ import numpy as np
 import pytest
 from callback_runs import Model, nan, run
 
-from nncore.callbacks import (
-    Callback,
-    CallbackList,
-    EarlyStopping,
-    LambdaCallback,
-    ModelCheckpoint,
-    TerminateOnNaN,
-)
+from nncore.callbacks import Callback, CallbackList, EarlyStopping, LambdaCallback, ModelCheckpoint, TerminateOnNaN
 
 
 def epochs_of(model: Model) -> int:

@@ -11,12 +11,7 @@ import numpy as np
 import pytest
 from callback_runs import Model, nan, run
 
-from nncore.callbacks import (
-    CallbackList,
-    CSVLogger,
-    LambdaCallback,
-    ProgressBar,
-)
+from nncore.callbacks import CallbackList, CSVLogger, LambdaCallback, ProgressBar
 
 # ---- logs ------------------------------------------------------------------------------------------------------------
 

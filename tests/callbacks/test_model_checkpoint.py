@@ -9,11 +9,7 @@ from typing import Any
 import pytest
 from callback_runs import Model, nan, run
 
-from nncore.callbacks import (
-    BackupAndRestore,
-    CallbackList,
-    ModelCheckpoint,
-)
+from nncore.callbacks import BackupAndRestore, CallbackList, ModelCheckpoint
 
 # ---- checkpoints -----------------------------------------------------------------------------------------------------
 

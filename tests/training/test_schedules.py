@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_training import BATCH, assert_weights, batches, network, shuffled, twin, xy
+from numpy_twins import BATCH, assert_weights, batches, network, shuffled, twin
 
 import nncore as nn
 from nncore.callbacks import BackupAndRestore, LambdaCallback
@@ -21,7 +21,6 @@ from nncore.registry import serialize
 from nncore.schedules import AHEAD, SCHEDULES, LearningRateSchedule
 
 Array = np.ndarray[Any, Any]
-__all__ = ["xy"]  # the fixture
 
 
 @pytest.fixture(autouse=True)
