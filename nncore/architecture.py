@@ -14,7 +14,6 @@ from nncore.custom import checked as checked_objects
 from nncore.custom import find, get_registered_name
 from nncore.graph import Input, Shape, Symbol, check_shape
 from nncore.layers.base import LAYERS, Layer
-from nncore.layers.wrapping import Wrapper
 from nncore.network import names_of
 from nncore.registry import serialize, snake_case
 
@@ -156,8 +155,8 @@ def entry_of(layer: Layer, trained: Collection[Parameter] | None) -> Document:
     weights = [p for p in layer.parameters if p.role == "weight"]
     trainable = layer.learns if trained is None or not weights else weights[0] in trained
     configs = [entry["config"]]
-    while isinstance(layer, Wrapper):
-        layer = layer.layer
+    while layer.held:
+        [layer] = layer.held
         configs.append(configs[-1]["layer"]["config"])
     if all(config.get("trainable", True) for config in configs) != trainable:
         told = [config for config in configs if "trainable" in config] or [entry]

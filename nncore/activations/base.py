@@ -44,7 +44,7 @@ class Activation(Configurable):
         return tuple(math.nan if value is None else float(value) for value in given)
 
     @property
-    def by_rows(self) -> bool:
+    def keeps_rows_apart(self) -> bool:
         """Whether a row of the last axis of Y is made of that row of Z alone."""
         return getattr(self, "axis", -1) == -1
 

@@ -23,9 +23,9 @@ class Applied(Layer):
     activation: activations.Activation
 
     @property
-    def by_rows(self) -> bool:
-        """As the activation."""
-        return self.activation.by_rows
+    def keeps_rows_apart(self) -> bool:
+        """As the activation; a class that computes something else does not say."""
+        return type(self).emit is Applied.emit and self.activation.keeps_rows_apart
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """What the function makes of the inputs' shape."""

@@ -170,7 +170,7 @@ class Layer(Travelling, Configurable, Callable):
         return arrays.output_shape(self, shapes) if arrays.computes(self) else shapes[0]
 
     @property
-    def by_rows(self) -> bool:
+    def keeps_rows_apart(self) -> bool:
         """Whether a row of the last axis of its output is made of that row of its input alone."""
         return False
 

@@ -75,9 +75,9 @@ class Dense(Layer):
         self.bias_constraint = constraints.get(bias_constraint, "bias_constraint")
 
     @property
-    def by_rows(self) -> bool:
-        """As the activation."""
-        return self.activation.by_rows
+    def keeps_rows_apart(self) -> bool:
+        """As the activation; a class that computes something else does not say."""
+        return type(self).emit is Dense.emit and self.activation.keeps_rows_apart
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """(…, I) → (…, O), or what the activation makes of that."""

@@ -49,6 +49,11 @@ class Wrapper(Layer):
         """The layer."""
         return (self.layer,) if "layer" in vars(self) else ()
 
+    @property
+    def integers(self) -> tuple[int, int] | None:
+        """What the layer reads."""
+        return self.layer.integers
+
     def inner_shapes(self, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
         """What the layer reads, where the wrapper reads inputs of these shapes."""
         return shapes
@@ -73,9 +78,9 @@ class TimeDistributed(Wrapper):
     """A layer on each step of a sequence by itself, with the same weights: Y[:, t] = layer(X[:, t]).
 
     Shapes: X (B, steps, …), Y (B, steps, …). A Dense acts on the last axis of any input, and needs none of this;
-    where it is trained, that costs one product in place of one for each step. Predictions of a Dense or an activation
-    in a TimeDistributed are computed at once for all steps; any other layer is computed step by step, in a program as
-    long as the sequence.
+    where it is trained, that costs one product in place of one for each step. A Dense that is not trained, an
+    activation, and a layer that reads whole numbers are computed at once for all steps; any other is computed step by
+    step, in a program as long as the sequence.
 
     Parameters
     ----------
@@ -91,11 +96,6 @@ class TimeDistributed(Wrapper):
         X has no axis of steps, or the layer was called elsewhere, or reads several inputs.
     """
 
-    @property
-    def integers(self) -> tuple[int, int] | None:
-        """What the layer reads."""
-        return self.layer.integers
-
     def inner_shapes(self, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
         """Without the axis of steps."""
         if len(shapes[0]) < 2:
@@ -109,8 +109,8 @@ class TimeDistributed(Wrapper):
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """All steps at once where they have the bits of one after another, else step by step."""
         x, learned = inputs[0], any(p in b.trained for p in self.parameters)
-        by_rows = self.layer.by_rows and not learned  # gradients of weights are added up in the order of the steps
-        if by_rows or self.integers is not None:  # numbers of rows of a table may have any shape
+        apart = self.layer.keeps_rows_apart and not learned  # gradients of weights are added up in the steps' order
+        if apart or self.integers is not None:  # numbers of rows of a table may have any shape
             return self.layer.emit(b, x)
         steps, *shape = x.shape
         parts = []
@@ -158,11 +158,6 @@ class SpectralNormalization(Wrapper):
     def __init__(self, layer: Any, power_iterations: int = 1, name: str | None = None, trainable: bool = True) -> None:
         super().__init__(layer, name, trainable)
         self.power_iterations = check_count(power_iterations, "power_iterations")
-
-    @property
-    def integers(self) -> tuple[int, int] | None:
-        """What the layer reads."""
-        return self.layer.integers
 
     @property
     def activity_regularizer(self) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import nncore as nn
+from nncore.operations import activate, reshape
 
 RNG = np.random.default_rng(7)
 X, Y = RNG.standard_normal((20, 3, 4)), RNG.standard_normal((20, 3, 2))
@@ -124,10 +125,27 @@ def test_steps_at_once_have_the_bits_of_each_by_itself(
     if model.weights:
         alone.set_weights(model.get_weights())
     wanted = np.stack([alone(x[:, t]) for t in range(3)], axis=1)
-    emit = type(alone).emit
-    monkeypatch.setattr(type(alone), "emit", lambda self, b, *xs: calls.append(1) or emit(self, b, *xs))
+    owner = next(cls for cls in type(alone).__mro__ if "emit" in vars(cls))
+    emit = owner.emit
+    monkeypatch.setattr(owner, "emit", lambda self, b, *xs: calls.append(1) or emit(self, b, *xs))
     np.testing.assert_array_equal(model.predict(x), wanted)
     assert len(calls) == (1 if at_once else 3)
+
+
+def test_what_a_class_of_ones_own_emits_is_emitted_for_each_step() -> None:
+    """Its rows may depend on one another: here Y is the softmax of X W + b over all of a step's numbers."""
+
+    class Flat(nn.Dense):
+        def emit(self, b: Any, *inputs: Any) -> Any:
+            y = super().emit(b, *inputs)
+            return reshape(b, activate(b, reshape(b, y, (y.size,)), nn.activations.Softmax()), y.shape)
+
+    x = RNG.standard_normal((5, 3, 2, 4)).astype("f4")
+    layer = nn.TimeDistributed(Flat(2))
+    z = nn.Sequential([nn.Input((3, 2, 4)), layer], seed=1).predict(x)
+    w, bias = layer.get_weights()
+    powers = np.exp(x @ w + bias)
+    np.testing.assert_allclose(z, powers / powers.sum(axis=(2, 3), keepdims=True), 1e-5)
 
 
 def test_spectral_normalization_has_the_penalty_on_outputs() -> None:
