@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Constraint(Configurable):
     """Base of the constraints; by itself it asks for nothing. Objects are equal where class and arguments are."""
 
-    stateful: ClassVar[bool] = False  # whether it needs more than the weight, so that only a model's fit has it
+    operation: ClassVar[str] = "constrain"  # which makes a weight fit: a key of `operations.updates.CONSTRAIN`
 
     @property
     def kernel(self) -> str:
@@ -220,6 +220,8 @@ class Signs(Constraint):
     both ways).
     """
 
+    operation = "constrain_signs"
+
     rows: Any = None
     columns: Any = None
 
@@ -232,11 +234,6 @@ class Signs(Constraint):
             if not isinstance(signs, (list, tuple)) or not all(is_whole(s) and -1 <= s <= 1 for s in signs):
                 raise ValueError(f"{argument}: expected a list of -1, 0 and 1, or None, got {given!r}")
             object.__setattr__(self, argument, tuple(map(int, signs)))
-
-    @property
-    def kernel(self) -> str:
-        """The name of the operation."""
-        return "constrain_signs"
 
     def extent(self, shape: Shape) -> tuple[int, int]:
         """See `Constraint`."""
@@ -273,15 +270,17 @@ class Spectral(Constraint):
     iterations : int
     """
 
-    own = stateful = True
+    operation = "spectral_normalize"
 
     def __init__(self, vector: Parameter, iterations: int) -> None:
         self.vector, self.iterations = vector, iterations
 
-    @property
-    def kernel(self) -> str:
-        """The name of the operation."""
-        return "spectral_normalize"
+    def __call__(self, w: Any) -> Any:
+        """A TypeError: the estimate needs what it was after the last step."""
+        raise TypeError(
+            "constraint: expected one that needs the weight alone, got that of SpectralNormalization, which goes on "
+            "from step to step. Fit the model, or use UnitNorm"
+        )
 
 
 deserialize = get

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from nncore import runtime
+from nncore import constraints, runtime
 from nncore._kernels import engine
 from nncore._kernels.table import BUFFERS
 from nncore.compiler.builder import Builder
+from nncore.constraints import Spectral
 from nncore.execution import team
 from nncore.execution.updating import UPDATE_FLOPS, bind_numbers, bind_optimizer
 from nncore.initializers import Zeros
@@ -128,7 +129,7 @@ def stand_in(variable: Any, number: int) -> Parameter:
     """A parameter that is to `variable` what those of models are to weights."""
     path = getattr(variable, "path", None) or getattr(variable, "name", None) or f"variable_{number}"
     constraint = getattr(variable, "constraint", None)
-    constraint = None if constraint is None or constraint.stateful else constraint
+    constraint = None if isinstance(constraint, Spectral) else constraints.get(constraint)  # whose u a fit alone has
     p = Parameter(str(path), tuple(np.shape(variable)), Zeros(), constraint=constraint)
     vars(p)["stands_for"] = variable
     return p

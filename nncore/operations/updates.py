@@ -47,7 +47,7 @@ def optimize(b: Builder, optimizer: Optimizer, paths: Mapping[Parameter, str]) -
             b.update.append(Op("average", W=weights, mean=Whole("average"), **common, **settings))
     for p in paths:
         if p.constraint is not None and p.size:
-            constrain(b, p)
+            CONSTRAIN[p.constraint.operation](b, p, p.constraint)
             left_packed.append(p)
     if b.packed and left_packed:
         b.update.append(Op("repack", W=weights, precision=precision))
@@ -126,26 +126,15 @@ def multiply(b: Builder, a: Operand, other: Operand, c: Operand, rows: int, n: i
 WHOLE: dict[str, Callable[[Builder, Any, Parameter, int, float], None]] = {"adafactor": adafactor, "muon": muon}
 
 
-def constrain(b: Builder, p: Parameter) -> None:
-    """What makes `p` fit its constraint."""
-    assert p.constraint is not None
-    if p.constraint.kernel in OWN:
-        OWN[p.constraint.kernel](b, p, p.constraint)
-        return
-    n, inner = p.constraint.extent(p.shape)
-    places = p.size // n
-    b.update.append(
-        Op(
-            "constrain",
-            W=Whole("parameters", p),
-            function=CONSTRAINTS[p.constraint.kernel],
-            n=n,
-            inner=inner,
-            parameters=p.constraint.parameters,
-            fixed=places,
-            block=max(64, 8192 // n // 64 * 64),
-        )
-    )
+# -- what makes a parameter fit its constraint -------------------------------------------------------------------------
+
+
+def constrain(b: Builder, p: Parameter, constraint: Any) -> None:
+    """The elements that fit together, by the kernel of the constraint."""
+    n, inner = constraint.extent(p.shape)
+    function, numbers = CONSTRAINTS[constraint.kernel], constraint.parameters
+    sizes: dict[str, Any] = {"n": n, "inner": inner, "fixed": p.size // n, "block": rows_of_block(n)}
+    b.update.append(Op("constrain", W=Whole("parameters", p), function=function, parameters=numbers, **sizes))
 
 
 def spectral_normalize(b: Builder, p: Parameter, spectral: Any) -> None:
@@ -161,13 +150,18 @@ def constrain_signs(b: Builder, p: Parameter, signs: Any) -> None:
     """w_ij ← 0 where the signs of its row and column do not allow it."""
     rows, columns = signs.of(p.shape)
     arrays: dict[str, Any] = {"r": b.constant(rows), "c": b.constant(columns)}
-    b.update.append(
-        Op("constrain_signs", W=Whole("parameters", p), n=p.shape[-1], fixed=p.shape[0], block=64, **arrays)
-    )
+    sizes: dict[str, Any] = {"n": p.shape[-1], "fixed": p.shape[0], "block": rows_of_block(p.shape[-1])}
+    b.update.append(Op("constrain_signs", W=Whole("parameters", p), **sizes, **arrays))
 
 
-#: By kernel: constraints that are operations of their own.
-OWN: dict[str, Callable[[Builder, Parameter, Any], None]] = {
-    "spectral_normalize": spectral_normalize,
+def rows_of_block(n: int) -> int:
+    """How many rows of n elements a thread takes at once."""
+    return max(64, 8192 // n // 64 * 64)
+
+
+#: By `Constraint.operation`.
+CONSTRAIN: dict[str, Callable[[Builder, Parameter, Any], None]] = {
+    "constrain": constrain,
     "constrain_signs": constrain_signs,
+    "spectral_normalize": spectral_normalize,
 }

@@ -101,3 +101,14 @@ def test_a_layer_that_is_not_trained_keeps_its_kernel() -> None:
 def test_refusals(make: Any, match: str) -> None:
     with pytest.raises(ValueError, match=match):
         make()
+
+
+def test_its_constraint_is_the_fits_alone() -> None:
+    """It goes on from a vector that arrays by themselves do not have."""
+    model = model_of(wrapped())
+    kernel = model.layers[0].trainable_weights[0]
+    with pytest.raises(TypeError, match="got that of SpectralNormalization, which goes on from step to step"):
+        kernel.constraint(np.ones((4, 8)))
+    before = np.array(kernel)
+    nn.SGD(1.0).apply([np.full(kernel.shape, 0.5)], [kernel])
+    np.testing.assert_allclose(kernel, before - 0.5, rtol=1e-5, atol=1e-6)
