@@ -55,7 +55,9 @@ def given(x: Any, graph: Graph, argument: str) -> tuple[list[Any], list[str]]:
 
 def unbuilt(x: Any, argument: str, stack: Sequence[Any]) -> Array:
     """The array of the only input of a stack of layers, before it knows its shape."""
-    if stack and getattr(stack[0], "encodes", False):  # which a model is not asked
+    while stack and hasattr(stack[0], "_stack"):  # a model, which begins with its own first layer
+        stack = stack[0]._stack
+    if stack and stack[0].encodes:
         array: Array = stack[0].read(conversion.sole(x, None), argument)
         return array
     return conversion.as_input(x, argument, None)

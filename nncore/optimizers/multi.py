@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 from nncore._kernels.table import RULES
@@ -214,7 +214,8 @@ class MultiOptimizer(Optimizer):
     @property
     def _ahead(self) -> Ahead | None:
         """What was made of the numbers of all, as long as these are the same."""
-        return known[1] if (known := self._together) and same([p._ahead for p in self._parts], known[0]) else None
+        made_of, whole = self._together or ([], None)
+        return whole if [id(p._ahead) for p in self._parts] == [id(one) for one in made_of] else None
 
     @_ahead.setter
     def _ahead(self, value: Ahead | None) -> None:
@@ -223,13 +224,13 @@ class MultiOptimizer(Optimizer):
     def ahead(self) -> Ahead:
         """See `Optimizer`: the numbers of all, one after another."""
         found = [part.ahead() for part in self._parts]
-        known = self._together
-        if known is None or not same(found, known[0]):
+        whole = self._ahead
+        if whole is None:
             whole = Ahead(0, 2**63 - 1, [])
             for one in found:
                 whole = whole.beside(one)
-            self._together = known = list(found), whole
-        return known[1]
+            self._together = list(found), whole
+        return whole
 
     def described(self) -> list[Optimizer]:
         """See `Optimizer`."""
@@ -271,8 +272,3 @@ class MultiOptimizer(Optimizer):
         mapped = isinstance(original, OptimizerMap)
         for optimizer in (*original.values(), original.default_optimizer) if mapped else map(copy.copy, parts):
             self._add(optimizer)
-
-
-def same(some: Sequence[Any], others: Sequence[Any]) -> bool:
-    """Whether they are the same objects, and as many."""
-    return len(some) == len(others) and all(a is b for a, b in zip(some, others, strict=True))

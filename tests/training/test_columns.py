@@ -324,6 +324,18 @@ def test_columns_that_are_missing() -> None:
         bought().predict(frame(TABLE).drop(columns="city"))
 
 
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_texts_are_read_before_shapes_are_known(depth: int) -> None:
+    """By the first layer, however many models it stands in."""
+    first = nn.StringLookup(vocabulary=["a", "b"], output_mode="one_hot")
+    for _ in range(depth):
+        first = nn.Sequential([first])
+    model = nn.Sequential([first, nn.Dense(2)], seed=1)
+    made = model.predict(np.array([["b"], ["?"], ["a"]], object))
+    kernel, bias = model.get_weights()
+    np.testing.assert_allclose(made, kernel[[2, 0, 1]] + bias, 1e-6)
+
+
 def test_what_cannot_be_joined() -> None:
     text, real = nn.Input((1,), dtype="string"), nn.Input((1,))
     with pytest.raises(
