@@ -42,6 +42,7 @@ ZEROS, DENORMALS = "all 0", "all denormal"  # candidates of DECAYED
 METERED = "metrics in a step of {}"
 NO_METRICS = "none"  # a candidate of METERED; the others are names of metrics, or several
 OWN = "a loss in Python in a step of {}, beside the same natively"
+NATIVE, OWN_LOSS = "native", "own"  # candidates of OWN
 NEIGHBOUR = "a neighbour takes a core: until one thread's speed is back"
 
 
@@ -67,9 +68,8 @@ def cases(threads: int, names: list[str] | None = None) -> Iterator[Case]:
             if net.name == "C":
                 yield row_case(net)
             if net.name == "F":
-                yield Case(
-                    OWN.format(net.name), net.steps, {k: partial(own_loss_run, net, k) for k in ("native", "own")}
-                )
+                runs = {key: partial(own_loss_run, net, key) for key in (NATIVE, OWN_LOSS)}
+                yield Case(OWN.format(net.name), net.steps, runs)
             if net.name in "BD":
                 metered = {NO_METRICS: [], **{name: [name] for name in METRICS}, "all of these": METRICS}
                 runs = {key: partial(metered_run, net, value) for key, value in metered.items()}
@@ -160,7 +160,7 @@ def own_loss_run(net: Net, kind: str) -> Run:
         return np.einsum("ij,ij->i", error, error), 2 * error
 
     (x, _), model = net.data(), compiled_model(net, 1)
-    model.compile(model.optimizer, "mse" if kind == "native" else squared)
+    model.compile(model.optimizer, "mse" if kind == NATIVE else squared)
     y = np.zeros((len(x), model.output_shape[-1]), "float32")
     return lambda: model.fit(x, y, batch_size=net.batch, verbose=0)
 

@@ -11,9 +11,9 @@ import numpy as np
 from measure import Case, Run, repeated
 
 THEIRS, OURS, SINGLE = "scikit-learn", "nncore", "nncore float32"
-CURVES, COMPARISON = "plot_mlp_training_curves, ms", "classifier comparison, ms"
-FILTERS, GRID = "plot_mnist_filters, 5 000 images, ms", "grid search of 100 fits of iris, ms"
-ROW = "one row to predict, {}, µs"
+CURVES, COMPARISON = "plot_mlp_training_curves", "classifier comparison"
+FILTERS, GRID = "plot_mnist_filters, 5 000 images", "grid search of 100 fits of iris"
+ROW = "one row to predict, {}"
 ROWS = 500  # calls of a run
 
 #: Solvers of plot_mlp_training_curves.

@@ -240,7 +240,9 @@ def update_run(name: str, n: int) -> Run:
 
 def loss_case(name: str) -> Case:
     """A loss with its gradient, beside a copy of what it reads and writes, and PyTorch's forwards and backwards."""
-    runs: dict[str, Callable[[], Run]] = {COPY: partial(copier, 4096 * 100 * 6), "nncore": partial(loss_run, name)}
+    p, t = loss_data(LOSSES[name][1])
+    moved = 2 * p.nbytes + t.nbytes  # predictions, gradient, targets; a copy moves two bytes for each of its own
+    runs: dict[str, Callable[[], Run]] = {COPY: partial(copier, moved // 2), "nncore": partial(loss_run, name)}
     if LOSSES[name][0]:
         runs["PyTorch"] = partial(torch_loss, *LOSSES[name])
     return Case(LOSS.format(name), 1, runs)
@@ -282,10 +284,11 @@ def torch_loss(name: str, kind: str) -> Run:
     p.requires_grad_()
     t = t.long() if kind == "labels" else t
     function = getattr(functional, name)
+    settings = {"log_input": False} if name == "poisson_nll_loss" else {}
 
     def run() -> None:
         p.grad = None
-        made = function(torch.log_softmax(p, 1), t) if name == "kl_div" else function(p, t)
+        made = function(torch.log_softmax(p, 1), t) if name == "kl_div" else function(p, t, **settings)
         made.mean().backward()
 
     return run

@@ -228,6 +228,26 @@ def decayed(net: str) -> Figure:
     return detail(details.DECAYED.format(net), details.DENORMALS, details.ZEROS, 1)
 
 
+def metered(net: str) -> Figure:
+    """The time of a step with each metric ÷ that of one without."""
+
+    def figure(results: Results) -> Figures:
+        times = results.times(1, "details", details.METERED.format(net))
+        return {name: times[name] / times[details.NO_METRICS] for name in details.METRICS}
+
+    return figure
+
+
+def own_loss(net: str) -> Figure:
+    """What a loss in Python adds to a step, in µs."""
+
+    def figure(results: Results) -> Figures:
+        times = results.times(1, "details", details.OWN.format(net))
+        return {"1 thread(s)": 1e6 * (times[details.OWN_LOSS] - times[details.NATIVE])}
+
+    return figure
+
+
 def row_at(level: str, below: str) -> Figure:
     """One row of C at a level ÷ another level, or ÷ the time of reading its weights."""
 

@@ -82,7 +82,7 @@ class Pass:
         self.results += [state.view(p, state.values if optimizer else state.gradients) for p in learned]
 
     def bind_update(self, state: Any, optimizer: Any) -> None:
-        """Bind what an update section reads; of an optimizer's the counters, where there are only moving statistics."""
+        """Bind what an update section reads: also without an optimizer, where moving statistics alone are updated."""
         from nncore import optimizers
         from nncore.execution.updating import bind_numbers, bind_optimizer
         from nncore.schedules import Ahead

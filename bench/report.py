@@ -16,7 +16,7 @@ TITLES = {
     "products": "Product M, K, N, GFLOP/s: median (best)",
     "levels": "Layer, rows × inputs-outputs, GFLOP/s: median (best)",
     "details": "Details of nncore: median (minimum)",
-    "families": "Rules, losses and layers, µs: median (minimum)",
+    "families": "Rules, losses and layers: median (minimum)",
     "estimators": "Estimators beside scikit-learn's: median (minimum)",
     "calls": "What a call of nncore costs: median (minimum)",
 }
@@ -162,14 +162,15 @@ def families(title: str, cases: Sequence[dict[str, Any]]) -> str:
         [
             case["name"],
             regime,
+            case["unit"],
             *(counted(case["times"].get(name), regime, case["unit"]) for name in (*others, OURS)),
             *(ratio(case["times"], other) if regime == case["regime"] else "–" for other in others),
         ]
         for case in cases
         for regime in regimes_of(case)
     ]
-    head = ["case", "regime", *others, OURS, *(f"{other} ÷ {OURS}" for other in others)]
-    return f"### {title} and number of samples\n\n{table(head, rows, left=(0, 1))}"
+    head = ["case", "regime", "unit", *others, OURS, *(f"{other} ÷ {OURS}" for other in others)]
+    return f"### {title} and number of samples\n\n{table(head, rows, left=(0, 1, 2))}"
 
 
 def quality(cases: Sequence[dict[str, Any]], computed: dict[str, str]) -> str:

@@ -1,8 +1,9 @@
 """The marks that nncore is to reach, by row, each with the measured figure; computed from the other sections.
 
 They are those of the first edition, and of the second where it sets another mark for the same work: it was written when
-a machine with AMX had been measured; rows 18 and 19 are of a third, for layers of every kind. A mark counts where the
-machine has what it needs, and its figure where every thread count of the run reaches it.
+a machine with AMX had been measured; rows 18 to 21 are of a third, for layers of every kind, for metrics, and for
+losses of a user's own. A mark counts where the machine has what it needs, and its figure where every thread count of
+the run reaches it.
 """
 
 from __future__ import annotations
@@ -35,9 +36,11 @@ from figures import (
     latency,
     layer_rate,
     layers,
+    metered,
     most,
     never_below_numpy,
     one_row,
+    own_loss,
     peak_share,
     row_at,
     scaling,
@@ -209,4 +212,6 @@ TARGETS = (
         Target(19, f"Embedding: a step of {x} with a table 100 times as large ÷ a step", "≤", 2, larger_table(x))
         for x in families.STEPS
     ),
+    Target(20, "B: a step with one metric ÷ one without", "≤", 1.05, metered("B")),
+    Target(21, "F: what a loss in Python adds to a step", "≤", 20, own_loss("F"), "µs"),
 )

@@ -112,7 +112,7 @@ def test_every_kind_of_layer_has_a_line() -> None:
     assert {layer for layer in nn.layers.LAYERS.classes.values() if kind(layer) in WHOLE} <= measured
 
 
-def results_of(cases: dict[str, dict[str, float]]) -> Any:
+def results_of(cases: dict[str, dict[str, float]], section: str = "families") -> Any:
     """From medians by candidate by case."""
     import figures
 
@@ -120,7 +120,7 @@ def results_of(cases: dict[str, dict[str, float]]) -> Any:
         {"name": name, "regime": "alone", "times": {who: {"median": t} for who, t in times.items()}}
         for name, times in cases.items()
     ]
-    return figures.Results([{"machine": {"threads": 1}, "sections": {"families": made}}])
+    return figures.Results([{"machine": {"threads": 1}, "sections": {section: made}}])
 
 
 def test_figures_of_families() -> None:
@@ -146,6 +146,17 @@ def test_figures_of_families() -> None:
         figures.beside_copy("BatchNormalization")(results)
 
 
+def test_figures_of_metrics_and_of_a_loss_in_python() -> None:
+    import details
+    import figures
+
+    metered = {details.NO_METRICS: 20e-6} | dict.fromkeys(details.METRICS, 21e-6)
+    own = {details.NATIVE: 4e-6, details.OWN_LOSS: 16e-6}
+    results = results_of({details.METERED.format("B"): metered, details.OWN.format("F"): own}, "details")
+    assert figures.metered("B")(results) == dict.fromkeys(details.METRICS, pytest.approx(1.05))
+    assert figures.own_loss("F")(results) == {"1 thread(s)": pytest.approx(12)}
+
+
 def test_a_table_of_families_divides_others_times_by_nncores() -> None:
     import report
 
@@ -164,18 +175,18 @@ def test_a_table_of_families_divides_others_times_by_nncores() -> None:
         },
         {
             "name": "b",
-            "unit": "µs",
+            "unit": "ms",
             "flops": 0,
             "regime": "alone",
-            "times": {"nncore": times(4e-6), "PyTorch": times(6e-6)},
+            "times": {"nncore": times(4e-3), "PyTorch": times(6e-3)},
         },
     ]
     head, _, *rows = report.families("", cases).splitlines()[2:]
     cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in (head, *rows)]
     assert cells == [
-        ["case", "regime", "copy", "PyTorch", "nncore", "copy ÷ nncore", "PyTorch ÷ nncore"],
-        ["a", "alone", "3.00 (3.00) 3", "–", "4.00 (4.00) 3", "0.75", "–"],
-        ["b", "alone", "–", "6.00 (6.00) 3", "4.00 (4.00) 3", "–", "1.50"],
+        ["case", "regime", "unit", "copy", "PyTorch", "nncore", "copy ÷ nncore", "PyTorch ÷ nncore"],
+        ["a", "alone", "µs", "3.00 (3.00) 3", "–", "4.00 (4.00) 3", "0.75", "–"],
+        ["b", "alone", "ms", "–", "6.00 (6.00) 3", "4.00 (4.00) 3", "–", "1.50"],
     ]
 
 
