@@ -47,7 +47,7 @@ def restore(model: Model, state: dict[str, Any]) -> None:
     apart = ("nncore", "values", "progress", "optimizer_state")
     Travelling.__setstate__(model, {key: value for key, value in state.items() if key not in apart})
     model._lock, model.turn, model.optimizer_state = Lock(), Turn(), {}
-    model.counters = np.array(model.counters)  # of a mapped file they could not be written
+    model.counters = np.array(model.counters)  # joblib may have mapped a file: such an array is read-only
     model._reset()
     if model.graph:
         model.graph.state.join_turn(model.turn)

@@ -354,7 +354,8 @@ class Optimizer(Alone, Choices, Configurable):
         return vars(self) | {"counter": self.counter.copy(), "_ahead": None, "_owner": None, "_applied": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, counter=np.array(state["counter"]))  # of a mapped file it could not be written
+        # joblib may have mapped a file: such an array is read-only
+        vars(self).update(state, counter=np.array(state["counter"]))
 
     def described(self) -> list[Optimizer]:
         """The optimizers in the order in which a configuration has them, perhaps some of them twice."""
