@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nncore.compiler.operation import Op, Tensor, Whole
 from nncore.operations.data import real
@@ -20,28 +20,14 @@ def digitize(b: Builder, x: Tensor, boundaries: Parameter) -> Tensor:
 
 
 def count_numbers(
-    b: Builder,
-    x: Tensor,
-    k: int,
-    n: int,
-    *,
-    once: bool = False,
-    each: Tensor | None = None,
-    scale: Parameter | None = None,
+    b: Builder, x: Tensor, k: int, n: int, *, once: bool = False, scale: Parameter | None = None
 ) -> Tensor:
-    """Y (rows, n): of each row of k of the int32 numbers X how often it holds 0 … n − 1; backward: d each.
+    """Y (rows, n): of each row of k of the int32 numbers X how often it holds 0 … n − 1; no gradient.
 
-    `once`: 1 where it does; `each`: by how much each of them counts; the counts times `scale` (n). Numbers outside of
-    0 … n − 1 are left out.
+    `once`: 1 where it does; the counts times `scale` (n). Numbers outside of 0 … n − 1 are left out.
     """
     rows = x.size // k
-    y = Tensor((rows, n), each is not None and each.differentiable)
+    y = Tensor((rows, n))
     factors = Whole("parameters", scale) if scale else None
-    sizes: dict[str, Any] = {"k": k, "n": n, "per_sample": rows}
-
-    def backward(to: Builder, dy: Tensor) -> None:
-        assert each is not None
-        to.send(each, lambda d: Op("count_numbers_backward", X=x, dY=dy, scale=factors, deach=d, **sizes))
-
-    b.record(y, Op("count_numbers", X=x, each=each, scale=factors, Y=y, once=int(once), **sizes), backward)
+    b.emit(Op("count_numbers", X=x, scale=factors, Y=y, k=k, n=n, once=int(once), per_sample=rows))
     return y

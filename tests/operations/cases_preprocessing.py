@@ -50,23 +50,10 @@ def count_numbers__once(c: Case) -> dict[str, Array]:
     return {"Y": hot(x).max(2)}
 
 
-def count_numbers__weighted(c: Case) -> dict[str, Array]:
-    x, each, scale = numbers(c), c.reals(SAMPLES, 2, 3), c.reals(5)
-    c.fields = {"X": x, "each": each, "scale": scale, "Y": c.poisoned(SAMPLES, 2, 5)} | SIZES
-    return {"Y": (hot(x) * ref.float64(each)[..., None]).sum(2) * scale}
+def count_numbers__scaled(c: Case) -> dict[str, Array]:
+    x, scale = numbers(c), c.reals(5)
+    c.fields = {"X": x, "scale": scale, "Y": c.poisoned(SAMPLES, 2, 5)} | SIZES
+    return {"Y": hot(x).sum(2) * ref.float64(scale)}
 
 
-def count_numbers_backward(c: Case) -> dict[str, Array]:
-    x, dy, scale = numbers(c), c.reals(SAMPLES, 2, 5), c.reals(5)
-    c.fields = {"X": x, "dY": dy, "scale": scale, "deach": c.poisoned(SAMPLES, 2, 3)} | SIZES
-    return {"deach": np.einsum("brkn,brn->brk", hot(x), ref.float64(dy) * scale)}
-
-
-PREPROCESSING = [
-    digitize,
-    digitize__of_many,
-    count_numbers,
-    count_numbers__once,
-    count_numbers__weighted,
-    count_numbers_backward,
-]
+PREPROCESSING = [digitize, digitize__of_many, count_numbers, count_numbers__once, count_numbers__scaled]

@@ -70,13 +70,13 @@ class Numbering(Layer):
             return (*shape, self.depth)
         return (*shape[:-1], self.depth)
 
-    def emit_numbers(self, b: Builder, x: Tensor, each: Tensor | None = None, scale: Parameter | None = None) -> Tensor:
+    def emit_numbers(self, b: Builder, x: Tensor, scale: Parameter | None = None) -> Tensor:
         """The output for the numbers `x`."""
         if self.output_mode == "int":
             return x
         k = 1 if self.output_mode == "one_hot" else (x.shape or (1,))[-1]
         once = self.output_mode in ("one_hot", "multi_hot")
-        made = count_numbers(b, x, k, self.depth, once=once, each=each, scale=scale)
+        made = count_numbers(b, x, k, self.depth, once=once, scale=scale)
         return reshape(b, made, self.output_shape(x.shape))
 
     def on_arrays(self, inputs: Any, training: Any) -> Array:

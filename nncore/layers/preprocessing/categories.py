@@ -218,6 +218,7 @@ class CategoryEncoding(Numbering):
             )
         self.num_tokens = check_count(num_tokens, "num_tokens")
         self.output_mode = check_mode(output_mode, MODES[1:])
+        self._weighing: tuple[Dot, CategoryEncoding] | None = None
 
     @property
     def depth(self) -> int:
@@ -251,7 +252,9 @@ class CategoryEncoding(Numbering):
                 f"{weights.shape} for inputs of shape {x.shape}"
             )
         rows = x[..., None].reshape(-1, x.shape[-1], 1)
-        made: Array = Dot(axes=1)([weights.reshape(rows.shape[:2]), CategoryEncoding(self.num_tokens, "one_hot")(rows)])
+        dot, encode = self._weighing or (Dot(axes=1), CategoryEncoding(self.num_tokens, "one_hot"))
+        vars(self)["_weighing"] = dot, encode  # which have what they compiled
+        made: Array = dot([weights.reshape(rows.shape[:2]), encode(rows)])
         return made.reshape(*x.shape[:-1], self.num_tokens)
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:

@@ -84,7 +84,7 @@ SPAN(pair_dots) {
     }
 }
 
-/* Some vectors of a row; of one alone `left` elements are there */
+/* So many vectors of a row of Y; of a single one its first `left` elements alone. */
 INLINE void some_sums(int vectors, nn_index left, const nn_op_pair_sums *op, const real *s, const real *c, real *y) {
     vf sum[SIDE] = {{0}};
     for (nn_index j = 0; j < op->m; j++)

@@ -86,6 +86,7 @@ INLINE double sum_weighted_terms(const nn_loss *a, term_of of, int mean, const r
     return mean ? total / (double)n : total;
 }
 
+/* Two loops, so that the one without weights, which nearly all losses take, has no branch in it. */
 INLINE double sum_terms(const nn_loss *a, term_of of, int mean) {
     return a->each ? sum_weighted_terms(a, of, mean, a->each) : sum_weighted_terms(a, of, mean, NULL);
 }

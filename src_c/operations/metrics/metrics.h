@@ -38,19 +38,13 @@ INLINE nn_index first_maximum(const real *x, nn_index n) {
     return j;
 }
 
-/* Whether fewer than k elements of x are larger than element c: of those equal to the k-th largest all count. */
-INLINE int in_top(const real *x, nn_index n, nn_index c, nn_index k) {
-    if (c >= n || x[c] != x[c]) return 0;
-    nn_index larger = 0;
-    for (nn_index j = 0; j < n; j++) larger += x[j] > x[c];
-    return larger < k;
-}
+enum { FIRST_OF_EQUALS, ALL_OF_EQUALS };
 
-/* Whether element c is among the k largest of x; of equal ones the first count. */
-INLINE int among_largest(const real *x, nn_index n, nn_index c, nn_index k) {
+/* Whether element c is among the k largest of x; of those equal to the k-th largest the first ones count, or all. */
+INLINE int among_largest(const real *x, nn_index n, nn_index c, nn_index k, int equals) {
     if (c >= n || x[c] != x[c]) return 0;
     nn_index before = 0;
-    for (nn_index j = 0; j < n; j++) before += x[j] > x[c] || (x[j] == x[c] && j < c);
+    for (nn_index j = 0; j < n; j++) before += x[j] > x[c] || (equals == FIRST_OF_EQUALS && x[j] == x[c] && j < c);
     return before < k;
 }
 
@@ -62,7 +56,7 @@ INLINE double sum_hits(const nn_loss *a, int sparse, nn_index k) {
         const real *p = (const real *)a->p + row * n;
         const nn_index wanted = sparse ? (nn_index)((const int32_t *)a->target)[row]
                                        : first_maximum((const real *)a->target + row * n, n);
-        const int hit = k ? in_top(p, n, wanted, k) : first_maximum(p, n) == wanted;
+        const int hit = k ? among_largest(p, n, wanted, k, ALL_OF_EQUALS) : first_maximum(p, n) == wanted;
         total += hit ? (double)weight_of(a, row) : 0;
     }
     return total;

@@ -58,7 +58,7 @@ static void tally_thresholds(const nn_tally *a) {
     for (nn_index row = 0; row < a->rows; row++)
         for (nn_index j = from; j < to; j++, e++) {
             const real *p = (const real *)a->p + row * n;
-            const nn_index bin = !top || among_largest(p, n, j, top) ? below(&thresholds, p[j]) : 0;
+            const nn_index bin = !top || among_largest(p, n, j, top, FIRST_OF_EQUALS) ? below(&thresholds, p[j]) : 0;
             const nn_index side = (by_output ? 2 * (j - from) : 0) + is_true(a, row, j);
             e->place = side * (a->count + 1) + bin;
             e->value = weight_at(a, row, j) * (weighs ? (double)numbers[a->count + j] : 1);

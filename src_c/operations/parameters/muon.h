@@ -22,11 +22,7 @@ SPAN(muon_momentum) {
 }
 
 SPAN(normalize_matrix) {
-    real *x = at(run, op->X, 0);
-    double unit;
-    const double squares = sum_squares(op->n, x, &unit);
-    if (unit != 1) rescale(op->n, 1 / unit, 0, x, x);
-    rescale(op->n, 1 / (sqrt(squares) + 1e-7 / unit), 0, x, x);
+    divide_by_norm(op->n, at(run, op->X, 0), 1e-7);
 }
 
 SPAN(matrix_product) {

@@ -12,6 +12,7 @@
 #ifndef NNCORE_REDUCE_H
 #define NNCORE_REDUCE_H
 
+#include "operations/elementwise/elementwise.h"
 #include "vectors/lanes.h"
 #include "vectors/vecmath.h"
 
@@ -76,6 +77,15 @@ static double sum_squares(nn_index n, const void *x, double *unit) {
     const double sum = sum_scaled_squares(n, x, 1);
     *unit = sum > MOST_SQUARES ? UNIT : sum < LEAST_SQUARES ? 1 / UNIT : 1;
     return *unit > 1 ? sum_scaled_squares(n, x, 1 / UNIT) : *unit < 1 ? sum_scaled_squares(n, x, UNIT) : sum;
+}
+
+/* x ← x / (‖x‖ + epsilon), where that is not 0; returns ‖x‖. */
+static double divide_by_norm(nn_index n, real *x, double epsilon) {
+    double unit;
+    const double norm = sqrt(sum_squares(n, x, &unit)), divisor = norm + epsilon / unit;
+    if (unit != 1) rescale(n, 1 / unit, 0, x, x);
+    if (divisor != 0) rescale(n, 1 / divisor, 0, x, x);
+    return norm * unit;
 }
 
 /* One vector of the penalty: its terms to *c and its gradient to g, if any. */

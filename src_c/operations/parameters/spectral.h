@@ -1,21 +1,12 @@
 /* spectral.h: W (rows,n) ← W / σ, where σ is what power iteration finds of its largest singular value:
  * v ← W u / ‖W u‖, u ← Wᵀ v / ‖Wᵀ v‖, σ = vᵀ W u = ‖Wᵀ v‖, begun at the u of the step before.
- * Where W or Wᵀ v is 0, both stay. Miyato et al. 2018, algorithm 1.
+ * Where W or Wᵀ v is 0, W and u are left as they are. Miyato et al. 2018, algorithm 1.
  */
 #ifndef NNCORE_SPECTRAL_H
 #define NNCORE_SPECTRAL_H
 
 #include "operations/parameters/reduce.h"
 #include "operations/span.h"
-
-/* x ← x / ‖x‖; returns the norm. 0 stays. */
-static double to_unit_length(nn_index n, real *x) {
-    double unit;
-    const double norm = sqrt(sum_squares(n, x, &unit));
-    if (unit != 1) rescale(n, 1 / unit, 0, x, x);
-    if (norm > 0) rescale(n, 1 / norm, 0, x, x);
-    return norm * unit;
-}
 
 SPAN(spectral_normalize) {
     const nn_index rows = op->rows, n = op->n;
@@ -27,9 +18,9 @@ SPAN(spectral_normalize) {
     double sigma = 0;
     for (nn_index i = 0; i < op->iterations; i++) {
         run->table->gemm[NN_PRECISION_highest](&by_columns);
-        to_unit_length(rows, v);
+        divide_by_norm(rows, v, 0);
         run->table->gemm[NN_PRECISION_highest](&by_rows);
-        sigma = to_unit_length(n, next);
+        sigma = divide_by_norm(n, next, 0);
         if (!(sigma > 0)) return;
         memcpy(u, next, (size_t)n * sizeof(real));
     }

@@ -33,24 +33,14 @@ SPAN(digitize) {
 SPAN(count_numbers) {
     const nn_index k = op->k, n = op->n;
     const int32_t *x = integers_at(run, op->X) + first * k;
-    const real *each = at(run, op->each, first * k), *scale = at(run, op->scale, 0);
+    const real *scale = at(run, op->scale, 0);
     real *y = at(run, op->Y, first * n);
     memset(y, 0, (size_t)(count * n) * sizeof(real));
     for (nn_index r = 0; r < count; r++, x += k, y += n) {
         for (nn_index j = 0; j < k; j++)
-            if (x[j] >= 0 && x[j] < n) y[x[j]] = op->once ? 1 : y[x[j]] + (each ? each[r * k + j] : 1);
+            if (x[j] >= 0 && x[j] < n) y[x[j]] = op->once ? 1 : y[x[j]] + 1;
         if (scale) multiply_elements(n, y, scale, y);
     }
-}
-
-SPAN(count_numbers_backward) {
-    const nn_index k = op->k, n = op->n;
-    const int32_t *x = integers_at(run, op->X) + first * k;
-    const real *dy = at(run, op->dY, first * n), *scale = at(run, op->scale, 0);
-    real *deach = at(run, op->deach, first * k);
-    for (nn_index r = 0; r < count; r++, x += k, dy += n, deach += k)
-        for (nn_index j = 0; j < k; j++)
-            deach[j] = x[j] >= 0 && x[j] < n ? dy[x[j]] * (scale ? scale[x[j]] : 1) : 0;
 }
 
 #endif
