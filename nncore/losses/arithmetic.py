@@ -41,9 +41,7 @@ class Addend:
     __radd__ = __add__
 
     def __sub__(self, other: Any) -> Any:
-        if is_number(other):
-            return self + other
-        return self + -other if isinstance(other, Addend) else NotImplemented
+        return self.__add__(-other if isinstance(other, Addend) else other)  # of numbers 0 alone is taken
 
 
 def summed(terms: list[tuple[float, Any]]) -> Any:
