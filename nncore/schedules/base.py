@@ -52,9 +52,11 @@ class LearningRateSchedule(Configurable):
             `step` holds no real numbers, or negative ones.
         """
         at = np.asarray(step)
-        if at.dtype.kind not in "iuf" or not (at >= 0).all():
-            fault = ValueError if at.dtype.kind in "iuf" else TypeError
-            raise fault(f"step: expected numbers of updates made before, all ≥ 0, got {step!r}")
+        expected = "step: expected numbers of updates made before, all ≥ 0, got"
+        if at.dtype.kind not in "iuf":
+            raise TypeError(f"{expected} {step!r}")
+        if not (at >= 0).all():
+            raise ValueError(f"{expected} {step!r}")
         return self.at(at)[()]
 
     def at(self, step: Array) -> Array:
