@@ -118,7 +118,7 @@ def weights(given: Any, shape: tuple[int, ...], n: int, dtype: np.dtype[Any]) ->
     w = as_array(given, "sample_weight").astype(dtype)
     if w.ndim >= len(shape) or w.shape == shape[: w.ndim]:
         with suppress(ValueError):
-            return np.ascontiguousarray(spread(w, shape, "rows")).reshape(-1, 1)
+            return np.ascontiguousarray(broadcast(w, shape)).reshape(-1, 1)
     try:
         return np.ascontiguousarray(np.broadcast_to(w, (*shape, n))).reshape(-1, n)
     except ValueError:
@@ -126,15 +126,20 @@ def weights(given: Any, shape: tuple[int, ...], n: int, dtype: np.dtype[Any]) ->
 
 
 def spread(w: Array, shape: tuple[int, ...], what: str) -> Array:
+    """What `broadcast` makes, or an error that says what the weights are of."""
+    try:
+        return broadcast(w, shape)
+    except ValueError:
+        raise unfit(w, shape, what) from None
+
+
+def broadcast(w: Array, shape: tuple[int, ...]) -> Array:
     """A weight for each of the values of this shape, from those of the values, or of whatever holds them."""
     if w.ndim == len(shape) + 1 and w.shape[-1] == 1:
         w = w[..., 0]
     if w.shape == shape[: w.ndim]:
         w = w.reshape(w.shape + (1,) * (len(shape) - w.ndim))
-    try:
-        return np.broadcast_to(w, shape)
-    except ValueError:
-        raise unfit(w, shape, what) from None
+    return np.broadcast_to(w, shape)
 
 
 def unfit(w: Array, shape: tuple[int, ...], what: str) -> ValueError:
