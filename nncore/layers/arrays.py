@@ -52,8 +52,7 @@ def output_shape(layer: Layer, shapes: Sequence[Shape]) -> Shape:
     state = State(twin.parameters, "float32")  # which its parameters refer to weakly
     zeros = [np.zeros((1, *shape), np.float32) for shape in shapes]
     with np.errstate(all="ignore"):
-        given = {"training": False} if takes_training(twin) else {}
-        made = np.asarray(twin.forward(zeros if layer.takes_many else zeros[0], **given))
+        made = np.asarray(twin.forward(zeros if layer.takes_many else zeros[0], **keywords(twin, training=False)))
     del state
     if made.ndim == 0 or len(made) != 1:
         raise ValueError(
@@ -63,9 +62,9 @@ def output_shape(layer: Layer, shapes: Sequence[Shape]) -> Shape:
     return made.shape[1:]
 
 
-def takes_training(layer: Any) -> bool:
-    """Whether `forward` takes ``training``."""
-    return "training" in inspect.signature(layer.forward).parameters
+def keywords(layer: Any, training: bool) -> dict[str, bool]:
+    """What `forward` is given beside its inputs: ``training``, where it takes that."""
+    return {"training": training} if "training" in inspect.signature(layer.forward).parameters else {}
 
 
 def taken(layer: Any) -> int:
@@ -102,7 +101,7 @@ class Calls:
     def __init__(self, layer: Layer, inputs: int, weights: int, training: bool) -> None:
         self.layer = weakref.ref(layer)
         self.inputs, self.weights = inputs, weights
-        self.given = {"training": training} if takes_training(layer) else {}
+        self.given = keywords(layer, training)
         self.taken = taken(layer)
 
     def of_user(self, xs: Sequence[Array]) -> Any:
