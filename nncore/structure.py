@@ -13,6 +13,7 @@ from nncore.arguments import dtype_name, explained
 from nncore.copying import Travelling
 from nncore.graph import Callable, Input, Shape, Symbol, check_shape
 from nncore.inspection import Inspected
+from nncore.layers.arrays import label
 from nncore.layers.base import Layer
 from nncore.locks import Lock
 from nncore.network import Arrangement, Graph
@@ -64,7 +65,7 @@ class Structure(Travelling, Inspected, Callable):
             raise ValueError(f"layers: {type(layer).__name__} joins several inputs; use Model(inputs, outputs)")
         if id(layer) in held:
             raise ValueError(
-                f"layers: {layer.name or type(layer).__name__} is in this model already; make a new layer, or for a "
+                f"layers: {label(layer)} is in this model already; make a new layer, or for a "
                 "layer that is used twice call Model(inputs, outputs)"
             )
         self._stack.append(layer)

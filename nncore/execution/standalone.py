@@ -16,6 +16,7 @@ from nncore.data import rows_of
 from nncore.execution.calls import called
 from nncore.execution.prediction import Predictor
 from nncore.graph import Input, Shape, check_shape
+from nncore.layers.arrays import label
 from nncore.layers.base import Layer
 from nncore.network import Graph
 from nncore.schedules import ahead
@@ -91,16 +92,16 @@ class Alone:
     @classmethod
     def call(cls, layer: Any, inputs: Any, training: bool) -> Array:
         """See `Layer.__call__`."""
-        label = layer.name or type(layer).__name__
+        named = label(layer)
         many = isinstance(inputs, (list, tuple)) and layer.takes_many
         if layer.takes_many and not many:
-            raise ValueError(f"{label}: expected a list of arrays, got {type(inputs).__name__}")
+            raise ValueError(f"{named}: expected a list of arrays, got {type(inputs).__name__}")
         read = getattr(layer, "read", conversion.as_array)
-        argument = f"{label}: inputs"
+        argument = f"{named}: inputs"
         arrays = [read(x, argument) for x in (inputs if many else [inputs])]
         if not all(a.ndim for a in arrays) or len({len(a) for a in arrays}) != 1:
             got = ", ".join(str(a.shape) for a in arrays)
-            raise ValueError(f"{label}: expected arrays of as many samples each, (n, …), got {got}")
+            raise ValueError(f"{named}: expected arrays of as many samples each, (n, …), got {got}")
         shapes: tuple[Shape, ...] = tuple(a.shape[1:] for a in arrays)
         rows = len(arrays[0])
         dtype, threads = cls.dtype(layer, shapes, arrays), runtime.get_num_threads()

@@ -73,7 +73,7 @@ def taken(layer: Any) -> int:
     return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
 
 
-def label(layer: Layer) -> str:
+def label(layer: Any) -> str:
     """What errors call it."""
     return layer.name or type(layer).__name__
 

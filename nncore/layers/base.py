@@ -144,7 +144,7 @@ class Layer(Travelling, Configurable, Callable):
             self.input_shapes = shapes
         elif shapes != self.input_shapes and self._declared(shapes) != self._declared(self.input_shapes):
             raise ValueError(
-                f"{self.name or type(self).__name__}: expected inputs that its weights fit, as those of its "
+                f"{arrays.label(self)}: expected inputs that its weights fit, as those of its "
                 f"first call, {batched(self.input_shapes)}, got {batched(shapes)}. Make another layer for these"
             )
 
@@ -322,7 +322,7 @@ class Layer(Travelling, Configurable, Callable):
             )
         models = list(self._models or ())
         if len(models) != 1 or self.state is None:
-            why = f"{self.name or type(self).__name__} was called" if not models else f"{len(models)} models share it"
+            why = f"{arrays.label(self)} was called" if not models else f"{len(models)} models share it"
             raise AttributeError(f"{name}: fixed since {why}, cannot become {value!r}; make another layer")
         models[0].change_layer(self, name, value)
         return value
@@ -383,7 +383,7 @@ class Layer(Travelling, Configurable, Callable):
 
     def _first(self) -> Call:
         if self.input_shapes is None or not (calls := self.calls):
-            raise AttributeError(f"{self.name or type(self).__name__}: has no input and output before it is called")
+            raise AttributeError(f"{arrays.label(self)}: has no input and output before it is called")
         return calls[0]
 
     @property

@@ -13,6 +13,7 @@ import numpy as np
 from nncore._kernels.hashing import fingerprints
 from nncore.arguments import check_count, check_flag
 from nncore.graph import Shape
+from nncore.layers.arrays import label
 from nncore.layers.preprocessing.base import (
     MODES,
     Encoder,
@@ -165,9 +166,7 @@ class IndexLookup(Learning, Encoder):
     def known(self) -> Known:
         """The tokens; a ValueError before they are known."""
         if self._known is None:
-            raise ValueError(
-                f"{self.name or type(self).__name__}: has no vocabulary yet. Call adapt(data), or give it vocabulary"
-            )
+            raise ValueError(f"{label(self)}: has no vocabulary yet. Call adapt(data), or give it vocabulary")
         return self._known
 
     def get_vocabulary(self, include_special_tokens: bool = True) -> list[Any]:
@@ -301,7 +300,7 @@ class IndexLookup(Learning, Encoder):
         """See `Numbering`; a ValueError where tokens would come out."""
         if self.invert:
             raise ValueError(
-                f"{self.name or type(self).__name__}: expected invert=False within a model, whose arrays hold no "
+                f"{label(self)}: expected invert=False within a model, whose arrays hold no "
                 "tokens, got True. Call the layer on what the model predicts"
             )
         return super().output_shape(*shapes)
@@ -388,15 +387,14 @@ class IndexLookup(Learning, Encoder):
         if self.output_mode != "int":
             return super().on_arrays(inputs, training)
         self.known()
-        argument = f"{self.name or type(self).__name__}: inputs"
+        argument = f"{label(self)}: inputs"
         return self.encode([self.read(inputs, argument)], [argument]).astype(np.int64)
 
     def inverted(self, numbers: Any) -> Array:
         """The token of each number."""
-        label = self.name or type(self).__name__
         array = np.asarray(numbers)
         if array.dtype.kind not in "iub" and not (array.dtype.kind == "f" and (array == np.floor(array)).all()):
-            raise TypeError(f"{label}: expected whole numbers, got dtype {array.dtype}")
+            raise TypeError(f"{label(self)}: expected whole numbers, got dtype {array.dtype}")
         self.known()
         tokens = np.array([*self.get_vocabulary(), self.oov_token], dtype=self.made)
         inside = (array >= 0) & (array < len(tokens) - 1)
@@ -427,6 +425,6 @@ class IndexLookup(Learning, Encoder):
             if value not in table and self.num_oov_indices == 0:
                 break
         return ValueError(
-            f"{argument}: expected tokens that layer {self.name or type(self).__name__} knows, got {value!r} in "
+            f"{argument}: expected tokens that layer {label(self)} knows, got {value!r} in "
             f"{place(array, start + i)}. Let it have num_oov_indices=1, or adapt it to all data"
         )
