@@ -9,11 +9,12 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nncore import initializers, regularizers
-from nncore.arguments import an, check_flag, dtype_name, is_whole
+from nncore.arguments import an, check_flag, dtype_name
 from nncore.attributes import arguments, as_made
 from nncore.copying import Travelling
 from nncore.graph import Call, Callable, Shape, Symbol
 from nncore.initializers import Initializer
+from nncore.initializers.base import lengths
 from nncore.layers import arrays
 from nncore.parameter import ROLES, Parameter
 from nncore.registry import Configurable, Registry, brief, to_json
@@ -250,9 +251,7 @@ class Layer(Travelling, Configurable, Callable):
         name = (f"weight_{number}" if number else "weight") if name is None else name
         if not isinstance(name, str) or not name or "/" in name or name in taken:
             raise ValueError(f"name: expected one of its own without '/' for each weight, got {name!r}")
-        shape = () if shape is None else tuple(shape) if isinstance(shape, (list, tuple)) else (shape,)
-        if not all(is_whole(n) and n >= 0 for n in shape):
-            raise ValueError(f"shape: expected whole numbers for weight {name}, got {shape}")
+        shape = lengths(() if shape is None else shape if isinstance(shape, (list, tuple)) else (shape,))
         drawn = initializers.get("glorot_uniform" if initializer is None else initializer, "initializer")
         penalty = regularizers.get(regularizer, "regularizer")
         return self.add_parameter(name, shape, drawn, penalty, "weight" if trainable else "statistic")

@@ -277,6 +277,16 @@ def layer_with(**methods: Any) -> Any:
             ValueError,
             "name: expected one of its own",
         ),
+        (
+            {"build": lambda self, s: self.add_weight((2, 0.5)), "forward": lambda self, x: x},
+            TypeError,
+            r"shape: expected ints.* got \(2, 0\.5\)",
+        ),
+        (
+            {"build": lambda self, s: self.add_weight(-1), "forward": lambda self, x: x},
+            ValueError,
+            r"shape: expected lengths ≥ 0, got \(-1,\)",
+        ),
     ],
 )
 def test_what_is_not_right_is_told(methods: dict[str, Any], error: type, words: str) -> None:
