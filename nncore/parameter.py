@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import weakref
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -178,7 +179,15 @@ class Parameter(Guarded, NDArrayOperatorsMixin):
         return getattr(np.asarray(self), name)
 
     def __getitem__(self, key: Any) -> Any:
-        return np.asarray(self)[key]
+        with self._reading():
+            part = self.__array__(copy=False)[key]
+            if isinstance(part, np.ndarray) and not part.flags.writeable:  # a view: no array or mask has picked
+                part = part.copy()
+                part.flags.writeable = False
+        return part
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(np.asarray(self))
 
     def __len__(self) -> int:
         return len(self._bound())

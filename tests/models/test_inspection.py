@@ -62,6 +62,28 @@ def test_arrays_of_weights_do_not_change_and_are_not_changed() -> None:
     assert np.array_equal(live, np.asarray(kernel))
 
 
+def test_parts_of_weights() -> None:
+    model = net()
+    kernel = model.layers[0].kernel
+    values, live = kernel.numpy(), kernel.__array__(copy=False)
+    for key in (1, slice(1, 3), (slice(None), 2), ..., (), None):
+        part = kernel[key]
+        assert np.array_equal(part, values[key]) and part.dtype == np.float32
+        assert part.base is None and not np.may_share_memory(part, live)  # no more than this was copied
+        with pytest.raises(ValueError, match="read-only"):
+            part[...] = 3
+    assert kernel[1, 2] == values[1, 2] and isinstance(kernel[1, 2], np.float32)
+    for picked in ([2, 0], values > 0):  # by arrays: the user's own
+        part = kernel[picked]
+        assert np.array_equal(part, values[picked]) and not np.may_share_memory(part, live)
+        part[...] = 3
+    rows = list(kernel)
+    assert np.array_equal(rows, values) and len({id(row.base) for row in rows}) == 1  # one copy for all
+    assert np.array_equal(kernel.numpy(), values)
+    with pytest.raises(IndexError, match="out of bounds"):
+        kernel[9]
+
+
 @pytest.mark.parametrize("precision", ["highest", "medium"])
 def test_assign(precision: str) -> None:
     model = nn.Model([nn.Input(40), nn.Dense(32)], seed=0)
