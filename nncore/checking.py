@@ -135,9 +135,9 @@ def check_gradients(
     graph = twin._built()
     inputs = [in_reals(binding) for binding in data.inputs]
     data = Dataset(inputs, data.targets, data.weights)
-    read = {feed.source: binding for feed, binding in zip(graph.feeds, inputs, strict=True) if not binding.integers}
-    named = enumerate(zip(graph.inputs, graph.input_names, strict=True))
-    looked_at = [(s, read[i], name) for i, (s, name) in named if i in read]
+    fed = [(i, inputs[binding]) for i, binding in graph.fed_inputs().items()]
+    names = graph.input_names
+    looked_at = [(graph.inputs[i], binding, names[i]) for i, binding in fed if not binding.integers]
     made = Gradients(twin.steppers(), data, 1, [s for s, _, _ in looked_at])
     rng = np.random.default_rng(seed)
     report = GradientReport()

@@ -178,6 +178,10 @@ class Graph:
         """The bindings of its program that are read."""
         return self.fed.feeds
 
+    def fed_inputs(self) -> dict[int, int]:
+        """The inputs that its program reads as they are given, by their numbers: the number of the binding of each."""
+        return {feed.source: i for i, feed in enumerate(self.feeds) if isinstance(feed.source, int)}
+
     @property
     def input_names(self) -> list[str]:
         """The inputs' names: keys of their dict, or those given to `Input`, or else numbered ones."""

@@ -52,7 +52,7 @@ def symbol_of(model: Any, one: Any) -> Symbol:
 
 def read(graph: Graph, s: Symbol) -> Symbol:
     """An input of the graph; a ValueError where its programs read only the numbers that layers make of it in Python."""
-    if not any(feed.source == i for i, one in enumerate(graph.inputs) if one is s for feed in graph.feeds):
+    if not any(graph.inputs[i] is s for i in graph.fed_inputs()):
         raise ValueError(
             f"of: expected an input of numbers, got {s!r}, of which Python makes numbers. Ask for what reads it"
         )
