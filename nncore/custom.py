@@ -50,6 +50,12 @@ def register_keras_serializable(package: str = "Custom", name: str | None = None
     return register
 
 
+def register_function(function: T) -> T:
+    """Decorator: files that name this function find it again, by its name alone."""
+    OBJECTS[function.__name__] = function
+    return function
+
+
 def get_registered_name(obj: Any) -> str:
     """The name under which files have a class or function: the registered one, or else its own."""
     return _names.get(obj) or str(getattr(obj, "__name__", type(obj).__name__))
@@ -73,6 +79,18 @@ def find(name: Any, base: type | None = None) -> Any:
     if base is None:
         return found if callable(found) and not inspect.isclass(found) else None
     return found if inspect.isclass(found) and issubclass(found, base) else None
+
+
+def function(name: str, argument: str) -> Any:
+    """The function of a user's that has this name; a ValueError that says which there are."""
+    found = find(name)
+    if found is None:
+        known = ", ".join(key for key, thing in OBJECTS.items() if not inspect.isclass(thing))
+        raise ValueError(
+            f"{argument}: expected the name of a registered function, got {name!r}. Known: {known or 'none'}. Make it "
+            "known before: @nncore.saving.register_keras_serializable(), or custom_objects"
+        )
+    return found
 
 
 def get_custom_objects() -> dict[str, Any]:

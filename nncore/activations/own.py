@@ -43,7 +43,7 @@ class PythonActivation(Activation):
         for argument in ("function", "derivative"):
             given = getattr(self, argument)
             if isinstance(given, str):
-                object.__setattr__(self, argument, known(given, argument))
+                object.__setattr__(self, argument, custom.function(given, argument))
             elif not callable(given) or isinstance(given, (type, Activation)):
                 raise TypeError(f"{argument}: expected a function of an array, got {given!r}")
 
@@ -79,14 +79,3 @@ class PythonActivation(Activation):
         if made.shape not in (z.shape, ()):
             raise ValueError(f"{argument}: expected to return an array of shape {z.shape}, got {made.shape}")
         return made
-
-
-def known(name: str, argument: str) -> Any:
-    """The function of this name."""
-    found = custom.find(name)
-    if found is None:
-        raise ValueError(
-            f"{argument}: expected the name of a registered function, got {name!r}. Make it known before: "
-            "@nncore.saving.register_keras_serializable(), or custom_objects"
-        )
-    return found

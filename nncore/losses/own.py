@@ -68,12 +68,7 @@ class FunctionLoss(Loss):
     def __post_init__(self) -> None:
         given = self.function
         if isinstance(given, str):
-            given = custom.find(given)
-            if given is None:
-                raise ValueError(
-                    f"function: expected the name of a registered function, got {self.function!r}. Make it known "
-                    "before: @nncore.saving.register_keras_serializable(), or custom_objects"
-                )
+            given = custom.function(given, "function")
         if not callable(given):
             raise TypeError(f"function: expected a function (y_true, y_pred) → (losses, gradient), got {given!r}")
         object.__setattr__(self, "function", given)

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from nncore.custom import register_function
 from nncore.metrics.accuracy import (
     Accuracy,
     BinaryAccuracy,
@@ -52,7 +53,7 @@ from nncore.metrics.points import (
     SpecificityAtSensitivity,
 )
 from nncore.metrics.probabilities import BrierScore, ExpectedCalibrationError
-from nncore.metrics.reduction import Mean, MeanMetricWrapper, Sum, register_function
+from nncore.metrics.reduction import Mean, MeanMetricWrapper, Sum
 from nncore.metrics.scores import F1Score, FBetaScore
 from nncore.metrics.thresholds import (
     FalseNegatives,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -90,14 +89,6 @@ class Mean(Average, Reduction):
 
 # -- functions of a user's -----------------------------------------------------------------------------------------
 
-FUNCTIONS = custom.OBJECTS  # by the names that files have for them
-
-
-def register_function(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorator: files that name a metric's function find this one by its name."""
-    FUNCTIONS[function.__name__] = function
-    return function
-
 
 @METRICS.register()
 @immutable
@@ -130,12 +121,7 @@ class MeanMetricWrapper(Average):
 
     def __post_init__(self) -> None:
         if isinstance(self.fn, str):
-            if (found := custom.find(self.fn)) is None:
-                raise ValueError(
-                    f"fn: expected the name of a registered function, got {self.fn!r}. Known: "
-                    f"{', '.join(FUNCTIONS) or 'none'}. Make it known before: @nncore.metrics.register_function"
-                )
-            object.__setattr__(self, "fn", found)
+            object.__setattr__(self, "fn", custom.function(self.fn, "fn"))
         if not callable(self.fn):
             raise TypeError(f"fn: expected a function (y_true, y_pred) → value per sample, got {self.fn!r}")
         if self.name is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from nncore.custom import register_function
 from nncore.registry import missing, serialize
 from nncore.schedules.base import (
     AHEAD,
@@ -23,7 +24,7 @@ from nncore.schedules.base import (
     get,
     scheduled,
 )
-from nncore.schedules.combined import FunctionSchedule, LinearWarmup, Product, Sum, register_function
+from nncore.schedules.combined import FunctionSchedule, LinearWarmup, Product, Sum
 from nncore.schedules.decays import (
     CosineDecay,
     CosineDecayRestarts,

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from nncore import custom
 from nncore.arguments import check_number
-from nncore.custom import OBJECTS, find, get_registered_name
 from nncore.schedules.base import SCHEDULES, Array, LearningRateSchedule, scheduled
-
-#: Functions of the step that files may name, by their names.
-FUNCTIONS = OBJECTS
 
 
 def term(value: Any, argument: str) -> float | LearningRateSchedule:
@@ -119,12 +116,6 @@ class LinearWarmup(LearningRateSchedule):
         return np.where(step < self.warmup_steps, rising, value_of(self.after, np.maximum(step - self.warmup_steps, 0)))
 
 
-def register_function(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorator: files that name a function of the step find this one by its name."""
-    FUNCTIONS[function.__name__] = function
-    return function
-
-
 @SCHEDULES.register()
 class FunctionSchedule(LearningRateSchedule):
     """A function of the step; ``SGD(function)`` makes one.
@@ -140,12 +131,7 @@ class FunctionSchedule(LearningRateSchedule):
 
     def __init__(self, function: Any, name: str = "FunctionSchedule") -> None:
         if isinstance(function, str):
-            if (found := find(function)) is None:
-                raise ValueError(
-                    f"function: expected the name of a registered function, got {function!r}. Known: "
-                    f"{', '.join(FUNCTIONS) or 'none'}. Make it known before: @nncore.schedules.register_function"
-                )
-            function = found
+            function = custom.function(function, "function")
         if not callable(function):
             raise TypeError(f"function: expected a function of the step, got {function!r}")
         self.function, self.name = function, name
@@ -166,4 +152,4 @@ class FunctionSchedule(LearningRateSchedule):
 
     def argument(self, name: str) -> Any:
         """See `Configurable.argument`; a function by its name."""
-        return get_registered_name(self.function) if name == "function" else super().argument(name)
+        return custom.get_registered_name(self.function) if name == "function" else super().argument(name)

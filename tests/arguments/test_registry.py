@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nncore import activations, initializers, layers, losses, metrics, optimizers, regularizers
+from nncore import activations, initializers, layers, losses, metrics, optimizers, regularizers, saving, schedules
 from nncore._kernels import table
 from nncore.attributes import arguments
 from nncore.registry import Configurable, Registry, plain, serialize, snake_case, to_json, unknown
@@ -196,6 +196,26 @@ def test_the_nearest_is_named() -> None:
         "loss: expected a known loss, got 'maee'. Did you mean 'mae'? Known: mae, mse"
     )
     assert "Did you mean" not in str(unknown("loss", "loss", "zzzzzz", ["mae", "mse"]))
+
+
+@pytest.mark.parametrize(
+    ("argument", "make"),
+    [
+        ("function", losses.FunctionLoss),
+        ("fn", metrics.MeanMetricWrapper),
+        ("function", schedules.FunctionSchedule),
+        ("derivative", lambda name: activations.PythonActivation(np.sin, name)),
+    ],
+)
+def test_functions_by_name(argument: str, make: Any) -> None:
+    with saving.custom_object_scope({"own": np.sin, "Own": Registry}):
+        make("own")
+        with pytest.raises(ValueError, match=f"^{argument}: expected the name of a registered function, got 'x'") as no:
+            make("x")
+    known, remedy = str(no.value).partition("Known: ")[2].split(". ", 1)
+    assert {"own", "function_of_rows"} <= set(known.split(", ")) and "Own" not in known  # which is no function
+    assert remedy.startswith("Make it known before: @nncore.saving.register_keras_serializable()")
+    assert metrics.register_function is schedules.register_function
 
 
 def test_none_is_nothing_where_that_has_a_meaning() -> None:

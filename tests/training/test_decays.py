@@ -13,9 +13,9 @@ from test_schedules import rows, tiny
 
 import nncore as nn
 from nncore import schedules
+from nncore.custom import OBJECTS
 from nncore.registry import serialize
 from nncore.schedules import AHEAD, SCHEDULES, FunctionSchedule, LearningRateSchedule, LinearWarmup, OneCycle
-from nncore.schedules.combined import FUNCTIONS
 
 Array = np.ndarray[Any, Any]
 
@@ -87,7 +87,7 @@ def functions() -> Iterator[None]:
     schedules.register_function(falling)
     yield
     for name in ("sqrt", "falling"):
-        FUNCTIONS.pop(name, None)
+        OBJECTS.pop(name, None)
 
 
 def falling(step: Array) -> Array:
@@ -194,15 +194,15 @@ def test_saved_and_loaded(tmp_path: pathlib.Path) -> None:
     loaded = nn.load_model(tmp_path / "m")
     assert loaded.optimizer == model.optimizer
     assert_same(trained(loaded), trained(model))
-    FUNCTIONS["falling"] = FUNCTIONS.pop("falling")  # the fixture takes it away
-    del FUNCTIONS["falling"]
+    OBJECTS["falling"] = OBJECTS.pop("falling")  # the fixture takes it away
+    del OBJECTS["falling"]
     try:
         with pytest.raises(
             nn.FormatError, match=r"function: expected the name of a registered function, got 'falling'"
         ):
             nn.load_model(tmp_path / "m")
     finally:
-        FUNCTIONS["falling"] = falling
+        OBJECTS["falling"] = falling
 
 
 def test_custom_objects() -> None:
