@@ -17,7 +17,7 @@ import numpy as np
 
 from nncore._kernels.table import BINDINGS, OWN_SCHEDULED
 from nncore.compiler.barriers import place_barriers
-from nncore.compiler.encoding import encode, encode_sections, encode_sums
+from nncore.compiler.encoding import array_place, encode, encode_sections, encode_sums
 from nncore.compiler.fusion import fuse
 from nncore.compiler.memory import place_tensors
 from nncore.compiler.operation import Loop, Moving, Op, PythonCall, Tensor, Whole, roots
@@ -257,6 +257,9 @@ class Builder:
             sections.append(Section("UPDATE", len(items), len(items) + len(update), each=each, steps=self.steps))
             items += update
         workspace = place_tensors(items, sections, max_samples, self.itemsize, outputs)
+        for item in items:
+            if isinstance(item, PythonCall):
+                item.places = [array_place(operand, self.itemsize) for operand in (*item.given, *item.made)]
         ops = operations_of(items, sections)
         place_barriers(ops, {s.first for s in sections}, max_samples, self.itemsize, layout_bytes)
         parts, moving = encode_sections(sections, self.itemsize)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from functools import cache
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nncore._kernels.table import BUFFERS, OPERATION_BYTES, OPERATION_HEAD, PARAMETERS, PATTERNS, SECTIONS
-from nncore.compiler.operation import OPERATIONS, Moving, Op, Operand, Whole
+from nncore.compiler.operation import OPERATIONS, ArrayPlace, Moving, Op, Operand, Tensor, Whole
 from nncore.compiler.program import Section, Sum
 
 #: struct nn_accumulator of src_c/core/program.h
@@ -70,6 +71,19 @@ def locate(operand: Operand, itemsize: int) -> tuple[int, int]:
         return BUFFERS[operand.buffer], first * itemsize
     root = operand.root
     return BUFFERS[root.buffer] + root.number, root.offset + (operand.offset * itemsize if operand.alias_of else 0)
+
+
+def array_place(operand: Tensor | Whole, itemsize: int) -> ArrayPlace:
+    """Where a tensor's array lies, or that of a parameter's part of a buffer."""
+    buffer, offset = locate(operand, itemsize)
+    dtype = np.dtype(f"f{itemsize}")
+    if isinstance(operand, Whole):
+        assert operand.parameter is not None
+        shape, per_sample = operand.parameter.shape, False
+    else:
+        dtype = np.dtype(np.int32) if operand.root.integer else dtype
+        shape, per_sample = operand.shape, operand.per_sample
+    return ArrayPlace(buffer, offset, shape, per_sample, math.prod(shape) * dtype.itemsize, dtype)
 
 
 def encode(ops: list[Op], itemsize: int) -> np.ndarray[Any, Any]:

@@ -6,7 +6,9 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
 
 from nncore._kernels import table
 from nncore._kernels.table import MOVING
@@ -301,21 +303,28 @@ class Loop(Group):
         return list(found.values())
 
 
-#: Of an array that Python is given: buffer, first byte, shape and bytes (of a sample, if it has that of each), dtype.
-Place = tuple[int, int, "Shape", bool, int, Any]
+class ArrayPlace(NamedTuple):
+    """Where an array lies that Python is given: of each sample, if `per_sample`, its part has this shape and size."""
+
+    buffer: int
+    offset: int
+    shape: Shape
+    per_sample: bool
+    nbytes: int
+    dtype: np.dtype[Any]
 
 
 @dataclass(eq=False)
 class PythonCall(Group):
     """What Python computes: `function` is given the batch's arrays of `given` and fills those of `made`.
 
-    `places` is where these lie, once the program is made and was asked.
+    `places` is where these lie, from the end of the program's making on.
     """
 
     function: Callable[..., None]
     given: Sequence[Tensor]
     made: Sequence[Tensor | Whole]
-    places: list[Place] | None = None
+    places: Sequence[ArrayPlace] = ()
 
     def reads(self) -> Iterator[Operand]:
         """See `Group`."""

@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from nncore._kernels.run import Run
-from nncore.compiler.encoding import locate
-from nncore.compiler.operation import Place, Tensor, Whole
 from nncore.compiler.program import Section
 
 
-def called(section: Section, run: Run, dtype: np.dtype[Any]) -> None:
+def called(section: Section, run: Run) -> None:
     """Do a section that is a call: of its function with what it reads, then what it fills."""
     call = section.call
     assert call is not None
-    if call.places is None:
-        call.places = [place_of(operand, dtype) for operand in (*call.given, *call.made)]
     rows, arrays = run.samples, []
-    for buffer, offset, shape, by_sample, size, kind in call.places:
-        if by_sample:
-            shape, size = (rows, *shape), rows * size
-        memory: Any = run.memory(buffer, offset, size)
-        arrays.append(np.empty(shape, kind) if memory is None else np.ndarray(shape, kind, memory))
+    for buffer, offset, shape, per_sample, nbytes, dtype in call.places:
+        if per_sample:
+            shape, nbytes = (rows, *shape), rows * nbytes
+        memory: Any = run.memory(buffer, offset, nbytes)
+        arrays.append(np.empty(shape, dtype) if memory is None else np.ndarray(shape, dtype, memory))
     for array in arrays[: len(call.given)]:
         array.flags.writeable = False
     call.function(*arrays)
-
-
-def place_of(operand: Tensor | Whole, dtype: np.dtype[Any]) -> Place:
-    """Where a tensor lies, or a parameter's part of a buffer."""
-    buffer, offset = locate(operand, dtype.itemsize)
-    if isinstance(operand, Whole):
-        assert operand.parameter is not None
-        shape, by_sample = operand.parameter.shape, False
-    else:
-        dtype = np.dtype(np.int32) if operand.root.integer else dtype
-        shape, by_sample = operand.shape, operand.per_sample
-    return buffer, offset, shape, by_sample, math.prod(shape) * dtype.itemsize, dtype

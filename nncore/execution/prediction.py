@@ -163,7 +163,7 @@ class Predictor:
                 self.attach(run, [x.converted(part) for x in inputs], [out[part] for out in outputs])
                 run.begin(rows, rows)
                 while (reason := run.run()) == engine.CALL:
-                    called(self.program.sections[run.at], run, self.dtype)
+                    called(self.program.sections[run.at], run)
                     run.answer()
                 assert reason == engine.END, reason
         return outputs

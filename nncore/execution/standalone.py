@@ -74,7 +74,7 @@ class TrainingForward:
     def serve(self, reason: int, inputs: list[Binding]) -> None:
         """Do what the engine comes back for."""
         if reason == engine.CALL:
-            called(self.program.sections[self.run.at], self.run, self.state.dtype)
+            called(self.program.sections[self.run.at], self.run)
             self.run.answer()
         elif reason == engine.NEED_DATA:
             for i, binding in enumerate(inputs):

@@ -216,7 +216,7 @@ class Stepper:
         """Have Python compute the section at hand; a step in which that fails is abandoned."""
         before = self.moment()
         try:
-            called(self.program.sections[self.run.at], self.run, self.state.dtype)
+            called(self.program.sections[self.run.at], self.run)
             if self.moment() != before:
                 raise RuntimeError(
                     "a layer or loss of Python: expected one that only computes, got one that wrote weights, or "
