@@ -82,26 +82,29 @@ def weight_tensors(model: Model) -> Tensors:
 
 def write(path: Any, model: Model, fit: Document | None = None) -> None:
     """Write the model to `path`, atomically."""
-    config = model.configuration
-    described = describe(model), config and config.config()
-    if fit is None and "'<lambda>'" in repr(described):  # of a backup the same program makes the model
+    document = save(path, model, lambda: capture(model, fit))
+    named = document["architecture"], document["compile"]
+    if fit is None and "'<lambda>'" in repr(named):  # of a backup the same program makes the model
         warnings.warn(
             f"save: expected functions with names, which load_model finds, got a lambda in {model.name}. Define it by "
             "def, after @nncore.saving.register_keras_serializable(), and compile or make the model with that",
             stacklevel=4,
         )
-    save(path, model, lambda: capture(model, fit))
 
 
-def save(path: Any, model: Model, taken: Callable[[], tuple[Tensors, Document]]) -> None:
-    """Write what `taken` gives, between two training steps; those of another thread's fit wait for a copy only."""
+def save(path: Any, model: Model, taken: Callable[[], tuple[Tensors, Document]]) -> Document:
+    """Write what `taken` gives, between two training steps; those of another thread's fit wait for a copy only.
+
+    Returns the document.
+    """
     with at_rest(model):
         tensors, document = taken()
         if model.turn.root.fit is None or not model.turn.elsewhere:
             files.write(path, tensors, document)
-            return
+            return document
         tensors = {name: tensor.copy() for name, tensor in tensors.items()}
     files.write(path, tensors, document)
+    return document
 
 
 @dataclass

@@ -58,6 +58,19 @@ def test_save_load_continue_equals_going_on(make: Any, optimizer: Any, tmp_path:
     assert loaded.evaluate(X, Y, verbose=0, return_dict=True) == whole.evaluate(X, Y, verbose=0, return_dict=True)
 
 
+def test_a_model_is_described_once_while_it_is_at_rest(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[int] = []  # that the thread is in the middle of
+    describe = nn.checkpoint.describe
+
+    def watched(model: nn.Model) -> Any:
+        reads.append(model.state.gate.own())
+        return describe(model)
+
+    monkeypatch.setattr(nn.checkpoint, "describe", watched)
+    functional().save(tmp_path / "m")
+    assert reads == [1]
+
+
 def test_a_learning_rate_that_was_set_is_kept(tmp_path: pathlib.Path) -> None:
     model = stack()
     model.build(4)
