@@ -6,7 +6,7 @@ import difflib
 import functools
 import inspect
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 from nncore.arguments import an
@@ -40,6 +40,11 @@ def inspected(cls: type) -> dict[str, inspect.Parameter]:
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             break
     return found
+
+
+def shown(obj: Any, given: Mapping[str, Any]) -> str:
+    """The call that makes an object: its class with these arguments."""
+    return f"{type(obj).__name__}({', '.join(f'{name}={value!r}' for name, value in given.items())})"
 
 
 def settings(cls: type) -> frozenset[str]:

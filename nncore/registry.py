@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Generic, TypeVar, cast, dataclass_transform
 
 from nncore import custom
 from nncore.arguments import an, explained
-from nncore.attributes import Guarded, arguments
+from nncore.attributes import Guarded, arguments, shown
 
 
 def snake_case(name: str) -> str:
@@ -196,7 +196,7 @@ def _hashed(self: Any) -> int:
 
 
 def _shown(self: Any) -> str:
-    return f"{type(self).__qualname__}({', '.join(f'{n}={getattr(self, n)!r}' for n in self._fields)})"
+    return shown(self, {n: getattr(self, n) for n in self._fields})
 
 
 def plain(name: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, dataclass_transf
 
 from nncore._kernels.table import LOSS_PARAMETERS, LOSS_TARGETS
 from nncore.arguments import check_flag, check_number, is_whole, unboxed
+from nncore.attributes import shown
 from nncore.losses import arrays
 from nncore.losses.arithmetic import Addend
 from nncore.registry import Configurable, Registry, immutable
@@ -120,9 +121,7 @@ class Loss(Addend, Configurable):
         told = self.get_config().keys() - {"reduction"} - ({"name"} if self.name == self.default_name() else set())
         if self.reduction != REDUCTIONS[0]:
             told.add("reduction")
-        return (
-            f"{type(self).__name__}({', '.join(f'{k}={getattr(self, k)!r}' for k in self.config_names() if k in told)})"
-        )
+        return shown(self, {k: getattr(self, k) for k in self.config_names() if k in told})
 
     # -- how it is computed ----------------------------------------------------------------------------------------
 

@@ -85,8 +85,7 @@ class GaussianNLL(Loss):
     Of 2n outputs the first n are the means μ, the last n give the variances: v = softplus(s) + floor, or exp(s) +
     floor, or max(s, floor), flat below. So the last layer has 2n units and no activation;
     ``mean, s = np.split(model.predict(x), 2, axis=1)``. Gradients (μⱼ − tⱼ) / (n vⱼ) and
-    ½ (1 / vⱼ − (tⱼ − μⱼ)² / vⱼ²) / n times ∂v/∂s. PyTorch's GaussianNLLLoss with
-    variance="identity".
+    ½ (1 / vⱼ − (tⱼ − μⱼ)² / vⱼ²) / n times ∂v/∂s. PyTorch's GaussianNLLLoss with variance="identity".
 
     Parameters
     ----------

@@ -99,8 +99,8 @@ class ConfusionMatrix(OfClasses):
 
     A row of several predictions says the class of the largest, a single one class 1 where it is above the threshold.
     Targets are labels or one-hot rows, or the values 0 and 1 of a single output. By itself, on arrays, single
-    predictions may also be the numbers of more than two classes. Rows of several predictions that are
-    all NaN count nowhere; a single one that is NaN says class 0.
+    predictions may also be the numbers of more than two classes. Rows of several predictions that are all NaN count
+    nowhere; a single one that is NaN says class 0.
 
     Parameters
     ----------

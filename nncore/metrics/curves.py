@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from nncore.arguments import check_flag, check_whole
+from nncore.attributes import shown
 from nncore.metrics.base import METRICS, Given, Plan, ratio
 from nncore.metrics.thresholds import Counts, Decisions, check_thresholds, four_counts, logit
 from nncore.registry import immutable
@@ -174,7 +175,7 @@ class AUC(Decisions):
         return config if vars(self)["_manual"] else {k: v for k, v in config.items() if k != "thresholds"}
 
     def __repr__(self) -> str:
-        return f"{type(self).__qualname__}({', '.join(f'{k}={v!r}' for k, v in self.get_config().items())})"
+        return shown(self, self.get_config())
 
     def counts(self, sums: Array) -> Counts:
         """See `Decisions.counts`."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from nncore._kernels.table import NUMBERS, SCHEDULED, STATES
 from nncore.arguments import check_flag, check_whole
+from nncore.attributes import shown
 from nncore.graph import Shape
 from nncore.habits import HABITS
 from nncore.optimizers.alone import Alone
@@ -345,9 +346,8 @@ class Optimizer(Alone, Choices, Configurable):
     __hash__ = None  # type: ignore[assignment]  # the learning rate can change
 
     def __repr__(self) -> str:
-        config = self.get_config() | {"learning_rate": self._learning_rate, "weight_decay": self.weight_decay}
-        arguments = ", ".join(f"{name}={value!r}" for name, value in config.items())
-        return f"{type(self).__name__}({arguments})"
+        own = {"learning_rate": self._learning_rate, "weight_decay": self.weight_decay}
+        return shown(self, self.get_config() | own)
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy, that of copy.copy too, is free, and never shares the memory that an engine reads.

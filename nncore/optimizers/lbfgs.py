@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 from nncore.arguments import check_count, check_nonnegative
+from nncore.attributes import shown
 from nncore.optimizers.base import OPTIMIZERS, Optimizer
 
 
@@ -72,4 +73,4 @@ class LBFGS(Optimizer):
         )
 
     def __repr__(self) -> str:
-        return f"LBFGS({', '.join(f'{name}={value!r}' for name, value in self.get_config().items())})"
+        return shown(self, self.get_config())

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from nncore.arguments import check_number, is_number
+from nncore.attributes import shown
 from nncore.registry import Configurable, Registry, plain
 
 Array = np.ndarray[Any, Any]
@@ -99,8 +100,7 @@ class LearningRateSchedule(Configurable):
         return self._with("product", "factors", other, False)
 
     def __repr__(self) -> str:
-        arguments = ", ".join(f"{name}={self.argument(name)!r}" for name in self.config_names())
-        return f"{type(self).__name__}({arguments})"
+        return shown(self, {name: self.argument(name) for name in self.config_names()})
 
 
 SCHEDULES: Registry[LearningRateSchedule] = Registry(
