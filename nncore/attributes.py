@@ -43,8 +43,9 @@ def inspected(cls: type) -> dict[str, inspect.Parameter]:
 
 
 def shown(obj: Any, given: Mapping[str, Any]) -> str:
-    """The call that makes an object: its class with these arguments."""
-    return f"{type(obj).__name__}({', '.join(f'{name}={value!r}' for name, value in given.items())})"
+    """The call that makes an object: its class with these arguments, functions by their names."""
+    said = {name: value.__qualname__ if inspect.isfunction(value) else repr(value) for name, value in given.items()}
+    return f"{type(obj).__name__}({', '.join(f'{name}={text}' for name, text in said.items())})"
 
 
 def settings(cls: type) -> frozenset[str]:
