@@ -177,6 +177,23 @@ def einsum_dense(layer: Any, w: Mapping[Any, Array], x: Array, draw: Draw) -> Ar
     return activated(layer.activation, y + w[layer.bias] if layer.bias is not None else y)
 
 
+@of(nn.layers.Scale)
+def scale(layer: Any, w: Mapping[Any, Array], x: Array, draw: Draw) -> Array:
+    return w[layer.factor] * x
+
+
+@of(nn.layers.ParametricActivation)
+def parametric_activation(layer: Any, w: Mapping[Any, Array], x: Array, draw: Draw) -> Array:
+    return x + w[layer.alpha] * (activated(layer.activation, x) - x)
+
+
+@of(nn.layers.PeriodicEmbedding)
+def periodic_embedding(layer: Any, w: Mapping[Any, Array], x: Array, draw: Draw) -> Array:
+    cosines = np.cos(np.pi * (w[layer.frequency] * x[..., None] + w[layer.phase]))
+    made = np.einsum("bnk,nkd->bnd", cosines, w[layer.kernel]) + w[layer.bias]
+    return np.concatenate([made.reshape(len(x), -1), x], axis=1)
+
+
 @of(nn.TimeDistributed)
 def time_distributed(layer: Any, w: Mapping[Any, Array], x: Array, draw: Draw) -> Array:
     """With what the layer draws at each step."""

@@ -84,6 +84,15 @@ def squareplus(z: Array, b: float) -> Array:
     return np.where(z < 0, b / 2 / (root + np.abs(z)), (np.abs(z) + root) / 2)
 
 
+def cospi(z: Array) -> Array:
+    """Of z less the nearest even number, which is exact."""
+    return np.cos(np.pi * (z - 2 * np.round(z / 2)))
+
+
+def cospi_prime(z: Array) -> Array:
+    return -np.pi * np.sin(np.pi * (z - 2 * np.round(z / 2)))
+
+
 def tanh_shrink(z: Array) -> Array:
     """z − tanh z, for |z| < 4 as (z cosh z − sinh z) / cosh z, whose dividend is Σ 2k z²ᵏ⁺¹ / (2k + 1)!."""
     small = np.clip(z, -4, 4)
@@ -138,6 +147,7 @@ ACTIVATIONS: dict[str, tuple[Activation, Activation]] = {  # name: f(z, alpha), 
         lambda z, threshold, value: np.where(z > threshold, z, value),
         lambda z, threshold, value: np.where(z > threshold, 1.0, 0.0),
     ),
+    "cospi": (lambda z, alpha: cospi(z), lambda z, alpha: cospi_prime(z)),
 }
 #: Numbers for which each is tested, where it takes some; the first is the one of most tests.
 ACTIVATION_SETTINGS: dict[str, list[tuple[float, ...]]] = {

@@ -34,6 +34,7 @@ from nncore.activations.piecewise import (
 )
 from nncore.activations.rowwise import Ascending, Glu, LogSoftmax, Softmax, Sparsemax
 from nncore.activations.smooth import (
+    Cospi,
     Exponential,
     Gelu,
     LogSigmoid,
@@ -75,6 +76,7 @@ __all__ = [
     "SoftShrink",
     "Softmax",
     "Softplus",
+    "Cospi",
     "Softsign",
     "SparsePlus",
     "SparseSigmoid",

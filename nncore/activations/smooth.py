@@ -52,6 +52,18 @@ class Softsign(Activation):
 
 @ACTIVATIONS.register()
 @immutable
+class Cospi(Activation):
+    """f(z) = cos(π z), which C calls cospi: exact in its periods for any z. Of periodic features of numbers.
+
+    References
+    ----------
+    A. Rahimi, B. Recht: Random features for large-scale kernel machines, NIPS 2007. Y. Gorishniy, I. Rubachev,
+    A. Babenko: On embeddings for numerical features in tabular deep learning, NeurIPS 2022, arXiv:2203.05556.
+    """
+
+
+@ACTIVATIONS.register()
+@immutable
 class Squareplus(Activation):
     """f(z) = (z + √(z² + b)) / 2, without cancellation or overflow.
 

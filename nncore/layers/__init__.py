@@ -21,6 +21,7 @@ from nncore.layers.dense import Dense
 from nncore.layers.dropout import AlphaDropout, Dropout, GaussianDropout, GaussianNoise, SpatialDropout1D
 from nncore.layers.einsum import EinsumDense
 from nncore.layers.embedding import Embedding
+from nncore.layers.features import ParametricActivation, PeriodicEmbedding, Scale
 from nncore.layers.functional import add, average, concatenate, dot, maximum, minimum, multiply, subtract
 from nncore.layers.merging import Add, Average, Concatenate, Divide, Dot, Maximum, Minimum, Multiply, Subtract
 from nncore.layers.normalization import (
@@ -87,6 +88,9 @@ __all__ = [
     "Softmax",
     "SpatialDropout1D",
     "Subtract",
+    "ParametricActivation",
+    "PeriodicEmbedding",
+    "Scale",
     "SpectralNormalization",
     "TimeDistributed",
     "StringLookup",

@@ -26,9 +26,11 @@ from nncore.schedules.base import (
 )
 from nncore.schedules.combined import FunctionSchedule, LinearWarmup, Product, Sum
 from nncore.schedules.decays import (
+    CosineCycles,
     CosineDecay,
     CosineDecayRestarts,
     ExponentialDecay,
+    FlatCosine,
     InverseTimeDecay,
     OneCycle,
     PiecewiseConstantDecay,
@@ -46,6 +48,8 @@ __all__ = [
     "InverseTimeDecay",
     "LearningRateSchedule",
     "LinearWarmup",
+    "CosineCycles",
+    "FlatCosine",
     "OneCycle",
     "PiecewiseConstantDecay",
     "PolynomialDecay",

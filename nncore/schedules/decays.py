@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nncore.arguments import check_flag, check_number
+from nncore.arguments import check_count, check_flag, check_number
 from nncore.schedules.base import SCHEDULES, Array, LearningRateSchedule
 
 
@@ -346,3 +346,66 @@ class OneCycle(LearningRateSchedule):
             return low + (high - low) * part
 
         return np.where(step <= peak, between(start, top, rising), between(top, start / self.final_divisor, falling))
+
+
+@SCHEDULES.register()
+class CosineCycles(LearningRateSchedule):
+    """η₀ (1 − cos(2π log₂(1 + (2^cycles − 1) t / T))) / 2: cycles from 0 to η₀ and back, each twice as long.
+
+    After T it is 0.
+
+    Parameters
+    ----------
+    peak_learning_rate : float
+        η₀.
+    decay_steps : float
+        T > 0.
+    cycles : int, default 4
+    name : str
+
+    References
+    ----------
+    D. Holzmüller, L. Grinsztajn, I. Steinwart: Better by default, NeurIPS 2024, arXiv:2407.04491 ("coslog4").
+    """
+
+    def __init__(
+        self, peak_learning_rate: float, decay_steps: float, cycles: int = 4, name: str = "CosineCycles"
+    ) -> None:
+        self.peak_learning_rate = finite(peak_learning_rate, "peak_learning_rate")
+        self.decay_steps = steps(decay_steps, "decay_steps")
+        self.cycles = check_count(cycles, "cycles")
+        self.name = name
+
+    def at(self, step: Array) -> Array:
+        """See `LearningRateSchedule`."""
+        passed = np.log2(1 + (2.0**self.cycles - 1) * np.minimum(step / self.decay_steps, 1))
+        return self.peak_learning_rate * 0.5 * (1 - np.cos(2 * math.pi * passed))
+
+
+@SCHEDULES.register()
+class FlatCosine(LearningRateSchedule):
+    """A number that stays for a share of the steps, then falls to 0 by half a period of a cosine.
+
+    Parameters
+    ----------
+    initial_learning_rate : float
+        The number: a learning rate, a weight decay or the rate of a dropout.
+    decay_steps : float
+        T > 0: when it is 0.
+    flat : float, default 0.5
+        The share, in [0, 1).
+    name : str
+    """
+
+    def __init__(
+        self, initial_learning_rate: float, decay_steps: float, flat: float = 0.5, name: str = "FlatCosine"
+    ) -> None:
+        self.initial_learning_rate = finite(initial_learning_rate, "initial_learning_rate")
+        self.decay_steps = steps(decay_steps, "decay_steps")
+        self.flat = float(check_number(flat, "flat", "a number in [0, 1)", lambda v: 0 <= v < 1))
+        self.name = name
+
+    def at(self, step: Array) -> Array:
+        """See `LearningRateSchedule`."""
+        fallen = (np.minimum(step / self.decay_steps, 1) - self.flat) / (1 - self.flat)
+        return self.initial_learning_rate * cosine(np.maximum(fallen, 0), 0.0)

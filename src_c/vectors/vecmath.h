@@ -49,6 +49,11 @@ static const real ERF_POLY[] = {0.1283791656, -0.3761260857, 0.1128282281, -0.02
 static const real ERFCX_POLY[] = {1.074006908, -0.8833944864, 0.5902282985, -0.3104660085, 0.1195290684,
                                   -0.02683982644, -0.001226430794, 0.003080328094, -0.0004831768233, -0.0003253333541};
 
+/* (sin(r) / r − 1) / r² in r² on |r| ≤ π/4: 1.2e-8 of sin; (cos(r) − 1 + r²/2) / r⁴: 1.1e-9 of cos */
+static const real SIN_POLY[] = {-0.166666646623, 0.00833274827063, -0.000195878908804};
+static const real COS_POLY[] = {0.0416666646595, -0.00138883030359, 2.45479420851e-5};
+#define PERIODS REAL(0x1p12) /* even, and its square is beyond where all numbers are even */
+
 #else
 
 enum { MANTISSA_BITS = 52, EXPONENT_BIAS = 1023, LOW_HALF_BITS = 27 };
@@ -90,6 +95,13 @@ static const real ERFCX_POLY[] = {
     7.24442916910341489e-6, -3.39147796642440621e-6, -7.96688831103592407e-7, 5.49719854954625376e-7,
     1.16222623301455748e-7, -8.28499784966932319e-8, -2.16111061770525467e-8, 8.81277824107125604e-9,
     3.19592249853853587e-9};
+
+/* 1.3e-17, 6.9e-19 */
+static const real SIN_POLY[] = {-0.166666666666666646, 0.00833333333333094849, -0.000198412698367585743,
+                                2.75573161025524401e-6, -2.50511318450036244e-8, 1.59181292948666087e-10};
+static const real COS_POLY[] = {0.0416666666666666654, -0.00138888888888873972, 2.48015872987656879e-5,
+                                -2.75573172717297929e-7, 2.08761462684031979e-9, -1.1382632425521718e-11};
+#define PERIODS REAL(0x1p27)
 
 #endif
 
@@ -235,6 +247,17 @@ INLINE vf verf(vf x) {
     const vf inner = x * (1 + POLYNOMIAL(x * x, ERF_POLY)); /* x times less than ½ could be flushed */
     const vf outer = vcopysign(1 - gaussian(t, 1) * erfcx(t), x);
     return vselect(t < REAL(0.5), inner, outer);
+}
+
+/* cos(π x), and sin(π x), by quadrants: x = q/2 + r/π with |r| ≤ π/4. All steps up to r are exact, for any x. */
+INLINE vf vcospi_sinpi(vf x, vf *sine) {
+    x = vselect(vabs(x) < PERIODS * PERIODS, x, 0 * x); /* even numbers; inf and nan become nan */
+    x -= PERIODS * ((x * (1 / PERIODS) + ROUNDER) - ROUNDER);
+    const vf rounded = 2 * x + ROUNDER, r = (x - REAL(0.5) * (rounded - ROUNDER)) * REAL(3.1415926535897932), w = r * r;
+    const vf s = r + r * (w * POLYNOMIAL(w, SIN_POLY)), c = 1 - (REAL(0.5) * w - w * w * POLYNOMIAL(w, COS_POLY));
+    const vi q = (vi)rounded, odd = -(q & 1);
+    *sine = (vf)((vi)vselect(odd, c, s) ^ ((q & 2) << (NN_REAL_BITS - 2)));
+    return (vf)((vi)vselect(odd, s, c) ^ (((q + 1) & 2) << (NN_REAL_BITS - 2)));
 }
 
 /* The normal distribution: density φ(z), and its tail Φ(−|z|) with a small relative error, |z| ≤ 40. */

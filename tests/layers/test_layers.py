@@ -54,6 +54,7 @@ def test_every_layer_survives_its_configuration(name: str) -> None:
         "repeat_vector": {"n": 3},
         "non_crossing": {"quantiles": 3},
         "time_distributed": {"layer": nn.Dense(3)},
+        "parametric_activation": {"activation": "mish"},
         "spectral_normalization": {"layer": nn.Dense(3), "power_iterations": 2},
         "einsum_dense": {"equation": "abc,cd->abd", "output_shape": (None, 3), "bias_axes": "d"},
         "category_encoding": {"num_tokens": 5, "output_mode": "count"},

@@ -16,6 +16,7 @@ from nncore import schedules
 from nncore.custom import OBJECTS
 from nncore.registry import serialize
 from nncore.schedules import AHEAD, SCHEDULES, FunctionSchedule, LearningRateSchedule, LinearWarmup, OneCycle
+from nncore.schedules.decays import CosineCycles, FlatCosine
 
 Array = np.ndarray[Any, Any]
 
@@ -47,6 +48,13 @@ def one_cycle(t: float, wave: Callable[[float], float]) -> float:
     return low + (0.3 - low) * wave(min((t - peak) / (end - peak), 1))
 
 
+def cosine_cycles(t: float) -> float:
+    """By its cycles, which end at 1/15, 3/15, 7/15 and 1; the place within one is logarithmic."""
+    number = sum(t > end / 15 for end in (1, 3, 7))
+    place = math.log((1 + 15 * t) / 2**number, 2)
+    return 0.3 * (1 - math.cos(2 * math.pi * place)) / 2
+
+
 #: Of each registered schedule some examples, with what they are at step t.
 CASES: list[tuple[LearningRateSchedule, Callable[[float], float]]] = [
     (schedules.ExponentialDecay(0.3, 7, 0.9), lambda t: 0.3 * 0.9 ** (t / 7)),
@@ -64,6 +72,9 @@ CASES: list[tuple[LearningRateSchedule, Callable[[float], float]]] = [
     (schedules.CosineDecayRestarts(0.3, 7), lambda t: restarted(t, 2.0, 1.0, 0.0)),
     (schedules.CosineDecayRestarts(0.3, 7, 1.0, 0.5, 0.2), lambda t: restarted(t, 1.0, 0.5, 0.2)),
     (schedules.CosineDecayRestarts(0.3, 7, 3.0, 0.5, 0.2), lambda t: restarted(t, 3.0, 0.5, 0.2)),
+    (CosineCycles(0.3, 40), lambda t: cosine_cycles(min(t / 40, 1))),
+    (FlatCosine(0.3, 40), lambda t: 0.3 * (1 if t <= 20 else (1 + math.cos(math.pi * (min(t, 40) - 20) / 20)) / 2)),
+    (FlatCosine(0.3, 40, 0.0), lambda t: 0.15 * (1 + math.cos(math.pi * min(t, 40) / 40))),
     (OneCycle(0.3, 40), lambda t: one_cycle(t, lambda f: 1 - (1 - math.cos(math.pi * f)) / 2)),
     (OneCycle(0.3, 40, anneal="linear"), lambda t: one_cycle(t, lambda f: 1 - f)),
     (

@@ -48,6 +48,7 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "softmax": softmax,
     "linear": lambda z: z,
     "celu": F.celu,
+    "cospi": lambda z: torch.cos(torch.pi * z),
     "exponential": torch.exp,
     "glu": F.glu,
     "hard_shrink": F.hardshrink,

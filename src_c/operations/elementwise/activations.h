@@ -68,6 +68,16 @@ DERIVATIVE(sigmoid, y) { return y * (1 - y); }
 F(tanh) { return vtanh(z); }
 DERIVATIVE(tanh, y) { return (1 - y) * (1 + y); }
 
+F(cospi) {
+    vf sine;
+    return vcospi_sinpi(z, &sine);
+}
+DERIVATIVE(cospi, z) {
+    vf sine;
+    vcospi_sinpi(z, &sine);
+    return REAL(-3.1415926535897932) * sine;
+}
+
 F(softplus) { return vmax((vf){0}, z) + vlog1p_unit(vexp(-vabs(z))); }
 DERIVATIVE(softplus, y) { return -vexpm1(-y); } /* 1 − e⁻ʸ = sigmoid(z) */
 
