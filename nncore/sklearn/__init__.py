@@ -13,5 +13,6 @@ if importlib.util.find_spec("sklearn") is None:
 
 from nncore.sklearn.classifier import MLPClassifier
 from nncore.sklearn.regressor import MLPRegressor
+from nncore.sklearn.tabular import TabularClassifier, TabularRegressor
 
-__all__ = ["MLPClassifier", "MLPRegressor"]
+__all__ = ["MLPClassifier", "MLPRegressor", "TabularClassifier", "TabularRegressor"]

@@ -46,6 +46,12 @@ def positive(value: Any, argument: str) -> None:
     check_number(value, argument, "a finite number > 0", lambda v: 0 < v < math.inf)
 
 
+def positive_or_auto(value: Any, argument: str) -> None:
+    """A check for "auto" or a number > 0."""
+    if not (isinstance(value, str) and value == "auto"):
+        positive(value, argument)
+
+
 def not_negative(value: Any, argument: str) -> None:
     """A check for numbers ≥ 0."""
     check_nonnegative(value, argument, "it is a size")
@@ -58,7 +64,7 @@ def rate(value: Any, argument: str) -> None:
 
 
 def batch(value: Any, argument: str) -> None:
-    """A check for "auto" or a number of rows."""
+    """A check for "auto" or a number of rows or epochs."""
     if not (isinstance(value, str) and value == "auto"):
         check_count(value, argument)
 

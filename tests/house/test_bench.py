@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -61,7 +62,8 @@ def test_every_benchmark_against_numpy_runs(tmp_path: Path) -> None:
         "-p",
         "no:cacheprovider",
     ]
-    done = subprocess.run(command, cwd=BENCH.parent, capture_output=True, text=True, timeout=300)
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}  # xdist's disable it
+    done = subprocess.run(command, cwd=BENCH.parent, capture_output=True, text=True, timeout=300, env=env)
     assert done.returncode == 0, done.stdout[-3000:]
     assert re.search(r"\b\d+ passed in", done.stdout) and "skipped" not in done.stdout
 

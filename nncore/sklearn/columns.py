@@ -1,0 +1,247 @@
+"""Columns of a table as the numbers that a network reads: statistics of those that were fitted, applied to any."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from nncore.state import Array
+
+FEW = 8  # levels, up to which a category has a feature for each; beyond, a vector that is learned
+CLIP = 3.0  # numbers end within ± this many interquartile ranges of the median
+BLOCK = 16384  # rows that are float64 at a time
+DAY = 86400.0  # seconds
+KNOWN = 1000  # values of a column of objects that tell whether it is of categories
+
+
+@dataclass
+class Column:
+    """What is known of one column.
+
+    Attributes
+    ----------
+    name : str
+    levels : list of str, optional
+        Of a category, sorted; None: numbers.
+    missing : bool
+        Whether some numbers were missing, so that a feature says which.
+    scaling : list of (float, float)
+        Of each of its features what is subtracted, and then the factor; see `Columns`.
+    """
+
+    name: str
+    levels: list[str] | None = None
+    missing: bool = False
+    scaling: list[tuple[float, float]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.codes = {level: i + 1 for i, level in enumerate(self.levels or ())}
+
+    @property
+    def many(self) -> bool:
+        """Whether its levels have vectors that are learned."""
+        return self.levels is not None and len(self.levels) > FEW
+
+    def value(self, given: Any) -> float:
+        """A number, NaN where it is missing; of a category the place of its level from 1 on, 0 where it has none."""
+        if self.levels is not None:
+            return 0 if gone(given) else self.codes.get(text(given), 0)
+        try:
+            return math.nan if gone(given) else number(given)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"X: expected numbers in column {self.name!r}, got {given!r} ({error})") from None
+
+    def values(self, given: Array) -> Array:
+        """`value` of each, as float64."""
+        if self.levels is None and given.dtype.kind in "fiu":
+            return given.astype(np.float64)
+        if self.levels is None and given.dtype.kind in "mM":
+            return days(given)
+        return np.array([self.value(v) for v in given.tolist()], np.float64)
+
+
+class Columns:
+    """The columns of a table, and how they become the inputs of a network.
+
+    The input "features" has one for each column of numbers, then some of 0 and 1: whether a number is missing, whether
+    a category of up to 8 levels has a level (of two levels one feature, ±1). The inputs "codes_0", … are the levels of
+    the other categories. A feature x becomes z = (x − median) / (q₇₅ − q₂₅), where that range is 0 (x − median) 2 /
+    (max − min), and then z / √(1 + (z / 3)²), within ±3. Missing numbers are 0.
+
+    Parameters
+    ----------
+    known : list of Column
+    """
+
+    def __init__(self, known: list[Column]) -> None:
+        self.known = known
+        places = list(enumerate(known))
+        few = [(i, c) for i, c in places if c.levels is not None and not c.many]
+        none = (math.nan, math.nan)  # no levels
+        features = [
+            *((i, *c.scaling[0], *none) for i, c in places if c.levels is None),
+            *((i, *c.scaling[1], *none) for i, c in places if c.missing),
+            *((i, *scale, *pair) for i, c in few for scale, pair in zip(c.scaling, pairs(c), strict=True)),
+        ]
+        self.numbers = sum(c.levels is None for c in known)
+        self._indicators = self.numbers + sum(c.missing for c in known)  # where those of levels begin
+        table: Array = np.array(features, np.float64).reshape(-1, 5)
+        self._column = table[:, 0].astype(np.intp)
+        _, self._center, self._factor, yes, no = table.T
+        self._yes, self._no = yes[self._indicators :], no[self._indicators :]
+        self._many = [i for i, c in places if c.many]
+
+    @classmethod
+    def fitted(cls, given: Mapping[str, Array], categories: Mapping[str, bool]) -> Columns:
+        """Statistics of the columns of rows for training, of which some are categories."""
+        return cls([learned(name, values, categories[name]) for name, values in given.items()])
+
+    def described(self) -> list[dict[str, Any]]:
+        """All of it, as `of` takes it."""
+        return [asdict(c) for c in self.known]
+
+    @classmethod
+    def of(cls, described: list[dict[str, Any]]) -> Columns:
+        """What `described` told."""
+        return cls([Column(**column) for column in described])
+
+    @property
+    def coded(self) -> list[Column]:
+        """Categories with many levels."""
+        return [c for c in self.known if c.many]
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """The features of each input."""
+        features = {"features": len(self._center)} if len(self._center) else {}
+        return features | {f"codes_{i}": 1 for i in range(len(self._many))}
+
+    def row(self, given: Mapping[str, Any]) -> dict[str, Array]:
+        """The inputs of one row, a dict from column to value."""
+        self.require(given)
+        return self.features(np.array([[c.value(given[c.name]) for c in self.known]], np.float64))
+
+    def __call__(self, given: Mapping[str, Array], rows: Array) -> dict[str, Array]:
+        """The inputs of rows, in this order."""
+        self.require(given)
+        dtypes = {name: np.int32 if name.startswith("codes") else np.float32 for name in self.widths}
+        inputs = {name: np.empty((len(rows), width), dtypes[name]) for name, width in self.widths.items()}
+        for first in range(0, len(rows), BLOCK):
+            block = rows[first : first + BLOCK]
+            values = np.empty((len(block), len(self.known)))
+            for i, column in enumerate(self.known):
+                values[:, i] = column.values(given[column.name][block])
+            for name, features in self.features(values).items():
+                inputs[name][first : first + BLOCK] = features
+        return inputs
+
+    def require(self, given: Mapping[str, Any]) -> None:
+        """A ValueError where a column lacks."""
+        for c in self.known:
+            if c.name not in given:
+                raise ValueError(f"X: expected the columns of fit, got none named {c.name!r}")
+
+    def features(self, values: Array) -> dict[str, Array]:
+        """Inputs of float64 (rows, columns), each as `Column.value` has it."""
+        if (infinite := np.isinf(values)).any():
+            name = self.known[int(infinite.any(axis=0).argmax())].name
+            raise ValueError(f"X: expected finite numbers or missing ones, got infinity in column {name!r}")
+        plain = values.take(self._column, axis=1)
+        gaps, levels = plain[:, self.numbers : self._indicators], plain[:, self._indicators :]
+        gaps[:] = np.isnan(gaps)
+        levels[:] = (levels == self._yes) * 1.0 - (levels == self._no)
+        with np.errstate(over="ignore", invalid="ignore"):
+            plain -= self._center
+            plain *= self._factor
+            clipped = (plain / np.sqrt(1 + (plain / CLIP) ** 2)).astype(np.float32)
+        clipped[np.isnan(clipped)] = 0
+        inputs = {"features": clipped} if clipped.shape[1] else {}
+        return inputs | {f"codes_{i}": values[:, [place]].astype(np.int32) for i, place in enumerate(self._many)}
+
+
+def pairs(column: Column) -> list[tuple[float, float]]:
+    """For each feature of a category with few levels the level that is 1 and the one that is −1 (NaN: none)."""
+    assert column.levels is not None
+    levels = range(1, len(column.levels) + 1)
+    return [(1.0, 2.0)] if len(levels) == 2 else [(float(level), math.nan) for level in levels]
+
+
+def learned(name: str, given: Array, category: bool) -> Column:
+    """What is known of a column of the rows for training."""
+    if category:
+        column = Column(name, sorted({text(v) for v in given.tolist() if not gone(v)}))
+        if column.many:
+            return column
+        codes = column.values(given)
+        features = [(codes == yes) * 1.0 - (codes == no) for yes, no in pairs(column)]
+    else:
+        column = Column(name)
+        values = column.values(given)
+        absent = np.isnan(values)
+        column.missing = bool(absent.any())
+        features = [values[~absent], *([absent * 1.0] if column.missing else [])]
+    column.scaling = [scaling(feature) for feature in features]
+    return column
+
+
+def scaling(feature: Array) -> tuple[float, float]:
+    """The median, and what brings the range between the quartiles to 1; see `Columns`."""
+    if not feature.size:
+        return 0.0, 0.0
+    with np.errstate(over="ignore", invalid="ignore"):  # infinite ones are refused where they are read
+        least, low, median, high, most = np.quantile(feature, [0, 0.25, 0.5, 0.75, 1])
+        spread = high - low if high > low else (most - least) / 2
+    return float(median), float(1 / spread) if 0 < spread < math.inf else 0.0
+
+
+def columns_of(X: Any) -> dict[str, Any]:
+    """The columns of a frame (pandas, polars, pyarrow), a dict or an array, by name; x0, x1, … of an array."""
+    if isinstance(X, Mapping):
+        return {str(name): column for name, column in X.items()}
+    names = getattr(X, "column_names", None) or getattr(X, "columns", None)
+    if names is not None:
+        return {str(name): X[name] for name in names}
+    array = np.asarray(X)
+    return {f"x{i}": array[:, i] for i in range(array.shape[1])}
+
+
+def is_category(column: Any) -> bool:
+    """Whether a column holds texts, categories or truth values rather than numbers or dates."""
+    dtype = str(getattr(column, "dtype", getattr(column, "type", ""))).lower()
+    if any(word in dtype for word in ("categor", "str", "bool", "enum", "utf8", "dictionary")):
+        return True
+    array = np.asarray(column)
+    if array.dtype.kind in "USb":
+        return True
+    known = [v for v in array[:KNOWN].tolist() if not gone(v)] if array.dtype == object else []
+    return any(isinstance(v, (str, bool)) for v in known)
+
+
+def gone(value: Any) -> bool:
+    """Whether a value is missing: None, NaN, NaT or NA."""
+    return value is None or type(value).__name__ == "NAType" or bool(value != value)
+
+
+def text(value: Any) -> str:
+    """A level as text, the same for 1 and 1.0."""
+    return str(int(value)) if isinstance(value, (float, np.floating)) and value.is_integer() else str(value)
+
+
+def number(value: Any) -> float:
+    """A value as a number; dates and times are days, since 1970."""
+    if isinstance(value, (date, timedelta, np.datetime64, np.timedelta64)):
+        if isinstance(value, datetime) and value.tzinfo is not None:
+            value = value.astimezone(UTC).replace(tzinfo=None)
+        return float(days(np.array(value, "m8[us]" if isinstance(value, (timedelta, np.timedelta64)) else "M8[us]")))
+    return float(value)
+
+
+def days(times: Array) -> Array:
+    """Times or spans as days, NaN where they are missing."""
+    seconds = times.astype("M8[s]" if times.dtype.kind == "M" else "m8[s]")
+    return np.where(np.isnat(seconds), np.nan, seconds.astype(np.int64) / DAY)

@@ -1,0 +1,166 @@
+"""One network of an ensemble for tables: its layers, its weights before the first step, its training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import nncore as nn
+from nncore.callbacks import Callback
+from nncore.layers.features import ParametricActivation, PeriodicEmbedding, Scale
+from nncore.schedules.decays import CosineCycles, FlatCosine
+from nncore.sklearn.columns import Columns
+from nncore.state import Array
+
+HIDDEN = 3
+UNITS = 128  # the recipe's 256 predict no better on the tables of bench/tabular.py, in 2.5 times the time
+VECTOR = 8  # elements of what is learned for a level of a category with many
+CYCLES = 4  # of the learning rate
+KINKS = 5  # rows between which a neuron's kink lies at the start
+LOOKED_AT = 4096  # rows that the first weights are made for
+
+
+class Recipe(NamedTuple):
+    """How a network is trained."""
+
+    outputs: int
+    activation: str
+    loss: Any
+    learning_rate: float
+    epochs: int
+    batch_size: int
+    validation_fraction: float
+    dropout: float
+    weight_decay: float
+    verbose: int
+    callbacks: Callable[[], list[Callback]] = list  # further ones, for each network its own
+
+
+class Rows(NamedTuple):
+    """What was given to fit: columns by name, targets (n, outputs) as the network has them, weights (n,) or None."""
+
+    given: dict[str, Array]
+    targets: Array
+    weights: Array | None
+
+
+class Member(NamedTuple):
+    """A network that is trained, its outputs for the rows that it was not trained on, and these rows' numbers."""
+
+    network: nn.Model
+    outputs: Array
+    held: Array
+
+
+class Best(Callback):
+    """The weights of the epoch with the least loss of the rows for validation, the last one of equals.
+
+    Training ends with a cycle of the learning rate, from the third one on, that has brought none.
+    """
+
+    def __init__(self, epochs: int) -> None:
+        self.least, self.weights = math.inf, list[Array]()
+        self.ends = [round(epochs * (2**cycle - 1) / (2**CYCLES - 1)) - 1 for cycle in range(2, CYCLES)]
+        self.before = math.inf  # least at the end of the cycle before
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Compare."""
+        assert logs is not None
+        if logs["val_loss"] <= self.least:
+            self.least, self.weights = logs["val_loss"], self.model.get_weights()
+        if epoch in self.ends:
+            self.model.stop_training = self.least == self.before
+            self.before = self.least
+
+
+def train(columns: Columns, rows: Rows, recipe: Recipe, seed: int, n_threads: int) -> Member:
+    """Train a network on rows of its own choice; the others say which epoch was the best."""
+    rng = np.random.default_rng(seed)
+    count = len(rows.targets)
+    order = rng.permutation(count)  # those for validation are the last: both parts are views
+    used = count - min(max(1, round(recipe.validation_fraction * count)), count - 1)
+    inputs, targets = columns(rows.given, order), rows.targets[order]
+    weights = None if rows.weights is None else rows.weights[order]
+    model = network(columns, recipe, used, seed, n_threads)
+    prepare(model, {name: array[:used][:LOOKED_AT] for name, array in inputs.items()}, rng)
+    held = {name: array[used:] for name, array in inputs.items()}
+    best = Best(recipe.epochs)
+    model.fit(
+        {name: array[:used] for name, array in inputs.items()},
+        targets[:used],
+        recipe.batch_size,
+        recipe.epochs,
+        recipe.verbose,
+        [best, *recipe.callbacks()],
+        validation_data=(held, targets[used:], *([] if weights is None else [weights[used:]])),
+        sample_weight=None if weights is None else weights[:used],
+    )
+    if best.weights:
+        model.set_weights(best.weights)
+    return Member(model, np.asarray(model.predict(held, verbose=0)), order[used:])
+
+
+def network(columns: Columns, recipe: Recipe, rows: int, seed: int, n_threads: int) -> nn.Model:
+    """Three layers of 128 neurons, whose weights are of order 1: inputs are divided by the root of their number."""
+    normal = nn.initializers.RandomNormal(stddev=1.0)
+    total = recipe.epochs * math.ceil(rows / recipe.batch_size)
+    symbols = inputs_of(columns)
+    parts = []
+    if columns.numbers:
+        parts.append(PeriodicEmbedding(name="periodic")(symbols["features"][:, : columns.numbers]))
+    if columns.widths.get("features", 0) > columns.numbers:
+        parts.append(symbols["features"][:, columns.numbers :])
+    for i, column in enumerate(columns.coded):
+        table = nn.Embedding(len(column.levels or ()) + 1, VECTOR, normal, name=f"vectors_{i}")
+        parts.append(nn.Flatten()(table(symbols[f"codes_{i}"])))
+    h = Scale(name="scale")(parts[0] if len(parts) == 1 else nn.Concatenate()(parts))
+    for i in range(HIDDEN):
+        z = nn.Dense(UNITS, kernel_initializer=normal, name=f"dense_{i}")(nn.Rescaling(h.shape[-1] ** -0.5)(h))
+        h = ParametricActivation(recipe.activation, name=f"activation_{i}")(z)
+        h = nn.Dropout(FlatCosine(recipe.dropout, total))(h) if recipe.dropout else h
+    outputs = nn.Dense(recipe.outputs, kernel_initializer=normal, name="outputs")(nn.Rescaling(UNITS**-0.5)(h))
+    model = nn.Model(list(symbols.values()), outputs, seed=seed, n_threads=n_threads)
+    decay = FlatCosine(recipe.weight_decay, total)
+    optimizer = nn.AdamW(
+        CosineCycles(recipe.learning_rate, total, CYCLES), weight_decay=decay, beta_1=0.9, beta_2=0.95, epsilon=1e-8
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    optimizer.scale_learning_rate({"bias": 0.1, "alpha": 0.1, "periodic": 0.1, "scale/": 6.0})
+    model.compile(optimizer, recipe.loss)
+    return model
+
+
+def inputs_of(columns: Columns) -> dict[str, Any]:
+    """A symbol for each input."""
+    return {
+        name: nn.Input((width,), dtype="int32" if name.startswith("codes_") else None, name=name)
+        for name, width in columns.widths.items()
+    }
+
+
+def prepare(model: nn.Model, inputs: dict[str, Array], rng: np.random.Generator) -> None:
+    """Let each neuron have standard deviation 1 on these rows, and its kink among them, layer by layer."""
+    for name in (*(f"dense_{i}" for i in range(HIDDEN)), "outputs"):
+        layer = model.get_layer(name)
+        z = nn.Model(model.input, layer.output, n_threads=1).predict(inputs, verbose=0)
+        spread = z.std(axis=0)
+        spread[spread == 0] = 1
+        z /= spread
+        layer.kernel.assign(layer.kernel.numpy() / spread)
+        shares = rng.dirichlet(np.ones(KINKS), z.shape[1]).T
+        picked = z[rng.integers(0, len(z), (KINKS, z.shape[1])), np.arange(z.shape[1])]
+        layer.bias.assign(-(shares * picked).sum(axis=0))
+
+
+def joined(columns: Columns, members: list[nn.Model], factors: list[float] | None) -> nn.Model:
+    """The mean of the networks' outputs as one network; of classifiers, of probabilities of logits times factors."""
+    symbols = inputs_of(columns)
+    given = list(symbols.values())
+    outputs = [member(given if len(given) > 1 else given[0]) for member in members]
+    if factors:
+        scaled = zip(outputs, factors, strict=True)
+        outputs = [nn.Activation("softmax")(nn.Rescaling(factor)(logits)) for logits, factor in scaled]
+    return nn.Model(given, nn.Average()(outputs) if len(outputs) > 1 else outputs[0])

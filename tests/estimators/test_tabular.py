@@ -1,0 +1,263 @@
+"""`TabularClassifier` and `TabularRegressor`: columns by hand, quality beside plain models, frames, files."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.sklearn
+pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+
+from sklearn import datasets
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.inspection import partial_dependence, permutation_importance
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import train_test_split
+from sklearn.utils.estimator_checks import check_estimator
+
+import nncore as nn
+from nncore.sklearn import TabularClassifier, TabularRegressor
+from nncore.sklearn.columns import Columns, columns_of, is_category
+from nncore.sklearn.tabular import factor
+
+NAN = float("nan")
+
+
+def fitted(given: dict[str, Any]) -> Columns:
+    """The statistics of these columns."""
+    columns = columns_of(given)
+    return Columns.fitted(
+        {n: np.asarray(c) for n, c in columns.items()}, {n: is_category(c) for n, c in columns.items()}
+    )
+
+
+def clipped(z: Any) -> Any:
+    """z / √(1 + (z / 3)²)."""
+    return np.asarray(z) / np.sqrt(1 + (np.asarray(z) / 3) ** 2)
+
+
+def test_columns_by_hand() -> None:
+    given = {
+        "a": np.array([1.0, 2.0, 3.0, 4.0, NAN]),
+        "b": np.array(["x", "y", "x", None, "x"], object),
+        "c": np.array(["u", "v", "w", "u", "v"]),
+        "same": np.ones(5),
+        "flag": [True, False, True, True, True],
+        "day": np.array(["2020-01-01", "2020-01-03", "NaT", "2020-01-02", "2020-01-02"], "datetime64[D]"),
+    }
+    columns = fitted(given)
+    arrays = {name: np.asarray(column) for name, column in given.items()}
+    found = columns(arrays, np.arange(5))
+    a = (np.array([1, 2, 3, 4, 2.5]) - 2.5) / (3.25 - 1.75)  # by the quartiles of what is there; missing: the median
+    day = np.array([-1, 1, 0, 0, 0]) / 0.5
+    gaps = [2 * np.eye(5)[4], 2 * np.eye(5)[2]]  # of a and day; no range between the quartiles: 2 / (max − min)
+    b = (np.array([1, -1, 1, 0, 1.0]) - 1) / 1  # of two levels ±1, and 0 where it is missing: quartiles 0, 1, 1
+    levels = [np.array([1, 0, 0, 1, 0.0]), np.array([0, 1, 0, 0, 1.0]), 2 * np.eye(5)[2]]  # quartiles 0, 0, 1 of both
+    flag = np.array([-1, 1, -1, -1, -1]) + 1.0  # False is the first: median −1, and quartiles alike
+    expected = clipped(np.stack([a, np.zeros(5), day, *gaps, b, *levels, flag], axis=1))
+    np.testing.assert_allclose(found["features"], expected, 1e-5, 1e-12)
+    assert columns.numbers == 3
+    rows = [columns.row({name: column[i] for name, column in arrays.items()}) for i in range(5)]
+    np.testing.assert_array_equal(np.concatenate([row["features"] for row in rows]), found["features"])
+    order = np.array([3, 0])
+    np.testing.assert_array_equal(columns(arrays, order)["features"], found["features"][order])
+
+
+def test_many_levels_are_numbers_of_vectors() -> None:
+    names = [f"n{i:02d}" for i in range(12)]
+    columns = fitted({"who": names})
+    for known in (columns, Columns.of(columns.described())):
+        found = known({"who": np.array(["n00", "n11", "other", None], object)}, np.arange(4))
+        assert found["codes_0"].tolist() == [[1], [12], [0], [0]] and list(known.widths) == ["codes_0"]
+
+
+def test_levels_and_dates_of_several_types_are_the_same() -> None:
+    columns = fitted({"k": np.array(["1", "2", "3"]), "when": np.array(["2024-01-01", "2024-03-01"] * 2, "M8[ns]")[:3]})
+    pd = pytest.importorskip("pandas")
+    day = datetime.datetime(2024, 3, 1)
+    alike: list[Any] = [day, np.datetime64(day), day.date(), pd.Timestamp(day), day.replace(tzinfo=datetime.UTC)]
+    rows = [columns.row({"k": k, "when": when}) for k in ("2", 2, 2.0, np.float32(2)) for when in alike]
+    for row in rows[1:]:
+        np.testing.assert_array_equal(row["features"], rows[0]["features"])
+    assert rows[0]["features"][0, 0] == clipped(2 * (60 - 0) / 60).astype(np.float32)  # days; 1 January is the median
+
+
+def test_errors_of_columns() -> None:
+    columns = fitted({"age": [1.0, 2.0, 3.0]})
+    with pytest.raises(ValueError, match="X: expected numbers in column 'age', got 'old'"):
+        columns.row({"age": "old"})
+    with pytest.raises(ValueError, match="got infinity in column 'age'"):
+        columns.row({"age": float("inf")})
+    with pytest.raises(ValueError, match="got infinity in column 'age'"):
+        columns({"age": np.array([float("inf")])}, np.arange(1))
+
+
+def frame(rows: int = 600) -> tuple[dict[str, Any], Any, Any]:
+    """Columns of all kinds, a class and a number that follow from them."""
+    rng = np.random.default_rng(0)
+    size, group = rng.normal(size=rows), rng.integers(0, 3, rows)
+    town = rng.integers(0, 20, rows)
+    effect = np.sin(town) * 2
+    number = 2 * np.abs(size) + group + effect + 0.2 * rng.normal(size=rows)
+    size_seen = np.where(rng.random(rows) < 0.05, NAN, size)
+    columns = {
+        "size": size_seen, "group": np.array(list("abc"), object)[group],
+        "town": np.array([f"t{t}" for t in town], object),
+        "flag": rng.random(rows) < 0.5, "day": np.datetime64("2024-01-01") + rng.integers(0, 900, rows).astype("m8[D]"),
+    }  # fmt: skip
+    return columns, np.where(number > np.median(number), "high", "low"), number
+
+
+def as_made_by(library: str, columns: dict[str, Any]) -> Any:
+    """The columns as a dict, or a frame of this library."""
+    if library == "dict":
+        return columns
+    if library == "pyarrow":
+        return pytest.importorskip(library).table(columns)
+    return pytest.importorskip(library).DataFrame(columns)
+
+
+@pytest.mark.parametrize("library", ["dict", "pandas", "polars", "pyarrow"])
+def test_frames(library: str, tmp_path: Path) -> None:
+    columns, label, number = frame()
+    X = as_made_by(library, columns)
+    classifier = TabularClassifier(ensemble=2, epochs=30, random_state=0).fit(X, label)
+    regressor = TabularRegressor(ensemble=2, epochs=40, random_state=0).fit(X, number)
+    assert classifier.score(X, label) > 0.9 and regressor.score(X, number) > 0.9
+    assert classifier.classes_.tolist() == ["high", "low"]
+    np.testing.assert_allclose(classifier.predict_proba(X).sum(axis=1), 1)
+    for model in (classifier, regressor):
+        model.save(tmp_path / "m.safetensors")
+        again = type(model).load(tmp_path / "m.safetensors")
+        np.testing.assert_array_equal(again.predict(X), model.predict(X))
+        np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(X), model.predict(X))
+    with pytest.raises(nn.FormatError, match="expected a TabularClassifier of version 1, got TabularRegressor"):
+        TabularClassifier.load(tmp_path / "m.safetensors")
+
+
+def test_unseen_and_missing_values_of_predictions() -> None:
+    columns, label, _ = frame()
+    model = TabularClassifier(ensemble=1, epochs=5, random_state=0).fit(columns, label)
+    row = {"size": [NAN], "group": ["z"], "town": [None], "flag": [True], "day": [np.datetime64("NaT")]}
+    assert np.isfinite(model.predict_proba(row)).all()
+    with pytest.raises(ValueError, match="X: expected the columns of fit, got none named 'town'"):
+        model.predict({name: values for name, values in row.items() if name != "town"})
+
+
+def test_better_than_a_line_and_than_a_guess() -> None:
+    X, y = datasets.make_friedman1(1500, noise=0.5, random_state=0)
+    X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
+    model = TabularRegressor(random_state=0, n_jobs=2).fit(X_train, y_train)
+    line = Ridge().fit(X_train, y_train)
+    assert 1 - model.score(X_test, y_test) < 0.3 * (1 - line.score(X_test, y_test))
+    assert y_train.min() <= model.predict(X_test).min() and model.predict(X_test).max() <= y_train.max()
+    X, y = datasets.load_digits(return_X_y=True)
+    X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
+    assert TabularClassifier(random_state=0, epochs=30, n_jobs=2).fit(X_train, y_train).score(X_test, y_test) > 0.97
+
+
+def test_bits_are_those_of_any_number_of_threads() -> None:
+    columns, label, _ = frame(300)
+    found = [
+        TabularClassifier(ensemble=3, epochs=4, random_state=1, n_jobs=n).fit(columns, label).predict_proba(columns)
+        for n in (1, 2)
+    ]
+    np.testing.assert_array_equal(found[0], found[1])
+
+
+def test_clones_and_errors() -> None:
+    assert clone(TabularClassifier(ensemble=2)).ensemble == 2
+    with pytest.raises(TypeError, match="max_epochs: expected an argument of TabularRegressor"):
+        TabularRegressor(max_epochs=3)
+    with pytest.raises(ValueError, match="y: expected at least two classes"):
+        TabularClassifier().fit(np.ones((5, 2)), np.ones(5))
+    with pytest.raises(ValueError, match="ensemble: expected a whole number of at least 1"):
+        TabularClassifier(ensemble=0).fit(np.ones((5, 2)), np.arange(5))
+    with pytest.raises(ValueError, match="Expected 2D array, got 1D array"):
+        TabularClassifier().fit(np.ones(5), np.arange(5))
+
+
+CHECKED = {"ensemble": 1, "epochs": 16, "random_state": 0}
+
+#: A row of weight 2 is not two rows: these are shuffled, and one of them may be for validation.
+NOT_OF_BATCHES = "check_sample_weight_equivalence_on_dense_data"
+
+
+@pytest.mark.parametrize("make", [TabularClassifier, TabularRegressor])
+def test_by_checks_of_scikit_learn(make: Any) -> None:
+    found = check_estimator(make(**CHECKED), on_fail=None, on_skip=None)
+    passed = {check["check_name"] for check in found if check["status"] == "passed"}
+    assert {check["check_name"] for check in found} - passed == {NOT_OF_BATCHES, "check_array_api_input"}
+    assert len(passed) > 40
+
+
+def test_weights_of_rows() -> None:
+    """Rows without weight are as if they were not there: what is learned is the other rows' target."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 2))
+    wrong = rng.random(400) < 0.5
+    y = np.where(wrong, 5.0, X[:, 0])
+    model = TabularRegressor(ensemble=1, epochs=40, random_state=0).fit(X, y, np.where(wrong, 0.0, 1.0))
+    assert np.mean((model.predict(X) - X[:, 0]) ** 2) < 0.1
+    with pytest.raises(ValueError, match="Negative values in data passed to `sample_weight`"):
+        model.fit(X, y, -np.ones(400))
+
+
+def test_several_targets() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 3))
+    y = np.stack([1e6 + X[:, 0], np.abs(X[:, 1])], axis=1)  # one that float32 cannot hold
+    model = TabularRegressor(ensemble=2, epochs=40, random_state=0).fit(X, y)
+    found = model.predict(X)
+    assert found.shape == (300, 2) and ((found - y) ** 2).mean(axis=0).max() < 0.1
+    assert (found.min(axis=0) >= y.min(axis=0)).all() and (found.max(axis=0) <= y.max(axis=0)).all()
+
+
+def test_inspection_of_scikit_learn() -> None:
+    pd = pytest.importorskip("pandas")
+    columns, label, number = frame()
+    X = pd.DataFrame(columns)
+    model = TabularRegressor(ensemble=2, epochs=30, random_state=0).fit(X, number)
+    means = permutation_importance(model, X, number, random_state=0).importances_mean
+    assert min(means[[0, 1, 2]]) > 0.05 > max(abs(means[[3, 4]]))  # size, group and town make the number
+    known = partial_dependence(model, X.dropna(), ["size"], grid_resolution=9)["average"][0]
+    assert known[0] > known[4] + 1 < known[-1]  # |size|
+    levels = partial_dependence(model, X, ["group"], categorical_features=["group"])["average"][0]
+    np.testing.assert_allclose(np.diff(levels), 1, atol=0.3)
+    classifier = TabularClassifier(ensemble=1, epochs=10, random_state=0).fit(X, label)
+    assert partial_dependence(classifier, X.dropna(), ["size"], grid_resolution=5)["average"].shape == (1, 5)
+
+
+def test_one_row_is_as_in_a_table() -> None:
+    columns, label, _ = frame()
+    model = TabularClassifier(ensemble=2, epochs=5, random_state=0).fit(columns, label)
+    together = model.predict_proba(columns)
+    for i in range(20):
+        row = {name: column[i] for name, column in columns.items()}
+        np.testing.assert_allclose(model.predict_proba(row), together[[i]], rtol=1e-5)
+        assert model.predict(row).tolist() == model.predict(columns)[[i]].tolist()
+
+
+def test_a_temperature_by_hand() -> None:
+    logits = np.array([[2.0, 0.0], [2.0, 0.0], [2.0, 0.0], [2.0, 0.0]])
+    targets = np.eye(2)[[0, 0, 0, 1]]  # ¾ of them: the logit should be ln 3
+    assert factor(logits, targets) == pytest.approx(math.log(3) / 2, rel=1e-4)
+    sure = np.array([[1.0, 0.0], [0.0, 1.0]])
+    assert factor(sure, np.eye(2)) == pytest.approx(math.exp(1.5), rel=1e-3)  # at most
+
+
+def test_a_file_of_something_else(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    model = TabularClassifier(ensemble=1, epochs=1).fit(np.arange(40.0).reshape(20, 2), np.arange(20) % 2)
+    model.model_.save(path)
+    with pytest.raises(nn.FormatError, match="expected a TabularClassifier of version 1, got another file"):
+        TabularClassifier.load(path)
+    with pytest.raises(NotFittedError):
+        TabularClassifier().save(path)
