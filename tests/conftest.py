@@ -16,6 +16,7 @@ OPTIONAL = {
     "torch": ["torch"],
     "frames": ["pandas", "sklearn"],
     "sklearn": ["sklearn"],
+    "tables": ["sklearn", "pandas", "pyarrow"],
 }  # marks of tests, and what these import
 
 # `python -m pytest` puts the current directory first on sys.path, where a checkout would shadow the installed package.

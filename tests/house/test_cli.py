@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 import nncore as nn
 from nncore import cli
+from nncore.cli import digits
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +85,7 @@ def test_seeds_differ(tmp_path):
         (["train", "--batch-size", "many"], ["--batch-size", "at least 1", "'many'"]),
         (["train", "--seed", "-1"], ["--seed", "at least 0", "'-1'"]),
         (["train", "--output", "/no/such/folder/d.safetensors"], ["--output", "/no/such/folder/d.safetensors"]),
-        (["learn"], ["learn", "train", "info"]),
+        (["learn"], ["learn", "train", "fit", "predict", "info"]),
         ([], ["command"]),
     ],
 )
@@ -102,6 +104,25 @@ def test_info_names_version_and_instruction_set(capsys):
     out = capsys.readouterr().out
     assert nn.__version__ in out
     assert nn.isa() in out
+
+
+@pytest.mark.parametrize("words", [["fit", "t.csv", "--target", "y"], ["predict", "m.safetensors", "t.csv"]])
+def test_commands_for_tables_say_what_they_need(words, monkeypatch, capsys):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert cli.main(words) == 1
+    assert capsys.readouterr() == (
+        "",
+        f"nncore: nncore {words[0]}: needs scikit-learn and pandas, which are not installed: "
+        "pip install 'nncore-cpu[tables]'\n",
+    )
+
+
+def test_other_commands_do_without_these_packages(tmp_path):
+    program = (
+        "import sys\nfrom nncore import cli\ncli.main(['info'])\n"
+        "assert not {'sklearn', 'pandas', 'nncore.sklearn'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-P", "-c", program], cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
 
 
 def test_version_option(capsys):
@@ -141,7 +162,7 @@ def test_console_script_is_installed():
 def test_per_digit_table_by_hand():
     truth = np.array([0, 0, 1, 1, 1, 2])
     said = np.array([0, 1, 1, 1, 0, 2])
-    lines = cli.per_digit(truth, said).splitlines()
+    lines = digits.per_digit(truth, said).splitlines()
     assert lines[1].split() == ["0", "50.0%", "50.0%", "2"]
     assert lines[2].split() == ["1", "66.7%", "66.7%", "3"]
     assert lines[3].split() == ["2", "100.0%", "100.0%", "1"]
@@ -154,9 +175,9 @@ def test_gallery_shows_ink_and_the_least_sure_digit():
     probabilities[np.arange(len(y)), y] = 0.91
     probabilities[200] = 0.1
     probabilities[200, 3] = 0.15
-    art = cli.gallery(x, y, probabilities).splitlines()
+    art = digits.gallery(x, y, probabilities).splitlines()
     assert len(art) == 10
     assert art[0].split("   ")[-1].strip() == f"a {y[200]}"
     assert art[-1].count("says") == 4
     assert art[-1].endswith("says 3 (15.0%)")
-    assert cli.drawing(np.array([[0, 16, 8]], np.uint8)) == ["  %%=="]
+    assert digits.drawing(np.array([[0, 16, 8]], np.uint8)) == ["  %%=="]

@@ -29,8 +29,9 @@ EXAMPLES: dict[str, tuple[str, dict[str, str]]] = {
     "a layer": (
         "Rescaling",
         {
-            "nncore/cli.py": "a program that uses it",
+            "nncore/cli/digits.py": "a program that uses it",
             "nncore/compiler/programs.py": "the error for a loss behind it says so",
+            "nncore/sklearn/members.py": "a network that uses it",
         },
     ),
     "an operation": ("dense_backward_weights", {}),

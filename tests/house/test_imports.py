@@ -15,8 +15,11 @@ TOP = Path(__file__).parents[2]
 PACKAGE = TOP / "nncore"
 pytestmark = pytest.mark.skipif(not (TOP / "setup.py").exists(), reason="needs the source tree beside the tests")
 
-#: Imports within functions that a reason allows: (module, imported) → reason. There are none.
-WITHIN_FUNCTIONS: dict[tuple[str, str], str] = {}
+#: Imports within functions that a reason allows: (module, imported) → reason.
+WITHIN_FUNCTIONS: dict[tuple[str, str], str] = {
+    ("cli.tables", "cli.fitting"): "needs pandas and scikit-learn, which other commands do without",
+    ("cli.tables", "cli.predicting"): "the same",
+}
 
 #: Kinds of things that a model is made of: none of them needs to know another.
 APART = ("layers", "losses", "metrics", "optimizers")

@@ -1,110 +1,38 @@
-"""The command `nncore`: `train` learns the handwritten digits, `info` shows the build and the machine."""
+"""`nncore train`: a network learns the bundled handwritten digits."""
 
 from __future__ import annotations
 
 import argparse
-import os
-import sys
-from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import nncore as nn
 from nncore.arguments import printable
-from nncore.files.atomic import target_mode
-from nncore.output import say, write
+from nncore.cli.options import natural, positive, writable
+from nncore.output import say
 
 CLASSES = 10
 INK = " .:-=+*#%"  # a pixel's value, halved: 0 (paper) to 8 (ink)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Parameters
-    ----------
-    arguments : sequence of str, optional
-        What follows the command's name; by default ``sys.argv[1:]``.
-
-    Returns
-    -------
-    int
-        The exit status: 0, 1 where a reader of the output went away or a file could not be written, 130 after Ctrl-C.
-    """
-    options = parser().parse_args(arguments)
-    try:
-        if options.command == "info":
-            nn.show_config()
-        else:
-            train(options)
-        if not getattr(sys.stdout, "closed", True):  # None and a program's own object have no such attribute
-            sys.stdout.flush()  # what could not be written is still there, and is an error now
-    except KeyboardInterrupt:
-        write(sys.stderr, "\nnncore: stopped\n")
-        return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at exit
-        return 1
-    except OSError as error:
-        write(sys.stderr, f"nncore: {error}\n")
-        return 1
-    return 0
-
-
-def parser() -> argparse.ArgumentParser:
-    """Describe the commands and their options."""
-    top = argparse.ArgumentParser(prog="nncore", description="Neural networks on CPUs, at the speed of the CPU.")
-    top.add_argument("--version", action="version", version=f"nncore {nn.__version__}")
-    commands = top.add_subparsers(dest="command", required=True, metavar="command")
-    commands.add_parser("info", help="show versions, instruction sets and threads")
-    add = commands.add_parser(
+def add_commands(commands: Any) -> None:
+    """Add `train` to the commands."""
+    command = commands.add_parser(
         "train",
         help="train a network on the bundled handwritten digits",
         description="Train a network with two hidden layers on handwritten digits, save, load and try it.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    ).add_argument
+    )
+    command.set_defaults(run=train)
+    add = command.add_argument
     add("--epochs", type=positive, default=60, metavar="N", help="passes over the training images")
     add("--batch-size", type=positive, default=32, metavar="N", help="images per step of the optimizer")
     add("--seed", type=natural, default=0, metavar="N", help="gives initial weights, order of images and dropout")
     add("--threads", type=positive, default=None, metavar="N", help="threads; None: as many as there are cores to use")
     add("--output", type=writable, default="digits.safetensors", metavar="FILE", help="where the checkpoint goes")
     add("--quiet", action="store_true", help="print the accuracy and nothing else")
-    return top
-
-
-def positive(text: str) -> int:
-    """Parse an integer above 0."""
-    return at_least(1, text)
-
-
-def natural(text: str) -> int:
-    """Parse an integer from 0 up."""
-    return at_least(0, text)
-
-
-def at_least(least: int, text: str) -> int:
-    """Parse an integer, at least `least`."""
-    try:
-        number = int(text)
-    except ValueError:
-        number = least - 1
-    if number < least:
-        raise argparse.ArgumentTypeError(f"expected an integer of at least {least}, got {text!r}")
-    return number
-
-
-def writable(text: str) -> Path:
-    """Parse the path of a file to write, before an hour of training finds that it cannot be."""
-    path = Path(text)
-    if path.is_dir() or not os.access(path.parent, os.W_OK):
-        raise argparse.ArgumentTypeError(f"expected a file in a directory that can be written to, got {text!r}")
-    try:
-        target_mode(text)
-    except (OSError, ValueError) as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    return path
 
 
 def train(options: argparse.Namespace) -> None:
