@@ -48,8 +48,20 @@ def load(cls: type[Any], path: Any) -> Any:
     if not isinstance(whole, dict) or whole.get("class") != cls.__name__ or whole.get("version") != VERSION:
         found = whole.get("class") if isinstance(whole, dict) else None
         raise FormatError(f"{path}: expected a {cls.__name__} of version {VERSION}, got {found or 'another file'}")
+    try:
+        return restored(cls, whole)
+    except FormatError:
+        raise
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise FormatError(f"{path}: expected a {cls.__name__} as `save` writes it: {error!r}") from error
+
+
+def restored(cls: type[Any], whole: dict[str, Any]) -> Any:
+    """The estimator of a document; any exception where it is none."""
     known = cls(**whole["arguments"])
     known.n_features_in_ = whole["n_features_in"]
+    if not all(isinstance(name, str) for name in whole["names"]):
+        raise TypeError("names")
     if whole["names"]:
         known.feature_names_in_ = np.array(whole["names"], object)
     known.columns_ = Columns.of(whole["columns"])

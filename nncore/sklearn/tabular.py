@@ -282,11 +282,12 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         return [factor(member.outputs.astype(np.float64), targets[member.held]) for member in trained]
 
     def _fitted(self) -> dict[str, Any]:
-        dtype = "object" if self.classes_.dtype == object else self.classes_.dtype.str
-        return {"classes": self.classes_.tolist(), "dtype": dtype}
+        return {"classes": self.classes_.tolist(), "dtype": self.classes_.dtype.name}
 
     def _take(self, fitted: dict[str, Any]) -> None:
-        self.classes_ = np.array(fitted["classes"], fitted["dtype"])
+        classes, name = fitted["classes"], fitted["dtype"]
+        text = name.startswith("str")  # as long as the longest of them
+        self.classes_ = np.array(classes) if text else np.array(classes, np.dtype(name))
 
     def predict_proba(self, X: Any) -> Array:
         """The probability of each class, (n, classes), in the order of `classes_`."""

@@ -23,7 +23,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils.estimator_checks import check_estimator
 
 import nncore as nn
-from nncore.sklearn import TabularClassifier, TabularRegressor
+from nncore import files
+from nncore.sklearn import TabularClassifier, TabularRegressor, saving
 from nncore.sklearn.columns import Columns, columns_of, is_category
 from nncore.sklearn.tabular import factor
 
@@ -261,3 +262,26 @@ def test_a_file_of_something_else(tmp_path: Path) -> None:
         TabularClassifier.load(path)
     with pytest.raises(NotFittedError):
         TabularClassifier().save(path)
+
+
+@pytest.mark.parametrize("part", ["arguments", "names", "columns", "model", "weights", "fitted"])
+def test_a_file_in_which_something_lacks(part: str, tmp_path: Path) -> None:
+    model = TabularClassifier(ensemble=1, epochs=1).fit(np.arange(40.0).reshape(20, 2), np.arange(20) % 2)
+    tensors, document = saving.documented(model)
+    whole = files.decode(document["estimator"], tensors)
+    for other in ({k: v for k, v in whole.items() if k != part}, whole | {part: 3}, whole | {part: [{"levels": 3}]}):
+        found: dict[str, Any] = {}
+        text = files.encode(other, found, "estimator")
+        files.write(tmp_path / "m.safetensors", found, {"estimator": text})
+        with pytest.raises(nn.FormatError):
+            TabularClassifier.load(tmp_path / "m.safetensors")
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint8", "float64", "bool", "U3", "U9", "object"])
+def test_classes_in_a_file(dtype: str, tmp_path: Path) -> None:
+    y = np.array([0, 1] * 10) if dtype not in ("U3", "U9", "object") else np.array(["no", "yes"] * 10)
+    model = TabularClassifier(ensemble=1, epochs=1).fit(np.arange(40.0).reshape(20, 2), y.astype(dtype))
+    model.save(tmp_path / "m.safetensors")
+    classes = TabularClassifier.load(tmp_path / "m.safetensors").classes_
+    assert classes.tolist() == model.classes_.tolist()
+    assert classes.dtype.kind == model.classes_.dtype.kind and (dtype.startswith("U") or classes.dtype == dtype)
