@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import tables
+import threadpoolctl
 
 RESULTS = Path(__file__).parent / "results" / "tabular.json"
 REPORT = RESULTS.with_suffix(".md")
