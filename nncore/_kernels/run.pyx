@@ -10,8 +10,7 @@ from nncore._kernels.patterns cimport perform
 from nncore._kernels.table cimport (
     NN_BAD_PLACES, NN_BINDINGS, NN_BUFFER_binding, NN_BUFFER_measures, NN_BUFFER_norms, NN_BUFFER_workspace,
     NN_NONE_BAD, NN_RULES, Table, View, aligned, nn_accumulator, nn_binding, nn_chunk, nn_member, nn_moving, nn_op,
-    nn_parts, nn_run, nn_scheduled,
-    nn_section, nn_tiles, nn_turn, row_of, view,
+    nn_parts, nn_run, nn_scheduled, nn_section, nn_tiles, nn_turn, room, row_of, view,
 )
 from nncore._kernels.table import NUMBERS_BYTES
 
@@ -88,7 +87,7 @@ cdef class Run:
             n_partials += self.accumulators[i].size * nn_parts(&self.r, &self.accumulators[i], max_samples)
         self.r.scratch_bytes = <int64_t> table.c.gemm_scratch
         self.r.tiles = <nn_tiles *> aligned(max(1, self.n_ops) * threads * sizeof(nn_tiles))
-        self.r.scratch = <char *> aligned(threads * self.r.scratch_bytes)
+        self.r.scratch = <char *> room(threads * self.r.scratch_bytes)
         self.r.base[<int> NN_BUFFER_norms] = <char *> aligned(2 * self.r.n_chunks * sizeof(double))
         self.r.base[<int> NN_BUFFER_measures] = <char *> aligned(2 * self.r.n_chunks * sizeof(double))
         self.r.partial = <double *> aligned(n_partials * sizeof(double))

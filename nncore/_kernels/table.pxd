@@ -366,4 +366,5 @@ cdef struct Numbers:
 
 cdef Numbers parameter_numbers(object given)
 cdef View view(object array, Table table=*, bint writable=*)
+cdef void *room(size_t size) except NULL
 cdef void *aligned(size_t size) except NULL
