@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 from nncore.compiler.encoding import locate
 from nncore.compiler.memory import tensor_bytes
@@ -16,7 +16,7 @@ def place_barriers(ops: list[Op], starts: set[int], max_samples: int, itemsize: 
     That is where it reads or writes what the other wrote, or writes what the other read.
     """
 
-    def extents(operands: Iterator[Operand]) -> list[tuple[int, int, int]]:
+    def extents(operands: Iterable[Operand]) -> list[tuple[int, int, int]]:
         return [extent(o, max_samples, itemsize, layout_bytes) for o in operands if o is not None]
 
     read, written = Intervals(), Intervals()

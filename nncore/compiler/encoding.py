@@ -94,7 +94,7 @@ def encode(ops: list[Op], itemsize: int) -> np.ndarray[Any, Any]:
     for i, op in enumerate(ops):
         d = op.declaration
         places: list[int] = []
-        for operand in op.operand_values(list(d.operands)):
+        for operand in op.operand_values(d.operands):
             places += locate(operand, itemsize)
         head = d.number, PATTERNS[d.pattern], op.barrier, op.fixed, op.per_sample, op.block, op.cost
         attributes: list[float] = []

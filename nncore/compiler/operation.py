@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -35,6 +35,12 @@ class Declaration:
         Their roles, such as "READ_OPTIONAL" or "INTEGER", in order.
     offsets : dict of str to int
         Of all fields, in nn_op.
+    reads, writes : tuple of str
+        The operands that it reads, and those that it writes.
+    required : frozenset of str
+        The fields that must be given.
+    defaults : dict of str to object
+        What all fields are where they are not given.
     """
 
     name: str
@@ -45,16 +51,10 @@ class Declaration:
     operands: dict[str, str]
     attributes: dict[str, str]
     offsets: dict[str, int]
-
-    @property
-    def reads(self) -> list[str]:
-        """The operands that it reads."""
-        return [name for name, role in self.operands.items() if role in READS]
-
-    @property
-    def writes(self) -> list[str]:
-        """The operands that it writes."""
-        return [name for name, role in self.operands.items() if role in WRITES]
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    required: frozenset[str]
+    defaults: dict[str, Any]
 
 
 def declaration(number: int) -> Declaration:
@@ -64,7 +64,13 @@ def declaration(number: int) -> Declaration:
     attributes = {field: role for field, role in roles.items() if role in ATTRIBUTES}
     operands = {field: role for field, role in roles.items() if field not in attributes}
     offsets = {field: offset for field, _, offset in fields}
-    return Declaration(name, number, pattern, fusion, flops, operands, attributes, offsets)
+    reads, writes = (tuple(field for field, role in operands.items() if role in roles) for roles in (READS, WRITES))
+    required = frozenset(field for field, role in operands.items() if "OPTIONAL" not in role)
+    defaults: dict[str, Any] = dict.fromkeys(operands)
+    defaults |= {field: () if role == "PARAMETERS" else 0 for field, role in attributes.items()}
+    return Declaration(
+        name, number, pattern, fusion, flops, operands, attributes, offsets, reads, writes, required, defaults
+    )
 
 
 OPERATIONS = {d.name: d for d in map(declaration, range(len(table.OPERATIONS)))}
@@ -179,12 +185,10 @@ class Op:
         **fields: Any,
     ) -> None:
         self.declaration = d = OPERATIONS[kind]
-        strange = fields.keys() - d.offsets.keys()
-        lacking = {name for name, role in d.operands.items() if "OPTIONAL" not in role} - fields.keys()
-        if strange or lacking:
+        if not d.required <= fields.keys() <= d.defaults.keys():
+            strange, lacking = fields.keys() - d.defaults.keys(), d.required - fields.keys()
             raise TypeError(f"{kind}: has no {sorted(strange)}, lacks {sorted(lacking)}")
-        vars(self).update(dict.fromkeys(d.operands))
-        vars(self).update((name, () if role == "PARAMETERS" else 0) for name, role in d.attributes.items())
+        vars(self).update(d.defaults)
         vars(self).update(fields)
         self.kind, self.barrier = kind, False
         counted = self.counted()
@@ -227,22 +231,22 @@ class Op:
             return int(flops * self.rows * self.n)
         return int(flops * self.per_sample * (self.n if pattern == "ROWS" else 1))
 
-    def operand_values(self, names: list[str]) -> Iterator[Operand]:
+    def operand_values(self, names: Iterable[str]) -> list[Operand]:
         """The operands of these names."""
-        return (getattr(self, name) for name in names)
+        fields = vars(self)
+        return [fields[name] for name in names]
 
-    def writes(self) -> Iterator[Operand]:
+    def writes(self) -> list[Operand]:
         """Operands it writes."""
         return self.operand_values(self.declaration.writes)
 
-    def reads(self) -> Iterator[Operand]:
+    def reads(self) -> list[Operand]:
         """Operands it reads."""
         return self.operand_values(self.declaration.reads)
 
     def roots(self) -> dict[int, Tensor]:
         """The tensors whose memory it reads or writes, by id."""
-        operands = self.operand_values(list(self.declaration.operands))
-        return roots(operands)
+        return roots(self.operand_values(self.declaration.operands))
 
     def __repr__(self) -> str:
         return f"<Op {self.kind}>"
@@ -255,11 +259,11 @@ class Group(ABC):
     cost = 0
 
     @abstractmethod
-    def reads(self) -> Iterator[Operand]:
+    def reads(self) -> list[Operand]:
         """Operands it reads."""
 
     @abstractmethod
-    def writes(self) -> Iterator[Operand]:
+    def writes(self) -> list[Operand]:
         """Operands it writes."""
 
     def roots(self) -> dict[int, Tensor]:
@@ -285,13 +289,13 @@ class Loop(Group):
         if self.turns < 1:
             raise ValueError(f"loop: expected at least one turn, got {self.turns}")
 
-    def reads(self) -> Iterator[Operand]:
+    def reads(self) -> list[Operand]:
         """See `Group`."""
-        return (operand for op in self.ops for operand in op.reads())
+        return [operand for op in self.ops for operand in op.reads()]
 
-    def writes(self) -> Iterator[Operand]:
+    def writes(self) -> list[Operand]:
         """See `Group`."""
-        return (operand for op in self.ops for operand in op.writes())
+        return [operand for op in self.ops for operand in op.writes()]
 
     def moving(self) -> list[Moving]:
         """What moves, each numbered by its slot."""
@@ -326,15 +330,16 @@ class PythonCall(Group):
     made: Sequence[Tensor | Whole]
     places: Sequence[ArrayPlace] = ()
 
-    def reads(self) -> Iterator[Operand]:
+    def reads(self) -> list[Operand]:
         """See `Group`."""
-        return iter(self.given)
+        return list(self.given)
 
-    def writes(self) -> Iterator[Operand]:
+    def writes(self) -> list[Operand]:
         """See `Group`."""
-        return iter(self.made)
+        return list(self.made)
 
 
 def roots(operands: Iterable[Operand]) -> dict[int, Tensor]:
     """The tensors whose memory these are, by id."""
-    return {id(o.root): o.root for o in operands if isinstance(o, (Tensor, Moving))}
+    owners = [o.root for o in operands if isinstance(o, (Tensor, Moving))]
+    return {id(root): root for root in owners}
