@@ -61,6 +61,8 @@ class Compiled(Predicting):
         """Let what was changed take effect at the next pass; a RuntimeError during a fit."""
         self.turn.require(action, within_fit=False)
         self._reset()
+        if self.graph:
+            self.graph.draft = None
 
     def _reset(self) -> None:
         """Forget compiled programs."""
@@ -168,10 +170,11 @@ class Compiled(Predicting):
 
     def _pack(self, graph: Graph, config: CompileConfiguration) -> None:
         """Let there be packed copies for whatever the programs read; raises where the configuration does not fit."""
-        graph.packed = packing.packed_weights(graph.state, config.matmul_precision)
+        graph.packed, graph.draft = packing.packed_weights(graph.state, config.matmul_precision), None
         if config.has_loss:
-            b, _ = emit_step(graph, config, training=True, warns=True)
+            b, outputs = emit_step(graph, config, training=True, warns=True)
             graph.learned = {p: path for p, path in graph.trained.items() if p in b.learned}
+            graph.draft = config, b, outputs
 
     @property
     def optimizer(self) -> Any:

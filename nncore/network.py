@@ -17,6 +17,7 @@ from nncore.state import State
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
+    from nncore.compiler.configuration import CompileConfiguration
     from nncore.compiler.operation import Tensor
     from nncore.packing import Packed
 
@@ -98,6 +99,9 @@ class Graph:
     trained, learned : dict of Parameter to str
         Those that were trainable at the last compile, with their paths, and of these the ones that the loss depends on:
         fit changes them.
+    draft : tuple or None
+        The operations of a training step and its outputs, as a compile with this configuration emitted them, for the
+        first program that is made of them: it changes them.
     """
 
     def __init__(self, inputs: Any, outputs: Any, dtype: str) -> None:
@@ -117,6 +121,7 @@ class Graph:
         named = [(call, self.layers[call.layer]) for call, _ in self.calls]
         self.fed = Feeds(self.inputs, self.outputs, named)
         self.packed: Packed | None = None
+        self.draft: tuple[CompileConfiguration, Builder, list[Tensor]] | None = None
         self._build(dtype)
 
     def _check(self) -> None:
@@ -210,7 +215,7 @@ class Graph:
 
     def __getstate__(self) -> dict[str, Any]:
         # Symbols first, each after those it reads: no recursion however deep.
-        return {"symbols": self.symbols} | vars(self) | {"_state": self.state, "packed": None}
+        return {"symbols": self.symbols} | vars(self) | {"_state": self.state, "packed": None, "draft": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -227,6 +232,11 @@ class Graph:
             symbols[0].shape = call.layer.output_shape(*shapes)
             call.layer.take_shapes(shapes)
         return Graph(self.takes.pack(self.inputs), self.gives.pack(self.outputs), self.state.dtype.name)
+
+    def drafted(self, config: CompileConfiguration) -> tuple[Builder, list[Tensor]] | None:
+        """The draft, if it is one by this configuration; there is none from then on."""
+        draft, self.draft = self.draft, None
+        return draft[1:] if draft and draft[0] is config else None
 
     def emit(self, b: Builder, *fed: Tensor, wanted: Sequence[int] | None = None) -> tuple[Tensor, ...]:
         """Emit the calls, for what is `fed`; the outputs, or those `wanted`, for which no other calls are emitted."""

@@ -116,7 +116,8 @@ def step(
     watch: Watch | None = None,
 ) -> Program:
     """The program of a training step, or of the evaluation of a batch; raises what `emit_step` raises."""
-    b, outputs = emit_step(graph, config, training=training, weighted=weighted, reduces=reduces, watch=watch)
+    draft = graph.drafted(config) if training and not (any(weighted) or reduces or watch) else None
+    b, outputs = draft or emit_step(graph, config, training=training, weighted=weighted, reduces=reduces, watch=watch)
     return b.finish(outputs, max_samples, graph.state.values.nbytes)
 
 

@@ -35,6 +35,60 @@ def test_trainable_takes_effect_at_compile() -> None:
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
 
 
+def test_the_step_that_compile_checks_is_the_one_that_fit_makes() -> None:
+    """A layer is asked for its operations once for both; anew by another compile, and for weighted rows."""
+    asked = []
+
+    class Asked(nn.Dense):
+        def emit(self, b: Any, *inputs: Any) -> Any:
+            asked.append(b.training)
+            return super().emit(b, *inputs)
+
+    model = nn.Model([Asked(3, "softmax")], seed=1)
+    model.build(4)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    for _ in range(2):
+        model.fit(X, LABELS, verbose=0)
+    assert asked == [True]
+    model.fit(X, LABELS, sample_weight=np.ones(len(X)), verbose=0)
+    assert asked == [True] * 2
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.fit(X, LABELS, sample_weight=np.ones(len(X)), verbose=0)
+    model.fit(X, LABELS, verbose=0)
+    assert asked == [True] * 4
+
+
+def test_what_changes_between_compile_and_fit_takes_effect() -> None:
+    """Also what the operations of a step hold: the decay of rows of a table."""
+    ids, y = np.arange(12).reshape(6, 2) % 5, np.linspace(-1, 1, 6)
+
+    def trained(before: Any, after: Any) -> nn.Model:
+        model = nn.Model([nn.Embedding(5, 3), nn.Flatten(), nn.Dense(1, "relu")], seed=1)
+        model.build(2)
+        before(model)
+        model.compile(optimizer := nn.optimizers.LazySGD(0.1, weight_decay=0.5), "mse")
+        after(model, optimizer)
+        model.fit(ids, y, epochs=3, verbose=0)
+        return model
+
+    def nothing(*_: Any) -> None: ...
+
+    def other(model: nn.Model, *_: Any) -> None:
+        model.layers[-1].activation = "tanh"
+
+    plain = trained(nothing, nothing)
+    spared = trained(nothing, lambda _, optimizer: optimizer.exclude_from_weight_decay(var_names=["embedding"]))
+    read, decayed = spared.layers[0].get_weights()[0], plain.layers[0].get_weights()[0]
+    twin = nn.Model([nn.Embedding(5, 3), nn.Flatten(), nn.Dense(1, "relu")], seed=1)
+    twin.build(2)
+    optimizer = nn.optimizers.LazySGD(0.1, weight_decay=0.5)
+    optimizer.exclude_from_weight_decay(var_names=["embedding"])
+    twin.compile(optimizer, "mse")
+    twin.fit(ids, y, epochs=3, verbose=0)
+    assert same(spared, twin) and not np.array_equal(read, decayed)
+    assert same(trained(nothing, other), trained(other, nothing))
+
+
 def test_compile_starts_the_optimizer_anew() -> None:
     adam = nn.Adam(0.01)
     model, twin = classifier(), classifier()
