@@ -163,17 +163,18 @@ def constructor(fields: dict[str, Any]) -> Callable[..., None]:
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     named = [inspect.Parameter(name, kind, default=default) for name, default in fields.items()]
     signature = inspect.Signature([inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY), *named])
-    required = REQUIRED in fields.values()
+    required = {name for name, default in fields.items() if default is REQUIRED}
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        vars(self).update(fields)
-        if args or kwargs or required:  # most are made of defaults alone, which need no matching
+        given = dict(zip(fields, args, strict=False)) | kwargs
+        if len(given) < len(args) + len(kwargs) or not required <= given.keys() <= fields.keys():
             try:
-                _, *given = signature.bind(self, *args, **kwargs).arguments.items()
+                signature.bind(self, *args, **kwargs)  # whose errors say what is wrong
             except TypeError as error:
                 shown = f"{type(self).__name__}{inspect.Signature(named)}"
                 raise TypeError(f"{type(self).__name__}: expected {shown}: {error}") from None
-            vars(self).update(given)
+        vars(self).update(fields)
+        vars(self).update(given)
         if hasattr(self, "__post_init__"):
             self.__post_init__()
 

@@ -254,7 +254,7 @@ class State:
                 raise ValueError(f"{argument}: expected shape {p.shape} for {p.path}, got {array.shape}")
             with np.errstate(over="ignore"):
                 converted = array.astype(self.dtype)
-            if not np.array_equal(np.isfinite(array), np.isfinite(converted)):
+            if array.dtype != self.dtype and not np.array_equal(np.isfinite(array), np.isfinite(converted)):
                 raise ValueError(f"{argument}: a finite value of {p.path} overflows {self.dtype}")
             arrays.append(converted)
         with self.turn.taken(argument):
