@@ -129,13 +129,14 @@ class Program:
         logs: dict[str, Any] = {"loss": 0.0}
         rows, first = self.rows(sums), 0
         for entry in self.sums:
-            values, weight = sums[first : first + entry.width], float(sums[first + entry.width])
-            first += entry.width + 1
+            last = first + entry.width
+            weight = float(sums[last])
             if entry.metric is not None:
-                logs[entry.name] = entry.metric.of(values, weight, rows)
-                continue
-            mean = mean_of(float(values[0]), weight, rows)
-            logs["loss"] += entry.scale * mean
-            if entry.kind == "loss" and entry.name != "loss":
-                logs[entry.name] = logs.get(entry.name, 0.0) + entry.part * mean
+                logs[entry.name] = entry.metric.of(sums[first:last], weight, rows)
+            else:
+                mean = mean_of(float(sums[first]), weight, rows)
+                logs["loss"] += entry.scale * mean
+                if entry.kind == "loss" and entry.name != "loss":
+                    logs[entry.name] = logs.get(entry.name, 0.0) + entry.part * mean
+            first = last + 1
         return logs

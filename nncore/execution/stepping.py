@@ -247,9 +247,8 @@ class Stepper:
 
     def tell_metrics(self) -> None:
         """Let the metrics' objects have the sums of the pass, for users who ask them for their results."""
-        rows = self.program.rows(self.sums)
         for metric, sums in self.program.metric_sums(self.sums):
-            metric.absorb(sums, rows)
+            metric.absorb(sums, self.program.rows(self.sums))
 
     def whole_step(self) -> int:
         """Run one step to its end; returns STEPS, END or DIVERGED."""

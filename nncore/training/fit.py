@@ -57,7 +57,7 @@ class Fit:
     batch : int
         Batches done in this epoch.
     stepped : bool
-        Whether a callback wants to see each step of this epoch.
+        Whether a callback wants to see each step: asked once, behind their `on_train_begin`.
     """
 
     def __init__(
@@ -93,6 +93,7 @@ class Fit:
             model.history = self.history
             self.callbacks.set_params(self.facts())
             self.callbacks.on_train_begin()
+            self.stepped = self.callbacks.wants_batches
             logs: dict[str, float] = {}
             while self.epoch < settings.epochs and not model.stop_training:
                 logs = self.run_epoch() or logs
@@ -153,11 +154,10 @@ class Fit:
         """Train and validate one epoch, or what is left of it after a resume; its logs, {} if it was never begun."""
         epoch, self.ticked = self.epoch, time.perf_counter()
         if self.batch == 0:
-            self.stepper.sums[:] = 0
+            self.stepper.sums.fill(0)
             self.callbacks.on_epoch_begin(epoch)
         else:
             self.callbacks.on_tick(self.samples_done(), self.stepper.logs())  # a resume: the clock starts here
-        self.stepped = self.callbacks.wants_batches
         self.train_epoch()
         if not self.stepper.program.rows(self.stepper.sums):  # stopped before the first step: nothing to record
             return {}

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from callback_runs import HOOKS, Model, nan
 
+import nncore as nn
 from nncore import callbacks
 from nncore.callbacks import (
     BackupAndRestore,
@@ -115,6 +116,22 @@ def test_who_wants_batches(tmp_path: pathlib.Path) -> None:
     assert wants(LambdaCallback(on_train_batch_begin=print)) == (True, False, False)
     assert wants(Test()) == (False, True, False)
     assert wants(LambdaCallback(on_predict_batch_end=print)) == (False, False, True)
+
+
+def test_hooks_that_objects_have_when_training_begins_are_called() -> None:
+    """Before `fit`, or in `on_train_begin`, whatever the class has."""
+    seen: list[Any] = []
+
+    class Late(Callback):
+        def on_train_begin(self, logs: Any = None) -> None:
+            self.on_train_batch_end = lambda batch, logs: seen.append(batch)  # type: ignore[method-assign]
+
+    early = Callback()
+    early.on_epoch_end = lambda epoch, logs: seen.append(sorted(logs))  # type: ignore[method-assign]
+    model = nn.Model([nn.Dense(1)], seed=0)
+    model.compile("sgd", "mse")
+    model.fit(np.ones((6, 2)), np.ones(6), batch_size=2, epochs=2, verbose=0, callbacks=[early, Late()])
+    assert seen == [0, 1, 2, ["loss"]] * 2
 
 
 def test_states_go_to_their_owners_and_only_to_them() -> None:
