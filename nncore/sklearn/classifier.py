@@ -144,10 +144,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if hasattr(y, "toarray"):
             y = y.toarray()
         y = np.asarray(y)
-        multilabel = type_of_target(y).startswith("multilabel")
+        multilabel = y.ndim == 2 and type_of_target(y).startswith("multilabel")
         if not multilabel and y.ndim == 2:
             y = column_or_1d(y, warn=True)
-        classes = np.arange(y.shape[1]) if multilabel else unique_labels(y)
+        numbers = y.dtype.kind in "biuf"  # which `unique_labels` need not look at for texts among them
+        classes = np.arange(y.shape[1]) if multilabel else np.unique(y) if numbers else unique_labels(y)
         if fresh:
             self.classes_, self._multilabel = classes, multilabel
         elif self.warm_start and set(classes) != set(self.classes_):

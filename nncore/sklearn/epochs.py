@@ -48,11 +48,10 @@ class Epochs(Callback):
             worse = e.loss_ > e.best_loss_ - e.tol
             e._no_improvement_count = e._no_improvement_count + 1 if worse else 0
             e.best_loss_ = min(e.best_loss_, e.loss_)
-        optimizer = self.model.optimizer
         if e.solver == "sgd" and e.learning_rate == "invscaling":
-            optimizer.learning_rate = float(e.learning_rate_init) / pow(e.t_ + 1, e.power_t)
+            self.model.optimizer.learning_rate = float(e.learning_rate_init) / pow(e.t_ + 1, e.power_t)
         if e._no_improvement_count > e.n_iter_no_change:
-            self.end(optimizer)
+            self.end(self.model.optimizer)
 
     def take_score(self, score: float) -> None:
         """Note the score of the validation part, and the weights if it is the best one."""

@@ -31,11 +31,11 @@ def activation(given: Any) -> Any:
 def network(estimator: Any, units: Sequence[int], dtype: str, seed: int, penalty: float) -> nn.Model:
     """An estimator's layers of these units, the inputs first, with `penalty` Σ w² on kernels; the weights are any."""
     hidden: list[Layer] = []
-    signs = constraints(estimator._signs, units)
+    signs, regularizer = constraints(estimator._signs, units), squares(penalty)
 
     def dense(place: int, of: Any) -> nn.Dense:
         return nn.Dense(
-            units[place + 1], activation(of), kernel_regularizer=squares(penalty), kernel_constraint=signs[place]
+            units[place + 1], activation(of), kernel_regularizer=regularizer, kernel_constraint=signs[place]
         )
 
     for place in range(len(units) - 2):
@@ -138,9 +138,10 @@ def squares(factor: float) -> nn.regularizers.Regularizer | None:
 
 def decay(model: nn.Model, factor: float) -> None:
     """Let the penalty be factor Σ w² over all kernels."""
+    regularizer = squares(factor)
     for layer in dense_layers(model):
-        if layer.kernel_regularizer != squares(factor):
-            layer.kernel_regularizer = squares(factor)
+        if layer.kernel_regularizer != regularizer:
+            layer.kernel_regularizer = regularizer
 
 
 def read(model: nn.Model) -> tuple[list[nn.Dense], nn.Dense]:

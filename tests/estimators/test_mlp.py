@@ -219,6 +219,24 @@ def test_losses_of_two_classes(loss: Any) -> None:
     np.testing.assert_allclose(model.predict_proba(X).sum(axis=1), 1)
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array([3, 1, 2], np.int8), np.array([2.0, -1.0, 0.0], np.float32), np.array([True, False, True]),
+        np.array(["b", "a", "c"], "U9"), np.array(["b", "a", "c"], object), [["x"], ["y"], ["x"]],
+        [[0, 1], [1, 0], [1, 1]],
+    ],
+)  # fmt: skip
+def test_labels_are_theirs(labels: Any) -> None:
+    """Of any type: which there are, and in which type they are known and predicted."""
+    x, y = np.arange(12.0).reshape(12, 1), np.asarray(labels)[np.arange(12) % 3]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        own, their = (of(max_iter=2, random_state=0).fit(x, y) for of in (ours.MLPClassifier, theirs.MLPClassifier))
+    assert own.classes_.dtype == their.classes_.dtype and own.classes_.tolist() == their.classes_.tolist()
+    assert own.predict(x).dtype == their.predict(x).dtype and own.n_outputs_ == their.n_outputs_
+
+
 def test_class_weights_multiply_those_of_rows() -> None:
     X, y = classes("iris")
     w = np.linspace(1, 2, len(y))
