@@ -9,6 +9,8 @@ from nncore.compiler.encoding import locate
 from nncore.compiler.memory import tensor_bytes
 from nncore.compiler.operation import Moving, Op, Operand, Whole
 
+Extent = tuple[int, int, int]  # buffer, first byte, end
+
 
 def place_barriers(ops: list[Op], starts: set[int], max_samples: int, itemsize: int, layout_bytes: int) -> None:
     """Put barriers where an operation depends on another since the last barrier, and at the `starts` of sections.
@@ -16,23 +18,20 @@ def place_barriers(ops: list[Op], starts: set[int], max_samples: int, itemsize: 
     That is where it reads or writes what the other wrote, or writes what the other read.
     """
 
-    def extents(operands: Iterable[Operand]) -> list[tuple[int, int, int]]:
+    def extents(operands: Iterable[Operand]) -> list[Extent]:
         return [extent(o, max_samples, itemsize, layout_bytes) for o in operands if o is not None]
 
     read, written = Intervals(), Intervals()
     for i, op in enumerate(ops):
         reads, writes = extents(op.reads()), extents(op.writes())
-        meets = any(written.meet(*e) for e in (*reads, *writes)) or any(read.meet(*e) for e in writes)
-        op.barrier = i in starts or meets
+        op.barrier = i in starts or written.meet(reads) or written.meet(writes) or read.meet(writes)
         if op.barrier:
             read, written = Intervals(), Intervals()
-        for e in reads:
-            read.add(*e)
-        for e in writes:
-            written.add(*e)
+        read.add(reads)
+        written.add(writes)
 
 
-def extent(operand: Operand, max_samples: int, itemsize: int, layout_bytes: int) -> tuple[int, int, int]:
+def extent(operand: Operand, max_samples: int, itemsize: int, layout_bytes: int) -> Extent:
     """Buffer, first byte and end of all that an operand may touch: of an alias, all of what it is a part of."""
     if isinstance(operand, Moving):
         operand = operand.tensor
@@ -51,17 +50,24 @@ class Intervals:
     def __init__(self) -> None:
         self.runs: dict[int, tuple[list[int], list[int]]] = {}  # starts, ends
 
-    def meet(self, buffer: int, start: int, end: int) -> bool:
-        """Whether some of start … end − 1 are in the set of this buffer."""
-        starts, ends = self.runs.get(buffer, ([], []))
-        at = bisect.bisect_right(ends, start)  # the first run that ends beyond `start`
-        return start < end and at < len(ends) and starts[at] < end
+    def meet(self, extents: list[Extent]) -> bool:
+        """Whether some byte of the extents is in the set of its buffer."""
+        for buffer, start, end in extents:
+            if buffer in self.runs and start < end:
+                starts, ends = self.runs[buffer]
+                at = bisect.bisect_right(ends, start)  # the first run that ends beyond `start`
+                if at < len(ends) and starts[at] < end:
+                    return True
+        return False
 
-    def add(self, buffer: int, start: int, end: int) -> None:
-        """Add start … end − 1."""
-        if start < end:
-            starts, ends = self.runs.setdefault(buffer, ([], []))
-            first, last = bisect.bisect_left(ends, start), bisect.bisect_right(starts, end)  # those that it joins
-            if first < last:
-                start, end = min(start, starts[first]), max(end, ends[last - 1])
-            starts[first:last], ends[first:last] = [start], [end]
+    def add(self, extents: list[Extent]) -> None:
+        """Add the bytes of the extents."""
+        for buffer, start, end in extents:
+            if start < end and buffer not in self.runs:
+                self.runs[buffer] = [start], [end]
+            elif start < end:
+                starts, ends = self.runs[buffer]
+                first, last = bisect.bisect_left(ends, start), bisect.bisect_right(starts, end)  # those that it joins
+                if first < last:
+                    start, end = min(start, starts[first]), max(end, ends[last - 1])
+                starts[first:last], ends[first:last] = [start], [end]

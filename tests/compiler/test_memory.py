@@ -47,9 +47,9 @@ def test_intervals_are_sets_of_bytes(seed: int) -> None:
         buffer = "ab"[rng.integers(2)]
         start = int(rng.integers(SPACE))
         end = min(SPACE, start + int(rng.integers(12)))  # some are empty
-        assert sets.meet(buffer, start, end) == marks[buffer][start:end].any()
+        assert sets.meet([("c", start, end), (buffer, start, end)]) == marks[buffer][start:end].any()
         if rng.random() < 0.4:
-            sets.add(buffer, start, end)
+            sets.add([(buffer, start, end)])
             marks[buffer][start:end] = True
     for buffer, (starts, ends) in sets.runs.items():
         edges = np.flatnonzero(np.diff(np.r_[False, marks[buffer], False]))
