@@ -200,6 +200,8 @@ cdef extern from "core/program.h" nogil:
         NN_BUFFERS
         NN_BINDINGS
         NN_CHUNK_ROWS
+        NN_SUM_ROWS
+        NN_SUM_CHAINS
         NN_MOVING
         NN_BUFFER_moving
         NN_BUFFER_binding

@@ -47,6 +47,8 @@ OPERATION_HEAD: dict[str, int]
 OPERATIONS: tuple[tuple[str, str, str, int, tuple[tuple[str, str, int], ...]], ...]
 
 CHUNK_ROWS: int
+SUM_ROWS: int
+SUM_CHAINS: int
 MOMENTS: int
 PACK_ROWS: int
 OPERATION_BYTES: int

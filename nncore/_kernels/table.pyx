@@ -115,6 +115,7 @@ MOST_STATES = NN_STATES
 OPERATION_HEAD = {name: offset for name, _, offset in fields(nn_op_head)}   # what all operations have
 OPERATIONS = tuple(declared(kind) for kind in range(NN_OPERATIONS))   # by id
 CHUNK_ROWS = NN_CHUNK_ROWS
+SUM_ROWS, SUM_CHAINS = NN_SUM_ROWS, NN_SUM_CHAINS
 MOMENTS = NN_MOMENTS
 PACK_ROWS = NN_PACK_ROWS
 OPERATION_BYTES = sizeof(nn_op)

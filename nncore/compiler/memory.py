@@ -15,7 +15,7 @@ CACHE_LINE = 64
 def tensor_bytes(tensor: Tensor, max_samples: int, itemsize: int) -> int:
     """Bytes of a tensor's root for `max_samples` samples."""
     root = tensor.root
-    return root.size * (4 if root.integer else itemsize) * (max_samples if root.per_sample else 1)
+    return root.size * (4 if root.integer else itemsize) * root.arrays(max_samples)
 
 
 def place_tensors(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from nncore._kernels import table
-from nncore._kernels.table import MOVING
+from nncore._kernels.table import MOVING, SUM_ROWS
 
 if TYPE_CHECKING:
     from nncore.graph import Shape
@@ -94,6 +94,8 @@ class Tensor:
         Its elements are int32.
     per_sample : bool
         False: there is one array of `shape`, whatever the size of the batch.
+    sum_rows : int
+        Not 0: there is an array for every SUM_ROWS rows of the batch, of which a sample has so many: parts of a sum.
     offset : int
         Of an alias: its first element in what it is a part of. Otherwise its first byte, once it is placed.
     """
@@ -105,6 +107,7 @@ class Tensor:
     number: int = 0
     integer: bool = False
     per_sample: bool = True
+    sum_rows: int = 0
     offset: int = 0
 
     def __post_init__(self) -> None:
@@ -121,6 +124,12 @@ class Tensor:
     def size(self) -> int:
         """Elements per sample."""
         return math.prod(self.shape)
+
+    def arrays(self, samples: int) -> int:
+        """How many of `shape` there are for so many samples."""
+        if self.sum_rows:
+            return -(-samples * self.sum_rows // SUM_ROWS)
+        return samples if self.per_sample else 1
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from nncore._kernels.table import ACTIVATION_SAVED, ACTIVATIONS, ROWWISE, ROWWIS
 from nncore.compiler.operation import Op, Tensor, Whole
 from nncore.operations.arrangement import transpose
 from nncore.operations.data import real
-from nncore.operations.parameters import send_column_sums
+from nncore.operations.parameters import send_with_sums
 from nncore.operations.python import call
 from nncore.schedules import LearningRateSchedule, Scheduled
 
@@ -70,19 +70,13 @@ def rowwise(b: Builder, z: Tensor, kernel: str, n: int, shape: Shape) -> Tensor:
 def prelu(b: Builder, x: Tensor, slope: Parameter) -> Tensor:
     """Y = X where X > 0, else slope ⊙ X, for each row of the slope's size; backward: dX, dslope = Σ dY ⊙ min(X, 0)."""
     n = slope.size
-    rows = x.size // n
     y = Tensor(x.shape, x.differentiable or slope in b.trained)
-    operands: dict[str, Any] = {"X": x, "slope": Whole("parameters", slope)}
-    sizes: dict[str, Any] = {"per_sample": rows, "n": n}
+    weights = Whole("parameters", slope)
 
     def backward(to: Builder, dy: Tensor) -> None:
-        dx = Tensor(x.shape) if x.differentiable else None
-        scaled = Tensor(x.shape) if slope in to.trained else None
-        to.send_made(x, dx, Op("prelu_backward", **operands, dY=dy, dX=dx, dY_scaled=scaled, **sizes))
-        if scaled is not None:
-            send_column_sums(to, slope, scaled)
+        send_with_sums(to, "prelu_backward", x, n, {"dslope": slope}, slope=weights, dY=dy)
 
-    b.record(y, Op("prelu", **operands, Y=y, **sizes), backward)
+    b.record(y, Op("prelu", X=x, slope=weights, Y=y, n=n, per_sample=x.size // n), backward)
     return y
 
 

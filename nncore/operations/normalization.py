@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from nncore.compiler.operation import Op, Tensor, Whole
-from nncore.operations.parameters import moving_average, send_column_sums
+from nncore.operations.parameters import moving_average, send_with_sums
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
@@ -39,15 +39,8 @@ def layer_norm(
     sizes: dict[str, Any] = {"per_sample": rows, "n": n, "about_zero": int(about_zero)}
 
     def backward(to: Builder, dy: Tensor) -> None:
-        scaled = Tensor(x.shape) if gamma and gamma in to.trained else None
-        dx = Tensor(x.shape) if x.differentiable else None
-        operands: dict[str, Any] = {"X": x, "mean": mean, "inverse": inverse, "dY": dy, "gamma": g}
-        if dx or scaled:
-            to.send_made(x, dx, Op("layer_norm_backward", **operands, dX=dx, dY_scaled=scaled, **sizes))
-        if gamma and scaled is not None:
-            send_column_sums(to, gamma, scaled)
-        if beta:
-            send_column_sums(to, beta, dy)
+        known: dict[str, Any] = {"mean": mean, "inverse": inverse, "dY": dy, "gamma": g, "about_zero": int(about_zero)}
+        send_with_sums(to, "layer_norm_backward", x, n, {"dgamma": gamma, "dbeta": beta}, **known)
 
     saved: dict[str, Any] = {"mean": mean, "inverse": inverse} if y.differentiable and b.training else {}
     b.record(y, Op("layer_norm", X=x, gamma=g, beta=c, Y=y, epsilon=epsilon, **saved, **sizes), backward)
@@ -108,14 +101,11 @@ def standardize(
     sizes = rows_of(x)
 
     def backward(to: Builder, dy: Tensor) -> None:
-        to.send(x, lambda dx: Op("standardize", X=dy, variance=v, gamma=g, Y=dx, epsilon=epsilon, **sizes))
-        if gamma and gamma in to.trained:
-            assert mean is variance is None
-            scaled = Tensor(x.shape)
-            to.backward.append(Op("multiply", A=dy, B=x, Y=scaled))
-            send_column_sums(to, gamma, scaled)
-        if beta:
-            send_column_sums(to, beta, dy)
+        if variance is None:
+            assert mean is None
+            send_with_sums(to, "scale_backward", x, sizes["n"], {"dgamma": gamma, "dbeta": beta}, dY=dy, gamma=g)
+        else:
+            to.send(x, lambda dx: Op("standardize", X=dy, variance=v, gamma=g, Y=dx, epsilon=epsilon, **sizes))
 
     b.record(y, Op("standardize", X=x, mean=m, variance=v, gamma=g, beta=c, Y=y, epsilon=epsilon, **sizes), backward)
     return y

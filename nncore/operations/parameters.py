@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from nncore._kernels.table import CHUNK_ROWS
-from nncore.compiler.operation import Op, Tensor, Whole
+from nncore._kernels.table import CHUNK_ROWS, SUM_CHAINS, SUM_ROWS
+from nncore.compiler.operation import SPAN_ELEMENTS, Op, Tensor, Whole
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
@@ -17,6 +18,45 @@ def send_column_sums(to: Builder, p: Parameter, dy: Tensor) -> None:
     """Send to the gradient of `p`, of n elements, the sums of dY (rows, n) over all rows of the batch."""
     n = p.size
     to.send_to_parameter(p, lambda dp: Op("column_sums", dY=dy, db=dp, rows=dy.size // n, n=n, fixed=n, block=n))
+
+
+def send_with_sums(
+    to: Builder, kind: str, x: Tensor, n: int, sums: Mapping[str, Parameter | None], **fields: Any
+) -> None:
+    """Send to `x` what an operation on its rows of `n` elements makes of it, and to parameters sums over all rows.
+
+    The operation brings parts of these along, so that nothing is read twice; it is left out where nobody wants either.
+
+    Parameters
+    ----------
+    to : Builder
+    kind : str
+        Of the operation, which makes dX.
+    x : Tensor
+    n : int
+    sums : dict of str to Parameter or None
+        By the operand that takes the parts of its gradient.
+    **fields
+        What else the operation has.
+    """
+    rows = x.size // n
+    parts: dict[str, Any] = {
+        at: Tensor((SUM_CHAINS, n), sum_rows=rows) for at, p in sums.items() if p is not None and p in to.trained
+    }
+    dx = Tensor(x.shape) if x.differentiable else None
+    if dx is None and not parts:
+        return
+    block = max(SUM_ROWS, SPAN_ELEMENTS // n // SUM_ROWS * SUM_ROWS) if parts else None
+    to.send_made(x, dx, Op(kind, X=x, dX=dx, n=n, per_sample=rows, block=block, **parts, **fields))
+    for at, p in sums.items():
+        if p is not None and at in parts:
+            send_sum_of_parts(to, p, parts[at], rows)
+
+
+def send_sum_of_parts(to: Builder, p: Parameter, parts: Tensor, rows: int) -> None:
+    """Send to the gradient of `p` the sum of its parts over all rows of the batch, `rows` of a sample."""
+    n = p.size
+    to.send_to_parameter(p, lambda dp: Op("sum_parts", parts=parts, dW=dp, rows=rows, n=n, fixed=n))
 
 
 def penalty(b: Builder) -> None:

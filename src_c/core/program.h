@@ -45,6 +45,7 @@ enum {
 };
 
 enum { NN_CHUNK_ROWS = 32 }; /* rows whose losses are summed before the sums are: part of the bits of a result */
+enum { NN_SUM_ROWS = 64, NN_SUM_CHAINS = 4 }; /* likewise of sums of columns, see reduce.h */
 
 typedef struct nn_operand {
     int64_t buffer, offset; /* bytes */

@@ -42,6 +42,17 @@ typedef real vf_any __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(rea
 INLINE vf vload(const real *p) { return *(const vf_any *)p; }
 INLINE void vstore(real *p, vf v) { *(vf_any *)p = v; }
 INLINE vf vset(real s) { return s - (vf){0}; } /* x − 0 is x, also for −0: folds to one broadcast */
+/* v, a product that is rounded before it is added to anything, whatever the compiler makes of the code around it. */
+INLINE vf unfused(vf v) {
+#if defined(__x86_64__)
+    __asm__("" : "+x"(v));
+#elif defined(__aarch64__)
+    __asm__("" : "+w"(v));
+#else
+    __asm__("" : "+m"(v));
+#endif
+    return v;
+}
 INLINE vf vselect(vi mask, vf a, vf b) { return (vf)(((vi)a & mask) | ((vi)b & ~mask)); }
 
 #endif

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from kernels import Array, generator
 
-from nncore._kernels.table import Table
+from nncore._kernels.table import SUM_CHAINS, SUM_ROWS, Table
 
 SAMPLES = 37  # more than a chunk of rows; a case's sizes are odd, so that no vector is whole
 
@@ -30,3 +30,14 @@ class Case:
 
 def rows_of(x: Array) -> Array:
     return np.asarray(x, np.float64).reshape(-1, x.shape[-1])
+
+
+def parts(c: Case, n: int) -> Array:
+    """Room for the parts of a sum over two rows of each sample, which are more than a chunk of them."""
+    return c.poisoned(-(-2 * SAMPLES // SUM_ROWS), SUM_CHAINS, n)
+
+
+def parts_of(x: Array) -> Array:
+    """Of each chunk of rows: their sum, then those of every fourth row, of the second, third and fourth on."""
+    chunks = [rows_of(x)[first : first + SUM_ROWS] for first in range(0, len(rows_of(x)), SUM_ROWS)]
+    return np.stack([[c.sum(0), *(c[k::SUM_CHAINS].sum(0) for k in range(1, SUM_CHAINS))] for c in chunks])

@@ -6,30 +6,42 @@ from typing import Any
 
 import numpy as np
 import reference as ref
-from cases import SAMPLES, Case, rows_of
+from cases import SAMPLES, Case, parts, parts_of, rows_of
 from kernels import Array
 
+from nncore._kernels.table import SUM_ROWS
 
-def layer_norm(c: Case) -> dict[str, Array]:
-    x, gamma, beta = c.reals(SAMPLES, 2, 9), c.reals(9), c.reals(9)
+
+def layer_norm(c: Case, n: int = 9) -> dict[str, Array]:
+    x, gamma, beta = c.reals(SAMPLES, 2, n), c.reals(n), c.reals(n)
     mean, inverse = c.poisoned(SAMPLES, 2), c.poisoned(SAMPLES, 2)
-    c.fields = {"X": x, "gamma": gamma, "beta": beta, "Y": c.poisoned(SAMPLES, 2, 9), "mean": mean, "inverse": inverse}
-    c.fields |= {"n": 9, "epsilon": 0.01, "per_sample": 2, "block": 4}
+    c.fields = {"X": x, "gamma": gamma, "beta": beta, "Y": c.poisoned(SAMPLES, 2, n), "mean": mean, "inverse": inverse}
+    c.fields |= {"n": n, "epsilon": 0.01, "per_sample": 2, "block": 4}
     wide = ref.float64(x)
     expected = {"mean": wide.mean(2), "inverse": 1 / np.sqrt(wide.var(2) + 0.01)}
     return expected | {"Y": ref.layer_norm(x, 1, 0.01, ref.float64(gamma), ref.float64(beta))}
 
 
-def layer_norm_backward(c: Case) -> dict[str, Array]:
-    x, gamma, dy = c.reals(SAMPLES, 9), c.reals(9), c.reals(SAMPLES, 9)
+def layer_norm__wide(c: Case) -> dict[str, Array]:
+    """Rows of which two are done at a time."""
+    return layer_norm(c, 523)
+
+
+def layer_norm_backward(c: Case, n: int = 9) -> dict[str, Array]:
+    x, gamma, dy = c.reals(SAMPLES, 2, n), c.reals(n), c.reals(SAMPLES, 2, n)
     wide = ref.float64(x)
-    mean, inverse = wide.mean(1), 1 / np.sqrt(wide.var(1) + 0.01)
-    c.fields = {"X": x, "gamma": gamma, "dY": dy, "n": 9, "per_sample": 1, "block": 4}
+    mean, inverse = wide.mean(2), 1 / np.sqrt(wide.var(2) + 0.01)
+    c.fields = {"X": x, "gamma": gamma, "dY": dy, "n": n, "per_sample": 2, "block": SUM_ROWS}
     c.fields |= {"mean": mean.astype(c.table.dtype), "inverse": inverse.astype(c.table.dtype)}
-    c.fields |= {"dX": c.poisoned(SAMPLES, 9), "dY_scaled": c.poisoned(SAMPLES, 9)}
-    hat, g = (wide - mean[:, None]) * inverse[:, None], ref.float64(dy) * gamma
-    dx = inverse[:, None] * (g - g.mean(1, keepdims=True) - hat * (g * hat).mean(1, keepdims=True))
-    return {"dX": dx, "dY_scaled": dy * hat}
+    c.fields |= {"dX": c.poisoned(SAMPLES, 2, n), "dgamma": parts(c, n), "dbeta": parts(c, n)}
+    hat, g = (wide - mean[..., None]) * inverse[..., None], ref.float64(dy) * gamma
+    dx = inverse[..., None] * (g - g.mean(2, keepdims=True) - hat * (g * hat).mean(2, keepdims=True))
+    return {"dX": dx, "dgamma": parts_of(dy * hat), "dbeta": parts_of(dy)}
+
+
+def layer_norm_backward__wide(c: Case) -> dict[str, Array]:
+    """Rows of which one is done at a time."""
+    return layer_norm_backward(c, 261)
 
 
 def layer_norm__about_zero(c: Case) -> dict[str, Array]:
@@ -46,9 +58,16 @@ def layer_norm_backward__about_zero(c: Case) -> dict[str, Array]:
     inverse = 1 / np.sqrt((ref.float64(x) ** 2).mean(1, keepdims=True) + 0.5)
     hat, g = x * inverse, ref.float64(dy) * gamma
     given = {"mean": np.zeros(SAMPLES, x.dtype), "inverse": inverse[:, 0].astype(x.dtype), "gamma": gamma}
-    c.fields = {"X": x, "dY": dy, "dX": c.poisoned(SAMPLES, 7), "dY_scaled": c.poisoned(SAMPLES, 7)} | given
+    c.fields = {"X": x, "dY": dy, "dX": c.poisoned(SAMPLES, 7)} | given
     c.fields |= {"n": 7, "about_zero": 1, "per_sample": 1, "block": 4}
-    return {"dX": inverse * (g - hat * (g * hat).mean(1, keepdims=True)), "dY_scaled": dy * hat}
+    return {"dX": inverse * (g - hat * (g * hat).mean(1, keepdims=True))}
+
+
+def scale_backward(c: Case) -> dict[str, Array]:
+    x, dy, gamma = c.reals(SAMPLES, 2, 9), c.reals(SAMPLES, 2, 9), c.reals(9)
+    c.fields = {"X": x, "dY": dy, "gamma": gamma, "n": 9, "per_sample": 2, "block": SUM_ROWS}
+    c.fields |= {"dX": c.poisoned(SAMPLES, 2, 9), "dgamma": parts(c, 9), "dbeta": parts(c, 9)}
+    return {"dX": ref.float64(dy) * gamma, "dgamma": parts_of(ref.float64(dy) * x), "dbeta": parts_of(dy)}
 
 
 def batch_norm(c: Case) -> dict[str, Array]:
@@ -104,6 +123,7 @@ def unit_norm_backward(c: Case) -> dict[str, Array]:
 
 
 NORMALIZATION = [
-    layer_norm, layer_norm_backward, layer_norm__about_zero, layer_norm_backward__about_zero, batch_norm,
-    batch_norm_backward, standardize, unit_norm, unit_norm_backward,
+    layer_norm, layer_norm__wide, layer_norm_backward, layer_norm_backward__wide, layer_norm__about_zero,
+    layer_norm_backward__about_zero, batch_norm, batch_norm_backward, standardize, scale_backward, unit_norm,
+    unit_norm_backward,
 ]  # fmt: skip

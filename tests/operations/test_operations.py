@@ -11,7 +11,7 @@ import pytest
 import reference as ref
 import reference_losses as losses
 import reference_metrics
-from cases import SAMPLES, Case, rows_of
+from cases import SAMPLES, Case, parts, parts_of, rows_of
 from cases_arithmetic import ARITHMETIC
 from cases_arrangement import ARRANGEMENT
 from cases_normalization import NORMALIZATION
@@ -31,6 +31,8 @@ from nncore._kernels.table import (
     OWN_SCHEDULED,
     ROWWISE,
     SOURCES,
+    SUM_CHAINS,
+    SUM_ROWS,
     TALLIES,
     Table,
 )
@@ -300,10 +302,20 @@ def prelu(c: Case) -> dict[str, Array]:
 
 
 def prelu_backward(c: Case) -> dict[str, Array]:
-    x, slope, dy = c.reals(SAMPLES, 9), c.reals(9), c.reals(SAMPLES, 9)
-    outputs = {"dX": c.poisoned(SAMPLES, 9), "dY_scaled": c.poisoned(SAMPLES, 9)}
-    c.fields = {"X": x, "slope": slope, "dY": dy, "n": 9, "per_sample": 1, "block": 4} | outputs
-    return {"dX": dy * np.where(x > 0, 1, ref.float64(slope)), "dY_scaled": ref.float64(dy) * np.minimum(x, 0)}
+    x, slope, dy = c.reals(SAMPLES, 2, 9), c.reals(9), c.reals(SAMPLES, 2, 9)
+    outputs = {"dX": c.poisoned(SAMPLES, 2, 9), "dslope": parts(c, 9)}
+    c.fields = {"X": x, "slope": slope, "dY": dy, "n": 9, "per_sample": 2, "block": SUM_ROWS} | outputs
+    dslope = parts_of(ref.float64(dy) * np.minimum(x, 0))
+    return {"dX": dy * np.where(x > 0, 1, ref.float64(slope)), "dslope": dslope}
+
+
+def sum_parts(c: Case) -> dict[str, Array]:
+    """Of 5 rows a sample, three chunks: of each only the first array is to be read."""
+    given = c.reals(3, SUM_CHAINS, 261)
+    expected = ref.float64(given[:, 0]).sum(0)
+    given[:, 1:] = np.nan
+    c.fields = {"parts": given, "dW": c.poisoned(261), "rows": 5, "n": 261, "fixed": 261, "block": 64}
+    return {"dW": expected}
 
 
 def penalty(c: Case) -> dict[str, Array]:

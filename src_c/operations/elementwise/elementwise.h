@@ -7,6 +7,7 @@
 
 #include "operations/elementwise/activations.h"
 #include "operations/elementwise/rows.h"
+#include "operations/parameters/parts.h"
 
 static void add_elements(nn_index n, const void *a, const void *b, void *y) {
     for (nn_index i = 0; i < n; i += LANES)
@@ -64,14 +65,19 @@ SPAN(prelu) {
 }
 SPAN(prelu_backward) {
     const nn_index n = op->n;
-    const real *x = at(run, op->X, first * n), *slope = at(run, op->slope, 0), *dy = at(run, op->dY, first * n);
-    real *dx = at(run, op->dX, first * n), *scaled = at(run, op->dY_scaled, first * n);
-    for (nn_index i = 0; i < count * n; i += n)
-        for (nn_index j = 0; j < n; j += LANES) {
-            const vf v = load_some(x + i + j, n - j), d = load_some(dy + i + j, n - j), zero = {0};
-            if (dx) store_some(dx + i + j, n - j, vselect(v > 0, d, load_some(slope + j, n - j) * d));
-            if (scaled) store_some(scaled + i + j, n - j, d * vmin(zero, v)); /* nan stays */
-        }
+    const real *slope = at(run, op->slope, 0);
+    for (const nn_index end = first + count; first < end; first += CHUNK_ROWS) {
+        const nn_index rows = end - first < CHUNK_ROWS ? end - first : CHUNK_ROWS;
+        const real *x = at(run, op->X, first * n), *dy = at(run, op->dY, first * n);
+        real *dx = at(run, op->dX, first * n), *dslope = open_part(at(run, op->dslope, 0), first, n);
+        for (nn_index i = 0; i < rows; i++)
+            VECTORS(j, left, n, {
+                const vf v = load_some(x + i * n + j, left), d = load_some(dy + i * n + j, left), zero = {0};
+                if (dx) store_some(dx + i * n + j, left, vselect(v > 0, d, load_some(slope + j, left) * d));
+                if (dslope) add_to_chain(dslope + i % CHAINS * n, j, left, unfused(d * vmin(zero, v))); /* nan stays */
+            });
+        close_part(dslope, n);
+    }
 }
 SPAN(dropout) {
     const uint64_t key[2] = {run->seed, (uint64_t)op->layer << 48 ^ (uint64_t)*run->step};

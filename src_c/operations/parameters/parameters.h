@@ -38,6 +38,11 @@ SPAN(activity_penalty) {
     }
 }
 
+SPAN(sum_parts) {
+    sum_parts(run->samples * op->rows, count, at(run, op->parts, first), op->n, at(run, op->dW, first),
+              &run->nonfinite);
+}
+
 SPAN(add_gradient) {
     real *g = at(run, op->dW, first);
     add_elements(count, g, at(run, op->more, first), g);

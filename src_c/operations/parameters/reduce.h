@@ -2,7 +2,8 @@
  *
  * column_sums  y_j = Σ_i x_ij: chunks of 64 rows, added in order; within a chunk row i belongs to chain i mod 4,
  *              and the chains are added as (0+1)+(2+3). A column is never told which others stand beside it,
- *              so its bits depend on `rows` alone; the error grows like 16 + rows/64, not like rows.
+ *              so its bits depend on `rows` alone; the error grows like 16 + rows/64, not like rows. parts.h has
+ *              the same sums where an operation brings them along.
  * sum_squares, regularize: in float64; vector i of x belongs to accumulator i mod 4, summed likewise, then across
  * lanes.
  *
@@ -13,10 +14,9 @@
 #define NNCORE_REDUCE_H
 
 #include "operations/elementwise/elementwise.h"
+#include "operations/parameters/parts.h"
 #include "vectors/lanes.h"
 #include "vectors/vecmath.h"
-
-enum { CHUNK_ROWS = 64, CHAINS = 4 };
 
 /* y += (or =, at the first chunk) the sums of one chunk over `vectors` vectors of columns, the last one ragged. */
 INLINE void sum_chunk(nn_index rows, nn_index cols, const real *x, nn_index ldx, real *y, int first, nn_index vectors) {
