@@ -57,7 +57,7 @@ class Column:
 
 
 def typed(columns: list[Column], X: pd.DataFrame) -> pd.DataFrame:
-    """Return columns of texts as categories, which they are, also where the first thousand rows have none."""
+    """Return columns of texts as categories, which they are, also where all rows of a part have none."""
     return X.astype({column.name: "category" for column in columns if column.kind in ("text", "boolean")})
 
 

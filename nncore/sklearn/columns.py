@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -16,7 +17,7 @@ FEW = 8  # levels, up to which a category has a feature for each; beyond, a vect
 CLIP = 3.0  # numbers end within ± this many interquartile ranges of the median
 BLOCK = 16384  # rows that are float64 at a time
 DAY = 86400.0  # seconds
-KNOWN = 1000  # values of a column of objects that tell whether it is of categories
+TRUTH = {"False": "0", "True": "1"}  # texts of truth values, and of the same as numbers
 
 
 @dataclass
@@ -41,6 +42,8 @@ class Column:
 
     def __post_init__(self) -> None:
         self.codes = {level: i + 1 for i, level in enumerate(self.levels or ())}
+        if self.codes and self.codes.keys() <= TRUTH.keys():  # pandas makes numbers of truth values, beside gaps
+            self.codes |= {TRUTH[level]: code for level, code in self.codes.items()}
 
     @property
     def many(self) -> bool:
@@ -54,7 +57,10 @@ class Column:
         try:
             return math.nan if gone(given) else number(given)
         except (TypeError, ValueError) as error:
-            raise type(error)(f"X: expected numbers in column {self.name!r}, got {given!r} ({error})") from None
+            remedy = "make texts of the column if it is a category"
+            raise type(error)(
+                f"X: expected numbers in column {self.name!r}, got {given!r} ({error}); {remedy}"
+            ) from None
 
     def values(self, given: Array) -> Array:
         """`value` of each, as float64."""
@@ -167,7 +173,7 @@ class Columns:
 def pairs(column: Column) -> list[tuple[float, float]]:
     """For each feature of a category with few levels the level that is 1 and the one that is −1 (NaN: none)."""
     assert column.levels is not None
-    levels = range(1, len(column.levels) + 1)
+    levels = range(1, max(1, len(column.levels)) + 1)  # without any a feature that is 0: networks have an input
     return [(1.0, 2.0)] if len(levels) == 2 else [(float(level), math.nan) for level in levels]
 
 
@@ -203,7 +209,8 @@ def columns_of(X: Any) -> dict[str, Any]:
     """The columns of a frame (pandas, polars, pyarrow), a dict or an array, by name; x0, x1, … of an array."""
     if isinstance(X, Mapping):
         return {str(name): column for name, column in X.items()}
-    names = getattr(X, "column_names", None) or getattr(X, "columns", None)
+    # Columns of pandas are attributes, and one of them may be named "column_names".
+    names = X.columns if hasattr(X, "iloc") else getattr(X, "column_names", getattr(X, "columns", None))
     if names is not None:
         return {str(name): X[name] for name in names}
     array = np.asarray(X)
@@ -212,14 +219,14 @@ def columns_of(X: Any) -> dict[str, Any]:
 
 def is_category(column: Any) -> bool:
     """Whether a column holds texts, categories or truth values rather than numbers or dates."""
-    dtype = str(getattr(column, "dtype", getattr(column, "type", ""))).lower()
+    whole = str(getattr(column, "dtype", getattr(column, "type", ""))).lower()
+    dtype = re.split(r"[\[(<]", whole)[0]  # what follows may be a time zone, such as Australia/Sydney
     if any(word in dtype for word in ("categor", "str", "bool", "enum", "utf8", "dictionary")):
         return True
     array = np.asarray(column)
     if array.dtype.kind in "USb":
         return True
-    known = [v for v in array[:KNOWN].tolist() if not gone(v)] if array.dtype == object else []
-    return any(isinstance(v, (str, bool)) for v in known)
+    return array.dtype == object and any(isinstance(v, (str, bool)) for v in array.tolist())
 
 
 def gone(value: Any) -> bool:
@@ -244,4 +251,5 @@ def number(value: Any) -> float:
 def days(times: Array) -> Array:
     """Times or spans as days, NaN where they are missing."""
     seconds = times.astype("M8[s]" if times.dtype.kind == "M" else "m8[s]")
-    return np.where(np.isnat(seconds), np.nan, seconds.astype(np.int64) / DAY)
+    rest = (times - seconds.astype(times.dtype)).astype("m8[ns]").astype(np.int64) / 1e9
+    return np.where(np.isnat(seconds), np.nan, (seconds.astype(np.int64) + rest) / DAY)

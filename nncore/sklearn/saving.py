@@ -23,7 +23,10 @@ def save(estimator: Any, path: Any) -> None:
 
 def documented(estimator: Any) -> tuple[dict[str, Array], dict[str, Any]]:
     """The arrays of a fitted estimator, and the document that its file has."""
-    params = estimator.get_params(deep=False)
+    params = {
+        name: value.item() if isinstance(value, np.generic) else value  # such as of a search
+        for name, value in estimator.get_params(deep=False).items()
+    }
     model = estimator.model_
     whole = {
         "class": type(estimator).__name__,

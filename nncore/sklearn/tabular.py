@@ -134,6 +134,9 @@ class BaseTabular(BaseEstimator):
         given = columns_of(X)
         if not given:
             raise ValueError("X: expected at least one column, got 0 feature(s) (shape=(0, 0)) while a minimum of 1")
+        names = [] if fresh else [column.name for column in self.columns_.known]
+        if not isinstance(X, Mapping) and not given.keys() >= set(names):
+            given = dict(zip(names, given.values(), strict=True))  # by place, of which scikit-learn has warned
         return {name: np.asarray(c) for name, c in given.items()}, {name: is_category(c) for name, c in given.items()}
 
     def _recipe(self, targets: Array) -> Recipe:
@@ -163,6 +166,8 @@ class BaseTabular(BaseEstimator):
         given, _ = self._columns(X, fresh=False)
         check_consistent_length(*given.values())
         rows = np.arange(len(next(iter(given.values()))))
+        if not len(rows):
+            raise ValueError("X: expected at least one row, got 0 sample(s)")
         parts = [rows[first : first + PREDICTED] for first in range(0, len(rows), PREDICTED)]
         return np.concatenate([self._forward(self.columns_(given, part)) for part in parts])
 

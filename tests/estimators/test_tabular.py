@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,33 @@ def test_levels_and_dates_of_several_types_are_the_same() -> None:
     assert rows[0]["features"][0, 0] == clipped(2 * (60 - 0) / 60).astype(np.float32)  # days; 1 January is the median
 
 
+def test_parts_of_seconds() -> None:
+    times = np.array([0, 250, 500, 750, 1000], "m8[ms]")
+    for given in (times, times.astype("m8[ns]"), times + np.datetime64("1970-01-01")):
+        found = fitted({"t": given})({"t": given}, np.arange(5))["features"]
+        np.testing.assert_allclose(found[:, 0], clipped([-1, -0.5, 0, 0.5, 1]), 1e-6)
+
+
+def test_times_are_numbers_in_any_zone() -> None:
+    pd = pytest.importorskip("pandas")
+    for zone in (None, "Europe/Berlin", "Australia/Sydney"):
+        X = pd.DataFrame({"when": pd.date_range("2024-01-01", periods=9, tz=zone)})
+        assert not is_category(X["when"])
+
+
+def test_where_a_text_is_does_not_matter() -> None:
+    column = np.array([None, 1.0] * 2000 + ["a"], object)
+    assert is_category(column) and is_category(column[::-1]) and not is_category(column[:-1])
+
+
+def test_truth_values_are_also_0_and_1() -> None:
+    columns = fitted({"flag": [True, False, True]})
+    rows = [columns.row({"flag": flag})["features"] for flag in (True, 1, 1.0, False, 0, 0.0)]
+    assert [row[0, 0] for row in rows] == [rows[0][0, 0]] * 3 + [rows[3][0, 0]] * 3 and rows[0] != rows[3]
+    numbers = fitted({"k": np.array(["True", "1", "0"], object)})  # and where they are levels, these are others
+    assert numbers.row({"k": 1})["features"].tolist() != numbers.row({"k": True})["features"].tolist()
+
+
 def test_errors_of_columns() -> None:
     columns = fitted({"age": [1.0, 2.0, 3.0]})
     with pytest.raises(ValueError, match="X: expected numbers in column 'age', got 'old'"):
@@ -98,6 +126,9 @@ def test_errors_of_columns() -> None:
         columns.row({"age": float("inf")})
     with pytest.raises(ValueError, match="got infinity in column 'age'"):
         columns({"age": np.array([float("inf")])}, np.arange(1))
+    lists = np.array([None, np.ones(2), np.ones(3)], object)
+    with pytest.raises(ValueError, match="X: expected numbers in column 'lists', got array.* make texts of the column"):
+        fitted({"lists": lists})
 
 
 def frame(rows: int = 600) -> tuple[dict[str, Any], Any, Any]:
@@ -150,6 +181,42 @@ def test_unseen_and_missing_values_of_predictions() -> None:
     assert np.isfinite(model.predict_proba(row)).all()
     with pytest.raises(ValueError, match="X: expected the columns of fit, got none named 'town'"):
         model.predict({name: values for name, values in row.items() if name != "town"})
+
+
+def test_columns_by_place_where_there_are_no_names() -> None:
+    """As of scikit-learn's estimators, which warn."""
+    pd = pytest.importorskip("pandas")
+    array, y = np.random.default_rng(0).normal(size=(40, 2)), np.arange(40) % 2
+    named, numbered = pd.DataFrame(array, columns=["b", "a"]), pd.DataFrame(array)
+    for X, Z, warns in ((named, array, True), (array, named, True), (numbered, array, False), (array, numbered, False)):
+        model = TabularClassifier(ensemble=1, epochs=2, random_state=0).fit(X, y)
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            np.testing.assert_array_equal(model.predict_proba(Z), model.predict_proba(X))
+        assert bool(found) == warns
+    with pytest.raises(ValueError, match="X has 1 features"):
+        model.predict(array[:, :1])
+
+
+def test_a_frame_with_names_of_its_own() -> None:
+    pd = pytest.importorskip("pandas")
+    X = pd.DataFrame({"column_names": [1.0, 2.0] * 10, "columns": [3.0, 4.0] * 10})
+    model = TabularClassifier(ensemble=1, epochs=1).fit(X, [0, 1] * 10)
+    assert [column.name for column in model.columns_.known] == ["column_names", "columns"]
+
+
+def test_a_category_without_values() -> None:
+    pd = pytest.importorskip("pandas")
+    X = pd.DataFrame({"empty": pd.Categorical([None] * 20)})
+    model = TabularClassifier(ensemble=1, epochs=2, random_state=0).fit(X, [0, 1] * 10)
+    assert model.predict_proba({"empty": ["seen", None]}).tolist() == model.predict_proba(X)[:2].tolist()
+
+
+@pytest.mark.parametrize("library", ["dict", "pandas", "polars", "pyarrow"])
+def test_no_rows(library: str) -> None:
+    model = TabularClassifier(ensemble=1, epochs=1).fit({"a": np.arange(20.0)}, [0, 1] * 10)
+    with pytest.raises(ValueError, match=r"X: expected at least one row, got 0 sample"):
+        model.predict(as_made_by(library, {"a": np.zeros(0)}))
 
 
 def test_better_than_a_line_and_than_a_guess() -> None:
@@ -275,6 +342,13 @@ def test_a_file_in_which_something_lacks(part: str, tmp_path: Path) -> None:
         files.write(tmp_path / "m.safetensors", found, {"estimator": text})
         with pytest.raises(nn.FormatError):
             TabularClassifier.load(tmp_path / "m.safetensors")
+
+
+def test_arguments_in_a_file(tmp_path: Path) -> None:
+    """NumPy's numbers, as of searches, too."""
+    model = TabularClassifier(ensemble=np.int64(1), epochs=np.int64(1), dropout=np.float32(0.5))
+    model.fit(np.arange(40.0).reshape(20, 2), np.arange(20) % 2).save(tmp_path / "m.safetensors")
+    assert TabularClassifier.load(tmp_path / "m.safetensors").get_params() == model.get_params()
 
 
 @pytest.mark.parametrize("dtype", ["int64", "uint8", "float64", "bool", "U3", "U9", "object"])
