@@ -12,6 +12,10 @@ from pandas.api import types
 Kind = Literal["number", "boolean", "date", "text"]
 
 DIFFERENT = 0.9  # of the texts of a column: beyond, they are names of rows
+FOREIGN = {  # texts that mean something else, and what is read
+    r"[-+]?[\d.]*\d,\d+": "numbers have decimal points",
+    r"\d{1,2}[./-]\d{1,2}[./-](\d\d){1,2}": "dates are as 2024-12-31",
+}
 UNNAMED = "Unnamed: "  # what pandas calls columns whose name is empty
 EXPECTED = {"number": "finite numbers", "date": "dates (ISO 8601)"}
 
@@ -160,8 +164,11 @@ def counts_rows(values: pd.Series) -> bool:
 
 
 def oddity(values: pd.Series) -> str:
-    """Name what keeps a column of texts from being one of numbers, if most of the texts are."""
-    known = pd.Series(values.dropna().unique())
+    """Name what keeps a column of texts from being one of numbers or dates, if most of the texts are."""
+    known = pd.Series(values.dropna().unique(), dtype=object)
+    for pattern, rule in FOREIGN.items():
+        if (like := known.astype(str).str.fullmatch(pattern)).mean() > 0.5:
+            return f"; {rule}, not {known[like].iloc[0]!r}"
     strange = known[numbers(known).isna()]
     return f"; numbers, but for {strange.iloc[0]!r}" if 0 < len(strange) < len(known) / 2 else ""
 

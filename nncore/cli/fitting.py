@@ -78,8 +78,9 @@ def target_of(values: pd.Series, task: str, name: str) -> tuple[str, Array, str]
         raise ValueError(f"{where}: expected a target that varies, got {different[0]!s} in all {len(y)} rows")
     if task == "regression":
         return task, y.astype(np.float64), f"regression, {y.min():.6g} to {y.max():.6g}"
-    if len(different) == len(y):
-        raise ValueError(f"{where}: expected classes that several rows share, got another value in each row")
+    if 2 * len(different) > len(y):
+        found = f"{len(different)} values in {len(y)} rows{columns.oddity(values)}"
+        raise ValueError(f"{where}: expected classes that several rows share, got {found}")
     common = np.argsort(-counts, kind="stable")[:10]
     classes = ", ".join(f"{different[i]} ({counts[i]})" for i in common) + (", ..." if len(counts) > 10 else "")
     return task, y, f"classification, {len(different)} classes: {classes}"

@@ -51,11 +51,16 @@ def kind_of_file(path: Path) -> str:
 def read_csv(path: Path) -> pd.DataFrame:
     """Read texts; the separator is the comma, or what the header has instead."""
     arguments: dict[str, Any] = {"index_col": False, "skipinitialspace": True, "encoding": "utf-8-sig", "dtype": str}
+    piped = None if path.is_file() else path.read_bytes()  # what can be read once
+
+    def source() -> Any:
+        return path if piped is None else io.BytesIO(piped)
+
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)  # rows that are longer than the header
-        [*names] = pd.read_csv(path, nrows=0, **arguments).columns
+        [*names] = pd.read_csv(source(), nrows=0, **arguments).columns
         separator = next((s for s in SEPARATORS if len(names) == 1 and s in names[0]), ",")
-        return pd.read_csv(path, sep=separator, **arguments)
+        return pd.read_csv(source(), sep=separator, **arguments)
 
 
 def read_parquet(path: Path) -> pd.DataFrame:

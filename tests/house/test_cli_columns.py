@@ -98,6 +98,19 @@ def test_columns_that_tell_nothing() -> None:
     assert columns.described(chosen[1], table["half"]) == "1 to 1; 6 missing"
 
 
+@pytest.mark.parametrize(
+    ("values", "hint"),
+    [
+        (["72,5", "1.072,25", "-3,0", None], "; numbers have decimal points, not '72,5'"),
+        (["31/12/2023", "1/2/2024", "05.07.24"], "; dates are as 2024-12-31, not '31/12/2023'"),
+        (["Bonn, 5", "Oslo", "a,b"], ""),
+        ([None, None], ""),
+    ],
+)
+def test_numbers_and_dates_as_others_write_them(values: list[Any], hint: str) -> None:
+    assert columns.oddity(pd.Series(values)) == hint
+
+
 def test_values_of_kinds() -> None:
     table = pd.DataFrame({"d": ["2024-01-05T10:00:00+02:00", "2024-01-05", None], "b": ["TRUE", None, "false"]})
     dates = columns.Column("d", "date").values(table, "t")

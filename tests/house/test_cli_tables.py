@@ -258,6 +258,8 @@ def test_what_readme_shows(tmp_path: Path) -> None:
         ("y\n" + "1\n2\n" * 9, "t.csv: expected a column to learn from beside 'y', got none"),
         ("a,y\n" + "1,2\n1,3\n" * 9, "t.csv: expected a column to learn from beside 'y', got none; 'a' is left out: "),
         ("a,y\n" + "".join(f"{i % 4},t{i}\n" for i in range(20)), "t.csv: column 'y': expected classes that several"),
+        ("a,y\n" + "".join(f"{i % 4},t{i % 11}\n" for i in range(20)),
+         "t.csv: column 'y': expected classes that several rows share, got 11 values in 20 rows"),
         ("a,y\n" + "1,2020-01-01\n2,2021-01-01\n" * 9, "t.csv: column 'y': expected a target of numbers or classes"),
     ],
 )  # fmt: skip
@@ -266,6 +268,24 @@ def test_tables_that_cannot_be_fitted(text: str, message: str, capsys: pytest.Ca
     line = refused(capsys, "fit", "t.csv", "--target", "y")
     assert line == message or (len(message) > 25 and line.startswith(message))
     assert not Path("model.safetensors").exists()
+
+
+def test_tables_from_pipes(capsys: pytest.CaptureFixture[str]) -> None:
+    """What can be read once only."""
+    run("fit", sent(frame()), "--target", "price", "--quiet", "--held-out", "0")
+    frame().to_csv("table.csv", index=False)
+    run("predict", "model.safetensors", "table.csv")
+    expected = capsys.readouterr().out
+    run("predict", "model.safetensors", sent(frame()))
+    assert capsys.readouterr().out == expected
+
+
+def sent(table: Any) -> str:
+    """The path of a pipe from which a small table may be read."""
+    reader, writer = os.pipe()
+    with open(writer, "wb") as file:
+        file.write(table.to_csv(index=False).encode())
+    return f"/dev/fd/{reader}"
 
 
 def test_options_that_do_not_fit_the_table(capsys: pytest.CaptureFixture[str]) -> None:
