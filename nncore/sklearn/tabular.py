@@ -117,7 +117,7 @@ class BaseTabular(BaseEstimator):
         trained = joblib.Parallel(jobs, "threading")(
             one(self.columns_, rows, recipe, int(seed), threads) for seed in seeds
         )
-        factors = self._factors(trained, targets)
+        factors = self._factors(trained, targets if sample_weight is None else targets * sample_weight[:, np.newaxis])
         self.model_ = members.joined(self.columns_, [member.network for member in trained], factors)
         return self
 
@@ -306,7 +306,9 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
 
 
 def factor(logits: Array, targets: Array) -> float:
-    """What logits are multiplied with so that rows of 0 and 1 are likeliest (the inverse of a temperature)."""
+    """What logits are multiplied with so that rows of 0 and 1, or weight, are likeliest (an inverse temperature)."""
+    if not targets.any():
+        return 1.0  # no row has weight
 
     def loss(log: float) -> float:
         return -float((targets * log_softmax(np.exp(log) * logits, axis=1)).sum())

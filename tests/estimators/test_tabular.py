@@ -278,6 +278,16 @@ def test_weights_of_rows() -> None:
         model.fit(X, y, -np.ones(400))
 
 
+def test_classes_of_rows_without_weight_change_nothing() -> None:
+    rng = np.random.default_rng(0)
+    X, weightless = rng.normal(size=(200, 1)), rng.random(200) < 0.5
+    found = [
+        TabularClassifier(ensemble=1, epochs=8, random_state=0).fit(X, y, np.where(weightless, 0.0, 1.0))
+        for y in (X[:, 0] > 0, (X[:, 0] > 0) ^ weightless)
+    ]
+    np.testing.assert_allclose(found[0].predict_proba(X), found[1].predict_proba(X), 1e-5)
+
+
 def test_several_targets() -> None:
     rng = np.random.default_rng(0)
     X = rng.normal(size=(300, 3))
@@ -317,6 +327,7 @@ def test_a_temperature_by_hand() -> None:
     logits = np.array([[2.0, 0.0], [2.0, 0.0], [2.0, 0.0], [2.0, 0.0]])
     targets = np.eye(2)[[0, 0, 0, 1]]  # ¾ of them: the logit should be ln 3
     assert factor(logits, targets) == pytest.approx(math.log(3) / 2, rel=1e-4)
+    assert factor(logits, np.zeros((4, 2))) == 1  # rows without weight tell nothing
     sure = np.array([[1.0, 0.0], [0.0, 1.0]])
     assert factor(sure, np.eye(2)) == pytest.approx(math.exp(1.5), rel=1e-3)  # at most
 
