@@ -98,9 +98,9 @@ def train(columns: Columns, rows: Rows, recipe: Recipe, seed: int, n_threads: in
         validation_data=(held, targets[used:], *([] if weights is None else [weights[used:]])),
         sample_weight=None if weights is None else weights[:used],
     )
-    if best.weights:
-        model.set_weights(best.weights)
-    return Member(model, np.asarray(model.predict(held, verbose=0)), order[used:])
+    trained = nn.models.clone_model(model)  # which has no optimizer, nor what it keeps
+    trained.set_weights(best.weights or model.get_weights())
+    return Member(trained, np.asarray(trained.predict(held, verbose=0)), order[used:])
 
 
 def network(columns: Columns, recipe: Recipe, rows: int, seed: int, n_threads: int) -> nn.Model:
@@ -159,6 +159,8 @@ def joined(columns: Columns, members: list[nn.Model], factors: list[float] | Non
     """The mean of the networks' outputs as one network; of classifiers, of probabilities of logits times factors."""
     symbols = inputs_of(columns)
     given = list(symbols.values())
+    for number, member in enumerate(members):
+        member.name = f"member_{number}"
     outputs = [member(given if len(given) > 1 else given[0]) for member in members]
     if factors:
         scaled = zip(outputs, factors, strict=True)

@@ -299,6 +299,12 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         probabilities = self._outputs(X).astype(np.float64)
         return probabilities / probabilities.sum(axis=1, keepdims=True)
 
+    def predict_log_proba(self, X: Any) -> Array:
+        """The natural logarithm of `predict_proba`."""
+        probabilities = self.predict_proba(X)
+        with np.errstate(divide="ignore"):
+            return np.log(probabilities)
+
     def predict(self, X: Any) -> Array:
         """The likeliest class of each row."""
         likeliest = self.predict_proba(X).argmax(axis=1)

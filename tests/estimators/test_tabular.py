@@ -164,12 +164,16 @@ def test_frames(library: str, tmp_path: Path) -> None:
     regressor = TabularRegressor(ensemble=2, epochs=40, random_state=0).fit(X, number)
     assert classifier.score(X, label) > 0.9 and regressor.score(X, number) > 0.9
     assert classifier.classes_.tolist() == ["high", "low"]
-    np.testing.assert_allclose(classifier.predict_proba(X).sum(axis=1), 1)
+    probabilities = classifier.predict_proba(X)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    np.testing.assert_allclose(classifier.predict_log_proba(X), np.log(probabilities))
     for model in (classifier, regressor):
         model.save(tmp_path / "m.safetensors")
         again = type(model).load(tmp_path / "m.safetensors")
         np.testing.assert_array_equal(again.predict(X), model.predict(X))
-        np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(X), model.predict(X))
+        pickled = pickle.dumps(model)
+        assert len(pickled) < 6 * 4 * model.model_.count_params()  # float32, and without the optimizers
+        np.testing.assert_array_equal(pickle.loads(pickled).predict(X), model.predict(X))
     with pytest.raises(nn.FormatError, match="expected a TabularClassifier of version 1, got TabularRegressor"):
         TabularClassifier.load(tmp_path / "m.safetensors")
 
