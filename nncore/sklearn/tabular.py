@@ -25,9 +25,10 @@ from nncore.sklearn.parameters import Argument, check, share, verbosity, with_ar
 from nncore.state import Array
 
 PREDICTED = 65536  # rows at a time
-SEEN = 100_000  # rows by a network in all its epochs, which are
-EPOCHS = (24, 128)  # at least and at most
-MANY = 40_000  # rows, from which on there are fewer
+EPOCHS = 128  # of a network, at most
+MANY = (
+    40_000  # rows, from which on there are fewer epochs, and networks are trained one by one: each has its copy of all
+)
 FACTORS = 1.5  # of logits: exp(±1.5) at most
 
 ARGUMENTS: dict[str, Argument] = {
@@ -54,6 +55,8 @@ class BaseTabular(BaseEstimator):
     arguments: ClassVar[dict[str, Argument]]
     _activation: ClassVar[str]
     _learning_rate: ClassVar[float]  # "auto"
+    _epochs: ClassVar[int]  # at least
+    _seen: ClassVar[int]  # rows by a network in all its epochs, at least
     _callbacks: Any = list  # makes further ones, for each network its own
 
     if TYPE_CHECKING:
@@ -112,10 +115,10 @@ class BaseTabular(BaseEstimator):
         self.columns_ = Columns.fitted(given, categories)
         rows, recipe = Rows(given, targets, sample_weight), self._recipe(targets)
         workers = joblib.effective_n_jobs(nn.get_num_threads() if self.n_jobs is None else self.n_jobs)
-        jobs, threads = min(workers, self.ensemble), max(1, workers // self.ensemble)
+        jobs = min(workers, self.ensemble) if len(targets) <= MANY else 1
         one = joblib.delayed(members.train)
         trained = joblib.Parallel(jobs, "threading")(
-            one(self.columns_, rows, recipe, int(seed), threads) for seed in seeds
+            one(self.columns_, rows, recipe, int(seed), max(1, workers // jobs)) for seed in seeds
         )
         factors = self._factors(trained, targets if sample_weight is None else targets * sample_weight[:, np.newaxis])
         self.model_ = members.joined(self.columns_, [member.network for member in trained], factors)
@@ -147,7 +150,7 @@ class BaseTabular(BaseEstimator):
             activation=self._activation,
             loss=self._loss(),
             learning_rate=self._learning_rate if self.learning_rate == "auto" else self.learning_rate,
-            epochs=epochs_for(n) if self.epochs == "auto" else self.epochs,
+            epochs=self._epochs_for(n) if self.epochs == "auto" else self.epochs,
             batch_size=min(n, batch if self.batch_size == "auto" else self.batch_size),
             validation_fraction=self.validation_fraction,
             dropout=self.dropout,
@@ -155,6 +158,9 @@ class BaseTabular(BaseEstimator):
             verbose=int(self.verbose),
             callbacks=self._callbacks,
         )
+
+    def _epochs_for(self, rows: int) -> int:
+        return min(EPOCHS, max(math.ceil(self._epochs * min(1, MANY / rows) ** 0.5), self._seen // rows))
 
     # -- predictions --------------------------------------------------------------------------------------------------
 
@@ -203,12 +209,6 @@ class BaseTabular(BaseEstimator):
         return tags
 
 
-def epochs_for(rows: int) -> int:
-    """Those of a network, unless it ends earlier."""
-    least, most = EPOCHS
-    return min(most, max(math.ceil(least * min(1, MANY / rows) ** 0.5), SEEN // rows))
-
-
 def is_scalar(value: Any) -> bool:
     """Whether it is one value rather than a column."""
     return isinstance(value, str) or not hasattr(value, "__len__")
@@ -229,7 +229,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         Networks whose predictions are averaged.
     epochs : int or "auto", default "auto"
         Of each network, at most: it ends after the third of four cycles of the learning rate if that brought nothing.
-        "auto": 100 000 / n, at most 128, at least 24; from 40 000 rows on 24 √(40 000 / n).
+        "auto": 40 000 / n, at most 128, at least 16; from 40 000 rows on 16 √(40 000 / n). For regression twice the
+        first, at least 24.
     batch_size : int or "auto", default "auto"
         "auto": 64 up to 1280 rows, 128 up to 10 000, 256 up to 40 000, else 512.
     learning_rate : float or "auto", default "auto"
@@ -270,7 +271,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     >>> model = TabularClassifier(random_state=0).fit(X, y)
     """
 
-    _activation, _learning_rate = "selu", 0.04
+    _activation, _learning_rate, _epochs, _seen = "selu", 0.04, 16, 40_000
 
     def _encode(self, y: Any) -> Array:
         check_classification_targets(y)
@@ -338,7 +339,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         As of `TabularClassifier`.
     """
 
-    _activation, _learning_rate = "mish", 0.2
+    _activation, _learning_rate, _epochs, _seen = "mish", 0.2, 24, 80_000
 
     def _encode(self, y: Any) -> Array:
         targets = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y")
