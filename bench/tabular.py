@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 import tables
-import threadpoolctl
 
 RESULTS = Path(__file__).parent / "results" / "tabular.json"
 REPORT = RESULTS.with_suffix(".md")
@@ -116,6 +115,8 @@ TOOLS: dict[str, tuple[str, Callable[[str], Any]]] = {
 
 def measured(tool: str, table: str, split: int) -> Fit:
     """Fit and score: the root mean square error in standard deviations, or the error rate and the log loss."""
+    import threadpoolctl
+
     frame, y = tables.load(table)
     task = tables.SOURCES[table].task
     train, test = tables.splits(task, y, split + 1)[split]
@@ -138,25 +139,50 @@ def mean(values: Iterable[float]) -> float:
     return float(np.exp(np.mean(np.log(np.array(list(values)) + SHIFT))))
 
 
+#: What is measured, with its title and decimals.
+QUANTITIES = {
+    "error": ("Error (regression: in standard deviations of the target)", 4),
+    "log_loss": ("Log loss", 4),
+    "seconds": ("CPU seconds of a fit", 1),
+}
+
+
+def values_of(fits: list[Fit], quantity: str, tool: str, table: str | None = None) -> list[float]:
+    """Of all fits of a tool, or those to a table, that have it."""
+    return [f[quantity] for f in fits if f["tool"] == tool and quantity in f and table in (None, f["table"])]
+
+
+def tools_of(fits: list[Fit]) -> list[str]:
+    return [tool for tool in TOOLS if any(fit["tool"] == tool for fit in fits)]
+
+
+def row(title: str, cells: Iterable[str]) -> str:
+    return f"| {title} | {' | '.join(cells)} |"
+
+
+def summary(fits: list[Fit]) -> list[str]:
+    """A table of the shifted geometric means over all fits, for README too."""
+    tools = tools_of(fits)
+    lines = [row("Shifted geometric mean", tools), f"|---|{'---|' * len(tools)}"]
+    for quantity, (title, _) in QUANTITIES.items():
+        decimals = 1 if quantity == "seconds" else 3
+        means = [values_of(fits, quantity, tool) for tool in tools]
+        lines.append(row(title, (f"{mean(v):.{decimals}f}" if v else "" for v in means)))
+    return lines
+
+
 def report(fits: list[Fit]) -> str:
-    """What was measured, in Markdown: means over the splits of each table, shifted geometric means over all fits."""
-    tools = [tool for tool in TOOLS if any(fit["tool"] == tool for fit in fits)]
-    names = [name for name in tables.SOURCES if any(fit["table"] == name for fit in fits)]
-
-    def of(tool: str, quantity: str, table: str | None = None) -> list[float]:
-        return [f[quantity] for f in fits if f["tool"] == tool and quantity in f and table in (None, f["table"])]
-
+    """What was measured, in Markdown: means over all fits, then of each table over its splits."""
+    tools = tools_of(fits)
     lines = ["# Estimators for tables at their defaults, one core", "", "`python bench/tabular.py` repeats it.", ""]
-    titles = {"error": "Error (regression: in standard deviations of the target)", "log_loss": "Log loss"}
-    for quantity, title in (titles | {"seconds": "CPU seconds of a fit"}).items():
-        lines += [f"| {title} | {' | '.join(tools)} |", f"|---|{'---|' * len(tools)}"]
-        for name in names:
-            values = [of(tool, quantity, name) for tool in tools]
-            if any(values):
-                cells = [f"{np.mean(v):.{1 if quantity == 'seconds' else 4}f}" if v else "" for v in values]
-                lines.append(f"| {name} | {' | '.join(cells)} |")
-        means = [of(tool, quantity) for tool in tools]
-        lines += [f"| shifted geometric mean | {' | '.join(f'{mean(v):.4f}' if v else '' for v in means)} |", ""]
+    lines += [*summary(fits), ""]
+    for quantity, (title, decimals) in QUANTITIES.items():
+        lines += [row(title, tools), f"|---|{'---|' * len(tools)}"]
+        for name in tables.SOURCES:
+            means = [values_of(fits, quantity, tool, name) for tool in tools]
+            if any(means):
+                lines.append(row(name, (f"{np.mean(v):.{decimals}f}" if v else "" for v in means)))
+        lines.append("")
     return "\n".join(lines)
 
 
