@@ -60,6 +60,8 @@ def current(document: Document) -> Document:
 
 def check_format(document: Document) -> None:
     """Raise unless the document has a format that can be read."""
+    if "estimator" in document:
+        raise ValueError("expected a model, got an estimator of nncore.sklearn, whose own `load` reads it")
     if document.get("format") not in tuple(KEYS):
         raise ValueError(
             f"format: expected version {FORMAT} or an earlier one, got {document.get('format')!r}; "

@@ -58,7 +58,7 @@ class Member(NamedTuple):
 class Best(Callback):
     """The weights of the epoch with the least loss of the rows for validation, the last one of equals.
 
-    Training ends with a cycle of the learning rate, from the third one on, that has brought none.
+    Training ends before the last cycle of the learning rate where the one before it has brought none.
     """
 
     def __init__(self, epochs: int) -> None:

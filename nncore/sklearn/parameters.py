@@ -75,6 +75,12 @@ def patience(value: Any, argument: str) -> None:
         check_count(value, argument)
 
 
+def jobs(value: Any, argument: str) -> None:
+    """A check for None, a number of threads, or that of those to leave out, as joblib counts (-1: none)."""
+    if value is not None and not (is_whole(value) and value != 0):
+        raise ValueError(f"{argument}: expected None or a whole number other than 0, got {value!r}")
+
+
 def sizes(value: Any, argument: str) -> None:
     """A check for the units of hidden layers."""
     units = value if isinstance(value, Iterable) and not isinstance(value, str) else [value]

@@ -40,7 +40,7 @@ ARGUMENTS: dict[str, Argument] = {
     "dropout": Argument(0.15, share(False)),
     "weight_decay": Argument(0.02, parameters.not_negative),
     "random_state": Argument(None),
-    "n_jobs": Argument(None),
+    "n_jobs": Argument(None, parameters.jobs),
     "verbose": Argument(False, verbosity),
 }
 
@@ -126,6 +126,8 @@ class BaseTabular(BaseEstimator):
 
     def _columns(self, X: Any, fresh: bool) -> tuple[dict[str, Array], dict[str, bool]]:
         """The columns as arrays, and which are categories, after scikit-learn's checks of their names and number."""
+        if hasattr(X, "collect"):
+            raise TypeError("X: expected a frame, got one that is computed when it is needed. Give X.collect()")
         if isinstance(X, Mapping) and not issparse(X):
             if fresh:
                 self.feature_names_in_ = np.array([str(name) for name in X], object)
@@ -140,7 +142,10 @@ class BaseTabular(BaseEstimator):
         names = [] if fresh else [column.name for column in self.columns_.known]
         if not isinstance(X, Mapping) and not given.keys() >= set(names):
             given = dict(zip(names, given.values(), strict=True))  # by place, of which scikit-learn has warned
-        return {name: np.asarray(c) for name, c in given.items()}, {name: is_category(c) for name, c in given.items()}
+        arrays = {name: np.asarray(column) for name, column in given.items()}
+        if deep := [name for name, array in arrays.items() if array.ndim != 1]:
+            raise ValueError(f"X: expected columns of one axis, got shape {arrays[deep[0]].shape} of {deep[0]!r}")
+        return arrays, {name: is_category(column) for name, column in given.items()}
 
     def _recipe(self, targets: Array) -> Recipe:
         n = len(targets)

@@ -270,6 +270,17 @@ def test_by_checks_of_scikit_learn(make: Any) -> None:
     assert len(passed) > 40
 
 
+def test_frames_that_are_none() -> None:
+    pl = pytest.importorskip("polars")
+    X, y = np.ones((4, 2)), [0, 1, 0, 1]
+    with pytest.raises(TypeError, match=r"Give X\.collect\(\)"):
+        TabularClassifier().fit(pl.DataFrame({"a": y}).lazy(), y)
+    with pytest.raises(ValueError, match=r"X: expected columns of one axis, got shape \(4, 2\) of 'a'"):
+        TabularClassifier().fit({"a": X}, y)
+    with pytest.raises(ValueError, match="n_jobs: expected None or a whole number other than 0, got 'a'"):
+        TabularClassifier(n_jobs="a").fit(X, y)
+
+
 def test_weights_of_rows() -> None:
     """Rows without weight are as if they were not there: what is learned is the other rows' target."""
     rng = np.random.default_rng(0)
@@ -342,6 +353,9 @@ def test_a_file_of_something_else(tmp_path: Path) -> None:
     model.model_.save(path)
     with pytest.raises(nn.FormatError, match="expected a TabularClassifier of version 1, got another file"):
         TabularClassifier.load(path)
+    model.save(path)
+    with pytest.raises(nn.FormatError, match="expected a model, got an estimator of nncore.sklearn"):
+        nn.load_model(path)
     with pytest.raises(NotFittedError):
         TabularClassifier().save(path)
 
