@@ -26,9 +26,7 @@ from nncore.state import Array
 
 PREDICTED = 65536  # rows at a time
 EPOCHS = 128  # of a network, at most
-MANY = (
-    40_000  # rows, from which on there are fewer epochs, and networks are trained one by one: each has its copy of all
-)
+MANY = 40_000  # rows, from which on epochs are fewer, and networks trained one by one: each copies all rows
 FACTORS = 1.5  # of logits: exp(±1.5) at most
 
 ARGUMENTS: dict[str, Argument] = {
