@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -43,7 +44,7 @@ ARGUMENTS: dict[str, Argument] = {
 }
 
 
-class BaseTabular(BaseEstimator):
+class BaseTabular(BaseEstimator, ABC):
     """What both have in common.
 
     The recipe is RealMLP's (arXiv:2407.04491), with fewer epochs, batches that follow the number of rows, and several
@@ -63,25 +64,25 @@ class BaseTabular(BaseEstimator):
 
     # -- what the two define ------------------------------------------------------------------------------------------
 
+    @abstractmethod
     def _encode(self, y: Any) -> Array:
-        """Targets as the network has them, (n, outputs), float32."""
-        raise NotImplementedError
+        """Targets as the network has them, (n, outputs), float32; what undoes it becomes attributes."""
 
+    @abstractmethod
     def _loss(self) -> Any:
         """What is minimized."""
-        raise NotImplementedError
 
     def _factors(self, trained: list[Member], targets: Array) -> list[float] | None:
         """What the logits of each network are multiplied with, if they are logits."""
         return None
 
+    @abstractmethod
     def _fitted(self) -> dict[str, Any]:
         """What a file holds beside columns and network."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _take(self, fitted: dict[str, Any]) -> None:
         """The reverse of `_fitted`."""
-        raise NotImplementedError
 
     # -- fits ---------------------------------------------------------------------------------------------------------
 
@@ -169,7 +170,8 @@ class BaseTabular(BaseEstimator):
 
     def _outputs(self, X: Any) -> Array:
         """The network's outputs, (n, outputs)."""
-        check_is_fitted(self, "model_")
+        if not hasattr(self, "model_"):
+            check_is_fitted(self, "model_")  # which takes longer than a row
         if isinstance(X, Mapping) and all(is_scalar(value) for value in X.values()):
             return self._forward(self.columns_.row(X))
         given, _ = self._columns(X, fresh=False)

@@ -171,7 +171,7 @@ def test_frames(library: str, tmp_path: Path) -> None:
         model.save(tmp_path / "m.safetensors")
         again = type(model).load(tmp_path / "m.safetensors")
         np.testing.assert_array_equal(again.predict(X), model.predict(X))
-        pickled = pickle.dumps(model)
+        pickled = pickle.dumps(model)  # as joblib does it for GridSearchCV(n_jobs=2); files have none
         assert len(pickled) < 6 * 4 * model.model_.count_params()  # float32, and without the optimizers
         np.testing.assert_array_equal(pickle.loads(pickled).predict(X), model.predict(X))
     with pytest.raises(nn.FormatError, match="expected a TabularClassifier of version 1, got TabularRegressor"):

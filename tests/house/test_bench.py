@@ -373,30 +373,6 @@ def test_readme_shows_the_results() -> None:
     assert readme.filled(text, "amd-epyc-avx512-bf16") == text
 
 
-def test_readme_and_the_report_show_what_tables_came_to() -> None:
-    import readme
-    import tabular
-
-    fits = json.loads(tabular.RESULTS.read_text())
-    assert tabular.REPORT.read_text() == tabular.report(fits)
-    assert "\n".join(tabular.summary(fits)) in readme.README.read_text(encoding="utf-8")
-
-
-def test_means_of_tables_by_hand() -> None:
-    import tabular
-
-    fits = [
-        {"tool": "nncore", "table": "concrete", "split": 0, "seconds": 0.99, "error": 0.03},
-        {"tool": "nncore", "table": "chile", "split": 0, "seconds": 3.99, "error": 0.15, "log_loss": 0.5},
-    ]
-    assert tabular.summary(fits)[2:] == [
-        "| Error (regression: in standard deviations of the target) | 0.080 |",  # √(0.04 · 0.16)
-        "| Log loss | 0.510 |",
-        "| CPU seconds of a fit | 2.0 |",
-    ]
-    assert "| chile | 0.1500 |" in tabular.report(fits) and "titanic" not in tabular.report(fits)
-
-
 @pytest.mark.parametrize("machine", ["amd-epyc-avx512-bf16", "intel-xeon-amx"])
 def test_readmes_figures_are_medians_of_the_results(machine: str) -> None:
     """A 784-512-512-10 step, beside NumPy's: of samples alone where the case has enough, else of all."""
