@@ -28,7 +28,8 @@ def column_names(data: Any) -> list[str] | None:
         or len(getattr(data, "shape", ())) != 2
     ):
         return None
-    names = getattr(data, "column_names", None) or getattr(data, "columns", None)
+    # Of the class: columns of pandas are attributes of the frame, and one of them may be named "column_names".
+    names = data.column_names if hasattr(type(data), "column_names") else getattr(data, "columns", None)
     return None if names is None or callable(names) else list(names)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from nncore.columns import column_names
 from nncore.state import Array
 
 FEW = 8  # levels, up to which a category has a feature for each; beyond, a vector that is learned
@@ -207,11 +208,7 @@ def scaling(feature: Array) -> tuple[float, float]:
 
 def columns_of(X: Any) -> dict[str, Any]:
     """The columns of a frame (pandas, polars, pyarrow), a dict or an array, by name; x0, x1, … of an array."""
-    if isinstance(X, Mapping):
-        return {str(name): column for name, column in X.items()}
-    # Columns of pandas are attributes, and one of them may be named "column_names".
-    names = X.columns if hasattr(X, "iloc") else getattr(X, "column_names", getattr(X, "columns", None))
-    if names is not None:
+    if (names := column_names(X)) is not None:
         return {str(name): X[name] for name in names}
     array = np.asarray(X)
     return {f"x{i}": array[:, i] for i in range(array.shape[1])}

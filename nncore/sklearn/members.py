@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import nncore as nn
-from nncore.callbacks import Callback
+from nncore.callbacks import Callback, EarlyStopping
 from nncore.layers.features import ParametricActivation, PeriodicEmbedding, Scale
 from nncore.schedules.decays import CosineCycles, FlatCosine
 from nncore.sklearn.columns import Columns
@@ -55,25 +55,21 @@ class Member(NamedTuple):
     held: Array
 
 
-class Best(Callback):
-    """The weights of the epoch with the least loss of the rows for validation, the last one of equals.
+class Best(EarlyStopping):
+    """The weights of the epoch with the least loss of the rows for validation.
 
     Training ends before the last cycle of the learning rate where the one before it has brought none.
     """
 
     def __init__(self, epochs: int) -> None:
-        self.least, self.weights = math.inf, list[Array]()
-        self.ends = [round(epochs * (2**cycle - 1) / (2**CYCLES - 1)) - 1 for cycle in range(2, CYCLES)]
-        self.before = math.inf  # least at the end of the cycle before
+        super().__init__(patience=epochs, restore_best_weights=True)
+        self.second, self.third = (round(epochs * (2**cycle - 1) / (2**CYCLES - 1)) - 1 for cycle in (2, 3))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Compare."""
-        assert logs is not None
-        if logs["val_loss"] <= self.least:
-            self.least, self.weights = logs["val_loss"], self.model.get_weights()
-        if epoch in self.ends:
-            self.model.stop_training = self.least == self.before
-            self.before = self.least
+        super().on_epoch_end(epoch, logs)
+        if epoch == self.third > self.second >= self.best_epoch:
+            self.model.stop_training = True
 
 
 def train(columns: Columns, rows: Rows, recipe: Recipe, seed: int, n_threads: int) -> Member:
@@ -87,19 +83,18 @@ def train(columns: Columns, rows: Rows, recipe: Recipe, seed: int, n_threads: in
     model = network(columns, recipe, used, seed, n_threads)
     prepare(model, {name: array[:used][:LOOKED_AT] for name, array in inputs.items()}, rng)
     held = {name: array[used:] for name, array in inputs.items()}
-    best = Best(recipe.epochs)
     model.fit(
         {name: array[:used] for name, array in inputs.items()},
         targets[:used],
         recipe.batch_size,
         recipe.epochs,
         recipe.verbose,
-        [best, *recipe.callbacks()],
+        [Best(recipe.epochs), *recipe.callbacks()],
         validation_data=(held, targets[used:], *([] if weights is None else [weights[used:]])),
         sample_weight=None if weights is None else weights[:used],
     )
     trained = nn.models.clone_model(model)  # which has no optimizer, nor what it keeps
-    trained.set_weights(best.weights or model.get_weights())
+    trained.set_weights(model.get_weights())
     return Member(trained, np.asarray(trained.predict(held, verbose=0)), order[used:])
 
 
