@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from nncore import files
 from nncore.arguments import printable
-from nncore.cli.columns import Column
+from nncore.cli.columns import Column, Kind
 from nncore.errors import FormatError
 from nncore.sklearn import TabularClassifier, TabularRegressor
 from nncore.sklearn.saving import documented
 
 TASKS = {"classification": TabularClassifier, "regression": TabularRegressor}
-KINDS = ("number", "boolean", "date", "text")
 VERSION = 1
 
 
@@ -44,6 +43,6 @@ def load(path: Path) -> tuple[Any, str, list[Column]]:
         raise FormatError(f"{name}: expected a task, a target and kinds of columns, got {table}; fit it again")
     estimator = TASKS[task].load(path)
     known = estimator.columns_.known
-    if len(kinds) != len(known) or not all(kind in KINDS for kind in kinds):
+    if len(kinds) != len(known) or not all(kind in get_args(Kind) for kind in kinds):
         raise FormatError(f"{name}: expected the kinds of {len(known)} columns, got {kinds}; fit it again")
     return estimator, target, [Column(c.name, kind, c.levels) for c, kind in zip(known, kinds, strict=True)]

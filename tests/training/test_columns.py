@@ -14,6 +14,7 @@ import pytest
 import nncore as nn
 from nncore._kernels.hashing import fingerprints, joined
 from nncore.callbacks import BackupAndRestore
+from nncore.columns import column_names
 
 pandas = pytest.importorskip("pandas")
 
@@ -352,3 +353,8 @@ def test_what_cannot_be_joined() -> None:
         nn.Model(text, nn.Embedding(3, 2)(nn.Hashing(9)(text)))
     with pytest.raises(ValueError, match="expected invert=False within a model"):
         nn.StringLookup(vocabulary=["a"], invert=True)(real)
+
+
+def test_a_column_of_pandas_that_is_named_as_names_are_elsewhere() -> None:
+    table = pandas.DataFrame({"column_names": [1.0, 2.0], "other": [3.0, 4.0]})
+    assert column_names(table) == ["column_names", "other"]
