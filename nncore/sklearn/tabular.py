@@ -170,8 +170,7 @@ class BaseTabular(BaseEstimator, ABC):
 
     def _outputs(self, X: Any) -> Array:
         """The network's outputs, (n, outputs)."""
-        if not hasattr(self, "model_"):
-            check_is_fitted(self, "model_")  # which takes longer than a row
+        check_is_fitted(self, "model_")
         if isinstance(X, Mapping) and all(is_scalar(value) for value in X.values()):
             return self._forward(self.columns_.row(X))
         given, _ = self._columns(X, fresh=False)
