@@ -1,0 +1,106 @@
+"""Windows that slide over an image or a series: what convolutions and poolings have in common.
+
+An axis of `length` places is seen through windows of `size` places, `dilation` apart from one another; the next window
+begins `stride` places further on, the first `before` places ahead of the axis' first. What lies outside counts as 0, or
+as absent.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nncore.arguments import is_whole
+from nncore.operations import transpose
+
+if TYPE_CHECKING:
+    from nncore.compiler.builder import Builder
+    from nncore.compiler.operation import Tensor
+    from nncore.graph import Shape
+
+AXES = ("steps",), ("height", "width")  # by rank
+
+
+class Axis(NamedTuple):
+    """How windows lie along one axis."""
+
+    length: int
+    size: int
+    stride: int = 1
+    dilation: int = 1
+    before: int = 0
+    out: int = 0  # how many windows there are
+
+    @property
+    def reach(self) -> int:
+        """Places from the first of a window to its last, both included."""
+        return (self.size - 1) * self.dilation + 1
+
+
+def axis(length: int, size: int, stride: int, dilation: int, padding: str, label: str) -> Axis:
+    """The windows of an axis, by Keras's rules; ValueError where the input is too short for one.
+
+    "valid": those that lie inside; "same": ⌈length / stride⌉, with as many places before as after, or one more after;
+    "causal": as many, each ending at a place of the axis.
+    """
+    bare = Axis(length, size, stride, dilation)
+    if padding == "valid":
+        out = (length - bare.reach) // stride + 1
+        if out < 1:
+            raise ValueError(
+                f"{label}: expected inputs of at least {bare.reach} places along each axis that windows slide over, "
+                f"got {length}. Give larger inputs, a smaller window or padding='same'"
+            )
+        return bare._replace(out=out)
+    out = -(-length // stride)
+    missing = max((out - 1) * stride + bare.reach - length, 0)
+    return bare._replace(out=out, before=bare.reach - 1 if padding == "causal" else missing // 2)
+
+
+def check_sizes(value: Any, argument: str, rank: int, least: int = 1) -> tuple[int, ...]:
+    """`value`, a whole number or one for each of `rank` axes, as a tuple; a ValueError where it is neither."""
+    sizes = (value,) * rank if is_whole(value) else value
+    if isinstance(sizes, (tuple, list)) and len(sizes) == rank and all(is_whole(n) and n >= least for n in sizes):
+        return tuple(int(n) for n in sizes)
+    each = f", or a tuple of {rank} of them" if rank > 1 else ""
+    raise ValueError(f"{argument}: expected a whole number of at least {least}{each}, got {value!r}")
+
+
+def check_choice(value: Any, argument: str, choices: tuple[str, ...]) -> str:
+    """`value` in lower case; a ValueError where it is none of `choices`."""
+    if isinstance(value, str) and value.lower() in choices:
+        return value.lower()
+    expected = " or ".join(map(repr, choices))
+    raise ValueError(f"{argument}: expected {expected}, got {value!r}")
+
+
+def check_data_format(value: Any) -> str:
+    """Where the channels are; None is "channels_last"."""
+    return check_choice("channels_last" if value is None else value, "data_format", ("channels_last", "channels_first"))
+
+
+def channels_last(shape: Shape, rank: int, data_format: str, label: str) -> Shape:
+    """A sample's shape with the channels behind; ValueError where it has not `rank` axes and channels."""
+    if len(shape) != rank + 1:
+        axes = ", ".join(
+            ("channels", *AXES[rank - 1]) if data_format == "channels_first" else (*AXES[rank - 1], "channels")
+        )
+        raise ValueError(
+            f"{label}: expected inputs (batch, {axes}), got (batch, {', '.join(map(str, shape))}). "
+            "Reshape brings others to this form"
+        )
+    return (*shape[1:], shape[0]) if data_format == "channels_first" else shape
+
+
+def as_given(shape: Shape, data_format: str) -> Shape:
+    """A shape with the channels behind, as `data_format` has it."""
+    return (shape[-1], *shape[:-1]) if data_format == "channels_first" else shape
+
+
+def to_channels_last(b: Builder, x: Tensor, data_format: str) -> Tensor:
+    """X with the channels behind."""
+    return transpose(b, x, [*range(1, len(x.shape)), 0]) if data_format == "channels_first" else x
+
+
+def from_channels_last(b: Builder, y: Tensor, data_format: str) -> Tensor:
+    """Y, whose channels are behind, as `data_format` has it."""
+    return transpose(b, y, [len(y.shape) - 1, *range(len(y.shape) - 1)]) if data_format == "channels_first" else y
