@@ -7,7 +7,7 @@ as absent.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from nncore.arguments import is_whole
 from nncore.operations import transpose
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
     from nncore.compiler.operation import Tensor
     from nncore.graph import Shape
+
+T = TypeVar("T")
 
 AXES = ("steps",), ("height", "width")  # by rank
 
@@ -91,8 +93,8 @@ def channels_last(shape: Shape, rank: int, data_format: str, label: str) -> Shap
     return (*shape[1:], shape[0]) if data_format == "channels_first" else shape
 
 
-def as_given(shape: Shape, data_format: str) -> Shape:
-    """A shape with the channels behind, as `data_format` has it."""
+def as_given(shape: tuple[T, ...], data_format: str) -> tuple[T, ...]:
+    """A shape with the channels behind, or names of its axes, as `data_format` has it."""
     return (shape[-1], *shape[:-1]) if data_format == "channels_first" else shape
 
 
