@@ -37,6 +37,7 @@ class Packed:
     def __init__(self, values: Array, gate: Gate, table: Table, precision: str) -> None:
         self.values, self.gate, self.table, self.precision = values, gate, table, precision
         self.places: dict[tuple[Parameter, bool], int] = {}  # (kernel, transposed) → first byte
+        self.matrices: dict[Parameter, tuple[int, int]] = {}  # kernel → (in, out), as products take it
         self.size = 0
         self.buffer: Array | None = None
         self.written = 0  # counts what was written to the weights, updates excepted
@@ -51,11 +52,11 @@ class Packed:
         """Whether weights were written since then, or may be at any time."""
         return self.version != self.written or self.unsure > 0
 
-    def place(self, kernel: Parameter, transposed: bool) -> int | None:
-        """First byte of the copy for X W or, transposed, dY Wᵀ; None where products read W itself."""
+    def place(self, kernel: Parameter, transposed: bool, shape: tuple[int, int]) -> int | None:
+        """First byte of the copy for X W or, transposed, dY Wᵀ, with W of `shape`; None where products read W itself."""
         key = kernel, transposed
         if key not in self.places:
-            inputs, outputs = kernel.shape
+            inputs, outputs = self.matrices[kernel] = shape
             size = self.table.packed_bytes(self.precision, transposed, inputs, outputs)
             if not size:
                 return None
@@ -84,7 +85,7 @@ class Packed:
                 return  # another thread has been here
             version = self.written
             for (kernel, transposed), place in self.places.items():
-                inputs, outputs = kernel.shape
+                inputs, outputs = self.matrices[kernel]
                 w = kernel.within(self.values)
                 dense.pack(self.table, self.precision, transposed, inputs, outputs, w, memory, place)
             self.version = version

@@ -118,6 +118,11 @@ class Parameter(Guarded, NDArrayOperatorsMixin):
         return math.prod(self.shape)
 
     @property
+    def matrix(self) -> tuple[int, int]:
+        """(inputs, outputs) of a kernel as a matrix: all axes but the last, and that."""
+        return math.prod(self.shape[:-1]), self.shape[-1]
+
+    @property
     def ndim(self) -> int:
         """Number of axes."""
         return len(self.shape)

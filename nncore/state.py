@@ -304,7 +304,7 @@ class State:
             common: list[Any] = [s.group + (s.optimizer << 32), r.l1 if r else 0.0, r.l2 if r else 0.0]
             common += [s.decay, s.rate, s.optimizer, s.parameter, s.whole]
             copies = packed.copies(p) if packed else (-1, -1)
-            common += [*(p.shape if max(copies) >= 0 else (0, 0)), copies]
+            common += [*(packed.matrices[p] if packed and max(copies) >= 0 else (0, 0)), copies]
             if runs and runs[-1][2:] == common and -(-runs[-1][1] // line) * line == p.offset:
                 runs[-1][1] = p.end
             else:

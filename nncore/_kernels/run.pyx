@@ -85,7 +85,7 @@ cdef class Run:
         for i in range(self.r.n_accumulators):
             self.accumulators[i].partial = n_partials
             n_partials += self.accumulators[i].size * nn_parts(&self.r, &self.accumulators[i], max_samples)
-        self.r.scratch_bytes = <int64_t> table.c.gemm_scratch
+        self.r.scratch_bytes = <int64_t> table.c.scratch
         self.r.tiles = <nn_tiles *> aligned(max(1, self.n_ops) * threads * sizeof(nn_tiles))
         self.r.scratch = <char *> room(threads * self.r.scratch_bytes)
         self.r.base[<int> NN_BUFFER_norms] = <char *> aligned(2 * self.r.n_chunks * sizeof(double))

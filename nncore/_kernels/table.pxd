@@ -38,6 +38,7 @@ cdef extern from "core/contract.h" nogil:
         const void *saved
         nn_index ldsaved
         int part
+        int add
         int *nonfinite
         void *scratch
 
@@ -118,6 +119,7 @@ cdef extern from "core/contract.h" nogil:
         nn_index *mr
         nn_index nr
         size_t gemm_scratch
+        size_t scratch
         nn_product *gemm
         const char **arithmetic
         nn_index (*depth)(nn_index) noexcept nogil

@@ -17,6 +17,7 @@ from nncore.layers.activation import (
 )
 from nncore.layers.arithmetic import Absolute, Power, Slice
 from nncore.layers.base import LAYERS, Layer
+from nncore.layers.convolution import Conv1D, Conv2D
 from nncore.layers.dense import Dense
 from nncore.layers.dropout import AlphaDropout, Dropout, GaussianDropout, GaussianNoise, SpatialDropout1D
 from nncore.layers.einsum import EinsumDense
@@ -51,6 +52,8 @@ __all__ = [
     "BatchNormalization",
     "CategoryEncoding",
     "Concatenate",
+    "Conv1D",
+    "Conv2D",
     "Dense",
     "Discretization",
     "Divide",

@@ -20,7 +20,7 @@ def dense(
 
     `shape`: that of W, where the kernel has more axes.
     """
-    k, n = shape or kernel.shape
+    k, n = matrix = shape or kernel.matrix
     rows = x.size // k
     z = Tensor((*x.shape[:-1], n), x.differentiable or kernel in b.trained)
     W = Whole("parameters", kernel)
@@ -34,11 +34,11 @@ def dense(
         to.send_to_parameter(kernel, lambda dW: Op("dense_backward_weights", X=x, dY=dz, dW=dW, **sizes))
         to.send(
             x,
-            lambda dx: Op("dense_backward_input", dY=dz, W=W, packed=packed_copy(to, kernel, True), dX=dx, **sizes),
+            lambda dx: Op("dense_backward_input", dY=dz, W=W, packed=packed_copy(to, kernel, True, matrix), dX=dx, **sizes),
         )
 
     bias_operand = Whole("parameters", bias) if bias else None
-    packed = packed_copy(b, kernel, False)
+    packed = packed_copy(b, kernel, False, matrix)
     b.record(z, Op("dense_forward", X=x, W=W, b=bias_operand, packed=packed, Y=z, **sizes), backward)
     return z
 
@@ -99,7 +99,7 @@ def dense_at_positions(b: Builder, x: Tensor, kernel: Parameter) -> Tensor:
     return z
 
 
-def packed_copy(b: Builder, kernel: Parameter, transposed: bool) -> Operand:
-    """The packed copy that a product reads, if there is one."""
-    place = b.packed.place(kernel, transposed) if b.packed else None
+def packed_copy(b: Builder, kernel: Parameter, transposed: bool, shape: tuple[int, int]) -> Operand:
+    """The packed copy of the kernel, as a matrix of `shape`, that a product reads, if there is one."""
+    place = b.packed.place(kernel, transposed, shape) if b.packed else None
     return None if place is None else Whole("packed", kernel, place)

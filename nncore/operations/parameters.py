@@ -55,8 +55,7 @@ def send_with_sums(
 
 def send_sum_of_parts(to: Builder, p: Parameter, parts: Tensor, rows: int) -> None:
     """Send to the gradient of `p` the sum of its parts over all rows of the batch, `rows` of a sample."""
-    n = p.size
-    to.send_to_parameter(p, lambda dp: Op("sum_parts", parts=parts, dW=dp, rows=rows, n=n, fixed=n))
+    to.send_to_parameter(p, lambda dp: Op("sum_parts", parts=parts, dW=dp, rows=rows, apart=parts.size, fixed=p.size))
 
 
 def penalty(b: Builder) -> None:

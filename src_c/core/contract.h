@@ -86,6 +86,7 @@ typedef struct nn_gemm {
     void *Z; nn_index ldz;            /* (M,N) or NULL */
     const void *saved; nn_index ldsaved;
     int part;                         /* 1: of the columns of a wider product; 0: all its columns */
+    int add;                          /* 1: C += Σ, of X Wᵀ or Xᵀ Y without bias, Z and saved */
     int *nonfinite;                   /* set to 1 if an element of C is inf or nan; NULL: not looked at */
     void *scratch;                    /* table->gemm_scratch bytes, 64-byte aligned, private to the caller */
 } nn_gemm;
@@ -156,7 +157,8 @@ typedef struct nn_table {
     const char *isa;
     nn_index itemsize, lanes;         /* bytes of a real, reals of a vector */
     nn_index mr[NN_PRECISIONS], nr;   /* tile of the product */
-    size_t gemm_scratch;              /* bytes, a multiple of 64 */
+    size_t gemm_scratch;              /* bytes, a multiple of 64, of a product; */
+    size_t scratch;                   /* of any operation */
 
     /* By precision; a table without arithmetic of its own for one repeats a more accurate product. Of bfloat16, a sum
      * with an inf or nan in it is inf or nan, not always the one that IEEE arithmetic gives. */

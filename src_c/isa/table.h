@@ -21,6 +21,7 @@ static size_t packed_bytes(int precision, int transposed, nn_index in, nn_index 
 #endif
 #include "operations/arithmetic/arithmetic.h"
 #include "operations/arrangement/arrangement.h"
+#include "operations/convolution/convolution.h"
 #include "operations/dense/products.h"
 #include "operations/losses/losses.h"
 #include "operations/metrics/metrics.h"
@@ -64,6 +65,7 @@ const nn_table NN_TABLE_NAME(ISA, NN_REAL_BITS) = {
     .mr = {MR, MR_HIGH, MR_MEDIUM},
     .nr = NR,
     .gemm_scratch = (SCRATCH_BYTES + 63) / 64 * 64,
+    .scratch = (SCRATCH_BYTES + 63) / 64 * 64 + (size_t)WINDOW_REALS * sizeof(real),
     .gemm = {gemm, GEMM_HIGH, GEMM_MEDIUM},
     .arithmetic = {ARITHMETIC, ARITHMETIC_HIGH, ARITHMETIC_MEDIUM},
     .depth = block_k,

@@ -314,7 +314,7 @@ def sum_parts(c: Case) -> dict[str, Array]:
     given = c.reals(3, SUM_CHAINS, 261)
     expected = ref.float64(given[:, 0]).sum(0)
     given[:, 1:] = np.nan
-    c.fields = {"parts": given, "dW": c.poisoned(261), "rows": 5, "n": 261, "fixed": 261, "block": 64}
+    c.fields = {"parts": given, "dW": c.poisoned(261), "rows": 5, "apart": SUM_CHAINS * 261, "fixed": 261, "block": 64}
     return {"dW": expected}
 
 

@@ -36,7 +36,7 @@ def brought(table: Table, kind: str, threads: int, rows: int, sums: dict[str, An
     added = []
     for part in given.values():
         added.append(np.full(n, np.nan, table.dtype))
-        run_operation(table, "sum_parts", 1, parts=part, dW=added[-1], rows=rows, n=n, fixed=n, block=64)
+        run_operation(table, "sum_parts", 1, parts=part, dW=added[-1], rows=rows, apart=SUM_CHAINS * n, fixed=n, block=64)
     return added
 
 
@@ -71,7 +71,7 @@ def test_a_sum_of_parts_that_is_not_finite_is_flagged(table: Table) -> None:
         def bind(run: Any, found: list[Any] = found) -> None:
             found.append(run)
 
-        run_operation(table, "sum_parts", 1, parts=parts, dW=dw, rows=65, n=37, fixed=37, bind=bind)
+        run_operation(table, "sum_parts", 1, parts=parts, dW=dw, rows=65, apart=SUM_CHAINS * 37, fixed=37, bind=bind)
         assert not found[0].finite and not np.isfinite(dw[36]), value
 
 

@@ -140,7 +140,7 @@ INLINE void multiply_pieces(const nn_gemm *g, const int pieces) {
             s.t.b_piece = s.b_piece;
             s.t.C = (real *)(g->Z ? g->Z : g->C) + jc;
             s.t.bias = kb == 0 && g->bias ? (const real *)g->bias + jc : NULL;
-            s.t.add = kb > 0;
+            s.t.add = kb > 0 || g->add;
             s.t.relu = relu && last && !g->saved;
             s.t.saved = relu && last && g->saved ? (const real *)g->saved + jc : NULL;
             s.t.zeros = !finish && last && g->nonfinite ? &zeros : NULL;

@@ -135,7 +135,7 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
         nn_index kb = 0;
         do { /* LOOP 4 cuts K, in the order of the sums; once if K = 0 */
             t.K = least(kc, K - kb);
-            t.add = kb > 0;
+            t.add = kb > 0 || g->add;
             const int last = kb + t.K == K;
             t.relu = relu && last && !g->saved;
             t.zeros = !finish && last && g->nonfinite ? &zeros : NULL;
@@ -204,11 +204,13 @@ static void multiply_narrow(const nn_gemm *g) {
         for (nn_index j = 0; g->bias && j < g->N; j++)
             for (nn_index r = 0; r < rows; r += LANES)
                 store_some(Ct + j * NARROW_ROWS + r, rows - r, vset(((const real *)g->bias)[j]));
+        for (nn_index j = 0; g->add && !in_place && j < g->N; j++)
+            for (nn_index r = 0; r < rows; r++) Ct[j * NARROW_ROWS + r] = sums[(i + r) * ldsums + j];
         const nn_gemm transposed = {
             .M = g->N, .N = rows, .K = g->K,
             .A = g->B, .a_row = g->b_col, .a_col = g->b_row,
             .B = (const real *)g->A + i * g->a_row, .b_row = g->a_col, .b_col = g->a_row,
-            .C = Ct, .ldc = NARROW_ROWS, .bias = g->bias ? Ct : NULL,
+            .C = Ct, .ldc = NARROW_ROWS, .bias = g->bias || g->add ? Ct : NULL,
             .activation = in_tile ? g->activation : NN_ACTIVATION_linear, .nonfinite = in_tile ? g->nonfinite : NULL,
             .scratch = g->scratch,
         };
@@ -229,6 +231,7 @@ static void multiply_narrow(const nn_gemm *g) {
 
 /* N ≤ DOT_COLUMNS: rows of A meet columns of B, which are made contiguous. */
 static void multiply_rows(const nn_gemm *g) {
+    assert(!g->add);
     real *const sums = g->Z ? g->Z : g->C, *const columns = g->scratch;
     const nn_index ldsums = g->Z ? g->ldz : g->ldc, in_place = g->b_row == 1;
     const nn_index rows = g->N == 1 && ldsums > 1 ? 1 : g->M; /* as the kernel wants it */

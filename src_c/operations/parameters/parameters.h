@@ -39,7 +39,7 @@ SPAN(activity_penalty) {
 }
 
 SPAN(sum_parts) {
-    sum_parts(run->samples * op->rows, count, at(run, op->parts, first), op->n, at(run, op->dW, first),
+    sum_parts(run->samples * op->rows, count, at(run, op->parts, first), op->apart, at(run, op->dW, first),
               &run->nonfinite);
 }
 

@@ -35,10 +35,10 @@ INLINE void close_part(real *part, nn_index n) {
         });
 }
 
-static void sum_parts(nn_index rows, nn_index cols, const real *part, nn_index n, real *y, int *nonfinite) {
+static void sum_parts(nn_index rows, nn_index cols, const real *part, nn_index apart, real *y, int *nonfinite) {
     memcpy(y, part, (size_t)cols * sizeof(real));
     while ((rows -= CHUNK_ROWS) > 0) {
-        part += CHAINS * n;
+        part += apart;
         VECTORS(j, left, cols, store_some(y + j, left, load_some(y + j, left) + load_some(part + j, left)););
     }
     if (any_nonfinite(1, cols, y, cols)) nn_set_flag(nonfinite);

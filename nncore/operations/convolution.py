@@ -1,0 +1,130 @@
+"""Convolutions of images and series, and their transposes."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from nncore._kernels.table import PRECISIONS, SUM_ROWS
+from nncore.compiler.operation import Op, Tensor, Whole
+from nncore.operations.dense import dense, packed_copy
+from nncore.operations.parameters import send_column_sums
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nncore.compiler.builder import Builder
+    from nncore.layers.windows import Axis
+    from nncore.parameter import Parameter
+
+BLOCK_FLOPS = 2_000_000  # of windows that a thread takes at a time: 10 to 50 µs
+PART_WINDOWS = 2048  # or a few more, whose products are a part of the sum that dW is
+
+
+def convolve(
+    b: Builder, x: Tensor, kernel: Parameter, bias: Parameter | None, axes: Sequence[Axis], groups: int = 1
+) -> Tensor:
+    """Z = Σ X ⊙ W + b over the windows of X (…, C) along `axes`, in `groups` of channels; backward: dW, db, dX.
+
+    W is (…, C / groups, N).
+    """
+    if groups == 1 and all(a.size == a.stride == 1 and a.out == a.length for a in axes):
+        return dense(b, x, kernel, bias)
+    n = kernel.shape[-1]
+    z = Tensor((*(a.out for a in axes), n), x.differentiable or kernel in b.trained)
+    windows = Windows(b, kernel, axes, groups)
+
+    def backward(to: Builder, dz: Tensor) -> None:
+        if bias:
+            send_column_sums(to, bias, dz)
+        windows.send_weights(to, x, dz)
+        if x.differentiable:
+            dx = Tensor(x.shape)
+            to.backward += windows.transposed(to, dz, dx)
+            to.add_gradient(x, dx)
+
+    b.record(z, windows.forward(x, z, bias), backward)
+    return z
+
+
+def convolve_transposed(
+    b: Builder, x: Tensor, kernel: Parameter, bias: Parameter | None, axes: Sequence[Axis], groups: int = 1
+) -> Tensor:
+    """Z: what each element of X (…, N) gives to the places of its window, + b (C); backward: dW, db, dX.
+
+    X is what a convolution of Z by W (…, C / groups, N) along `axes` would make.
+    """
+    channels = kernel.shape[-2] * groups
+    z = Tensor((*(a.length for a in axes), channels), x.differentiable or kernel in b.trained)
+    windows = Windows(b, kernel, axes, groups)
+
+    def backward(to: Builder, dz: Tensor) -> None:
+        if bias:
+            send_column_sums(to, bias, dz)
+        windows.send_weights(to, dz, x)
+        to.send(x, lambda dx: windows.forward(dz, dx, None))
+
+    ops = windows.transposed(b, x, z, bias)
+    for op in ops[:-1]:
+        b.emit(op)
+    b.record(z, ops[-1], backward)
+    return z
+
+
+class Windows:
+    """The operations of a convolution: how its windows lie, as their attributes say it."""
+
+    def __init__(self, b: Builder, kernel: Parameter, axes: Sequence[Axis], groups: int) -> None:
+        single = axes[0]._replace(length=1, size=1, stride=1, dilation=1, before=0, out=1)
+        h, w = axes if len(axes) == 2 else (single, *axes)  # a series is an image of height 1
+        self.b, self.kernel, self.groups = b, kernel, groups
+        self.places, self.windows = math.prod(a.length for a in axes), math.prod(a.out for a in axes)
+        self.k, self.n = kernel.matrix
+        self.fields: dict[str, Any] = {
+            "height": h.length, "width": w.length, "channels": kernel.shape[-2] * groups, "size_h": h.size,
+            "size_w": w.size, "stride_h": h.stride, "stride_w": w.stride, "dilation_h": h.dilation,
+            "dilation_w": w.dilation, "top": h.before, "left": w.before, "out_h": h.out, "out_w": w.out,
+            "groups": groups, "n": self.n, "cost": 2 * self.windows * self.k * self.n // groups,
+        }  # fmt: skip
+        if b.packed:
+            self.fields["precision"] = PRECISIONS[b.packed.precision]
+
+    def forward(self, x: Tensor, z: Tensor, bias: Parameter | None) -> Op:
+        """Z from X."""
+        flops = max(1, 2 * self.k * self.n // self.groups)
+        return Op(
+            "convolve", X=x, W=Whole("parameters", self.kernel), b=Whole("parameters", bias) if bias else None,
+            packed=self.packed_copy(self.b, False), Y=z, per_sample=self.windows,
+            block=max(1, BLOCK_FLOPS // flops), **self.fields,
+        )  # fmt: skip
+
+    def transposed(self, b: Builder, dz: Tensor, dx: Tensor, bias: Parameter | None = None) -> list[Op]:
+        """dX from dZ, by W transposed."""
+        packed, ops, W = self.packed_copy(b, True), [], None
+        if packed is None:
+            W = Tensor((self.n, self.k), per_sample=False)
+            ops.append(
+                Op("copy_strided", X=Whole("parameters", self.kernel), Y=W, fixed=self.n, rows=self.n, n=self.k, n2=1,
+                   n3=self.k, x_row=1, x3=self.n, y_row=self.k, y3=1)
+            )  # fmt: skip
+        b_operand = Whole("parameters", bias) if bias else None
+        return [*ops, Op("convolve_transposed", dY=dz, W=W, b=b_operand, packed=packed, dX=dx, **self.fields)]
+
+    def send_weights(self, to: Builder, x: Tensor, dz: Tensor) -> None:
+        """Send dW to the kernel's gradient: parts of it, of so many samples each, and their sum."""
+        if self.kernel not in to.trained:
+            return
+        samples = 1
+        while samples < SUM_ROWS and samples * self.windows < PART_WINDOWS:
+            samples *= 2
+        rows = SUM_ROWS // samples  # so many of a sample make a part of a sum
+        parts = Tensor((self.k, self.n), sum_rows=rows)
+        to.backward.append(Op("convolve_weights", X=x, dY=dz, dW=parts, samples=samples, block=samples, **self.fields))
+        size = self.kernel.size
+        to.send_to_parameter(
+            self.kernel, lambda dW: Op("sum_parts", parts=parts, dW=dW, rows=rows, apart=size, fixed=size)
+        )
+
+    def packed_copy(self, b: Builder, transposed: bool) -> Any:
+        """The packed copy of W that products read, if there is one: of one group."""
+        return packed_copy(b, self.kernel, transposed, self.kernel.matrix) if self.groups == 1 else None
