@@ -39,6 +39,9 @@ cdef extern from "core/contract.h" nogil:
         nn_index ldsaved
         int part
         int add
+        nn_index segments
+        const nn_index *offsets
+        nn_index group, a_group
         int *nonfinite
         void *scratch
 

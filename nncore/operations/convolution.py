@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from nncore.layers.windows import Axis
     from nncore.parameter import Parameter
 
-BLOCK_FLOPS = 2_000_000  # of windows that a thread takes at a time: 10 to 50 µs
+BLOCK_FLOPS = 2_000_000  # of lines of windows that a thread takes at a time: 10 to 50 µs
+LINE = 504  # windows side by side, at most
+BAND = 1 << 18  # elements of the image that a line of windows reaches, at most: what C has room for
 PART_WINDOWS = 2048  # or a few more, whose products are a part of the sum that dW is
 
 
@@ -80,21 +82,24 @@ class Windows:
         self.b, self.kernel, self.groups = b, kernel, groups
         self.places, self.windows = math.prod(a.length for a in axes), math.prod(a.out for a in axes)
         self.k, self.n = kernel.matrix
+        most = BAND // (h.reach * kernel.shape[-2] * groups)  # places of a row
+        self.line = min(w.out, LINE, (most - w.reach) // w.stride + 1)
+        self.lines = h.out * -(-w.out // self.line)
         self.fields: dict[str, Any] = {
             "height": h.length, "width": w.length, "channels": kernel.shape[-2] * groups, "size_h": h.size,
             "size_w": w.size, "stride_h": h.stride, "stride_w": w.stride, "dilation_h": h.dilation,
             "dilation_w": w.dilation, "top": h.before, "left": w.before, "out_h": h.out, "out_w": w.out,
-            "groups": groups, "n": self.n, "cost": 2 * self.windows * self.k * self.n // groups,
+            "groups": groups, "n": self.n, "line": self.line, "cost": 2 * self.windows * self.k * self.n // groups,
         }  # fmt: skip
         if b.packed:
             self.fields["precision"] = PRECISIONS[b.packed.precision]
 
     def forward(self, x: Tensor, z: Tensor, bias: Parameter | None) -> Op:
         """Z from X."""
-        flops = max(1, 2 * self.k * self.n // self.groups)
+        flops = max(1, 2 * self.line * self.k * self.n // self.groups)
         return Op(
             "convolve", X=x, W=Whole("parameters", self.kernel), b=Whole("parameters", bias) if bias else None,
-            packed=self.packed_copy(self.b, False), Y=z, per_sample=self.windows,
+            packed=self.packed_copy(self.b, False), Y=z, per_sample=self.lines,
             block=max(1, BLOCK_FLOPS // flops), **self.fields,
         )  # fmt: skip
 

@@ -86,7 +86,10 @@ typedef struct nn_gemm {
     void *Z; nn_index ldz;            /* (M,N) or NULL */
     const void *saved; nn_index ldsaved;
     int part;                         /* 1: of the columns of a wider product; 0: all its columns */
-    int add;                          /* 1: C += Σ, of X Wᵀ or Xᵀ Y without bias, Z and saved */
+    int add;                          /* 1: C += Σ, without bias, Z and saved */
+    nn_index segments;                /* 0, or of `highest`: A's axis K is cut in so many, of K / segments each, */
+    const nn_index *offsets;          /* that begin at these elements; its rows come */
+    nn_index group, a_group;          /* in groups of so many, so many elements apart: windows of an image */
     int *nonfinite;                   /* set to 1 if an element of C is inf or nan; NULL: not looked at */
     void *scratch;                    /* table->gemm_scratch bytes, 64-byte aligned, private to the caller */
 } nn_gemm;

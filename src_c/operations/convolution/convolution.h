@@ -1,44 +1,66 @@
-/* convolution.h: convolutions as products of windows, laid out as rows, with W (size_h size_w depth, n), on one thread.
+/* convolution.h: convolutions as products of windows with W (size_h size_w depth, n), on one thread; depth are the
+ * channels of a group.
  *
- * A block of windows is copied to scratch, one row (size_h,size_w,depth) each, few enough to stay in L2 while the
- * product reads them; depth are the channels of a group. Where the windows of a row of X lie in memory as they are, one
- * after another `stride` places apart, they are read in place: of one place, or of series.
+ * A window is a row of X's matrix in so many segments: rows of the image, or single places where the window has holes,
+ * or its channels neighbours. The product reads them where they lie (nn_gemm, `segments`), in the image or, where windows
+ * reach beyond that, in a copy of a band of it with zeros around. Products of bfloat16 have them copied, row by row.
  *
- * Order: an element of Y is that of the product (gemm.h). One of dX adds up, for each band of rows of windows, its
- * places in the windows, size_h and size_w ascending; bands are cut by the sizes alone. One of dW is a part's sum over
- * blocks of windows, in their order.
+ * Order: an element of Y is that of the product (gemm.h). One of dW adds up bands of each sample of its part, in order.
+ * One of dX adds up, for each band of lines of windows, its places in these, size_h and size_w ascending. Bands are cut
+ * by the sizes alone.
  */
 #ifndef NNCORE_CONVOLUTION_H
 #define NNCORE_CONVOLUTION_H
 
 #include "operations/dense/products.h"
 
-#define WINDOW_REALS ((nn_index)1 << 18)      /* room for a block of windows */
-#define WINDOW_AIM ((nn_index)1 << 16)        /* reals that share L2 with W */
-#define LEAST_WINDOWS ((nn_index)56)          /* fewer would read W too often */
-#define MOST_WINDOWS ((nn_index)504)
+enum {
+    BAND_REALS = 1 << 18, /* of an image, with zeros around */
+    ROWS_REALS = 1 << 18, /* of windows, row by row; */
+    ROWS_AIM = 1 << 16,   /* so many share L2 with W, but */
+    LEAST_ROWS = 56,      /* fewer than these would read W too often */
+    MOST_ROWS = 504,
+    MOST_SEGMENTS = 1 << 12,
+    WINDOW_BYTES = (BAND_REALS + ROWS_REALS) * sizeof(real) + MOST_SEGMENTS * sizeof(nn_index)
+};
 
 typedef struct windows {
     nn_index height, width, channels, size_h, size_w, stride_h, stride_w, dilation_h, dilation_w, top, left;
-    nn_index out_h, out_w;
-    nn_index depth, K, ld; /* channels of a group; reals of a window, and from one to the next in scratch */
-    nn_index block;        /* windows at a time */
+    nn_index out_h, out_w, line;
+    nn_index reach_h, reach_w;         /* of a window in the image */
+    nn_index depth, K, ld;             /* channels of a group; reals of a window, and from one to the next as rows */
+    nn_index segments, segment;        /* of a window: how many, of so many reals */
+    nn_index pieces, lines, rows;      /* lines of a row of windows; lines in a band; windows at a time, as rows */
+    real *band, *P;                    /* memory for them */
+    nn_index *offsets;                 /* of the segments in the image */
+    nn_index row;                      /* reals of a row of the image, as it was laid out last */
 } windows;
 
-INLINE windows windows_of(nn_index K, nn_index depth, nn_index height_of_tile) {
-    const nn_index whole = ceil_div(K, LANES) * LANES, ld = whole * (nn_index)sizeof(real) % 1024 ? whole : whole + LANES;
-    const nn_index fits = least(WINDOW_REALS / ld, MOST_WINDOWS), wanted = least(WINDOW_AIM / ld, fits);
-    const nn_index block = wanted < LEAST_WINDOWS ? least(LEAST_WINDOWS, fits) : wanted;
-    assert(block > 0);
-    return (windows){.depth = depth, .K = K, .ld = ld,
-                     .block = block < height_of_tile ? block : block / height_of_tile * height_of_tile};
+INLINE void windows_sizes(windows *w, nn_index groups, nn_index tile, const nn_run *run, void *scratch) {
+    const nn_index size = sizeof(real);
+    w->depth = w->channels / groups, w->K = w->size_h * w->size_w * w->depth;
+    w->reach_h = (w->size_h - 1) * w->dilation_h + 1, w->reach_w = (w->size_w - 1) * w->dilation_w + 1;
+    const int whole_rows = groups == 1 && w->dilation_w == 1;
+    w->segments = w->size_h * (whole_rows ? 1 : w->size_w), w->segment = w->K / w->segments;
+    const nn_index whole = ceil_div(w->K, LANES) * LANES;
+    w->ld = whole * size % 1024 ? whole : whole + LANES; /* or rows share few sets of L1 */
+    const nn_index fit = least(ROWS_REALS / w->ld, MOST_ROWS), wanted = least(ROWS_AIM / w->ld, fit);
+    w->rows = wanted < LEAST_ROWS ? least(LEAST_ROWS, fit) : wanted;
+    if (w->rows > tile) w->rows -= w->rows % tile;
+    w->pieces = ceil_div(w->out_w, w->line);
+    const nn_index line = ((w->line - 1) * w->stride_w + w->reach_w) * w->channels;
+    const nn_index high = least((BAND_REALS / line - w->reach_h) / w->stride_h + 1, MOST_SEGMENTS);
+    w->lines = w->pieces > 1 ? 1 : least(high, w->out_h);
+    assert(w->lines > 0 && w->rows > 0 && w->segments <= MOST_SEGMENTS);
+    w->offsets = (nn_index *)((char *)scratch + run->table->gemm_scratch);
+    w->band = (real *)(w->offsets + MOST_SEGMENTS), w->P = w->band + BAND_REALS;
 }
-#define WINDOWS_OF(w, op, precision)                                                                                  \
-    windows w = windows_of(op->size_h * op->size_w * (op->channels / op->groups), op->channels / op->groups,         \
-                           run->table->mr[precision]);                                                                \
-    w.height = op->height, w.width = op->width, w.channels = op->channels, w.size_h = op->size_h;                     \
-    w.size_w = op->size_w, w.stride_h = op->stride_h, w.stride_w = op->stride_w, w.dilation_h = op->dilation_h;       \
-    w.dilation_w = op->dilation_w, w.top = op->top, w.left = op->left, w.out_h = op->out_h, w.out_w = op->out_w
+#define WINDOWS_OF(w, op, tile)                                                                                       \
+    windows w = {.height = op->height, .width = op->width, .channels = op->channels, .size_h = op->size_h,           \
+                 .size_w = op->size_w, .stride_h = op->stride_h, .stride_w = op->stride_w,                           \
+                 .dilation_h = op->dilation_h, .dilation_w = op->dilation_w, .top = op->top, .left = op->left,       \
+                 .out_h = op->out_h, .out_w = op->out_w, .line = op->line};                                          \
+    windows_sizes(&w, op->groups, tile, run, scratch)
 
 INLINE void copy_reals(real *to, const real *from, nn_index n) {
     for (nn_index i = 0; i < n; i += LANES) store_some(to + i, n - i, load_some(from + i, n - i));
@@ -48,195 +70,213 @@ INLINE void clear_reals(real *to, nn_index n) {
 }
 INLINE nn_index clamp(nn_index x, nn_index low, nn_index high) { return x < low ? low : x > high ? high : x; }
 
-/* Of windows from number `first` of a batch on: how many lie in x as they are, from *x on and *lda apart; 0: the next
- * *count do not. */
-INLINE nn_index windows_in_place(const windows *w, const real **x, nn_index first, nn_index *count, nn_index *lda) {
-    const nn_index step = w->stride_w * w->channels, row = first / w->out_w, at = first % w->out_w;
-    const int whole_rows = w->size_w == 1 || (w->dilation_w == 1 && w->depth == w->channels);
-    if (w->size_h > 1 || !whole_rows) return 0;
-    *lda = step;
-    if (w->size_w == 1 && w->stride_h == 1 && w->stride_w == 1 && w->height == w->out_h && w->width == w->out_w) {
-        *x += first * w->channels;
-        return *count;
-    }
-    const nn_index inner = ceil_div(w->left, w->stride_w);                    /* the first that begins in the row */
-    const nn_index end = w->width + w->left < w->size_w ? 0
-                         : least((w->width + w->left - w->size_w) / w->stride_w + 1, w->out_w); /* … that leaves it */
-    if (end <= inner) return 0;
-    if (at < inner || at >= end) {
-        *count = least(*count, at < inner ? inner - at : w->out_w - at + inner);
-        return 0;
-    }
-    const nn_index sample = row / w->out_h, h = row % w->out_h * w->stride_h;
-    *x += ((sample * w->height + h) * w->width + at * w->stride_w - w->left) * w->channels;
-    return least(*count, end - at);
-}
-
-/* Row r of P (count,ld): window first + r of the batch x, of `depth` channels. */
-static void copy_windows(const windows *w, const real *x, nn_index first, nn_index count, real *P) {
-    const nn_index depth = w->depth, channels = w->channels, width = w->width, size_w = w->size_w;
-    const nn_index line = size_w * depth, image = w->height * width * channels;
-    const int in_one = depth == channels && w->dilation_w == 1;
-    nn_index ow = first % w->out_w, oh = first / w->out_w % w->out_h;
-    x += first / w->out_w / w->out_h * image;
-    for (nn_index r = 0; r < count; r++, P += w->ld) {
-        const nn_index w0 = ow * w->stride_w - w->left;
-        const nn_index from = clamp(-w0, 0, size_w), to = clamp(width - w0, from, size_w);
-        nn_index h = oh * w->stride_h - w->top;
-        real *p = P;
-        for (nn_index i = 0; i < w->size_h; i++, p += line, h += w->dilation_h) {
-            const real *const row = x + h * width * channels;
-            if (h < 0 || h >= w->height)
-                clear_reals(p, line);
-            else if (in_one && to - from == size_w)
-                copy_reals(p, row + w0 * channels, line);
-            else if (in_one) {
-                clear_reals(p, from * depth);
-                copy_reals(p + from * depth, row + (w0 + from) * channels, (to - from) * depth);
-                clear_reals(p + to * depth, (size_w - to) * depth);
-            } else
-                for (nn_index j = 0; j < size_w; j++) {
-                    const nn_index at = w0 + j * w->dilation_w;
-                    if (at < 0 || at >= width)
-                        clear_reals(p + j * depth, depth);
-                    else
-                        copy_reals(p + j * depth, row + at * channels, depth);
-                }
+/* Where window (oh,ow) of a sample x begins; it and those of `lines` × `columns` windows from it on are there, as far as
+ * they reach, rows of the image `row` apart. */
+static const real *lay_out(windows *w, const real *x, nn_index oh, nn_index lines, nn_index ow, nn_index columns) {
+    const nn_index top = oh * w->stride_h - w->top, high = (lines - 1) * w->stride_h + w->reach_h;
+    const nn_index left = ow * w->stride_w - w->left, wide = (columns - 1) * w->stride_w + w->reach_w;
+    const nn_index row = w->width * w->channels;
+    w->row = row;
+    if (top >= 0 && top + high <= w->height && left >= 0 && left + wide <= w->width)
+        return x + top * row + left * w->channels;
+    const nn_index from = clamp(-left, 0, wide), to = clamp(w->width - left, from, wide);
+    w->row = wide * w->channels;
+    real *y = w->band;
+    for (nn_index h = top; h < top + high; h++, y += w->row) {
+        if (h < 0 || h >= w->height) {
+            clear_reals(y, w->row);
+            continue;
         }
-        if (++ow < w->out_w) continue;
-        ow = 0;
-        if (++oh < w->out_h) continue;
-        oh = 0;
-        x += image;
+        clear_reals(y, from * w->channels);
+        copy_reals(y + from * w->channels, x + h * row + (left + from) * w->channels, (to - from) * w->channels);
+        clear_reals(y + to * w->channels, (wide - to) * w->channels);
+    }
+    return w->band;
+}
+
+INLINE void find_segments(windows *w) {
+    nn_index *offset = w->offsets;
+    for (nn_index i = 0; i < w->size_h; i++)
+        for (nn_index j = 0; j < w->segments / w->size_h; j++)
+            *offset++ = i * w->dilation_h * w->row + j * w->dilation_w * w->channels;
+}
+
+/* P (count,ld): windows first … of lines of `columns`, of an image that was laid out. */
+static void copy_windows(const windows *w, const real *image, nn_index columns, nn_index first, nn_index count) {
+    real *p = w->P;
+    for (nn_index r = first; r < first + count; r++, p += w->ld) {
+        const real *x = image + r / columns * w->stride_h * w->row + r % columns * w->stride_w * w->channels;
+        for (nn_index s = 0; s < w->segments; s++) copy_reals(p + s * w->segment, x + w->offsets[s], w->segment);
     }
 }
 
-/* Windows from `first` on as rows lda apart, in place or in P; *count: how many of those that were wanted. */
-INLINE const real *window_rows(const windows *w, const real *x, nn_index first, nn_index *count, real *P, nn_index *lda) {
-    const nn_index there = windows_in_place(w, &x, first, count, lda);
-    if (there) {
-        *count = there;
-        return x;
-    }
-    *count = least(*count, w->block);
-    *lda = w->ld;
-    copy_windows(w, x, first, *count, P);
-    return P;
-}
-
-INLINE real *window_scratch(const nn_run *run, void *scratch) {
-    return (real *)((char *)scratch + run->table->gemm_scratch);
+/* Line `at` of a sample, and how many of the next `count` are in its band. */
+typedef struct band {
+    nn_index oh, lines, ow, columns;
+} band;
+INLINE band band_at(const windows *w, nn_index at, nn_index count) {
+    const nn_index oh = at / w->pieces, ow = at % w->pieces * w->line;
+    const nn_index lines = least(least(count, w->lines), w->pieces > 1 ? 1 : w->out_h - oh);
+    return (band){oh, lines, ow, least(w->line, w->out_w - ow)};
 }
 
 SPAN(convolve) {
     const nn_index depth = op->channels / op->groups, n = op->n / op->groups;
     const int precision = run->table->precision_for((int)op->precision, 0, op->size_h * op->size_w * depth, n);
-    WINDOWS_OF(w, op, precision);
-    real *const P = window_scratch(run, scratch), *const Z = at(run, op->Z, 0);
-    for (nn_index end = first + count; first < end; first += count)
+    WINDOWS_OF(w, op, run->table->mr[precision]);
+    const nn_index per = w.out_h * w.pieces, image = op->height * op->width * op->channels;
+    real *const Z = at(run, op->Z, 0);
+    for (nn_index end = first + count, lines; first < end; first += lines) {
+        const nn_index sample = first / per;
+        const band b = band_at(&w, first % per, least(end - first, per - first % per));
+        const real *const x = lay_out(&w, at(run, op->X, sample * image), b.oh, b.lines, b.ow, b.columns);
+        const nn_index window = (sample * w.out_h + b.oh) * w.out_w + b.ow, windows = b.lines * b.columns;
+        lines = b.lines;
+        find_segments(&w);
         for (nn_index group = 0; group < op->groups; group++) {
-            count = end - first;
-            nn_index lda;
-            const real *const A = window_rows(&w, (real *)at(run, op->X, 0) + group * depth, first, &count, P, &lda);
-            const nn_index column = group * n, place = first * op->n + column;
-            const nn_gemm g = {
-                .M = count, .N = n, .K = w.K, .A = A, .a_row = lda, .a_col = 1,
+            const nn_index column = group * n;
+            nn_gemm g = {
+                .M = windows, .N = n, .K = w.K, .A = x + group * depth, .a_row = w.stride_w * w.channels, .a_col = 1,
+                .segments = w.segments, .offsets = w.offsets, .group = b.columns, .a_group = w.stride_h * w.row,
                 .B = at(run, op->W, column), .b_row = op->n, .b_col = 1, .packed = at(run, op->packed, 0),
-                .bias = at(run, op->b, column), .C = at(run, op->Y, place), .ldc = op->n,
-                .Z = Z ? Z + place : NULL, .ldz = op->n, .part = op->groups > 1, .activation = (int)op->function,
-                .parameters = op->parameters, .scratch = scratch,
+                .bias = at(run, op->b, column), .C = at(run, op->Y, window * op->n + column), .ldc = op->n,
+                .Z = Z ? Z + window * op->n + column : NULL, .ldz = op->n, .part = op->groups > 1,
+                .activation = (int)op->function, .parameters = op->parameters, .scratch = scratch,
             };
-            run->table->gemm[precision](&g);
-        }
-}
-
-SPAN(convolve_weights) {
-    const nn_index depth = op->channels / op->groups, n = op->n / op->groups, per = op->out_h * op->out_w;
-    WINDOWS_OF(w, op, NN_PRECISION_highest);
-    real *const P = window_scratch(run, scratch);
-    for (nn_index end = first + count; first < end; first += op->samples) {
-        real *const dW = at(run, op->dW, first / op->samples * w.K * op->n);
-        const nn_index last = least(end, first + op->samples) * per;
-        for (nn_index p = first * per, rows = 0; p < last; p += rows)
-            for (nn_index group = 0; group < op->groups; group++) {
-                rows = last - p;
-                nn_index lda;
-                const real *const A = window_rows(&w, (real *)at(run, op->X, 0) + group * depth, p, &rows, P, &lda);
-                const nn_gemm g = {
-                    .M = w.K, .N = n, .K = rows, .A = A, .a_row = 1, .a_col = lda,
-                    .B = at(run, op->dY, p * op->n + group * n), .b_row = op->n, .b_col = 1,
-                    .C = dW + group * n, .ldc = op->n, .add = p > first * per, .part = op->groups > 1,
-                    .activation = NN_ACTIVATION_linear, .scratch = scratch,
-                };
-                run->table->gemm[run->table->precision_for((int)op->precision, w.K, rows, n)](&g);
+            if (precision == NN_PRECISION_highest) {
+                run->table->gemm[precision](&g);
+                continue;
             }
+            const real *const X = g.A;
+            real *const C = g.C;
+            g.A = w.P, g.a_row = w.ld, g.segments = 0;
+            for (nn_index r = 0; r < windows; r += g.M) {
+                g.M = least(w.rows, windows - r);
+                copy_windows(&w, X, b.columns, r, g.M);
+                g.C = C + r * op->n;
+                if (Z) g.Z = Z + (window + r) * op->n + column;
+                run->table->gemm[precision](&g);
+            }
+        }
     }
 }
 
-/* Rows h of dX (height,width,channels), of `depth` channels, += what the windows [p,p + count) of a sample, whose rows
- * P (count,ld) holds, have of their places: whole rows of windows, or a part of one. */
-static void add_windows(const windows *w, const real *P, nn_index p, nn_index count, real *dX) {
+SPAN(convolve_weights) {
+    const nn_index depth = op->channels / op->groups, n = op->n / op->groups;
+    WINDOWS_OF(w, op, run->table->mr[NN_PRECISION_highest]);
+    const nn_index per = w.out_h * w.pieces, image = op->height * op->width * op->channels;
+    const int precise = run->table->precision_for((int)op->precision, w.K, w.rows, n) == NN_PRECISION_highest;
+    for (nn_index sample = first; sample < first + count; sample++) {
+        real *const dW = at(run, op->dW, sample / op->samples * w.K * op->n);
+        band b;
+        for (nn_index line = 0; line < per; line += b.lines) {
+            b = band_at(&w, line, per - line);
+            const real *const x = lay_out(&w, at(run, op->X, sample * image), b.oh, b.lines, b.ow, b.columns);
+            const nn_index window = (sample * w.out_h + b.oh) * w.out_w + b.ow, windows = b.lines * b.columns;
+            const int add = sample % op->samples || line;
+            for (nn_index group = 0; group < op->groups; group++) {
+                const nn_index column = group * n;
+                nn_gemm g = {
+                    .M = w.segment, .N = n, .K = windows, .a_row = 1, .a_col = w.stride_w * w.channels,
+                    .segments = b.lines, .offsets = w.offsets, .group = w.segment,
+                    .B = at(run, op->dY, window * op->n + column), .b_row = op->n, .b_col = 1, .ldc = op->n, .add = add,
+                    .part = op->groups > 1, .activation = NN_ACTIVATION_linear, .scratch = scratch,
+                };
+                if (precise) {
+                    for (nn_index line = 0; line < b.lines; line++) w.offsets[line] = line * w.stride_h * w.row;
+                    for (nn_index i = 0, s = 0; i < w.size_h; i++)
+                        for (nn_index j = 0; j < w.segments / w.size_h; j++, s++) {
+                            g.A = x + group * depth + i * w.dilation_h * w.row + j * w.dilation_w * w.channels;
+                            g.C = dW + s * w.segment * op->n + column;
+                            run->table->gemm[NN_PRECISION_highest](&g);
+                        }
+                    continue;
+                }
+                find_segments(&w);
+                g.M = w.K, g.A = w.P, g.a_col = w.ld, g.segments = 0, g.C = dW + column;
+                for (nn_index r = 0; r < windows; r += g.K, g.add = 1) {
+                    g.K = least(w.rows, windows - r);
+                    copy_windows(&w, x + group * depth, b.columns, r, g.K);
+                    g.B = at(run, op->dY, (window + r) * op->n + column);
+                    run->table->gemm[run->table->precision_for((int)op->precision, w.K, g.K, n)](&g);
+                }
+            }
+        }
+    }
+}
+
+/* y (n) += the terms, in order */
+INLINE void add_terms(nn_index n, nn_index count, const real *const *terms, real *y) {
+    VECTORS(c, more, n, {
+        vf sum = load_some(y + c, more);
+        for (nn_index t = 0; t < count; t++) sum += load_some(terms[t] + c, more);
+        store_some(y + c, more, sum);
+    });
+}
+
+/* dX (height,width,channels), of `depth` channels, += what the windows [p,p + count) of a sample, which are the rows of
+ * P (count,ld), have of its places: whole rows of windows, or a part of one. */
+static void add_windows(const windows *w, nn_index p, nn_index count, real *dX) {
     enum { TERMS = 64 };
     const nn_index first = p / w->out_w, last = (p + count - 1) / w->out_w, depth = w->depth;
     const nn_index from = first == last ? p % w->out_w : 0, to = first == last ? from + count : w->out_w;
-    const nn_index reach_h = (w->size_h - 1) * w->dilation_h, reach_w = (w->size_w - 1) * w->dilation_w;
     const nn_index top = clamp(first * w->stride_h - w->top, 0, w->height);
-    const nn_index bottom = clamp(last * w->stride_h - w->top + reach_h + 1, top, w->height);
+    const nn_index bottom = clamp(last * w->stride_h - w->top + w->reach_h, top, w->height);
     const nn_index left = clamp(from * w->stride_w - w->left, 0, w->width);
-    const nn_index right = clamp((to - 1) * w->stride_w - w->left + reach_w + 1, left, w->width);
-    for (nn_index h = top; h < bottom; h++)
-        for (nn_index at = left; at < right; at++) {
-            const real *terms[TERMS];
-            nn_index found = 0;
-            real *const y = dX + (h * w->width + at) * w->channels;
-            for (nn_index i = 0; i < w->size_h; i++) {
-                const nn_index down = h + w->top - i * w->dilation_h, oh = down / w->stride_h;
-                if (down < 0 || oh < first || oh > last || down % w->stride_h) continue;
-                for (nn_index j = 0; j < w->size_w; j++) {
-                    const nn_index along = at + w->left - j * w->dilation_w, ow = along / w->stride_w;
-                    if (along < 0 || ow < from || ow >= to || along % w->stride_w) continue;
-                    if (found == TERMS) {
-                        VECTORS(c, more, depth, {
-                            vf sum = load_some(y + c, more);
-                            for (nn_index t = 0; t < TERMS; t++) sum += load_some(terms[t] + c, more);
-                            store_some(y + c, more, sum);
-                        });
-                        found = 0;
+    const nn_index right = clamp((to - 1) * w->stride_w - w->left + w->reach_w, left, w->width);
+    for (nn_index h = top; h < bottom; h++) {
+        const real *terms[TERMS];
+        nn_index found = 0;
+        int all = 0; /* whether they are those of the place before, one window further on */
+        real *y = dX + (h * w->width + left) * w->channels;
+        for (nn_index at = left; at < right; at++, y += w->channels) {
+            const int inside = w->stride_w == 1 && at + w->left - w->reach_w + 1 >= from && at + w->left < to;
+            if (all && inside)
+                for (nn_index t = 0; t < found; t++) terms[t] += w->ld;
+            else {
+                found = 0;
+                all = inside && w->size_h * w->size_w <= TERMS;
+                for (nn_index i = 0; i < w->size_h; i++) {
+                    const nn_index down = h + w->top - i * w->dilation_h, oh = down / w->stride_h;
+                    if (down < 0 || oh < first || oh > last || down % w->stride_h) continue;
+                    for (nn_index j = 0; j < w->size_w; j++) {
+                        const nn_index along = at + w->left - j * w->dilation_w, ow = along / w->stride_w;
+                        if (along < 0 || ow < from || ow >= to || along % w->stride_w) continue;
+                        if (found == TERMS) {
+                            add_terms(depth, TERMS, terms, y);
+                            found = 0;
+                        }
+                        terms[found++] = w->P + (oh * w->out_w + ow - p) * w->ld + (i * w->size_w + j) * depth;
                     }
-                    terms[found++] = P + (oh * w->out_w + ow - p) * w->ld + (i * w->size_w + j) * depth;
                 }
             }
-            VECTORS(c, more, depth, {
-                vf sum = load_some(y + c, more);
-                for (nn_index t = 0; t < found; t++) sum += load_some(terms[t] + c, more);
-                store_some(y + c, more, sum);
-            });
+            add_terms(depth, found, terms, y);
         }
+    }
 }
 
 SPAN(convolve_transposed) {
     const nn_index depth = op->channels / op->groups, n = op->n / op->groups, per = op->out_h * op->out_w;
     const nn_index image = op->height * op->width;
     const int precision = run->table->precision_for((int)op->precision, 0, n, op->size_h * op->size_w * depth);
-    WINDOWS_OF(w, op, precision);
-    const nn_index band = w.block < w.out_w ? w.block : w.block / w.out_w * w.out_w; /* windows at a time */
+    WINDOWS_OF(w, op, run->table->mr[precision]);
+    const nn_index together = w.rows < w.out_w ? w.rows : w.rows / w.out_w * w.out_w; /* windows at a time */
     const real *const bias = at(run, op->b, 0);
-    real *const P = window_scratch(run, scratch);
     for (nn_index end = first + count; first < end; first++) {
         real *const dX = at(run, op->dX, first * image * op->channels);
         for (nn_index i = 0; bias && i < image; i++) copy_reals(dX + i * op->channels, bias, op->channels);
         if (!bias) clear_reals(dX, image * op->channels);
         for (nn_index p = 0, rows = 0; p < per; p += rows) {
-            rows = least(band, w.block < w.out_w ? w.out_w - p % w.out_w : per - p);
+            rows = least(together, w.rows < w.out_w ? w.out_w - p % w.out_w : per - p);
             for (nn_index group = 0; group < op->groups; group++) {
                 const nn_gemm g = {
                     .M = rows, .N = w.K, .K = n, .A = at(run, op->dY, (first * per + p) * op->n + group * n),
                     .a_row = op->n, .a_col = 1, .B = at(run, op->W, group * n * w.K), .b_row = w.K, .b_col = 1,
-                    .packed = at(run, op->packed, 0), .C = P, .ldc = w.ld, .activation = NN_ACTIVATION_linear,
+                    .packed = at(run, op->packed, 0), .C = w.P, .ldc = w.ld, .activation = NN_ACTIVATION_linear,
                     .scratch = scratch,
                 };
                 run->table->gemm[precision](&g);
-                add_windows(&w, P, p, rows, dX + group * depth);
+                add_windows(&w, p, rows, dX + group * depth);
             }
         }
         const real *const saved = at(run, op->saved, first * image * op->channels);

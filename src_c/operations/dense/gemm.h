@@ -84,6 +84,9 @@ INLINE nn_index block_k(nn_index K) {
     return K <= KC ? K : ceil_div(ceil_div(K, ceil_div(K, KC)), 16) * 16;
 }
 
+/* The same of windows, in whole segments. */
+INLINE nn_index whole_segments(nn_index segment) { return segment * (segment < KC ? KC / segment : 1); }
+
 /* Whether the tiles leave C as it is to be. */
 INLINE int ends_in_tile(const nn_gemm *g) {
     return !g->Z && (g->activation == NN_ACTIVATION_relu || g->activation == NN_ACTIVATION_linear);
@@ -110,20 +113,22 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
     assert(a_transposed ? g->a_row == 1 : 1);
     assert(b_transposed ? g->b_row == 1 : 1);
 
+    const nn_index segment = g->segments ? K / g->segments : K, groups = g->segments ? M / g->group : 1;
     const int by_rows = b_transposed && M <= (a_transposed ? MR : BY_ROWS_M) && K >= BLOCK && /* in whole vectors */
                         (VECTOR_BYTES == 64 || ldb * size % 4096); /* as below */
-    int pack_b = b_transposed || copy_of_B_pays(g->B, ldb * size, M);
+    const nn_index kc = g->segments ? whole_segments(segment) : block_k(K);
+    int pack_b = b_transposed || (kc <= KC && copy_of_B_pays(g->B, ldb * size, M));
     /* Rows whose addresses agree modulo 4096 share one set of L1, which holds 8 */
     const int a_conflicts = MR > 8 && (lda * size + 8) % 4096 <= 16;
-    const int pack_a = N >= PACK_A_COLUMNS && (a_transposed ? lda * size >= PACK_A_STRIDE : a_conflicts);
+    const int pack_a = !g->segments && N >= PACK_A_COLUMNS && (a_transposed ? lda * size >= PACK_A_STRIDE : a_conflicts);
     const int finish = !ends_in_tile(g), relu = !finish && g->activation == NN_ACTIVATION_relu;
 
     real *const sums = g->Z ? g->Z : g->C;
     const nn_index ldsums = g->Z ? g->ldz : g->ldc;
     real *const B_packed = g->scratch, *const A_packed = B_packed + B_PACKED;
-    const nn_index kc = block_k(K), b_bytes = kc * (pack_b ? least(NC, N) : N) * size; /* of B for a block of K */
+    const nn_index b_bytes = kc * (pack_b ? least(NC, N) : N) * size; /* of B for a block of K */
     const nn_index most = M > 2 * MC_FAR && B_NEAR < b_bytes && b_bytes <= B_FAR ? MC_FAR : MC;
-    const nn_index mc = ceil_div(ceil_div(M, ceil_div(M, most)), MR) * MR;
+    const nn_index mc = groups > 1 ? M : ceil_div(ceil_div(M, ceil_div(M, most)), MR) * MR;
     const nn_index height = !b_transposed && K <= SHORT_K && N >= 4 * LANES && N <= SHORT_K_COLUMNS ? SHORT_K_ROWS : MR;
     tile t = {.ldc = ldsums, .ldbias = ldbias};
     vf zeros = {0};
@@ -134,21 +139,24 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
         cols = pack_b ? least(NC, N - jc) : by_rows ? (N - jc) / BY_ROWS_COLUMNS * BY_ROWS_COLUMNS : N;
         nn_index kb = 0;
         do { /* LOOP 4 cuts K, in the order of the sums; once if K = 0 */
-            t.K = least(kc, K - kb);
+            const nn_index depth = least(kc, K - kb);
+            t.K = least(segment, depth);
+            t.segments = g->segments ? depth / segment : 1;
+            t.offsets = g->segments ? g->offsets + kb / segment : NULL;
             t.add = kb > 0 || g->add;
-            const int last = kb + t.K == K;
+            const int last = kb + depth == K;
             t.relu = relu && last && !g->saved;
             t.zeros = !finish && last && g->nonfinite ? &zeros : NULL;
             const real *B = (const real *)g->B + kb * g->b_row + jc * g->b_col;
-            if (pack_b) pack_B(t.K, cols, B, ldb, b_transposed, B_packed), B = B_packed;
+            if (pack_b) pack_B(depth, cols, B, ldb, b_transposed, B_packed), B = B_packed;
             t.ldb = pack_b ? NR : ldb;
-            const nn_index b_step = pack_b ? t.K : g->b_col; /* columns j … j + NR of B start at B + j b_step */
+            const nn_index b_step = pack_b ? depth : g->b_col; /* columns j … j + NR of B start at B + j b_step */
 
             for (nn_index ic = 0; ic < M; ic += mc) { /* LOOP 3 cuts M, so that A stays in L2 */
                 const nn_index rows = least(mc, M - ic);
-                const nn_index panels = ceil_div(rows, height), m0 = rows / panels;
-                const nn_index longer = rows % panels; /* of m0 + 1 rows, first */
-                const real *A = (const real *)g->A + ic * g->a_row + kb * g->a_col;
+                const nn_index in_group = rows / groups, panels = ceil_div(in_group, height), m0 = in_group / panels;
+                const nn_index longer = in_group % panels; /* of m0 + 1 rows, first */
+                const real *A = (const real *)g->A + ic * g->a_row + (g->segments ? 0 : kb * g->a_col);
                 t.lda = lda;
                 nn_index a_step = a_transposed ? 1 : lda; /* between rows */
                 if (pack_a && a_transposed) {
@@ -172,14 +180,16 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
                     t.C = sums + ic * ldsums + jc + j;
                     t.saved = relu && last && g->saved ? (const real *)g->saved + ic * g->ldsaved + jc + j : NULL;
                     t.ldsaved = g->ldsaved;
-                    t.A = A;
-                    for (nn_index p = 0; p < panels; p++) { /* LOOP 1 cuts rows to the height of a tile */
-                        const nn_index m = m0 + (p < longer);
-                        kernels[m - 1](&t);
-                        t.A += pack_a && a_transposed ? t.K * MR : m * a_step;
-                        t.C += m * ldsums;
-                        if (t.bias) t.bias += m * ldbias;
-                        if (t.saved) t.saved += m * g->ldsaved;
+                    for (nn_index group = 0; group < groups; group++) {
+                        t.A = A + group * g->a_group;
+                        for (nn_index p = 0; p < panels; p++) { /* LOOP 1 cuts rows to the height of a tile */
+                            const nn_index m = m0 + (p < longer);
+                            kernels[m - 1](&t);
+                            t.A += pack_a && a_transposed ? t.K * MR : m * a_step;
+                            t.C += m * ldsums;
+                            if (t.bias) t.bias += m * ldbias;
+                            if (t.saved) t.saved += m * g->ldsaved;
+                        }
                     }
                     if (finish && last && (j + n == cols || rows * (j + n - done) * size >= FINISH_BYTES)) {
                         finish_sums(g, ic, jc + done, rows, j + n - done);
@@ -187,7 +197,7 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
                     }
                 }
             }
-            kb += t.K;
+            kb += depth;
         } while (kb < K);
     }
     if (g->nonfinite && across_sum(zeros)[0] != 0) nn_set_flag(g->nonfinite);
@@ -275,7 +285,9 @@ INLINE nn_gemm columns_of(const nn_gemm *g, nn_index j, nn_index n) {
 static void gemm(const nn_gemm *g) {
     if (g->M <= 0 || g->N <= 0) return;
     const nn_index ragged = g->N % LANES, whole = g->N - ragged; /* of columns */
-    if (g->N <= DOT_COLUMNS && g->a_col == 1 && !g->part)
+    if (g->segments)
+        multiply_blocks(g, 0);
+    else if (g->N <= DOT_COLUMNS && g->a_col == 1 && !g->part)
         multiply_rows(g);
     else if (suits_narrow(g, g->N))
         multiply_narrow(g);

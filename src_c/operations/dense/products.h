@@ -7,7 +7,7 @@
 
 /* Fields that a whole product leaves empty. All fields are named below: to zero the others first would cost as much as
  * to find these. */
-#define WHOLE .column = 0, .part = 0, .add = 0, .scratch = NULL
+#define WHOLE .column = 0, .part = 0, .add = 0, .segments = 0, .scratch = NULL
 
 SPAN(dense_forward) {
     *(nn_gemm *)scratch = (nn_gemm){

@@ -12,6 +12,8 @@
 
 typedef struct tile {
     nn_index n, K;
+    nn_index segments; /* of K in A, which is K of them, one after another in B; */
+    const nn_index *offsets; /* where they begin in A; NULL: there is one */
     const real *A, *B;
     nn_index lda, ldb; /* A(i,k) is A[i lda + k], transposed A[i + k lda]; B(k,j) is B[k ldb + j] */
     real *C;
@@ -119,26 +121,30 @@ INLINE void multiply_tile(const int m, const int nv, const int masked, const int
     begin_tile(m, nv, masked, t, c);
     const real *B = t->B, *A[(MR + POINTED_ROWS - 1) / POINTED_ROWS]; /* A[0] alone if transposed */
     const int pointed = transposed ? MR : POINTED_ROWS;
+    for (nn_index s = 0;;) {
+        const real *const begin = t->A + (t->offsets ? t->offsets[s] : 0);
 #pragma GCC unroll 5
-    for (int p = 0; p * pointed < m; p++) {
-        A[p] = t->A + p * pointed * lda;
-        OPAQUE(A[p]);
-    }
-    for (nn_index k = t->K; k > 0; k--, B += ldb) {
-        if (transposed) __builtin_prefetch(A[0] + AHEAD * lda), __builtin_prefetch(A[0] + AHEAD * lda + m - 1);
-#pragma GCC unroll 8
-        for (int v = 0; v < nv; v++) {
-            if (nv <= 2) __builtin_prefetch(B + AHEAD * ldb + v * LANES);
-            b[v] = LOAD(B, v);
+        for (int p = 0; p * pointed < m; p++) {
+            A[p] = begin + p * pointed * lda;
+            OPAQUE(A[p]);
         }
+        for (nn_index k = t->K; k > 0; k--, B += ldb) {
+            if (transposed) __builtin_prefetch(A[0] + AHEAD * lda), __builtin_prefetch(A[0] + AHEAD * lda + m - 1);
+#pragma GCC unroll 8
+            for (int v = 0; v < nv; v++) {
+                if (nv <= 2) __builtin_prefetch(B + AHEAD * ldb + v * LANES);
+                b[v] = LOAD(B, v);
+            }
 #pragma GCC unroll 16
-        for (int i = 0; i < m; i++) {
-            const real a = A[i / pointed][i % pointed * (transposed ? 1 : lda)];
+            for (int i = 0; i < m; i++) {
+                const real a = A[i / pointed][i % pointed * (transposed ? 1 : lda)];
 #pragma GCC unroll 8
-            for (int v = 0; v < nv; v++) c[i][v] += a * b[v];
-        }
+                for (int v = 0; v < nv; v++) c[i][v] += a * b[v];
+            }
 #pragma GCC unroll 5
-        for (int p = 0; p * pointed < m; p++) A[p] += transposed ? lda : 1;
+            for (int p = 0; p * pointed < m; p++) A[p] += transposed ? lda : 1;
+        }
+        if (++s >= t->segments) break;
     }
     end_tile(m, nv, masked, t, c);
 }
