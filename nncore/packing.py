@@ -53,7 +53,7 @@ class Packed:
         return self.version != self.written or self.unsure > 0
 
     def place(self, kernel: Parameter, transposed: bool, shape: tuple[int, int]) -> int | None:
-        """First byte of the copy for X W or, transposed, dY Wᵀ, with W of `shape`; None where products read W itself."""
+        """First byte of the copy for X W or, transposed, dY Wᵀ, W being of `shape`; None where products read W."""
         key = kernel, transposed
         if key not in self.places:
             inputs, outputs = self.matrices[kernel] = shape

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
     from nncore.compiler.operation import Tensor
 
-MOST_INPUTS = 1 << 18  # of a window, which has to fit what a thread lays out
+MOST_REACHED = 1 << 17  # numbers from the first of a window to its last: what a thread has room to lay out
+MOST_PLACES = 1 << 12  # of a window
 
 
 class Convolution(Layer):
@@ -102,10 +103,12 @@ class Convolution(Layer):
 
     def declare_weights(self, kernel: Shape, biases: int) -> None:
         """Declare W and b of these shapes."""
-        if (inputs := math.prod(kernel[:-1])) > MOST_INPUTS:
+        sizes = zip(self.kernel_size, self.dilation_rate, strict=True)
+        reach = math.prod((k - 1) * d + 1 for k, d in sizes) * kernel[-2] * self.groups
+        if reach > MOST_REACHED or math.prod(self.kernel_size) > MOST_PLACES:
             raise ValueError(
-                f"kernel_size: expected windows of at most {MOST_INPUTS} inputs, got {inputs}. Give a smaller kernel, or "
-                "more groups"
+                f"kernel_size: expected windows of {MOST_PLACES} places at most that reach over {MOST_REACHED} numbers at "
+                f"most, got {self.kernel_size}, reaching over {reach}. Give a smaller kernel or dilation_rate"
             )
         self.kernel = self.add_parameter("kernel", kernel, self.kernel_initializer, self.kernel_regularizer)
         self.bias = None
@@ -125,8 +128,8 @@ class Convolution(Layer):
 class Conv1D(Convolution):
     """A convolution of series: Y[t] = f(b + Σ_k X[t s + k d − p] W[k]).
 
-    Each window of `kernel_size` steps is seen by the same `filters` neurons; s is the stride, d the dilation, p how many
-    zeros are put before the series.
+    Each window of `kernel_size` steps is seen by the same `filters` neurons; s is the stride, d the dilation, p the
+    number of zeros before the series.
 
     Shapes: X (B, steps, C), W (size, C / groups, filters), b (filters,), Y (B, windows, filters).
 

@@ -106,3 +106,19 @@ def to_channels_last(b: Builder, x: Tensor, data_format: str) -> Tensor:
 def from_channels_last(b: Builder, y: Tensor, data_format: str) -> Tensor:
     """Y, whose channels are behind, as `data_format` has it."""
     return transpose(b, y, [len(y.shape) - 1, *range(len(y.shape) - 1)]) if data_format == "channels_first" else y
+
+
+def transposed_axis(steps: int, size: int, stride: int, dilation: int, more: int | None, padding: str) -> Axis:
+    """The axis of a transposed convolution's output, whose windows are the input's `steps`, by Keras's rules.
+
+    `more`: places at its end, of which None are as many as make ``steps * stride`` of them, or all that windows reach.
+    """
+    reach = Axis(0, size, stride, dilation).reach
+    if more is None:
+        length = steps * stride + (max(reach - stride, 0) if padding == "valid" else 0)
+        before = 0 if padding == "valid" else max(reach - stride, 0) // 2
+    else:
+        cut = 0 if padding == "valid" else reach // 2
+        length = (steps - 1) * stride + reach - 2 * cut + more
+        before = max(reach - 1 - cut, 0) if cut else 0
+    return Axis(length, size, stride, dilation, before, steps)

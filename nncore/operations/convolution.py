@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nncore._kernels.table import PRECISIONS, SUM_ROWS
 from nncore.compiler.operation import Op, Tensor, Whole
 from nncore.operations.dense import dense, packed_copy
-from nncore.operations.parameters import send_column_sums
+from nncore.operations.parameters import send_column_sums, send_sum_of_parts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 BLOCK_FLOPS = 2_000_000  # of lines of windows that a thread takes at a time: 10 to 50 µs
 LINE = 504  # windows side by side, at most
-BAND = 1 << 18  # elements of the image that a line of windows reaches, at most: what C has room for
+BAND = 1 << 18  # elements of the image that a line of windows reaches, at most: see convolution.h
 PART_WINDOWS = 2048  # or a few more, whose products are a part of the sum that dW is
 
 
@@ -37,9 +37,7 @@ def convolve(
     windows = Windows(b, kernel, axes, groups)
 
     def backward(to: Builder, dz: Tensor) -> None:
-        if bias:
-            send_column_sums(to, bias, dz)
-        windows.send_weights(to, x, dz)
+        windows.send_weights(to, x, dz, bias)
         if x.differentiable:
             dx = Tensor(x.shape)
             to.backward += windows.transposed(to, dz, dx)
@@ -115,8 +113,8 @@ class Windows:
         b_operand = Whole("parameters", bias) if bias else None
         return [*ops, Op("convolve_transposed", dY=dz, W=W, b=b_operand, packed=packed, dX=dx, **self.fields)]
 
-    def send_weights(self, to: Builder, x: Tensor, dz: Tensor) -> None:
-        """Send dW to the kernel's gradient: parts of it, of so many samples each, and their sum."""
+    def send_weights(self, to: Builder, x: Tensor, dz: Tensor, bias: Parameter | None = None) -> None:
+        """Send dW and db to the gradients of kernel and bias: parts of them, of so many samples each, and their sum."""
         if self.kernel not in to.trained:
             return
         samples = 1
@@ -124,11 +122,12 @@ class Windows:
             samples *= 2
         rows = SUM_ROWS // samples  # so many of a sample make a part of a sum
         parts = Tensor((self.k, self.n), sum_rows=rows)
-        to.backward.append(Op("convolve_weights", X=x, dY=dz, dW=parts, samples=samples, block=samples, **self.fields))
-        size = self.kernel.size
-        to.send_to_parameter(
-            self.kernel, lambda dW: Op("sum_parts", parts=parts, dW=dW, rows=rows, apart=size, fixed=size)
-        )
+        of_bias = Tensor((self.n,), sum_rows=rows) if bias in to.trained else None
+        made: dict[str, Any] = {"dW": parts, "db": of_bias, "part": samples, "block": samples}
+        to.backward.append(Op("convolve_weights", X=x, dY=dz, **made, **self.fields))
+        send_sum_of_parts(to, self.kernel, parts, rows)
+        if bias and of_bias:
+            send_sum_of_parts(to, bias, of_bias, rows)
 
     def packed_copy(self, b: Builder, transposed: bool) -> Any:
         """The packed copy of W that products read, if there is one: of one group."""

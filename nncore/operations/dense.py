@@ -34,7 +34,9 @@ def dense(
         to.send_to_parameter(kernel, lambda dW: Op("dense_backward_weights", X=x, dY=dz, dW=dW, **sizes))
         to.send(
             x,
-            lambda dx: Op("dense_backward_input", dY=dz, W=W, packed=packed_copy(to, kernel, True, matrix), dX=dx, **sizes),
+            lambda dx: Op(
+                "dense_backward_input", dY=dz, W=W, packed=packed_copy(to, kernel, True, matrix), dX=dx, **sizes
+            ),
         )
 
     bias_operand = Whole("parameters", bias) if bias else None

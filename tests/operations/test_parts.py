@@ -36,7 +36,9 @@ def brought(table: Table, kind: str, threads: int, rows: int, sums: dict[str, An
     added = []
     for part in given.values():
         added.append(np.full(n, np.nan, table.dtype))
-        run_operation(table, "sum_parts", 1, parts=part, dW=added[-1], rows=rows, apart=SUM_CHAINS * n, fixed=n, block=64)
+        run_operation(
+            table, "sum_parts", 1, parts=part, dW=added[-1], rows=rows, apart=SUM_CHAINS * n, fixed=n, block=64
+        )
     return added
 
 

@@ -161,19 +161,28 @@ SPAN(convolve) {
     }
 }
 
+/* y (n) = Σ of rows of x (rows,n), or += it */
+INLINE void add_column_sums(nn_index rows, nn_index n, const real *x, int add, real *room, real *y) {
+    int nonfinite;
+    column_sums(rows, n, x, n, add ? room : y, &nonfinite);
+    if (add) add_elements(n, y, room, y);
+}
+
 SPAN(convolve_weights) {
     const nn_index depth = op->channels / op->groups, n = op->n / op->groups;
     WINDOWS_OF(w, op, run->table->mr[NN_PRECISION_highest]);
     const nn_index per = w.out_h * w.pieces, image = op->height * op->width * op->channels;
     const int precise = run->table->precision_for((int)op->precision, w.K, w.rows, n) == NN_PRECISION_highest;
     for (nn_index sample = first; sample < first + count; sample++) {
-        real *const dW = at(run, op->dW, sample / op->samples * w.K * op->n);
+        real *const dW = at(run, op->dW, sample / op->part * w.K * op->n);
+        real *const db = at(run, op->db, sample / op->part * op->n);
         band b;
         for (nn_index line = 0; line < per; line += b.lines) {
             b = band_at(&w, line, per - line);
             const real *const x = lay_out(&w, at(run, op->X, sample * image), b.oh, b.lines, b.ow, b.columns);
             const nn_index window = (sample * w.out_h + b.oh) * w.out_w + b.ow, windows = b.lines * b.columns;
-            const int add = sample % op->samples || line;
+            const int add = sample % op->part || line;
+            if (db) add_column_sums(windows, op->n, at(run, op->dY, window * op->n), add, w.P, db);
             for (nn_index group = 0; group < op->groups; group++) {
                 const nn_index column = group * n;
                 nn_gemm g = {
@@ -205,52 +214,57 @@ SPAN(convolve_weights) {
     }
 }
 
-/* y (n) += the terms, in order */
-INLINE void add_terms(nn_index n, nn_index count, const real *const *terms, real *y) {
-    VECTORS(c, more, n, {
-        vf sum = load_some(y + c, more);
-        for (nn_index t = 0; t < count; t++) sum += load_some(terms[t] + c, more);
-        store_some(y + c, more, sum);
-    });
+/* Of windows `from` … `to` − 1 along an axis those that a place is in, which lies `at` from where window 0 begins: it is
+ * place `first` of `window`, then that `step` places further on of one before, and so on, `count` times. */
+typedef struct found {
+    nn_index first, window, count;
+} found;
+INLINE found windows_at(nn_index at, nn_index size, nn_index stride, nn_index dilation, nn_index step, nn_index from,
+                        nn_index to) {
+    const nn_index late = at - (to - 1) * stride, early = at - from * stride;
+    nn_index first = late <= 0 ? 0 : dilation == 1 ? late : ceil_div(late, dilation);
+    const nn_index end = early < 0 ? 0 : least(size, (dilation == 1 ? early : early / dilation) + 1);
+    if (stride == 1) return (found){first, at - first * dilation, end > first ? end - first : 0};
+    while (first < end && (at - first * dilation) % stride) first++;
+    return (found){first, (at - first * dilation) / stride, end > first ? ceil_div(end - first, step) : 0};
+}
+static nn_index common_divisor(nn_index a, nn_index b) {
+    while (b) {
+        const nn_index rest = a % b;
+        a = b, b = rest;
+    }
+    return a;
 }
 
 /* dX (height,width,channels), of `depth` channels, += what the windows [p,p + count) of a sample, which are the rows of
  * P (count,ld), have of its places: whole rows of windows, or a part of one. */
 static void add_windows(const windows *w, nn_index p, nn_index count, real *dX) {
-    enum { TERMS = 64 };
-    const nn_index first = p / w->out_w, last = (p + count - 1) / w->out_w, depth = w->depth;
+    const nn_index first = p / w->out_w, last = (p + count - 1) / w->out_w, depth = w->depth, ld = w->ld;
     const nn_index from = first == last ? p % w->out_w : 0, to = first == last ? from + count : w->out_w;
     const nn_index top = clamp(first * w->stride_h - w->top, 0, w->height);
     const nn_index bottom = clamp(last * w->stride_h - w->top + w->reach_h, top, w->height);
     const nn_index left = clamp(from * w->stride_w - w->left, 0, w->width);
     const nn_index right = clamp((to - 1) * w->stride_w - w->left + w->reach_w, left, w->width);
+    const nn_index common_h = common_divisor(w->stride_h, w->dilation_h), step_h = w->stride_h / common_h;
+    const nn_index common_w = common_divisor(w->stride_w, w->dilation_w), step_w = w->stride_w / common_w;
+    const nn_index next_h = step_h * w->size_w * depth - w->dilation_h / common_h * w->out_w * ld;
+    const nn_index next_w = step_w * depth - w->dilation_w / common_w * ld;
     for (nn_index h = top; h < bottom; h++) {
-        const real *terms[TERMS];
-        nn_index found = 0;
-        int all = 0; /* whether they are those of the place before, one window further on */
-        real *y = dX + (h * w->width + left) * w->channels;
-        for (nn_index at = left; at < right; at++, y += w->channels) {
-            const int inside = w->stride_w == 1 && at + w->left - w->reach_w + 1 >= from && at + w->left < to;
-            if (all && inside)
-                for (nn_index t = 0; t < found; t++) terms[t] += w->ld;
-            else {
-                found = 0;
-                all = inside && w->size_h * w->size_w <= TERMS;
-                for (nn_index i = 0; i < w->size_h; i++) {
-                    const nn_index down = h + w->top - i * w->dilation_h, oh = down / w->stride_h;
-                    if (down < 0 || oh < first || oh > last || down % w->stride_h) continue;
-                    for (nn_index j = 0; j < w->size_w; j++) {
-                        const nn_index along = at + w->left - j * w->dilation_w, ow = along / w->stride_w;
-                        if (along < 0 || ow < from || ow >= to || along % w->stride_w) continue;
-                        if (found == TERMS) {
-                            add_terms(depth, TERMS, terms, y);
-                            found = 0;
-                        }
-                        terms[found++] = w->P + (oh * w->out_w + ow - p) * w->ld + (i * w->size_w + j) * depth;
-                    }
+        const found i = windows_at(h + w->top, w->size_h, w->stride_h, w->dilation_h, step_h, first, last + 1);
+        const real *const row = w->P + (i.window * w->out_w - p) * ld + i.first * w->size_w * depth;
+        for (nn_index at = left; at < right && i.count; at++) {
+            const found j = windows_at(at + w->left, w->size_w, w->stride_w, w->dilation_w, step_w, from, to);
+            const real *const terms = row + j.window * ld + j.first * depth;
+            real *const y = dX + (h * w->width + at) * w->channels;
+            VECTORS(c, more, depth, {
+                vf sum = load_some(y + c, more);
+                const real *line = terms + c;
+                for (nn_index k = 0; k < i.count; k++, line += next_h) {
+                    const real *term = line;
+                    for (nn_index l = 0; l < j.count; l++, term += next_w) sum += load_some(term, more);
                 }
-            }
-            add_terms(depth, found, terms, y);
+                store_some(y + c, more, sum);
+            });
         }
     }
 }

@@ -1,0 +1,97 @@
+"""Cases of `test_operations`: convolutions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import reference as ref
+import reference_convolution as convolution
+from cases import SAMPLES, Case
+from kernels import Array
+
+from nncore._kernels.table import ACTIVATIONS, SUM_ROWS
+
+PART = 4  # samples of a part of dW
+
+
+def sizes(c: Case, **changes: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The attributes of a convolution with windows beyond each edge; what its formula is told."""
+    given = {"height": 5, "width": 7, "channels": 6, "size_h": 3, "size_w": 2, "stride_h": 1, "stride_w": 2}
+    given |= {"dilation_h": 1, "dilation_w": 1, "top": 1, "left": 1, "groups": 1, "n": 10} | changes
+    reach = [(given[f"size_{a}"] - 1) * given[f"dilation_{a}"] + 1 for a in "hw"]
+    ends = [given["height"] + given["top"], given["width"] + given["left"]]
+    given |= {
+        "out_h": (ends[0] + 1 - reach[0]) // given["stride_h"] + 1,
+        "out_w": (ends[1] - reach[1]) // given["stride_w"] + 1,
+    }
+    given = {"line": given["out_w"]} | given
+    pads = [(given["top"], 1), (given["left"], 0)]
+    strides, dilation = ((given[f"{what}_h"], given[f"{what}_w"]) for what in ("stride", "dilation"))
+    return given, {"strides": strides, "dilation": dilation, "pads": pads, "groups": given["groups"]}
+
+
+def arrays(c: Case, given: dict[str, Any]) -> tuple[Array, Array, Array, Array]:
+    """X, W, b, dY."""
+    x = c.reals(SAMPLES, given["height"], given["width"], given["channels"])
+    w = c.reals(given["size_h"], given["size_w"], given["channels"] // given["groups"], given["n"])
+    return x, w, c.reals(given["n"]), c.reals(SAMPLES, given["out_h"], given["out_w"], given["n"])
+
+
+def convolve(c: Case, lines: int = 1, **changes: Any) -> dict[str, Array]:
+    """`lines`: how many make a row of windows."""
+    given, told = sizes(c, **changes)
+    x, w, b, y = arrays(c, given)
+    z = convolution.convolve(x, w, b, **told)
+    c.fields = given | {"X": x, "W": w, "b": b, "Y": c.poisoned(*y.shape), "Z": c.poisoned(*y.shape), "block": 3}
+    c.fields |= {"per_sample": given["out_h"] * lines, "function": ACTIVATIONS["gelu"]}
+    return {"Z": z, "Y": ref.activate("gelu", z, 0.0)}
+
+
+def convolve__short_lines(c: Case) -> dict[str, Array]:
+    return convolve(c, 2, line=3)
+
+
+def convolve__groups_and_holes(c: Case) -> dict[str, Array]:
+    return convolve(c, groups=2, dilation_h=2, dilation_w=3, stride_w=1)
+
+
+def convolve_weights(c: Case, **changes: Any) -> dict[str, Array]:
+    given, told = sizes(c, **changes)
+    x, w, b, dy = arrays(c, given)
+    parts = [
+        convolution.convolve_backward(x[i : i + PART], w, dy[i : i + PART], **told)[1:] for i in range(0, SAMPLES, PART)
+    ]
+    c.fields = given | {"X": x, "dY": dy, "dW": c.poisoned(len(parts), *w.shape), "db": c.poisoned(len(parts), b.size)}
+    c.fields |= {"part": PART, "block": PART}
+    return {"dW": np.stack([dw for dw, _ in parts]), "db": np.stack([db for _, db in parts])}
+
+
+def convolve_weights__short_lines(c: Case) -> dict[str, Array]:
+    return convolve_weights(c, line=3)
+
+
+def convolve_weights__groups_and_holes(c: Case) -> dict[str, Array]:
+    return convolve_weights(c, groups=2, dilation_h=2, dilation_w=3, stride_w=1)
+
+
+def convolve_transposed(c: Case, **changes: Any) -> dict[str, Array]:
+    given, told = sizes(c, **changes)
+    x, w, _, dy = arrays(c, given)
+    b, saved = c.reals(given["channels"]), c.reals(*x.shape)
+    of_groups = w.reshape(-1, given["groups"], given["n"] // given["groups"])
+    transposed = np.ascontiguousarray(of_groups.transpose(1, 2, 0))
+    c.fields = given | {"dY": dy, "W": transposed, "b": b, "saved": saved, "dX": c.poisoned(*x.shape), "block": 2}
+    c.fields["function"] = ACTIVATIONS["relu"]
+    return {"dX": (convolution.convolve_backward(x, w, dy, **told)[0] + b) * (saved > 0)}
+
+
+def convolve_transposed__groups_and_holes(c: Case) -> dict[str, Array]:
+    return convolve_transposed(c, groups=2, dilation_h=2, dilation_w=3, stride_w=2, width=9)
+
+
+CONVOLUTION = [
+    convolve, convolve__short_lines, convolve__groups_and_holes, convolve_weights, convolve_weights__short_lines,
+    convolve_weights__groups_and_holes, convolve_transposed, convolve_transposed__groups_and_holes,
+]  # fmt: skip
+assert SUM_ROWS % PART == 0
