@@ -18,7 +18,22 @@ from nncore.layers.activation import (
 from nncore.layers.arithmetic import Absolute, Power, Slice
 from nncore.layers.base import LAYERS, Layer
 from nncore.layers.dense import Dense
-from nncore.layers.dropout import AlphaDropout, Dropout, GaussianDropout, GaussianNoise, SpatialDropout1D
+from nncore.layers.dropout import (
+    AlphaDropout,
+    Dropout,
+    GaussianDropout,
+    GaussianNoise,
+    SpatialDropout1D,
+    SpatialDropout2D,
+)
+from nncore.layers.edges import (
+    Cropping1D,
+    Cropping2D,
+    UpSampling1D,
+    UpSampling2D,
+    ZeroPadding1D,
+    ZeroPadding2D,
+)
 from nncore.layers.einsum import EinsumDense
 from nncore.layers.embedding import Embedding
 from nncore.layers.features import ParametricActivation, PeriodicEmbedding, Scale
@@ -31,13 +46,29 @@ from nncore.layers.normalization import (
     RMSNormalization,
     UnitNormalization,
 )
+from nncore.layers.pooling import AveragePooling1D, AveragePooling2D, MaxPooling1D, MaxPooling2D
 from nncore.layers.preprocessing.categories import CategoryEncoding, Discretization
 from nncore.layers.preprocessing.hashing import HashedCrossing, Hashing
 from nncore.layers.preprocessing.lookup import IntegerLookup, StringLookup
 from nncore.layers.preprocessing.moments import Normalization
 from nncore.layers.reshaping import Flatten, Permute, RepeatVector, Rescaling, Reshape
+from nncore.layers.whole_pooling import (
+    AdaptiveAveragePooling1D,
+    AdaptiveAveragePooling2D,
+    AdaptiveMaxPooling1D,
+    AdaptiveMaxPooling2D,
+    GlobalAveragePooling1D,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling1D,
+    GlobalMaxPooling2D,
+)
 from nncore.layers.wrapping import SpectralNormalization, TimeDistributed
 from nncore.registry import missing, serialize
+
+AvgPool1D, AvgPool2D = AveragePooling1D, AveragePooling2D  # Keras's short names
+MaxPool1D, MaxPool2D = MaxPooling1D, MaxPooling2D
+GlobalAvgPool1D, GlobalAvgPool2D = GlobalAveragePooling1D, GlobalAveragePooling2D
+GlobalMaxPool1D, GlobalMaxPool2D = GlobalMaxPooling1D, GlobalMaxPooling2D
 
 __all__ = [
     "ELU",
@@ -45,12 +76,22 @@ __all__ = [
     "Absolute",
     "Activation",
     "ActivityRegularization",
+    "AdaptiveAveragePooling1D",
+    "AdaptiveAveragePooling2D",
+    "AdaptiveMaxPooling1D",
+    "AdaptiveMaxPooling2D",
     "Add",
     "AlphaDropout",
     "Average",
+    "AveragePooling1D",
+    "AveragePooling2D",
+    "AvgPool1D",
+    "AvgPool2D",
     "BatchNormalization",
     "CategoryEncoding",
     "Concatenate",
+    "Cropping1D",
+    "Cropping2D",
     "Dense",
     "Discretization",
     "Divide",
@@ -61,6 +102,14 @@ __all__ = [
     "Flatten",
     "GaussianDropout",
     "GaussianNoise",
+    "GlobalAveragePooling1D",
+    "GlobalAveragePooling2D",
+    "GlobalAvgPool1D",
+    "GlobalAvgPool2D",
+    "GlobalMaxPool1D",
+    "GlobalMaxPool2D",
+    "GlobalMaxPooling1D",
+    "GlobalMaxPooling2D",
     "GroupNormalization",
     "HashedCrossing",
     "Hashing",
@@ -71,6 +120,10 @@ __all__ = [
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
+    "MaxPool1D",
+    "MaxPool2D",
+    "MaxPooling1D",
+    "MaxPooling2D",
     "Maximum",
     "Minimum",
     "Multiply",
@@ -87,6 +140,7 @@ __all__ = [
     "Slice",
     "Softmax",
     "SpatialDropout1D",
+    "SpatialDropout2D",
     "Subtract",
     "ParametricActivation",
     "PeriodicEmbedding",
@@ -95,6 +149,10 @@ __all__ = [
     "TimeDistributed",
     "StringLookup",
     "UnitNormalization",
+    "UpSampling1D",
+    "UpSampling2D",
+    "ZeroPadding1D",
+    "ZeroPadding2D",
     "add",
     "average",
     "concatenate",

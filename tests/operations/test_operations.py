@@ -15,6 +15,7 @@ from cases import SAMPLES, Case, parts, parts_of, rows_of
 from cases_arithmetic import ARITHMETIC
 from cases_arrangement import ARRANGEMENT
 from cases_normalization import NORMALIZATION
+from cases_pooling import POOLING
 from cases_preprocessing import PREPROCESSING
 from cases_random import RANDOM
 from cases_updates import UPDATES, of_chunks
@@ -409,7 +410,7 @@ CASE = "dict[str, Array]"
 SPARSE = "sparse_categorical_crossentropy"
 #: Every function here that makes one, and those of the families.
 HERE = [f for f in list(vars().values()) if getattr(f, "__annotations__", {}) == {"c": "Case", "return": CASE}]
-FAMILIES = ARITHMETIC, ARRANGEMENT, NORMALIZATION, PREPROCESSING, RANDOM, UPDATES
+FAMILIES = ARITHMETIC, ARRANGEMENT, NORMALIZATION, POOLING, PREPROCESSING, RANDOM, UPDATES
 CASES: list[Callable[[Case], dict[str, Array]]] = [*HERE, *(case for family in FAMILIES for case in family)]
 
 
