@@ -101,21 +101,20 @@ static void pool_narrow(int which, window w, real scale, const real *x, real *y)
     }
 }
 
-/* `count` windows of one shape, `step` elements apart. Those of 2 × 2 and of 2 places, the most frequent ones, have no
- * loops over their places. */
-INLINE void pool_windows(int which, window w, real scale, nn_index count, nn_index step, const real *x, real *y) {
-#define EACH_WINDOW(...)                                                                                             \
-    for (nn_index p = 0; p < count; p++) pool_window(which, __VA_ARGS__, scale, x + p * step, y + p * w.n)
-    if (narrow(w))
-        for (nn_index p = 0; p < count; p++) pool_narrow(which, w, scale, x + p * step, y + p * w.n);
-    else if (w.rows == 2 && w.columns == 2)
-        EACH_WINDOW((window){2, 2, w.line, w.n});
-    else if (w.rows == 1 && w.columns == 2)
-        EACH_WINDOW((window){1, 2, w.line, w.n});
-    else
-        EACH_WINDOW(w);
-#undef EACH_WINDOW
-}
+/* `body` for windows w of a shape; without loops over its places for the most frequent ones, 2 × 2 and 2 in a row. */
+#define BY_SHAPE(shape, w, ...)                                                                                      \
+    do {                                                                                                             \
+        if ((shape).rows == 2 && (shape).columns == 2) {                                                             \
+            const window w = {2, 2, (shape).line, (shape).n};                                                        \
+            __VA_ARGS__                                                                                              \
+        } else if ((shape).rows == 1 && (shape).columns == 2) {                                                      \
+            const window w = {1, 2, (shape).line, (shape).n};                                                        \
+            __VA_ARGS__                                                                                              \
+        } else {                                                                                                     \
+            const window w = shape;                                                                                  \
+            __VA_ARGS__                                                                                              \
+        }                                                                                                            \
+    } while (0)
 
 /* A row of windows, in runs of such as have one shape: `count` of them from window p on. */
 typedef struct windows_run { nn_index count; window w; places columns; } windows_run;
@@ -127,7 +126,7 @@ INLINE windows_run run_from(windows g, places rows, nn_index p) {
         const nn_index end = (g.x.length + g.x.before - g.x.size) / g.x.stride + 1; /* of those wholly inside */
         next.count = (end < g.x.out ? end : g.x.out) - p;
     }
-    if (next.w.columns == g.x.length) next.w.columns *= next.w.rows, next.w.rows = 1; /* their places lie side by side */
+    if (next.w.columns == g.x.length) next.w.columns *= next.w.rows, next.w.rows = 1; /* places that lie side by side */
     return next;
 }
 
@@ -135,12 +134,21 @@ INLINE real scale_of(int mean, window w) { return mean ? 1 / (real)(w.rows * w.c
 
 /* Rows of Y from `first` on. */
 INLINE void pool_rows(int which, int mean, windows g, nn_index first, nn_index count, const real *x, real *y) {
+    const nn_index line = g.x.length * g.n, step = g.x.stride * g.n;
     for (nn_index row = first; row < first + count; row++) {
         const places rows = places_of(g.y, row % g.y.out);
-        const real *from = x + (row / g.y.out * g.y.length + rows.from) * g.x.length * g.n;
         for (nn_index p = 0; p < g.x.out;) {
             const windows_run next = run_from(g, rows, p);
-            pool_windows(which, next.w, scale_of(mean, next.w), next.count, g.x.stride * g.n, from + next.columns.from * g.n, y);
+            const real *from = x + (row / g.y.out * g.y.length + rows.from) * line + next.columns.from * g.n;
+            const real scale = scale_of(mean, next.w);
+            if (narrow(next.w))
+                for (nn_index k = 0; k < next.count; k++)
+                    pool_narrow(which, next.w, scale, from + k * step, y + k * g.n);
+            else
+                BY_SHAPE(next.w, w, {
+                    for (nn_index k = 0; k < next.count; k++)
+                        pool_window(which, w, scale, from + k * step, y + k * g.n);
+                });
             p += next.count;
             y += next.count * g.n;
         }
@@ -207,16 +215,10 @@ INLINE void pool_bands(int which, int add, int mean, int clear, windows g, nn_in
                 const real scale = scale_of(mean, next.w);
                 nn_index at_x = image + rows.from * line + next.columns.from * g.n;
                 p += next.count;
-#define EACH_WINDOW(...)                                                                                             \
-    for (nn_index k = 0; k < next.count; k++, at_x += step, at_y += g.n)                                              \
-        pool_window_backward(which, add, __VA_ARGS__, scale, x + at_x, y + at_y, dy + at_y, dx + at_x)
-                if (next.w.rows == 2 && next.w.columns == 2)
-                    EACH_WINDOW((window){2, 2, line, g.n});
-                else if (next.w.rows == 1 && next.w.columns == 2)
-                    EACH_WINDOW((window){1, 2, line, g.n});
-                else
-                    EACH_WINDOW(next.w);
-#undef EACH_WINDOW
+                BY_SHAPE(next.w, w, {
+                    for (nn_index k = 0; k < next.count; k++, at_x += step, at_y += g.n)
+                        pool_window_backward(which, add, w, scale, x + at_x, y + at_y, dy + at_y, dx + at_x);
+                });
             }
         }
     }
