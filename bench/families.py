@@ -5,6 +5,7 @@ Layers are what they emit in training, forward or forward and backward, without 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,7 +19,8 @@ from passes import Array, Pass, torch_pass, torch_table
 PARAMETERS = 10_000_000
 CACHED, STREAMING = 256, 4096  # rows of WIDTH
 WIDTH = 512
-PLANE = (16, 32)  # the same as two axes
+PLANE, SQUARE = (16, 32), (4, 4, 32)  # the same as two axes, and as three
+IMAGE, IMAGES = (26, 26, 32), 128  # a hidden layer of a small convolutional network, and a batch of them
 ELEMENTS = 4_000_000  # of what the calls of a run make
 TABLES = {"10 000": 10_000, "1 000 000": 1_000_000}  # vectors of an embedding
 VECTOR, NUMBERS = 32, (256, 16)  # elements of one; numbers of a batch
@@ -93,6 +95,11 @@ class Line:
         return xs, rng.standard_normal((rows, *made), np.float32)
 
 
+def of_images(torch: Any, function: str, x: Any, *arguments: Any, **settings: Any) -> Any:
+    """What a function of torch makes of images with the channels behind, which stay there in memory."""
+    return getattr(torch.nn.functional, function)(x.permute(0, 3, 1, 2), *arguments, **settings).permute(0, 2, 3, 1)
+
+
 NORMALIZATION = (
     Line(
         "BatchNormalization",
@@ -110,6 +117,7 @@ NOISE = (
     Line("GaussianDropout", {"rate": 0.2}),  # PyTorch has none; so are these
     Line("GaussianNoise", {"stddev": 0.2}),
     Line("SpatialDropout1D", {"rate": 0.2}, lambda t, x: t.nn.functional.dropout1d(x.mT, 0.2).mT, PLANE),
+    Line("SpatialDropout2D", {"rate": 0.2}, lambda t, x: of_images(t, "dropout2d", x, 0.2), SQUARE),
 )
 ACTIVATIONS = (
     Line("Activation", {"activation": "softmax"}, lambda t, x: x.softmax(1)),
@@ -126,6 +134,13 @@ MERGING = (
     Line("Dot", {"axes": 2}, lambda t, a, b: a @ b.mT, PLANE, inputs=2),
     Line("Permute", {"dims": (2, 1)}, lambda t, x: x.mT.contiguous(), PLANE),
 )
+POOLING = (
+    Line("MaxPooling2D", {}, lambda t, x: of_images(t, "max_pool2d", x, 2), IMAGE),
+    Line("AveragePooling2D", {"pool_size": 2}, lambda t, x: of_images(t, "avg_pool2d", x, 2), IMAGE),
+    Line("GlobalAveragePooling2D", {}, lambda t, x: x.mean((1, 2)), IMAGE),
+    Line("ZeroPadding2D", {}, lambda t, x: t.nn.functional.pad(x, (0, 0, 1, 1, 1, 1)), IMAGE),
+    Line("UpSampling2D", {}, lambda t, x: of_images(t, "interpolate", x, scale_factor=2), IMAGE),
+)
 
 
 def cases(threads: int, names: list[str] | None = None) -> Iterator[Case]:
@@ -139,6 +154,8 @@ def cases(threads: int, names: list[str] | None = None) -> Iterator[Case]:
     yield from (layer_case(line, CACHED, FORWARD) for line in NOISE)  # backward they draw the same again
     for line in (*ACTIVATIONS, *MERGING):
         yield from (layer_case(line, CACHED, which) for which in (FORWARD, BOTH))
+    for line in POOLING:
+        yield from (layer_case(line, IMAGES, which) for which in (FORWARD, BOTH))
     for size in TABLES:
         yield lookup_case(size)
         yield from (step_case(size, name) for name in STEPS)
@@ -154,7 +171,7 @@ def layer_case(line: Line, rows: int, which: str) -> Case:
     }
     if line.torch:
         runs["PyTorch"] = partial(torch_pass, line.torch, line.make(), xs, given)
-    return short_case(LAYER.format(line.name, rows, WIDTH, which), runs, max(1, ELEMENTS // dy.size))
+    return short_case(LAYER.format(line.name, rows, math.prod(line.shape), which), runs, max(1, ELEMENTS // dy.size))
 
 
 def short_case(name: str, candidates: Mapping[str, Callable[[], Run]], calls: int) -> Case:

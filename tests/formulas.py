@@ -9,12 +9,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache, reduce
+from functools import cache, partial, reduce
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 import reference as ref
+import reference_windows as windows
 from numpy.typing import NDArray
 
 import nncore as nn
@@ -144,10 +145,71 @@ def repeat_vector(layer: Any, w: Mapping[Any, Array], x: Array, draw: Draw) -> A
     return np.repeat(x[:, None], layer.n, axis=1)
 
 
+def channels_behind(layer: Any, x: Array, back: bool = False) -> Array:
+    """X with the channels behind, or back where the layer has them."""
+    if getattr(layer, "data_format", "") != "channels_first":
+        return x
+    return np.moveaxis(x, -1, 1) if back else np.moveaxis(x, 1, -1)
+
+
+def pooled(pool: Any, layer: Any, w: Mapping[Any, Array], x: Array, draw: Draw) -> Array:
+    x = channels_behind(layer, x)
+    lengths = x.shape[1:-1]
+    if hasattr(layer, "output_size"):
+        axes = [windows.adaptive(n, out) for n, out in zip(lengths, layer.output_size, strict=True)]
+    elif hasattr(layer, "pool_size"):
+        each = zip(lengths, layer.pool_size, layer.strides, strict=True)
+        axes = [windows.sliding(n, size, stride, layer.padding) for n, size, stride in each]
+    else:
+        axes = [[range(n)] for n in lengths]
+    y = channels_behind(layer, pool(x, axes), back=True)
+    return y if getattr(layer, "keepdims", True) else y.reshape(len(y), -1)
+
+
+for rank in ("1D", "2D"):
+    for name, pool in (("Max", windows.max_pool), ("Average", windows.average_pool)):
+        for kind in ("", "Global", "Adaptive"):
+            of(getattr(nn, f"{kind}{name}Pooling{rank}"))(partial(pooled, pool))
+
+
+def margins_of(layer: Any, given: Any, x: Array) -> list[tuple[int, int]]:
+    ends = [given] if x.ndim == 3 else list(given)
+    first = getattr(layer, "data_format", "") == "channels_first"
+    return [(0, 0), (0, 0), *ends] if first else [(0, 0), *ends, (0, 0)]
+
+
+@of(nn.ZeroPadding1D)
+@of(nn.ZeroPadding2D)
+def zero_padding(layer: Any, w: Mapping[Any, Array], x: Array, draw: Draw) -> Array:
+    return np.pad(x, margins_of(layer, layer.padding, x))
+
+
+@of(nn.Cropping1D)
+@of(nn.Cropping2D)
+def cropping(layer: Any, w: Mapping[Any, Array], x: Array, draw: Draw) -> Array:
+    ends = margins_of(layer, layer.cropping, x)
+    return x[tuple(slice(before, n - behind) for n, (before, behind) in zip(x.shape, ends, strict=True))]
+
+
+@of(nn.UpSampling1D)
+@of(nn.UpSampling2D)
+def up_sampling(layer: Any, w: Mapping[Any, Array], x: Array, draw: Draw) -> Array:
+    y = channels_behind(layer, x)
+    for axis, factor in enumerate([layer.size] if x.ndim == 3 else layer.size, 1):
+        if getattr(layer, "interpolation", "nearest") == "nearest":
+            y = np.repeat(y, factor, axis)
+        else:
+            m = windows.interpolation(y.shape[axis], factor)
+            y = np.moveaxis(np.tensordot(m, y, (1, axis)), 0, axis)
+    return channels_behind(layer, y, back=True)
+
+
 @of(nn.SpatialDropout1D)
+@of(nn.SpatialDropout2D)
 def spatial_dropout(layer: Any, w: Mapping[Any, Array], x: Array, draw: Draw) -> Array:
-    u = draw.uniform((len(x), 1, x.shape[-1]))
-    return x if u is None else x * (u >= layer.rate) / (1 - layer.rate)
+    x = channels_behind(layer, x)
+    u = draw.uniform((len(x), *(1,) * (x.ndim - 2), x.shape[-1]))
+    return channels_behind(layer, x if u is None else x * (u >= layer.rate) / (1 - layer.rate), back=True)
 
 
 @of(nn.GaussianDropout)

@@ -19,7 +19,22 @@ from nncore.layers.arithmetic import Absolute, Power, Slice
 from nncore.layers.base import LAYERS, Layer
 from nncore.layers.convolution import Conv1D, Conv2D
 from nncore.layers.dense import Dense
-from nncore.layers.dropout import AlphaDropout, Dropout, GaussianDropout, GaussianNoise, SpatialDropout1D
+from nncore.layers.dropout import (
+    AlphaDropout,
+    Dropout,
+    GaussianDropout,
+    GaussianNoise,
+    SpatialDropout1D,
+    SpatialDropout2D,
+)
+from nncore.layers.edges import (
+    Cropping1D,
+    Cropping2D,
+    UpSampling1D,
+    UpSampling2D,
+    ZeroPadding1D,
+    ZeroPadding2D,
+)
 from nncore.layers.einsum import EinsumDense
 from nncore.layers.embedding import Embedding
 from nncore.layers.features import ParametricActivation, PeriodicEmbedding, Scale
@@ -32,14 +47,30 @@ from nncore.layers.normalization import (
     RMSNormalization,
     UnitNormalization,
 )
+from nncore.layers.pooling import AveragePooling1D, AveragePooling2D, MaxPooling1D, MaxPooling2D
 from nncore.layers.preprocessing.categories import CategoryEncoding, Discretization
 from nncore.layers.preprocessing.hashing import HashedCrossing, Hashing
 from nncore.layers.preprocessing.lookup import IntegerLookup, StringLookup
 from nncore.layers.preprocessing.moments import Normalization
 from nncore.layers.reshaping import Flatten, Permute, RepeatVector, Rescaling, Reshape
 from nncore.layers.transposed import Conv1DTranspose, Conv2DTranspose
+from nncore.layers.whole_pooling import (
+    AdaptiveAveragePooling1D,
+    AdaptiveAveragePooling2D,
+    AdaptiveMaxPooling1D,
+    AdaptiveMaxPooling2D,
+    GlobalAveragePooling1D,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling1D,
+    GlobalMaxPooling2D,
+)
 from nncore.layers.wrapping import SpectralNormalization, TimeDistributed
 from nncore.registry import missing, serialize
+
+AvgPool1D, AvgPool2D = AveragePooling1D, AveragePooling2D  # Keras's short names
+MaxPool1D, MaxPool2D = MaxPooling1D, MaxPooling2D
+GlobalAvgPool1D, GlobalAvgPool2D = GlobalAveragePooling1D, GlobalAveragePooling2D
+GlobalMaxPool1D, GlobalMaxPool2D = GlobalMaxPooling1D, GlobalMaxPooling2D
 
 __all__ = [
     "ELU",
@@ -47,9 +78,17 @@ __all__ = [
     "Absolute",
     "Activation",
     "ActivityRegularization",
+    "AdaptiveAveragePooling1D",
+    "AdaptiveAveragePooling2D",
+    "AdaptiveMaxPooling1D",
+    "AdaptiveMaxPooling2D",
     "Add",
     "AlphaDropout",
     "Average",
+    "AveragePooling1D",
+    "AveragePooling2D",
+    "AvgPool1D",
+    "AvgPool2D",
     "BatchNormalization",
     "CategoryEncoding",
     "Concatenate",
@@ -57,6 +96,8 @@ __all__ = [
     "Conv1DTranspose",
     "Conv2D",
     "Conv2DTranspose",
+    "Cropping1D",
+    "Cropping2D",
     "Dense",
     "Discretization",
     "Divide",
@@ -67,6 +108,14 @@ __all__ = [
     "Flatten",
     "GaussianDropout",
     "GaussianNoise",
+    "GlobalAveragePooling1D",
+    "GlobalAveragePooling2D",
+    "GlobalAvgPool1D",
+    "GlobalAvgPool2D",
+    "GlobalMaxPool1D",
+    "GlobalMaxPool2D",
+    "GlobalMaxPooling1D",
+    "GlobalMaxPooling2D",
     "GroupNormalization",
     "HashedCrossing",
     "Hashing",
@@ -77,6 +126,10 @@ __all__ = [
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
+    "MaxPool1D",
+    "MaxPool2D",
+    "MaxPooling1D",
+    "MaxPooling2D",
     "Maximum",
     "Minimum",
     "Multiply",
@@ -93,6 +146,7 @@ __all__ = [
     "Slice",
     "Softmax",
     "SpatialDropout1D",
+    "SpatialDropout2D",
     "Subtract",
     "ParametricActivation",
     "PeriodicEmbedding",
@@ -101,6 +155,10 @@ __all__ = [
     "TimeDistributed",
     "StringLookup",
     "UnitNormalization",
+    "UpSampling1D",
+    "UpSampling2D",
+    "ZeroPadding1D",
+    "ZeroPadding2D",
     "add",
     "average",
     "concatenate",

@@ -7,11 +7,12 @@ so it depends on no thread count; it is drawn again, rather than saved, for the 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from nncore.arguments import check_number
 from nncore.graph import Shape
 from nncore.layers.base import LAYERS, Layer
+from nncore.layers.windows import channels_last, check_data_format, from_channels_last, to_channels_last
 from nncore.operations import dropout
 from nncore.operations.random import alpha_dropout, column_dropout, gaussian_dropout, gaussian_noise
 from nncore.schedules import Scheduled, scheduled
@@ -75,11 +76,37 @@ class Dropout(Dropping):
         return dropout(b, inputs[0], self.rate, self.called)
 
 
-@LAYERS.register()
-class SpatialDropout1D(Dropping):
-    """`Dropout` of whole features: one that is dropped is 0 at all places of its sample.
+class SpatialDropping(Dropping):
+    """Base of the layers that drop whole features: one that is dropped is 0 at all places of its sample.
 
-    Shapes: X and Y (B, steps, features).
+    Parameters
+    ----------
+    rate : float or LearningRateSchedule
+        Fraction of the features to drop, in [0, 1).
+    name : str, optional
+    """
+
+    rank: ClassVar[int]
+    data_format = "channels_last"
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """The shape of the inputs."""
+        channels_last(shapes[0], self.rank, self.data_format, type(self).__name__)
+        return shapes[0]
+
+    def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
+        """Y = X ⊙ a mask of each sample's features / (1 − rate) in training, X otherwise."""
+        if not b.training:
+            return column_dropout(b, inputs[0], self.rate, self.called)
+        x = to_channels_last(b, inputs[0], self.data_format)
+        return from_channels_last(b, column_dropout(b, x, self.rate, self.called), self.data_format)
+
+
+@LAYERS.register()
+class SpatialDropout1D(SpatialDropping):
+    """`Dropout` of whole features: one that is dropped is 0 at all steps of its sample.
+
+    Shapes: X and Y (B, steps, channels).
 
     Parameters
     ----------
@@ -99,15 +126,40 @@ class SpatialDropout1D(Dropping):
     J. Tompson et al.: Efficient object localization using convolutional networks, CVPR 2015, arXiv:1411.4280.
     """
 
-    def output_shape(self, *shapes: Shape) -> Shape:
-        """The shape of the inputs."""
-        if len(shapes[0]) != 2:
-            raise ValueError(f"SpatialDropout1D: expected inputs (batch, steps, features), got (batch, *{shapes[0]})")
-        return shapes[0]
+    rank = 1
 
-    def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
-        """Y = X ⊙ a mask of each sample's features / (1 − rate) in training, X otherwise."""
-        return column_dropout(b, inputs[0], self.rate, self.called)
+
+@LAYERS.register()
+class SpatialDropout2D(SpatialDropping):
+    """`Dropout` of whole features: one that is dropped is 0 at all places of its image.
+
+    Shapes: X and Y (B, height, width, channels).
+
+    Parameters
+    ----------
+    rate : float or LearningRateSchedule
+        Fraction of the features to drop, in [0, 1).
+    data_format : {"channels_last", "channels_first"}, default "channels_last"
+        "channels_first": X and Y (B, channels, height, width).
+    name : str, optional
+
+    Raises
+    ------
+    ValueError
+        X has another number of axes, `rate` is outside [0, 1), or `data_format` is none of these.
+    TypeError
+        `rate` is neither a number nor a schedule.
+
+    References
+    ----------
+    J. Tompson et al.: Efficient object localization using convolutional networks, CVPR 2015, arXiv:1411.4280.
+    """
+
+    rank = 2
+
+    def __init__(self, rate: Scheduled, data_format: str | None = None, name: str | None = None) -> None:
+        super().__init__(rate, name)
+        self.data_format = check_data_format(data_format)
 
 
 @LAYERS.register()

@@ -23,7 +23,7 @@ AXES = ("steps",), ("height", "width")  # by rank
 
 
 class Axis(NamedTuple):
-    """How windows lie along one axis."""
+    """How windows lie along one axis; size 0: window o goes from ⌊o length / out⌋ to before ⌈(o + 1) length / out⌉."""
 
     length: int
     size: int
@@ -36,6 +36,21 @@ class Axis(NamedTuple):
     def reach(self) -> int:
         """Places from the first of a window to its last, both included."""
         return (self.size - 1) * self.dilation + 1
+
+    @property
+    def shared(self) -> bool:
+        """Whether two windows have a place in common."""
+        if self.size == 0:
+            return self.length % self.out > 0
+        return self.out > 1 and self.reach > self.stride
+
+    @property
+    def covered(self) -> bool:
+        """Whether every place is in a window; of windows of a dilation of 1."""
+        if self.size == 0:
+            return True
+        end = (self.out - 1) * self.stride + self.reach - self.before
+        return end >= self.length and (self.out == 1 or self.reach >= self.stride)
 
 
 def axis(length: int, size: int, stride: int, dilation: int, padding: str, label: str) -> Axis:

@@ -151,22 +151,82 @@ def take(b: Builder, x: Tensor, slices: Sequence[slice]) -> Tensor:
 def take_axes(b: Builder, x: Tensor, ranges: Sequence[range], first: int, last: int) -> Tensor:
     """The ranges of the axes `first` to `last`, one or two, of X."""
     axes = range(first, last + 1)
-    shape = tuple(len(ranges[axis]) if axis in axes else n for axis, n in enumerate(x.shape))
-    y = Tensor(shape, x.differentiable)
-    of_x, steps = strides(x.shape), [ranges[axis].step for axis in axes]
-    before, behind = math.prod(shape[:first]), math.prod(shape[last + 1 :])
-    sizes = [before, *(shape[axis] for axis in axes), behind]
-    from_x = [x.size // before, *(of_x[a] * step for a, step in zip(axes, steps, strict=True)), 1]
-    offset = sum(ranges[axis].start * of_x[axis] for axis in axes)
+    of_axes = [ranges[axis] if axis in axes else range(n) for axis, n in enumerate(x.shape)]
+    sizes, from_x, offset = part(x.shape, of_axes)
+    y = Tensor(tuple(map(len, of_axes)), x.differentiable)
 
     def backward(to: Builder, dy: Tensor) -> None:
-        if x.differentiable:
+        if all(r.step == 1 for r in of_axes):
+            to.send(x, lambda dx: padded(dy, dx, [r.start for r in of_axes]))
+        elif x.differentiable:
             dx = Tensor(x.shape)
             to.backward.append(Op("fill", Y=dx))
             to.send_made(x, dx, strided(dy, dx, sizes, strides(sizes), from_x, offset, True))
 
     b.record(y, strided(x, y, sizes, from_x, strides(sizes), offset, False), backward)
     return y
+
+
+def pad(b: Builder, x: Tensor, margins: Sequence[tuple[int, int]]) -> Tensor:
+    """Y = X with so many zeros before and behind it along each axis of a sample; backward: dY without them.
+
+    One axis has some, or two that are neighbours.
+    """
+    if not any(map(any, margins)):
+        return x
+    x = real(b, x)
+    y = Tensor(tuple(before + n + behind for n, (before, behind) in zip(x.shape, margins, strict=True)))
+    y.differentiable = x.differentiable
+    inner = [range(before, before + n) for n, (before, _) in zip(x.shape, margins, strict=True)]
+    sizes, from_y, offset = part(y.shape, inner)
+    b.record(
+        y,
+        padded(x, y, [before for before, _ in margins]),
+        lambda to, dy: to.send(x, lambda dx: strided(dy, dx, sizes, from_y, strides(sizes), offset, False)),
+    )
+    return y
+
+
+def padded(x: Tensor, y: Tensor, starts: Sequence[int]) -> Op:
+    """X within Y, which is longer along one axis, or along two that are neighbours, from these places on."""
+    longer = [axis for axis, (n, m) in enumerate(zip(x.shape, y.shape, strict=True)) if n != m]
+    if not longer or longer[-1] > longer[0] + 1:
+        raise ValueError(f"pad: expected one or two neighbouring axes to grow, got {x.shape} and {y.shape}")
+    last = longer[-1]
+    behind, rows = math.prod(x.shape[last + 1 :]), len(longer) > 1
+    before, height, top = math.prod(x.shape[: longer[0]]), 1, 0
+    out_height = y.shape[longer[0]] if rows else 1
+    if rows:
+        height, top = x.shape[longer[0]], starts[longer[0]]
+    return Op(
+        "pad",
+        X=x,
+        Y=y,
+        per_sample=before * out_height,
+        n=y.shape[last] * behind,
+        out_height=out_height,
+        height=height,
+        width=x.shape[last] * behind,
+        top=top,
+        left=starts[last] * behind,
+    )
+
+
+def part(shape: Shape, ranges: Sequence[range]) -> tuple[list[int], list[int], int]:
+    """These ranges of the axes of an array of `shape`: sizes, elements between neighbours, the first element.
+
+    Axes that lie side by side as in an array of these sizes are one; the first are those before any that is cut.
+    """
+    sizes, apart = [1], [math.prod(shape)]
+    for n, r, between in zip(shape, ranges, strides(shape), strict=True):
+        if len(r) == n and r.step == 1 and apart[-1] == n * between:
+            sizes[-1], apart[-1] = sizes[-1] * n, between
+        elif len(r) != 1:
+            sizes.append(len(r))
+            apart.append(between * r.step)
+    missing = max(0, DIMENSIONS - len(sizes))
+    sizes[1:1], apart[1:1] = [1] * missing, [0] * missing
+    return sizes, apart, sum(r.start * between for r, between in zip(ranges, strides(shape), strict=True))
 
 
 def reshape(b: Builder, x: Tensor, shape: Shape) -> Tensor:

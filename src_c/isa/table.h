@@ -30,6 +30,8 @@ static size_t packed_bytes(int precision, int transposed, nn_index in, nn_index 
 #include "operations/normalization/normalization.h"
 #include "operations/preprocessing/preprocessing.h"
 #include "operations/parameters/parameters.h"
+#include "operations/pooling/interpolation.h"
+#include "operations/pooling/pooling.h"
 #include "operations/random/noise.h"
 #include "operations/data/gather.h"
 

@@ -38,6 +38,9 @@ INLINE void store_some(real *p, nn_index left, vf v) {
         store_mask(p, mask_first(left), v);
 }
 
+/* The larger one, lane by lane; nan where either is. */
+INLINE vf vlarger(vf a, vf b) { return vselect((b > a) | (b != b), b, a); }
+
 /* Sums that are computed side by side, so that their chains wait for themselves and not for one another. */
 enum { SIDE = 4 };
 

@@ -14,7 +14,7 @@ import nncore as nn
 BENCH = Path(__file__).parents[2] / "bench"
 ROWS = 37
 #: Whose layers each have a line; of the others' some have.
-WHOLE, SOME = {"normalization", "dropout"}, {"activation", "merging", "reshaping"}
+WHOLE, SOME = {"normalization", "dropout"}, {"activation", "merging", "reshaping", "pooling", "whole_pooling", "edges"}
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def torch() -> Iterator[Any]:
 def lines() -> dict[str, Any]:
     import families
 
-    kinds = families.NORMALIZATION, families.NOISE, families.ACTIVATIONS, families.MERGING
+    kinds = families.NORMALIZATION, families.NOISE, families.ACTIVATIONS, families.MERGING, families.POOLING
     return {line.name: line for kind in kinds for line in kind}
 
 
@@ -41,7 +41,8 @@ COMPARED = (
     "BatchNormalization LayerNormalization GroupNormalization RMSNormalization UnitNormalization softmax log_softmax"
 )
 COMPARED += " glu gelu Add Multiply Maximum Concatenate Dot Permute"
-DISTURBED = ["Dropout", "AlphaDropout", "SpatialDropout1D"]
+COMPARED += " MaxPooling2D AveragePooling2D GlobalAveragePooling2D ZeroPadding2D UpSampling2D"
+DISTURBED = ["Dropout", "AlphaDropout", "SpatialDropout1D", "SpatialDropout2D"]
 
 
 @pytest.mark.torch

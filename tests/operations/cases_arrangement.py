@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import reference as ref
 from cases import SAMPLES, Case
 from kernels import Array
@@ -26,6 +27,14 @@ def copy_strided__between(c: Case) -> dict[str, Array]:
     return {"Y": expected}
 
 
+def pad(c: Case) -> dict[str, Array]:
+    """Two arrays (3,10) a sample within (6,17)."""
+    x = c.reals(SAMPLES, 2, 3, 10)
+    c.fields = {"X": x, "Y": c.poisoned(SAMPLES, 2, 6, 17), "n": 17, "out_height": 6, "height": 3, "width": 10}
+    c.fields |= {"top": 1, "left": 5, "per_sample": 12, "block": 5}
+    return {"Y": np.pad(x, ((0, 0), (0, 0), (1, 2), (5, 2)))}
+
+
 def sum_axis(c: Case) -> dict[str, Array]:
     x = c.reals(SAMPLES, 2, 9, 5)
     c.fields = {"X": x, "Y": c.poisoned(SAMPLES, 2, 5), "n": 45, "m": 5, "per_sample": 2, "block": 4}
@@ -38,4 +47,4 @@ def sum_axis__of_columns(c: Case) -> dict[str, Array]:
     return {"Y": ref.float64(x).sum(2)}
 
 
-ARRANGEMENT = [copy_strided, copy_strided__between, sum_axis, sum_axis__of_columns]
+ARRANGEMENT = [copy_strided, copy_strided__between, pad, sum_axis, sum_axis__of_columns]

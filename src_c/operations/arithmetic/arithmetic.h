@@ -19,7 +19,7 @@
 
 SPAN(subtract) { EACH_PAIR(A, B, Y, a - b) }
 SPAN(divide) { EACH_PAIR(A, B, Y, a / b) }
-SPAN(maximum) { EACH_PAIR(A, B, Y, vselect((b > a) | (b != b), b, a)) }
+SPAN(maximum) { EACH_PAIR(A, B, Y, vlarger(a, b)) }
 SPAN(minimum) { EACH_PAIR(A, B, Y, vselect((b < a) | (b != b), b, a)) }
 
 SPAN(divide_backward) {

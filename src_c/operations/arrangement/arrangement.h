@@ -22,6 +22,22 @@ SPAN(copy_strided) {
     }
 }
 
+SPAN(pad) {
+    const nn_index n = op->n, width = op->width;
+    real *y = at(run, op->Y, first * n);
+    for (nn_index row = first; row < first + count; row++, y += n) {
+        const nn_index r = row % op->out_height - op->top;
+        const int inside = 0 <= r && r < op->height;
+        const nn_index kept = inside ? width : 0, behind = op->left + kept;
+        memset(y, 0, (size_t)op->left * sizeof(real));
+        if (inside) {
+            const real *x = at(run, op->X, (row / op->out_height * op->height + r) * width);
+            memcpy(y + op->left, x, (size_t)width * sizeof(real));
+        }
+        memset(y + behind, 0, (size_t)(n - behind) * sizeof(real));
+    }
+}
+
 SPAN(sum_axis) {
     const nn_index n = op->n, m = op->m;
     const real *x = at(run, op->X, first * n);
