@@ -107,7 +107,7 @@ class Convolution(Layer):
         reach = math.prod((k - 1) * d + 1 for k, d in sizes) * kernel[-2] * self.groups
         if reach > MOST_REACHED or math.prod(self.kernel_size) > MOST_PLACES:
             raise ValueError(
-                f"kernel_size: expected windows of {MOST_PLACES} places at most that reach over {MOST_REACHED} numbers at "
+                f"kernel_size: expected windows of at most {MOST_PLACES} places, over {MOST_REACHED} numbers at "
                 f"most, got {self.kernel_size}, reaching over {reach}. Give a smaller kernel or dilation_rate"
             )
         self.kernel = self.add_parameter("kernel", kernel, self.kernel_initializer, self.kernel_regularizer)

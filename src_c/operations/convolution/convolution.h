@@ -24,7 +24,7 @@ enum {
     WINDOW_BYTES = (BAND_REALS + ROWS_REALS) * sizeof(real) + MOST_SEGMENTS * sizeof(nn_index)
 };
 
-typedef struct windows {
+typedef struct convolution {
     nn_index height, width, channels, size_h, size_w, stride_h, stride_w, dilation_h, dilation_w, top, left;
     nn_index out_h, out_w, line;
     nn_index reach_h, reach_w;         /* of a window in the image */
@@ -34,9 +34,9 @@ typedef struct windows {
     real *band, *P;                    /* memory for them */
     nn_index *offsets;                 /* of the segments in the image */
     nn_index row;                      /* reals of a row of the image, as it was laid out last */
-} windows;
+} convolution;
 
-INLINE void windows_sizes(windows *w, nn_index groups, nn_index tile, const nn_run *run, void *scratch) {
+INLINE void convolution_sizes(convolution *w, nn_index groups, nn_index tile, const nn_run *run, void *scratch) {
     const nn_index size = sizeof(real);
     w->depth = w->channels / groups, w->K = w->size_h * w->size_w * w->depth;
     w->reach_h = (w->size_h - 1) * w->dilation_h + 1, w->reach_w = (w->size_w - 1) * w->dilation_w + 1;
@@ -55,12 +55,12 @@ INLINE void windows_sizes(windows *w, nn_index groups, nn_index tile, const nn_r
     w->offsets = (nn_index *)((char *)scratch + run->table->gemm_scratch);
     w->band = (real *)(w->offsets + MOST_SEGMENTS), w->P = w->band + BAND_REALS;
 }
-#define WINDOWS_OF(w, op, tile)                                                                                       \
-    windows w = {.height = op->height, .width = op->width, .channels = op->channels, .size_h = op->size_h,           \
+#define CONVOLUTION_OF(w, op, tile)                                                                                       \
+    convolution w = {.height = op->height, .width = op->width, .channels = op->channels, .size_h = op->size_h,           \
                  .size_w = op->size_w, .stride_h = op->stride_h, .stride_w = op->stride_w,                           \
                  .dilation_h = op->dilation_h, .dilation_w = op->dilation_w, .top = op->top, .left = op->left,       \
                  .out_h = op->out_h, .out_w = op->out_w, .line = op->line};                                          \
-    windows_sizes(&w, op->groups, tile, run, scratch)
+    convolution_sizes(&w, op->groups, tile, run, scratch)
 
 INLINE void copy_reals(real *to, const real *from, nn_index n) {
     for (nn_index i = 0; i < n; i += LANES) store_some(to + i, n - i, load_some(from + i, n - i));
@@ -72,7 +72,7 @@ INLINE nn_index clamp(nn_index x, nn_index low, nn_index high) { return x < low 
 
 /* Where window (oh,ow) of a sample x begins; it and those of `lines` × `columns` windows from it on are there, as far as
  * they reach, rows of the image `row` apart. */
-static const real *lay_out(windows *w, const real *x, nn_index oh, nn_index lines, nn_index ow, nn_index columns) {
+static const real *lay_out(convolution *w, const real *x, nn_index oh, nn_index lines, nn_index ow, nn_index columns) {
     const nn_index top = oh * w->stride_h - w->top, high = (lines - 1) * w->stride_h + w->reach_h;
     const nn_index left = ow * w->stride_w - w->left, wide = (columns - 1) * w->stride_w + w->reach_w;
     const nn_index row = w->width * w->channels;
@@ -94,7 +94,7 @@ static const real *lay_out(windows *w, const real *x, nn_index oh, nn_index line
     return w->band;
 }
 
-INLINE void find_segments(windows *w) {
+INLINE void find_segments(convolution *w) {
     nn_index *offset = w->offsets;
     for (nn_index i = 0; i < w->size_h; i++)
         for (nn_index j = 0; j < w->segments / w->size_h; j++)
@@ -102,7 +102,7 @@ INLINE void find_segments(windows *w) {
 }
 
 /* P (count,ld): windows first … of lines of `columns`, of an image that was laid out. */
-static void copy_windows(const windows *w, const real *image, nn_index columns, nn_index first, nn_index count) {
+static void copy_windows(const convolution *w, const real *image, nn_index columns, nn_index first, nn_index count) {
     real *p = w->P;
     for (nn_index r = first; r < first + count; r++, p += w->ld) {
         const real *x = image + r / columns * w->stride_h * w->row + r % columns * w->stride_w * w->channels;
@@ -114,7 +114,7 @@ static void copy_windows(const windows *w, const real *image, nn_index columns, 
 typedef struct band {
     nn_index oh, lines, ow, columns;
 } band;
-INLINE band band_at(const windows *w, nn_index at, nn_index count) {
+INLINE band band_at(const convolution *w, nn_index at, nn_index count) {
     const nn_index oh = at / w->pieces, ow = at % w->pieces * w->line;
     const nn_index lines = least(least(count, w->lines), w->pieces > 1 ? 1 : w->out_h - oh);
     return (band){oh, lines, ow, least(w->line, w->out_w - ow)};
@@ -123,7 +123,7 @@ INLINE band band_at(const windows *w, nn_index at, nn_index count) {
 SPAN(convolve) {
     const nn_index depth = op->channels / op->groups, n = op->n / op->groups;
     const int precision = run->table->precision_for((int)op->precision, 0, op->size_h * op->size_w * depth, n);
-    WINDOWS_OF(w, op, run->table->mr[precision]);
+    CONVOLUTION_OF(w, op, run->table->mr[precision]);
     const nn_index per = w.out_h * w.pieces, image = op->height * op->width * op->channels;
     real *const Z = at(run, op->Z, 0);
     for (nn_index end = first + count, lines; first < end; first += lines) {
@@ -170,7 +170,7 @@ INLINE void add_column_sums(nn_index rows, nn_index n, const real *x, int add, r
 
 SPAN(convolve_weights) {
     const nn_index depth = op->channels / op->groups, n = op->n / op->groups;
-    WINDOWS_OF(w, op, run->table->mr[NN_PRECISION_highest]);
+    CONVOLUTION_OF(w, op, run->table->mr[NN_PRECISION_highest]);
     const nn_index per = w.out_h * w.pieces, image = op->height * op->width * op->channels;
     const int precise = run->table->precision_for((int)op->precision, w.K, w.rows, n) == NN_PRECISION_highest;
     for (nn_index sample = first; sample < first + count; sample++) {
@@ -238,7 +238,7 @@ static nn_index common_divisor(nn_index a, nn_index b) {
 
 /* dX (height,width,channels), of `depth` channels, += what the windows [p,p + count) of a sample, which are the rows of
  * P (count,ld), have of its places: whole rows of windows, or a part of one. */
-static void add_windows(const windows *w, nn_index p, nn_index count, real *dX) {
+static void add_windows(const convolution *w, nn_index p, nn_index count, real *dX) {
     const nn_index first = p / w->out_w, last = (p + count - 1) / w->out_w, depth = w->depth, ld = w->ld;
     const nn_index from = first == last ? p % w->out_w : 0, to = first == last ? from + count : w->out_w;
     const nn_index top = clamp(first * w->stride_h - w->top, 0, w->height);
@@ -273,7 +273,7 @@ SPAN(convolve_transposed) {
     const nn_index depth = op->channels / op->groups, n = op->n / op->groups, per = op->out_h * op->out_w;
     const nn_index image = op->height * op->width;
     const int precision = run->table->precision_for((int)op->precision, 0, n, op->size_h * op->size_w * depth);
-    WINDOWS_OF(w, op, run->table->mr[precision]);
+    CONVOLUTION_OF(w, op, run->table->mr[precision]);
     const nn_index together = w.rows < w.out_w ? w.rows : w.rows / w.out_w * w.out_w; /* windows at a time */
     const real *const bias = at(run, op->b, 0);
     for (nn_index end = first + count; first < end; first++) {
