@@ -18,6 +18,7 @@ from nncore.layers.activation import (
 from nncore.layers.arithmetic import Absolute, Power, Slice
 from nncore.layers.base import LAYERS, Layer
 from nncore.layers.dense import Dense
+from nncore.layers.depthwise import DepthwiseConv1D, DepthwiseConv2D
 from nncore.layers.dropout import AlphaDropout, Dropout, GaussianDropout, GaussianNoise, SpatialDropout1D
 from nncore.layers.einsum import EinsumDense
 from nncore.layers.embedding import Embedding
@@ -36,6 +37,7 @@ from nncore.layers.preprocessing.hashing import HashedCrossing, Hashing
 from nncore.layers.preprocessing.lookup import IntegerLookup, StringLookup
 from nncore.layers.preprocessing.moments import Normalization
 from nncore.layers.reshaping import Flatten, Permute, RepeatVector, Rescaling, Reshape
+from nncore.layers.separable import SeparableConv1D, SeparableConv2D
 from nncore.layers.wrapping import SpectralNormalization, TimeDistributed
 from nncore.registry import missing, serialize
 
@@ -52,6 +54,8 @@ __all__ = [
     "CategoryEncoding",
     "Concatenate",
     "Dense",
+    "DepthwiseConv1D",
+    "DepthwiseConv2D",
     "Discretization",
     "Divide",
     "Dot",
@@ -84,6 +88,8 @@ __all__ = [
     "RepeatVector",
     "Rescaling",
     "Reshape",
+    "SeparableConv1D",
+    "SeparableConv2D",
     "Slice",
     "Softmax",
     "SpatialDropout1D",

@@ -22,6 +22,7 @@ static size_t packed_bytes(int precision, int transposed, nn_index in, nn_index 
 #include "operations/arithmetic/arithmetic.h"
 #include "operations/arrangement/arrangement.h"
 #include "operations/dense/products.h"
+#include "operations/depthwise/depthwise.h"
 #include "operations/losses/losses.h"
 #include "operations/metrics/metrics.h"
 #include "operations/metrics/tallies.h"
