@@ -27,6 +27,7 @@ static size_t packed_bytes(int precision, int transposed, nn_index in, nn_index 
 #include "operations/metrics/metrics.h"
 #include "operations/metrics/tallies.h"
 #include "operations/embedding/embedding.h"
+#include "operations/normalization/columns.h"
 #include "operations/normalization/normalization.h"
 #include "operations/preprocessing/preprocessing.h"
 #include "operations/parameters/parameters.h"
