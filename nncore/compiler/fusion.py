@@ -70,9 +70,9 @@ def fuse_backward(backward: list[Step], touched: Counter[int]) -> list[Step]:
 def fuse_repeated(backward: list[Step], touched: Counter[int]) -> list[Step]:
     """dY ⊙ f′ where it is read, by operations that compute what f was of once more: nothing else may read it."""
     readers: dict[int, list[Any]] = {}
-    for op in operations(backward):
-        if op.fusion == "REPEATS_ACTIVATION":
-            readers.setdefault(id(op.dY), []).append(op)
+    for reader in operations(backward):
+        if reader.fusion == "REPEATS_ACTIVATION":
+            readers.setdefault(id(reader.dY), []).append(reader)
     left: list[Step] = []
     op: Any
     for op in backward:

@@ -102,9 +102,7 @@ class DepthwiseConv(Depthwise):
         name: str | None = None,
         trainable: bool = True,
     ) -> None:
-        super().__init__(
-            kernel_size, strides, padding, depth_multiplier, data_format, dilation_rate, name, trainable
-        )
+        super().__init__(kernel_size, strides, padding, depth_multiplier, data_format, dilation_rate, name, trainable)
         self.activation = activations.get(activation, "activation")
         self.use_bias = check_flag(use_bias, "use_bias")
         self.depthwise_initializer = initializers.get(depthwise_initializer, "depthwise_initializer")

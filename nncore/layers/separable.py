@@ -44,9 +44,7 @@ class SeparableConv(Depthwise):
         name: str | None = None,
         trainable: bool = True,
     ) -> None:
-        super().__init__(
-            kernel_size, strides, padding, depth_multiplier, data_format, dilation_rate, name, trainable
-        )
+        super().__init__(kernel_size, strides, padding, depth_multiplier, data_format, dilation_rate, name, trainable)
         self.filters = check_whole(filters, "filters", "a positive whole number of channels", 1)
         self.activation = activations.get(activation, "activation")
         self.use_bias = check_flag(use_bias, "use_bias")

@@ -14,7 +14,7 @@ import nncore as nn
 BENCH = Path(__file__).parents[2] / "bench"
 ROWS = 37
 #: Whose layers each have a line; of the others' some have.
-WHOLE, SOME = {"normalization", "dropout"}, {"activation", "merging", "reshaping"}
+WHOLE, SOME = {"normalization", "dropout"}, {"activation", "depthwise", "merging", "reshaping"}
 
 
 @pytest.fixture(autouse=True)
@@ -33,14 +33,14 @@ def torch() -> Iterator[Any]:
 def lines() -> dict[str, Any]:
     import families
 
-    kinds = families.NORMALIZATION, families.NOISE, families.ACTIVATIONS, families.MERGING
+    kinds = families.NORMALIZATION, families.NOISE, families.CONVOLUTION, families.ACTIVATIONS, families.MERGING
     return {line.name: line for kind in kinds for line in kind}
 
 
 COMPARED = (
     "BatchNormalization LayerNormalization GroupNormalization RMSNormalization UnitNormalization softmax log_softmax"
 )
-COMPARED += " glu gelu Add Multiply Maximum Concatenate Dot Permute"
+COMPARED += " glu gelu DepthwiseConv2D Add Multiply Maximum Concatenate Dot Permute"
 DISTURBED = ["Dropout", "AlphaDropout", "SpatialDropout1D"]
 
 

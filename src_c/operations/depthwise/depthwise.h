@@ -3,8 +3,8 @@
  * Each output is b + Σ X ⊙ W over the places of its window that lie inside, rows first, in their order; so is each
  * place of dX over the outputs that see it, with the kernel reversed: where windows move by more than one place, places
  * that lie as far from one another see every so many places of the kernel, and are computed together (a phase).
- * Vectors go over channels; CHANNEL_SUMS neighbours along a row are done side by side, so that weights are loaded once, and
- * with three places in a row inputs, too.
+ * Vectors go over channels; CHANNEL_SUMS neighbours along a row are done side by side, so that weights are loaded once,
+ * and with three places in a row inputs, too.
  */
 #ifndef NNCORE_DEPTHWISE_H
 #define NNCORE_DEPTHWISE_H
@@ -24,7 +24,7 @@ typedef struct channel_axis {
 
 INLINE nn_index divided_up(nn_index a, nn_index b) { return a > 0 ? (a + b - 1) / b : 0; } /* of a ≤ 0: 0 */
 
-/* The channel_terms t of sum p that lie inside: from `*from` to `*end`, perhaps none. */
+/* The terms t of sum p that lie inside: from `*from` to `*end`, perhaps none. */
 INLINE void channel_terms_inside(const channel_axis *a, nn_index p, nn_index *from, nn_index *end) {
     const nn_index at = a->first + p * a->step, last = a->taps;
     *from = divided_up(-at, a->tap_step), *end = divided_up(a->length - at, a->tap_step);
@@ -41,15 +41,15 @@ INLINE void channel_sums_inside(const channel_axis *a, nn_index *from, nn_index 
 }
 
 /* Forward: `count` outputs over an axis of `length` places. */
-INLINE channel_axis channel_axis_forward(nn_index count, nn_index length, nn_index kernel, nn_index stride, nn_index dilation,
-                               nn_index before) {
+INLINE channel_axis channel_axis_forward(nn_index count, nn_index length, nn_index kernel, nn_index stride,
+                                         nn_index dilation, nn_index before) {
     return (channel_axis){count, -before, stride, kernel, dilation, length, 0, 1};
 }
 
 /* Backward: of the places phase, phase + stride, …, the outputs that see them, of which there are `count`. Place i is
  * place k of the window of output o where i + before = o stride + k dilation. */
-static channel_axis channel_axis_backward(nn_index count, nn_index length, nn_index kernel, nn_index stride, nn_index dilation,
-                                nn_index before, nn_index phase) {
+static channel_axis channel_axis_backward(nn_index count, nn_index length, nn_index kernel, nn_index stride,
+                                          nn_index dilation, nn_index before, nn_index phase) {
     nn_index apart = 1, k = 0; /* places of the kernel that a phase sees lie so far apart; the first of them */
     while (apart * dilation % stride) apart++;
     while (k < apart && (phase + before - k * dilation) % stride) k++;
@@ -120,8 +120,8 @@ static void sum_channels_of(const channel_terms *t, nn_index count, const real *
 
 /* A row of sums, row p of `down`, from x (down.length,across.length,n) and w (…,w_width,n); sums stand `apart` places
  * from one another. */
-static void sum_channels_row(const channel_axis *down, const channel_axis *across, nn_index p, nn_index n, nn_index w_width,
-                    nn_index apart, const real *x, const real *w, const real *b, real *y) {
+static void sum_channels_row(const channel_axis *down, const channel_axis *across, nn_index p, nn_index n,
+                             nn_index w_width, nn_index apart, const real *x, const real *w, const real *b, real *y) {
     nn_index top, bottom, inner, outer, k0, k1;
     channel_terms_inside(down, p, &top, &bottom);
     channel_sums_inside(across, &inner, &outer);
@@ -166,8 +166,8 @@ INLINE void depthwise_backward_row(const nn_op_depthwise_backward *op, const nn_
     const channel_axis down = channel_axis_backward(op->out_height, op->height, op->kernel_height, op->stride_height,
                                           op->dilation_height, op->before_height, i % op->stride_height);
     for (nn_index phase = 0; phase < stride && phase < op->width; phase++) {
-        const channel_axis across = channel_axis_backward(op->out_width, op->width, op->kernel_width, stride, op->dilation_width,
-                                                op->before_width, phase);
+        const channel_axis across = channel_axis_backward(op->out_width, op->width, op->kernel_width, stride,
+                                                          op->dilation_width, op->before_width, phase);
         sum_channels_row(&down, &across, i / op->stride_height, n, op->kernel_width, stride, dy, W, NULL,
                 dx + i * row + phase * n);
     }
@@ -178,8 +178,8 @@ INLINE void depthwise_backward_row(const nn_op_depthwise_backward *op, const nn_
 
 /* To dw (rows,w_row) its terms of `count` outputs, which see rows × taps places inside: those of one row are summed
  * before they are added. */
-INLINE void add_channel_products(int rows, int taps, nn_index n, nn_index count, const real *x, nn_index x_row, nn_index x_tap,
-                         nn_index x_step, const real *dy, nn_index w_row, real *dw) {
+INLINE void add_channel_products(int rows, int taps, nn_index n, nn_index count, const real *x, nn_index x_row,
+                                 nn_index x_tap, nn_index x_step, const real *dy, nn_index w_row, real *dw) {
     VECTORS(j, left, n, {
         vf sum[3][4] = {{{0}}};
         const real *xj = x + j;
@@ -199,8 +199,9 @@ INLINE void add_channel_products(int rows, int taps, nn_index n, nn_index count,
 }
 
 /* The same of any number of rows and taps. */
-static void add_channel_products_of(nn_index rows, nn_index taps, nn_index n, nn_index count, const real *x, nn_index x_row,
-                            nn_index x_tap, nn_index x_step, const real *dy, nn_index w_row, real *dw) {
+static void add_channel_products_of(nn_index rows, nn_index taps, nn_index n, nn_index count, const real *x,
+                                    nn_index x_row, nn_index x_tap, nn_index x_step, const real *dy, nn_index w_row,
+                                    real *dw) {
     nn_index some, wide; /* done at a time */
     for (nn_index r = 0; r < rows; r += some) {
         some = rows - r >= 3 ? 3 : rows - r;
@@ -226,8 +227,8 @@ static void add_channel_products_of(nn_index rows, nn_index taps, nn_index n, nn
 }
 
 /* What row i of the outputs of an image adds to dW. */
-INLINE void depthwise_weights_row(const nn_op_depthwise_backward *op, nn_index i, const channel_axis *down, const channel_axis *across,
-                        const real *x, const real *dy, real *dw) {
+INLINE void depthwise_weights_row(const nn_op_depthwise_backward *op, nn_index i, const channel_axis *down,
+                                  const channel_axis *across, const real *x, const real *dy, real *dw) {
     const nn_index n = op->n, x_row = op->width * n, w_row = op->kernel_width * n;
     nn_index top, bottom, inner, outer, k0, k1;
     channel_terms_inside(down, i, &top, &bottom);
@@ -265,7 +266,8 @@ SPAN(depthwise_backward) {
                                            op->dilation_width, op->before_width);
     const real *W = at(run, op->W, 0);
     for (nn_index s = first; s < first + count; s++) {
-        const real *x = at(run, op->X, s * image), *dy = at(run, op->dY, s * output), *saved = at(run, op->saved, s * image);
+        const real *x = at(run, op->X, s * image), *dy = at(run, op->dY, s * output);
+        const real *saved = at(run, op->saved, s * image);
         real *dx = at(run, op->dX, s * image);
         real *dw = at(run, op->dW, s / op->chunk * CHAINS * size), *db = at(run, op->db, s / op->chunk * CHAINS * n);
         if (dw && s % op->chunk == 0) memset(dw, 0, (size_t)size * sizeof(real));

@@ -67,21 +67,29 @@ INLINE void inverse_root(nn_index n, const real *variance, double epsilon, real 
         store_some(inverse + j, n - j, 1 / vsqrt(load_some(variance + j, n - j) + (real)epsilon));
 }
 
+enum { JOINED = 64 }; /* columns at a time */
+
 SPAN(join_moments) {
     const nn_index n = op->n, rows = run->samples * op->rows;
     real *means = at(run, op->mean, first), *variances = at(run, op->variance, first);
-    for (nn_index j = 0; j < count; j++) {
+    nn_index cols;
+    for (nn_index j = 0; j < count; j += cols) {
+        double mean[JOINED] = {0}, squares[JOINED] = {0};
         const real *part = at(run, op->parts, first + j);
-        double mean = part[0], squares = part[n];
-        for (nn_index before = CHUNK_ROWS; before < rows; before += CHUNK_ROWS) {
-            part += 2 * n;
+        cols = count - j < JOINED ? count - j : JOINED;
+        for (nn_index before = 0; before < rows; before += CHUNK_ROWS, part += 2 * n) {
             const double more = (double)(rows - before < CHUNK_ROWS ? rows - before : CHUNK_ROWS);
-            const double share = more / ((double)before + more), delta = part[0] - mean;
-            mean += delta * share;
-            squares += part[n] + delta * delta * ((double)before * share);
+            const double share = more / ((double)before + more), between = (double)before * share;
+            for (nn_index k = 0; k < cols; k++) {
+                const double delta = (double)part[k] - mean[k];
+                mean[k] += delta * share;
+                squares[k] += (double)part[n + k] + delta * delta * between;
+            }
         }
-        means[j] = (real)mean;
-        variances[j] = (real)(squares / (double)rows);
+        for (nn_index k = 0; k < cols; k++) {
+            means[j + k] = (real)mean[k];
+            variances[j + k] = (real)(squares[k] / (double)rows);
+        }
     }
     inverse_root(count, variances, op->epsilon, at(run, op->inverse, first));
 }
@@ -108,10 +116,13 @@ INLINE vf affine_vector(const affine *a, nn_index j, nn_index left, vf x) {
     return (x - load_some(a->mean + j, left)) * load_some(a->factor + j, left) + load_some(a->offset + j, left);
 }
 
-INLINE void affine_columns(nn_index rows, nn_index cols, const affine *a, const real *x, nn_index ldx, real *y,
-                           nn_index ldy) {
+INLINE void affine_columns(int relu, nn_index rows, nn_index cols, const affine *a, const real *x, nn_index ldx,
+                           real *y, nn_index ldy) {
     for (; rows > 0; rows--, x += ldx, y += ldy)
-        VECTORS(j, left, cols, store_some(y + j, left, affine_vector(a, j, left, load_some(x + j, left))););
+        VECTORS(j, left, cols, {
+            const vf z = affine_vector(a, j, left, load_some(x + j, left));
+            store_some(y + j, left, relu ? f_relu(z, NULL) : z);
+        });
 }
 
 enum { ACTIVATED = 2048 }; /* elements that stay in L1 from one loop over them to the next, with others */
@@ -124,6 +135,7 @@ SPAN(standardize) {
     const real *x = at(run, op->X, first * n), *mean = at(run, op->mean, 0), *variance = at(run, op->variance, 0);
     const real *gamma = at(run, op->gamma, 0), *beta = at(run, op->beta, 0);
     real *y = at(run, op->Y, first * n), *z = at(run, op->Z, first * n), *made = z ? z : y;
+    const int relu = op->function == NN_ACTIVATION_relu && !z;
     affine a;
     real inverse[AFFINE_COLUMNS];
     for (nn_index j = 0; j < n; j += AFFINE_COLUMNS) {
@@ -135,7 +147,11 @@ SPAN(standardize) {
         for (nn_index i = 0; i < count; i += rows) {
             const nn_index at_i = i * n + j, most = activated_rows(cols);
             rows = count - i < most ? count - i : most;
-            affine_columns(rows, cols, &a, x + at_i, n, made + at_i, n);
+            if (relu) {
+                affine_columns(1, rows, cols, &a, x + at_i, n, y + at_i, n);
+                continue;
+            }
+            affine_columns(0, rows, cols, &a, x + at_i, n, made + at_i, n);
             run->table->activate[op->function](rows, cols, made + at_i, n, y + at_i, n, op->parameters);
         }
     }
@@ -161,7 +177,7 @@ static const int saved_is_z[] = {
 INLINE void activation_repeated(const nn_table *table, int64_t function, const double *parameters, nn_index rows,
                                 nn_index cols, const affine *a, const real *x, const real *dy, nn_index n, real *z,
                                 real *g) {
-    affine_columns(rows, cols, a, x, n, z, cols);
+    affine_columns(0, rows, cols, a, x, n, z, cols);
     if (!saved_is_z[function]) table->activate[function](rows, cols, z, cols, z, cols, parameters);
     table->activate_backward[function](rows, cols, z, cols, dy, n, g, cols, parameters);
 }
