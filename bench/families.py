@@ -119,6 +119,17 @@ NOISE = (
     Line("SpatialDropout1D", {"rate": 0.2}, lambda t, x: t.nn.functional.dropout1d(x.mT, 0.2).mT, PLANE),
     Line("SpatialDropout2D", {"rate": 0.2}, lambda t, x: of_images(t, "dropout2d", x, 0.2), SQUARE),
 )
+CONVOLUTION = tuple(
+    Line(
+        "DepthwiseConv2D",
+        {"kernel_size": 3, "padding": "same"},
+        lambda t, x, w, b: t.nn.functional.conv2d(
+            x.permute(0, 3, 1, 2), w.permute(2, 3, 0, 1), b, padding=1, groups=x.shape[3]
+        ).permute(0, 2, 3, 1),
+        shape,
+    )
+    for shape in ((32, 32, 32), (16, 16, 64))
+)
 ACTIVATIONS = (
     Line("Activation", {"activation": "softmax"}, lambda t, x: x.softmax(1)),
     Line("Activation", {"activation": "log_softmax"}, lambda t, x: x.log_softmax(1)),
@@ -151,6 +162,8 @@ def cases(threads: int, names: list[str] | None = None) -> Iterator[Case]:
     yield from (loss_case(name) for name in LOSSES)
     for line in NORMALIZATION:
         yield from (layer_case(line, rows, which) for rows in (CACHED, STREAMING) for which in (FORWARD, BOTH))
+    for line in CONVOLUTION:
+        yield from (layer_case(line, IMAGES, which) for which in (FORWARD, BOTH))
     yield from (layer_case(line, CACHED, FORWARD) for line in NOISE)  # backward they draw the same again
     for line in (*ACTIVATIONS, *MERGING):
         yield from (layer_case(line, CACHED, which) for which in (FORWARD, BOTH))
@@ -171,7 +184,8 @@ def layer_case(line: Line, rows: int, which: str) -> Case:
     }
     if line.torch:
         runs["PyTorch"] = partial(torch_pass, line.torch, line.make(), xs, given)
-    return short_case(LAYER.format(line.name, rows, math.prod(line.shape), which), runs, max(1, ELEMENTS // dy.size))
+    width = WIDTH if math.prod(line.shape) == WIDTH else " × ".join(map(str, line.shape))
+    return short_case(LAYER.format(line.name, rows, width, which), runs, max(1, ELEMENTS // dy.size))
 
 
 def short_case(name: str, candidates: Mapping[str, Callable[[], Run]], calls: int) -> Case:

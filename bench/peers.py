@@ -33,6 +33,7 @@ SECTIONS = (
     "levels",
     "details",
     "families",
+    "convolutions",
     "estimators",
     "calls",
     "quality",

@@ -16,6 +16,7 @@ TITLES = {
     "products": "Product M, K, N, GFLOP/s: median (best)",
     "levels": "Layer, rows × inputs-outputs, GFLOP/s: median (best)",
     "details": "Details of nncore: median (minimum)",
+    "convolutions": "Convolutional networks, a step or a sample: median (minimum)",
     "families": "Rules, losses and layers: median (minimum)",
     "estimators": "Estimators beside scikit-learn's: median (minimum)",
     "calls": "What a call of nncore costs: median (minimum)",

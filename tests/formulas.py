@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import reference as ref
+import reference_depthwise
 import reference_windows as windows
 from numpy.typing import NDArray
 
@@ -267,6 +268,37 @@ def time_distributed(layer: Any, w: Mapping[Any, Array], x: Array, draw: Draw) -
 def dense(layer: Any, w: Mapping[Any, Array], x: Array, draw: Draw) -> Array:
     y = np.tensordot(x, w[layer.kernel], 1)
     return activated(layer.activation, y + w[layer.bias] if layer.use_bias else y)
+
+
+def channels_convolved(layer: Any, kernel: Array, x: Array) -> Array:
+    """Σ X ⊙ U of each channel, which come last."""
+    if layer.data_format == "channels_first":
+        x = np.moveaxis(x, 1, -1)
+    sizes, strides, dilation = layer.kernel_size, layer.strides, layer.dilation_rate
+    if len(sizes) == 1:  # an image of one row
+        x, kernel, sizes, strides, dilation = x[:, None], kernel[None], (1, *sizes), (1, *strides), (1, *dilation)
+    settings = zip(x.shape[1:3], sizes, strides, dilation, strict=True)
+    y = reference_depthwise.depthwise(x, kernel, *(reference_depthwise.way(*s, layer.padding) for s in settings))
+    return y if len(layer.kernel_size) == 2 else y[:, 0]
+
+
+def as_given(layer: Any, w: Mapping[Any, Array], y: Array) -> Array:
+    """f(Y + b), Y with the channels behind, in the layer's format."""
+    y = y + w[layer.bias] if layer.use_bias else y
+    return activated(layer.activation, np.moveaxis(y, -1, 1) if layer.data_format == "channels_first" else y)
+
+
+@of(nn.DepthwiseConv1D)
+@of(nn.DepthwiseConv2D)
+def depthwise(layer: Any, w: Mapping[Any, Array], x: Array, draw: Draw) -> Array:
+    return as_given(layer, w, channels_convolved(layer, w[layer.kernel], x))
+
+
+@of(nn.SeparableConv1D)
+@of(nn.SeparableConv2D)
+def separable(layer: Any, w: Mapping[Any, Array], x: Array, draw: Draw) -> Array:
+    v = w[layer.pointwise_kernel]
+    return as_given(layer, w, channels_convolved(layer, w[layer.depthwise_kernel], x) @ v.reshape(v.shape[-2:]))
 
 
 @of(nn.Dropout)

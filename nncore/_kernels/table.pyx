@@ -16,8 +16,8 @@ cdef extern from "core/random.h" nogil:
     bint nn_shuffle_advance(nn_shuffle *s, int64_t work)
 
 
-cdef extern from "stdlib.h" nogil:
-    int posix_memalign(void **out, size_t alignment, size_t size)
+cdef extern from "core/pages.h" nogil:
+    void *nn_room(size_t size)
 
 
 cdef enum:
@@ -239,9 +239,8 @@ cdef nn_row row_of(nn_index n, int type, axes):
 
 cdef void *room(size_t size) except NULL:
     """Memory on a cache line's boundary, for who writes before reading: pages that nobody touches cost nothing."""
-    cdef void *p = NULL
-    cdef size_t whole = max(<size_t> 64, (size + 63) // 64 * 64)
-    if whole < size or posix_memalign(&p, 64, whole):
+    cdef void *p = nn_room(size)
+    if p == NULL:
         raise MemoryError(f"cannot allocate {size} bytes for a run")
     return p
 

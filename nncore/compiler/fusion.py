@@ -26,6 +26,7 @@ def fuse(
     """The first two sections with what can be joined joined; what `update` reads, and `keep`, stay what they are."""
     touched = Counter(root for op in (*forward, *backward, *update) for root in op.roots())  # by how many operations
     touched.update(id(y.root) for y in keep)
+    backward = fuse_repeated(backward, touched)
     return fuse_forward(forward, backward, touched), fuse_backward(backward, touched)
 
 
@@ -63,6 +64,27 @@ def fuse_backward(backward: list[Step], touched: Counter[int]) -> list[Step]:
             continue
         take(maker, op)
         maker.saved, maker.dX = op.saved, op.dZ
+    return left
+
+
+def fuse_repeated(backward: list[Step], touched: Counter[int]) -> list[Step]:
+    """dY ⊙ f′ where it is read, by operations that compute what f was of once more: nothing else may read it."""
+    readers: dict[int, list[Any]] = {}
+    for reader in operations(backward):
+        if reader.fusion == "REPEATS_ACTIVATION":
+            readers.setdefault(id(reader.dY), []).append(reader)
+    left: list[Step] = []
+    op: Any
+    for op in backward:
+        takers = readers.get(id(op.dZ), []) if op.fusion == "IS_DERIVATIVE" else []
+        if not takers or touched[id(op.dZ)] != 1 + len(takers):
+            left.append(op)
+            continue
+        touched.subtract(op.roots().keys())
+        for taker in takers:
+            take(taker, op)
+            taker.dY = op.dY
+            touched[id(op.dY.root)] += 1
     return left
 
 

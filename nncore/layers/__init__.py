@@ -19,6 +19,7 @@ from nncore.layers.arithmetic import Absolute, Power, Slice
 from nncore.layers.base import LAYERS, Layer
 from nncore.layers.convolution import Conv1D, Conv2D
 from nncore.layers.dense import Dense
+from nncore.layers.depthwise import DepthwiseConv1D, DepthwiseConv2D
 from nncore.layers.dropout import (
     AlphaDropout,
     Dropout,
@@ -53,6 +54,7 @@ from nncore.layers.preprocessing.hashing import HashedCrossing, Hashing
 from nncore.layers.preprocessing.lookup import IntegerLookup, StringLookup
 from nncore.layers.preprocessing.moments import Normalization
 from nncore.layers.reshaping import Flatten, Permute, RepeatVector, Rescaling, Reshape
+from nncore.layers.separable import SeparableConv1D, SeparableConv2D
 from nncore.layers.transposed import Conv1DTranspose, Conv2DTranspose
 from nncore.layers.whole_pooling import (
     AdaptiveAveragePooling1D,
@@ -99,6 +101,8 @@ __all__ = [
     "Cropping1D",
     "Cropping2D",
     "Dense",
+    "DepthwiseConv1D",
+    "DepthwiseConv2D",
     "Discretization",
     "Divide",
     "Dot",
@@ -143,6 +147,8 @@ __all__ = [
     "RepeatVector",
     "Rescaling",
     "Reshape",
+    "SeparableConv1D",
+    "SeparableConv2D",
     "Slice",
     "Softmax",
     "SpatialDropout1D",

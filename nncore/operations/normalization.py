@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from nncore.compiler.operation import Op, Tensor, Whole
+from nncore._kernels.table import SUM_CHAINS, SUM_ROWS
+from nncore.compiler.operation import SPAN_ELEMENTS, Op, Tensor, Whole
 from nncore.operations.parameters import moving_average, send_with_sums
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from nncore.parameter import Parameter
 
 
-COLUMNS = 32  # of a batch's statistics that one thread computes
+COLUMNS = 64  # whose parts one thread joins
 
 
 def layer_norm(
@@ -62,22 +63,31 @@ def batch_norm(
     The statistics `means` and `variances` follow them by `momentum`. Backward: dX, dγ, dβ.
     """
     n = x.shape[-1]
+    rows = x.size // n
     y = Tensor(x.shape, x.differentiable or any(p in b.trained for p in (gamma, beta) if p))
     mean, variance, inverse = (Tensor((n,), per_sample=False) for _ in range(3))
-    sizes: dict[str, Any] = {"rows": x.size // n, "n": n, "fixed": n, "block": COLUMNS}
     g, c = (Whole("parameters", p) if p else None for p in (gamma, beta))
+    each_row: dict[str, Any] = {"n": n, "per_sample": rows}
+    in_parts = each_row | {"block": max(SUM_ROWS, SPAN_ELEMENTS // n // SUM_ROWS * SUM_ROWS)}
+    all_rows: dict[str, Any] = {"rows": rows, "n": n, "fixed": n}
 
     def backward(to: Builder, dy: Tensor) -> None:
-        dx = Tensor(x.shape) if x.differentiable else None
-        known: dict[str, Any] = {"X": x, "mean": mean, "inverse": inverse, "dY": dy, "gamma": g, "dX": dx} | sizes
-        to.send_to_parameters(
-            [gamma, beta], (n,), lambda at: Op("batch_norm_backward", dgamma=at[0], dbeta=at[1], **known)
-        )
-        if dx is not None:
-            to.add_gradient(x, dx)
+        known: dict[str, Any] = {"X": x, "mean": mean, "inverse": inverse, "dY": dy, "gamma": g, "beta": c}
+        places, additions = to.gradient_places([gamma, beta], (n,))
+        parts = [Tensor((SUM_CHAINS, n), sum_rows=rows) for _ in places]
+        to.backward.append(Op("batch_norm_sums", dgamma=parts[0], dbeta=parts[1], **known, **in_parts))
+        for part, place in zip(parts, places, strict=True):
+            to.backward.append(Op("sum_parts", parts=part, dW=place, **all_rows))
+        to.backward += additions
+        known |= {"dgamma": places[0], "dbeta": places[1], "rows": rows}
+        to.send(x, lambda dx: Op("batch_norm_backward", dX=dx, **known, **each_row))
 
-    made: dict[str, Any] = {"Y": y, "mean": mean, "variance": variance, "inverse": inverse}
-    b.record(y, Op("batch_norm", X=x, gamma=g, beta=c, epsilon=epsilon, **made, **sizes), backward)
+    parts = Tensor((2, n), sum_rows=rows)
+    moments: dict[str, Any] = {"mean": mean, "variance": variance, "inverse": inverse}
+    b.emit(Op("column_moments", X=x, parts=parts, **in_parts))
+    b.emit(Op("join_moments", parts=parts, epsilon=epsilon, block=COLUMNS, **moments, **all_rows))
+    known: dict[str, Any] = {"X": x, "mean": mean, "variance": variance, "gamma": g, "beta": c, "epsilon": epsilon}
+    b.record(y, Op("standardize", Y=y, **known, **each_row), backward)
     moving_average(b, means, mean, momentum)
     moving_average(b, variances, variance, momentum)
     return y

@@ -14,7 +14,8 @@ import nncore as nn
 BENCH = Path(__file__).parents[2] / "bench"
 ROWS = 37
 #: Whose layers each have a line; of the others' some have.
-WHOLE, SOME = {"normalization", "dropout"}, {"activation", "merging", "reshaping", "pooling", "whole_pooling", "edges"}
+WHOLE = {"normalization", "dropout"}
+SOME = {"activation", "depthwise", "edges", "merging", "pooling", "reshaping", "whole_pooling"}
 
 
 @pytest.fixture(autouse=True)
@@ -33,14 +34,21 @@ def torch() -> Iterator[Any]:
 def lines() -> dict[str, Any]:
     import families
 
-    kinds = families.NORMALIZATION, families.NOISE, families.ACTIVATIONS, families.MERGING, families.POOLING
+    kinds = (
+        families.NORMALIZATION,
+        families.NOISE,
+        families.CONVOLUTION,
+        families.ACTIVATIONS,
+        families.MERGING,
+        families.POOLING,
+    )
     return {line.name: line for kind in kinds for line in kind}
 
 
 COMPARED = (
     "BatchNormalization LayerNormalization GroupNormalization RMSNormalization UnitNormalization softmax log_softmax"
 )
-COMPARED += " glu gelu Add Multiply Maximum Concatenate Dot Permute"
+COMPARED += " glu gelu DepthwiseConv2D Add Multiply Maximum Concatenate Dot Permute"
 COMPARED += " MaxPooling2D AveragePooling2D GlobalAveragePooling2D ZeroPadding2D UpSampling2D"
 DISTURBED = ["Dropout", "AlphaDropout", "SpatialDropout1D", "SpatialDropout2D"]
 

@@ -9,7 +9,7 @@ import reference as ref
 from cases import SAMPLES, Case, parts, parts_of, rows_of
 from kernels import Array
 
-from nncore._kernels.table import SUM_ROWS
+from nncore._kernels.table import ACTIVATIONS, SUM_ROWS
 
 
 def layer_norm(c: Case, n: int = 9) -> dict[str, Array]:
@@ -70,33 +70,100 @@ def scale_backward(c: Case) -> dict[str, Array]:
     return {"dX": ref.float64(dy) * gamma, "dgamma": parts_of(ref.float64(dy) * x), "dbeta": parts_of(dy)}
 
 
-def batch_norm(c: Case) -> dict[str, Array]:
-    """Rows are 2 × 37: 9 groups of 8, and 2; columns in spans of 3."""
-    x, gamma, beta = c.reals(SAMPLES, 2, 7) + 100, c.reals(7), c.reals(7)
-    made = {"Y": c.poisoned(SAMPLES, 2, 7)} | {name: c.poisoned(7) for name in ("mean", "variance", "inverse")}
-    c.fields = {"X": x, "gamma": gamma, "beta": beta, "rows": 2, "n": 7, "epsilon": 0.5, "fixed": 7, "block": 3} | made
+def column_moments(c: Case) -> dict[str, Array]:
+    """Rows are 2 × 37: 9 groups of 8, and 2; a chunk of 64, and 10."""
+    x = c.reals(SAMPLES, 2, 7) + 100
+    c.fields = {"X": x, "parts": c.poisoned(2, 2, 7), "n": 7, "per_sample": 2, "block": SUM_ROWS}
+    chunks = rows_of(x)[:SUM_ROWS], rows_of(x)[SUM_ROWS:]
+    return {"parts": np.stack([[chunk.mean(0), chunk.var(0) * len(chunk)] for chunk in chunks])}
+
+
+def join_moments(c: Case) -> dict[str, Array]:
+    """Columns in spans of 3."""
+    x = c.reals(SAMPLES, 5, 7) + 100
+    chunks = [rows_of(x)[first : first + SUM_ROWS] for first in range(0, 5 * SAMPLES, SUM_ROWS)]
+    parts = np.stack([[chunk.mean(0), chunk.var(0) * len(chunk)] for chunk in chunks]).astype(x.dtype)
+    made = {name: c.poisoned(7) for name in ("mean", "variance", "inverse")}
+    c.fields = {"parts": parts, "rows": 5, "n": 7, "epsilon": 0.5, "fixed": 7, "block": 3} | made
     mean, variance = rows_of(x).mean(0), rows_of(x).var(0)
-    inverse = 1 / np.sqrt(variance + 0.5)
-    y = (ref.float64(x) - mean) * inverse * gamma + beta
-    return {"Y": y, "mean": mean, "variance": variance, "inverse": inverse}
+    return {"mean": mean, "variance": variance, "inverse": 1 / np.sqrt(variance + 0.5)}
 
 
-def batch_norm_backward(c: Case) -> dict[str, Array]:
-    x, dy, gamma = c.reals(SAMPLES, 2, 7), c.reals(SAMPLES, 2, 7), c.reals(7)
+def moments_of(c: Case, n: int) -> tuple[dict[str, Any], dict[str, Array]]:
+    """Inputs of the backward pass of a batch normalization with two rows a sample; their values in float64."""
+    x, dy, gamma, beta = c.reals(SAMPLES, 2, n), c.reals(SAMPLES, 2, n), c.reals(n), c.reals(n)
     mean, inverse = rows_of(x).mean(0), 1 / np.sqrt(rows_of(x).var(0) + 0.5)
-    given = {"mean": mean.astype(x.dtype), "inverse": inverse.astype(x.dtype), "gamma": gamma}
-    made = {"dX": c.poisoned(SAMPLES, 2, 7), "dgamma": c.poisoned(7), "dbeta": c.poisoned(7)}
-    c.fields = {"X": x, "dY": dy, "rows": 2, "n": 7, "fixed": 7, "block": 3} | given | made
-    hat, g = (rows_of(x) - mean) * inverse, rows_of(dy)
-    dx = gamma * inverse * (g - g.mean(0) - hat * (g * hat).mean(0))
-    return {"dX": dx, "dgamma": (g * hat).sum(0), "dbeta": g.sum(0)}
+    known = {"mean": mean.astype(x.dtype), "inverse": inverse.astype(x.dtype), "gamma": gamma, "beta": beta}
+    hat = (rows_of(x) - mean) * inverse
+    return {"X": x, "dY": dy, "n": n, "per_sample": 2} | known, {
+        "inverse": inverse,
+        "hat": hat,
+        "z": hat * gamma + beta,
+    }
 
 
-def standardize(c: Case) -> dict[str, Array]:
+def batch_norm_sums(c: Case, n: int = 7, function: str = "linear") -> dict[str, Array]:
+    given, wide = moments_of(c, n)
+    c.fields = given | {"dgamma": parts(c, n), "dbeta": parts(c, n), "block": SUM_ROWS}
+    c.fields["function"] = ACTIVATIONS[function]
+    g = rows_of(given["dY"]) * ref.activate_prime(function, wide["z"], 0.0)
+    room = parts(c, n).astype(np.float64)
+    expected = {"dgamma": room.copy(), "dbeta": room}
+    for name, terms in (("dgamma", g * wide["hat"]), ("dbeta", g)):
+        expected[name][:, 0] = [terms[:SUM_ROWS].sum(0), terms[SUM_ROWS:].sum(0)]  # the others are room
+    return expected
+
+
+def batch_norm_sums__relu(c: Case) -> dict[str, Array]:
+    return batch_norm_sums(c, 261, "relu")
+
+
+def batch_norm_sums__from_y(c: Case) -> dict[str, Array]:
+    return batch_norm_sums(c, 261, "tanh")
+
+
+def batch_norm_sums__from_z(c: Case) -> dict[str, Array]:
+    return batch_norm_sums(c, 7, "silu")
+
+
+def batch_norm_backward(c: Case, n: int = 7, function: str = "linear") -> dict[str, Array]:
+    given, wide = moments_of(c, n)
+    g = rows_of(given["dY"]) * ref.activate_prime(function, wide["z"], 0.0)
+    dgamma, dbeta = (g * wide["hat"]).sum(0), g.sum(0)
+    sums = {"dgamma": dgamma.astype(c.table.dtype), "dbeta": dbeta.astype(c.table.dtype)}
+    c.fields = given | sums | {"rows": 2, "dX": c.poisoned(SAMPLES, 2, n), "block": 5}
+    c.fields["function"] = ACTIVATIONS[function]
+    rest = g - (dbeta + wide["hat"] * dgamma) / len(g)
+    return {"dX": given["gamma"] * wide["inverse"] * rest}
+
+
+def batch_norm_backward__relu(c: Case) -> dict[str, Array]:
+    return batch_norm_backward(c, 261, "relu")
+
+
+def batch_norm_backward__from_y(c: Case) -> dict[str, Array]:
+    return batch_norm_backward(c, 261, "tanh")
+
+
+def batch_norm_backward__from_z(c: Case) -> dict[str, Array]:
+    return batch_norm_backward(c, 7, "silu")
+
+
+def standardize(c: Case, function: str = "linear", keeps: bool = False) -> dict[str, Array]:
     x, mean, variance, gamma, beta = c.reals(SAMPLES, 261), c.reals(261), abs(c.reals(261)), c.reals(261), c.reals(261)
     given = {"X": x, "mean": mean, "variance": variance, "gamma": gamma, "beta": beta}
-    c.fields = given | {"Y": c.poisoned(SAMPLES, 261), "n": 261, "epsilon": 0.5, "per_sample": 1, "block": 4}
-    return {"Y": (ref.float64(x) - mean) / np.sqrt(ref.float64(variance) + 0.5) * gamma + beta}
+    sizes = {"n": 261, "epsilon": 0.5, "per_sample": 1, "block": 4, "function": ACTIVATIONS[function]}
+    c.fields = given | {name: c.poisoned(SAMPLES, 261) for name in ("YZ" if keeps else "Y")} | sizes
+    z = (ref.float64(x) - mean) / np.sqrt(ref.float64(variance) + 0.5) * gamma + beta
+    return {"Y": ref.activate(function, z, 0.0)} | ({"Z": z} if keeps else {})
+
+
+def standardize__relu(c: Case) -> dict[str, Array]:
+    return standardize(c, "relu")
+
+
+def standardize__keeping_z(c: Case) -> dict[str, Array]:
+    return standardize(c, "silu", True)
 
 
 def lengths(c: Case) -> tuple[Array, Array, Any]:
@@ -124,6 +191,8 @@ def unit_norm_backward(c: Case) -> dict[str, Array]:
 
 NORMALIZATION = [
     layer_norm, layer_norm__wide, layer_norm_backward, layer_norm_backward__wide, layer_norm__about_zero,
-    layer_norm_backward__about_zero, batch_norm, batch_norm_backward, standardize, scale_backward, unit_norm,
-    unit_norm_backward,
+    layer_norm_backward__about_zero, column_moments, join_moments, batch_norm_sums, batch_norm_sums__relu,
+    batch_norm_sums__from_y, batch_norm_sums__from_z, batch_norm_backward, batch_norm_backward__relu,
+    batch_norm_backward__from_y, batch_norm_backward__from_z, standardize, standardize__relu, standardize__keeping_z,
+    scale_backward, unit_norm, unit_norm_backward,
 ]  # fmt: skip

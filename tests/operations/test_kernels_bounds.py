@@ -21,7 +21,10 @@ from typing import Any
 import numpy as np
 import pytest
 import reference as ref
+from cases_depthwise import sizes_of
 from kernels import TABLES, Array, assert_same_bits, edges, label, normal
+from placed import run_placed
+from reference_depthwise import Way
 
 from nncore._kernels import dense, elementwise, loss, update
 from nncore._kernels.table import (
@@ -39,6 +42,7 @@ from nncore._kernels.table import (
     RULE_NUMBERS,
     SOURCES,
     STATES,
+    SUM_CHAINS,
     TALLIES,
     Table,
 )
@@ -337,10 +341,33 @@ def gathers(table: Table) -> Cases:
             yield f"gather {source} {n} {stride} {order is not None}", case
 
 
+def depthwise(table: Table) -> Cases:
+    """Windows over images of three samples, forward, and backward with all that it may write."""
+    ways = [(5, 3, 1, 1, 1, 5), (8, 3, 1, 1, 0, 6), (12, 3, 1, 1, 1, 12), (7, 2, 2, 3, 1, 3), (2, 4, 1, 1, 1, 2)]
+    ways += [(1, 1, 1, 1, 0, 1), (9, 5, 3, 2, 4, 3)]
+    widths = sorted({1, 3, table.lanes - 1, table.lanes, table.lanes + 1, 2 * table.lanes})
+    for down, across, n in product(map(Way._make, ways), map(Way._make, ways), widths):
+
+        def case(place: Place, down: Way = down, across: Way = across, n: int = n) -> list[Array]:
+            x, dy = reals(table, 3, down.length, across.length, n), reals(table, 3, down.out, across.out, n)
+            w, b = reals(table, down.size, across.size, n), reals(table, n)
+            parts = empty(table, 2, SUM_CHAINS, w.size), empty(table, 2, SUM_CHAINS, n)
+            given = {"X": place(x), "W": place(w)}
+            y, dx, dw, db = (place(np.full_like(a, np.nan)) for a in (dy, x, *parts))
+            sizes = sizes_of(n, down, across)
+            run_placed(table, "depthwise_forward", 3, b=place(b), Y=y, per_sample=down.out, block=2, **given, **sizes)
+            more = {"dY": place(dy), "dX": dx, "dW": dw, "db": db, "chunk": 2, "block": 2}
+            run_placed(table, "depthwise_backward", 3, **given, **more, **sizes)
+            return [y, dx, dw[:, 0], db[:, 0]]
+
+        yield f"depthwise {down} {across} {n}", case
+
+
 GROUPS: dict[str, Callable[[Table], Cases]] = {
     f.__name__: f
     for f in (
         products, precisions, activations, functions, arithmetic, rowwise, losses, tallies, updates, sums, gathers,
+        depthwise,
     )
 }  # fmt: skip
 

@@ -55,11 +55,11 @@ INLINE void convolution_sizes(convolution *w, nn_index groups, nn_index tile, co
     w->offsets = (nn_index *)((char *)scratch + run->table->gemm_scratch);
     w->band = (real *)(w->offsets + MOST_SEGMENTS), w->P = w->band + BAND_REALS;
 }
-#define CONVOLUTION_OF(w, op, tile)                                                                                       \
-    convolution w = {.height = op->height, .width = op->width, .channels = op->channels, .size_h = op->size_h,           \
-                 .size_w = op->size_w, .stride_h = op->stride_h, .stride_w = op->stride_w,                           \
-                 .dilation_h = op->dilation_h, .dilation_w = op->dilation_w, .top = op->top, .left = op->left,       \
-                 .out_h = op->out_h, .out_w = op->out_w, .line = op->line};                                          \
+#define CONVOLUTION_OF(w, op, tile)                                                                                  \
+    convolution w = {.height = op->height, .width = op->width, .channels = op->channels, .size_h = op->size_h,       \
+                     .size_w = op->size_w, .stride_h = op->stride_h, .stride_w = op->stride_w,                       \
+                     .dilation_h = op->dilation_h, .dilation_w = op->dilation_w, .top = op->top, .left = op->left,   \
+                     .out_h = op->out_h, .out_w = op->out_w, .line = op->line};                                      \
     convolution_sizes(&w, op->groups, tile, run, scratch)
 
 INLINE void copy_reals(real *to, const real *from, nn_index n) {
@@ -70,9 +70,10 @@ INLINE void clear_reals(real *to, nn_index n) {
 }
 INLINE nn_index clamp(nn_index x, nn_index low, nn_index high) { return x < low ? low : x > high ? high : x; }
 
-/* Where window (oh,ow) of a sample x begins; it and those of `lines` × `columns` windows from it on are there, as far as
- * they reach, rows of the image `row` apart. */
-static const real *lay_out(convolution *w, const real *x, nn_index oh, nn_index lines, nn_index ow, nn_index columns) {
+/* Where window (oh,ow) of a sample x begins; `lines` × `columns` windows from it on are there, as far as they reach,
+ * rows of the image `row` apart. */
+static const real *lay_out(convolution *w, const real *x, nn_index oh, nn_index lines, nn_index ow,
+                           nn_index columns) {
     const nn_index top = oh * w->stride_h - w->top, high = (lines - 1) * w->stride_h + w->reach_h;
     const nn_index left = ow * w->stride_w - w->left, wide = (columns - 1) * w->stride_w + w->reach_w;
     const nn_index row = w->width * w->channels;
@@ -219,8 +220,8 @@ SPAN(convolve_weights) {
 typedef struct found {
     nn_index first, window, count;
 } found;
-INLINE found windows_at(nn_index at, nn_index size, nn_index stride, nn_index dilation, nn_index step, nn_index from,
-                        nn_index to) {
+INLINE found windows_at(nn_index at, nn_index size, nn_index stride, nn_index dilation, nn_index step,
+                        nn_index from, nn_index to) {
     const nn_index late = at - (to - 1) * stride, early = at - from * stride;
     nn_index first = late <= 0 ? 0 : dilation == 1 ? late : ceil_div(late, dilation);
     const nn_index end = early < 0 ? 0 : least(size, (dilation == 1 ? early : early / dilation) + 1);

@@ -120,7 +120,8 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
     int pack_b = b_transposed || (kc <= KC && copy_of_B_pays(g->B, ldb * size, M));
     /* Rows whose addresses agree modulo 4096 share one set of L1, which holds 8 */
     const int a_conflicts = MR > 8 && (lda * size + 8) % 4096 <= 16;
-    const int pack_a = !g->segments && N >= PACK_A_COLUMNS && (a_transposed ? lda * size >= PACK_A_STRIDE : a_conflicts);
+    const int pack_a = !g->segments && N >= PACK_A_COLUMNS &&
+                       (a_transposed ? lda * size >= PACK_A_STRIDE : a_conflicts);
     const int finish = !ends_in_tile(g), relu = !finish && g->activation == NN_ACTIVATION_relu;
 
     real *const sums = g->Z ? g->Z : g->C;

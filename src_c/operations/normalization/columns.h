@@ -1,0 +1,284 @@
+/* columns.h: columns brought to mean 0 and variance 1, or by arrays, and what follows for their gradients.
+ *
+ * Ioffe, Szegedy 2015, "Batch Normalization", arXiv:1502.03167, algorithm 1. The moments are those of groups of 8 rows,
+ * joined in order to those of chunks of rows (Chan, Golub, LeVeque 1983, equation 2.1), and these likewise, in float64:
+ * X is read once, nothing cancels, and the rows alone give the order. Backward, Z is computed once more where there is
+ * an activation behind it: that is less work than to read it. For a column, all that is done to X is x → (x − mean)
+ * factor + offset, with the same bits forward and backward.
+ */
+#ifndef NNCORE_COLUMNS_H
+#define NNCORE_COLUMNS_H
+
+#include "operations/elementwise/activations.h"
+#include "operations/parameters/parts.h"
+#include "operations/span.h"
+#include "vectors/lanes.h"
+
+enum { GROUP_ROWS = 8 };
+
+INLINE vf sum_of(const vf v[GROUP_ROWS]) {
+    return ((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7]));
+}
+
+/* One vector of columns of a group of rows, 0 beyond its end */
+INLINE void load_group(nn_index rows, const real *x, nn_index n, nn_index left, vf v[GROUP_ROWS]) {
+#pragma GCC unroll 8
+    for (int i = 0; i < GROUP_ROWS; i++) v[i] = i < rows ? load_some(x + i * n, left) : (vf){0};
+}
+
+/* Mean and Σ (x − mean)² of `before` rows become those of `before` + `rows`. */
+INLINE void add_moments(nn_index before, nn_index rows, nn_index n, const real *x, real *mean, real *squares) {
+    const real all = (real)(before + rows), share = (real)rows / all, between = (real)before * share;
+    const vf per_row = vset(1 / (real)rows);
+    VECTORS(j, left, n, {
+        vf v[GROUP_ROWS];
+        load_group(rows, x + j, n, left, v);
+        const vf average = sum_of(v) * per_row;
+        _Pragma("GCC unroll 8") for (int i = 0; i < GROUP_ROWS; i++) {
+            const vf d = v[i] - average;
+            v[i] = i < rows ? d * d : (vf){0};
+        }
+        vf m = average, m2 = sum_of(v);
+        if (before) {
+            const vf old = load_some(mean + j, left), delta = average - old;
+            m = old + delta * share;
+            m2 += load_some(squares + j, left) + delta * delta * between;
+        }
+        store_some(mean + j, left, m);
+        store_some(squares + j, left, m2);
+    });
+}
+
+SPAN(column_moments) {
+    const nn_index n = op->n, end = first + count;
+    for (nn_index i = first; i < end; i += GROUP_ROWS) {
+        const nn_index before = i % CHUNK_ROWS;
+        const real *x = at(run, op->X, i * n);
+        real *mean = at(run, op->parts, i / CHUNK_ROWS * 2 * n);
+        if (end - i >= GROUP_ROWS) /* a constant, known to the compiler */
+            add_moments(before, GROUP_ROWS, n, x, mean, mean + n);
+        else
+            add_moments(before, end - i, n, x, mean, mean + n);
+    }
+}
+
+INLINE void inverse_root(nn_index n, const real *variance, double epsilon, real *inverse) {
+    for (nn_index j = 0; j < n; j += LANES)
+        store_some(inverse + j, n - j, 1 / vsqrt(load_some(variance + j, n - j) + (real)epsilon));
+}
+
+enum { JOINED = 64 }; /* columns at a time */
+
+SPAN(join_moments) {
+    const nn_index n = op->n, rows = run->samples * op->rows;
+    real *means = at(run, op->mean, first), *variances = at(run, op->variance, first);
+    nn_index cols;
+    for (nn_index j = 0; j < count; j += cols) {
+        double mean[JOINED] = {0}, squares[JOINED] = {0};
+        const real *part = at(run, op->parts, first + j);
+        cols = count - j < JOINED ? count - j : JOINED;
+        for (nn_index before = 0; before < rows; before += CHUNK_ROWS, part += 2 * n) {
+            const double more = (double)(rows - before < CHUNK_ROWS ? rows - before : CHUNK_ROWS);
+            const double share = more / ((double)before + more), between = (double)before * share;
+            for (nn_index k = 0; k < cols; k++) {
+                const double delta = (double)part[k] - mean[k];
+                mean[k] += delta * share;
+                squares[k] += (double)part[n + k] + delta * delta * between;
+            }
+        }
+        for (nn_index k = 0; k < cols; k++) {
+            means[j + k] = (real)mean[k];
+            variances[j + k] = (real)(squares[k] / (double)rows);
+        }
+    }
+    inverse_root(count, variances, op->epsilon, at(run, op->inverse, first));
+}
+
+/* Of so many columns at a time the numbers of each. */
+enum { AFFINE_COLUMNS = 256 };
+typedef struct affine {
+    real mean[AFFINE_COLUMNS], factor[AFFINE_COLUMNS], offset[AFFINE_COLUMNS];
+} affine;
+
+/* mean, inverse, gamma, beta: of these columns; each may be absent. */
+INLINE void affine_of(nn_index cols, const real *mean, const real *inverse, const real *gamma, const real *beta,
+                      affine *to) {
+    for (nn_index j = 0; j < cols; j += LANES) {
+        const nn_index left = cols - j;
+        const vf scale = inverse ? load_some(inverse + j, left) : vset(1);
+        store_some(to->mean + j, left, mean ? load_some(mean + j, left) : (vf){0});
+        store_some(to->factor + j, left, gamma ? load_some(gamma + j, left) * scale : scale);
+        store_some(to->offset + j, left, beta ? load_some(beta + j, left) : (vf){0});
+    }
+}
+
+INLINE vf affine_vector(const affine *a, nn_index j, nn_index left, vf x) {
+    return (x - load_some(a->mean + j, left)) * load_some(a->factor + j, left) + load_some(a->offset + j, left);
+}
+
+INLINE void affine_columns(int relu, nn_index rows, nn_index cols, const affine *a, const real *x, nn_index ldx,
+                           real *y, nn_index ldy) {
+    for (; rows > 0; rows--, x += ldx, y += ldy)
+        VECTORS(j, left, cols, {
+            const vf z = affine_vector(a, j, left, load_some(x + j, left));
+            store_some(y + j, left, relu ? f_relu(z, NULL) : z);
+        });
+}
+
+enum { ACTIVATED = 2048 }; /* elements that stay in L1 from one loop over them to the next, with others */
+
+INLINE nn_index activated_rows(nn_index cols) { return cols < ACTIVATED ? ACTIVATED / cols : 1; }
+INLINE nn_index affine_width(nn_index n, nn_index j) { return n - j < AFFINE_COLUMNS ? n - j : AFFINE_COLUMNS; }
+
+SPAN(standardize) {
+    const nn_index n = op->n;
+    const real *x = at(run, op->X, first * n), *mean = at(run, op->mean, 0), *variance = at(run, op->variance, 0);
+    const real *gamma = at(run, op->gamma, 0), *beta = at(run, op->beta, 0);
+    real *y = at(run, op->Y, first * n), *z = at(run, op->Z, first * n), *made = z ? z : y;
+    const int relu = op->function == NN_ACTIVATION_relu && !z;
+    affine a;
+    real inverse[AFFINE_COLUMNS];
+    for (nn_index j = 0; j < n; j += AFFINE_COLUMNS) {
+        const nn_index cols = affine_width(n, j);
+        if (variance) inverse_root(cols, variance + j, op->epsilon, inverse);
+        affine_of(cols, mean ? mean + j : NULL, variance ? inverse : NULL, gamma ? gamma + j : NULL,
+                  beta ? beta + j : NULL, &a);
+        nn_index rows;
+        for (nn_index i = 0; i < count; i += rows) {
+            const nn_index at_i = i * n + j, most = activated_rows(cols);
+            rows = count - i < most ? count - i : most;
+            if (relu) {
+                affine_columns(1, rows, cols, &a, x + at_i, n, y + at_i, n);
+                continue;
+            }
+            affine_columns(0, rows, cols, &a, x + at_i, n, made + at_i, n);
+            run->table->activate[op->function](rows, cols, made + at_i, n, y + at_i, n, op->parameters);
+        }
+    }
+}
+
+/* How g = dY ⊙ f′ is made: f is linear, f is relu, or g lies there already. */
+enum { AS_IT_IS, BY_RELU };
+
+INLINE vf before_activation(int how, const affine *a, nn_index j, nn_index left, vf x, vf dy) {
+    return how == BY_RELU ? dy * vselect(affine_vector(a, j, left, x) > 0, vset(1), (vf){0}) : dy;
+}
+
+static const int saved_is_z[] = {
+#define Y 0
+#define Z 1
+#define ACTIVATION(name, saved, parameters) saved,
+#include "kernels.def"
+#undef Y
+#undef Z
+};
+
+/* g (rows,cols) by f′, f being any; z: room for as much. */
+INLINE void activation_repeated(const nn_table *table, int64_t function, const double *parameters, nn_index rows,
+                                nn_index cols, const affine *a, const real *x, const real *dy, nn_index n, real *z,
+                                real *g) {
+    affine_columns(0, rows, cols, a, x, n, z, cols);
+    if (!saved_is_z[function]) table->activate[function](rows, cols, z, cols, z, cols, parameters);
+    table->activate_backward[function](rows, cols, z, cols, dy, n, g, cols, parameters);
+}
+
+/* dβ += Σ g and dγ += Σ g (x − mean) of one group of rows; the first group sets them. */
+INLINE void add_sums(int how, int start, nn_index rows, nn_index cols, const affine *a, const real *x, nn_index ldx,
+                     const real *g, nn_index ldg, real *dgamma, real *dbeta) {
+    VECTORS(j, left, cols, {
+        const vf m = load_some(a->mean + j, left);
+        vf v[GROUP_ROWS], d[GROUP_ROWS];
+        load_group(rows, g + j, ldg, left, v);
+        load_group(rows, x + j, ldx, left, d);
+        _Pragma("GCC unroll 8") for (int i = 0; i < GROUP_ROWS; i++) {
+            v[i] = before_activation(how, a, j, left, d[i], v[i]);
+            d[i] = i < rows ? v[i] * (d[i] - m) : (vf){0};
+        }
+        vf beta = sum_of(v), gamma = sum_of(d);
+        if (!start) beta += load_some(dbeta + j, left), gamma += load_some(dgamma + j, left);
+        store_some(dbeta + j, left, beta);
+        store_some(dgamma + j, left, gamma);
+    });
+}
+
+SPAN(batch_norm_sums) {
+    const nn_index n = op->n, end = first + count;
+    const real *mean = at(run, op->mean, 0), *inverse = at(run, op->inverse, 0);
+    const real *gamma = at(run, op->gamma, 0), *beta = at(run, op->beta, 0);
+    const int relu = op->function == NN_ACTIVATION_relu, plain = op->function == NN_ACTIVATION_linear;
+    affine a;
+    real z[GROUP_ROWS * AFFINE_COLUMNS], gradient[GROUP_ROWS * AFFINE_COLUMNS];
+    for (nn_index j = 0; j < n; j += AFFINE_COLUMNS) {
+        const nn_index cols = affine_width(n, j);
+        affine_of(cols, mean + j, inverse + j, gamma ? gamma + j : NULL, beta ? beta + j : NULL, &a);
+        for (nn_index i = first; i < end; i += GROUP_ROWS) {
+            const nn_index rows = end - i < GROUP_ROWS ? end - i : GROUP_ROWS, part = i / CHUNK_ROWS * CHAINS * n + j;
+            const real *x = at(run, op->X, i * n + j), *g = at(run, op->dY, i * n + j);
+            real *dgamma = at(run, op->dgamma, part), *dbeta = at(run, op->dbeta, part);
+            const int start = i % CHUNK_ROWS == 0;
+            nn_index ldg = n;
+            if (!relu && !plain) {
+                activation_repeated(run->table, op->function, op->parameters, rows, cols, &a, x, g, n, z, gradient);
+                g = gradient, ldg = cols;
+            }
+            if (rows < GROUP_ROWS)
+                add_sums(relu ? BY_RELU : AS_IT_IS, start, rows, cols, &a, x, n, g, ldg, dgamma, dbeta);
+            else if (relu)
+                add_sums(BY_RELU, start, GROUP_ROWS, cols, &a, x, n, g, ldg, dgamma, dbeta);
+            else
+                add_sums(AS_IT_IS, start, GROUP_ROWS, cols, &a, x, n, g, ldg, dgamma, dbeta);
+            if ((i + GROUP_ROWS) % CHUNK_ROWS == 0 || i + GROUP_ROWS >= end)
+                VECTORS(k, left, cols, {
+                    const vf sum = load_some(dgamma + k, left) * load_some(inverse + j + k, left);
+                    store_some(dgamma + k, left, sum);
+                });
+        }
+    }
+}
+
+/* dX = factor (g − each − (x − mean) slope), `each` and `slope` of the columns. */
+INLINE void normalized_backward(int how, nn_index rows, nn_index cols, const affine *a, const real *each,
+                                const real *slope, const real *x, nn_index n, const real *g, nn_index ldg, real *dx) {
+    for (; rows > 0; rows--, x += n, g += ldg, dx += n)
+        VECTORS(j, left, cols, {
+            const vf v = load_some(x + j, left);
+            const vf d = before_activation(how, a, j, left, v, load_some(g + j, left)) - load_some(each + j, left);
+            const vf rest = d - (v - load_some(a->mean + j, left)) * load_some(slope + j, left);
+            store_some(dx + j, left, rest * load_some(a->factor + j, left));
+        });
+}
+
+SPAN(batch_norm_backward) {
+    const nn_index n = op->n;
+    const real *mean = at(run, op->mean, 0), *inverse = at(run, op->inverse, 0);
+    const real *gamma = at(run, op->gamma, 0), *beta = at(run, op->beta, 0);
+    const real *dgamma = at(run, op->dgamma, 0), *dbeta = at(run, op->dbeta, 0);
+    const vf per_row = vset(1 / (real)(run->samples * op->rows));
+    affine a;
+    real each[AFFINE_COLUMNS], slope[AFFINE_COLUMNS], z[ACTIVATED], gradient[ACTIVATED];
+    for (nn_index j = 0; j < n; j += AFFINE_COLUMNS) {
+        const nn_index cols = affine_width(n, j), most = activated_rows(cols);
+        affine_of(cols, mean + j, inverse + j, gamma ? gamma + j : NULL, beta ? beta + j : NULL, &a);
+        VECTORS(k, left, cols, {
+            store_some(each + k, left, load_some(dbeta + j + k, left) * per_row);
+            const vf hat = load_some(dgamma + j + k, left) * per_row;
+            store_some(slope + k, left, hat * load_some(inverse + j + k, left));
+        });
+        nn_index rows;
+        for (nn_index i = first; i < first + count; i += rows) {
+            rows = first + count - i < most ? first + count - i : most;
+            const real *x = at(run, op->X, i * n + j), *dy = at(run, op->dY, i * n + j);
+            real *dx = at(run, op->dX, i * n + j);
+            if (op->function == NN_ACTIVATION_relu)
+                normalized_backward(BY_RELU, rows, cols, &a, each, slope, x, n, dy, n, dx);
+            else if (op->function == NN_ACTIVATION_linear)
+                normalized_backward(AS_IT_IS, rows, cols, &a, each, slope, x, n, dy, n, dx);
+            else {
+                activation_repeated(run->table, op->function, op->parameters, rows, cols, &a, x, dy, n, z, gradient);
+                normalized_backward(AS_IT_IS, rows, cols, &a, each, slope, x, n, gradient, cols, dx);
+            }
+        }
+    }
+}
+
+#endif
