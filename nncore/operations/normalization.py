@@ -77,7 +77,7 @@ def batch_norm(
         parts = [Tensor((SUM_CHAINS, n), sum_rows=rows) for _ in places]
         to.backward.append(Op("batch_norm_sums", dgamma=parts[0], dbeta=parts[1], **known, **in_parts))
         for part, place in zip(parts, places, strict=True):
-            to.backward.append(Op("sum_parts", parts=part, dW=place, **all_rows))
+            to.backward.append(Op("sum_parts", parts=part, dW=place, rows=rows, apart=part.size, fixed=n))
         to.backward += additions
         known |= {"dgamma": places[0], "dbeta": places[1], "rows": rows}
         to.send(x, lambda dx: Op("batch_norm_backward", dX=dx, **known, **each_row))

@@ -10,6 +10,8 @@ import reference_windows as windows
 from cases import SAMPLES, Case
 from kernels import Array
 
+from nncore._kernels.table import ACTIVATIONS
+
 Axes = list[windows.Places]
 
 
@@ -113,6 +115,21 @@ def max_pool_backward__parts(c: Case) -> dict[str, Array]:
     return max_backward(c, "parts")
 
 
+def with_derivative(c: Case, expected: dict[str, Array]) -> dict[str, Array]:
+    """The same times the derivative of what made X."""
+    saved = c.reals(*c.fields["dX"].shape)
+    c.fields |= {"saved": saved, "function": ACTIVATIONS["relu"]}
+    return {"dX": expected["dX"] * (saved > 0)}
+
+
+def max_pool_backward__derivative(c: Case) -> dict[str, Array]:
+    return with_derivative(c, max_backward(c, "apart"))
+
+
+def sum_pool_backward__derivative(c: Case) -> dict[str, Array]:
+    return with_derivative(c, sum_pool_backward(c))
+
+
 def sum_pool_backward(c: Case) -> dict[str, Array]:
     x, dy, axes = backward(c, "apart")
     del c.fields["X"]
@@ -151,7 +168,9 @@ POOLING = [
     max_pool_backward,
     max_pool_backward__shared,
     max_pool_backward__parts,
+    max_pool_backward__derivative,
     sum_pool_backward,
+    sum_pool_backward__derivative,
     sum_pool_backward__mean,
     interpolate,
     interpolate_backward,

@@ -1,9 +1,10 @@
 /* convolution.h: convolutions as products of windows with W (size_h size_w depth, n), on one thread; depth are the
  * channels of a group.
  *
- * A window is a row of X's matrix in so many segments: rows of the image, or single places where the window has holes,
- * or its channels neighbours. The product reads them where they lie (nn_gemm, `segments`), in the image or, where windows
- * reach beyond that, in a copy of a band of it with zeros around. Products of bfloat16 have them copied, row by row.
+ * A window is a row of X's matrix in so many segments: rows of the image, or single places where the window has
+ * holes, or its channels neighbours. The product reads them where they lie (nn_gemm, `segments`), in the image or,
+ * where windows reach beyond that, in a copy of a band of it with zeros around. Products of bfloat16 have them copied,
+ * row by row.
  *
  * Order: an element of Y is that of the product (gemm.h). One of dW adds up bands of each sample of its part, in order.
  * One of dX adds up, for each band of lines of windows, its places in these, size_h and size_w ascending. Bands are cut
@@ -215,8 +216,8 @@ SPAN(convolve_weights) {
     }
 }
 
-/* Of windows `from` … `to` − 1 along an axis those that a place is in, which lies `at` from where window 0 begins: it is
- * place `first` of `window`, then that `step` places further on of one before, and so on, `count` times. */
+/* Of windows `from` … `to` − 1 along an axis those that a place is in, which lies `at` from where window 0 begins: it
+ * is place `first` of `window`, then that `step` places further on of one before, and so on, `count` times. */
 typedef struct found {
     nn_index first, window, count;
 } found;

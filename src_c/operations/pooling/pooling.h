@@ -196,17 +196,23 @@ INLINE void pool_window_backward(int which, int add, window w, real scale, const
     });
 }
 
+/* What is done to dX while it is near: times f′(saved), if there is that. */
+typedef struct derivative {
+    activate_backward_kernel of;
+    const real *saved;
+    const double *parameters;
+} derivative;
+
 /* Bands of dX from `first` on. */
 INLINE void pool_bands(int which, int add, int mean, int clear, windows g, nn_index bands, nn_index first,
-                       nn_index count, const real *x, const real *y, const real *dy, real *dx) {
+                       nn_index count, const real *x, const real *y, const real *dy, real *dx, derivative f) {
     const nn_index line = g.x.length * g.n, each = g.y.out / bands, step = g.x.stride * g.n;
     for (nn_index band = first; band < first + count; band++) {
         const nn_index sample = band / bands, o = band % bands * each, image = sample * g.y.length * line;
-        if (clear) {
-            const nn_index from = o == 0 ? 0 : places_of(g.y, o).from;
-            const nn_index to = o + each == g.y.out ? g.y.length : places_of(g.y, o + each).from;
-            memset(dx + image + from * line, 0, (size_t)((to - from) * line) * sizeof(real));
-        }
+        const nn_index from = o == 0 ? 0 : places_of(g.y, o).from;
+        const nn_index to = o + each == g.y.out ? g.y.length : places_of(g.y, o + each).from;
+        const nn_index begin = image + from * line, size = (to - from) * line;
+        if (clear) memset(dx + begin, 0, (size_t)size * sizeof(real));
         nn_index at_y = (sample * g.y.out + o) * g.x.out * g.n;
         for (nn_index row = o; row < o + each; row++) {
             const places rows = places_of(g.y, row);
@@ -221,28 +227,31 @@ INLINE void pool_bands(int which, int add, int mean, int clear, windows g, nn_in
                 });
             }
         }
+        if (f.saved) f.of(1, size, f.saved + begin, size, dx + begin, size, dx + begin, size, f.parameters);
     }
 }
 
 SPAN(max_pool_backward) {
     const windows g = WINDOWS_OF(op);
+    const derivative f = {run->table->activate_backward[op->function], at(run, op->saved, 0), op->parameters};
     const real *x = at(run, op->X, 0), *y = at(run, op->Y, 0), *dy = at(run, op->dY, 0);
     real *dx = at(run, op->dX, 0);
     if (op->add)
-        pool_bands(LARGEST, 1, 0, 1, g, op->bands, first, count, x, y, dy, dx);
+        pool_bands(LARGEST, 1, 0, 1, g, op->bands, first, count, x, y, dy, dx, f);
     else
-        pool_bands(LARGEST, 0, 0, (int)op->clear, g, op->bands, first, count, x, y, dy, dx);
+        pool_bands(LARGEST, 0, 0, (int)op->clear, g, op->bands, first, count, x, y, dy, dx, f);
 }
 
 SPAN(sum_pool_backward) {
     const windows g = WINDOWS_OF(op);
+    const derivative f = {run->table->activate_backward[op->function], at(run, op->saved, 0), op->parameters};
     const int mean = (int)op->mean, clear = (int)op->clear;
     const real *dy = at(run, op->dY, 0);
     real *dx = at(run, op->dX, 0);
     if (op->add)
-        pool_bands(TOTAL, 1, mean, 1, g, op->bands, first, count, dx, dy, dy, dx);
+        pool_bands(TOTAL, 1, mean, 1, g, op->bands, first, count, dx, dy, dy, dx, f);
     else
-        pool_bands(TOTAL, 0, mean, clear, g, op->bands, first, count, dx, dy, dy, dx);
+        pool_bands(TOTAL, 0, mean, clear, g, op->bands, first, count, dx, dy, dy, dx, f);
 }
 
 #endif
