@@ -19,7 +19,7 @@ from measure import Case, Run, repeated
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-STEPS = 4  # of a run
+STEPS = 8  # of a run
 RELU, BATCH, FLATTEN, MEANS = ("relu",), ("batch",), ("flatten",), ("means",)
 
 
