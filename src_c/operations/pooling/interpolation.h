@@ -17,7 +17,7 @@ typedef struct neighbours { nn_index low, high; real of_low, of_high; } neighbou
 
 INLINE neighbours neighbours_of(longer_axis a, nn_index k, nn_index r) {
     const nn_index beyond = 2 * r + 1 - a.factor, low = beyond < 0 ? k - 1 : k, last = a.length - 1;
-    if (low < 0 || low == last) return (neighbours){k, k, 1, 0};
+    if (low < 0 || low == last || beyond == 0) return (neighbours){k, k, 1, 0};
     const real t = (real)(beyond < 0 ? beyond + 2 * a.factor : beyond) / (real)(2 * a.factor);
     return (neighbours){low, low + 1, 1 - t, t};
 }
