@@ -14,6 +14,7 @@ import reference_metrics
 from cases import SAMPLES, Case, parts, parts_of, rows_of
 from cases_arithmetic import ARITHMETIC
 from cases_arrangement import ARRANGEMENT
+from cases_images import IMAGES
 from cases_normalization import NORMALIZATION
 from cases_preprocessing import PREPROCESSING
 from cases_random import RANDOM
@@ -409,7 +410,7 @@ CASE = "dict[str, Array]"
 SPARSE = "sparse_categorical_crossentropy"
 #: Every function here that makes one, and those of the families.
 HERE = [f for f in list(vars().values()) if getattr(f, "__annotations__", {}) == {"c": "Case", "return": CASE}]
-FAMILIES = ARITHMETIC, ARRANGEMENT, NORMALIZATION, PREPROCESSING, RANDOM, UPDATES
+FAMILIES = ARITHMETIC, ARRANGEMENT, IMAGES, NORMALIZATION, PREPROCESSING, RANDOM, UPDATES
 CASES: list[Callable[[Case], dict[str, Array]]] = [*HERE, *(case for family in FAMILIES for case in family)]
 
 
