@@ -93,8 +93,8 @@ SPAN(erase_images) {
 
 enum { BETA_FIRST = 2 }; /* of the words */
 
-/* λ of Beta(α, α), α ≤ 1: Jöhnk 1964. A pair of uniform numbers is taken with a probability of at least ½, the last of
- * 31 in any case. By logarithms, for both powers 1/α may be 0. */
+/* λ of Beta(α, α), α ≤ 1: Jöhnk 1964. A pair of uniform numbers is taken with a probability of at least ½, the
+ * last of 31 in any case. By logarithms, for both powers 1/α may be 0. */
 INLINE double drawn_beta(const random_block *random, double alpha) {
     for (int i = BETA_FIRST;; i += 2) {
         const double x = log(drawn(random, i) + 0x1p-25) / alpha, y = log(drawn(random, i + 1) + 0x1p-25) / alpha;

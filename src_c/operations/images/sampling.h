@@ -37,96 +37,106 @@ INLINE image_map map_of(const nn_op_sample_images *op, const nn_run *run, nn_ind
     return m;
 }
 
-/* Pixel i of an axis of n, or the one that stands there; −1: none does. */
-INLINE int32_t pixel_at(int32_t i, int32_t n, nn_index mode) {
-    if (i >= 0 && i < n) return i;
-    if (mode == 0) return -1;
-    if (mode == 1) return i < 0 ? 0 : n - 1;
-    const int32_t period = mode == 2 ? n : 2 * n, place = (i % period + period) % period;
-    return place < n ? place : period - 1 - place;
-}
-
-/* Of each column: the pixels of an axis before and behind it, and how far it is from the first. */
+/* Of each column: what is before it and behind it on an axis of the input, as an offset in elements, < 0: outside;
+ * and how far it is from the first. */
 typedef struct image_places {
     int32_t first[IMAGE_COLUMNS], second[IMAGE_COLUMNS];
     real part[IMAGE_COLUMNS];
 } image_places;
 
+/* Pixels of an axis of n, or those that stand for what is outside, as offsets; all are from `low` to `high`. */
+INLINE void settle(nn_index count, int32_t n, nn_index mode, int32_t low, int32_t high, int32_t step, int32_t *place) {
+    if (mode > 1 && (low < -n || high >= 2 * n)) { /* so far outside that it needs a division */
+        const int32_t period = mode == 2 ? n : 2 * n;
+        for (nn_index i = 0; i < count; i++) place[i] = (place[i] % period + period) % period;
+    }
+    if (mode == 1)
+        for (nn_index i = 0; i < count; i++) {
+            const int32_t above = place[i] < 0 ? 0 : place[i];
+            place[i] = above < n ? above : n - 1;
+        }
+    else if (mode == 2)
+        for (nn_index i = 0; i < count; i++) {
+            const int32_t above = place[i] < 0 ? place[i] + n : place[i];
+            place[i] = above < n ? above : above - n;
+        }
+    else if (mode == 3)
+        for (nn_index i = 0; i < count; i++) {
+            const int32_t above = place[i] < 0 ? -1 - place[i] : place[i];
+            place[i] = above < n ? above : 2 * n - 1 - above;
+        }
+    for (nn_index i = 0; i < count; i++) place[i] = (uint32_t)place[i] < (uint32_t)n ? place[i] * step : -1;
+}
+
 INLINE void find_places(const nn_op_sample_images *op, const image_map *m, int axis, nn_index row, nn_index column,
                         nn_index count, image_places *p) {
     const int32_t n = (int32_t)(axis ? op->width : op->height);
+    const int32_t elements = (int32_t)(axis ? op->channels : op->channels * op->width);
     const double step = m->a[axis][1], over = m->over[axis], to = m->to[axis];
     const double start = m->a[axis][0] * ((double)row - m->from[0]) + step * ((double)column - m->from[1]);
-    const nn_index bilinear = op->bilinear, mode = op->fill_mode;
+    const int bilinear = (int)op->bilinear;
     for (nn_index i = 0; i < count; i++) {
-        const double at = (start + step * (double)i) / over + to;
+        const double moved = start + step * (double)(int32_t)i, at = (over == 1 ? moved : moved / over) + to;
         int32_t whole = (int32_t)(bilinear ? at : at + copysign(0.5, at));
-        if (bilinear) whole -= whole > at;
+        whole -= bilinear && whole > at;
         p->first[i] = whole;
-        p->part[i] = bilinear ? (real)(at - whole) : 0;
+        p->second[i] = whole + bilinear;
+        p->part[i] = (real)(at - whole);
     }
-    for (nn_index i = 0; i < count; i++) {
-        p->second[i] = pixel_at(p->first[i] + (int32_t)bilinear, n, mode);
-        p->first[i] = pixel_at(p->first[i], n, mode);
-    }
+    const int32_t begin = p->first[0], end = p->first[count - 1]; /* all others are between them */
+    const int32_t low = begin < end ? begin : end, high = begin < end ? end : begin;
+    settle(count, n, op->fill_mode, low, high, elements, p->first);
+    if (bilinear) settle(count, n, op->fill_mode, low + 1, high + 1, elements, p->second);
 }
 
-/* A pixel of the input, or what stands for all outside, whose channels are one number. */
-typedef struct image_corner {
-    nn_index at; /* its first element; −1: it is outside */
-    const real *from;
-    nn_index step;
-} image_corner;
-
-INLINE image_corner corner_of(const nn_op_sample_images *op, int32_t row, int32_t column, const real *x,
-                              const real *fill) {
-    if (row < 0 || column < 0) return (image_corner){-1, fill, 0};
-    const nn_index at = (row * op->width + column) * op->channels;
-    return (image_corner){at, x + at, 1};
+/* One channel between four pixels */
+INLINE real between(real above, real beside, real below, real last, real down, real right) {
+    const real first = above + right * (beside - above), second = below + right * (last - below);
+    return first + down * (second - first);
 }
 
-INLINE void blend_corners(nn_index channels, const image_corner *c, real down, real right, real *y) {
+/* A pixel of Y; `at`: of the four that it is between, or of the nearest one */
+INLINE void see_pixel(nn_index channels, nn_index bilinear, const int32_t *at, real down, real right, const real *x,
+                      real fill, real *y) {
+    const int inner = bilinear ? (at[0] | at[1] | at[2] | at[3]) >= 0 : at[0] >= 0;
     for (nn_index k = 0; k < channels; k++) {
-        real corner[4];
-        for (int i = 0; i < 4; i++) corner[i] = c[i].from[k * c[i].step];
-        const real above = corner[0] + right * (corner[1] - corner[0]);
-        const real below = corner[2] + right * (corner[3] - corner[2]);
-        y[k] = above + down * (below - above);
+        real v[4];
+        for (int i = 0; i < (bilinear ? 4 : 1); i++) v[i] = inner || at[i] >= 0 ? x[at[i] + k] : fill;
+        y[k] = bilinear ? between(v[0], v[1], v[2], v[3], down, right) : v[0];
     }
 }
 
-INLINE void add_to_corners(nn_index channels, const image_corner *c, real down, real right, const real *dy, real *dx) {
+/* dX, to which a pixel of dY is added where it was read */
+INLINE void add_pixel(nn_index channels, nn_index bilinear, const int32_t *at, real down, real right, const real *dy,
+                      real *dx) {
     const real weight[4] = {(1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right};
-    for (int i = 0; i < 4; i++)
-        if (c[i].at >= 0)
-            for (nn_index k = 0; k < channels; k++) dx[c[i].at + k] += weight[i] * dy[k];
+    for (int i = 0; i < (bilinear ? 4 : 1); i++)
+        for (nn_index k = 0; at[i] >= 0 && k < channels; k++) dx[at[i] + k] += (bilinear ? weight[i] : 1) * dy[k];
 }
 
-/* Y of X, resp. dX of dY: which of the two is that of the output */
-INLINE void sample_image(const nn_op_sample_images *op, const image_map *m, nn_index channels, nn_index backward,
-                         const real *x, real *y) {
-    const real fill = (real)op->fill_value;
+/* Y of X, resp. dX of dY */
+INLINE void sample_image(const nn_op_sample_images *op, const image_map *m, nn_index channels, nn_index bilinear,
+                         nn_index backward, const real *x, real *y) {
+    const int turned = m->a[0][1] != 0; /* else a row is seen in rows, whatever the column */
     image_places rows, columns;
     if (backward) memset(y, 0, (size_t)(op->height * op->width * channels) * sizeof(real));
     for (nn_index column = 0; column < op->to_width; column += IMAGE_COLUMNS)
         for (nn_index row = 0; row < op->to_height; row++) {
             const nn_index left = op->to_width - column, count = left < IMAGE_COLUMNS ? left : IMAGE_COLUMNS;
-            const nn_index out = (row * op->to_width + column) * channels;
-            find_places(op, m, 0, row, column, m->a[0][1] == 0 ? 1 : count, &rows);
-            if (row == 0 || m->a[1][0] != 0) find_places(op, m, 1, row, column, count, &columns);
-            for (nn_index i = 0; i < count; i++) {
-                const nn_index r = m->a[0][1] == 0 ? 0 : i;
-                const int32_t above = rows.first[r], below = rows.second[r];
-                const int32_t first = columns.first[i], second = columns.second[i];
-                const image_corner corners[4] = {corner_of(op, above, first, x, &fill),
-                                                 corner_of(op, above, second, x, &fill),
-                                                 corner_of(op, below, first, x, &fill),
-                                                 corner_of(op, below, second, x, &fill)};
-                const nn_index pixel = out + i * channels;
+            nn_index pixel = (row * op->to_width + column) * channels;
+            find_places(op, m, 0, row, column, turned ? count : 1, &rows);
+            if (row == 0 || turned) find_places(op, m, 1, row, column, count, &columns);
+            for (nn_index i = 0; i < count; i++, pixel += channels) {
+                const nn_index r = turned ? i : 0;
+                const int32_t across[2] = {columns.first[i], columns.second[i]};
+                const int32_t along[2] = {rows.first[r], rows.second[r]};
+                int32_t at[4];
+                for (int c = 0; c < 4; c++)
+                    at[c] = (along[c / 2] | across[c % 2]) < 0 ? -1 : along[c / 2] + across[c % 2];
                 if (backward)
-                    add_to_corners(channels, corners, rows.part[r], columns.part[i], x + pixel, y);
+                    add_pixel(channels, bilinear, at, rows.part[r], columns.part[i], x + pixel, y);
                 else
-                    blend_corners(channels, corners, rows.part[r], columns.part[i], y + pixel);
+                    see_pixel(channels, bilinear, at, rows.part[r], columns.part[i], x, (real)op->fill_value, y + pixel);
             }
         }
 }
@@ -138,13 +148,15 @@ SPAN(sample_images) {
         const real *x = at(run, op->X, s * (op->backward ? to : from));
         real *y = at(run, op->Y, s * (op->backward ? from : to));
         if (op->backward)
-            sample_image(op, &m, op->channels, 1, x, y);
-        else if (op->channels == 1)
-            sample_image(op, &m, 1, 0, x, y);
+            sample_image(op, &m, op->channels, op->bilinear, 1, x, y);
+        else if (!op->bilinear)
+            sample_image(op, &m, op->channels, 0, 0, x, y);
+        else if (op->channels == 1) /* what is most frequent is faster with constants */
+            sample_image(op, &m, 1, 1, 0, x, y);
         else if (op->channels == 3)
-            sample_image(op, &m, 3, 0, x, y);
+            sample_image(op, &m, 3, 1, 0, x, y);
         else
-            sample_image(op, &m, op->channels, 0, x, y);
+            sample_image(op, &m, op->channels, 1, 0, x, y);
     }
 }
 
