@@ -51,6 +51,8 @@ HABITS = {
     "synchronized": Habit("A batch is one, whatever the number of threads.", (False,)),
     "data_format": Habit("Axes keep their order.", ("channels_last",)),
     "trainable": Habit("It learns nothing.", types=(bool,)),
+    "antialias": Habit("Make images smaller in several steps: Resizing(n // 2, n // 2) first.", (False,)),
+    "bounding_box_format": Habit("Boxes are not moved."),
     "LeakyReLU.alpha": Habit("It is called negative_slope."),
     # optimizers, losses, metrics
     "decay": Habit("Set optimizer.learning_rate in a callback, such as on_epoch_begin.", (0, 0.0)),

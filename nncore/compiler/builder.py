@@ -89,6 +89,7 @@ class Builder:
     varying: list[Varying] = field(default_factory=list)  # numbers of operations that change by step
     followed: dict[tuple[int, float], int] = field(default_factory=dict)  # their numbers, by what they follow
     constants: list[float] = field(default_factory=list)  # that operations read
+    mixes: list[Callable[[Builder, Tensor], Tensor]] = field(default_factory=list)  # what targets go through, too
 
     def next_random_layer(self) -> int:
         """The number of a layer that draws random numbers, by which they differ from those of others."""

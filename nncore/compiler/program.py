@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from nncore._kernels.table import CHUNK_ROWS
+from nncore._kernels.table import BUFFERS, CHUNK_ROWS
 from nncore.metrics.base import mean_of
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Program:
 
     def new_run(self, kind: type[R], table: Table, threads: int, **settings: Any) -> R:
         """A run of it with its own memory, for as many threads at most; `settings`: see `kind`."""
-        return kind(
+        run = kind(
             table,
             self.ops,
             sections=self.parts,
@@ -98,6 +98,8 @@ class Program:
             accumulators=self.accumulators,
             **settings,
         )
+        run.bind(BUFFERS["constants"], self.constants, False)
+        return run
 
     @property
     def calls(self) -> bool:

@@ -197,7 +197,7 @@ def compare(
     logits = logits_of(b, y) if any(how.fused for *_, how in chosen) else y
     terms = [Term(factor, loss, how, logits if how.fused else y) for factor, loss, how in chosen]
     first = len(graph.feeds) + output
-    target = batch(b, first, shape, head.labels)
+    target = mixed(b, graph, output, batch(b, first, shape, head.labels))
     weight = batch(b, first + n, (weights,)) if weights else None
     if weights and any(loss.joined for _, loss, _ in chosen):
         raise ValueError(
@@ -205,6 +205,19 @@ def compare(
             "the loss an axis, for one of each sample"
         )
     return Compared(head, y, activation, terms, left_out, target, weight)
+
+
+def mixed(b: Builder, graph: Graph, output: int, target: Tensor) -> Tensor:
+    """Targets of an output as layers have mixed the samples that they are of."""
+    if b.mixes and target.integer:
+        raise ValueError(
+            f"{of_output(graph, output)}loss: expected one of targets that can be mixed, such as "
+            '"categorical_crossentropy" of one-hot rows, for a layer of the model mixes samples, got one of class '
+            "numbers. Let nncore.to_categorical make rows of them"
+        )
+    for mix in b.mixes:
+        target = mix(b, target)
+    return target
 
 
 def of_output(graph: Graph, output: int) -> str:
@@ -261,6 +274,11 @@ def emit_step(
     )
     wanted = config.compared
     ys = graph.emit(b, *inputs_of(b, graph), wanted=wanted)
+    if config.given is not None and b.mixes:
+        raise ValueError(
+            "expected a model whose targets the step is given, for a layer mixes them with its samples, got gradients. "
+            "Leave that layer out"
+        )
     if config.given is not None:
         outputs = given_gradients(b, [own_output(b, b.make(y)) for y in ys], config.given.compute)
     else:

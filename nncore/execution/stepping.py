@@ -92,7 +92,6 @@ class Stepper:
         self.run.bind_sums(self.sums)
         self.run.bind_gate(self.state.gate)
         self.run.bind(BUFFERS["parameters"], values)
-        self.run.bind(BUFFERS["constants"], self.program.constants, False)
         if self.packed:
             self.run.bind(BUFFERS["packed"], self.packed.memory())
         self.batch, self.pace = 0, Pace(1)

@@ -40,6 +40,10 @@ from nncore.layers.einsum import EinsumDense
 from nncore.layers.embedding import Embedding
 from nncore.layers.features import ParametricActivation, PeriodicEmbedding, Scale
 from nncore.layers.functional import add, average, concatenate, dot, maximum, minimum, multiply, subtract
+from nncore.layers.images.mixing import CutMix, MixUp
+from nncore.layers.images.pixels import RandomBrightness, RandomContrast, RandomErasing
+from nncore.layers.images.places import RandomFlip, RandomRotation, RandomTranslation, RandomZoom
+from nncore.layers.images.sizes import CenterCrop, RandomCrop, Resizing
 from nncore.layers.merging import Add, Average, Concatenate, Divide, Dot, Maximum, Minimum, Multiply, Subtract
 from nncore.layers.normalization import (
     BatchNormalization,
@@ -175,6 +179,18 @@ __all__ = [
     "multiply",
     "serialize",
     "subtract",
+    "CutMix",
+    "MixUp",
+    "RandomBrightness",
+    "RandomContrast",
+    "RandomErasing",
+    "RandomFlip",
+    "RandomRotation",
+    "RandomTranslation",
+    "RandomZoom",
+    "CenterCrop",
+    "RandomCrop",
+    "Resizing",
 ]
 
 

@@ -66,7 +66,7 @@ class Layer(Travelling, Configurable, Callable):
     """
 
     own = True
-    _transient = ("_models", "_calls", "_forwards")
+    _transient: ClassVar[tuple[str, ...]] = ("_models", "_calls", "_forwards")
     constructors = ("__init__", "declare")
     emitting: ClassVar[Any]  # `emit`, where a class has none of its own
     _declaring = False  # whether a user's `build` is at work

@@ -35,6 +35,8 @@ static size_t packed_bytes(int precision, int transposed, nn_index in, nn_index 
 #include "operations/pooling/interpolation.h"
 #include "operations/pooling/pooling.h"
 #include "operations/random/noise.h"
+#include "operations/images/images.h"
+#include "operations/images/sampling.h"
 #include "operations/data/gather.h"
 
 #if NN_REAL_BITS == 32

@@ -84,6 +84,18 @@ def test_every_layer_survives_its_configuration(name: str) -> None:
         "hashed_crossing": {"num_bins": 5, "output_mode": "one_hot"},
         "string_lookup": {"vocabulary": ["a", "b"], "mask_token": "", "num_oov_indices": 2},
         "integer_lookup": {"vocabulary": [3, 1], "output_mode": "tf_idf", "idf_weights": [0.5, 0.25]},
+        "resizing": {"height": 3, "width": 4, "interpolation": "nearest", "pad_to_aspect_ratio": True},
+        "center_crop": {"height": 3, "width": 4, "data_format": "channels_first"},
+        "random_crop": {"height": 3, "width": 4, "seed": 2**64 - 1},
+        "random_flip": {"mode": "vertical"},
+        "random_translation": {"height_factor": 0.1, "width_factor": (-0.1, 0.2), "fill_mode": "wrap"},
+        "random_rotation": {"factor": [0.1, 0.2], "interpolation": "nearest"},
+        "random_zoom": {"height_factor": 0.1, "fill_mode": "constant", "fill_value": 2},
+        "random_contrast": {"factor": 0.5, "value_range": (0, 1)},
+        "random_brightness": {"factor": (-0.5, 0.25)},
+        "random_erasing": {"factor": (0.5, 1), "scale": 0.25, "fill_value": (1, 2, 3)},
+        "mix_up": {"alpha": 0.4},
+        "cut_mix": {"factor": (0.5, 1)},
         "normalization": {"axis": 1, "mean": [0.5], "variance": [2.0], "invert": True},
     }.get(name, {})
     cls = LAYERS.classes[name]

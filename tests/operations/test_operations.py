@@ -16,6 +16,7 @@ from cases_arithmetic import ARITHMETIC
 from cases_arrangement import ARRANGEMENT
 from cases_convolution import CONVOLUTION
 from cases_depthwise import DEPTHWISE
+from cases_images import IMAGES
 from cases_normalization import NORMALIZATION
 from cases_pooling import POOLING
 from cases_preprocessing import PREPROCESSING
@@ -412,7 +413,18 @@ CASE = "dict[str, Array]"
 SPARSE = "sparse_categorical_crossentropy"
 #: Every function here that makes one, and those of the families.
 HERE = [f for f in list(vars().values()) if getattr(f, "__annotations__", {}) == {"c": "Case", "return": CASE}]
-FAMILIES = ARITHMETIC, ARRANGEMENT, CONVOLUTION, DEPTHWISE, NORMALIZATION, POOLING, PREPROCESSING, RANDOM, UPDATES
+FAMILIES = (
+    ARITHMETIC,
+    ARRANGEMENT,
+    CONVOLUTION,
+    DEPTHWISE,
+    IMAGES,
+    NORMALIZATION,
+    POOLING,
+    PREPROCESSING,
+    RANDOM,
+    UPDATES,
+)
 CASES: list[Callable[[Case], dict[str, Array]]] = [*HERE, *(case for family in FAMILIES for case in family)]
 
 

@@ -1,0 +1,1 @@
+"""Layers for images: sizes, and what is random in training alone: places, colours, parts."""
