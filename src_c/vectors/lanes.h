@@ -68,6 +68,17 @@ INLINE vf rotate(vf v, nn_index by) {
 #endif
 }
 
+/* Lane i: number from[i] of the lanes of a, then b. */
+INLINE vf pick(vf a, vf b, vi from) {
+#if defined(__clang__)
+    vf r;
+    for (nn_index i = 0; i < LANES; i++) r[i] = from[i] < LANES ? a[from[i]] : b[from[i] - LANES];
+    return r;
+#else
+    return __builtin_shuffle(a, b, from);
+#endif
+}
+
 /* In every lane the sum, resp. the maximum of all. */
 INLINE vf across_sum(vf v) {
 #pragma GCC unroll 4
