@@ -79,6 +79,20 @@ INLINE vf pick(vf a, vf b, vi from) {
 #endif
 }
 
+/* LANES pairs ↔ their first and their second elements, without stores by elements, for which a load of a vector would
+ * wait. */
+INLINE void split_pairs(const real *x, vf *first, vf *second) {
+    const vf a = vload(x), b = vload(x + LANES);
+    *first = pick(a, b, 2 * lane_numbers());
+    *second = pick(a, b, 2 * lane_numbers() + 1);
+}
+
+INLINE void join_pairs(vf first, vf second, real *x) {
+    const vi turns = lane_numbers() / 2 + (lane_numbers() & 1) * (integer)LANES;
+    vstore(x, pick(first, second, turns));
+    vstore(x + LANES, pick(first, second, turns + (integer)LANES / 2));
+}
+
 /* In every lane the sum, resp. the maximum of all. */
 INLINE vf across_sum(vf v) {
 #pragma GCC unroll 4

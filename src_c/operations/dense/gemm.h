@@ -123,7 +123,7 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
     real *const B_packed = g->scratch, *const A_packed = B_packed + B_PACKED;
     const nn_index kc = block_k(K), b_bytes = kc * (pack_b ? least(NC, N) : N) * size; /* of B for a block of K */
     const nn_index most = M > 2 * MC_FAR && B_NEAR < b_bytes && b_bytes <= B_FAR ? MC_FAR : MC;
-    const nn_index mc = ceil_div(ceil_div(M, ceil_div(M, most)), MR) * MR;
+    const nn_index mc = M <= MR ? M : ceil_div(M <= most ? M : ceil_div(M, ceil_div(M, most)), MR) * MR;
     const nn_index height = !b_transposed && K <= SHORT_K && N >= 4 * LANES && N <= SHORT_K_COLUMNS ? SHORT_K_ROWS : MR;
     tile t = {.ldc = ldsums, .ldbias = ldbias};
     vf zeros = {0};
@@ -146,14 +146,14 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
 
             for (nn_index ic = 0; ic < M; ic += mc) { /* LOOP 3 cuts M, so that A stays in L2 */
                 const nn_index rows = least(mc, M - ic);
-                const nn_index panels = ceil_div(rows, height), m0 = rows / panels;
-                const nn_index longer = rows % panels; /* of m0 + 1 rows, first */
+                const unsigned panels = (unsigned)(height == MR ? ceil_div(rows, MR) : ceil_div(rows, SHORT_K_ROWS));
+                const unsigned m0 = (unsigned)rows / panels, longer = (unsigned)rows % panels; /* of m0 + 1 rows, first */
                 const real *A = (const real *)g->A + ic * g->a_row + kb * g->a_col;
                 t.lda = lda;
                 nn_index a_step = a_transposed ? 1 : lda; /* between rows */
                 if (pack_a && a_transposed) {
                     const real *x = A;
-                    for (nn_index p = 0; p < panels; x += m0 + (p < longer), p++)
+                    for (unsigned p = 0; p < panels; x += m0 + (p < longer), p++)
                         copy_block(t.K, m0 + (p < longer), x, lda, A_packed + p * t.K * MR, MR);
                     t.lda = MR;
                 } else if (pack_a) {
@@ -173,7 +173,7 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
                     t.saved = relu && last && g->saved ? (const real *)g->saved + ic * g->ldsaved + jc + j : NULL;
                     t.ldsaved = g->ldsaved;
                     t.A = A;
-                    for (nn_index p = 0; p < panels; p++) { /* LOOP 1 cuts rows to the height of a tile */
+                    for (unsigned p = 0; p < panels; p++) { /* LOOP 1 cuts rows to the height of a tile */
                         const nn_index m = m0 + (p < longer);
                         kernels[m - 1](&t);
                         t.A += pack_a && a_transposed ? t.K * MR : m * a_step;
@@ -213,7 +213,10 @@ static void multiply_narrow(const nn_gemm *g) {
             .scratch = g->scratch,
         };
         multiply_blocks(&transposed, NARROW_ROWS);
-        for (nn_index r = 0; r < rows && g->N < BLOCK && !in_place; r++) /* too few to fill a vector */
+        nn_index r = 0;
+        for (; g->N == 2 && BLOCK > 2 && ldsums == 2 && r + LANES <= rows; r += LANES)
+            join_pairs(vload(Ct + r), vload(Ct + NARROW_ROWS + r), sums + (i + r) * ldsums);
+        for (; r < rows && g->N < BLOCK && !in_place; r++) /* too few to fill a vector */
             for (nn_index j = 0; j < g->N; j++) sums[(i + r) * ldsums + j] = Ct[j * NARROW_ROWS + r];
         for (nn_index j = 0; j < g->N && g->N >= BLOCK; j += LANES)
             for (nn_index r = 0; r < rows; r += BLOCK) {
@@ -236,8 +239,15 @@ static void multiply_rows(const nn_gemm *g) {
         const nn_index K = least(DOT_K, g->K - kb);
         const real *B = (const real *)g->B + kb * g->b_row;
         if (!in_place) {
-            for (nn_index j = 0; j < g->N; j++)
-                for (nn_index k = 0; k < K; k++) columns[j * DOT_K + k] = B[k * g->b_row + j * g->b_col];
+            nn_index k = 0;
+            for (; g->N == 2 && g->b_row == 2 && k + LANES <= K; k += LANES) {
+                vf first, second;
+                split_pairs(B + 2 * k, &first, &second);
+                vstore(columns + k, first);
+                vstore(columns + DOT_K + k, second);
+            }
+            for (; k < K; k++)
+                for (nn_index j = 0; j < g->N; j++) columns[j * DOT_K + k] = B[k * g->b_row + j * g->b_col];
             B = columns;
         }
         for (nn_index i = 0; i < g->M; i += rows)

@@ -17,10 +17,8 @@ INLINE vf weighted(vf t, vf d) { return vselect(t != 0, t * d, (vf){0}); } /* 0 
 /* LANES rows of n elements ↔ n vectors, element j of row r in lane r of vector j; lanes without a row are 0. */
 INLINE void rows_to_lanes(nn_index rows, nn_index n, const real *x, vf *y) {
     real *to = (real *)y;
-    if (n == 2 && rows == LANES) { /* a vector is not loaded from what was just stored by elements without waiting */
-        const vf a = vload(x), b = vload(x + LANES);
-        y[0] = pick(a, b, 2 * lane_numbers());
-        y[1] = pick(a, b, 2 * lane_numbers() + 1);
+    if (n == 2 && rows == LANES) {
+        split_pairs(x, &y[0], &y[1]);
         return;
     }
     if (rows < LANES) memset(to, 0, (size_t)n * VECTOR_BYTES);
@@ -31,9 +29,7 @@ INLINE void rows_to_lanes(nn_index rows, nn_index n, const real *x, vf *y) {
 INLINE void lanes_to_rows(nn_index rows, nn_index n, const vf *x, real *y) {
     const real *from = (const real *)x;
     if (n == 2 && rows == LANES) {
-        const vi pairs = lane_numbers() / 2 + (lane_numbers() & 1) * (integer)LANES;
-        vstore(y, pick(x[0], x[1], pairs));
-        vstore(y + LANES, pick(x[0], x[1], pairs + (integer)LANES / 2));
+        join_pairs(x[0], x[1], y);
         return;
     }
     for (nn_index r = 0; r < rows; r++)
