@@ -144,7 +144,7 @@ static int any_nonfinite(nn_index rows, nn_index cols, const real *x, nn_index l
         if (j < cols) sum += load_mask(x + j, tail) * (real)0;
     }
     sum += (sums[0] + sums[1]) + (sums[2] + sums[3]);
-    return across_sum(sum)[0] != 0;
+    return any_lane(sum != 0);
 }
 
 #endif

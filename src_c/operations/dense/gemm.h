@@ -214,7 +214,7 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
             kb += t.K;
         } while (kb < K);
     }
-    if (g->nonfinite && across_sum(zeros)[0] != 0) nn_set_flag(g->nonfinite);
+    if (g->nonfinite && any_lane(zeros != 0)) nn_set_flag(g->nonfinite);
 }
 
 /* Where N ≤ NARROW columns leave lanes idle: Cᵀ = Bᵀ Aᵀ, the same multiply-adds, has rows of C in the lanes. */
