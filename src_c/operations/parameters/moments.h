@@ -134,7 +134,7 @@ UPDATE(lion) {
 INLINE vf schedule_free(vf W, vf g, vf s[], const coefficients *c) {
     const vf z = s[0];
     s[1] = follow(s[1], g * g, c->gain_2);
-    s[0] -= c->eta * g / (vsqrt(s[1]) * c->own[0] + c->epsilon);
+    s[0] -= ratio(c->eta * g, vsqrt(s[1]) * c->own[0] + c->epsilon, c);
     vf x = z + (W - z) * c->own[1];
     x += c->own[2] * (s[0] - x);
     return s[0] + c->beta_1 * (x - s[0]);

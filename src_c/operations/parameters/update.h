@@ -136,6 +136,8 @@ INLINE int divides(const coefficients *c) {
 #define TOGETHER SIDE
 #endif
 
+INLINE vf ratio(vf x, vf y, const coefficients *c) { return divides(c) ? VDIVIDE(x, y) : x / y; }
+
 INLINE void descend_some(const updating *u, nn_index i, nn_index left, const int count, ratio_rule rule, int quick) {
     vf w[SIDE], x[SIDE], y[SIDE];
     EACH(v, count) {
@@ -155,7 +157,7 @@ INLINE void descend_row(const updating *u, nn_index n, ratio_rule rule, const in
 
 /* update_each for the rules of a ratio */
 INLINE void descend_each(const updated *u, int used, ratio_rule rule, const coefficients *c) {
-    const int quick = divides(c);
+    const int quick = TOGETHER > 1 && divides(c);
     for (nn_index r = 0; r < u->rows; r++) {
         const updating row = row_of_update(u, r, used, c);
         quick ? descend_row(&row, u->n, rule, 1) : descend_row(&row, u->n, rule, 0);
