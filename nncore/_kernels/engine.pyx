@@ -14,11 +14,11 @@ from libc.stdlib cimport free
 from nncore._kernels cimport dense
 from nncore._kernels.run cimport Run
 from nncore._kernels.table cimport (
-    NN_BUFFER_binding, NN_NONE_BAD, NN_SECTION_LOOP, NN_SECTION_PYTHON, NN_SECTION_REDUCE, NN_SECTION_UPDATE, aligned,
-    nn_accumulator, nn_add_parts, nn_at, nn_binding, nn_core, nn_float_mode, nn_float_mode_enter, nn_float_mode_leave,
-    nn_gate_end_write, nn_gate_write, nn_leave_core, nn_member, nn_parts, nn_put_base, nn_put_batch, nn_put_cut,
-    nn_region_threads, nn_run, nn_seconds, nn_section, nn_team, nn_team_await, nn_team_open, nn_team_reset,
-    nn_tiles_await, nn_tiles_offer, nn_tiles_reset, nn_turn,
+    NN_BUFFER_binding, NN_NONE_BAD, NN_OP_gather, NN_SECTION_LOOP, NN_SECTION_PYTHON, NN_SECTION_REDUCE,
+    NN_SECTION_UPDATE, aligned, nn_accumulator, nn_add_parts, nn_at, nn_binding, nn_core, nn_float_mode,
+    nn_float_mode_enter, nn_float_mode_leave, nn_gate_end_write, nn_gate_write, nn_leave_core, nn_member, nn_parts,
+    nn_put_base, nn_put_batch, nn_put_cut, nn_region_threads, nn_run, nn_seconds, nn_section, nn_team,
+    nn_team_await, nn_team_open, nn_team_reset, nn_tiles_await, nn_tiles_offer, nn_tiles_reset, nn_turn,
 )
 from nncore._kernels.threads cimport team_size
 
@@ -211,11 +211,13 @@ cdef class Executor(Run):
             nn_team_open(self.team, me.stage + 1, 0, 0)
 
     cdef inline void run_stage(self, nn_member *me) noexcept nogil:
-        """Have the team do the operations up to the next barrier."""
-        cdef int64_t i, first = self.op, end = self.op + 1
-        while end < self.end and not self.r.ops[end].barrier:
+        """Have the team do the operations up to the next barrier; one thread has no use for these, but for looking
+        whether all rows could be converted."""
+        cdef int64_t i, first = self.op, end = self.op + 1, cost = 0
+        cdef bint alone = self.r.undivided
+        while end < self.end and (not self.r.ops[end].barrier or alone and self.r.ops[end - 1].kind != NN_OP_gather):
             end += 1
-        if self.r.undivided:
+        if alone:
             self.take_part(&self.r, first, end, me)
         else:
             me.stage += 1
@@ -225,7 +227,8 @@ cdef class Executor(Run):
             for i in range(first, end):
                 nn_tiles_await(&self.r.tiles[i * me.threads], me.threads)
         for i in range(first, end):
-            self.work += <double> self.r.ops[i].cost * self.r.samples
+            cost += self.r.ops[i].cost
+        self.work += <double> cost * self.r.samples
         self.op = end
 
     cdef bint enter(self, const nn_section *s) noexcept nogil:

@@ -209,6 +209,7 @@ cdef extern from "core/program.h" nogil:
         NN_SUM_CHAINS
         NN_MOVING
         NN_BUFFER_moving
+        NN_OP_gather
         NN_BUFFER_binding
         NN_PATTERN_CHUNKS
         NN_PATTERN_PRODUCT

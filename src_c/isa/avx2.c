@@ -57,6 +57,7 @@ INLINE vf load_blocks(const real *p, nn_index step) {
     return _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(p)), _mm_loadu_pd(p + step), 1);
 }
 #endif
+INLINE int any_lane(vi v) { return !_mm256_testz_si256((__m256i)v, (__m256i)v); }
 INLINE v64 vmul_even(v64 a, uint32_t b) { return (v64)_mm256_mul_epu32((__m256i)a, _mm256_set1_epi32((int)b)); }
 
 #include "isa/table.h"

@@ -37,6 +37,7 @@ INLINE vf load_blocks(const real *p, nn_index step) {
     return _mm512_insertf64x2(v, _mm_loadu_pd(p + 3 * step), 3);
 }
 #endif
+INLINE int any_lane(vi v) { return _mm512_test_epi32_mask((__m512i)v, (__m512i)v) != 0; }
 INLINE vmask mask_first(nn_index n) { return (vmask)(n >= LANES ? -1 : (1 << (n > 0 ? n : 0)) - 1); }
 INLINE v64 vmul_even(v64 a, uint32_t b) { return (v64)_mm512_mul_epu32((__m512i)a, _mm512_set1_epi32((int)b)); }
 

@@ -49,6 +49,11 @@ INLINE vf load_blocks(const real *p, nn_index step) {
     return vload(p);
 }
 
+INLINE int any_lane(vi v) {
+    integer any = 0;
+    for (nn_index i = 0; i < LANES; i++) any |= v[i];
+    return any != 0;
+}
 INLINE v64 vmul_even(v64 a, uint32_t b) { return (a & UINT32_MAX) * (uint64_t)b; }
 
 #include "isa/table.h"

@@ -71,6 +71,31 @@ INLINE vf rotate(vf v, nn_index by) {
 #endif
 }
 
+/* Lane i: number from[i] of the lanes of a, then b. */
+INLINE vf pick(vf a, vf b, vi from) {
+#if defined(__clang__)
+    vf r;
+    for (nn_index i = 0; i < LANES; i++) r[i] = from[i] < LANES ? a[from[i]] : b[from[i] - LANES];
+    return r;
+#else
+    return __builtin_shuffle(a, b, from);
+#endif
+}
+
+/* LANES pairs ↔ their first and their second elements, without stores by elements, for which a load of a vector would
+ * wait. */
+INLINE void split_pairs(const real *x, vf *first, vf *second) {
+    const vf a = vload(x), b = vload(x + LANES);
+    *first = pick(a, b, 2 * lane_numbers());
+    *second = pick(a, b, 2 * lane_numbers() + 1);
+}
+
+INLINE void join_pairs(vf first, vf second, real *x) {
+    const vi turns = lane_numbers() / 2 + (lane_numbers() & 1) * (integer)LANES;
+    vstore(x, pick(first, second, turns));
+    vstore(x + LANES, pick(first, second, turns + (integer)LANES / 2));
+}
+
 /* In every lane the sum, resp. the maximum of all. */
 INLINE vf across_sum(vf v) {
 #pragma GCC unroll 4
@@ -122,7 +147,7 @@ static int any_nonfinite(nn_index rows, nn_index cols, const real *x, nn_index l
         if (j < cols) sum += load_mask(x + j, tail) * (real)0;
     }
     sum += (sums[0] + sums[1]) + (sums[2] + sums[3]);
-    return across_sum(sum)[0] != 0;
+    return any_lane(sum != 0);
 }
 
 #endif

@@ -28,14 +28,9 @@ INLINE int contiguous(const nn_row *row, nn_index itemsize) {
     return row->count[2] == row->n && row->step[2] == itemsize;
 }
 
-INLINE void prefetch_row(const char *x, const nn_row *row, nn_index itemsize) {
-    if (contiguous(row, itemsize)) {
-        const nn_index bytes = row->n * itemsize;
-        for (nn_index b = 0; b < bytes; b += LINE_BYTES) __builtin_prefetch(x + b);
-        __builtin_prefetch(x + bytes - 1);
-        return;
-    }
-    /* of each axis as many elements as lie on lines of their own */
+/* Of each axis as many elements as lie on lines of their own. Not inlined, nor is what else is for views: the loops
+ * over contiguous rows would have no registers left. */
+static __attribute__((noinline)) void prefetch_view(const char *x, const nn_row *row) {
     nn_index skip[3];
     for (int d = 0; d < 3; d++) {
         const nn_index step = row->step[d] < 0 ? -row->step[d] : row->step[d];
@@ -47,8 +42,13 @@ INLINE void prefetch_row(const char *x, const nn_row *row, nn_index itemsize) {
                 __builtin_prefetch(x + a * row->step[0] + b * row->step[1] + c * row->step[2]);
 }
 
+INLINE void prefetch_row(const char *x, nn_index bytes) {
+    for (nn_index b = 0; b < bytes; b += LINE_BYTES) __builtin_prefetch(x + b);
+    __builtin_prefetch(x + bytes - 1);
+}
+
 /* Where element j of a row lies. */
-INLINE nn_index offset_of(const nn_row *row, nn_index j) {
+static __attribute__((noinline)) nn_index offset_of(const nn_row *row, nn_index j) {
     const nn_index c = j % row->count[2], ab = j / row->count[2];
     return ab / row->count[1] * row->step[0] + ab % row->count[1] * row->step[1] + c * row->step[2];
 }
@@ -63,6 +63,7 @@ INLINE void copy_row(nn_index n, const void *x, real *y) {
 }
 
 typedef void (*converter)(nn_index n, const char *x, nn_index step, real *y);
+typedef void (*view_converter)(const nn_row *row, const char *x, real *y);
 typedef double (*element_of)(const char *x);
 
 INLINE void convert_view(const nn_row *row, const char *x, real *y, converter convert) {
@@ -72,17 +73,21 @@ INLINE void convert_view(const nn_row *row, const char *x, real *y, converter co
 }
 
 INLINE nn_index gather_rows(nn_index rows, const nn_row *row, const void *x, nn_index stride, const int64_t *index,
-                            nn_index known, real *y, nn_index itemsize, converter convert, int may_overflow,
-                            element_of element) {
+                            nn_index known, real *y, nn_index itemsize, converter convert, view_converter convert_rows,
+                            int may_overflow, element_of element) {
     const nn_index n = row->n, ahead = rows_ahead(n * itemsize), group = 1 + CHECKED / (n + 1);
+    const nn_index fetched = index ? known - ahead : 0; /* rows that have another so far ahead of them */
     const int whole = contiguous(row, itemsize);
     for (nn_index r = 0; r < rows; r++) {
         const char *at = row_of(x, stride, index, r);
-        if (index && r + ahead < known) prefetch_row(row_of(x, stride, index, r + ahead), row, itemsize);
+        if (r < fetched) {
+            const char *next = row_of(x, stride, index, r + ahead);
+            whole ? prefetch_row(next, n * itemsize) : prefetch_view(next, row);
+        }
         if (whole)
             convert(n, at, itemsize, y + r * n);
         else
-            convert_view(row, at, y + r * n, convert);
+            convert_rows(row, at, y + r * n);
         if (may_overflow && (r % group == group - 1 || r == rows - 1)) {
             const nn_index first = r - r % group;
             if (any_nonfinite(1, (r + 1 - first) * n, y + first * n, 0))
@@ -99,15 +104,19 @@ INLINE nn_index gather_integers(nn_index rows, const nn_row *row, const void *x,
                                 const int64_t *index, nn_index known, int64_t low, int64_t high, int32_t *y,
                                 nn_index itemsize, element_of element) {
     const nn_index n = row->n, ahead = rows_ahead(n * itemsize);
+    const nn_index fetched = index ? known - ahead : 0;
     const int whole = contiguous(row, itemsize); /* no divisions of offset_of: 50 ns of a step of 8-32-32-2, 2.7 µs */
     const double begin = low > INT32_MIN ? (double)low : -0x1p31, end = high < INT32_MAX ? (double)high : 0x1p31;
     for (nn_index r = 0; r < rows; r++) {
-        if (index && r + ahead < known) prefetch_row(row_of(x, stride, index, r + ahead), row, itemsize);
+        const char *at = row_of(x, stride, index, r);
+        if (r < fetched) {
+            const char *next = row_of(x, stride, index, r + ahead);
+            whole ? prefetch_row(next, n * itemsize) : prefetch_view(next, row);
+        }
         for (nn_index j = 0; j < n; j++) {
-            const nn_index offset = whole ? j * itemsize : offset_of(row, j);
-            const double value = element(row_of(x, stride, index, r) + offset); /* exact below 2⁵³ */
+            const double value = element(at + (whole ? j * itemsize : offset_of(row, j))); /* exact below 2⁵³ */
             if (!(value >= begin && value < end && value == (double)(int32_t)value)) return r; /* nan fails */
-            y[r * n + j] = (int32_t)value;
+            *y++ = (int32_t)value;
         }
     }
     return -1;
@@ -126,9 +135,12 @@ INLINE nn_index gather_integers(nn_index rows, const nn_row *row, const void *x,
             for (nn_index j = 0; j < n; j++) y[j] = (real)((const any_##name *)x)[j];                                 \
     }                                                                                                                 \
     INLINE double element_##name(const char *x) { return (double)*(const any_##name *)x; }                            \
+    static __attribute__((noinline)) void convert_view_##name(const nn_row *row, const char *x, real *y) {             \
+        convert_view(row, x, y, convert_##name);                                                                      \
+    }                                                                                                                 \
     static nn_index gather_##name(nn_index rows, const nn_row *row, const void *x, nn_index stride,                   \
                                   const int64_t *index, nn_index known, void *y) {                                    \
-        return gather_rows(rows, row, x, stride, index, known, y, sizeof(type), convert_##name,                       \
+        return gather_rows(rows, row, x, stride, index, known, y, sizeof(type), convert_##name, convert_view_##name,  \
                            IS_FLOATING(type) && sizeof(type) > sizeof(real), element_##name);                         \
     }                                                                                                                 \
     static nn_index gather_integers_##name(nn_index rows, const nn_row *row, const void *x, nn_index stride,          \

@@ -147,7 +147,7 @@ INLINE void multiply_pieces(const nn_gemm *g, const int pieces) {
             multiply_slab(&s, pieces);
         }
     dot_end();
-    if (g->nonfinite && across_sum(zeros)[0] != 0) nn_set_flag(g->nonfinite);
+    if (g->nonfinite && any_lane(zeros != 0)) nn_set_flag(g->nonfinite);
 }
 
 static void gemm_medium(const nn_gemm *g) { multiply_pieces(g, 1); }

@@ -105,6 +105,67 @@ static void finish_sums(const nn_gemm *g, nn_index i, nn_index j, nn_index rows,
     if (g->nonfinite && any_nonfinite(rows, cols, C, g->ldc)) nn_set_flag(g->nonfinite);
 }
 
+/* What the loops over blocks have in common, chosen once for a product. */
+typedef struct choices {
+    const nn_gemm *g;
+    int a_transposed, by_rows, pack_a, pack_b;
+    int finish, relu;  /* what follows the sums, if the tiles do not do it; or if they do */
+    real *sums;        /* Z or C */
+    nn_index height;   /* of tiles, at most */
+    nn_index a_step, b_step; /* between rows of A; columns j … j + NR of B start at B + j b_step */
+    nn_index groups;   /* of rows of A */
+} choices;
+
+/* Rows i … i + rows of columns j0 … j0 + cols, of one block of K. */
+static void multiply_block(const choices *c, tile *t, nn_index i, nn_index rows, nn_index j0, nn_index cols,
+                           const real *A, const real *B, int first, int last) {
+    const nn_gemm *g = c->g;
+    const unsigned height = (unsigned)c->height, in_group = (unsigned)(c->groups == 1 ? rows : rows / c->groups);
+    const unsigned panels = (in_group + height - 1) / height;
+    const unsigned m0 = in_group / panels, longer = in_group % panels; /* of m0 + 1 rows, first */
+    const int columns_packed = c->pack_a && c->a_transposed; /* each panel's A apart */
+    nn_index a_step = c->a_step;
+    if (c->pack_a && c->a_transposed) {
+        const real *x = A;
+        for (unsigned p = 0; p < panels; x += m0 + (p < longer), p++)
+            copy_block(t->K, m0 + (p < longer), x, t->lda, (real *)g->scratch + B_PACKED + p * t->K * MR, MR);
+        t->lda = MR;
+    } else if (c->pack_a) {
+        copy_block(rows, t->K, A, t->lda, (real *)g->scratch + B_PACKED, KC + LANES);
+        t->lda = a_step = KC + LANES;
+    }
+    if (c->pack_a) A = (real *)g->scratch + B_PACKED;
+
+    const real *const saved = c->relu && last ? g->saved : NULL;
+    nn_index done = 0, n;
+    for (nn_index j = 0; j < cols; j += n) { /* LOOP 2 cuts columns to the width of a tile */
+        const int width = c->by_rows && !c->pack_b ? BY_ROWS : tile_width(least(c->height, rows), cols - j, c->pack_b);
+        const tile_kernel *kernels = tile_kernels[c->a_transposed][width];
+        t->n = n = least(cols - j, tile_columns(width));
+        t->B = B + j * c->b_step;
+        for (nn_index group = 0; group < c->groups; group++) {
+            const nn_index row = i + group * in_group;
+            t->bias = first && g->bias ? (const real *)g->bias + row * t->ldbias + j0 + j : NULL;
+            t->C = c->sums + row * t->ldc + j0 + j;
+            t->saved = saved ? saved + row * t->ldsaved + j0 + j : NULL;
+            t->A = A + group * g->a_group;
+            for (unsigned p = 0;;) { /* LOOP 1 cuts rows to the height of a tile */
+                const nn_index m = m0 + (p < longer);
+                kernels[m - 1](t);
+                if (++p == panels) break;
+                t->A += columns_packed ? t->K * MR : m * a_step;
+                t->C += m * t->ldc;
+                if (t->bias) t->bias += m * t->ldbias;
+                if (t->saved) t->saved += m * t->ldsaved;
+            }
+        }
+        if (c->finish && last && (j + n == cols || rows * (j + n - done) * (nn_index)sizeof(real) >= FINISH_BYTES)) {
+            finish_sums(g, i, j0 + done, rows, j + n - done);
+            done = j + n;
+        }
+    }
+}
+
 /* Row i of the product starts at bias + i ldbias. */
 static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
     const nn_index M = g->M, N = g->N, K = g->K, size = sizeof(real);
@@ -113,31 +174,36 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
     assert(a_transposed ? g->a_row == 1 : 1);
     assert(b_transposed ? g->b_row == 1 : 1);
 
-    const nn_index segment = g->segments ? K / g->segments : K, groups = g->segments ? M / g->group : 1;
-    const int by_rows = b_transposed && M <= (a_transposed ? MR : BY_ROWS_M) && K >= BLOCK && /* in whole vectors */
-                        (VECTOR_BYTES == 64 || ldb * size % 4096); /* as below */
-    const nn_index kc = g->segments ? whole_segments(segment) : block_k(K);
-    int pack_b = b_transposed || (kc <= KC && copy_of_B_pays(g->B, ldb * size, M));
     /* Rows whose addresses agree modulo 4096 share one set of L1, which holds 8 */
     const int a_conflicts = MR > 8 && (lda * size + 8) % 4096 <= 16;
-    const int pack_a = !g->segments && N >= PACK_A_COLUMNS &&
-                       (a_transposed ? lda * size >= PACK_A_STRIDE : a_conflicts);
-    const int finish = !ends_in_tile(g), relu = !finish && g->activation == NN_ACTIVATION_relu;
-
-    real *const sums = g->Z ? g->Z : g->C;
-    const nn_index ldsums = g->Z ? g->ldz : g->ldc;
-    real *const B_packed = g->scratch, *const A_packed = B_packed + B_PACKED;
-    const nn_index b_bytes = kc * (pack_b ? least(NC, N) : N) * size; /* of B for a block of K */
-    const nn_index most = M > 2 * MC_FAR && B_NEAR < b_bytes && b_bytes <= B_FAR ? MC_FAR : MC;
-    const nn_index mc = groups > 1 ? M : ceil_div(ceil_div(M, ceil_div(M, most)), MR) * MR;
-    const nn_index height = !b_transposed && K <= SHORT_K && N >= 4 * LANES && N <= SHORT_K_COLUMNS ? SHORT_K_ROWS : MR;
-    tile t = {.ldc = ldsums, .ldbias = ldbias};
+    const int finish = !ends_in_tile(g);
+    const nn_index segment = g->segments ? K / g->segments : K;
+    const nn_index kc = g->segments ? whole_segments(segment) : block_k(K);
+    choices c = {
+        .g = g, .a_transposed = a_transposed,
+        .by_rows = b_transposed && M <= (a_transposed ? MR : BY_ROWS_M) && K >= BLOCK && /* in whole vectors */
+                   (VECTOR_BYTES == 64 || ldb * size % 4096), /* as above */
+        .pack_a = !g->segments && N >= PACK_A_COLUMNS && (a_transposed ? lda * size >= PACK_A_STRIDE : a_conflicts),
+        .pack_b = b_transposed || (kc <= KC && copy_of_B_pays(g->B, ldb * size, M)),
+        .finish = finish, .relu = !finish && g->activation == NN_ACTIVATION_relu,
+        .sums = g->Z ? g->Z : g->C,
+        .height = !b_transposed && K <= SHORT_K && N >= 4 * LANES && N <= SHORT_K_COLUMNS ? SHORT_K_ROWS : MR,
+        .a_step = a_transposed ? 1 : lda, .groups = g->segments ? M / g->group : 1,
+    };
+    real *const B_packed = g->scratch;
+    nn_index mc = M;
+    if (c.groups == 1 && (M > 2 * MC_FAR || M > MC)) {
+        const nn_index b_bytes = kc * (c.pack_b ? least(NC, N) : N) * size; /* of B for a block of K */
+        const nn_index most = M > 2 * MC_FAR && B_NEAR < b_bytes && b_bytes <= B_FAR ? MC_FAR : MC;
+        mc = ceil_div(ceil_div(M, ceil_div(M, most)), MR) * MR;
+    }
+    tile t = {.ldc = g->Z ? g->ldz : g->ldc, .ldbias = ldbias, .ldsaved = g->ldsaved};
     vf zeros = {0};
 
     nn_index cols;
     for (nn_index jc = 0; jc < N; jc += cols) { /* LOOP 5 cuts N, so that packed B fits its buffer */
-        if (by_rows) pack_b = N - jc < BY_ROWS_COLUMNS;
-        cols = pack_b ? least(NC, N - jc) : by_rows ? (N - jc) / BY_ROWS_COLUMNS * BY_ROWS_COLUMNS : N;
+        if (c.by_rows) c.pack_b = N - jc < BY_ROWS_COLUMNS;
+        cols = c.pack_b ? least(NC, N - jc) : c.by_rows ? (N - jc) / BY_ROWS_COLUMNS * BY_ROWS_COLUMNS : N;
         nn_index kb = 0;
         do { /* LOOP 4 cuts K, in the order of the sums; once if K = 0 */
             const nn_index depth = least(kc, K - kb);
@@ -146,62 +212,21 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
             t.offsets = g->segments ? g->offsets + kb / segment : NULL;
             t.add = kb > 0 || g->add;
             const int last = kb + depth == K;
-            t.relu = relu && last && !g->saved;
+            t.relu = c.relu && last && !g->saved;
             t.zeros = !finish && last && g->nonfinite ? &zeros : NULL;
             const real *B = (const real *)g->B + kb * g->b_row + jc * g->b_col;
-            if (pack_b) pack_B(depth, cols, B, ldb, b_transposed, B_packed), B = B_packed;
-            t.ldb = pack_b ? NR : ldb;
-            const nn_index b_step = pack_b ? depth : g->b_col; /* columns j … j + NR of B start at B + j b_step */
-
+            if (c.pack_b) pack_B(depth, cols, B, ldb, b_transposed, B_packed), B = B_packed;
+            t.ldb = c.pack_b ? NR : ldb;
+            c.b_step = c.pack_b ? depth : g->b_col;
             for (nn_index ic = 0; ic < M; ic += mc) { /* LOOP 3 cuts M, so that A stays in L2 */
-                const nn_index rows = least(mc, M - ic);
-                const nn_index in_group = rows / groups, panels = ceil_div(in_group, height), m0 = in_group / panels;
-                const nn_index longer = in_group % panels; /* of m0 + 1 rows, first */
                 const real *A = (const real *)g->A + ic * g->a_row + (g->segments ? 0 : kb * g->a_col);
                 t.lda = lda;
-                nn_index a_step = a_transposed ? 1 : lda; /* between rows */
-                if (pack_a && a_transposed) {
-                    const real *x = A;
-                    for (nn_index p = 0; p < panels; x += m0 + (p < longer), p++)
-                        copy_block(t.K, m0 + (p < longer), x, lda, A_packed + p * t.K * MR, MR);
-                    t.lda = MR;
-                } else if (pack_a) {
-                    copy_block(rows, t.K, A, lda, A_packed, KC + LANES);
-                    t.lda = a_step = KC + LANES;
-                }
-                if (pack_a) A = A_packed;
-
-                nn_index done = 0, n;
-                for (nn_index j = 0; j < cols; j += n) { /* LOOP 2 cuts columns to the width of a tile */
-                    const int width = by_rows && !pack_b ? BY_ROWS : tile_width(least(height, rows), cols - j, pack_b);
-                    const tile_kernel *kernels = tile_kernels[a_transposed][width];
-                    t.n = n = least(cols - j, tile_columns(width));
-                    t.B = B + j * b_step;
-                    t.bias = kb == 0 && g->bias ? (const real *)g->bias + ic * ldbias + jc + j : NULL;
-                    t.C = sums + ic * ldsums + jc + j;
-                    t.saved = relu && last && g->saved ? (const real *)g->saved + ic * g->ldsaved + jc + j : NULL;
-                    t.ldsaved = g->ldsaved;
-                    for (nn_index group = 0; group < groups; group++) {
-                        t.A = A + group * g->a_group;
-                        for (nn_index p = 0; p < panels; p++) { /* LOOP 1 cuts rows to the height of a tile */
-                            const nn_index m = m0 + (p < longer);
-                            kernels[m - 1](&t);
-                            t.A += pack_a && a_transposed ? t.K * MR : m * a_step;
-                            t.C += m * ldsums;
-                            if (t.bias) t.bias += m * ldbias;
-                            if (t.saved) t.saved += m * g->ldsaved;
-                        }
-                    }
-                    if (finish && last && (j + n == cols || rows * (j + n - done) * size >= FINISH_BYTES)) {
-                        finish_sums(g, ic, jc + done, rows, j + n - done);
-                        done = j + n;
-                    }
-                }
+                multiply_block(&c, &t, ic, least(mc, M - ic), jc, cols, A, B, kb == 0, last);
             }
             kb += depth;
         } while (kb < K);
     }
-    if (g->nonfinite && across_sum(zeros)[0] != 0) nn_set_flag(g->nonfinite);
+    if (g->nonfinite && any_lane(zeros != 0)) nn_set_flag(g->nonfinite);
 }
 
 /* Where N ≤ NARROW columns leave lanes idle: Cᵀ = Bᵀ Aᵀ, the same multiply-adds, has rows of C in the lanes. */
@@ -226,7 +251,10 @@ static void multiply_narrow(const nn_gemm *g) {
             .scratch = g->scratch,
         };
         multiply_blocks(&transposed, NARROW_ROWS);
-        for (nn_index r = 0; r < rows && g->N < BLOCK && !in_place; r++) /* too few to fill a vector */
+        nn_index r = 0;
+        for (; g->N == 2 && BLOCK > 2 && ldsums == 2 && r + LANES <= rows; r += LANES)
+            join_pairs(vload(Ct + r), vload(Ct + NARROW_ROWS + r), sums + (i + r) * ldsums);
+        for (; r < rows && g->N < BLOCK && !in_place; r++) /* too few to fill a vector */
             for (nn_index j = 0; j < g->N; j++) sums[(i + r) * ldsums + j] = Ct[j * NARROW_ROWS + r];
         for (nn_index j = 0; j < g->N && g->N >= BLOCK; j += LANES)
             for (nn_index r = 0; r < rows; r += BLOCK) {
@@ -250,8 +278,15 @@ static void multiply_rows(const nn_gemm *g) {
         const nn_index K = least(DOT_K, g->K - kb);
         const real *B = (const real *)g->B + kb * g->b_row;
         if (!in_place) {
-            for (nn_index j = 0; j < g->N; j++)
-                for (nn_index k = 0; k < K; k++) columns[j * DOT_K + k] = B[k * g->b_row + j * g->b_col];
+            nn_index k = 0;
+            for (; g->N == 2 && g->b_row == 2 && k + LANES <= K; k += LANES) {
+                vf first, second;
+                split_pairs(B + 2 * k, &first, &second);
+                vstore(columns + k, first);
+                vstore(columns + DOT_K + k, second);
+            }
+            for (; k < K; k++)
+                for (nn_index j = 0; j < g->N; j++) columns[j * DOT_K + k] = B[k * g->b_row + j * g->b_col];
             B = columns;
         }
         for (nn_index i = 0; i < g->M; i += rows)

@@ -25,21 +25,35 @@ INLINE void transpose_blocks(const real *x, nn_index ldx, real *y, nn_index ldy)
     for (int r = 0; r < BLOCK; r++) vstore(y + r * ldy, v[r]);
 }
 
+/* y (cols, LANES) = x (LANES, cols)ᵀ. What is left of BLOCK columns is taken with those before it. */
+static __attribute__((noinline)) void transpose_rows(nn_index cols, const real *x, nn_index ldx, real *y, nn_index ldy) {
+    if (cols == 2 && ldx == 2 && BLOCK > 2) { /* two classes, say */
+        vf first, second;
+        split_pairs(x, &first, &second);
+        vstore(y, first);
+        vstore(y + ldy, second);
+        return;
+    }
+    for (nn_index k = 0; k < cols && cols < BLOCK; k++)
+        for (nn_index r = 0; r < LANES; r++) y[k * ldy + r] = x[r * ldx + k];
+    if (cols < BLOCK) return;
+    nn_index k = 0;
+    for (; k + BLOCK <= cols; k += BLOCK) transpose_blocks(x + k, ldx, y + k * ldy, ldy);
+    if (k < cols) transpose_blocks(x + cols - BLOCK, ldx, y + (cols - BLOCK) * ldy, ldy);
+}
+
 INLINE void transpose_strip(nn_index n, nn_index cols, const real *x, nn_index ldx, real *y, nn_index ldy) {
-    real block[LANES * BLOCK] __attribute__((aligned(64))); /* with zeros for missing rows */
-    for (nn_index j = 0; j < n; j += LANES, x += LANES * ldx, y += LANES) {
-        const nn_index rows = n - j < LANES ? n - j : LANES;
-        for (nn_index k = 0; k < cols && cols < BLOCK; k++)
-            for (nn_index r = 0; r < LANES; r++) y[k * ldy + r] = r < rows ? x[r * ldx + k] : 0;
-        if (rows < LANES) memset(block, 0, sizeof block);
-        for (nn_index k = 0; k < cols && cols >= BLOCK; k += BLOCK) {
-            const nn_index first = k + BLOCK <= cols ? k : cols - BLOCK; /* the last block ends with the last column */
-            if (rows < LANES) {
-                for (nn_index r = 0; r < rows; r++)
-                    memcpy(block + r * BLOCK, x + r * ldx + first, BLOCK * sizeof(real));
-                transpose_blocks(block, BLOCK, y + first * ldy, ldy);
-            } else
-                transpose_blocks(x + first, ldx, y + first * ldy, ldy);
+    nn_index j = 0;
+    for (; j + LANES <= n; j += LANES) transpose_rows(cols, x + j * ldx, ldx, y + j, ldy);
+    if (j < n) { /* the rest, with zeros for missing rows */
+        real block[LANES * BLOCK] __attribute__((aligned(64))) = {0};
+        for (nn_index k = 0; k < cols; k += BLOCK) {
+            const nn_index width = cols - k < BLOCK ? cols - k : BLOCK;
+            for (nn_index r = 0; r < n - j; r++)
+                for (nn_index c = 0; c < width; c++) block[r * BLOCK + c] = x[(j + r) * ldx + k + c];
+            real out[BLOCK * LANES] __attribute__((aligned(64)));
+            transpose_blocks(block, BLOCK, out, LANES);
+            for (nn_index c = 0; c < width; c++) vstore(y + (k + c) * ldy + j, vload(out + c * LANES));
         }
     }
 }

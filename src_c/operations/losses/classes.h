@@ -17,6 +17,10 @@ INLINE vf weighted(vf t, vf d) { return vselect(t != 0, t * d, (vf){0}); } /* 0 
 /* LANES rows of n elements ↔ n vectors, element j of row r in lane r of vector j; lanes without a row are 0. */
 INLINE void rows_to_lanes(nn_index rows, nn_index n, const real *x, vf *y) {
     real *to = (real *)y;
+    if (n == 2 && rows == LANES) {
+        split_pairs(x, &y[0], &y[1]);
+        return;
+    }
     if (rows < LANES) memset(to, 0, (size_t)n * VECTOR_BYTES);
     for (nn_index r = 0; r < rows; r++)
         for (nn_index j = 0; j < n; j++) to[j * LANES + r] = x[r * n + j];
@@ -24,6 +28,10 @@ INLINE void rows_to_lanes(nn_index rows, nn_index n, const real *x, vf *y) {
 
 INLINE void lanes_to_rows(nn_index rows, nn_index n, const vf *x, real *y) {
     const real *from = (const real *)x;
+    if (n == 2 && rows == LANES) {
+        join_pairs(x[0], x[1], y);
+        return;
+    }
     for (nn_index r = 0; r < rows; r++)
         for (nn_index j = 0; j < n; j++) y[r * n + j] = from[j * LANES + r];
 }
@@ -33,14 +41,14 @@ INLINE double sum_softmax_narrow(const nn_loss *a, int sparse) {
     const nn_index n = a->n;
     const vf zero = {0}, one = vset(1), smoothing = vset((real)a->parameters[0]);
     vf e[FEW_CLASSES], t[FEW_CLASSES];
-    union { vi all; integer each[LANES]; } label = {{0}};
+    vi labels = {0};
     double total = 0;
     for (nn_index row = 0; row < a->rows; row += LANES) {
         const nn_index rows = a->rows - row < LANES ? a->rows - row : LANES, first = row * n;
         const vf weight = a->weight ? load_some((const real *)a->weight + row, rows) : one;
         rows_to_lanes(rows, n, (const real *)a->p + first, e);
         if (sparse)
-            for (nn_index r = 0; r < rows; r++) label.each[r] = counted_label(a, row + r);
+            labels = counted_labels(a, row, rows);
         else
             rows_to_lanes(rows, n, (const real *)a->target + first, t);
 
@@ -48,7 +56,7 @@ INLINE double sum_softmax_narrow(const nn_loss *a, int sparse) {
         for (nn_index j = 1; j < n; j++) m = vmax(m, e[j]);
         for (nn_index j = 0; j < n; j++) {
             const vf d = e[j] - m;
-            t[j] = sparse ? vselect(label.all == (integer)j, one, zero) : smoothed(t[j], smoothing, (real)n);
+            t[j] = sparse ? vselect(labels == (integer)j, one, zero) : smoothed(t[j], smoothing, (real)n);
             sum_t += t[j];
             sum_td += weighted(t[j], d);
             e[j] = vexp(d);

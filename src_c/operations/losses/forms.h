@@ -136,6 +136,18 @@ INLINE int32_t counted_label(const nn_loss *a, nn_index row) {
     return (double)label == a->parameters[0] ? -1 : label;
 }
 
+/* Those of `rows` ≤ LANES rows, each in a lane. */
+INLINE vi counted_labels(const nn_loss *a, nn_index row, nn_index rows) {
+    const int32_t *label = (const int32_t *)a->target + row;
+    vi v = {0};
+#if NN_REAL_BITS == 32
+    v = (vi)load_some((const real *)label, rows);
+#else
+    for (nn_index r = 0; r < rows; r++) v[r] = label[r];
+#endif
+    return v | (v == (integer)a->parameters[0]);
+}
+
 typedef struct classes {
     const nn_loss *a;
     class_of of;

@@ -5,18 +5,20 @@
 #include "operations/parameters/update.h"
 
 /* Kingma & Ba 2015, algorithm 1; with weight_decay: AdamW. State: m, v. */
-INLINE vf adam(vf W, vf g, vf s[], const coefficients *c) {
+INLINE void adam(vf g, vf s[], const coefficients *c, vf *x, vf *y) {
     s[0] = follow(s[0], g, c->gain_1);
     s[1] = follow(s[1], g * g, c->gain_2);
-    return W - ratio(c->eta * s[0], vsqrt(s[1]) + c->epsilon, c);
+    *x = c->eta * s[0];
+    *y = vsqrt(s[1]) + c->epsilon;
 }
 
 /* Reddi et al. 2018, algorithm 2. State: m, v, the greatest v so far. */
-INLINE vf amsgrad(vf W, vf g, vf s[], const coefficients *c) {
+INLINE void amsgrad(vf g, vf s[], const coefficients *c, vf *x, vf *y) {
     s[0] = follow(s[0], g, c->gain_1);
     s[1] = follow(s[1], g * g, c->gain_2);
     s[2] = vmax(s[2], s[1]);
-    return W - ratio(c->eta * s[0], vsqrt(s[2]) + c->epsilon, c);
+    *x = c->eta * s[0];
+    *y = vsqrt(s[2]) + c->epsilon;
 }
 
 UPDATE(adam) {
@@ -25,9 +27,9 @@ UPDATE(adam) {
     c.eta = (real)(r->learning_rate * sqrt(1 - pow(own->beta_2, r->step)) / (1 - pow(own->beta_1, r->step)));
     c.gain_1 = (real)(1 - own->beta_1), c.gain_2 = (real)(1 - own->beta_2);
     if (own->amsgrad != 0)
-        update_each(u, STATE_0 | STATE_1 | STATE_2, amsgrad, &c);
+        descend_each(u, STATE_0 | STATE_1 | STATE_2, amsgrad, &c);
     else
-        update_each(u, STATE_0 | STATE_1, adam, &c);
+        descend_each(u, STATE_0 | STATE_1, adam, &c);
 }
 
 /* You et al. 2020, algorithm 2: Adam's direction u = m̂ / (√v̂ + ε), scaled to each parameter's norm. This is its
@@ -91,10 +93,11 @@ static double log_of_schedule(double t) {
 }
 
 /* Dozat 2016: Adam with Nesterov's momentum, μ_t = β₁ (1 − ½ 0.96ᵗ). State: m, v. */
-INLINE vf nadam(vf W, vf g, vf s[], const coefficients *c) {
+INLINE void nadam(vf g, vf s[], const coefficients *c, vf *x, vf *y) {
     s[0] = follow(s[0], g, c->gain_1);
     s[1] = follow(s[1], g * g, c->gain_2);
-    return W - ratio(c->own[0] * s[0] + c->own[1] * g, vsqrt(s[1]) * c->own[2] + c->epsilon, c);
+    *x = c->own[0] * s[0] + c->own[1] * g;
+    *y = vsqrt(s[1]) * c->own[2] + c->epsilon;
 }
 
 UPDATE(nadam) {
@@ -108,7 +111,7 @@ UPDATE(nadam) {
     c.own[1] = (real)(r->learning_rate * (1 - now) / (1 - product));
     c.own[2] = (real)(1 / sqrt(1 - pow(own->beta_2, t)));
     c.eta = c.own[0] + c.own[1];
-    update_each(u, STATE_0 | STATE_1, nadam, &c);
+    descend_each(u, STATE_0 | STATE_1, nadam, &c);
 }
 
 /* Chen et al. 2023, algorithm 2. State: m. */

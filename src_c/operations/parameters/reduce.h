@@ -21,13 +21,19 @@
 /* y += (or =, at the first chunk) the sums of one chunk over `vectors` vectors of columns, the last one ragged. */
 INLINE void sum_chunk(nn_index rows, nn_index cols, const real *x, nn_index ldx, real *y, int first, nn_index vectors) {
     vf c[CHAINS][2] = {{{0}}};
-    for (nn_index i = 0; i < rows; i += CHAINS)
+    nn_index i = 0;
+    for (; i + CHAINS <= rows; i += CHAINS)
 #pragma GCC unroll 4
         for (nn_index k = 0; k < CHAINS; k++)
-            if (i + k < rows)
 #pragma GCC unroll 2
-                for (nn_index j = 0; j < vectors; j++)
-                    c[k][j] += load_some(x + (i + k) * ldx + j * LANES, cols - j * LANES);
+            for (nn_index j = 0; j < vectors; j++)
+                c[k][j] += load_some(x + (i + k) * ldx + j * LANES, cols - j * LANES);
+#pragma GCC unroll 4
+    for (nn_index k = 0; k < CHAINS; k++)
+        if (i + k < rows)
+#pragma GCC unroll 2
+            for (nn_index j = 0; j < vectors; j++)
+                c[k][j] += load_some(x + (i + k) * ldx + j * LANES, cols - j * LANES);
 #pragma GCC unroll 2
     for (nn_index j = 0; j < vectors; j++) {
         const vf sum = (c[0][j] + c[1][j]) + (c[2][j] + c[3][j]);

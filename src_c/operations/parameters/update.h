@@ -24,21 +24,39 @@ typedef struct coefficients {
 } coefficients;
 
 typedef vf (*update_rule)(vf W, vf g, vf s[], const coefficients *c);
+/* One that is W − x / y: its x and y */
+typedef void (*ratio_rule)(vf g, vf s[], const coefficients *c, vf *x, vf *y);
 
 /* Sets of state arrays, known to the compiler wherever a rule is applied. */
 enum { STATE_0 = 1, STATE_1 = 2, STATE_2 = 4 };
 
-INLINE void update_some(nn_index i, nn_index left, real *W, const real *g, void *const state[NN_STATES], int used,
-                        update_rule rule, const coefficients *c) {
-    vf s[NN_STATES] = {{0}};
+/* A row of parameters */
+typedef struct updating {
+    real *W;
+    const real *g;
+    void *state[NN_STATES]; /* a copy that stores cannot alias */
+    int used;
+    const coefficients *c;
+} updating;
+
+/* W, decayed; g, scaled and clipped; and the state. */
+INLINE vf before_update(const updating *u, nn_index i, nn_index left, vf *g, vf s[NN_STATES]) {
+    for (int k = 0; k < NN_STATES; k++) s[k] = u->used >> k & 1 ? load_some((real *)u->state[k] + i, left) : (vf){0};
+    *g = vclamp(u->c->scale * load_some(u->g + i, left), -u->c->clip, u->c->clip);
+    const vf w = load_some(u->W + i, left);
+    return w - u->c->decay * w;
+}
+
+INLINE void store_state(const updating *u, nn_index i, nn_index left, const vf s[NN_STATES]) {
     for (int k = 0; k < NN_STATES; k++)
-        if (used >> k & 1) s[k] = load_some((real *)state[k] + i, left);
-    vf w = load_some(W + i, left);
-    const vf clipped = vclamp(c->scale * load_some(g + i, left), -c->clip, c->clip);
-    w -= c->decay * w;
-    store_some(W + i, left, rule(w, clipped, s, c));
-    for (int k = 0; k < NN_STATES; k++)
-        if (used >> k & 1) store_some((real *)state[k] + i, left, s[k]);
+        if (u->used >> k & 1) store_some((real *)u->state[k] + i, left, s[k]);
+}
+
+INLINE void update_some(const updating *u, nn_index i, nn_index left, update_rule rule) {
+    vf g, s[NN_STATES];
+    const vf w = before_update(u, i, left, &g, s);
+    store_some(u->W + i, left, rule(w, g, s, u->c));
+    store_state(u, i, left, s);
 }
 
 /* What an update goes over: `rows` of n elements of g, which in W and its state have the numbers `ids` (NULL: 0,
@@ -51,17 +69,17 @@ typedef struct updated {
     void *const *state;
 } updated;
 
+INLINE updating row_of_update(const updated *u, nn_index r, int used, const coefficients *c) {
+    const nn_index first = (u->ids ? u->ids[r] : r) * u->n;
+    updating row = {.W = (real *)u->W + first, .g = (const real *)u->g + r * u->n, .used = used, .c = c};
+    for (int k = 0; k < NN_STATES; k++) row.state[k] = used >> k & 1 ? (real *)u->state[k] + first : NULL;
+    return row;
+}
+
 INLINE void update_each(const updated *u, int used, update_rule rule, const coefficients *c) {
-    const nn_index n = u->n;
     for (nn_index r = 0; r < u->rows; r++) {
-        const nn_index first = u->ids ? u->ids[r] * n : r * n;
-        real *const W = (real *)u->W + first;
-        const real *const g = (const real *)u->g + r * n;
-        void *state[NN_STATES]; /* a copy that stores cannot alias */
-        for (int k = 0; k < NN_STATES; k++) state[k] = used >> k & 1 ? (real *)u->state[k] + first : NULL;
-        nn_index i = 0;
-        for (; i + LANES <= n; i += LANES) update_some(i, LANES, W, g, state, used, rule, c);
-        if (i < n) update_some(i, n - i, W, g, state, used, rule, c);
+        const updating row = row_of_update(u, r, used, c);
+        VECTORS(i, left, u->n, update_some(&row, i, left, rule););
     }
 }
 
@@ -103,14 +121,47 @@ INLINE vf follow(vf s, vf g, real gain) {
 #endif
 }
 
-/* x / y for |x| ≤ η ROOT_MAX and y from ε to ε + ROOT_MAX, where ROOT_MAX is 2⁶³ and ε at least its inverse:
- * so that y and x / y suit VDIVIDE. The compiler makes a loop for each case. */
-INLINE vf ratio(vf x, vf y, const coefficients *c) {
-#ifdef VDIVIDE
-    if (c->epsilon <= 0x1p60f && c->eta <= 0x1p39f * (c->epsilon < 1 ? c->epsilon : 1)) return VDIVIDE(x, y);
+/* Whether |x| ≤ η ROOT_MAX and y from ε to ε + ROOT_MAX, where ROOT_MAX is 2⁶³ and ε at least its inverse, have a
+ * quotient that suits VDIVIDE. */
+INLINE int divides(const coefficients *c) {
+    return c->epsilon <= 0x1p60f && c->eta <= 0x1p39f * (c->epsilon < 1 ? c->epsilon : 1);
+}
+
+#ifndef VDIVIDE
+#define VDIVIDE(x, y) ((x) / (y))
+#define TOGETHER 1
+#else
+/* Vectors whose quotients are begun when all their roots are: before, they fill the places where others wait for a
+ * unit of the CPU. */
+#define TOGETHER SIDE
 #endif
-    (void)c;
-    return x / y;
+
+INLINE vf ratio(vf x, vf y, const coefficients *c) { return divides(c) ? VDIVIDE(x, y) : x / y; }
+
+INLINE void descend_some(const updating *u, nn_index i, nn_index left, const int count, ratio_rule rule, int quick) {
+    vf w[SIDE], x[SIDE], y[SIDE];
+    EACH(v, count) {
+        vf g, s[NN_STATES];
+        w[v] = before_update(u, i + v * LANES, left, &g, s);
+        rule(g, s, u->c, &x[v], &y[v]);
+        store_state(u, i + v * LANES, left, s);
+    }
+    EACH(v, count) store_some(u->W + i + v * LANES, left, w[v] - (quick ? VDIVIDE(x[v], y[v]) : x[v] / y[v]));
+}
+
+INLINE void descend_row(const updating *u, nn_index n, ratio_rule rule, const int quick) {
+    nn_index done = 0;
+    for (; done + TOGETHER * LANES <= n; done += TOGETHER * LANES) descend_some(u, done, LANES, TOGETHER, rule, quick);
+    VECTORS(i, left, n - done, descend_some(u, done + i, left, 1, rule, quick););
+}
+
+/* update_each for the rules of a ratio */
+INLINE void descend_each(const updated *u, int used, ratio_rule rule, const coefficients *c) {
+    const int quick = TOGETHER > 1 && divides(c);
+    for (nn_index r = 0; r < u->rows; r++) {
+        const updating row = row_of_update(u, r, used, c);
+        quick ? descend_row(&row, u->n, rule, 1) : descend_row(&row, u->n, rule, 0);
+    }
 }
 
 #endif
