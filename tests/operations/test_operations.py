@@ -413,9 +413,7 @@ CASE = "dict[str, Array]"
 SPARSE = "sparse_categorical_crossentropy"
 #: Every function here that makes one, and those of the families.
 HERE = [f for f in list(vars().values()) if getattr(f, "__annotations__", {}) == {"c": "Case", "return": CASE}]
-FAMILIES = [
-    (,
-]  # fmt: skip
+FAMILIES = (
     ARITHMETIC,
     ARRANGEMENT,
     CONVOLUTION,
