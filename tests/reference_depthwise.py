@@ -47,6 +47,15 @@ def way(length: int, size: int, stride: int, dilation: int, padding: str) -> Way
     return Way(length, size, stride, dilation, max((out - 1) * stride + reach - length, 0) // 2, out)
 
 
+def sizes_of(n: int, down: Way, across: Way) -> dict[str, Any]:
+    """What the operations are told of it."""
+    sizes = {"n": n}
+    for name, way in (("height", down), ("width", across)):
+        sizes |= {name: way.length, f"out_{name}": way.out, f"kernel_{name}": way.size, f"stride_{name}": way.stride}
+        sizes |= {f"dilation_{name}": way.dilation, f"before_{name}": way.before}
+    return sizes
+
+
 def with_zeros(x: Array, down: Way, across: Way) -> Array:
     """X (B,h,w,n) with zeros around it."""
     big = np.zeros((len(x), down.room, across.room, x.shape[-1]))

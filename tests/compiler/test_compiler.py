@@ -159,6 +159,34 @@ def test_a_derivative_is_not_fused_where_gradients_add_up() -> None:
     assert kinds(p).count("activate_backward") == 1
 
 
+@pytest.mark.parametrize("name", networks.ELEMENTWISE)
+def test_a_normalization_takes_the_activation_behind_it_both_ways(name: str) -> None:
+    """Neither Z is kept, nor what the derivative would be written to."""
+    p = step(stack(nn.Dense(3), nn.BatchNormalization(), nn.Activation(name), nn.Dense(2)))
+    assert kinds(p).count("activate") == kinds(p).count("activate_backward") == 0
+    assert fused(p, "standardize") == fused(p, "batch_norm_sums") == fused(p, "batch_norm_backward") == [name]
+    assert fused(p, "dense_backward_input") == ["linear"]
+    assert absent(p, "standardize", "Z") == [True]
+    assert fused(prediction(stack(nn.BatchNormalization(), nn.Activation(name))), "standardize") == [name]
+
+
+def test_a_normalization_takes_no_derivative_of_a_gradient_that_others_read() -> None:
+    x = nn.Input(4)
+    z = nn.BatchNormalization()(nn.Dense(3)(x))
+    p = step(nn.Model(x, nn.Add()([nn.Activation("relu")(z), z]), seed=0))
+    assert fused(p, "batch_norm_sums") == ["linear"] and kinds(p).count("activate_backward") == 1
+    p = step(stack(nn.Dense(3), nn.BatchNormalization(), nn.Activation("elu"), nn.Activation("tanh"), nn.Dense(2)))
+    assert fused(p, "standardize") == fused(p, "batch_norm_backward") == ["elu"]
+
+
+def test_a_depthwise_convolution_takes_activations_both_ways() -> None:
+    images = nn.Reshape((2, 2, 1)), nn.DepthwiseConv2D(2, padding="same", activation="tanh")
+    p = step(stack(*images, nn.DepthwiseConv2D(1, activation="gelu"), nn.Flatten(), nn.Dense(2)))
+    assert fused(p, "depthwise_forward") == ["tanh", "gelu"]
+    assert fused(p, "depthwise_backward") == ["tanh", "linear"]
+    assert kinds(p).count("activate") == 0
+
+
 def test_a_loss_takes_its_softmax_or_sigmoid() -> None:
     for last, loss in (("softmax", "sparse_categorical_crossentropy"), ("sigmoid", "binary_crossentropy")):
         p = step(stack(nn.Dense(3, last)), loss=loss)

@@ -72,7 +72,8 @@ def test_pytorch_does_the_same_passes(torch: Any, name: str) -> None:
     made, wanted = whole(), torch_pass(line.torch, line.make(), xs, dy)()
     assert len(made) == len(wanted) > line.inputs
     for ours, theirs in zip(made, wanted, strict=True):
-        np.testing.assert_allclose(ours, theirs.detach().numpy(), 1e-4, 1e-5)
+        wide = theirs.detach().numpy()
+        np.testing.assert_allclose(ours, wide, 1e-4, 1e-5 * max(1, abs(wide).max()))  # sums of thousands of terms
     alone, expected = Pass(line.make(), xs)(), torch_pass(line.torch, line.make(), xs)()
     assert len(alone) == len(expected) == 1
     np.testing.assert_allclose(alone[0], expected[0].detach().numpy(), 1e-4, 1e-5)

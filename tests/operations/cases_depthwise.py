@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import reference as ref
 from cases import SAMPLES, Case
 from kernels import Array
-from reference_depthwise import Way, depthwise, depthwise_backward
+from reference_depthwise import Way, depthwise, depthwise_backward, sizes_of
 
 from nncore._kernels.table import ACTIVATIONS, SUM_CHAINS
 
 THREE = Way(5, 3, 1, 1, 1, 5), Way(13, 3, 1, 1, 1, 13)
 STEPS = Way(7, 2, 2, 3, 1, 3), Way(9, 5, 3, 2, 4, 3)  # some places no window sees
 APART = Way(6, 1, 3, 1, 0, 2), Way(4, 4, 3, 6, 9, 2)  # windows wider than the image
-
-
-def sizes_of(n: int, down: Way, across: Way) -> dict[str, Any]:
-    sizes = {"n": n}
-    for name, way in (("height", down), ("width", across)):
-        sizes |= {name: way.length, f"out_{name}": way.out, f"kernel_{name}": way.size, f"stride_{name}": way.stride}
-        sizes |= {f"dilation_{name}": way.dilation, f"before_{name}": way.before}
-    return sizes
 
 
 def depthwise_forward(c: Case, n: int = 9, ways: tuple[Way, Way] = THREE, name: str = "gelu") -> dict[str, Array]:

@@ -21,10 +21,9 @@ from typing import Any
 import numpy as np
 import pytest
 import reference as ref
-from cases_depthwise import sizes_of
 from kernels import TABLES, Array, assert_same_bits, edges, label, normal
 from placed import run_placed
-from reference_depthwise import Way
+from reference_depthwise import Way, sizes_of
 
 from nncore._kernels import dense, elementwise, loss, update
 from nncore._kernels.table import (
