@@ -52,12 +52,15 @@ class Packed:
         """Whether weights were written since then, or may be at any time."""
         return self.version != self.written or self.unsure > 0
 
-    def place(self, kernel: Parameter, transposed: bool, shape: tuple[int, int]) -> int | None:
-        """First byte of the copy for X W or, transposed, dY Wᵀ, W being of `shape`; None where products read W."""
+    def place(self, kernel: Parameter, transposed: bool, shape: tuple[int, int], rows: int = 0) -> int | None:
+        """First byte of the copy for X W or, transposed, dY Wᵀ, W being of `shape`; None where products read W.
+
+        `rows`: of these products, as of `precision_for` in contract.h.
+        """
         key = kernel, transposed
         if key not in self.places:
             inputs, outputs = self.matrices[kernel] = shape
-            size = self.table.packed_bytes(self.precision, transposed, inputs, outputs)
+            size = self.table.packed_bytes(self.precision, transposed, inputs, outputs, rows)
             if not size:
                 return None
             assert self.buffer is None, "copies are asked for before the first program runs"

@@ -9,7 +9,7 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from nncore._kernels.table cimport (
-    NN_ACTIVATION_linear, NN_PATTERN_PRODUCT, Numbers, Table, View, aligned, nn_float_mode, nn_float_mode_enter,
+    NN_ACTIVATION_linear, NN_MANY_ROWS, NN_PATTERN_PRODUCT, Numbers, Table, View, aligned, nn_float_mode, nn_float_mode_enter,
     nn_float_mode_leave, nn_gemm, nn_index, nn_is_last, nn_member, nn_op, nn_run, nn_table, nn_take_tile, nn_tiles,
     parameter_numbers, view,
 )
@@ -233,7 +233,8 @@ def pack(Table table, str precision, bint transposed, nn_index inputs, nn_index 
     cdef nn_float_mode callers
     cdef View vw = view(w, table), vp = view(packed, None, True)
     cdef int level = PRECISIONS[precision]
-    cdef int64_t size = table.c.packed_bytes(level, transposed, inputs, outputs)
+    cdef int64_t size = (table.c.packed_bytes(level, transposed, 0, inputs, outputs) or
+                         table.c.packed_bytes(level, transposed, <int> NN_MANY_ROWS, inputs, outputs))
     if not size:
         shape = f"({inputs}, {outputs})"
         raise ValueError(f"precision: products of {precision!r} read weights of shape {shape} as they are")

@@ -17,6 +17,7 @@ cdef extern from "core/contract.h" nogil:
         NN_FUNCTIONS
         NN_ACTIVATION_linear
         NN_PACK_ROWS
+        NN_MANY_ROWS
         NN_PARAMETERS
 
     ctypedef struct nn_gemm:
@@ -127,7 +128,7 @@ cdef extern from "core/contract.h" nogil:
         const char **arithmetic
         nn_index (*depth)(nn_index) noexcept nogil
         int (*precision_for)(int, nn_index, nn_index, nn_index) noexcept nogil
-        size_t (*packed_bytes)(int, int, nn_index, nn_index) noexcept nogil
+        size_t (*packed_bytes)(int, int, nn_index, nn_index, nn_index) noexcept nogil
         void (*pack)(int, int, nn_index, nn_index, nn_index, nn_index, const void *, void *) noexcept nogil
         nn_activate *activate
         nn_activate_backward *activate_backward

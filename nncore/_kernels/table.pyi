@@ -48,6 +48,7 @@ OPERATIONS: tuple[tuple[str, str, str, int, tuple[tuple[str, str, int], ...]], .
 
 CHUNK_ROWS: int
 SUM_ROWS: int
+MANY_ROWS: int
 SUM_CHAINS: int
 MOMENTS: int
 PACK_ROWS: int
@@ -68,7 +69,7 @@ class Table:
     @property
     def tile(self) -> tuple[int, int]: ...
     def arithmetic(self, precision: str) -> str: ...
-    def packed_bytes(self, precision: str, transposed: bool, inputs: int, outputs: int) -> int: ...
+    def packed_bytes(self, precision: str, transposed: bool, inputs: int, outputs: int, rows: int = 0) -> int: ...
 
 class View:
     @property

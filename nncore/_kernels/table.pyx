@@ -116,6 +116,7 @@ OPERATION_HEAD = {name: offset for name, _, offset in fields(nn_op_head)}   # wh
 OPERATIONS = tuple(declared(kind) for kind in range(NN_OPERATIONS))   # by id
 CHUNK_ROWS = NN_CHUNK_ROWS
 SUM_ROWS, SUM_CHAINS = NN_SUM_ROWS, NN_SUM_CHAINS
+MANY_ROWS = NN_MANY_ROWS
 MOMENTS = NN_MOMENTS
 PACK_ROWS = NN_PACK_ROWS
 OPERATION_BYTES = sizeof(nn_op)
@@ -179,9 +180,9 @@ cdef class Table:
         """What products of a precision multiply: "float32", "bfloat16", …."""
         return self.c.arithmetic[<int> PRECISIONS[precision]].decode()
 
-    def packed_bytes(self, str precision, bint transposed, nn_index inputs, nn_index outputs):
+    def packed_bytes(self, str precision, bint transposed, nn_index inputs, nn_index outputs, nn_index rows=0):
         """Bytes of a packed copy of weights (inputs,outputs) for X W or, transposed, dY Wᵀ; 0: none is of use."""
-        return self.c.packed_bytes(PRECISIONS[precision], transposed, inputs, outputs)
+        return self.c.packed_bytes(PRECISIONS[precision], transposed, rows, inputs, outputs)
 
     def __reduce__(self):
         return Table, (self.isa, self.dtype)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from nncore._kernels.table import PRECISIONS, SUM_ROWS
+from nncore._kernels.table import MANY_ROWS, PRECISIONS, SUM_ROWS
 from nncore.compiler.operation import Op, Tensor, Whole
 from nncore.operations.dense import dense, packed_copy
 from nncore.operations.parameters import send_column_sums, send_sum_of_parts
@@ -131,4 +131,4 @@ class Windows:
 
     def packed_copy(self, b: Builder, transposed: bool) -> Any:
         """The packed copy of W that products read, if there is one: of one group."""
-        return packed_copy(b, self.kernel, transposed, self.kernel.matrix) if self.groups == 1 else None
+        return packed_copy(b, self.kernel, transposed, self.kernel.matrix, MANY_ROWS) if self.groups == 1 else None

@@ -101,7 +101,7 @@ def dense_at_positions(b: Builder, x: Tensor, kernel: Parameter) -> Tensor:
     return z
 
 
-def packed_copy(b: Builder, kernel: Parameter, transposed: bool, shape: tuple[int, int]) -> Operand:
-    """The packed copy of the kernel, as a matrix of `shape`, that a product reads, if there is one."""
-    place = b.packed.place(kernel, transposed, shape) if b.packed else None
+def packed_copy(b: Builder, kernel: Parameter, transposed: bool, shape: tuple[int, int], rows: int = 0) -> Operand:
+    """The packed copy of the kernel, as a matrix of `shape`, that a product reads, if there is one; see `Packed`."""
+    place = b.packed.place(kernel, transposed, shape, rows) if b.packed else None
     return None if place is None else Whole("packed", kernel, place)

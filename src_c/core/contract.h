@@ -64,7 +64,7 @@ enum {
     NN_FUNCTIONS
 };
 
-enum { NN_PACK_ROWS = 32 };
+enum { NN_PACK_ROWS = 32, NN_MANY_ROWS = -1 };
 enum { NN_PARAMETERS = 4 }; /* numbers that an activation, loss or metric may take */
 
 /* A block of a product:  C (M,N) = f( bias + Σ_k A(i,k) B(k,j) ),  order: given by K, and where the rows of A are
@@ -170,13 +170,13 @@ typedef struct nn_table {
      * three columns. */
     nn_index (*depth)(nn_index K);
     /* It, or `highest` where that is faster for the whole product; rows: of C, or 0: any number, by packed weights,
-     * which must not show in a row's bits. */
+     * which must not show in a row's bits; or NN_MANY_ROWS: any number, as of windows of images, but seldom few. */
     int (*precision_for)(int precision, nn_index rows, nn_index K, nn_index N);
     const char *arithmetic[NN_PRECISIONS]; /* what it multiplies: "float32", … */
 
     /* Weights W (in,out) laid out once for many products X W, or transposed: dY Wᵀ. `packed_bytes` is 0 where such
      * products read W itself. `pack` does rows first … first + rows of W; `first` is a multiple of NN_PACK_ROWS. */
-    size_t (*packed_bytes)(int precision, int transposed, nn_index in, nn_index out);
+    size_t (*packed_bytes)(int precision, int transposed, nn_index rows, nn_index in, nn_index out);
     void (*pack)(int precision, int transposed, nn_index in, nn_index out, nn_index first, nn_index rows,
                  const void *W, void *packed);
 

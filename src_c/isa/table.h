@@ -14,8 +14,8 @@ static int precision_for(int precision, nn_index rows, nn_index K, nn_index N) {
     (void)precision, (void)rows, (void)K, (void)N;
     return NN_PRECISION_highest;
 }
-static size_t packed_bytes(int precision, int transposed, nn_index in, nn_index out) {
-    (void)precision, (void)transposed, (void)in, (void)out;
+static size_t packed_bytes(int precision, int transposed, nn_index rows, nn_index in, nn_index out) {
+    (void)precision, (void)transposed, (void)rows, (void)in, (void)out;
     return 0;
 }
 #endif

@@ -124,7 +124,7 @@ INLINE band band_at(const convolution *w, nn_index at, nn_index count) {
 
 SPAN(convolve) {
     const nn_index depth = op->channels / op->groups, n = op->n / op->groups;
-    const int precision = run->table->precision_for((int)op->precision, 0, op->size_h * op->size_w * depth, n);
+    const int precision = run->table->precision_for((int)op->precision, NN_MANY_ROWS, op->size_h * op->size_w * depth, n);
     CONVOLUTION_OF(w, op, run->table->mr[precision]);
     const nn_index per = w.out_h * w.pieces, image = op->height * op->width * op->channels;
     real *const Z = at(run, op->Z, 0);
@@ -174,7 +174,8 @@ SPAN(convolve_weights) {
     const nn_index depth = op->channels / op->groups, n = op->n / op->groups;
     CONVOLUTION_OF(w, op, run->table->mr[NN_PRECISION_highest]);
     const nn_index per = w.out_h * w.pieces, image = op->height * op->width * op->channels;
-    const int precise = run->table->precision_for((int)op->precision, w.K, w.rows, n) == NN_PRECISION_highest;
+    const nn_index most = least(ROWS_REALS / w.ld, MOST_ROWS / 2); /* windows, as rows: long sums pay */
+    const int precise = run->table->precision_for((int)op->precision, w.K, most, n) == NN_PRECISION_highest;
     for (nn_index sample = first; sample < first + count; sample++) {
         real *const dW = at(run, op->dW, sample / op->part * w.K * op->n);
         real *const db = at(run, op->db, sample / op->part * op->n);
@@ -206,7 +207,7 @@ SPAN(convolve_weights) {
                 find_segments(&w);
                 g.M = w.K, g.A = w.P, g.a_col = w.ld, g.segments = 0, g.C = dW + column;
                 for (nn_index r = 0; r < windows; r += g.K, g.add = 1) {
-                    g.K = least(w.rows, windows - r);
+                    g.K = least(most, windows - r);
                     copy_windows(&w, x + group * depth, b.columns, r, g.K);
                     g.B = at(run, op->dY, (window + r) * op->n + column);
                     run->table->gemm[run->table->precision_for((int)op->precision, w.K, g.K, n)](&g);
@@ -274,7 +275,7 @@ static void add_windows(const convolution *w, nn_index p, nn_index count, real *
 SPAN(convolve_transposed) {
     const nn_index depth = op->channels / op->groups, n = op->n / op->groups, per = op->out_h * op->out_w;
     const nn_index image = op->height * op->width;
-    const int precision = run->table->precision_for((int)op->precision, 0, n, op->size_h * op->size_w * depth);
+    const int precision = run->table->precision_for((int)op->precision, NN_MANY_ROWS, n, op->size_h * op->size_w * depth);
     CONVOLUTION_OF(w, op, run->table->mr[precision]);
     const nn_index together = w.rows < w.out_w ? w.rows : w.rows / w.out_w * w.out_w; /* windows at a time */
     const real *const bias = at(run, op->b, 0);

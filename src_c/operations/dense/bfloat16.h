@@ -175,9 +175,9 @@ static int precision_for(int precision, nn_index rows, nn_index K, nn_index N) {
     return pieces && K >= STEP && N >= LANES && pays(pieces, rows, K, N) ? precision : NN_PRECISION_highest;
 }
 
-static size_t packed_bytes(int precision, int transposed, nn_index in, nn_index out) {
+static size_t packed_bytes(int precision, int transposed, nn_index rows, nn_index in, nn_index out) {
     const nn_index K = transposed ? out : in, N = transposed ? in : out;
-    const nn_index pieces = pieces_of(precision_for(precision, 0, K, N));
+    const nn_index pieces = pieces_of(precision_for(precision, rows, K, N));
     return (size_t)(pieces * ceil_div(N, PANEL) * whole_words(K) * PANEL) * sizeof(word);
 }
 

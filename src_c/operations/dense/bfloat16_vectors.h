@@ -15,7 +15,7 @@
  * even. */
 INLINE int pays(int pieces, nn_index rows, nn_index K, nn_index N) {
     (void)pieces, (void)K, (void)N;
-    return rows == 0 || rows >= 16;
+    return rows <= 0 || rows >= 16;
 }
 
 INLINE void dot_rows(const int m, const int nv, const dot *t) {
