@@ -98,7 +98,8 @@ def test_many_blocks(table: Table, layout: tuple[bool, bool]) -> None:
 def test_few_columns(table: Table) -> None:
     """Exact at any depth and width, whether the columns are all there are or part of a wider product."""
     depths = sorted({0, 1, *edges(table.lanes, 3 * table.lanes), 16384, 16385, 33000})
-    for K, M, N, layout, part in product(depths, [1, 3, 4, 9], [1, 2, 3, 4], LAYOUTS, [False, True]):
+    heights = [1, 3, 4, 9, 2 * table.lanes + 1]
+    for K, M, N, layout, part in product(depths, heights, [1, 2, 3, 4], LAYOUTS, [False, True]):
         if K < 1000 or M == 3:
             a, b, bias = whole(table, M, K), whole(table, K, N), whole(table, N)
             for ldc in (N, N + 2):

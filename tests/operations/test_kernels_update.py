@@ -105,7 +105,7 @@ def test_training(table: Table, name: str, rule: Rule) -> None:
 @each_rule
 def test_elements_are_independent(table: Table, name: str, rule: Rule) -> None:
     """An element's bits do not depend on the run it is in, so parameters may be divided anywhere."""
-    n = 3 * table.lanes + 2
+    n = 5 * table.lanes + 2
     w, gradients = normal(table, n), normal(table, 3, n, key="g")
     together = train(table, name, rule, w, gradients)
     for part in [slice(i, i + 1) for i in range(n)] + [slice(1, n), slice(table.lanes - 1, 2 * table.lanes + 1)]:

@@ -26,7 +26,8 @@ INLINE void transpose_blocks(const real *x, nn_index ldx, real *y, nn_index ldy)
 }
 
 /* y (cols, LANES) = x (LANES, cols)ᵀ. What is left of BLOCK columns is taken with those before it. */
-static __attribute__((noinline)) void transpose_rows(nn_index cols, const real *x, nn_index ldx, real *y, nn_index ldy) {
+static __attribute__((noinline))
+void transpose_rows(nn_index cols, const real *x, nn_index ldx, real *y, nn_index ldy) {
     if (cols == 2 && ldx == 2 && BLOCK > 2) { /* two classes, say */
         vf first, second;
         split_pairs(x, &first, &second);
