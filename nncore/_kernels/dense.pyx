@@ -9,9 +9,9 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from nncore._kernels.table cimport (
-    NN_ACTIVATION_linear, NN_MANY_ROWS, NN_PATTERN_PRODUCT, Numbers, Table, View, aligned, nn_float_mode, nn_float_mode_enter,
-    nn_float_mode_leave, nn_gemm, nn_index, nn_is_last, nn_member, nn_op, nn_run, nn_table, nn_take_tile, nn_tiles,
-    parameter_numbers, view,
+    NN_ACTIVATION_linear, NN_MANY_ROWS, NN_PATTERN_PRODUCT, Numbers, Table, View, aligned, nn_float_mode,
+    nn_float_mode_enter, nn_float_mode_leave, nn_gemm, nn_index, nn_is_last, nn_member, nn_op, nn_run, nn_table,
+    nn_take_tile, nn_tiles, parameter_numbers, view,
 )
 from nncore._kernels.table import ACTIVATIONS, PRECISIONS
 

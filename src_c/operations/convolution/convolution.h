@@ -124,7 +124,8 @@ INLINE band band_at(const convolution *w, nn_index at, nn_index count) {
 
 SPAN(convolve) {
     const nn_index depth = op->channels / op->groups, n = op->n / op->groups;
-    const int precision = run->table->precision_for((int)op->precision, NN_MANY_ROWS, op->size_h * op->size_w * depth, n);
+    const nn_index K = op->size_h * op->size_w * depth;
+    const int precision = run->table->precision_for((int)op->precision, NN_MANY_ROWS, K, n);
     CONVOLUTION_OF(w, op, run->table->mr[precision]);
     const nn_index per = w.out_h * w.pieces, image = op->height * op->width * op->channels;
     real *const Z = at(run, op->Z, 0);
@@ -275,7 +276,8 @@ static void add_windows(const convolution *w, nn_index p, nn_index count, real *
 SPAN(convolve_transposed) {
     const nn_index depth = op->channels / op->groups, n = op->n / op->groups, per = op->out_h * op->out_w;
     const nn_index image = op->height * op->width;
-    const int precision = run->table->precision_for((int)op->precision, NN_MANY_ROWS, n, op->size_h * op->size_w * depth);
+    const nn_index K = op->size_h * op->size_w * depth;
+    const int precision = run->table->precision_for((int)op->precision, NN_MANY_ROWS, n, K);
     CONVOLUTION_OF(w, op, run->table->mr[precision]);
     const nn_index together = w.rows < w.out_w ? w.rows : w.rows / w.out_w * w.out_w; /* windows at a time */
     const real *const bias = at(run, op->b, 0);

@@ -136,7 +136,8 @@ INLINE void sample_image(const nn_op_sample_images *op, const image_map *m, nn_i
                 if (backward)
                     add_pixel(channels, bilinear, at, rows.part[r], columns.part[i], x + pixel, y);
                 else
-                    see_pixel(channels, bilinear, at, rows.part[r], columns.part[i], x, (real)op->fill_value, y + pixel);
+                    see_pixel(channels, bilinear, at, rows.part[r], columns.part[i], x, (real)op->fill_value,
+                              y + pixel);
             }
         }
 }
