@@ -8,6 +8,10 @@ from nncore._kernels.table cimport (
 )
 
 
+cdef enum:
+    CHAIN_BLOCKS = 4   # of samples, for each thread
+
+
 cdef void perform(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil:
     """One thread's part of operation `index`: it takes tiles until none is left."""
     cdef nn_index count
@@ -32,3 +36,25 @@ cdef void spans(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noex
     while nn_take_tile(run, index, me, (count + block - 1) // block):
         first = me.tile * block
         run.table.span[op.kind](op, run, first, min(block, count - first), run.scratch + me.thread * run.scratch_bytes)
+
+
+cdef void perform_chain(const nn_op *ops, nn_run *run, int64_t index, nn_member *me) noexcept nogil:
+    """One thread's part of the operations of a chain, which begins with `index`: some samples through all of them."""
+    cdef nn_index samples = run.samples, step = ops.chain_step, most = ops.chain_most, first, block
+    if run.threads > 1:  # enough blocks that no thread waits long for another
+        most = max(step, min(most, samples // (CHAIN_BLOCKS * run.threads) // step * step))
+    if run.undivided:
+        for block in range((samples + most - 1) // most):
+            some_samples(ops, run, block * most, min(most, samples - block * most), me)
+        return
+    while nn_take_tile(run, index, me, (samples + most - 1) // most):
+        first = me.tile * most
+        some_samples(ops, run, first, min(most, samples - first), me)
+
+
+cdef inline void some_samples(const nn_op *ops, nn_run *run, nn_index first, nn_index count,
+                              nn_member *me) noexcept nogil:
+    cdef int64_t i
+    for i in range(ops.chain):
+        run.table.span[ops[i].kind](&ops[i], run, first * ops[i].per_sample, count * ops[i].per_sample,
+                                    run.scratch + me.thread * run.scratch_bytes)

@@ -6,7 +6,7 @@ from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
 from nncore._kernels.gate cimport Gate
-from nncore._kernels.patterns cimport perform
+from nncore._kernels.patterns cimport perform, perform_chain
 from nncore._kernels.table cimport (
     NN_BAD_PLACES, NN_BINDINGS, NN_BUFFER_binding, NN_BUFFER_measures, NN_BUFFER_norms, NN_BUFFER_workspace,
     NN_NONE_BAD, NN_RULES, Table, View, aligned, nn_accumulator, nn_binding, nn_chunk, nn_member, nn_moving, nn_op,
@@ -297,9 +297,13 @@ cdef class Run:
 
     cdef void take_part(self, nn_run *run, int64_t first, int64_t last, nn_member *me) noexcept nogil:
         """Do one thread's part of the operations first … last − 1."""
-        cdef int64_t i
-        for i in range(first, last):
-            perform(&self.r.ops[i], run, i, me)
+        cdef int64_t i = first
+        while i < last:
+            if self.r.ops[i].chain > 1:
+                perform_chain(&self.r.ops[i], run, i, me)
+            else:
+                perform(&self.r.ops[i], run, i, me)
+            i += self.r.ops[i].chain
 
     cdef void take_all(self, nn_run *run, nn_member *me) noexcept nogil:
         """Do all sections, on one thread."""

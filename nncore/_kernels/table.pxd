@@ -231,7 +231,7 @@ cdef extern from "core/program.h" nogil:
         int64_t buffer, offset
 
     ctypedef struct nn_op:
-        int64_t kind, pattern, barrier, fixed, per_sample, block, cost
+        int64_t kind, pattern, barrier, fixed, per_sample, block, cost, chain, chain_step, chain_most
 
     ctypedef struct nn_section:
         int64_t kind, first, end, turns, step, moving, n_moving, each, steps

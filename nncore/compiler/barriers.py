@@ -15,15 +15,19 @@ Extent = tuple[int, int, int]  # buffer, first byte, end
 def place_barriers(ops: list[Op], starts: set[int], max_samples: int, itemsize: int, layout_bytes: int) -> None:
     """Put barriers where an operation depends on another since the last barrier, and at the `starts` of sections.
 
-    That is where it reads or writes what the other wrote, or writes what the other read.
+    That is where it reads or writes what the other wrote, or writes what the other read. Within a chain there are none.
     """
 
     def extents(operands: Iterable[Operand]) -> list[Extent]:
         return [extent(o, max_samples, itemsize, layout_bytes) for o in operands if o is not None]
 
     read, written = Intervals(), Intervals()
-    for i, op in enumerate(ops):
-        reads, writes = extents(op.reads()), extents(op.writes())
+    i, end = 0, 0
+    while end < len(ops):
+        i, op, end = end, ops[end], end + ops[end].chain
+        together = ops[i:end]  # a chain, or one operation
+        reads = extents(o for member in together for o in member.reads())
+        writes = extents(o for member in together for o in member.writes())
         op.barrier = i in starts or written.meet(reads) or written.meet(writes) or read.meet(writes)
         if op.barrier:
             read, written = Intervals(), Intervals()

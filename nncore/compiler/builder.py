@@ -17,6 +17,7 @@ import numpy as np
 
 from nncore._kernels.table import BINDINGS, OWN_SCHEDULED
 from nncore.compiler.barriers import place_barriers
+from nncore.compiler.chains import in_chains
 from nncore.compiler.encoding import array_place, encode, encode_sections, encode_sums
 from nncore.compiler.fusion import fuse
 from nncore.compiler.memory import place_tensors
@@ -250,6 +251,8 @@ class Builder:
         """
         update = [*self.statistics, *self.update]
         forward, backward = fuse(self.forward, self.backward, update, keep=outputs)
+        if self.training:
+            forward, backward = in_chains(forward, self.itemsize), in_chains(backward, self.itemsize)
         items, sections = flattened([*forward, *backward, *self.penalties])
         if update:
             if self.reduces:

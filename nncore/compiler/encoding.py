@@ -97,11 +97,12 @@ def encode(ops: list[Op], itemsize: int) -> np.ndarray[Any, Any]:
         for operand in op.operand_values(d.operands):
             places += locate(operand, itemsize)
         head = d.number, PATTERNS[d.pattern], op.barrier, op.fixed, op.per_sample, op.block, op.cost
+        chain = op.chain, op.chain_step, op.chain_most
         attributes: list[float] = []
         for name, role in d.attributes.items():
             value = getattr(op, name)
             attributes += (*value, *no_parameters[len(value) :]) if role == "PARAMETERS" else (value,)
-        packer(op.kind).pack_into(memory, i * OPERATION_BYTES, *head, *places, *attributes)
+        packer(op.kind).pack_into(memory, i * OPERATION_BYTES, *head, *chain, *places, *attributes)
     return encoded
 
 

@@ -23,17 +23,21 @@ def place_tensors(
 ) -> int:
     """Give each tensor of the workspace its first byte, sharing bytes among tensors that never live together.
 
-    Best fit over the tensors in order of first use; returns the bytes needed. What a loop touches lives through it.
+    Best fit over the tensors in order of first use; returns the bytes needed. What a loop or a chain touches lives
+    through it.
     """
     tensors: dict[int, tuple[int, Tensor]] = {}  # by id, in order of first use: that, and the tensor
     last: dict[int, int] = {}
-    loops = {i: s for s in sections if s.turns > 1 for i in range(s.first, s.end)}
+    loops = {i: range(s.first, s.end) for s in sections if s.turns > 1 for i in range(s.first, s.end)}
+    for i, op in enumerate(ops):
+        if isinstance(op, Op) and op.chain > 1 and i not in loops:
+            loops |= dict.fromkeys(range(i, i + op.chain), range(i, i + op.chain))
     for i, op in enumerate(ops):
         loop = loops.get(i)
         for key, root in op.roots().items():
             if root.buffer == "workspace":
-                tensors.setdefault(key, (loop.first if loop else i, root))
-                last[key] = loop.end - 1 if loop else i
+                tensors.setdefault(key, (loop.start if loop else i, root))
+                last[key] = loop.stop - 1 if loop else i
     last |= {id(y.root): len(ops) for y in outputs}
     deaths: list[list[Tensor]] = [[] for _ in ops]  # by the first operation after the last use
     for key, (_, root) in tensors.items():

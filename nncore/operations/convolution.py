@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nncore._kernels.table import MANY_ROWS, PRECISIONS, SUM_ROWS
 from nncore.compiler.operation import Op, Tensor, Whole
-from nncore.operations.dense import dense, packed_copy
+from nncore.operations.dense import packed_copy
 from nncore.operations.parameters import send_column_sums, send_sum_of_parts
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ def convolve(
 
     W is (…, C / groups, N).
     """
-    if groups == 1 and all(a.size == a.stride == 1 and a.out == a.length for a in axes):
-        return dense(b, x, kernel, bias)
     n = kernel.shape[-1]
     z = Tensor((*(a.out for a in axes), n), x.differentiable or kernel in b.trained)
     windows = Windows(b, kernel, axes, groups)

@@ -122,6 +122,11 @@ INLINE band band_at(const convolution *w, nn_index at, nn_index count) {
     return (band){oh, lines, ow, least(w->line, w->out_w - ow)};
 }
 
+/* Whether the windows of a band lie one after another as those of one line. */
+INLINE int lines_follow(const convolution *w, const band *b) {
+    return b->lines == 1 || w->stride_h * w->row == b->columns * w->stride_w * w->channels;
+}
+
 SPAN(convolve) {
     const nn_index depth = op->channels / op->groups, n = op->n / op->groups;
     const nn_index K = op->size_h * op->size_w * depth;
@@ -146,7 +151,9 @@ SPAN(convolve) {
                 .Z = Z ? Z + window * op->n + column : NULL, .ldz = op->n, .part = op->groups > 1,
                 .activation = (int)op->function, .parameters = op->parameters, .scratch = scratch,
             };
-            if (precision == NN_PRECISION_highest) {
+            const int plain = w.segments == 1 && lines_follow(&w, &b);
+            if (plain) g.segments = 0;
+            if (plain || precision == NN_PRECISION_highest) {
                 run->table->gemm[precision](&g);
                 continue;
             }
@@ -195,6 +202,11 @@ SPAN(convolve_weights) {
                     .B = at(run, op->dY, window * op->n + column), .b_row = op->n, .b_col = 1, .ldc = op->n, .add = add,
                     .part = op->groups > 1, .activation = NN_ACTIVATION_linear, .scratch = scratch,
                 };
+                if (w.segments == 1 && lines_follow(&w, &b)) {
+                    g.segments = 0, g.A = x + group * depth, g.C = dW + column;
+                    run->table->gemm[run->table->precision_for((int)op->precision, w.K, windows, n)](&g);
+                    continue;
+                }
                 if (precise) {
                     for (nn_index line = 0; line < b.lines; line++) w.offsets[line] = line * w.stride_h * w.row;
                     for (nn_index i = 0, s = 0; i < w.size_h; i++)
@@ -281,8 +293,22 @@ SPAN(convolve_transposed) {
     CONVOLUTION_OF(w, op, run->table->mr[precision]);
     const nn_index together = w.rows < w.out_w ? w.rows : w.rows / w.out_w * w.out_w; /* windows at a time */
     const real *const bias = at(run, op->b, 0);
+    const int places = w.K == depth && image == per && w.stride_h == 1 && w.stride_w == 1; /* each a window */
     for (nn_index end = first + count; first < end; first++) {
         real *const dX = at(run, op->dX, first * image * op->channels);
+        const real *const saved = at(run, op->saved, first * image * op->channels);
+        for (nn_index group = 0; places && group < op->groups; group++) {
+            const nn_gemm g = {
+                .M = per, .N = depth, .K = n, .A = at(run, op->dY, first * per * op->n + group * n), .a_row = op->n,
+                .a_col = 1, .B = at(run, op->W, group * n * depth), .b_row = depth, .b_col = 1,
+                .packed = at(run, op->packed, 0), .bias = bias ? bias + group * depth : NULL, .C = dX + group * depth,
+                .ldc = op->channels, .saved = saved ? saved + group * depth : NULL, .ldsaved = op->channels,
+                .activation = saved ? (int)op->function : NN_ACTIVATION_linear, .parameters = op->parameters,
+                .part = op->groups > 1, .scratch = scratch,
+            };
+            run->table->gemm[precision](&g);
+        }
+        if (places) continue;
         for (nn_index i = 0; bias && i < image; i++) copy_reals(dX + i * op->channels, bias, op->channels);
         if (!bias) clear_reals(dX, image * op->channels);
         for (nn_index p = 0, rows = 0; p < per; p += rows) {
@@ -298,7 +324,6 @@ SPAN(convolve_transposed) {
                 add_windows(&w, p, rows, dX + group * depth);
             }
         }
-        const real *const saved = at(run, op->saved, first * image * op->channels);
         if (saved)
             run->table->activate_backward[op->function](1, image * op->channels, saved, image * op->channels, dX,
                                                         image * op->channels, dX, image * op->channels, op->parameters);

@@ -1,0 +1,138 @@
+"""Chains: operations in a row that treat each sample by itself go through a few samples at a time.
+
+What one of them makes is then still in cache when the next one reads it, and a team meets once for all of them. Results
+are the same, for each operation does the same to each sample. What is in their way and depends on nothing of theirs goes
+before them; what waits for them, after.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from nncore._kernels.table import SUM_ROWS
+from nncore.compiler.operation import Op, Operand, Tensor, Whole
+
+if TYPE_CHECKING:
+    from nncore.compiler.builder import Step
+
+CACHE_BYTES = 1 << 20  # of all that a chain touches, for the samples that go through it at a time
+PATTERNS = ("ELEMENTS", "ROWS", "SAMPLES")
+
+Key = tuple[Any, ...]
+
+
+def in_chains(steps: list[Step], itemsize: int) -> list[Step]:
+    """The operations with those brought together, and marked, that make chains."""
+    done: list[Step] = []
+    chain = Chain(itemsize)
+    for step in steps:
+        if isinstance(step, Op):
+            if by_samples(step):
+                if not chain.take(step):
+                    done += chain.close()
+                    chain = Chain(itemsize)
+                    chain.take(step)
+                continue
+            if chain.ops and not parameters_as_a_whole(step):
+                if chain.is_apart_from(step):
+                    done.append(step)
+                    continue
+                chain.postpone(step)
+                continue
+        done += chain.close()
+        chain = Chain(itemsize)
+        done.append(step)
+    return done + chain.close()
+
+
+def by_samples(op: Op) -> bool:
+    """Whether it can be done for some samples, then for others."""
+    d = op.declaration
+    if d.pattern not in PATTERNS or op.fusion == "ACROSS" or op.fixed or not op.per_sample:
+        return False
+    if "sum" in d.attributes or "binding" in d.attributes:  # adds up samples, or tells of rows that it cannot read
+        return False
+    reads, writes = op.reads(), op.writes()
+    return all(o is None or isinstance(o, (Tensor, Whole)) for o in reads) and all(
+        o is None or (isinstance(o, Tensor) and (o.root.per_sample or o.root.sum_rows > 0)) for o in writes
+    )
+
+
+def parameters_as_a_whole(op: Op) -> bool:
+    return any(isinstance(o, Whole) and o.parameter is None for o in (*op.reads(), *op.writes()))
+
+
+def keys(operands: Iterable[Operand]) -> set[Key]:
+    """What memory they are of."""
+    found: set[Key] = set()
+    for o in operands:
+        if isinstance(o, Whole):
+            found.add((o.buffer, o.offset if o.parameter is None else id(o.parameter)))
+        elif o is not None:
+            found.add((id(o.root),))
+    return found
+
+
+class Chain:
+    """Operations of a chain, and those after it that were before some of them."""
+
+    def __init__(self, itemsize: int) -> None:
+        self.itemsize = itemsize
+        self.ops: list[Op] = []
+        self.later: list[Step] = []
+        self.read: set[Key] = set()
+        self.written: set[Key] = set()
+        self.later_read: set[Key] = set()
+        self.later_written: set[Key] = set()
+        self.touched: dict[int, Tensor] = {}
+        self.step = 1  # a number of samples that its parts of sums are of
+
+    def take(self, op: Op) -> bool:
+        """Let `op` be its next operation, if it may and if that brings something."""
+        reads, writes = keys(op.reads()), keys(op.writes())
+        if reads & self.later_written or writes & (self.later_read | self.later_written):
+            return False
+        touched = self.touched | op.roots()
+        whole = {(id(t.root),) for t in op.roots().values() if not t.root.per_sample or t.root.sum_rows}
+        step = math.lcm(
+            self.step, *(SUM_ROWS // math.gcd(SUM_ROWS, t.sum_rows) for t in op.roots().values() if t.sum_rows)
+        )
+        if self.ops:
+            shares = (reads | writes) & (self.read | self.written)
+            if not shares or reads & whole & self.written or step * self.bytes(touched) > CACHE_BYTES:
+                return False
+        self.ops.append(op)
+        self.touched, self.step = touched, step
+        self.read |= reads
+        self.written |= writes
+        return True
+
+    def bytes(self, tensors: dict[int, Tensor]) -> int:
+        """Of a sample, in these."""
+        return sum(
+            t.size * (4 if t.integer else self.itemsize) for t in tensors.values() if t.per_sample and not t.sum_rows
+        )
+
+    def is_apart_from(self, op: Op) -> bool:
+        """Whether `op` may as well be done before it, and before what is postponed."""
+        reads, writes = keys(op.reads()), keys(op.writes())
+        return not (
+            reads & (self.written | self.later_written)
+            or writes & (self.read | self.written | self.later_read | self.later_written)
+        )
+
+    def postpone(self, op: Op) -> None:
+        """Let `op` be done after it."""
+        self.later.append(op)
+        self.later_read |= keys(op.reads())
+        self.later_written |= keys(op.writes())
+
+    def close(self) -> list[Step]:
+        """Its operations, marked, and those after it."""
+        if len(self.ops) > 1:
+            most = max(1, CACHE_BYTES // max(1, self.bytes(self.touched)) // self.step) * self.step
+            for i, op in enumerate(self.ops):
+                op.chain, op.chain_step, op.chain_most = len(self.ops) - i, self.step, most
+        return [*self.ops, *self.later]
