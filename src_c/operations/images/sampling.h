@@ -120,6 +120,7 @@ INLINE void add_pixel(nn_index channels, nn_index bilinear, const int32_t *at, r
 INLINE void sample_image(const nn_op_sample_images *op, const image_map *m, nn_index channels, nn_index bilinear,
                          nn_index backward, const real *x, real *y) {
     const int turned = m->a[0][1] != 0; /* else a row is seen in rows, whatever the column */
+    const real fill = (real)op->fill_value;
     image_places rows, columns;
     if (backward) memset(y, 0, (size_t)(op->height * op->width * channels) * sizeof(real));
     for (nn_index column = 0; column < op->to_width; column += IMAGE_COLUMNS)
@@ -138,7 +139,7 @@ INLINE void sample_image(const nn_op_sample_images *op, const image_map *m, nn_i
                 if (backward)
                     add_pixel(channels, bilinear, at, rows.part[r], columns.part[i], x + pixel, y);
                 else
-                    see_pixel(channels, bilinear, at, rows.part[r], columns.part[i], x, (real)op->fill_value, y + pixel);
+                    see_pixel(channels, bilinear, at, rows.part[r], columns.part[i], x, fill, y + pixel);
             }
         }
 }
