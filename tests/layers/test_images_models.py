@@ -77,6 +77,17 @@ def test_values_and_gradients(kind: str) -> None:
         np.testing.assert_allclose(a[known := ~np.isnan(b)], b[known], max(1e-6, accuracy), max(1e-8, accuracy))
 
 
+@pytest.mark.parametrize("first", ["erasing by noise", "mix of rectangles"])
+def test_a_layer_that_needs_two_streams_leaves_the_next_one_its_own(first: str) -> None:
+    layers = [LAYERS[first](), nn.GaussianNoise(0.5), nn.Flatten(), nn.Dense(2)]
+    model, (x, t) = nn.Model([nn.Input(SHAPE), *layers], seed=4, dtype="float64"), data_of(5)
+    networks.randomize(model)
+    model.compile(nn.SGD(1.0), "mse")
+    wanted = formulas_images.mixed_targets(model.layers[0], t, SHAPE[:2], (4, 0)) if "mix" in first else t
+    value = networks.objective(model, model.get_weights(), x, wanted, step=0)
+    assert model.train_on_batch(x, t) == pytest.approx(value, rel=1e-5)
+
+
 @KINDS
 def test_bits_are_those_of_any_number_of_threads(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(team, "PARALLEL_FLOPS", 1)

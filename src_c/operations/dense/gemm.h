@@ -323,7 +323,7 @@ static void gemm(const nn_gemm *g) {
     const nn_index ragged = g->N % LANES, whole = g->N - ragged; /* of columns */
     if (g->segments)
         multiply_blocks(g, 0);
-    else if (g->N <= DOT_COLUMNS && g->a_col == 1 && !g->part)
+    else if (g->N <= DOT_COLUMNS && g->a_col == 1 && !g->part && !g->add)
         multiply_rows(g);
     else if (suits_narrow(g, g->N))
         multiply_narrow(g);

@@ -15,11 +15,13 @@ INLINE image_change change_of(const double *factors, const uint64_t key[2], nn_i
     return (image_change){(real)drawn_between(&random, 0, factors), (real)drawn_between(&random, 1, factors + 2)};
 }
 
-/* The mean of n numbers that lie `step` apart */
+/* The mean of n numbers that lie `step` apart: by four sums, so that none waits for the last term */
 INLINE real mean_of_channel(nn_index n, nn_index step, const real *x) {
-    double sum = 0;
-    for (nn_index i = 0; i < n; i++) sum += (double)x[i * step];
-    return (real)(sum / (double)n);
+    double sum[SIDE] = {0};
+    nn_index i = 0;
+    for (; i + SIDE <= n; i += SIDE) EACH(k, SIDE) sum[k] += (double)x[(i + k) * step];
+    for (; i < n; i++) sum[0] += (double)x[i * step];
+    return (real)(((sum[0] + sum[1]) + (sum[2] + sum[3])) / (double)n);
 }
 
 SPAN(adjust_images) {

@@ -44,8 +44,10 @@ typedef struct image_places {
     real part[IMAGE_COLUMNS];
 } image_places;
 
+#define ONCE static __attribute__((noinline)) /* of scalars alone: inlined, they would be most of the kernels' code */
+
 /* Pixels of an axis of n, or those that stand for what is outside, as offsets; all are from `low` to `high`. */
-INLINE void settle(nn_index count, int32_t n, nn_index mode, int32_t low, int32_t high, int32_t step, int32_t *place) {
+ONCE void settle(nn_index count, int32_t n, nn_index mode, int32_t low, int32_t high, int32_t step, int32_t *place) {
     if (mode > 1 && (low < -n || high >= 2 * n)) { /* so far outside that it needs a division */
         const int32_t period = mode == 2 ? n : 2 * n;
         for (nn_index i = 0; i < count; i++) place[i] = (place[i] % period + period) % period;
@@ -68,8 +70,8 @@ INLINE void settle(nn_index count, int32_t n, nn_index mode, int32_t low, int32_
     for (nn_index i = 0; i < count; i++) place[i] = (uint32_t)place[i] < (uint32_t)n ? place[i] * step : -1;
 }
 
-INLINE void find_places(const nn_op_sample_images *op, const image_map *m, int axis, nn_index row, nn_index column,
-                        nn_index count, image_places *p) {
+ONCE void find_places(const nn_op_sample_images *op, const image_map *m, int axis, nn_index row, nn_index column,
+                      nn_index count, image_places *p) {
     const int32_t n = (int32_t)(axis ? op->width : op->height);
     const int32_t elements = (int32_t)(axis ? op->channels : op->channels * op->width);
     const double step = m->a[axis][1], over = m->over[axis], to = m->to[axis];
@@ -118,6 +120,7 @@ INLINE void add_pixel(nn_index channels, nn_index bilinear, const int32_t *at, r
 INLINE void sample_image(const nn_op_sample_images *op, const image_map *m, nn_index channels, nn_index bilinear,
                          nn_index backward, const real *x, real *y) {
     const int turned = m->a[0][1] != 0; /* else a row is seen in rows, whatever the column */
+    const real fill = (real)op->fill_value;
     image_places rows, columns;
     if (backward) memset(y, 0, (size_t)(op->height * op->width * channels) * sizeof(real));
     for (nn_index column = 0; column < op->to_width; column += IMAGE_COLUMNS)
@@ -136,8 +139,7 @@ INLINE void sample_image(const nn_op_sample_images *op, const image_map *m, nn_i
                 if (backward)
                     add_pixel(channels, bilinear, at, rows.part[r], columns.part[i], x + pixel, y);
                 else
-                    see_pixel(channels, bilinear, at, rows.part[r], columns.part[i], x, (real)op->fill_value,
-                              y + pixel);
+                    see_pixel(channels, bilinear, at, rows.part[r], columns.part[i], x, fill, y + pixel);
             }
         }
 }

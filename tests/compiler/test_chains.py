@@ -1,0 +1,111 @@
+"""Chains: which operations go through a few samples at a time, and that nothing else than time tells."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from kernels import assert_same_bits
+from numpy.typing import NDArray
+
+import nncore as nn
+from nncore.compiler import chains
+from nncore.compiler.chains import in_chains
+from nncore.compiler.operation import Op, Tensor
+
+Array = NDArray[Any]
+
+
+def activate(x: Tensor, y: Tensor) -> Op:
+    return Op("activate", Z=x, Y=y)
+
+
+def kinds(steps: Any) -> list[tuple[str, int]]:
+    return [(op.kind, op.chain) for op in steps]
+
+
+def tensors(count: int, size: int = 8) -> list[Tensor]:
+    return [Tensor((size,)) for _ in range(count)]
+
+
+def test_operations_of_each_sample_make_a_chain() -> None:
+    x, y, z, u = tensors(4)
+    made = in_chains([activate(x, y), Op("add", A=y, B=x, Y=z), activate(z, u)], 4)
+    assert kinds(made) == [("activate", 3), ("add", 2), ("activate", 1)]
+
+
+def test_what_waits_for_a_chain_comes_after_it_and_what_does_not_before() -> None:
+    """A sum over the batch between two operations of a chain; another that reads nothing of it."""
+    x, y, z, other = tensors(4)
+    sums, more = (Tensor((8,), per_sample=False) for _ in range(2))
+    steps = [
+        activate(x, y),
+        Op("column_sums", dY=y, db=sums, rows=1, n=8, fixed=8),
+        Op("column_sums", dY=other, db=more, rows=1, n=8, fixed=8),
+        activate(y, z),
+    ]
+    made = in_chains(list(steps), 4)
+    assert made == [steps[2], steps[0], steps[3], steps[1]]
+    assert [op.chain for op in made if isinstance(op, Op)] == [1, 2, 1, 1]
+
+
+def test_what_reads_the_sum_ends_the_chain() -> None:
+    x, y, z = tensors(3)
+    sums = Tensor((8,), per_sample=False)
+    steps = [
+        activate(x, y),
+        Op("column_sums", dY=y, db=sums, rows=1, n=8, fixed=8),
+        Op("standardize", X=y, mean=sums, Y=z, n=8, per_sample=1),
+    ]
+    made = in_chains(list(steps), 4)
+    assert made == steps and [op.chain for op in steps] == [1, 1, 1]
+
+
+def test_operations_that_read_other_samples_are_in_no_chain() -> None:
+    x, y, z = tensors(3)
+    partner = Tensor((1,), integer=True)
+    assert not chains.by_samples(Op("lookup_backward_rows", places=partner, starts=partner, count=partner, dY=x, dW=y,
+                                    rows=1, n=8, per_sample=1))  # fmt: skip
+    assert chains.by_samples(activate(y, z))
+
+
+def test_a_chain_is_as_long_as_the_cache_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chains, "CACHE_BYTES", 3 * 8 * 4)
+    x, y, z, u = tensors(4)
+    made = in_chains([activate(x, y), activate(y, z), activate(z, u)], 4)
+    assert kinds(made) == [("activate", 2), ("activate", 1), ("activate", 1)]
+    assert (made[0].chain_step, made[0].chain_most) == (1, 1)  # type: ignore[union-attr]
+
+
+def test_parts_of_sums_are_whole() -> None:
+    """Of 3 rows a sample, parts of 64 rows: so many samples go through together as make whole parts."""
+    x, y = Tensor((3, 5)), Tensor((3, 5))
+    parts = Tensor((4, 5), sum_rows=3)
+    made: Any = in_chains([activate(x, y), Op("scale_backward", X=x, dY=y, dbeta=parts, n=5, per_sample=3)], 4)
+    assert kinds(made) == [("activate", 2), ("scale_backward", 1)]
+    assert made[0].chain_step == 64 and made[0].chain_most % 64 == 0
+
+
+def results(threads: int) -> list[Array]:
+    """Of a training with products, windows, statistics, noise and branches."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((90, 10, 10, 3)).astype(np.float32), rng.integers(0, 4, 90)
+    a = nn.Input((10, 10, 3))
+    b = nn.ReLU()(nn.BatchNormalization()(nn.Conv2D(8, 3, padding="same")(a)))
+    c = nn.Add()([nn.Conv2D(8, 1)(nn.Dropout(0.2)(b)), b])
+    d = nn.MaxPooling2D(2)(nn.LayerNormalization()(nn.DepthwiseConv2D(3, activation="gelu")(c)))
+    model = nn.Model(a, nn.Dense(4, "softmax")(nn.Flatten()(nn.PReLU()(d))), seed=1, n_threads=threads)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    history = model.fit(x, y, epochs=2, batch_size=41, verbose=0).history
+    return [*model.get_weights(), np.array(history["loss"]), model.predict(x, verbose=0)]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("bytes_", [1 << 14, 1 << 17, 1 << 24])
+def test_chains_change_no_bit(threads: int, bytes_: int, monkeypatch: pytest.MonkeyPatch, teams: None) -> None:
+    monkeypatch.setattr(chains, "CACHE_BYTES", 0)
+    wanted = results(1)
+    monkeypatch.setattr(chains, "CACHE_BYTES", bytes_)
+    for a, b in zip(results(threads), wanted, strict=True):
+        assert_same_bits(a, b)
