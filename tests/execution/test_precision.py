@@ -175,3 +175,19 @@ def test_resume(precision: str, tmp_path: Path) -> None:
                 continue
         found.append([*made.get_weights(), np.array(list(history.values())), made.predict(X)])
     assert_all_same(*found)
+
+
+def test_kernels_of_more_than_two_axes(precision: str) -> None:
+    """A kernel (c,d,e) is a matrix (c,d e) to the product and to its packed copies, before and after an update."""
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal((20, 4, 128)).astype(np.float32)
+    symbol = nn.Input((4, 128))
+    y = nn.EinsumDense("abc,cde->abde", (None, 8, 16))(symbol)
+    model = nn.Model(symbol, y, seed=2, n_threads=2)
+    model.compile(nn.SGD(0.01), "mse", matmul_precision=precision)
+    for _ in range(2):
+        [w] = model.get_weights()
+        wide = np.einsum("abc,cde->abde", x.astype(np.float64), w)
+        error = {"high": 2e-5, "medium": 2e-2}[precision]
+        assert abs(model.predict(x, verbose=0) - wide).max() <= error * abs(wide).max()
+        model.fit(x, np.zeros_like(wide), batch_size=20, verbose=0)
