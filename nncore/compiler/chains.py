@@ -76,6 +76,11 @@ def keys(operands: Iterable[Operand]) -> set[Key]:
     return found
 
 
+def meet(few: set[Key], *many: set[Key]) -> bool:
+    """Whether one of the few is among the many."""
+    return any(key in other for other in many for key in few)
+
+
 class Chain:
     """Operations of a chain, and those after it that were before some of them."""
 
@@ -87,41 +92,40 @@ class Chain:
         self.written: set[Key] = set()
         self.later_read: set[Key] = set()
         self.later_written: set[Key] = set()
-        self.touched: dict[int, Tensor] = {}
+        self.touched: set[int] = set()  # tensors
+        self.bytes = 0  # of them, of a sample
         self.step = 1  # a number of samples that its parts of sums are of
 
     def take(self, op: Op) -> bool:
         """Let `op` be its next operation, if it may and if that brings something."""
         reads, writes = keys(op.reads()), keys(op.writes())
-        if reads & self.later_written or writes & (self.later_read | self.later_written):
+        if meet(reads, self.later_written) or meet(writes, self.later_read, self.later_written):
             return False
-        touched = self.touched | op.roots()
-        whole = {(id(t.root),) for t in op.roots().values() if not t.root.per_sample or t.root.sum_rows}
-        step = math.lcm(
-            self.step, *(SUM_ROWS // math.gcd(SUM_ROWS, t.sum_rows) for t in op.roots().values() if t.sum_rows)
-        )
+        roots = op.roots()
+        added = sum(self.bytes_of(t) for key, t in roots.items() if key not in self.touched)
+        step = math.lcm(self.step, *(SUM_ROWS // math.gcd(SUM_ROWS, t.sum_rows) for t in roots.values() if t.sum_rows))
         if self.ops:
-            shares = (reads | writes) & (self.read | self.written)
-            if not shares or reads & whole & self.written or step * self.bytes(touched) > CACHE_BYTES:
+            whole = {(key,) for key, t in roots.items() if not t.per_sample or t.sum_rows}
+            shares = meet(reads | writes, self.read, self.written)
+            if not shares or meet(reads & whole, self.written) or step * (self.bytes + added) > CACHE_BYTES:
                 return False
         self.ops.append(op)
-        self.touched, self.step = touched, step
+        self.touched.update(roots)
+        self.bytes, self.step = self.bytes + added, step
         self.read |= reads
         self.written |= writes
         return True
 
-    def bytes(self, tensors: dict[int, Tensor]) -> int:
-        """Of a sample, in these."""
-        return sum(
-            t.size * (4 if t.integer else self.itemsize) for t in tensors.values() if t.per_sample and not t.sum_rows
-        )
+    def bytes_of(self, t: Tensor) -> int:
+        """Of a sample."""
+        return t.size * (4 if t.integer else self.itemsize) if t.per_sample and not t.sum_rows else 0
 
     def is_apart_from(self, op: Op) -> bool:
         """Whether `op` may as well be done before it, and before what is postponed."""
         reads, writes = keys(op.reads()), keys(op.writes())
         return not (
-            reads & (self.written | self.later_written)
-            or writes & (self.read | self.written | self.later_read | self.later_written)
+            meet(reads, self.written, self.later_written)
+            or meet(writes, self.read, self.written, self.later_read, self.later_written)
         )
 
     def postpone(self, op: Op) -> None:
@@ -133,7 +137,7 @@ class Chain:
     def close(self) -> list[Step]:
         """Its operations, marked, and those after it."""
         if len(self.ops) > 1:
-            most = max(1, CACHE_BYTES // max(1, self.bytes(self.touched)) // self.step) * self.step
+            most = max(1, CACHE_BYTES // max(1, self.bytes) // self.step) * self.step
             for i, op in enumerate(self.ops):
                 op.chain, op.chain_step, op.chain_most = len(self.ops) - i, self.step, most
         return [*self.ops, *self.later]

@@ -324,13 +324,15 @@ def test_tensors_alive_at_once_do_not_overlap(seed: int, compiled: list[list[ope
     for p, size in random_programs(seed):
         ops = compiled[-1]
         roots: dict[int, Any] = {}
-        lives: dict[int, tuple[int, int]] = {}
+        lives: dict[int, tuple[int, int]] = {}  # what a chain touches, through all of it
+        chain = chains_of(ops)
+        last = [max(j for j in range(len(ops)) if chain[j] == first) for first in chain]
         for i, op in enumerate(ops):
             for operand in operands_of(op):
                 if isinstance(operand, operation.Tensor) and operand.root.buffer == "workspace":
                     root = operand.root
                     roots[id(root)] = root
-                    lives[id(root)] = (lives.get(id(root), (i, i))[0], i)
+                    lives[id(root)] = (lives.get(id(root), (chain[i], i))[0], last[i])
         for y in p.outputs:
             if id(y.root) in lives:
                 lives[id(y.root)] = (lives[id(y.root)][0], len(ops))
@@ -352,17 +354,26 @@ def test_memory_is_used_again() -> None:
     assert step(deep).workspace <= (20 + 4) * SAMPLES * 64 * 4
 
 
+def chains_of(ops: list[operation.Op]) -> list[int]:
+    """Of each operation the first of its chain, or itself."""
+    first: list[int] = []
+    while len(first) < len(ops):
+        first += [len(first)] * ops[len(first)].chain
+    return first
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_barriers_part_what_depends_on_each_other(seed: int, compiled: list[list[operation.Op]]) -> None:
-    """Within a stage no operation touches what another one writes, in any order."""
+    """Within a stage no operation touches what another one writes, in any order, but in the order of a chain."""
     for p, size in random_programs(seed):
         ops, layout = compiled[-1], 10**6
         barriers = [int(op["barrier"]) for op in decoded(p)]
-        stages = np.cumsum(barriers)
+        stages, chain = np.cumsum(barriers), chains_of(ops)
         assert barriers[0] == 1
+        assert all(not barriers[i] for i in range(1, len(ops)) if chain[i] == chain[i - 1])
         assert all(barriers[section.first] == 1 for section in p.sections)
         for i, j in itertools.combinations(range(len(ops)), 2):
-            if stages[i] != stages[j]:
+            if stages[i] != stages[j] or chain[i] == chain[j]:
                 continue
             wrote = [[extent(o, size, layout) for o in ops[k].writes() if o is not None] for k in (i, j)]
             touched = [[extent(o, size, layout) for o in operands_of(ops[k]) if o is not None] for k in (i, j)]
