@@ -127,7 +127,7 @@ def step_flops(net: Network) -> float:
 # -- nncore ------------------------------------------------------------------------------------------------------------
 
 
-def nncore_model(net: Network, threads: int) -> Any:
+def nncore_model(net: Network, threads: int, seed: int = 0) -> Any:
     import nncore as nn
 
     images = len(net.shape) == 3
@@ -158,7 +158,7 @@ def nncore_model(net: Network, threads: int) -> Any:
         "depthwise": lambda: nn.DepthwiseConv2D(3, padding="same"),
     }
     x = nn.Input(net.shape)
-    return nn.Model(x, nn.Softmax()(through(x, net.layers)), seed=0, n_threads=threads)
+    return nn.Model(x, nn.Softmax()(through(x, net.layers)), seed=seed, n_threads=threads)
 
 
 def nncore_run(net: Network, threads: int, level: str) -> Run:

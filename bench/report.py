@@ -181,7 +181,10 @@ def quality(cases: Sequence[dict[str, Any]], computed: dict[str, str]) -> str:
         keys = list(next(iter(case["figures"].values())))
         seeds = {len(figures[keys[0]]) for figures in case["figures"].values()}
         rows = [
-            [f"{level} ({computed.get(level, '?')})", *(spread(figures[key], key) for key in keys)]
+            [
+                f"{level} ({computed[level]})" if level in computed else level,
+                *(spread(figures[key], key) for key in keys),
+            ]
             for level, figures in case["figures"].items()
         ]
         parts += [f"{case['name']}; {max(seeds)} seeds", table(["matmul_precision", *keys], rows)]

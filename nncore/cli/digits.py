@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,17 +18,59 @@ CLASSES = 10
 INK = " .:-=+*#%"  # a pixel's value, halved: 0 (paper) to 8 (ink)
 
 
+def dense() -> list[nn.Layer]:
+    """Neurons that see whole images."""
+    return [
+        nn.Flatten(),
+        nn.Dense(256, activation="relu"),
+        nn.Dropout(0.5),
+        nn.Dense(128, activation="relu"),
+        nn.Dropout(0.5),
+    ]
+
+
+def conv() -> list[nn.Layer]:
+    """Neurons that see windows of images, as in Keras's example for MNIST."""
+    return [
+        nn.Reshape((8, 8, 1)),  # one channel
+        nn.Conv2D(32, 3, padding="same", activation="relu"),
+        nn.MaxPooling2D(),
+        nn.Conv2D(64, 3, padding="same", activation="relu"),
+        nn.MaxPooling2D(),
+        nn.Flatten(),
+        nn.Dropout(0.5),
+    ]
+
+
+class Network(NamedTuple):
+    """What stands between pixels and probabilities, and how long it learns."""
+
+    hidden: Callable[[], list[nn.Layer]]
+    epochs: int
+
+
+#: Chosen on folds of the images to learn from: 97.8 and 98.9 % there.
+NETWORKS = {"dense": Network(dense, 60), "conv": Network(conv, 40)}
+
+
 def add_commands(commands: Any) -> None:
     """Add `train` to the commands."""
     command = commands.add_parser(
         "train",
         help="train a network on the bundled handwritten digits",
-        description="Train a network with two hidden layers on handwritten digits, save, load and try it.",
+        description="Train a network on handwritten digits, save, load and try it.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     command.set_defaults(run=train)
+    passes = ", ".join(f"{network.epochs} ({name})" for name, network in NETWORKS.items())
     add = command.add_argument
-    add("--epochs", type=positive, default=60, metavar="N", help="passes over the training images")
+    add(
+        "--network",
+        choices=list(NETWORKS),
+        default="dense",
+        help="what hidden layers see: whole images (dense), or windows of them (conv)",
+    )
+    add("--epochs", type=positive, default=None, metavar="N", help=f"passes over the training images; None: {passes}")
     add("--batch-size", type=positive, default=32, metavar="N", help="images per step of the optimizer")
     add("--seed", type=natural, default=0, metavar="N", help="gives initial weights, order of images and dropout")
     add("--threads", type=positive, default=None, metavar="N", help="threads; None: as many as there are cores to use")
@@ -38,7 +81,8 @@ def add_commands(commands: Any) -> None:
 def train(options: argparse.Namespace) -> None:
     """Train on the digits, report on the held-out ones, save, load and show."""
     (x_train, y_train), (x_test, y_test) = nn.datasets.load_digits()
-    model = digits_model(options.seed, options.threads)
+    network = NETWORKS[options.network]
+    model = digits_model(network, options.seed, options.threads)
     if not options.quiet:
         say(f"{len(x_train)} images to learn from, {len(x_test)} held out; 8x8 pixels, digits 0 to 9\n")
         model.build(x_train.shape[1:])
@@ -48,7 +92,7 @@ def train(options: argparse.Namespace) -> None:
         x_train,
         y_train,
         batch_size=options.batch_size,
-        epochs=options.epochs,
+        epochs=options.epochs or network.epochs,
         validation_split=0.1,
         verbose=0 if options.quiet else "auto",
     )
@@ -70,21 +114,10 @@ def train(options: argparse.Namespace) -> None:
         say(gallery(x_test, y_test, probabilities))
 
 
-def digits_model(seed: int, threads: int | None) -> nn.Model:
-    """Compile the network: 64 pixels, two hidden layers, 10 probabilities."""
-    model = nn.Model(
-        [
-            nn.Rescaling(1 / 16),
-            nn.Flatten(),
-            nn.Dense(256, activation="relu"),
-            nn.Dropout(0.5),
-            nn.Dense(128, activation="relu"),
-            nn.Dropout(0.5),
-            nn.Dense(CLASSES, activation="softmax"),
-        ],
-        seed=seed,
-        n_threads=threads,
-    )
+def digits_model(network: Network, seed: int, threads: int | None) -> nn.Model:
+    """Compile a network: 64 pixels, hidden layers, 10 probabilities."""
+    layers = [nn.Rescaling(1 / 16), *network.hidden(), nn.Dense(CLASSES, activation="softmax")]
+    model = nn.Model(layers, seed=seed, n_threads=threads)
     model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 

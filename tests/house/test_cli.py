@@ -16,11 +16,11 @@ from nncore import cli
 from nncore.cli import digits
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+@pytest.fixture(scope="module", params=[[], ["--network", "conv"]], ids=["dense", "conv"])
+def trained(request, tmp_path_factory):
     """What `nncore train` prints into a pipe, and where its checkpoint went."""
     path = tmp_path_factory.mktemp("cli") / "digits.safetensors"
-    command = [sys.executable, "-P", "-m", "nncore", "train", "--output", str(path)]
+    command = [sys.executable, "-P", "-m", "nncore", "train", *request.param, "--output", str(path)]
     result = subprocess.run(command, cwd=path.parent, capture_output=True, text=True, timeout=300, check=True)
     return result, path
 
@@ -48,6 +48,13 @@ def test_output_is_plain_ascii_in_a_pipe(trained):
     result, _ = trained
     after = result.stdout[result.stdout.index("Accuracy on held-out") :]
     assert after.isascii()
+
+
+@pytest.mark.parametrize(("network", "seen"), [("dense", {"Dense"}), ("conv", {"Conv2D", "Dense"})])
+def test_network_is_the_one_asked_for(network, seen, tmp_path):
+    path = tmp_path / "d.safetensors"
+    assert cli.main(["train", "--quiet", "--network", network, "--epochs", "1", "--output", str(path)]) == 0
+    assert {type(layer).__name__ for layer in nn.load_model(path).layers if layer.weights} == seen
 
 
 def test_quiet_prints_one_line(tmp_path, capsys):
@@ -83,6 +90,7 @@ def test_seeds_differ(tmp_path):
     [
         (["train", "--epochs", "0"], ["--epochs", "at least 1", "'0'"]),
         (["train", "--batch-size", "many"], ["--batch-size", "at least 1", "'many'"]),
+        (["train", "--network", "deep"], ["--network", "'deep'", "dense", "conv"]),
         (["train", "--seed", "-1"], ["--seed", "at least 0", "'-1'"]),
         (["train", "--output", "/no/such/folder/d.safetensors"], ["--output", "/no/such/folder/d.safetensors"]),
         (["learn"], ["learn", "train", "fit", "predict", "info"]),
