@@ -26,5 +26,13 @@ def gemm(
     column: int = 0,
 ) -> bool: ...
 def pack(
-    table: Table, precision: str, transposed: bool, inputs: int, outputs: int, w: _Array, packed: _Array, offset: int
+    table: Table,
+    precision: str,
+    transposed: bool,
+    inputs: int,
+    outputs: int,
+    w: _Array,
+    packed: _Array,
+    offset: int,
+    rows: int = 0,
 ) -> None: ...

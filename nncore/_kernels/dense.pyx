@@ -9,7 +9,7 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from nncore._kernels.table cimport (
-    NN_ACTIVATION_linear, NN_MANY_ROWS, NN_PATTERN_PRODUCT, Numbers, Table, View, aligned, nn_float_mode,
+    NN_ACTIVATION_linear, NN_PATTERN_PRODUCT, Numbers, Table, View, aligned, nn_float_mode,
     nn_float_mode_enter, nn_float_mode_leave, nn_gemm, nn_index, nn_is_last, nn_member, nn_op, nn_run, nn_table,
     nn_take_tile, nn_tiles, parameter_numbers, view,
 )
@@ -228,13 +228,16 @@ def gemm(Table table, a, b, out, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, *, bi
     return not nonfinite
 
 
-def pack(Table table, str precision, bint transposed, nn_index inputs, nn_index outputs, w, packed, int64_t offset):
-    """Lay out the weights `w` (inputs,outputs) from byte `offset` of `packed` on, for X W or, transposed, dY Wᵀ."""
+def pack(Table table, str precision, bint transposed, nn_index inputs, nn_index outputs, w, packed, int64_t offset,
+         nn_index rows=0):
+    """Lay out the weights `w` (inputs,outputs) from byte `offset` of `packed` on, for X W or, transposed, dY Wᵀ.
+
+    `rows`: of X or dY, as of `precision_for` in contract.h.
+    """
     cdef nn_float_mode callers
     cdef View vw = view(w, table), vp = view(packed, None, True)
     cdef int level = PRECISIONS[precision]
-    cdef int64_t size = (table.c.packed_bytes(level, transposed, 0, inputs, outputs) or
-                         table.c.packed_bytes(level, transposed, <int> NN_MANY_ROWS, inputs, outputs))
+    cdef int64_t size = table.c.packed_bytes(level, transposed, rows, inputs, outputs)
     if not size:
         shape = f"({inputs}, {outputs})"
         raise ValueError(f"precision: products of {precision!r} read weights of shape {shape} as they are")

@@ -71,7 +71,7 @@ typedef struct nn_op {
     int64_t fixed, per_sample; /* its pattern counts fixed + per_sample × samples of the batch; CHUNKS: run.n_chunks */
     int64_t block;             /* of these in one span */
     int64_t cost;              /* FLOPs per sample, to decide on threads and looks at the clock */
-    int64_t chain;             /* so many operations, from this one on, go through some samples at a time; 1: no chain */
+    int64_t chain;             /* so many operations, from this one on, go through some samples at a time; 1: none */
     int64_t chain_step, chain_most; /* that many: a multiple of the first, at most the second */
     union {
 #define OPERATION(name, pattern, flops, fusion, fields) nn_op_##name name;

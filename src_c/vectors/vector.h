@@ -3,8 +3,8 @@
  * An ISA file defines VECTOR_BYTES, includes this, adds the primitives that need its instructions
  * (vmask, mask_first, load_mask, store_mask, vmax, vmin, vsqrt, any_lane: whether one is not 0; to transpose:
  * load_blocks, zip_lo, zip_hi; for random numbers: vmul_even, products of the lower 32 bits of each 64-bit lane;
- * perhaps VSCALE, x 2ⁿ, and VDIVIDE, x / y without the divider for y in [2⁻⁶³, 2⁶⁴), |x| and |x / y| < 2¹⁰³),
- * then includes table.h. load_blocks fills each 16-byte block of a vector from p, p + step, p + 2 step, …;
+ * perhaps VSCALE, x 2ⁿ, and VDIVIDE, x / y without the divider for y in [2⁻⁶³, 2⁶⁴), |x| and |x / y| <
+ * 2¹⁰³), then includes table.h. load_blocks fills each 16-byte block of a vector from p, p + step, p + 2 step, …;
  * zip_lo and zip_hi interleave the lower or upper halves of each 16-byte block of two vectors.
  * Comparisons of vectors give `vi` of 0 or −1 per lane. Arithmetic on them is plain C; write scalar × vector
  * to broadcast. Vectors never cross a function that is not inlined (their ABI depends on flags).

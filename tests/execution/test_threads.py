@@ -185,7 +185,7 @@ def test_an_address_space_without_room_for_stacks() -> None:
     code = """
 import resource
 [used] = [int(line.split()[1]) << 10 for line in open("/proc/self/status") if line.startswith("VmSize")]
-resource.setrlimit(resource.RLIMIT_AS, (used + (240 << 20), used + (240 << 20)))
+resource.setrlimit(resource.RLIMIT_AS, (used + (280 << 20), used + (280 << 20)))
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     print(results(16) == alone)

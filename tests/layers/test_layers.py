@@ -57,7 +57,7 @@ def test_every_layer_survives_its_configuration(name: str) -> None:
         "conv2d_transpose": {"filters": 4, "kernel_size": 3, "padding": "same", "data_format": "channels_first"},
         "depthwise_conv1d": {"kernel_size": 3, "depth_multiplier": 2, "dilation_rate": 2},
         "depthwise_conv2d": {"kernel_size": (3, 2), "padding": "same", "activation": "relu"},
-        "separable_conv1d": {"filters": 4, "kernel_size": 3, "padding": "causal"},
+        "separable_conv1d": {"filters": 4, "kernel_size": 3, "padding": "same"},
         "separable_conv2d": {"filters": 4, "kernel_size": 3, "depth_multiplier": 2, "data_format": "channels_first"},
         "max_pooling1d": {"pool_size": 3, "strides": 2, "padding": "same"},
         "max_pooling2d": {"pool_size": (3, 2), "strides": 2, "padding": "same"},

@@ -242,8 +242,8 @@ def test_save_model_asks_before_it_overwrites(tmp_path: pathlib.Path) -> None:
         ("layers", "Dens", "nncore.layers: expected a known name, got 'Dens'. Did you mean 'Dense'?"),
         (
             "layers",
-            "Conv2D",
-            "nncore.layers: expected a known name, got 'Conv2D'. Known: Absolute, Activ",
+            "LSTM",
+            "nncore.layers: expected a known name, got 'LSTM'. Known: Absolute, Activ",
         ),
         ("callbacks", "EarlyStop", "Did you mean 'EarlyStopping'?"),
         ("optimizers", "Rprop", "Known: Adadelta, Adafactor, Adagrad, Adam, AdamW, Adamax, Ftrl, LBFGS, Lamb, "),

@@ -230,8 +230,9 @@ SPAN(convolve_weights) {
     }
 }
 
-/* Of windows `from` … `to` − 1 along an axis those that a place is in, which lies `at` from where window 0 begins: it
- * is place `first` of `window`, then that `step` places further on of one before, and so on, `count` times. */
+/* Of windows `from` … `to` − 1 along an axis those that a place is in, which lies `at` from where window 0
+ * begins: it is place `first` of `window`, then that `step` places further on of one before, and so on, `count`
+ * times. */
 typedef struct found {
     nn_index first, window, count;
 } found;

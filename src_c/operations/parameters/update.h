@@ -121,8 +121,8 @@ INLINE vf follow(vf s, vf g, real gain) {
 #endif
 }
 
-/* Whether |x| ≤ η ROOT_MAX and y from ε to ε + ROOT_MAX, where ROOT_MAX is 2⁶³ and ε at least its inverse, have a
- * quotient that suits VDIVIDE. */
+/* Whether |x| ≤ η ROOT_MAX and y from ε to ε + ROOT_MAX, where ROOT_MAX is 2⁶³ and ε at least its inverse,
+ * have a quotient that suits VDIVIDE. */
 INLINE int divides(const coefficients *c) {
     return c->epsilon <= 0x1p60f && c->eta <= 0x1p39f * (c->epsilon < 1 ? c->epsilon : 1);
 }
