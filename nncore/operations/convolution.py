@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nncore._kernels.table import MANY_ROWS, PRECISIONS, SUM_ROWS
 from nncore.compiler.operation import Op, Tensor, Whole
 from nncore.operations.dense import packed_copy
-from nncore.operations.parameters import send_column_sums, send_sum_of_parts
+from nncore.operations.parameters import samples_of_part, send_sum_of_parts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 BLOCK_FLOPS = 2_000_000  # of lines of windows that a thread takes at a time: 10 to 50 µs
 LINE = 504  # windows side by side, at most
 BAND = 1 << 18  # elements of the image that a line of windows reaches, at most: see convolution.h
-PART_WINDOWS = 2048  # or a few more, whose products are a part of the sum that dW is
+PART_WINDOWS = 512  # or a few more, whose products are a part of the sum that dW is
 
 
 def convolve(
@@ -115,9 +115,7 @@ class Windows:
         """Send dW and db to the gradients of kernel and bias: parts of them, of so many samples each, and their sum."""
         if self.kernel not in to.trained:
             return
-        samples = 1
-        while samples < SUM_ROWS and samples * self.windows < PART_WINDOWS:
-            samples *= 2
+        samples = samples_of_part(self.windows, PART_WINDOWS)
         rows = SUM_ROWS // samples  # so many of a sample make a part of a sum
         parts = Tensor((self.k, self.n), sum_rows=rows)
         of_bias = Tensor((self.n,), sum_rows=rows) if bias in to.trained else None

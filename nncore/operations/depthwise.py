@@ -9,7 +9,7 @@ from nncore._kernels.table import SUM_CHAINS, SUM_ROWS
 from nncore.compiler.operation import SPAN_ELEMENTS, Op, Tensor, Whole
 from nncore.operations.arrangement import repeat, reshape
 from nncore.operations.data import real
-from nncore.operations.parameters import send_sum_of_parts
+from nncore.operations.parameters import samples_of_part, send_sum_of_parts
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
@@ -39,9 +39,7 @@ def depthwise(b: Builder, x: Tensor, kernel: Parameter, bias: Parameter | None, 
     cost = 2 * down.size * across.size * z.size
 
     def backward(to: Builder, dz: Tensor) -> None:
-        chunk = 1
-        while chunk < SUM_ROWS and chunk * down.out * across.out < CHUNK_OUTPUTS:
-            chunk *= 2
+        chunk = samples_of_part(down.out * across.out, CHUNK_OUTPUTS)
         rows = SUM_ROWS // chunk  # so that parts of sums have as many samples
         sums = {"dW": kernel, "db": bias}
         parts: dict[str, Any] = {

@@ -53,6 +53,14 @@ def send_with_sums(
             send_sum_of_parts(to, p, parts[at], rows)
 
 
+def samples_of_part(windows: int, least: int) -> int:
+    """How many samples, of so many windows each, are a part of a sum: a power of 2 that has at least so many, or 64."""
+    samples = 1
+    while samples < SUM_ROWS and samples * windows < least:
+        samples *= 2
+    return samples
+
+
 def send_sum_of_parts(to: Builder, p: Parameter, parts: Tensor, rows: int) -> None:
     """Send to the gradient of `p` the sum of its parts over all rows of the batch, `rows` of a sample."""
     to.send_to_parameter(p, lambda dp: Op("sum_parts", parts=parts, dW=dp, rows=rows, apart=parts.size, fixed=p.size))
