@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nncore._kernels.table import MANY_ROWS, PRECISIONS, SUM_ROWS
 from nncore.compiler.operation import Op, Tensor, Whole
 from nncore.operations.dense import packed_copy
-from nncore.operations.parameters import samples_of_part, send_sum_of_parts
+from nncore.operations.parameters import samples_of_part, send_column_sums, send_sum_of_parts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
