@@ -32,7 +32,7 @@ PY
     # expects SIGSEGV. Of test_determinism, what trains for long does what others do.
     must_pass -q "${workers[@]}" --capture=sys $(kernel_tests_but_bounds) tests/execution/test_{determinism,layouts,stepping,products}.py \
         tests/training/test_training*.py tests/compiler/test_sections.py tests/operations/test_operations.py \
-        tests/layers/test_embedding.py tests/layers/test_integers.py -k "not (process or several_products)"
+        tests/layers/test_{convolution,embedding,integers}.py tests/compiler/test_chains.py -k "not (process or several_products)"
     must_pass -q --capture=sys tests/compiler/test_compiler.py -k team
 }
 
