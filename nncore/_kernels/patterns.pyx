@@ -9,7 +9,7 @@ from nncore._kernels.table cimport (
 
 
 cdef enum:
-    CHAIN_BLOCKS = 4   # of samples, for each thread
+    CHAIN_BLOCKS = 8   # of samples, for each thread
 
 
 cdef void perform(const nn_op *op, nn_run *run, int64_t index, nn_member *me) noexcept nogil:
