@@ -216,6 +216,10 @@ def test_targets_that_cannot_be_mixed() -> None:
     with pytest.raises(ValueError, match=r"targets that can be mixed.*categorical_crossentropy.*to_categorical"):
         model.compile("sgd", "sparse_categorical_crossentropy")
         model.fit(x, y, verbose=0)
+    model.compile("sgd", "categorical_crossentropy")
+    model.train_on_batch(x, np.eye(3)[y])
+    with pytest.raises(ValueError, match="expected a model whose targets the step is given.*Leave that layer out"):
+        model.train_on_batch(x, grad=np.ones((6, 3)))
     with pytest.raises(ValueError, match=r"labels: expected rows that can be mixed.*to_categorical"):
         nn.MixUp()({"images": x, "labels": y})
     with pytest.raises(ValueError, match="expected a dict of arrays with the keys 'images' and 'labels', got"):
