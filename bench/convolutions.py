@@ -86,7 +86,7 @@ def cases(threads: int, names: list[str] | None = None) -> Iterator[Case]:
             one: dict[str, Callable[[], Run]] = {
                 "PyTorch": partial(torch_single, net, threads),
                 "ONNX Runtime": partial(onnx_single, net, threads),
-                "nncore": partial(nncore_single, net, threads),
+                "nncore highest": partial(nncore_single, net, threads),
             }
             yield Case(f"{net.name}, one sample", CALLS, one)
 

@@ -96,7 +96,7 @@ static double log_of_schedule(double t) {
 INLINE void nadam(vf g, vf s[], const coefficients *c, vf *x, vf *y) {
     s[0] = follow(s[0], g, c->gain_1);
     s[1] = follow(s[1], g * g, c->gain_2);
-    *x = c->own[0] * s[0] + c->own[1] * g;
+    *x = mixed(c->own[0], s[0], c->own[1], g);
     *y = vsqrt(s[1]) * c->own[2] + c->epsilon;
 }
 
@@ -116,8 +116,8 @@ UPDATE(nadam) {
 
 /* Chen et al. 2023, algorithm 2. State: m. */
 INLINE vf lion(vf W, vf g, vf s[], const coefficients *c) {
-    const vf d = c->beta_1 * s[0] + c->gain_1 * g;
-    s[0] = c->beta_2 * s[0] + c->gain_2 * g;
+    const vf d = mixed(c->beta_1, s[0], c->gain_1, g);
+    s[0] = mixed(c->beta_2, s[0], c->gain_2, g);
     return W - c->eta * vselect(d > 0, vset(1), vselect(d < 0, vset(-1), d)); /* NaN stays */
 }
 

@@ -35,9 +35,9 @@ UPDATE(sgd) {
 /* Tieleman & Hinton 2012, lecture 6.5; centered: Graves 2013, equations 38–41. State: v, m, average of g.
  * Rounding can push v − average² below 0 where g hardly varies: there it counts as 0. */
 INLINE vf rmsprop_increment(vf g, vf s[], const coefficients *c, int centered) {
-    vf variance = s[0] = c->rho * s[0] + c->gain_rho * (g * g);
+    vf variance = s[0] = mixed(c->rho, s[0], c->gain_rho, g * g);
     if (centered) {
-        s[2] = c->rho * s[2] + c->gain_rho * g;
+        s[2] = mixed(c->rho, s[2], c->gain_rho, g);
         variance = vmax((vf){0}, s[0] - s[2] * s[2]);
     }
     return c->eta * g / vsqrt(variance + c->epsilon);
@@ -99,9 +99,9 @@ UPDATE(adagrad) {
 
 /* Zeiler 2012, algorithm 1. State: means of g² and of the squares of the increments. */
 INLINE vf adadelta(vf W, vf g, vf s[], const coefficients *c) {
-    s[0] = c->rho * s[0] + c->gain_rho * (g * g);
+    s[0] = mixed(c->rho, s[0], c->gain_rho, g * g);
     const vf d = vsqrt(s[1] + c->epsilon) / vsqrt(s[0] + c->epsilon) * g;
-    s[1] = c->rho * s[1] + c->gain_rho * (d * d);
+    s[1] = mixed(c->rho, s[1], c->gain_rho, d * d);
     return W - c->eta * d;
 }
 

@@ -110,6 +110,10 @@ INLINE coefficients coefficients_of_ratio(const nn_rule *r, double epsilon, doub
     }                                                                                                                 \
     INLINE void name##_update(const updated *u, const nn_rule *r, const void *numbers)
 
+/* a x + b y, of which b y is rounded on its own: left to choose between two products, a compiler takes the other one
+ * for the vectors of another loop, and an element's bits would tell where it stands. */
+INLINE vf mixed(real a, vf x, real b, vf y) { return a * x + unfused(b * y); }
+
 /* s + gain (g − s), a mean that follows g. Where the product is rounded on its own, it would be 0 from s < MIN_NORMAL
  * / gain on, and s never come to 0: a step too small to be made arrives. */
 INLINE vf follow(vf s, vf g, real gain) {
