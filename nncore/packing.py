@@ -38,7 +38,7 @@ class Packed:
         self.values, self.gate, self.table, self.precision = values, gate, table, precision
         self.places: dict[tuple[Parameter, bool], int] = {}  # (kernel, transposed) → first byte
         self.matrices: dict[Parameter, tuple[int, int]] = {}  # kernel → (in, out), as products take it
-        self.rows: dict[Parameter, int] = {}  # kernel → the rows of these
+        self.rows: dict[tuple[Parameter, bool], int] = {}  # as `places`: the rows of these
         self.size = 0
         self.buffer: Array | None = None
         self.written = 0  # counts what was written to the weights, updates excepted
@@ -61,7 +61,7 @@ class Packed:
         key = kernel, transposed
         if key not in self.places:
             inputs, outputs = self.matrices[kernel] = shape
-            self.rows[kernel] = rows
+            self.rows[key] = rows
             size = self.table.packed_bytes(self.precision, transposed, inputs, outputs, rows)
             if not size:
                 return None
@@ -92,7 +92,7 @@ class Packed:
             for (kernel, transposed), place in self.places.items():
                 inputs, outputs = self.matrices[kernel]
                 w = kernel.within(self.values)
-                rows = self.rows[kernel]
+                rows = self.rows[kernel, transposed]
                 dense.pack(self.table, self.precision, transposed, inputs, outputs, w, memory, place, rows)
             self.version = version
 

@@ -17,7 +17,7 @@ from nncore.compiler.operation import Op, Operand, Tensor, Whole
 if TYPE_CHECKING:
     from nncore.compiler.builder import Step
 
-CACHE_BYTES = 1 << 20  # of all that a chain touches, for the samples that go through it at a time
+CACHE_BYTES = 1 << 20  # of the tensors that a chain touches, for the samples that go through it at a time
 PATTERNS = ("ELEMENTS", "ROWS", "SAMPLES")
 
 Key = tuple[Any, ...]

@@ -87,7 +87,8 @@ typedef struct nn_gemm {
     const void *saved; nn_index ldsaved;
     int part;                         /* 1: of the columns of a wider product; 0: all its columns */
     int add;                          /* 1: C += Σ, without bias, Z and saved */
-    nn_index segments;                /* 0, or of `highest`: A's axis K is cut in so many, of K / segments each, */
+    nn_index segments;                /* 0; or, of `highest` alone: A's axis K is cut in so many, of K / segments each
+                                       * (another order than of 0, by whole segments), */
     const nn_index *offsets;          /* that begin at these elements; its rows come */
     nn_index group, a_group;          /* in groups of so many, so many elements apart: windows of an image */
     int *nonfinite;                   /* set to 1 if an element of C is inf or nan; NULL: not looked at */

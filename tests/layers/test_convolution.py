@@ -149,6 +149,33 @@ def test_neither_threads_nor_batches_change_a_bit(kind: str, teams: None) -> Non
             assert_same_bits(a, b)
 
 
+@pytest.mark.parametrize("layer", [lambda: nn.Conv2D(2, (1, 4)), lambda: nn.Conv2D(24, 1, 2), lambda: nn.Conv2D(5, 1)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_kernels_of_one_row_have_the_bits_of_their_sizes(layer: Any, dtype: str, teams: None) -> None:
+    """Lines that a thread takes alone, or with others; deeper than a block of sums; in training and prediction."""
+    x = np.random.default_rng(1).standard_normal((6, 9, 60, 600)).astype(dtype)
+    made = []
+    for threads in (1, 2, 5):
+        model = nn.Sequential([nn.Input(x.shape[1:]), layer()], seed=1, n_threads=threads, dtype=dtype)
+        seen = [model(x, training=True), model.predict(x, verbose=0), model.predict(x, batch_size=1, verbose=0)]
+        model.compile(nn.SGD(0.1), "mse")
+        model.fit(x, np.ones(seen[0].shape), batch_size=5, verbose=0)
+        made += [[y, *model.get_weights()] for y in seen]
+    for other in made[1:]:
+        for a, b in zip(made[0], other, strict=True):
+            assert_same_bits(a, b)
+
+
+def test_more_filters_than_windows_have_room() -> None:
+    x = np.ones((3, 1, 1, 1))
+    model = nn.Sequential([nn.Input((1, 1, 1)), nn.Conv2D(300_000, 1)], seed=1, dtype="float64")
+    y = model.predict(x, verbose=0)
+    before = model.get_weights()[1]
+    model.compile(nn.SGD(1.0), "mse")
+    model.fit(x, np.zeros_like(y), batch_size=3, verbose=0)
+    np.testing.assert_allclose(before - model.get_weights()[1], (2 * y / y.size).sum((0, 1, 2)), 1e-9, 1e-20)
+
+
 def test_long_lines_are_cut() -> None:
     """More windows side by side than are taken at a time, and more of an image than a thread lays out."""
     x = np.random.default_rng(0).standard_normal((2, 3000, 40))

@@ -6,7 +6,7 @@
  * where windows reach beyond that, in a copy of a band of it with zeros around. Products of bfloat16 have them copied,
  * row by row.
  *
- * Order: an element of Y is that of the product (gemm.h). One of dW adds up bands of each sample of its part, in order.
+ * Order: an element of Y is that of the product (gemm.h), cut in segments or, by the sizes alone, `plain`. One of dW adds up bands of each sample of its part, in order.
  * One of dX adds up, for each band of lines of windows, its places in these, size_h and size_w ascending. Bands are cut
  * by the sizes alone.
  */
@@ -32,6 +32,7 @@ typedef struct convolution {
     nn_index depth, K, ld;             /* channels of a group; reals of a window, and from one to the next as rows */
     nn_index segments, segment;        /* of a window: how many, of so many reals */
     nn_index pieces, lines, rows;      /* lines of a row of windows; lines in a band; windows at a time, as rows */
+    int plain;                         /* all windows of a band lie one after another, each in one segment */
     real *band, *P;                    /* memory for them */
     nn_index *offsets;                 /* of the segments in the image */
     nn_index row;                      /* reals of a row of the image, as it was laid out last */
@@ -52,6 +53,9 @@ INLINE void convolution_sizes(convolution *w, nn_index groups, nn_index tile, co
     const nn_index line = ((w->line - 1) * w->stride_w + w->reach_w) * w->channels;
     const nn_index high = least((BAND_REALS / line - w->reach_h) / w->stride_h + 1, MOST_SEGMENTS);
     w->lines = w->pieces > 1 ? 1 : least(high, w->out_h);
+    const nn_index wide = (w->out_w - 1) * w->stride_w + w->reach_w; /* places that a line reaches */
+    const nn_index row = w->left || wide - w->left > w->width ? wide : w->width; /* as `lay_out` has it */
+    w->plain = w->segments == 1 && (w->lines == 1 || w->stride_h * row == w->line * w->stride_w);
     assert(w->lines > 0 && w->rows > 0 && w->segments <= MOST_SEGMENTS);
     w->offsets = (nn_index *)((char *)scratch + run->table->gemm_scratch);
     w->band = (real *)(w->offsets + MOST_SEGMENTS), w->P = w->band + BAND_REALS;
@@ -122,11 +126,6 @@ INLINE band band_at(const convolution *w, nn_index at, nn_index count) {
     return (band){oh, lines, ow, least(w->line, w->out_w - ow)};
 }
 
-/* Whether the windows of a band lie one after another as those of one line. */
-INLINE int lines_follow(const convolution *w, const band *b) {
-    return b->lines == 1 || w->stride_h * w->row == b->columns * w->stride_w * w->channels;
-}
-
 SPAN(convolve) {
     const nn_index depth = op->channels / op->groups, n = op->n / op->groups;
     const nn_index K = op->size_h * op->size_w * depth;
@@ -151,9 +150,8 @@ SPAN(convolve) {
                 .Z = Z ? Z + window * op->n + column : NULL, .ldz = op->n, .part = op->groups > 1,
                 .activation = (int)op->function, .parameters = op->parameters, .scratch = scratch,
             };
-            const int plain = w.segments == 1 && lines_follow(&w, &b);
-            if (plain) g.segments = 0;
-            if (plain || precision == NN_PRECISION_highest) {
+            if (w.plain) g.segments = 0;
+            if (w.plain || precision == NN_PRECISION_highest) {
                 run->table->gemm[precision](&g);
                 continue;
             }
@@ -171,11 +169,14 @@ SPAN(convolve) {
     }
 }
 
-/* y (n) = Σ of rows of x (rows,n), or += it */
+/* y (n) = Σ of rows of x (rows,n), or += it; room for ROWS_REALS */
 INLINE void add_column_sums(nn_index rows, nn_index n, const real *x, int add, real *room, real *y) {
     int nonfinite;
-    column_sums(rows, n, x, n, add ? room : y, &nonfinite);
-    if (add) add_elements(n, y, room, y);
+    for (nn_index j = 0; j < n; j += ROWS_REALS) {
+        const nn_index some = least(ROWS_REALS, n - j);
+        column_sums(rows, some, x + j, n, add ? room : y + j, &nonfinite);
+        if (add) add_elements(some, y + j, room, y + j);
+    }
 }
 
 SPAN(convolve_weights) {
@@ -202,13 +203,13 @@ SPAN(convolve_weights) {
                     .B = at(run, op->dY, window * op->n + column), .b_row = op->n, .b_col = 1, .ldc = op->n, .add = add,
                     .part = op->groups > 1, .activation = NN_ACTIVATION_linear, .scratch = scratch,
                 };
-                if (w.segments == 1 && lines_follow(&w, &b)) {
+                if (w.plain) {
                     g.segments = 0, g.A = x + group * depth, g.C = dW + column;
                     run->table->gemm[run->table->precision_for((int)op->precision, w.K, windows, n)](&g);
                     continue;
                 }
                 if (precise) {
-                    for (nn_index line = 0; line < b.lines; line++) w.offsets[line] = line * w.stride_h * w.row;
+                    for (nn_index l = 0; l < b.lines; l++) w.offsets[l] = l * w.stride_h * w.row;
                     for (nn_index i = 0, s = 0; i < w.size_h; i++)
                         for (nn_index j = 0; j < w.segments / w.size_h; j++, s++) {
                             g.A = x + group * depth + i * w.dilation_h * w.row + j * w.dilation_w * w.channels;
