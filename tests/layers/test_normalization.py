@@ -168,6 +168,16 @@ def test_a_large_mean_does_not_cancel() -> None:
     np.testing.assert_allclose(y, (exact - exact.mean(0)) / exact.std(0), atol=3e-3)
 
 
+def test_moments_of_many_rows_are_those_of_float64() -> None:
+    """A mean of 1000 deviations, over 65,001 rows: chunks are joined without loss."""
+    x = (RNG.normal(size=(65_001, 5)) * [1, 1, 0.1, 1, 1] + [0, 1e3, 1e2, -1e3, 3]).astype(np.float32)
+    layer = nn.BatchNormalization(momentum=0.0, epsilon=1e-6)
+    layer(x, training=True)
+    mean, variance = (w.astype(np.float64) for w in layer.get_weights()[2:])
+    np.testing.assert_allclose(mean, x.mean(0, dtype=np.float64), 1e-7, 1e-8)
+    np.testing.assert_allclose(variance, x.var(0, dtype=np.float64), 3e-6)
+
+
 def test_against_pytorch() -> None:
     torch = pytest.importorskip("torch")
     x = RNG.normal(size=(64, 10))
