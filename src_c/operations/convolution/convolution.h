@@ -6,9 +6,9 @@
  * where windows reach beyond that, in a copy of a band of it with zeros around. Products of bfloat16 have them copied,
  * row by row.
  *
- * Order: an element of Y is that of the product (gemm.h), cut in segments or, by the sizes alone, `plain`. One of dW adds up bands of each sample of its part, in order.
- * One of dX adds up, for each band of lines of windows, its places in these, size_h and size_w ascending. Bands are cut
- * by the sizes alone.
+ * Order: an element of Y is that of the product (gemm.h), cut in segments or, by the sizes alone, `plain`. One of
+ * dW adds up bands of each sample of its part, in order. One of dX adds up, for each band of lines of windows, its
+ * places in these, size_h and size_w ascending. Bands are cut by the sizes alone.
  */
 #ifndef NNCORE_CONVOLUTION_H
 #define NNCORE_CONVOLUTION_H
