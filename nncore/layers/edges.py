@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nncore.arguments import is_whole
@@ -49,16 +50,16 @@ def check_margins(value: Any, argument: str, rank: int) -> Any:
     raise ValueError(f"{argument}: expected a whole number of at least 0, or {pairs} of such, got {value!r}")
 
 
-class Edges(Layer):
+class Edges(Layer, ABC):
     """Base of the layers that change the edges of images and series."""
 
     rank: ClassVar[int]
     data_format = "channels_last"
 
     @property
+    @abstractmethod
     def margins(self) -> Margins:
         """How many places are added before and behind, or taken away, along each axis that is no channel."""
-        raise NotImplementedError
 
     def along(self, shape: Shape, sign: int) -> Shape:
         """The shape of a sample with the margins added, or taken away."""
@@ -221,7 +222,7 @@ class Cropping2D(Cropping):
         self.data_format = check_data_format(data_format)
 
 
-class UpSampling(Layer):
+class UpSampling(Layer, ABC):
     """Base of the layers that have more places than their inputs."""
 
     rank: ClassVar[int]
@@ -229,9 +230,9 @@ class UpSampling(Layer):
     interpolation = "nearest"
 
     @property
+    @abstractmethod
     def factors(self) -> tuple[int, ...]:
         """How many times as long each axis becomes."""
-        raise NotImplementedError
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """The shape of X with longer axes."""

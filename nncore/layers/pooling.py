@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     Pool = Callable[[Builder, Tensor, list[Axis]], Tensor]
 
 
-class Pooling(Layer):
+class Pooling(Layer, ABC):
     """Base of the layers that pool: windows over the axes of an image or a series.
 
     Attributes
@@ -44,9 +45,9 @@ class Pooling(Layer):
     pool: ClassVar[Pool]
     data_format: str
 
+    @abstractmethod
     def axes(self, shape: Shape) -> list[Axis]:
         """The windows along the axes of a sample, which has the channels behind."""
-        raise NotImplementedError
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """A place for each window, with as many channels as X."""

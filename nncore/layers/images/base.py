@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -73,20 +74,24 @@ class ImageLayer(Layer):
         height, width, channels = channels_last(shapes[0], 2, self.data_format, type(self).__name__)
         return as_given((*self.sizes(height, width), channels), self.data_format)
 
-    def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
-        """What the layer makes of images with the channels behind, in its own order of axes."""
-        return self.channels_behind(b, inputs[0], lambda x: self.changed(b, x))
-
     def channels_behind(self, b: Builder, x: Tensor, work: Callable[[Tensor], Tensor]) -> Tensor:
         """What `work` makes of images with the channels behind, in the layer's order of axes."""
         return from_channels_last(b, work(to_channels_last(b, x, self.data_format)), self.data_format)
 
+
+class SteadyImageLayer(ImageLayer, ABC):
+    """Base of the layers that do the same to every image, in training and otherwise."""
+
+    def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
+        """What the layer makes of images with the channels behind, in its own order of axes."""
+        return self.channels_behind(b, inputs[0], lambda x: self.changed(b, x))
+
+    @abstractmethod
     def changed(self, b: Builder, x: Tensor) -> Tensor:
         """What it makes of images (height, width, channels)."""
-        raise NotImplementedError
 
 
-class RandomImageLayer(ImageLayer):
+class RandomImageLayer(ImageLayer, ABC):
     """Base of the layers that do something random in training, and nothing otherwise.
 
     What they draw follows from the seed, the training step and the image's place in the batch. Layers with the same
@@ -111,9 +116,9 @@ class RandomImageLayer(ImageLayer):
         """What it makes of them otherwise."""
         return x
 
+    @abstractmethod
     def disturbed(self, b: Builder, x: Tensor, stream: Stream) -> Tensor:
         """What it makes of images (height, width, channels) in training."""
-        raise NotImplementedError
 
 
 def any_symbol(given: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -32,9 +33,9 @@ class Mixing(RandomImageLayer):
     _transient = (*RandomImageLayer._transient, "_together")
 
     @property
+    @abstractmethod
     def alphas(self) -> Interval:
         """What α of a batch is drawn from."""
-        raise NotImplementedError
 
     def disturbed(self, b: Builder, x: Tensor, stream: Stream) -> Tensor:
         """The mixed images; the step's targets will be mixed with the same numbers."""

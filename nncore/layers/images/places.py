@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from nncore.arguments import check_number
@@ -86,9 +87,9 @@ class Moving(RandomImageLayer):
         places = self.places((x.shape[0], x.shape[1]))
         return sample_images(b, x, places, stream, self.interpolation, self.fill_mode, self.fill_value)
 
+    @abstractmethod
     def places(self, size: tuple[int, int]) -> Places:
         """Where images of a size are read."""
-        raise NotImplementedError
 
 
 @LAYERS.register()

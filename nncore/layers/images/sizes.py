@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from nncore.arguments import check_count, check_flag, check_number
 from nncore.layers.base import LAYERS
-from nncore.layers.images.base import ImageLayer, RandomImageLayer
+from nncore.layers.images.base import RandomImageLayer, SteadyImageLayer
 from nncore.layers.windows import check_choice, check_data_format
 from nncore.operations import take
 from nncore.operations.images import INTERPOLATIONS, Places, Stream, sample_images
@@ -58,7 +58,7 @@ def padded(b: Builder, x: Tensor, ratio: Size, value: float) -> Tensor:
 
 
 @LAYERS.register()
-class Resizing(ImageLayer):
+class Resizing(SteadyImageLayer):
     """Scale images to a size.
 
     Pixels are squares: the center of pixel i of the output, of n, lies at (i + ½) m / n − ½ of m pixels of the input.
@@ -126,7 +126,7 @@ class Resizing(ImageLayer):
 
 
 @LAYERS.register()
-class CenterCrop(ImageLayer):
+class CenterCrop(SteadyImageLayer):
     """Cut the middle out of images; of images that are smaller, scale the largest part with the same ratio of sides.
 
     Shapes: X (B, h, w, channels), Y (B, height, width, channels). The first row is (h − height) // 2.

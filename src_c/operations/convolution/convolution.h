@@ -200,8 +200,8 @@ SPAN(convolve_weights) {
                 nn_gemm g = {
                     .M = w.segment, .N = n, .K = windows, .a_row = 1, .a_col = w.stride_w * w.channels,
                     .segments = b.lines, .offsets = w.offsets, .group = w.segment,
-                    .B = at(run, op->dY, window * op->n + column), .b_row = op->n, .b_col = 1, .ldc = op->n, .add = add,
-                    .part = op->groups > 1, .activation = NN_ACTIVATION_linear, .scratch = scratch,
+                    .B = at(run, op->dY, window * op->n + column), .b_row = op->n, .b_col = 1, .ldc = op->n,
+                    .add = add, .part = op->groups > 1, .activation = NN_ACTIVATION_linear, .scratch = scratch,
                 };
                 if (w.plain) {
                     g.segments = 0, g.A = x + group * depth, g.C = dW + column;
@@ -254,8 +254,8 @@ static nn_index common_divisor(nn_index a, nn_index b) {
     return a;
 }
 
-/* dX (height,width,channels), of `depth` channels, += what the windows [p,p + count) of a sample, which are the rows of
- * P (count,ld), have of its places: whole rows of windows, or a part of one. */
+/* dX (height,width,channels), of `depth` channels, += what the windows [p,p + count) of a sample, which are the rows
+ * of P (count,ld), have of its places: whole rows of windows, or a part of one. */
 static void add_windows(const convolution *w, nn_index p, nn_index count, real *dX) {
     const nn_index first = p / w->out_w, last = (p + count - 1) / w->out_w, depth = w->depth, ld = w->ld;
     const nn_index from = first == last ? p % w->out_w : 0, to = first == last ? from + count : w->out_w;
@@ -326,9 +326,8 @@ SPAN(convolve_transposed) {
                 add_windows(&w, p, rows, dX + group * depth);
             }
         }
-        if (saved)
-            run->table->activate_backward[op->function](1, image * op->channels, saved, image * op->channels, dX,
-                                                        image * op->channels, dX, image * op->channels, op->parameters);
+        const nn_index size = image * op->channels;
+        if (saved) run->table->activate_backward[op->function](1, size, saved, size, dX, size, dX, size, op->parameters);
     }
 }
 
