@@ -327,7 +327,8 @@ SPAN(convolve_transposed) {
             }
         }
         const nn_index size = image * op->channels;
-        if (saved) run->table->activate_backward[op->function](1, size, saved, size, dX, size, dX, size, op->parameters);
+        if (saved)
+            run->table->activate_backward[op->function](1, size, saved, size, dX, size, dX, size, op->parameters);
     }
 }
 
