@@ -118,7 +118,10 @@ class Convolution(Layer):
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """Y = f(Σ X ⊙ W + b) over windows."""
         x = to_channels_last(b, inputs[0], self.data_format)
-        z = convolve(b, x, self.kernel, self.bias, self.axes(x.shape), self.groups)
+        return self.finished(b, convolve(b, x, self.kernel, self.bias, self.axes(x.shape), self.groups))
+
+    def finished(self, b: Builder, z: Tensor) -> Tensor:
+        """Y = f(Z), with the channels where the layer has them."""
         if self.activation.kernel in ACTIVATIONS:  # of single elements: joined to the product
             return from_channels_last(b, activate(b, z, self.activation), self.data_format)
         return activate(b, from_channels_last(b, z, self.data_format), self.activation)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nncore._kernels.table import ACTIVATIONS
 from nncore.graph import Shape
 from nncore.layers.base import LAYERS
 from nncore.layers.convolution import Convolution
@@ -13,11 +12,9 @@ from nncore.layers.windows import (
     as_given,
     channels_last,
     check_sizes,
-    from_channels_last,
     to_channels_last,
     transposed_axis,
 )
-from nncore.operations import activate
 from nncore.operations.convolution import convolve_transposed
 
 if TYPE_CHECKING:
@@ -84,10 +81,7 @@ class TransposedConvolution(Convolution):
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """Y = f(b + the sum of what each place of X gives to its window)."""
         x = to_channels_last(b, inputs[0], self.data_format)
-        z = convolve_transposed(b, x, self.kernel, self.bias, self.axes(x.shape))
-        if self.activation.kernel in ACTIVATIONS:
-            return from_channels_last(b, activate(b, z, self.activation), self.data_format)
-        return activate(b, from_channels_last(b, z, self.data_format), self.activation)
+        return self.finished(b, convolve_transposed(b, x, self.kernel, self.bias, self.axes(x.shape)))
 
 
 @LAYERS.register()
