@@ -18,6 +18,9 @@ cdef extern from "core/contract.h" nogil:
         NN_ACTIVATION_linear
         NN_PACK_ROWS
         NN_MANY_ROWS
+        NN_BAND_REALS
+        NN_LINE_WINDOWS
+        NN_WINDOW_PLACES
         NN_PARAMETERS
 
     ctypedef struct nn_gemm:

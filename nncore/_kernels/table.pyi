@@ -49,6 +49,9 @@ OPERATIONS: tuple[tuple[str, str, str, int, tuple[tuple[str, str, int], ...]], .
 CHUNK_ROWS: int
 SUM_ROWS: int
 MANY_ROWS: int
+BAND_REALS: int
+LINE_WINDOWS: int
+WINDOW_PLACES: int
 SUM_CHAINS: int
 MOMENTS: int
 PACK_ROWS: int

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nncore import activations, constraints, initializers, regularizers
-from nncore._kernels.table import ACTIVATIONS
+from nncore._kernels.table import ACTIVATIONS, BAND_REALS, WINDOW_PLACES
 from nncore.arguments import check_count, check_flag
 from nncore.graph import Shape
 from nncore.layers.base import LAYERS, Layer
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
     from nncore.compiler.operation import Tensor
 
-MOST_REACHED = 1 << 17  # numbers from the first of a window to its last: what a thread has room to lay out
-MOST_PLACES = 1 << 12  # of a window
+MOST_REACHED = BAND_REALS // 2  # numbers from the first of a window to its last: a thread lays out several
 
 
 class Convolution(Layer):
@@ -105,9 +104,9 @@ class Convolution(Layer):
         """Declare W and b of these shapes."""
         sizes = zip(self.kernel_size, self.dilation_rate, strict=True)
         reach = math.prod((k - 1) * d + 1 for k, d in sizes) * kernel[-2] * self.groups
-        if reach > MOST_REACHED or math.prod(self.kernel_size) > MOST_PLACES:
+        if reach > MOST_REACHED or math.prod(self.kernel_size) > WINDOW_PLACES:
             raise ValueError(
-                f"kernel_size: expected windows of at most {MOST_PLACES} places, over {MOST_REACHED} numbers at "
+                f"kernel_size: expected windows of at most {WINDOW_PLACES} places, over {MOST_REACHED} numbers at "
                 f"most, got {self.kernel_size}, reaching over {reach}. Give a smaller kernel or dilation_rate"
             )
         self.kernel = self.add_parameter("kernel", kernel, self.kernel_initializer, self.kernel_regularizer)

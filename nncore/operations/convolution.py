@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from nncore._kernels.table import MANY_ROWS, PRECISIONS, SUM_ROWS
+from nncore._kernels.table import BAND_REALS, LINE_WINDOWS, MANY_ROWS, PRECISIONS, SUM_ROWS
 from nncore.compiler.operation import Op, Tensor, Whole
 from nncore.operations.dense import packed_copy
 from nncore.operations.parameters import samples_of_part, send_column_sums, send_sum_of_parts
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from nncore.parameter import Parameter
 
 BLOCK_FLOPS = 2_000_000  # of lines of windows that a thread takes at a time: 10 to 50 µs
-LINE = 504  # windows side by side, at most
-BAND = 1 << 18  # elements of the image that a line of windows reaches, at most: see convolution.h
 PART_WINDOWS = 512  # or a few more, whose products are a part of the sum that dW is
 
 
@@ -78,8 +76,8 @@ class Windows:
         self.b, self.kernel, self.groups = b, kernel, groups
         self.places, self.windows = math.prod(a.length for a in axes), math.prod(a.out for a in axes)
         self.k, self.n = kernel.matrix
-        most = BAND // (h.reach * kernel.shape[-2] * groups)  # places of a row
-        self.line = min(w.out, LINE, (most - w.reach) // w.stride + 1)
+        most = BAND_REALS // (h.reach * kernel.shape[-2] * groups)  # places of a row
+        self.line = min(w.out, LINE_WINDOWS, (most - w.reach) // w.stride + 1)
         self.lines = h.out * -(-w.out // self.line)
         self.fields: dict[str, Any] = {
             "height": h.length, "width": w.length, "channels": kernel.shape[-2] * groups, "size_h": h.size,

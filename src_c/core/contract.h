@@ -65,6 +65,9 @@ enum {
 };
 
 enum { NN_PACK_ROWS = 32, NN_MANY_ROWS = -1 };
+
+/* What a convolution lays out at a time: reals of an image; windows of a line; places of a window. */
+enum { NN_BAND_REALS = 1 << 18, NN_LINE_WINDOWS = 504, NN_WINDOW_PLACES = 1 << 12 };
 enum { NN_PARAMETERS = 4 }; /* numbers that an activation, loss or metric may take */
 
 /* A block of a product:  C (M,N) = f( bias + Σ_k A(i,k) B(k,j) ),  order: given by K, and where the rows of A are

@@ -16,12 +16,12 @@
 #include "operations/dense/products.h"
 
 enum {
-    BAND_REALS = 1 << 18, /* of an image, with zeros around */
-    ROWS_REALS = 1 << 18, /* of windows, row by row; */
+    BAND_REALS = NN_BAND_REALS, /* of an image, with zeros around */
+    ROWS_REALS = NN_BAND_REALS, /* of windows, row by row; */
     ROWS_AIM = 1 << 16,   /* so many share L2 with W, but */
     LEAST_ROWS = 56,      /* fewer than these would read W too often */
-    MOST_ROWS = 504,
-    MOST_SEGMENTS = 1 << 12,
+    MOST_ROWS = NN_LINE_WINDOWS,
+    MOST_SEGMENTS = NN_WINDOW_PLACES, /* and lines of a band */
     WINDOW_BYTES = (BAND_REALS + ROWS_REALS) * sizeof(real) + MOST_SEGMENTS * sizeof(nn_index)
 };
 
