@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
     from nncore.parameter import Parameter
 
-CHUNK_OUTPUTS = (
-    256  # of a channel, at least, whose products are summed in one part of dW, unless SUM_ROWS samples have less
-)
+#: Of a channel, at least, whose products are summed in one part of dW, unless SUM_ROWS samples have less.
+CHUNK_OUTPUTS = 256
 
 
 def depthwise(b: Builder, x: Tensor, kernel: Parameter, bias: Parameter | None, down: Any, across: Any) -> Tensor:

@@ -24,6 +24,11 @@ INLINE real mean_of_channel(nn_index n, nn_index step, const real *x) {
     return (real)(((sum[0] + sum[1]) + (sum[2] + sum[3])) / (double)n);
 }
 
+/* A pixel of a channel that has this mean, before it is clipped */
+INLINE real adjusted(real x, real mean, image_change change) {
+    return (x - mean) * change.contrast + (mean + change.brightness);
+}
+
 SPAN(adjust_images) {
     const uint64_t key[2] = IMAGE_KEY(0);
     const nn_index n = op->pixels, channels = op->channels;
@@ -35,7 +40,7 @@ SPAN(adjust_images) {
             real *y = at(run, op->Y, s * n * channels + k);
             const real mean = change.contrast == 1 ? 0 : mean_of_channel(n, channels, x);
             for (nn_index i = 0; i < n * channels; i += channels) {
-                const real v = (x[i] - mean) * change.contrast + (mean + change.brightness);
+                const real v = adjusted(x[i], mean, change);
                 y[i] = v < low ? low : v > high ? high : v;
             }
         }
@@ -53,7 +58,7 @@ SPAN(adjust_images_backward) {
             real *dx = at(run, op->dX, s * n * channels + k);
             const real mean = change.contrast == 1 ? 0 : mean_of_channel(n, channels, x);
             for (nn_index i = 0; i < n * channels; i += channels) {
-                const real v = (x[i] - mean) * change.contrast + (mean + change.brightness);
+                const real v = adjusted(x[i], mean, change);
                 dx[i] = v < low || v > high ? 0 : dy[i];
             }
             const real by_mean = (1 - change.contrast) * mean_of_channel(n, channels, dx);
