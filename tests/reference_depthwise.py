@@ -49,10 +49,10 @@ def way(length: int, size: int, stride: int, dilation: int, padding: str) -> Way
 
 def sizes_of(n: int, down: Way, across: Way) -> dict[str, Any]:
     """What the operations are told of it."""
-    sizes = {"n": n}
-    for name, way in (("height", down), ("width", across)):
-        sizes |= {name: way.length, f"out_{name}": way.out, f"kernel_{name}": way.size, f"stride_{name}": way.stride}
-        sizes |= {f"dilation_{name}": way.dilation, f"before_{name}": way.before}
+    sizes = {"n": n, "height": down.length, "width": across.length, "top": down.before, "left": across.before}
+    for name, way in (("h", down), ("w", across)):
+        sizes |= {f"out_{name}": way.out, f"size_{name}": way.size, f"stride_{name}": way.stride}
+        sizes[f"dilation_{name}"] = way.dilation
     return sizes
 
 

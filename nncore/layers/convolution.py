@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from nncore import activations, constraints, initializers, regularizers
-from nncore._kernels.table import ACTIVATIONS, BAND_REALS, WINDOW_PLACES
+from nncore import constraints, initializers, regularizers
+from nncore._kernels.table import BAND_REALS, WINDOW_PLACES
 from nncore.arguments import check_count, check_flag
 from nncore.graph import Shape
-from nncore.layers.base import LAYERS, Layer
-from nncore.layers.windows import (
-    Axis,
-    as_given,
-    axis,
-    channels_last,
-    check_choice,
-    check_data_format,
-    check_sizes,
-    from_channels_last,
-    to_channels_last,
-)
-from nncore.operations import activate
+from nncore.layers.base import LAYERS
+from nncore.layers.windowed import Windowed
+from nncore.layers.windows import to_channels_last
 from nncore.operations.convolution import convolve
 
 if TYPE_CHECKING:
@@ -31,12 +21,8 @@ if TYPE_CHECKING:
 MOST_REACHED = BAND_REALS // 2  # numbers from the first of a window to its last: a thread lays out several
 
 
-class Convolution(Layer):
+class Convolution(Windowed):
     """What `Conv1D` and `Conv2D` have in common."""
-
-    own = True
-    rank: ClassVar[int]
-    paddings: ClassVar[tuple[str, ...]] = ("valid", "same")
 
     def __init__(
         self,
@@ -59,17 +45,11 @@ class Convolution(Layer):
         name: str | None = None,
         trainable: bool = True,
     ) -> None:
-        super().__init__(name, trainable)
+        super().__init__(kernel_size, strides, padding, data_format, dilation_rate, activation, name, trainable)
         self.filters = check_count(filters, "filters")
-        self.kernel_size = check_sizes(kernel_size, "kernel_size", self.rank)
-        self.strides = check_sizes(strides, "strides", self.rank)
-        self.padding = check_choice(padding, "padding", self.paddings)
-        self.data_format = check_data_format(data_format)
-        self.dilation_rate = check_sizes(dilation_rate, "dilation_rate", self.rank)
         self.groups = check_count(groups, "groups")
         if self.filters % self.groups:
             raise ValueError(f"filters: expected a multiple of groups, {self.groups}, got {self.filters}")
-        self.activation = activations.get(activation, "activation")
         self.use_bias = check_flag(use_bias, "use_bias")
         self.kernel_initializer = initializers.get(kernel_initializer, "kernel_initializer")
         self.bias_initializer = initializers.get(bias_initializer, "bias_initializer")
@@ -79,25 +59,19 @@ class Convolution(Layer):
         self.kernel_constraint = constraints.get(kernel_constraint, "kernel_constraint")
         self.bias_constraint = constraints.get(bias_constraint, "bias_constraint")
 
-    def axes(self, shape: Shape) -> list[Axis]:
-        """How the windows lie in samples of this shape, channels last."""
-        settings = zip(shape, self.kernel_size, self.strides, self.dilation_rate, strict=False)
-        return [axis(*numbers, self.padding, type(self).__name__) for numbers in settings]
-
     def output_shape(self, *shapes: Shape) -> Shape:
         """(…, C) → (…, filters), or what the activation makes of that."""
-        label = type(self).__name__
-        shape = channels_last(shapes[0], self.rank, self.data_format, label)
+        shape = self.channels_behind(shapes[0])
         if shape[-1] % self.groups:
             raise ValueError(
-                f"{label}: expected inputs whose channels are a multiple of groups, {self.groups}, got {shape[-1]}"
+                f"{type(self).__name__}: expected inputs whose channels are a multiple of groups, {self.groups}, "
+                f"got {shape[-1]}"
             )
-        made = tuple(a.out for a in self.axes(shape))
-        return self.activation.output_shape(as_given((*made, self.filters), self.data_format))
+        return self.shape_of(tuple(a.out for a in self.axes(shape)), self.filters)
 
     def declare(self, *shapes: Shape) -> None:
         """Declare W (…, C / groups, filters) and b (filters,)."""
-        channels = channels_last(shapes[0], self.rank, self.data_format, type(self).__name__)[-1]
+        channels = self.channels_behind(shapes[0])[-1]
         self.declare_weights((*self.kernel_size, channels // self.groups, self.filters), self.filters)
 
     def declare_weights(self, kernel: Shape, biases: int) -> None:
@@ -118,12 +92,6 @@ class Convolution(Layer):
         """Y = f(Σ X ⊙ W + b) over windows."""
         x = to_channels_last(b, inputs[0], self.data_format)
         return self.finished(b, convolve(b, x, self.kernel, self.bias, self.axes(x.shape), self.groups))
-
-    def finished(self, b: Builder, z: Tensor) -> Tensor:
-        """Y = f(Z), with the channels where the layer has them."""
-        if self.activation.kernel in ACTIVATIONS:  # of single elements: joined to the product
-            return from_channels_last(b, activate(b, z, self.activation), self.data_format)
-        return activate(b, from_channels_last(b, z, self.data_format), self.activation)
 
 
 @LAYERS.register()

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nncore import activations, constraints, initializers, regularizers
+from nncore import constraints, initializers, regularizers
 from nncore.arguments import check_flag, check_whole
 from nncore.graph import Shape
 from nncore.layers import windows
-from nncore.layers.base import LAYERS, Layer
-from nncore.layers.windows import Axis
-from nncore.operations import activate, reshape
+from nncore.layers.base import LAYERS
+from nncore.layers.windowed import Windowed
 from nncore.operations.depthwise import depthwise
 
 if TYPE_CHECKING:
@@ -19,18 +18,16 @@ if TYPE_CHECKING:
     from nncore.parameter import Parameter
 
 
-class Depthwise(Layer):
-    """Base of the layers that convolve each channel by itself: how windows lie, and what they sum.
+class Depthwise(Windowed):
+    """Base of the layers that convolve each channel by itself.
 
     Parameters
     ----------
-    kernel_size, strides, padding, depth_multiplier, data_format, dilation_rate
+    kernel_size, strides, padding, depth_multiplier, data_format, dilation_rate, activation
         As for `DepthwiseConv2D`.
     name : str, optional
     trainable : bool, default True
     """
-
-    rank = 0  # how many axes windows slide over
 
     def __init__(
         self,
@@ -40,43 +37,23 @@ class Depthwise(Layer):
         depth_multiplier: int,
         data_format: str | None,
         dilation_rate: Any,
+        activation: Any,
         name: str | None,
         trainable: bool,
     ) -> None:
-        super().__init__(name, trainable)
-        self.kernel_size = windows.check_sizes(kernel_size, "kernel_size", self.rank)
-        self.strides = windows.check_sizes(strides, "strides", self.rank)
-        self.padding = windows.check_choice(padding, "padding", ("valid", "same"))
+        super().__init__(kernel_size, strides, padding, data_format, dilation_rate, activation, name, trainable)
         self.depth_multiplier = check_whole(
             depth_multiplier, "depth_multiplier", "a positive whole number of channels for each of the input", 1
         )
-        self.data_format = windows.check_data_format(data_format)
-        self.dilation_rate = windows.check_sizes(dilation_rate, "dilation_rate", self.rank)
-
-    def axes_of(self, shape: Shape) -> list[Axis]:
-        """How windows lie along the axes of a sample that has its channels behind."""
-        settings = zip(shape, self.kernel_size, self.strides, self.dilation_rate, strict=False)
-        return [windows.axis(*axis, self.padding, type(self).__name__) for axis in settings]
-
-    def convolved(self, shape: Shape, channels: int | None = None) -> Shape:
-        """The output's shape, from the input's as given; by default with `depth_multiplier` channels for each one."""
-        shape = windows.channels_last(shape, self.rank, self.data_format, type(self).__name__)
-        places = tuple(axis.out for axis in self.axes_of(shape))
-        return windows.as_given((*places, channels or shape[-1] * self.depth_multiplier), self.data_format)
 
     def kernel_shape(self, shape: Shape) -> Shape:
-        """Of the kernel, (kh, kw, n, depth_multiplier), from the input's shape as given."""
-        shape = windows.channels_last(shape, self.rank, self.data_format, type(self).__name__)
-        return (*self.kernel_size, shape[-1], self.depth_multiplier)
+        """Of the kernel, (…, n, depth_multiplier), from the input's shape as given."""
+        return (*self.kernel_size, self.channels_behind(shape)[-1], self.depth_multiplier)
 
     def convolve(self, b: Builder, x: Tensor, kernel: Parameter, bias: Parameter | None) -> Tensor:
-        """Z, its channels behind, for X that has them so: each channel's own sums."""
-        *down, across = self.axes_of(x.shape)
-        n = x.shape[-1]
-        if not down:  # a series is an image of one row
-            x, down = reshape(b, x, (1, *x.shape)), [Axis(1, 1, out=1)]
-        z = depthwise(b, x, kernel, bias, down[0], across)
-        return z if self.rank == 2 else reshape(b, z, (across.out, n * self.depth_multiplier))
+        """Z, its channels behind, for X as given: each channel's own sums."""
+        x = windows.to_channels_last(b, x, self.data_format)
+        return depthwise(b, x, kernel, bias, self.axes(x.shape))
 
 
 class DepthwiseConv(Depthwise):
@@ -102,8 +79,9 @@ class DepthwiseConv(Depthwise):
         name: str | None = None,
         trainable: bool = True,
     ) -> None:
-        super().__init__(kernel_size, strides, padding, depth_multiplier, data_format, dilation_rate, name, trainable)
-        self.activation = activations.get(activation, "activation")
+        super().__init__(
+            kernel_size, strides, padding, depth_multiplier, data_format, dilation_rate, activation, name, trainable
+        )
         self.use_bias = check_flag(use_bias, "use_bias")
         self.depthwise_initializer = initializers.get(depthwise_initializer, "depthwise_initializer")
         self.bias_initializer = initializers.get(bias_initializer, "bias_initializer")
@@ -120,7 +98,8 @@ class DepthwiseConv(Depthwise):
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """(B, h, w, n) → (B, oh, ow, n depth_multiplier), or what the activation makes of that."""
-        return self.activation.output_shape(self.convolved(shapes[0]))
+        shape = self.channels_behind(shapes[0])
+        return self.shape_of(tuple(a.out for a in self.axes(shape)), shape[-1] * self.depth_multiplier)
 
     def declare(self, *shapes: Shape) -> None:
         """Declare W (kh, kw, n, depth_multiplier) and b (n depth_multiplier,)."""
@@ -133,10 +112,7 @@ class DepthwiseConv(Depthwise):
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """Y = f(b + Σ X ⊙ W)."""
-        z = self.convolve(b, windows.to_channels_last(b, inputs[0], self.data_format), self.kernel, self.bias)
-        if self.data_format == "channels_last":
-            return activate(b, z, self.activation)
-        return activate(b, windows.from_channels_last(b, z, self.data_format), self.activation)
+        return self.finished(b, self.convolve(b, inputs[0], self.kernel, self.bias))
 
 
 @LAYERS.register()

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nncore import activations, constraints, initializers, regularizers
+from nncore import constraints, initializers, regularizers
 from nncore.arguments import check_flag, check_whole
 from nncore.graph import Shape
-from nncore.layers import windows
 from nncore.layers.base import LAYERS
 from nncore.layers.depthwise import Depthwise
-from nncore.operations import activate, dense
+from nncore.operations import dense
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
@@ -44,9 +43,10 @@ class SeparableConv(Depthwise):
         name: str | None = None,
         trainable: bool = True,
     ) -> None:
-        super().__init__(kernel_size, strides, padding, depth_multiplier, data_format, dilation_rate, name, trainable)
+        super().__init__(
+            kernel_size, strides, padding, depth_multiplier, data_format, dilation_rate, activation, name, trainable
+        )
         self.filters = check_whole(filters, "filters", "a positive whole number of channels", 1)
-        self.activation = activations.get(activation, "activation")
         self.use_bias = check_flag(use_bias, "use_bias")
         self.depthwise_initializer = initializers.get(depthwise_initializer, "depthwise_initializer")
         self.pointwise_initializer = initializers.get(pointwise_initializer, "pointwise_initializer")
@@ -71,7 +71,8 @@ class SeparableConv(Depthwise):
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """(B, h, w, n) → (B, oh, ow, filters), or what the activation makes of that."""
-        return self.activation.output_shape(self.convolved(shapes[0], self.filters))
+        axes = self.axes(self.channels_behind(shapes[0]))
+        return self.shape_of(tuple(a.out for a in axes), self.filters)
 
     def declare(self, *shapes: Shape) -> None:
         """Declare U (kh, kw, n, depth_multiplier), V (1, 1, n depth_multiplier, filters) and b (filters,)."""
@@ -89,10 +90,8 @@ class SeparableConv(Depthwise):
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """Y = f((Σ X ⊙ U) V + b)."""
-        x = windows.to_channels_last(b, inputs[0], self.data_format)
-        z = self.convolve(b, x, self.depthwise_kernel, None)
-        y = dense(b, z, self.pointwise_kernel, self.bias, (z.shape[-1], self.filters))
-        return activate(b, windows.from_channels_last(b, y, self.data_format), self.activation)
+        z = self.convolve(b, inputs[0], self.depthwise_kernel, None)
+        return self.finished(b, dense(b, z, self.pointwise_kernel, self.bias, (z.shape[-1], self.filters)))
 
 
 @LAYERS.register()

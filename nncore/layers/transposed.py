@@ -7,14 +7,7 @@ from typing import TYPE_CHECKING, Any
 from nncore.graph import Shape
 from nncore.layers.base import LAYERS
 from nncore.layers.convolution import Convolution
-from nncore.layers.windows import (
-    Axis,
-    as_given,
-    channels_last,
-    check_sizes,
-    to_channels_last,
-    transposed_axis,
-)
+from nncore.layers.windows import Axis, check_sizes, to_channels_last, transposed_axis
 from nncore.operations.convolution import convolve_transposed
 
 if TYPE_CHECKING:
@@ -24,8 +17,6 @@ if TYPE_CHECKING:
 
 class TransposedConvolution(Convolution):
     """What `Conv1DTranspose` and `Conv2DTranspose` have in common."""
-
-    own = True
 
     def __init__(
         self,
@@ -69,13 +60,12 @@ class TransposedConvolution(Convolution):
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """(…, C) → (…, filters), or what the activation makes of that."""
-        shape = channels_last(shapes[0], self.rank, self.data_format, type(self).__name__)
-        made = tuple(a.length for a in self.axes(shape))
-        return self.activation.output_shape(as_given((*made, self.filters), self.data_format))
+        places = tuple(a.length for a in self.axes(self.channels_behind(shapes[0])))
+        return self.shape_of(places, self.filters)
 
     def declare(self, *shapes: Shape) -> None:
         """Declare W (…, filters, C) and b (filters,)."""
-        channels = channels_last(shapes[0], self.rank, self.data_format, type(self).__name__)[-1]
+        channels = self.channels_behind(shapes[0])[-1]
         self.declare_weights((*self.kernel_size, self.filters, channels), self.filters)
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from nncore._kernels.table import BAND_REALS, LINE_WINDOWS, MANY_ROWS, PRECISION
 from nncore.compiler.operation import Op, Tensor, Whole
 from nncore.operations.dense import packed_copy
 from nncore.operations.parameters import samples_of_part, send_column_sums, send_sum_of_parts
+from nncore.operations.windows import windows_over
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,19 +72,17 @@ class Windows:
     """The operations of a convolution: how its windows lie, as their attributes say it."""
 
     def __init__(self, b: Builder, kernel: Parameter, axes: Sequence[Axis], groups: int) -> None:
-        single = axes[0]._replace(length=1, size=1, stride=1, dilation=1, before=0, out=1)
-        h, w = axes if len(axes) == 2 else (single, *axes)  # a series is an image of height 1
         self.b, self.kernel, self.groups = b, kernel, groups
         self.places, self.windows = math.prod(a.length for a in axes), math.prod(a.out for a in axes)
         self.k, self.n = kernel.matrix
-        most = BAND_REALS // (h.reach * kernel.shape[-2] * groups)  # places of a row
-        self.line = min(w.out, LINE_WINDOWS, (most - w.reach) // w.stride + 1)
-        self.lines = h.out * -(-w.out // self.line)
-        self.fields: dict[str, Any] = {
-            "height": h.length, "width": w.length, "channels": kernel.shape[-2] * groups, "size_h": h.size,
-            "size_w": w.size, "stride_h": h.stride, "stride_w": w.stride, "dilation_h": h.dilation,
-            "dilation_w": w.dilation, "top": h.before, "left": w.before, "out_h": h.out, "out_w": w.out,
-            "groups": groups, "n": self.n, "line": self.line, "cost": 2 * self.windows * self.k * self.n // groups,
+        *down, across = axes
+        channels = kernel.shape[-2] * groups
+        most = BAND_REALS // (math.prod(a.reach for a in down) * channels)  # places of a row
+        self.line = min(across.out, LINE_WINDOWS, (most - across.reach) // across.stride + 1)
+        self.lines = math.prod(a.out for a in down) * -(-across.out // self.line)
+        self.fields: dict[str, Any] = windows_over(axes) | {
+            "channels": channels, "groups": groups, "n": self.n, "line": self.line,
+            "cost": 2 * self.windows * self.k * self.n // groups,
         }  # fmt: skip
         if b.packed:
             self.fields["precision"] = PRECISIONS[b.packed.precision]

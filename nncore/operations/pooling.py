@@ -8,22 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from nncore.compiler.operation import SPAN_ELEMENTS, Op, Tensor
 from nncore.operations.data import real
+from nncore.operations.windows import windows_over
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
     from nncore.layers.windows import Axis
-
-
-ROW = {"height": 1, "out_height": 1, "y_size": 1, "y_stride": 1, "y_before": 0}  # the only one of a series
-
-
-def sizes_of(axes: Sequence[Axis], n: int) -> dict[str, int]:
-    """The attributes by which operations know how windows lie over an image, or a series, of n channels."""
-    sizes = ROW | {"n": n}
-    for (name, letter), axis in zip((("width", "x"), ("height", "y")), reversed(axes), strict=False):
-        sizes |= {name: axis.length, f"out_{name}": axis.out, f"{letter}_size": axis.size}
-        sizes |= {f"{letter}_stride": axis.stride, f"{letter}_before": axis.before}
-    return sizes
 
 
 def spans(rows: int, elements: int, flops: int) -> dict[str, int]:
@@ -36,9 +25,9 @@ class Windows:
 
     def __init__(self, x: Tensor, axes: Sequence[Axis]) -> None:
         n = x.shape[-1]
-        sizes = sizes_of(axes, n)
+        sizes = windows_over(axes) | {"n": n}
         self.made = (*(a.out for a in axes), n)
-        rows, elements = sizes["out_height"], max(x.size, n * math.prod(a.size * a.out for a in axes))
+        rows, elements = sizes["out_h"], max(x.size, n * math.prod(a.size * a.out for a in axes))
         bands = 1 if len(axes) == 2 and axes[0].shared else rows
         add = any(axis.shared for axis in axes)
         self.forward: dict[str, Any] = sizes | spans(rows, elements, 1)

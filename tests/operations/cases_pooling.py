@@ -9,6 +9,7 @@ import reference as ref
 import reference_windows as windows
 from cases import SAMPLES, Case
 from kernels import Array
+from reference_depthwise import Way, sizes_of
 
 from nncore._kernels.table import ACTIVATIONS
 
@@ -17,13 +18,8 @@ Axes = list[windows.Places]
 
 def sizes(n: int, y: tuple[int, ...], x: tuple[int, ...]) -> dict[str, Any]:
     """The attributes of an operation, from (length, out, size, stride, before) of both axes."""
-    given: dict[str, Any] = {"n": n}
-    for which, axis in (("y", y), ("x", x)):
-        length, out, size, stride, before = axis
-        name = {"y": "height", "x": "width"}[which]
-        given |= {name: length, f"out_{name}": out, f"{which}_size": size, f"{which}_stride": stride}
-        given[f"{which}_before"] = before
-    return given
+    down, across = (Way(length, size, stride, 1, before, out) for length, out, size, stride, before in (y, x))
+    return sizes_of(n, down, across)
 
 
 #: Images (7,9) of 21 channels, so that one vector is not whole at any level: windows 2 × 2 side by side that leave the
@@ -45,8 +41,8 @@ WAYS: dict[str, tuple[dict[str, Any], Axes, dict[str, int]]] = {
 def forward(c: Case, way: str) -> tuple[Array, Axes]:
     given, axes, _ = WAYS[way]
     x = c.rng.integers(-4, 5, (SAMPLES, given["height"], given["width"], 21)).astype(c.table.dtype)  # with equal ones
-    y = c.poisoned(SAMPLES, given["out_height"], given["out_width"], 21)
-    c.fields = {"X": x, "Y": y, "per_sample": given["out_height"], "block": 4} | given
+    y = c.poisoned(SAMPLES, given["out_h"], given["out_w"], 21)
+    c.fields = {"X": x, "Y": y, "per_sample": given["out_h"], "block": 4} | given
     return x, axes
 
 

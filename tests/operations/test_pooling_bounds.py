@@ -53,7 +53,7 @@ GEOMETRIES: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, int]]] = [
     ((3, 2, 3, 2, 1), (5, 3, 3, 2, 1), {"bands": 1, "clear": 1, "add": 1}),
     ((3, 1, 3, 3, 0), (23, 1, 23, 23, 0), {"bands": 1}),
     ((3, 1, 2, 2, 0), (23, 1, 22, 22, 0), {"bands": 1, "clear": 1}),
-    ((1, 1, 1, 1, 0), (PARTS["width"], PARTS["out_width"], 0, 0, 0), {"bands": 1, "clear": 1, "add": 1}),
+    ((1, 1, 1, 1, 0), (PARTS["width"], PARTS["out_w"], 0, 0, 0), {"bands": 1, "clear": 1, "add": 1}),
 ]
 
 
@@ -62,7 +62,7 @@ def pooling(table: Table, n: int, geometry: Any) -> Case:
     given = sizes(n, *axes)
 
     def case(place: Place) -> list[Array]:
-        shape, made = ((SAMPLES, given[h], given[w], n) for h, w in (("height", "width"), ("out_height", "out_width")))
+        shape, made = ((SAMPLES, given[h], given[w], n) for h, w in (("height", "width"), ("out_h", "out_w")))
         x, dy = place(reals(table, *shape)), place(reals(table, *made))
         y, total, dx, dtotal = (place(empty(table, *s)) for s in (made, made, shape, shape))
         rows = {"per_sample": made[1], "block": 1}

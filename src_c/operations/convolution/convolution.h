@@ -14,6 +14,7 @@
 #define NNCORE_CONVOLUTION_H
 
 #include "operations/dense/products.h"
+#include "operations/windows.h"
 
 enum {
     BAND_REALS = NN_BAND_REALS, /* of an image, with zeros around */
@@ -26,8 +27,8 @@ enum {
 };
 
 typedef struct convolution {
-    nn_index height, width, channels, size_h, size_w, stride_h, stride_w, dilation_h, dilation_w, top, left;
-    nn_index out_h, out_w, line;
+    window_axis h, w;
+    nn_index channels, line;
     nn_index reach_h, reach_w;         /* of a window in the image */
     nn_index depth, K, ld;             /* channels of a group; reals of a window, and from one to the next as rows */
     nn_index segments, segment;        /* of a window: how many, of so many reals */
@@ -38,34 +39,32 @@ typedef struct convolution {
     nn_index row;                      /* reals of a row of the image, as it was laid out last */
 } convolution;
 
-INLINE void convolution_sizes(convolution *w, nn_index groups, nn_index tile, const nn_run *run, void *scratch) {
+INLINE void convolution_sizes(convolution *v, nn_index groups, nn_index tile, const nn_run *run, void *scratch) {
     const nn_index size = sizeof(real);
-    w->depth = w->channels / groups, w->K = w->size_h * w->size_w * w->depth;
-    w->reach_h = (w->size_h - 1) * w->dilation_h + 1, w->reach_w = (w->size_w - 1) * w->dilation_w + 1;
-    const int whole_rows = groups == 1 && w->dilation_w == 1;
-    w->segments = w->size_h * (whole_rows ? 1 : w->size_w), w->segment = w->K / w->segments;
-    const nn_index whole = ceil_div(w->K, LANES) * LANES;
-    w->ld = whole * size % 1024 ? whole : whole + LANES; /* or rows share few sets of L1 */
-    const nn_index fit = least(ROWS_REALS / w->ld, MOST_ROWS), wanted = least(ROWS_AIM / w->ld, fit);
-    w->rows = wanted < LEAST_ROWS ? least(LEAST_ROWS, fit) : wanted;
-    if (w->rows > tile) w->rows -= w->rows % tile;
-    w->pieces = ceil_div(w->out_w, w->line);
-    const nn_index line = ((w->line - 1) * w->stride_w + w->reach_w) * w->channels;
-    const nn_index high = least((BAND_REALS / line - w->reach_h) / w->stride_h + 1, MOST_SEGMENTS);
-    w->lines = w->pieces > 1 ? 1 : least(high, w->out_h);
-    const nn_index wide = (w->out_w - 1) * w->stride_w + w->reach_w; /* places that a line reaches */
-    const nn_index row = w->left || wide - w->left > w->width ? wide : w->width; /* as `lay_out` has it */
-    w->plain = w->segments == 1 && (w->lines == 1 || w->stride_h * row == w->line * w->stride_w);
-    assert(w->lines > 0 && w->rows > 0 && w->segments <= MOST_SEGMENTS);
-    w->offsets = (nn_index *)((char *)scratch + run->table->gemm_scratch);
-    w->band = (real *)(w->offsets + MOST_SEGMENTS), w->P = w->band + BAND_REALS;
+    v->depth = v->channels / groups, v->K = v->h.size * v->w.size * v->depth;
+    v->reach_h = window_reach(v->h), v->reach_w = window_reach(v->w);
+    const int whole_rows = groups == 1 && v->w.dilation == 1;
+    v->segments = v->h.size * (whole_rows ? 1 : v->w.size), v->segment = v->K / v->segments;
+    const nn_index whole = ceil_div(v->K, LANES) * LANES;
+    v->ld = whole * size % 1024 ? whole : whole + LANES; /* or rows share few sets of L1 */
+    const nn_index fit = least(ROWS_REALS / v->ld, MOST_ROWS), wanted = least(ROWS_AIM / v->ld, fit);
+    v->rows = wanted < LEAST_ROWS ? least(LEAST_ROWS, fit) : wanted;
+    if (v->rows > tile) v->rows -= v->rows % tile;
+    v->pieces = ceil_div(v->w.out, v->line);
+    const nn_index line = ((v->line - 1) * v->w.stride + v->reach_w) * v->channels;
+    const nn_index high = least((BAND_REALS / line - v->reach_h) / v->h.stride + 1, MOST_SEGMENTS);
+    v->lines = v->pieces > 1 ? 1 : least(high, v->h.out);
+    const nn_index wide = (v->w.out - 1) * v->w.stride + v->reach_w; /* places that a line reaches */
+    const nn_index row = v->w.before || wide - v->w.before > v->w.length ? wide : v->w.length; /* as `lay_out` has it */
+    v->plain = v->segments == 1 && (v->lines == 1 || v->h.stride * row == v->line * v->w.stride);
+    assert(v->lines > 0 && v->rows > 0 && v->segments <= MOST_SEGMENTS);
+    v->offsets = (nn_index *)((char *)scratch + run->table->gemm_scratch);
+    v->band = (real *)(v->offsets + MOST_SEGMENTS), v->P = v->band + BAND_REALS;
 }
-#define CONVOLUTION_OF(w, op, tile)                                                                                  \
-    convolution w = {.height = op->height, .width = op->width, .channels = op->channels, .size_h = op->size_h,       \
-                     .size_w = op->size_w, .stride_h = op->stride_h, .stride_w = op->stride_w,                       \
-                     .dilation_h = op->dilation_h, .dilation_w = op->dilation_w, .top = op->top, .left = op->left,   \
-                     .out_h = op->out_h, .out_w = op->out_w, .line = op->line};                                      \
-    convolution_sizes(&w, op->groups, tile, run, scratch)
+#define CONVOLUTION_OF(v, op, tile)                                                                                  \
+    convolution v = {                                                                                                \
+        .h = WINDOWS_DOWN(op), .w = WINDOWS_ACROSS(op), .channels = op->channels, .line = op->line};                 \
+    convolution_sizes(&v, op->groups, tile, run, scratch)
 
 INLINE void copy_reals(real *to, const real *from, nn_index n) {
     for (nn_index i = 0; i < n; i += LANES) store_some(to + i, n - i, load_some(from + i, n - i));
@@ -77,42 +76,42 @@ INLINE nn_index clamp(nn_index x, nn_index low, nn_index high) { return x < low 
 
 /* Where window (oh,ow) of a sample x begins; `lines` × `columns` windows from it on are there, as far as they reach,
  * rows of the image `row` apart. */
-static const real *lay_out(convolution *w, const real *x, nn_index oh, nn_index lines, nn_index ow,
+static const real *lay_out(convolution *v, const real *x, nn_index oh, nn_index lines, nn_index ow,
                            nn_index columns) {
-    const nn_index top = oh * w->stride_h - w->top, high = (lines - 1) * w->stride_h + w->reach_h;
-    const nn_index left = ow * w->stride_w - w->left, wide = (columns - 1) * w->stride_w + w->reach_w;
-    const nn_index row = w->width * w->channels;
-    w->row = row;
-    if (top >= 0 && top + high <= w->height && left >= 0 && left + wide <= w->width)
-        return x + top * row + left * w->channels;
-    const nn_index from = clamp(-left, 0, wide), to = clamp(w->width - left, from, wide);
-    w->row = wide * w->channels;
-    real *y = w->band;
-    for (nn_index h = top; h < top + high; h++, y += w->row) {
-        if (h < 0 || h >= w->height) {
-            clear_reals(y, w->row);
+    const nn_index top = oh * v->h.stride - v->h.before, high = (lines - 1) * v->h.stride + v->reach_h;
+    const nn_index left = ow * v->w.stride - v->w.before, wide = (columns - 1) * v->w.stride + v->reach_w;
+    const nn_index row = v->w.length * v->channels;
+    v->row = row;
+    if (top >= 0 && top + high <= v->h.length && left >= 0 && left + wide <= v->w.length)
+        return x + top * row + left * v->channels;
+    const nn_index from = clamp(-left, 0, wide), to = clamp(v->w.length - left, from, wide);
+    v->row = wide * v->channels;
+    real *y = v->band;
+    for (nn_index h = top; h < top + high; h++, y += v->row) {
+        if (h < 0 || h >= v->h.length) {
+            clear_reals(y, v->row);
             continue;
         }
-        clear_reals(y, from * w->channels);
-        copy_reals(y + from * w->channels, x + h * row + (left + from) * w->channels, (to - from) * w->channels);
-        clear_reals(y + to * w->channels, (wide - to) * w->channels);
+        clear_reals(y, from * v->channels);
+        copy_reals(y + from * v->channels, x + h * row + (left + from) * v->channels, (to - from) * v->channels);
+        clear_reals(y + to * v->channels, (wide - to) * v->channels);
     }
-    return w->band;
+    return v->band;
 }
 
-INLINE void find_segments(convolution *w) {
-    nn_index *offset = w->offsets;
-    for (nn_index i = 0; i < w->size_h; i++)
-        for (nn_index j = 0; j < w->segments / w->size_h; j++)
-            *offset++ = i * w->dilation_h * w->row + j * w->dilation_w * w->channels;
+INLINE void find_segments(convolution *v) {
+    nn_index *offset = v->offsets;
+    for (nn_index i = 0; i < v->h.size; i++)
+        for (nn_index j = 0; j < v->segments / v->h.size; j++)
+            *offset++ = i * v->h.dilation * v->row + j * v->w.dilation * v->channels;
 }
 
 /* P (count,ld): windows first … of lines of `columns`, of an image that was laid out. */
-static void copy_windows(const convolution *w, const real *image, nn_index columns, nn_index first, nn_index count) {
-    real *p = w->P;
-    for (nn_index r = first; r < first + count; r++, p += w->ld) {
-        const real *x = image + r / columns * w->stride_h * w->row + r % columns * w->stride_w * w->channels;
-        for (nn_index s = 0; s < w->segments; s++) copy_reals(p + s * w->segment, x + w->offsets[s], w->segment);
+static void copy_windows(const convolution *v, const real *image, nn_index columns, nn_index first, nn_index count) {
+    real *p = v->P;
+    for (nn_index r = first; r < first + count; r++, p += v->ld) {
+        const real *x = image + r / columns * v->h.stride * v->row + r % columns * v->w.stride * v->channels;
+        for (nn_index s = 0; s < v->segments; s++) copy_reals(p + s * v->segment, x + v->offsets[s], v->segment);
     }
 }
 
@@ -120,47 +119,47 @@ static void copy_windows(const convolution *w, const real *image, nn_index colum
 typedef struct band {
     nn_index oh, lines, ow, columns;
 } band;
-INLINE band band_at(const convolution *w, nn_index at, nn_index count) {
-    const nn_index oh = at / w->pieces, ow = at % w->pieces * w->line;
-    const nn_index lines = least(least(count, w->lines), w->pieces > 1 ? 1 : w->out_h - oh);
-    return (band){oh, lines, ow, least(w->line, w->out_w - ow)};
+INLINE band band_at(const convolution *v, nn_index at, nn_index count) {
+    const nn_index oh = at / v->pieces, ow = at % v->pieces * v->line;
+    const nn_index lines = least(least(count, v->lines), v->pieces > 1 ? 1 : v->h.out - oh);
+    return (band){oh, lines, ow, least(v->line, v->w.out - ow)};
 }
 
 SPAN(convolve) {
     const nn_index depth = op->channels / op->groups, n = op->n / op->groups;
     const nn_index K = op->size_h * op->size_w * depth;
     const int precision = run->table->precision_for((int)op->precision, NN_MANY_ROWS, K, n);
-    CONVOLUTION_OF(w, op, run->table->mr[precision]);
-    const nn_index per = w.out_h * w.pieces, image = op->height * op->width * op->channels;
+    CONVOLUTION_OF(v, op, run->table->mr[precision]);
+    const nn_index per = v.h.out * v.pieces, image = op->height * op->width * op->channels;
     real *const Z = at(run, op->Z, 0);
     for (nn_index end = first + count, lines; first < end; first += lines) {
         const nn_index sample = first / per;
-        const band b = band_at(&w, first % per, least(end - first, per - first % per));
-        const real *const x = lay_out(&w, at(run, op->X, sample * image), b.oh, b.lines, b.ow, b.columns);
-        const nn_index window = (sample * w.out_h + b.oh) * w.out_w + b.ow, windows = b.lines * b.columns;
+        const band b = band_at(&v, first % per, least(end - first, per - first % per));
+        const real *const x = lay_out(&v, at(run, op->X, sample * image), b.oh, b.lines, b.ow, b.columns);
+        const nn_index window = (sample * v.h.out + b.oh) * v.w.out + b.ow, windows = b.lines * b.columns;
         lines = b.lines;
-        find_segments(&w);
+        find_segments(&v);
         for (nn_index group = 0; group < op->groups; group++) {
             const nn_index column = group * n;
             nn_gemm g = {
-                .M = windows, .N = n, .K = w.K, .A = x + group * depth, .a_row = w.stride_w * w.channels, .a_col = 1,
-                .segments = w.segments, .offsets = w.offsets, .group = b.columns, .a_group = w.stride_h * w.row,
+                .M = windows, .N = n, .K = v.K, .A = x + group * depth, .a_row = v.w.stride * v.channels, .a_col = 1,
+                .segments = v.segments, .offsets = v.offsets, .group = b.columns, .a_group = v.h.stride * v.row,
                 .B = at(run, op->W, column), .b_row = op->n, .b_col = 1, .packed = at(run, op->packed, 0),
                 .bias = at(run, op->b, column), .C = at(run, op->Y, window * op->n + column), .ldc = op->n,
                 .Z = Z ? Z + window * op->n + column : NULL, .ldz = op->n, .part = op->groups > 1,
                 .activation = (int)op->function, .parameters = op->parameters, .scratch = scratch,
             };
-            if (w.plain) g.segments = 0;
-            if (w.plain || precision == NN_PRECISION_highest) {
+            if (v.plain) g.segments = 0;
+            if (v.plain || precision == NN_PRECISION_highest) {
                 run->table->gemm[precision](&g);
                 continue;
             }
             const real *const X = g.A;
             real *const C = g.C;
-            g.A = w.P, g.a_row = w.ld, g.segments = 0;
+            g.A = v.P, g.a_row = v.ld, g.segments = 0;
             for (nn_index r = 0; r < windows; r += g.M) {
-                g.M = least(w.rows, windows - r);
-                copy_windows(&w, X, b.columns, r, g.M);
+                g.M = least(v.rows, windows - r);
+                copy_windows(&v, X, b.columns, r, g.M);
                 g.C = C + r * op->n;
                 if (Z) g.Z = Z + (window + r) * op->n + column;
                 run->table->gemm[precision](&g);
@@ -181,50 +180,50 @@ INLINE void add_column_sums(nn_index rows, nn_index n, const real *x, int add, r
 
 SPAN(convolve_weights) {
     const nn_index depth = op->channels / op->groups, n = op->n / op->groups;
-    CONVOLUTION_OF(w, op, run->table->mr[NN_PRECISION_highest]);
-    const nn_index per = w.out_h * w.pieces, image = op->height * op->width * op->channels;
-    const nn_index most = least(ROWS_REALS / w.ld, MOST_ROWS / 2); /* windows, as rows: long sums pay */
-    const int precise = run->table->precision_for((int)op->precision, w.K, most, n) == NN_PRECISION_highest;
+    CONVOLUTION_OF(v, op, run->table->mr[NN_PRECISION_highest]);
+    const nn_index per = v.h.out * v.pieces, image = op->height * op->width * op->channels;
+    const nn_index most = least(ROWS_REALS / v.ld, MOST_ROWS / 2); /* windows, as rows: long sums pay */
+    const int precise = run->table->precision_for((int)op->precision, v.K, most, n) == NN_PRECISION_highest;
     for (nn_index sample = first; sample < first + count; sample++) {
-        real *const dW = at(run, op->dW, sample / op->part * w.K * op->n);
+        real *const dW = at(run, op->dW, sample / op->part * v.K * op->n);
         real *const db = at(run, op->db, sample / op->part * op->n);
         band b;
         for (nn_index line = 0; line < per; line += b.lines) {
-            b = band_at(&w, line, per - line);
-            const real *const x = lay_out(&w, at(run, op->X, sample * image), b.oh, b.lines, b.ow, b.columns);
-            const nn_index window = (sample * w.out_h + b.oh) * w.out_w + b.ow, windows = b.lines * b.columns;
+            b = band_at(&v, line, per - line);
+            const real *const x = lay_out(&v, at(run, op->X, sample * image), b.oh, b.lines, b.ow, b.columns);
+            const nn_index window = (sample * v.h.out + b.oh) * v.w.out + b.ow, windows = b.lines * b.columns;
             const int add = sample % op->part || line;
-            if (db) add_column_sums(windows, op->n, at(run, op->dY, window * op->n), add, w.P, db);
+            if (db) add_column_sums(windows, op->n, at(run, op->dY, window * op->n), add, v.P, db);
             for (nn_index group = 0; group < op->groups; group++) {
                 const nn_index column = group * n;
                 nn_gemm g = {
-                    .M = w.segment, .N = n, .K = windows, .a_row = 1, .a_col = w.stride_w * w.channels,
-                    .segments = b.lines, .offsets = w.offsets, .group = w.segment,
+                    .M = v.segment, .N = n, .K = windows, .a_row = 1, .a_col = v.w.stride * v.channels,
+                    .segments = b.lines, .offsets = v.offsets, .group = v.segment,
                     .B = at(run, op->dY, window * op->n + column), .b_row = op->n, .b_col = 1, .ldc = op->n,
                     .add = add, .part = op->groups > 1, .activation = NN_ACTIVATION_linear, .scratch = scratch,
                 };
-                if (w.plain) {
+                if (v.plain) {
                     g.segments = 0, g.A = x + group * depth, g.C = dW + column;
-                    run->table->gemm[run->table->precision_for((int)op->precision, w.K, windows, n)](&g);
+                    run->table->gemm[run->table->precision_for((int)op->precision, v.K, windows, n)](&g);
                     continue;
                 }
                 if (precise) {
-                    for (nn_index l = 0; l < b.lines; l++) w.offsets[l] = l * w.stride_h * w.row;
-                    for (nn_index i = 0, s = 0; i < w.size_h; i++)
-                        for (nn_index j = 0; j < w.segments / w.size_h; j++, s++) {
-                            g.A = x + group * depth + i * w.dilation_h * w.row + j * w.dilation_w * w.channels;
-                            g.C = dW + s * w.segment * op->n + column;
+                    for (nn_index l = 0; l < b.lines; l++) v.offsets[l] = l * v.h.stride * v.row;
+                    for (nn_index i = 0, s = 0; i < v.h.size; i++)
+                        for (nn_index j = 0; j < v.segments / v.h.size; j++, s++) {
+                            g.A = x + group * depth + i * v.h.dilation * v.row + j * v.w.dilation * v.channels;
+                            g.C = dW + s * v.segment * op->n + column;
                             run->table->gemm[NN_PRECISION_highest](&g);
                         }
                     continue;
                 }
-                find_segments(&w);
-                g.M = w.K, g.A = w.P, g.a_col = w.ld, g.segments = 0, g.C = dW + column;
+                find_segments(&v);
+                g.M = v.K, g.A = v.P, g.a_col = v.ld, g.segments = 0, g.C = dW + column;
                 for (nn_index r = 0; r < windows; r += g.K, g.add = 1) {
                     g.K = least(most, windows - r);
-                    copy_windows(&w, x + group * depth, b.columns, r, g.K);
+                    copy_windows(&v, x + group * depth, b.columns, r, g.K);
                     g.B = at(run, op->dY, (window + r) * op->n + column);
-                    run->table->gemm[run->table->precision_for((int)op->precision, w.K, g.K, n)](&g);
+                    run->table->gemm[run->table->precision_for((int)op->precision, v.K, g.K, n)](&g);
                 }
             }
         }
@@ -256,24 +255,24 @@ static nn_index common_divisor(nn_index a, nn_index b) {
 
 /* dX (height,width,channels), of `depth` channels, += what the windows [p,p + count) of a sample, which are the rows
  * of P (count,ld), have of its places: whole rows of windows, or a part of one. */
-static void add_windows(const convolution *w, nn_index p, nn_index count, real *dX) {
-    const nn_index first = p / w->out_w, last = (p + count - 1) / w->out_w, depth = w->depth, ld = w->ld;
-    const nn_index from = first == last ? p % w->out_w : 0, to = first == last ? from + count : w->out_w;
-    const nn_index top = clamp(first * w->stride_h - w->top, 0, w->height);
-    const nn_index bottom = clamp(last * w->stride_h - w->top + w->reach_h, top, w->height);
-    const nn_index left = clamp(from * w->stride_w - w->left, 0, w->width);
-    const nn_index right = clamp((to - 1) * w->stride_w - w->left + w->reach_w, left, w->width);
-    const nn_index common_h = common_divisor(w->stride_h, w->dilation_h), step_h = w->stride_h / common_h;
-    const nn_index common_w = common_divisor(w->stride_w, w->dilation_w), step_w = w->stride_w / common_w;
-    const nn_index next_h = step_h * w->size_w * depth - w->dilation_h / common_h * w->out_w * ld;
-    const nn_index next_w = step_w * depth - w->dilation_w / common_w * ld;
+static void add_windows(const convolution *v, nn_index p, nn_index count, real *dX) {
+    const nn_index first = p / v->w.out, last = (p + count - 1) / v->w.out, depth = v->depth, ld = v->ld;
+    const nn_index from = first == last ? p % v->w.out : 0, to = first == last ? from + count : v->w.out;
+    const nn_index top = clamp(first * v->h.stride - v->h.before, 0, v->h.length);
+    const nn_index bottom = clamp(last * v->h.stride - v->h.before + v->reach_h, top, v->h.length);
+    const nn_index left = clamp(from * v->w.stride - v->w.before, 0, v->w.length);
+    const nn_index right = clamp((to - 1) * v->w.stride - v->w.before + v->reach_w, left, v->w.length);
+    const nn_index common_h = common_divisor(v->h.stride, v->h.dilation), step_h = v->h.stride / common_h;
+    const nn_index common_w = common_divisor(v->w.stride, v->w.dilation), step_w = v->w.stride / common_w;
+    const nn_index next_h = step_h * v->w.size * depth - v->h.dilation / common_h * v->w.out * ld;
+    const nn_index next_w = step_w * depth - v->w.dilation / common_w * ld;
     for (nn_index h = top; h < bottom; h++) {
-        const found i = windows_at(h + w->top, w->size_h, w->stride_h, w->dilation_h, step_h, first, last + 1);
-        const real *const row = w->P + (i.window * w->out_w - p) * ld + i.first * w->size_w * depth;
+        const found i = windows_at(h + v->h.before, v->h.size, v->h.stride, v->h.dilation, step_h, first, last + 1);
+        const real *const row = v->P + (i.window * v->w.out - p) * ld + i.first * v->w.size * depth;
         for (nn_index at = left; at < right && i.count; at++) {
-            const found j = windows_at(at + w->left, w->size_w, w->stride_w, w->dilation_w, step_w, from, to);
+            const found j = windows_at(at + v->w.before, v->w.size, v->w.stride, v->w.dilation, step_w, from, to);
             const real *const terms = row + j.window * ld + j.first * depth;
-            real *const y = dX + (h * w->width + at) * w->channels;
+            real *const y = dX + (h * v->w.length + at) * v->channels;
             VECTORS(c, more, depth, {
                 vf sum = load_some(y + c, more);
                 const real *line = terms + c;
@@ -292,10 +291,10 @@ SPAN(convolve_transposed) {
     const nn_index image = op->height * op->width;
     const nn_index K = op->size_h * op->size_w * depth;
     const int precision = run->table->precision_for((int)op->precision, NN_MANY_ROWS, n, K);
-    CONVOLUTION_OF(w, op, run->table->mr[precision]);
-    const nn_index together = w.rows < w.out_w ? w.rows : w.rows / w.out_w * w.out_w; /* windows at a time */
+    CONVOLUTION_OF(v, op, run->table->mr[precision]);
+    const nn_index together = v.rows < v.w.out ? v.rows : v.rows / v.w.out * v.w.out; /* windows at a time */
     const real *const bias = at(run, op->b, 0);
-    const int places = w.K == depth && image == per && w.stride_h == 1 && w.stride_w == 1; /* each a window */
+    const int places = v.K == depth && image == per && v.h.stride == 1 && v.w.stride == 1; /* each a window */
     for (nn_index end = first + count; first < end; first++) {
         real *const dX = at(run, op->dX, first * image * op->channels);
         const real *const saved = at(run, op->saved, first * image * op->channels);
@@ -314,16 +313,16 @@ SPAN(convolve_transposed) {
         for (nn_index i = 0; bias && i < image; i++) copy_reals(dX + i * op->channels, bias, op->channels);
         if (!bias) clear_reals(dX, image * op->channels);
         for (nn_index p = 0, rows = 0; p < per; p += rows) {
-            rows = least(together, w.rows < w.out_w ? w.out_w - p % w.out_w : per - p);
+            rows = least(together, v.rows < v.w.out ? v.w.out - p % v.w.out : per - p);
             for (nn_index group = 0; group < op->groups; group++) {
                 const nn_gemm g = {
-                    .M = rows, .N = w.K, .K = n, .A = at(run, op->dY, (first * per + p) * op->n + group * n),
-                    .a_row = op->n, .a_col = 1, .B = at(run, op->W, group * n * w.K), .b_row = w.K, .b_col = 1,
-                    .packed = at(run, op->packed, 0), .C = w.P, .ldc = w.ld, .activation = NN_ACTIVATION_linear,
+                    .M = rows, .N = v.K, .K = n, .A = at(run, op->dY, (first * per + p) * op->n + group * n),
+                    .a_row = op->n, .a_col = 1, .B = at(run, op->W, group * n * v.K), .b_row = v.K, .b_col = 1,
+                    .packed = at(run, op->packed, 0), .C = v.P, .ldc = v.ld, .activation = NN_ACTIVATION_linear,
                     .scratch = scratch,
                 };
                 run->table->gemm[precision](&g);
-                add_windows(&w, p, rows, dX + group * depth);
+                add_windows(&v, p, rows, dX + group * depth);
             }
         }
         const nn_index size = image * op->channels;

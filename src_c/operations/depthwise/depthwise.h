@@ -10,8 +10,8 @@
 #define NNCORE_DEPTHWISE_H
 
 #include "operations/elementwise/activations.h"
-#include "operations/parameters/parts.h"
 #include "operations/span.h"
+#include "operations/windows.h"
 #include "vectors/lanes.h"
 
 enum { CHANNEL_SUMS = 8 };
@@ -40,24 +40,22 @@ INLINE void channel_sums_inside(const channel_axis *a, nn_index *from, nn_index 
     if (*from > *end) *from = *end;
 }
 
-/* Forward: `count` outputs over an axis of `length` places. */
-INLINE channel_axis channel_axis_forward(nn_index count, nn_index length, nn_index kernel, nn_index stride,
-                                         nn_index dilation, nn_index before) {
-    return (channel_axis){count, -before, stride, kernel, dilation, length, 0, 1};
+/* Forward: the outputs. */
+INLINE channel_axis channel_axis_forward(window_axis a) {
+    return (channel_axis){a.out, -a.before, a.stride, a.size, a.dilation, a.length, 0, 1};
 }
 
-/* Backward: of the places phase, phase + stride, …, the outputs that see them, of which there are `count`. Place i is
- * place k of the window of output o where i + before = o stride + k dilation. */
-static channel_axis channel_axis_backward(nn_index count, nn_index length, nn_index kernel, nn_index stride,
-                                          nn_index dilation, nn_index before, nn_index phase) {
+/* Backward: of the places phase, phase + stride, …, the outputs that see them. Place i is place k of the window of
+ * output o where i + before = o stride + k dilation. */
+static channel_axis channel_axis_backward(window_axis a, nn_index phase) {
     nn_index apart = 1, k = 0; /* places of the kernel that a phase sees lie so far apart; the first of them */
-    while (apart * dilation % stride) apart++;
-    while (k < apart && (phase + before - k * dilation) % stride) k++;
-    const nn_index taps = k < apart ? divided_up(kernel - k, apart) : 0, tap_step = apart * dilation / stride;
+    while (apart * a.dilation % a.stride) apart++;
+    while (k < apart && (phase + a.before - k * a.dilation) % a.stride) k++;
+    const nn_index taps = k < apart ? divided_up(a.size - k, apart) : 0, tap_step = apart * a.dilation / a.stride;
     const nn_index last = taps > 0 ? taps - 1 : 0;
     return (channel_axis){
-        .count = divided_up(length - phase, stride), .step = 1, .taps = taps, .tap_step = tap_step, .length = count,
-        .first = taps > 0 ? (phase + before - k * dilation) / stride - last * tap_step : 0,
+        .count = divided_up(a.length - phase, a.stride), .step = 1, .taps = taps, .tap_step = tap_step, .length = a.out,
+        .first = taps > 0 ? (phase + a.before - k * a.dilation) / a.stride - last * tap_step : 0,
         .weight = k + last * apart, .weight_step = -apart,
     };
 }
@@ -145,16 +143,14 @@ static void sum_channels_row(const channel_axis *down, const channel_axis *acros
 }
 
 SPAN(depthwise_forward) {
-    const nn_index n = op->n, row = op->out_width * n, image = op->height * op->width * n;
-    const channel_axis down = channel_axis_forward(op->out_height, op->height, op->kernel_height, op->stride_height,
-                                         op->dilation_height, op->before_height);
-    const channel_axis across = channel_axis_forward(op->out_width, op->width, op->kernel_width, op->stride_width,
-                                           op->dilation_width, op->before_width);
+    const nn_index n = op->n, row = op->out_w * n, image = op->height * op->width * n;
+    const channel_axis down = channel_axis_forward(WINDOWS_DOWN(op));
+    const channel_axis across = channel_axis_forward(WINDOWS_ACROSS(op));
     const real *W = at(run, op->W, 0), *b = at(run, op->b, 0);
     for (nn_index i = first; i < first + count; i++) {
         real *y = at(run, op->Y, i * row), *z = at(run, op->Z, i * row), *sums = z ? z : y;
-        sum_channels_row(&down, &across, i % op->out_height, n, op->kernel_width, 1,
-                at(run, op->X, i / op->out_height * image), W, b, sums);
+        sum_channels_row(&down, &across, i % op->out_h, n, op->size_w, 1,
+                at(run, op->X, i / op->out_h * image), W, b, sums);
         run->table->activate[op->function](1, row, sums, row, y, row, op->parameters);
     }
 }
@@ -162,13 +158,11 @@ SPAN(depthwise_forward) {
 /* Of an image, row i of dX. */
 INLINE void depthwise_backward_row(const nn_op_depthwise_backward *op, const nn_run *run, nn_index i, const real *W,
                          const real *dy, const real *saved, real *dx) {
-    const nn_index n = op->n, row = op->width * n, stride = op->stride_width;
-    const channel_axis down = channel_axis_backward(op->out_height, op->height, op->kernel_height, op->stride_height,
-                                          op->dilation_height, op->before_height, i % op->stride_height);
+    const nn_index n = op->n, row = op->width * n, stride = op->stride_w;
+    const channel_axis down = channel_axis_backward(WINDOWS_DOWN(op), i % op->stride_h);
     for (nn_index phase = 0; phase < stride && phase < op->width; phase++) {
-        const channel_axis across = channel_axis_backward(op->out_width, op->width, op->kernel_width, stride,
-                                                          op->dilation_width, op->before_width, phase);
-        sum_channels_row(&down, &across, i / op->stride_height, n, op->kernel_width, stride, dy, W, NULL,
+        const channel_axis across = channel_axis_backward(WINDOWS_ACROSS(op), phase);
+        sum_channels_row(&down, &across, i / op->stride_h, n, op->size_w, stride, dy, W, NULL,
                 dx + i * row + phase * n);
     }
     if (saved)
@@ -229,7 +223,7 @@ static void add_channel_products_of(nn_index rows, nn_index taps, nn_index n, nn
 /* What row i of the outputs of an image adds to dW. */
 INLINE void depthwise_weights_row(const nn_op_depthwise_backward *op, nn_index i, const channel_axis *down,
                                   const channel_axis *across, const real *x, const real *dy, real *dw) {
-    const nn_index n = op->n, x_row = op->width * n, w_row = op->kernel_width * n;
+    const nn_index n = op->n, x_row = op->width * n, w_row = op->size_w * n;
     nn_index top, bottom, inner, outer, k0, k1;
     channel_terms_inside(down, i, &top, &bottom);
     channel_sums_inside(across, &inner, &outer);
@@ -258,25 +252,23 @@ INLINE void add_channel_sums(nn_index n, nn_index count, const real *dy, real *d
 }
 
 SPAN(depthwise_backward) {
-    const nn_index n = op->n, size = op->kernel_height * op->kernel_width * n, row = op->out_width * n;
-    const nn_index image = op->height * op->width * n, output = op->out_height * row;
-    const channel_axis down = channel_axis_forward(op->out_height, op->height, op->kernel_height, op->stride_height,
-                                         op->dilation_height, op->before_height);
-    const channel_axis across = channel_axis_forward(op->out_width, op->width, op->kernel_width, op->stride_width,
-                                           op->dilation_width, op->before_width);
+    const nn_index n = op->n, size = op->size_h * op->size_w * n, row = op->out_w * n;
+    const nn_index image = op->height * op->width * n, output = op->out_h * row;
+    const channel_axis down = channel_axis_forward(WINDOWS_DOWN(op));
+    const channel_axis across = channel_axis_forward(WINDOWS_ACROSS(op));
     const real *W = at(run, op->W, 0);
     for (nn_index s = first; s < first + count; s++) {
         const real *x = at(run, op->X, s * image), *dy = at(run, op->dY, s * output);
         const real *saved = at(run, op->saved, s * image);
         real *dx = at(run, op->dX, s * image);
-        real *dw = at(run, op->dW, s / op->chunk * CHAINS * size), *db = at(run, op->db, s / op->chunk * CHAINS * n);
+        real *dw = at(run, op->dW, s / op->chunk * size), *db = at(run, op->db, s / op->chunk * n);
         if (dw && s % op->chunk == 0) memset(dw, 0, (size_t)size * sizeof(real));
         if (db && s % op->chunk == 0) memset(db, 0, (size_t)n * sizeof(real));
         nn_index done = 0; /* rows of dX, which are done beside those of dY, while both are in cache */
-        for (nn_index i = 0; i < op->out_height; i++) {
+        for (nn_index i = 0; i < op->out_h; i++) {
             if (dw) depthwise_weights_row(op, i, &down, &across, x, dy + i * row, dw);
-            if (db) add_channel_sums(n, op->out_width, dy + i * row, db);
-            for (; dx && done < (i + 1) * op->height / op->out_height; done++)
+            if (db) add_channel_sums(n, op->out_w, dy + i * row, db);
+            for (; dx && done < (i + 1) * op->height / op->out_h; done++)
                 depthwise_backward_row(op, run, done, W, dy, saved, dx);
         }
     }

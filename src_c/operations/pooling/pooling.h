@@ -10,10 +10,10 @@
 #define NNCORE_POOLING_H
 
 #include "operations/span.h"
+#include "operations/windows.h"
 #include "vectors/lanes.h"
 
-/* How windows lie along an axis, and the places of one. */
-typedef struct window_axis { nn_index length, out, size, stride, before; } window_axis;
+/* Of an axis, those of a window. */
 typedef struct places { nn_index from, to; } places;
 
 INLINE places places_of(window_axis a, nn_index o) {
@@ -24,12 +24,7 @@ INLINE places places_of(window_axis a, nn_index o) {
 
 typedef struct windows { nn_index n; window_axis y, x; } windows;
 
-#define WINDOWS_OF(op)                                                                                               \
-    ((windows){                                                                                                      \
-        (op)->n,                                                                                                     \
-        {(op)->height, (op)->out_height, (op)->y_size, (op)->y_stride, (op)->y_before},                              \
-        {(op)->width, (op)->out_width, (op)->x_size, (op)->x_stride, (op)->x_before},                                \
-    })
+#define WINDOWS_OF(op) ((windows){(op)->n, WINDOWS_DOWN(op), WINDOWS_ACROSS(op)})
 
 /* A window: its rows and columns, and elements from one of its rows to the next. */
 typedef struct window { nn_index rows, columns, line, n; } window;
@@ -157,12 +152,12 @@ INLINE void pool_rows(int which, int mean, windows g, nn_index first, nn_index c
 
 SPAN(max_pool) {
     const windows g = WINDOWS_OF(op);
-    pool_rows(LARGEST, 0, g, first, count, at(run, op->X, 0), at(run, op->Y, first * op->out_width * op->n));
+    pool_rows(LARGEST, 0, g, first, count, at(run, op->X, 0), at(run, op->Y, first * op->out_w * op->n));
 }
 
 SPAN(sum_pool) {
     const windows g = WINDOWS_OF(op);
-    pool_rows(TOTAL, (int)op->mean, g, first, count, at(run, op->X, 0), at(run, op->Y, first * op->out_width * op->n));
+    pool_rows(TOTAL, (int)op->mean, g, first, count, at(run, op->X, 0), at(run, op->Y, first * op->out_w * op->n));
 }
 
 /* dX of a window: of LARGEST dY where X is Y for the first time (the last place, if none was), of TOTAL dY times a
