@@ -1,4 +1,4 @@
-"""Training steps of convolutional networks, and single images, by nncore, PyTorch and ONNX Runtime.
+"""Training steps of convolutional networks, and predictions, by nncore, PyTorch and ONNX Runtime.
 
 A network is a list of layers, of which each candidate is built. PyTorch is in its best form: channels last, eager, with
 its fused Adam; JAX took two to six times as long on these. A run is some steps over shuffled
@@ -49,7 +49,7 @@ class Network:
     batch: int
     layers: list[tuple[Any, ...]]
     classes: int = 10
-    single: bool = False  # whether one image is timed, too
+    predicts: int = 0  # of so many samples a prediction is timed, too
 
     def data(self) -> tuple[Array, Array]:
         rng = np.random.default_rng(0)
@@ -59,20 +59,22 @@ class Network:
 
 NETWORKS = [
     Network("LeNet-5", (28, 28, 1), 128, [conv(6, 5), RELU, POOL, conv(16, 5, "valid"), RELU, POOL, FLATTEN,
-                                          dense(120), RELU, dense(84), RELU, dense(10)], single=True),
+                                          dense(120), RELU, dense(84), RELU, dense(10)], predicts=1),
     Network("mnist_convnet", (28, 28, 1), 128, [conv(32, 3, "valid"), RELU, POOL, conv(64, 3, "valid"), RELU, POOL,
                                                 FLATTEN, ("dropout",), dense(10)]),
     Network("timeseries", (500, 1), 32, [*[conv(64, 3), BATCH, RELU] * 3, MEANS, dense(2)], 2),
     Network("activity", (128, 9), 64, [conv(64, 5, "valid"), RELU, conv(64, 5, "valid"), RELU, ("dropout",), POOL,
-                                       FLATTEN, dense(100), RELU, dense(6)], 6, single=True),
+                                       FLATTEN, dense(100), RELU, dense(6)], 6, predicts=1),
     Network("ResNet", (32, 32, 3), 64, [conv(16, 3), BATCH, RELU, *[residual(16)] * 3, residual(32, 2),
-                                        *[residual(32)] * 2, residual(64, 2), residual(64), MEANS, dense(10)]),
-    Network("depthwise", (32, 32, 3), 64, [conv(32, 3), BATCH, RELU, *SEPARABLE * 5, MEANS, dense(10)]),
+                                        *[residual(32)] * 2, residual(64, 2), residual(64), MEANS, dense(10)],
+            predicts=64),
+    Network("depthwise", (32, 32, 3), 64, [conv(32, 3), BATCH, RELU, *SEPARABLE * 5, MEANS, dense(10)],
+            predicts=64),
 ]  # fmt: skip
 
 
 def cases(threads: int, names: list[str] | None = None) -> Iterator[Case]:
-    """A step of each network, and where it is asked for a prediction of one image."""
+    """A step of each network, and where it is asked for a prediction."""
     for net in NETWORKS:
         if names and net.name not in names:
             continue
@@ -82,16 +84,19 @@ def cases(threads: int, names: list[str] | None = None) -> Iterator[Case]:
         }
         runs |= {name: partial(nncore_run, net, threads, level) for name, level in candidates().items()}
         yield Case(f"{net.name}, batch {net.batch}", STEPS, runs, step_flops(net), unit="ms")
-        if net.single:
-            one: dict[str, Callable[[], Run]] = {
-                "PyTorch": partial(torch_single, net, threads),
-                "ONNX Runtime": partial(onnx_single, net, threads),
-                "nncore highest": partial(nncore_single, net, threads),
+        if net.predicts:
+            made: dict[str, Callable[[], Run]] = {
+                "PyTorch": partial(torch_prediction, net, threads),
+                "ONNX Runtime": partial(onnx_prediction, net, threads),
+                "nncore highest": partial(nncore_prediction, net, threads),
             }
-            yield Case(f"{net.name}, one sample", CALLS, one)
+            samples = "one sample" if net.predicts == 1 else f"prediction of {net.predicts}"
+            yield Case(f"{net.name}, {samples}", calls(net), made, unit="µs" if net.predicts == 1 else "ms")
 
 
-CALLS = 200  # of single samples in a run
+def calls(net: Network) -> int:
+    """Of predictions in a run."""
+    return 200 if net.predicts == 1 else 4
 
 
 def step_flops(net: Network) -> float:
@@ -167,9 +172,9 @@ def nncore_run(net: Network, threads: int, level: str) -> Run:
     return lambda: model.fit(x, y, batch_size=net.batch, verbose=0)
 
 
-def nncore_single(net: Network, threads: int) -> Run:
-    model, x = nncore_model(net, threads), net.data()[0][:1]
-    return repeated(lambda: model(x), CALLS)
+def nncore_prediction(net: Network, threads: int) -> Run:
+    model, x = nncore_model(net, threads), net.data()[0][: net.predicts]
+    return repeated(lambda: model(x), calls(net))
 
 
 # -- PyTorch -----------------------------------------------------------------------------------------------------------
@@ -254,21 +259,21 @@ def torch_run(net: Network, threads: int, bf16: bool = False) -> Run:
     return run
 
 
-def torch_single(net: Network, threads: int) -> Run:
+def torch_prediction(net: Network, threads: int) -> Run:
     import torch
 
     torch.set_num_threads(threads)
-    model, x = torch_model(net).eval(), torch_inputs(net, net.data()[0][:1])
+    model, x = torch_model(net).eval(), torch_inputs(net, net.data()[0][: net.predicts])
 
     def run() -> None:
         with torch.inference_mode():
-            for _ in range(CALLS):
+            for _ in range(calls(net)):
                 model(x)
 
     return run
 
 
-def onnx_single(net: Network, threads: int) -> Run:
+def onnx_prediction(net: Network, threads: int) -> Run:
     """The network of PyTorch, with its weights."""
     import io
     import warnings
@@ -276,7 +281,7 @@ def onnx_single(net: Network, threads: int) -> Run:
     import onnxruntime
     import torch
 
-    model, x = torch_model(net).eval(), torch_inputs(net, net.data()[0][:1]).contiguous()
+    model, x = torch_model(net).eval(), torch_inputs(net, net.data()[0][: net.predicts]).contiguous()
     file = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -285,4 +290,4 @@ def onnx_single(net: Network, threads: int) -> Run:
     options.intra_op_num_threads, options.log_severity_level = threads, 3
     session = onnxruntime.InferenceSession(file.getvalue(), options, providers=["CPUExecutionProvider"])
     given = {"x": x.numpy()}
-    return repeated(lambda: session.run(None, given), CALLS)
+    return repeated(lambda: session.run(None, given), calls(net))

@@ -71,6 +71,8 @@ cdef nn_index product_block(const nn_table *table, const nn_gemm *whole, int64_t
     g.column = j
     if whole.bias != NULL:
         g.bias = <const char *> whole.bias + j * size
+    if whole.affine != NULL:
+        g.affine = <const char *> whole.affine + j * size
     if whole.Z != NULL:
         g.Z = <char *> whole.Z + (i * whole.ldz + j) * size
     if whole.saved != NULL:
@@ -111,7 +113,9 @@ cdef inline nn_index rows_by_depth(const nn_gemm *g, const nn_table *table) noex
     of 784-256-128-10 with 128 rows 697 → 722 µs.
     """
     cdef nn_index further
-    if g.a_col != 1 or g.b_col != 1 or g.N < table.nr or table.precision_for(g.precision, 0, g.K, g.N):
+    if g.a_col != 1 or g.b_col != 1 or g.N < table.nr or g.affine != NULL:
+        return 0
+    if table.precision_for(g.precision, 0, g.K, g.N):
         return 0
     further = further_blocks(table, g.K)
     return g.K // (DEPTH_PER_ROW * further) if further else 0

@@ -34,6 +34,8 @@ cdef extern from "core/contract.h" nogil:
         void *C
         nn_index ldc
         const void *bias
+        const void *affine
+        nn_index ldaffine
         int precision
         int activation
         const double *parameters

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nncore._kernels.table import ACTIVATION_SAVED, ACTIVATIONS
-from nncore.compiler.operation import Op
+from nncore.compiler.operation import Op, Tensor
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Step
-    from nncore.compiler.operation import Tensor
 
+TAKE_ACTIVATIONS = "TAKES_ACTIVATION", "IS_STANDARDIZATION", "TAKES_STANDARDIZATION"
 SAVED = {ACTIVATIONS[name]: saved for name, saved in ACTIVATION_SAVED.items()}
 
 
@@ -37,7 +37,8 @@ def operations(steps: list[Step]) -> Iterator[Any]:
 
 def fuse_forward(forward: list[Step], backward: list[Step], touched: Counter[int]) -> list[Step]:
     """Y = f(X W + b) in one operation, where nothing else reads Z (its own derivative may)."""
-    makers = {id(op.Y): op for op in operations(forward) if op.fusion == "TAKES_ACTIVATION"}
+    forward = fuse_standardization(forward, touched)
+    makers = {id(op.Y): op for op in operations(forward) if op.fusion in TAKE_ACTIVATIONS}
     derivatives = Counter(id(op.saved) for op in operations(backward) if op.fusion == "IS_DERIVATIVE")  # that read Z
     left: list[Step] = []
     op: Any
@@ -50,6 +51,25 @@ def fuse_forward(forward: list[Step], backward: list[Step], touched: Counter[int
         maker.Z = op.Z if SAVED[op.function] == "Z" and derivatives[id(op.Z)] else None
         maker.Y = op.Y
     return left
+
+
+def fuse_standardization(forward: list[Step], touched: Counter[int]) -> list[Step]:
+    """Z = γ ⊙ (X W + b − μ) / √(σ² + ε) + β in one operation, by numbers made first: of arrays that no step changes."""
+    makers = {id(op.Y): op for op in operations(forward) if op.fusion == "TAKES_STANDARDIZATION"}
+    first: list[Step] = []
+    left: list[Step] = []
+    op: Any
+    for op in forward:
+        maker = makers.get(id(op.X)) if op.fusion == "IS_STANDARDIZATION" else None
+        if maker is None or touched[id(op.X)] != 2:
+            left.append(op)
+            continue
+        numbers = {"mean": op.mean, "variance": op.variance, "gamma": op.gamma, "beta": op.beta}
+        maker.affine = Tensor((3, op.n), per_sample=False)
+        first.append(Op("affine", Y=maker.affine, n=op.n, epsilon=op.epsilon, fixed=op.n, **numbers))
+        maker.cost += op.cost
+        maker.Y = op.Y
+    return first + left
 
 
 def fuse_backward(backward: list[Step], touched: Counter[int]) -> list[Step]:

@@ -70,10 +70,11 @@ enum { NN_PACK_ROWS = 32, NN_MANY_ROWS = -1 };
 enum { NN_BAND_REALS = 1 << 18, NN_LINE_WINDOWS = 504, NN_WINDOW_PLACES = 1 << 12 };
 enum { NN_PARAMETERS = 4 }; /* numbers that an activation, loss or metric may take */
 
-/* A block of a product:  C (M,N) = f( bias + Σ_k A(i,k) B(k,j) ),  order: given by K, and where the rows of A are
+/* A block of a product:  C (M,N) = f( a( bias + Σ_k A(i,k) B(k,j) ) ),  order: given by K, and where the rows of A are
  * contiguous (a_col 1) by whether the whole product has few columns.
  * A(i,k) = A[i a_row + k a_col], B(k,j) = B[k b_row + j b_col]; of each pair one stride is 1 (X or Xᵀ, W or Wᵀ).
- * Forward: bias, then Z receives the sum where it is not NULL, then C the activation of the sum.
+ * Forward: bias, then a(z) = (z − mean) factor + offset where there is `affine`, then Z receives the result where it is
+ * not NULL, then C the activation of it.
  * Backward: C = Σ ⊙ f′(saved), where `saved` (M,N) is not NULL. Never both. K = 0 gives the sum 0. */
 typedef struct nn_gemm {
     nn_index M, N, K;
@@ -83,6 +84,7 @@ typedef struct nn_gemm {
     nn_index column;
     void *C; nn_index ldc;
     const void *bias;                 /* (N) or NULL */
+    const void *affine; nn_index ldaffine; /* mean, factor, offset, each (N), so far apart; or NULL */
     int precision;                    /* NN_PRECISION_…: what the operation asks for; `gemm` does not look at it */
     int activation; const double *parameters; /* NN_ACTIVATION_linear: none; NN_PARAMETERS numbers, of which it
                                        * takes those that kernels.def names */

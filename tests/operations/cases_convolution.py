@@ -56,6 +56,13 @@ def convolve__groups_and_holes(c: Case) -> dict[str, Array]:
     return convolve(c, groups=2, dilation_h=2, dilation_w=3, stride_w=1)
 
 
+def convolve__affine(c: Case) -> dict[str, Array]:
+    sums, numbers = convolve(c, groups=2)["Z"], c.reals(3, 10)
+    c.fields["affine"] = numbers
+    z = (sums - numbers[0]) * ref.float64(numbers[1]) + numbers[2]
+    return {"Z": z, "Y": ref.activate("gelu", z, 0.0)}
+
+
 def convolve_weights(c: Case, **changes: Any) -> dict[str, Array]:
     given, told = sizes(c, **changes)
     x, w, b, dy = arrays(c, given)
@@ -91,7 +98,8 @@ def convolve_transposed__groups_and_holes(c: Case) -> dict[str, Array]:
 
 
 CONVOLUTION = [
-    convolve, convolve__short_lines, convolve__groups_and_holes, convolve_weights, convolve_weights__short_lines,
-    convolve_weights__groups_and_holes, convolve_transposed, convolve_transposed__groups_and_holes,
+    convolve, convolve__short_lines, convolve__groups_and_holes, convolve__affine, convolve_weights,
+    convolve_weights__short_lines, convolve_weights__groups_and_holes, convolve_transposed,
+    convolve_transposed__groups_and_holes,
 ]  # fmt: skip
 assert SUM_ROWS % PART == 0

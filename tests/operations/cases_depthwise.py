@@ -33,6 +33,13 @@ def depthwise_forward__apart(c: Case) -> dict[str, Array]:
     return depthwise_forward(c, 3, APART, "linear")
 
 
+def depthwise_forward__affine(c: Case) -> dict[str, Array]:
+    sums, numbers = depthwise_forward(c, 21)["Z"], c.reals(3, 21)
+    c.fields["affine"] = numbers
+    z = (sums - numbers[0]) * ref.float64(numbers[1]) + numbers[2]
+    return {"Z": z, "Y": ref.activate("gelu", z, 0.0)}
+
+
 def depthwise_backward_(c: Case, n: int, ways: tuple[Way, Way], chunk: int) -> dict[str, Array]:
     down, across = ways
     x, w = c.reals(SAMPLES, down.length, across.length, n), c.reals(down.size, across.size, n)
@@ -59,6 +66,6 @@ def depthwise_backward__apart(c: Case) -> dict[str, Array]:
 
 
 DEPTHWISE = [
-    depthwise_forward, depthwise_forward__steps, depthwise_forward__apart, depthwise_backward__three,
-    depthwise_backward__steps, depthwise_backward__apart,
+    depthwise_forward, depthwise_forward__steps, depthwise_forward__apart, depthwise_forward__affine,
+    depthwise_backward__three, depthwise_backward__steps, depthwise_backward__apart,
 ]  # fmt: skip

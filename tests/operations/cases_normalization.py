@@ -166,6 +166,18 @@ def standardize__keeping_z(c: Case) -> dict[str, Array]:
     return standardize(c, "silu", True)
 
 
+def affine(c: Case) -> dict[str, Array]:
+    mean, variance, gamma, beta = c.reals(261), abs(c.reals(261)), c.reals(261), c.reals(261)
+    c.fields = {"mean": mean, "variance": variance, "gamma": gamma, "beta": beta, "Y": c.poisoned(3, 261)}
+    c.fields |= {"n": 261, "epsilon": 0.5, "fixed": 261, "block": 64}
+    return {"Y": np.stack([ref.float64(mean), gamma / np.sqrt(ref.float64(variance) + 0.5), ref.float64(beta)])}
+
+
+def affine__of_nothing(c: Case) -> dict[str, Array]:
+    c.fields = {"Y": c.poisoned(3, 21), "n": 21, "fixed": 21, "block": 64}
+    return {"Y": np.stack([np.zeros(21), np.ones(21), np.zeros(21)])}
+
+
 def lengths(c: Case) -> tuple[Array, Array, Any]:
     """Rows, some of them shorter than √ε; what they are divided by; sizes."""
     x = c.reals(SAMPLES, 2, 7)
@@ -194,5 +206,5 @@ NORMALIZATION = [
     layer_norm_backward__about_zero, column_moments, join_moments, batch_norm_sums, batch_norm_sums__relu,
     batch_norm_sums__from_y, batch_norm_sums__from_z, batch_norm_backward, batch_norm_backward__relu,
     batch_norm_backward__from_y, batch_norm_backward__from_z, standardize, standardize__relu, standardize__keeping_z,
-    scale_backward, unit_norm, unit_norm_backward,
+    affine, affine__of_nothing, scale_backward, unit_norm, unit_norm_backward,
 ]  # fmt: skip

@@ -87,6 +87,13 @@ def dense_forward(c: Case) -> dict[str, Array]:
     return {"Z": sums, "Y": ref.activate("gelu", sums, 0.0)}
 
 
+def dense_forward__affine(c: Case) -> dict[str, Array]:
+    sums, numbers = dense_forward(c)["Z"], c.reals(3, 7)
+    c.fields["affine"] = numbers
+    z = (sums - numbers[0]) * ref.float64(numbers[1]) + numbers[2]
+    return {"Z": z, "Y": ref.activate("gelu", z, 0.0)}
+
+
 def dense_backward_input(c: Case) -> dict[str, Array]:
     dy, w, saved = c.reals(SAMPLES, 7), c.reals(9, 7), c.reals(SAMPLES, 9)
     c.fields = {"dY": dy, "W": w, "saved": saved, "dX": c.poisoned(SAMPLES, 9), "rows": 1, "n": 7, "k": 9}

@@ -145,7 +145,8 @@ SPAN(convolve) {
                 .M = windows, .N = n, .K = v.K, .A = x + group * depth, .a_row = v.w.stride * v.channels, .a_col = 1,
                 .segments = v.segments, .offsets = v.offsets, .group = b.columns, .a_group = v.h.stride * v.row,
                 .B = at(run, op->W, column), .b_row = op->n, .b_col = 1, .packed = at(run, op->packed, 0),
-                .bias = at(run, op->b, column), .C = at(run, op->Y, window * op->n + column), .ldc = op->n,
+                .bias = at(run, op->b, column), .affine = at(run, op->affine, column), .ldaffine = op->n,
+                .C = at(run, op->Y, window * op->n + column), .ldc = op->n,
                 .Z = Z ? Z + window * op->n + column : NULL, .ldz = op->n, .part = op->groups > 1,
                 .activation = (int)op->function, .parameters = op->parameters, .scratch = scratch,
             };

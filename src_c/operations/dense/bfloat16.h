@@ -28,6 +28,8 @@ typedef struct dot { /* C (rows ≤ BF16_ROWS, n ≤ PANEL) = f( [C +] bias + Σ
     real *C;
     nn_index ldc;
     const real *bias; /* (n) or NULL */
+    const real *affine; /* as in tile.h */
+    nn_index ldaffine;
     int add, relu; /* f, as in tile.h: ReLU; its derivative, of (rows,n) saved elements; or a look for inf and nan */
     const real *saved;
     nn_index ldsaved;
@@ -46,6 +48,13 @@ INLINE void finish_rows(const int m, const int nv, vf (*c)[2], nn_index first, c
         _Pragma("GCC unroll 2") for (int v = 0; v < nv; v++)
     if (t->bias) EACH_SUM c[i][v] += load_mask(t->bias + v * LANES, mask[v]);
     if (t->add) EACH_SUM c[i][v] += load_mask(C + i * ldc + v * LANES, mask[v]);
+    if (t->affine)
+        _Pragma("GCC unroll 2") for (int v = 0; v < nv; v++) {
+            const real *const a = t->affine + v * LANES;
+            const vf mean = load_mask(a, mask[v]), factor = load_mask(a + t->ldaffine, mask[v]);
+            const vf offset = load_mask(a + 2 * t->ldaffine, mask[v]);
+            _Pragma("GCC unroll 12") for (int i = 0; i < m; i++) c[i][v] = (c[i][v] - mean) * factor + offset;
+        }
     if (t->relu) EACH_SUM c[i][v] = f_relu(c[i][v], NULL);
     if (t->saved) {
         const real *const saved = t->saved + first * ldsaved;
@@ -101,6 +110,7 @@ INLINE dot tile_at(const slab *s, nn_index i, nn_index rows, nn_index j) {
     t.n = least(PANEL, s->cols - j);
     t.C += i * t.ldc + j;
     if (t.bias) t.bias += j;
+    if (t.affine) t.affine += j;
     if (t.saved) t.saved += i * g->ldsaved + j;
     return t;
 }
@@ -122,7 +132,8 @@ INLINE void multiply_pieces(const nn_gemm *g, const int pieces) {
     const nn_index nc = g->packed || packs_in_turn(g, pieces) ? N : fits;
     const int finish = !ends_in_tile(g), relu = !finish && g->activation == NN_ACTIVATION_relu;
     vf zeros = {0};
-    const dot common = {.ldc = g->Z ? g->ldz : g->ldc, .ldsaved = g->ldsaved, .a_piece = A_WORDS / pieces};
+    const dot common = {.ldc = g->Z ? g->ldz : g->ldc, .ldaffine = g->ldaffine, .ldsaved = g->ldsaved,
+                        .a_piece = A_WORDS / pieces};
     slab s = {.g = g, .scratch = g->scratch, .t = common};
 
     dot_begin(g->M);
@@ -140,6 +151,7 @@ INLINE void multiply_pieces(const nn_gemm *g, const int pieces) {
             s.t.b_piece = s.b_piece;
             s.t.C = (real *)(g->Z ? g->Z : g->C) + jc;
             s.t.bias = kb == 0 && g->bias ? (const real *)g->bias + jc : NULL;
+            s.t.affine = last && g->affine ? (const real *)g->affine + jc : NULL;
             s.t.add = kb > 0 || g->add;
             s.t.relu = relu && last && !g->saved;
             s.t.saved = relu && last && g->saved ? (const real *)g->saved + jc : NULL;

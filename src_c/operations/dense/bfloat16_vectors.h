@@ -75,6 +75,7 @@ INLINE void dot_row(const int panels, const dot *t, nn_index n, nn_index step) {
         each.n = least(PANEL, n - p * PANEL);
         each.n > LANES ? finish_rows(1, 2, c[p], 0, &each) : finish_rows(1, 1, c[p], 0, &each);
         if (each.bias) each.bias += PANEL;
+        if (each.affine) each.affine += PANEL;
         if (each.saved) each.saved += PANEL;
     }
 }

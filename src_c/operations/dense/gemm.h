@@ -1,4 +1,4 @@
-/* gemm.h: C (M,N) = f( bias + A (M,K) B (K,N) ), the products of dense layers, on one thread.
+/* gemm.h: C (M,N) = f( a( bias + A (M,K) B (K,N) ) ), the products of dense layers, on one thread.
  *
  * Five loops around the micro-kernel of tile.h, after Van Zee and van de Geijn, "BLIS: A Framework for Rapidly
  * Instantiating BLAS Functionality", ACM TOMS 41 (2015). A and B are read in place unless a packed copy pays.
@@ -9,7 +9,7 @@
  * where A = X and the whole product has at most DOT_COLUMNS columns, an element is the bias plus, in order, the dot
  * products (dot.h) of blocks of DOT_K. A row has the same bits in any batch.
  */
-#include "vectors/lanes.h"
+#include "operations/affine.h"
 #include "operations/dense/tile.h"
 #include "operations/dense/pack.h"
 #include "operations/dense/dot.h"
@@ -105,6 +105,14 @@ static void finish_sums(const nn_gemm *g, nn_index i, nn_index j, nn_index rows,
     if (g->nonfinite && any_nonfinite(rows, cols, C, g->ldc)) nn_set_flag(g->nonfinite);
 }
 
+/* Of sums that tiles have not seen as rows: what comes before that, to whole rows. */
+static void affine_sums(const nn_gemm *g, nn_index i, nn_index rows) {
+    const affine a = affine_at(g->affine, g->ldaffine);
+    const nn_index ld = g->Z ? g->ldz : g->ldc;
+    real *const sums = (real *)(g->Z ? g->Z : g->C) + i * ld;
+    affine_columns(0, rows, g->N, &a, sums, ld, sums, ld);
+}
+
 /* What the loops over blocks have in common, chosen once for a product. */
 typedef struct choices {
     const nn_gemm *g;
@@ -146,6 +154,7 @@ static void multiply_block(const choices *c, tile *t, nn_index i, nn_index rows,
         for (nn_index group = 0; group < c->groups; group++) {
             const nn_index row = i + group * in_group;
             t->bias = first && g->bias ? (const real *)g->bias + row * t->ldbias + j0 + j : NULL;
+            t->affine = last && g->affine ? (const real *)g->affine + j0 + j : NULL;
             t->C = c->sums + row * t->ldc + j0 + j;
             t->saved = saved ? saved + row * t->ldsaved + j0 + j : NULL;
             t->A = A + group * g->a_group;
@@ -197,7 +206,8 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
         const nn_index most = M > 2 * MC_FAR && B_NEAR < b_bytes && b_bytes <= B_FAR ? MC_FAR : MC;
         mc = ceil_div(ceil_div(M, ceil_div(M, most)), MR) * MR;
     }
-    tile t = {.ldc = g->Z ? g->ldz : g->ldc, .ldbias = ldbias, .ldsaved = g->ldsaved};
+    tile t = {.ldc = g->Z ? g->ldz : g->ldc, .ldbias = ldbias, .ldaffine = g->ldaffine,
+              .ldsaved = g->ldsaved};
     vf zeros = {0};
 
     nn_index cols;
@@ -233,7 +243,7 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
 static void multiply_narrow(const nn_gemm *g) {
     real *const sums = g->Z ? g->Z : g->C;
     const nn_index ldsums = g->Z ? g->ldz : g->ldc;
-    const int in_tile = ends_in_tile(g) && !g->saved, in_place = ldsums == 1; /* a column is its own transpose */
+    const int in_tile = ends_in_tile(g) && !g->saved && !g->affine, in_place = ldsums == 1; /* a column is its own transpose */
     for (nn_index i = 0; i < g->M; i += NARROW_ROWS) {
         real *const Ct = in_place ? sums + i : (real *)g->scratch + B_PACKED + A_PACKED; /* (N,rows) */
         const nn_index rows = least(NARROW_ROWS, g->M - i);
@@ -264,6 +274,7 @@ static void multiply_narrow(const nn_gemm *g) {
                 for (nn_index q = 0; q < BLOCK && r + q < rows; q++)
                     store_mask(sums + (i + r + q) * ldsums + j, mask, c[q]);
             }
+        if (g->affine) affine_sums(g, i, rows);
         if (!in_tile) finish_sums(g, i, 0, rows, g->N);
     }
 }
@@ -294,6 +305,7 @@ static void multiply_rows(const nn_gemm *g) {
                                   in_place ? g->b_col : DOT_K, sums + i * ldsums, ldsums,
                                   kb ? sums + i * ldsums : g->bias, kb ? ldsums : 0);
     }
+    if (g->affine) affine_sums(g, 0, g->M);
     finish_sums(g, 0, 0, g->M, g->N);
 }
 
@@ -313,6 +325,7 @@ INLINE nn_gemm columns_of(const nn_gemm *g, nn_index j, nn_index n) {
     part.B = (const real *)g->B + j * g->b_col;
     part.C = (real *)g->C + j;
     if (g->bias) part.bias = (const real *)g->bias + j;
+    if (g->affine) part.affine = (const real *)g->affine + j;
     if (g->Z) part.Z = (real *)g->Z + j;
     if (g->saved) part.saved = (const real *)g->saved + j;
     return part;

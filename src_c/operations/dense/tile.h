@@ -21,6 +21,8 @@ typedef struct tile {
     const real *bias; /* (m,n) or NULL: 0 */
     nn_index ldbias;  /* 0: the same for each row */
     int add;          /* to what C holds */
+    const real *affine; /* what follows them, rows of (3,n) `ldaffine` apart (affine.h); or NULL */
+    nn_index ldaffine;
     /* What follows the last sums of the usual layers costs no pass over C */
     int relu;         /* store max(0, C) */
     const real *saved; /* (m,n) or NULL: times the derivative of ReLU */
@@ -86,6 +88,14 @@ INLINE void end_tile(const int m, const int nv, const int masked, const tile *t,
         for (int i = 0; i < m; i++)
 #pragma GCC unroll 8
             for (int v = 0; v < nv; v++) c[i][v] += LOAD(C + i * ldc, v);
+    if (t->affine)
+#pragma GCC unroll 8
+        for (int v = 0; v < nv; v++) {
+            const vf mean = LOAD(t->affine, v), factor = LOAD(t->affine + t->ldaffine, v);
+            const vf offset = LOAD(t->affine + 2 * t->ldaffine, v);
+#pragma GCC unroll 16
+            for (int i = 0; i < m; i++) c[i][v] = (c[i][v] - mean) * factor + offset;
+        }
     if (t->relu)
 #pragma GCC unroll 16
         for (int i = 0; i < m; i++)

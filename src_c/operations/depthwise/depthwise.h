@@ -9,7 +9,7 @@
 #ifndef NNCORE_DEPTHWISE_H
 #define NNCORE_DEPTHWISE_H
 
-#include "operations/elementwise/activations.h"
+#include "operations/affine.h"
 #include "operations/span.h"
 #include "operations/windows.h"
 #include "vectors/lanes.h"
@@ -63,7 +63,7 @@ static channel_axis channel_axis_backward(window_axis a, nn_index phase) {
 /* What the sums of a row read: `rows` terms down, x_row and w_row elements apart; of each, terms across. */
 typedef struct channel_terms {
     nn_index n, rows, x_row, w_row, taps, x_tap, w_tap, x_step, y_step; /* …_step: from one sum to the next */
-    const real *b;
+    const real *b, *affine; /* (n), (3,n), or NULL */
 } channel_terms;
 
 /* `sums` of them; `three`: terms across are three, and neighbours share them. */
@@ -95,6 +95,10 @@ INLINE void sum_channels(int sums, int three, const channel_terms *t, const real
                 }
             }
         }
+        if (t->affine) {
+            const affine a = affine_at(t->affine, n);
+            _Pragma("GCC unroll 8") for (int p = 0; p < sums; p++) sum[p] = affine_vector(&a, j, left, sum[p]);
+        }
         _Pragma("GCC unroll 8") for (int p = 0; p < sums; p++) store_some(y + p * y_step + j, left, sum[p]);
     });
 }
@@ -119,7 +123,8 @@ static void sum_channels_of(const channel_terms *t, nn_index count, const real *
 /* A row of sums, row p of `down`, from x (down.length,across.length,n) and w (…,w_width,n); sums stand `apart` places
  * from one another. */
 static void sum_channels_row(const channel_axis *down, const channel_axis *across, nn_index p, nn_index n,
-                             nn_index w_width, nn_index apart, const real *x, const real *w, const real *b, real *y) {
+                             nn_index w_width, nn_index apart, const real *x, const real *w, const real *b,
+                             const real *affine, real *y) {
     nn_index top, bottom, inner, outer, k0, k1;
     channel_terms_inside(down, p, &top, &bottom);
     channel_sums_inside(across, &inner, &outer);
@@ -128,7 +133,7 @@ static void sum_channels_row(const channel_axis *down, const channel_axis *acros
     channel_terms t = {
         .n = n, .rows = across->taps ? bottom - top : 0, .x_row = down->tap_step * x_row,
         .w_row = down->weight_step * w_row, .x_tap = across->tap_step * n, .w_tap = across->weight_step * n,
-        .x_step = across->step * n, .y_step = apart * n, .b = b,
+        .x_step = across->step * n, .y_step = apart * n, .b = b, .affine = affine,
     };
     const real *const xr = t.rows ? x + row * x_row : x;
     const real *const wr = t.rows ? w + (down->weight + top * down->weight_step) * w_row + across->weight * n : w;
@@ -146,11 +151,11 @@ SPAN(depthwise_forward) {
     const nn_index n = op->n, row = op->out_w * n, image = op->height * op->width * n;
     const channel_axis down = channel_axis_forward(WINDOWS_DOWN(op));
     const channel_axis across = channel_axis_forward(WINDOWS_ACROSS(op));
-    const real *W = at(run, op->W, 0), *b = at(run, op->b, 0);
+    const real *W = at(run, op->W, 0), *b = at(run, op->b, 0), *affine = at(run, op->affine, 0);
     for (nn_index i = first; i < first + count; i++) {
         real *y = at(run, op->Y, i * row), *z = at(run, op->Z, i * row), *sums = z ? z : y;
         sum_channels_row(&down, &across, i % op->out_h, n, op->size_w, 1,
-                at(run, op->X, i / op->out_h * image), W, b, sums);
+                at(run, op->X, i / op->out_h * image), W, b, affine, sums);
         run->table->activate[op->function](1, row, sums, row, y, row, op->parameters);
     }
 }
@@ -162,7 +167,7 @@ INLINE void depthwise_backward_row(const nn_op_depthwise_backward *op, const nn_
     const channel_axis down = channel_axis_backward(WINDOWS_DOWN(op), i % op->stride_h);
     for (nn_index phase = 0; phase < stride && phase < op->width; phase++) {
         const channel_axis across = channel_axis_backward(WINDOWS_ACROSS(op), phase);
-        sum_channels_row(&down, &across, i / op->stride_h, n, op->size_w, stride, dy, W, NULL,
+        sum_channels_row(&down, &across, i / op->stride_h, n, op->size_w, stride, dy, W, NULL, NULL,
                 dx + i * row + phase * n);
     }
     if (saved)

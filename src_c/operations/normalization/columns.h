@@ -9,7 +9,7 @@
 #ifndef NNCORE_COLUMNS_H
 #define NNCORE_COLUMNS_H
 
-#include "operations/elementwise/activations.h"
+#include "operations/affine.h"
 #include "operations/parameters/parts.h"
 #include "operations/span.h"
 #include "vectors/lanes.h"
@@ -96,34 +96,10 @@ SPAN(join_moments) {
 
 /* Of so many columns at a time the numbers of each. */
 enum { AFFINE_COLUMNS = 256 };
-typedef struct affine {
-    real mean[AFFINE_COLUMNS], factor[AFFINE_COLUMNS], offset[AFFINE_COLUMNS];
-} affine;
-
-/* mean, inverse, gamma, beta: of these columns; each may be absent. */
-INLINE void affine_of(nn_index cols, const real *mean, const real *inverse, const real *gamma, const real *beta,
-                      affine *to) {
-    for (nn_index j = 0; j < cols; j += LANES) {
-        const nn_index left = cols - j;
-        const vf scale = inverse ? load_some(inverse + j, left) : vset(1);
-        store_some(to->mean + j, left, mean ? load_some(mean + j, left) : (vf){0});
-        store_some(to->factor + j, left, gamma ? load_some(gamma + j, left) * scale : scale);
-        store_some(to->offset + j, left, beta ? load_some(beta + j, left) : (vf){0});
-    }
-}
-
-INLINE vf affine_vector(const affine *a, nn_index j, nn_index left, vf x) {
-    return (x - load_some(a->mean + j, left)) * load_some(a->factor + j, left) + load_some(a->offset + j, left);
-}
-
-INLINE void affine_columns(int relu, nn_index rows, nn_index cols, const affine *a, const real *x, nn_index ldx,
-                           real *y, nn_index ldy) {
-    for (; rows > 0; rows--, x += ldx, y += ldy)
-        VECTORS(j, left, cols, {
-            const vf z = affine_vector(a, j, left, load_some(x + j, left));
-            store_some(y + j, left, relu ? f_relu(z, NULL) : z);
-        });
-}
+#define AFFINE_OF(a, cols, mean, inverse, gamma, beta)                                                               \
+    real numbers_of_##a[3 * AFFINE_COLUMNS];                                                                         \
+    const affine a = affine_at(numbers_of_##a, AFFINE_COLUMNS);                                                      \
+    affine_of(cols, mean, inverse, gamma, beta, a)
 
 enum { ACTIVATED = 2048 }; /* elements that stay in L1 from one loop over them to the next, with others */
 
@@ -136,13 +112,12 @@ SPAN(standardize) {
     const real *gamma = at(run, op->gamma, 0), *beta = at(run, op->beta, 0);
     real *y = at(run, op->Y, first * n), *z = at(run, op->Z, first * n), *made = z ? z : y;
     const int relu = op->function == NN_ACTIVATION_relu && !z;
-    affine a;
     real inverse[AFFINE_COLUMNS];
     for (nn_index j = 0; j < n; j += AFFINE_COLUMNS) {
         const nn_index cols = affine_width(n, j);
         if (variance) inverse_root(cols, variance + j, op->epsilon, inverse);
-        affine_of(cols, mean ? mean + j : NULL, variance ? inverse : NULL, gamma ? gamma + j : NULL,
-                  beta ? beta + j : NULL, &a);
+        AFFINE_OF(a, cols, mean ? mean + j : NULL, variance ? inverse : NULL, gamma ? gamma + j : NULL,
+                  beta ? beta + j : NULL);
         nn_index rows;
         for (nn_index i = 0; i < count; i += rows) {
             const nn_index at_i = i * n + j, most = activated_rows(cols);
@@ -155,6 +130,15 @@ SPAN(standardize) {
             run->table->activate[op->function](rows, cols, made + at_i, n, y + at_i, n, op->parameters);
         }
     }
+}
+
+/* The numbers themselves, for operations that do the same to what they make. */
+SPAN(affine) {
+    const real *mean = at(run, op->mean, first), *variance = at(run, op->variance, first);
+    const real *gamma = at(run, op->gamma, first), *beta = at(run, op->beta, first);
+    const affine a = affine_at(at(run, op->Y, first), op->n);
+    if (variance) inverse_root(count, variance, op->epsilon, a.factor);
+    affine_of(count, mean, variance ? a.factor : NULL, gamma, beta, a);
 }
 
 /* How g = dY ⊙ f′ is made: f is linear, f is relu, or g lies there already. */
@@ -206,11 +190,10 @@ SPAN(batch_norm_sums) {
     const real *mean = at(run, op->mean, 0), *inverse = at(run, op->inverse, 0);
     const real *gamma = at(run, op->gamma, 0), *beta = at(run, op->beta, 0);
     const int relu = op->function == NN_ACTIVATION_relu, plain = op->function == NN_ACTIVATION_linear;
-    affine a;
     real z[GROUP_ROWS * AFFINE_COLUMNS], gradient[GROUP_ROWS * AFFINE_COLUMNS];
     for (nn_index j = 0; j < n; j += AFFINE_COLUMNS) {
         const nn_index cols = affine_width(n, j);
-        affine_of(cols, mean + j, inverse + j, gamma ? gamma + j : NULL, beta ? beta + j : NULL, &a);
+        AFFINE_OF(a, cols, mean + j, inverse + j, gamma ? gamma + j : NULL, beta ? beta + j : NULL);
         for (nn_index i = first; i < end; i += GROUP_ROWS) {
             const nn_index rows = end - i < GROUP_ROWS ? end - i : GROUP_ROWS, part = i / CHUNK_ROWS * CHAINS * n + j;
             const real *x = at(run, op->X, i * n + j), *g = at(run, op->dY, i * n + j);
@@ -254,11 +237,10 @@ SPAN(batch_norm_backward) {
     const real *gamma = at(run, op->gamma, 0), *beta = at(run, op->beta, 0);
     const real *dgamma = at(run, op->dgamma, 0), *dbeta = at(run, op->dbeta, 0);
     const vf per_row = vset(1 / (real)(run->samples * op->rows));
-    affine a;
     real each[AFFINE_COLUMNS], slope[AFFINE_COLUMNS], z[ACTIVATED], gradient[ACTIVATED];
     for (nn_index j = 0; j < n; j += AFFINE_COLUMNS) {
         const nn_index cols = affine_width(n, j), most = activated_rows(cols);
-        affine_of(cols, mean + j, inverse + j, gamma ? gamma + j : NULL, beta ? beta + j : NULL, &a);
+        AFFINE_OF(a, cols, mean + j, inverse + j, gamma ? gamma + j : NULL, beta ? beta + j : NULL);
         VECTORS(k, left, cols, {
             store_some(each + k, left, load_some(dbeta + j + k, left) * per_row);
             const vf hat = load_some(dgamma + j + k, left) * per_row;
