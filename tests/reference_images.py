@@ -80,7 +80,10 @@ def erased(sample: int, size: tuple[int, int], probability: Any, area: Any, key:
 
 
 def kept(sample: int, alpha: float, key: Key) -> float:
-    """λ of Beta(α, α), by Jöhnk's method, from powers of uniform numbers."""
+    """λ of Beta(α, α), by Jöhnk's method from powers of uniform numbers; α > 1: by Ulrich's from a point in a disc."""
+    if alpha > 1:
+        radius = math.sqrt(1 - word(sample, 2, key) ** (1 / (alpha - 0.5)))
+        return (1 + radius * math.cos(math.tau * word(sample, 3, key))) / 2
     for i in range(2, 64, 2):
         x, y = ((word(sample, i + j, key) + 2.0**-25) ** (1 / alpha) for j in range(2))
         if x + y <= 1:

@@ -73,8 +73,8 @@ enum { NN_PARAMETERS = 4 }; /* numbers that an activation, loss or metric may ta
 /* A block of a product:  C (M,N) = f( a( bias + Σ_k A(i,k) B(k,j) ) ),  order: given by K, and where the rows of A are
  * contiguous (a_col 1) by whether the whole product has few columns.
  * A(i,k) = A[i a_row + k a_col], B(k,j) = B[k b_row + j b_col]; of each pair one stride is 1 (X or Xᵀ, W or Wᵀ).
- * Forward: bias, then a(z) = (z − mean) factor + offset where there is `affine`, then Z receives the result where it is
- * not NULL, then C the activation of it.
+ * Forward: bias, then a(z) = (z − mean) factor + offset where there is `affine`, then Z receives the result where it
+ * is not NULL, then C the activation of it.
  * Backward: C = Σ ⊙ f′(saved), where `saved` (M,N) is not NULL. Never both. K = 0 gives the sum 0. */
 typedef struct nn_gemm {
     nn_index M, N, K;

@@ -1,5 +1,5 @@
-/* affine.h: x → (x − mean) factor + offset, each column by its numbers: what BatchNormalization does to an array, with
- * the same bits wherever it is done. */
+/* affine.h: x → (x − mean) factor + offset, each column by its numbers: what BatchNormalization does to an array,
+ * with the same bits wherever it is done. */
 #ifndef NNCORE_AFFINE_H
 #define NNCORE_AFFINE_H
 

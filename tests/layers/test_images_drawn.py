@@ -113,6 +113,22 @@ def test_rectangles_that_are_erased() -> None:
     assert abs((noise > 5).mean() - 0.308538) < 0.01 and abs((noise == 10).mean() - 0.158655) < 0.01
 
 
+def test_more_of_a_sample_stays_near_the_half() -> None:
+    """λ of MixUp for α > 1: ∫ of λ (1 − λ) / B(2, 2) is even for α = 2, that of a semicircle for α = 1.5."""
+    given = {"images": np.zeros((500, 1, 1, 1)), "labels": np.eye(500)}
+    for alpha in 1.5, 2.0, 30.0:
+        layer = nn.MixUp(alpha, seed=1)
+        stays = np.concatenate([np.diag(layer(given)["labels"]) for _ in range(8)])
+        variance = 1 / (8 * alpha + 4)
+        assert abs(stays.mean() - 0.5) < 4 * math.sqrt(variance / N)
+        assert abs(stays.var() - variance) < 0.1 * variance
+        if alpha == 2:
+            assert_even(3 * stays**2 - 2 * stays**3, 0, 1)
+        if alpha == 1.5:
+            x = 2 * stays - 1
+            assert_even(0.5 + (x * np.sqrt(1 - x**2) + np.arcsin(x)) / np.pi, 0, 1)
+
+
 @pytest.mark.parametrize("alpha", [0.1, 0.2, 0.5, 1.0])
 def test_how_much_of_a_sample_stays(alpha: float) -> None:
     """λ of Beta(α, α): mean ½, variance 1 / (8 α + 4); 2 arcsin(√λ) / π of α = ½ is even, and λ of α = 1."""

@@ -173,19 +173,25 @@ def erase_images__backward(c: Case) -> dict[str, Array]:
     return {"Y": np.where(where, 0, x)}
 
 
-def mixing(c: Case, **fields: Any) -> tuple[Array, int, list[tuple[float, Array]]]:
+def mixing(
+    c: Case, alphas: tuple[float, float] = (0.25, 0.75), **fields: Any
+) -> tuple[Array, int, list[tuple[float, Array]]]:
     """X, how far away the other sample is, and what stays of each."""
     x = c.reals(SAMPLES, *OLD, 2)
-    drawing(c, X=x, Y=c.poisoned(*x.shape), n=x[0].size, alphas=(0.25, 0.75), **fields)
+    drawing(c, X=x, Y=c.poisoned(*x.shape), n=x[0].size, alphas=alphas, **fields)
     ahead = 1 + int(images.word(0, 0, NOISE) * (SAMPLES - 1))
-    alpha = images.between(images.word(0, 1, NOISE), 0.25, 0.75)
+    alpha = images.between(images.word(0, 1, NOISE), *alphas)
     return x, ahead, [images.mixed_by(s, OLD, alpha, KEY) for s in range(SAMPLES)]
 
 
-def mix_samples(c: Case) -> dict[str, Array]:
-    x, ahead, mixes = mixing(c)
+def mix_samples(c: Case, **settings: Any) -> dict[str, Array]:
+    x, ahead, mixes = mixing(c, **settings)
     stays = np.array([stays for stays, _ in mixes])[:, None, None, None]
     return {"Y": stays * x + (1 - stays) * np.roll(x, -ahead, 0)}
+
+
+def mix_samples__near_the_half(c: Case) -> dict[str, Array]:
+    return mix_samples(c, alphas=(1.5, 4.0))
 
 
 def mix_samples__rectangles(c: Case) -> dict[str, Array]:
@@ -210,5 +216,6 @@ IMAGES = [
     sample_images__nearest_pixel, sample_images__backward, sample_images__backward_of_inside,
     sample_images__of_rows_of_several_pieces, sample_images__joined,
     adjust_images, adjust_images_backward, erase_images, erase_images__noise, erase_images__backward,
-    mix_samples, mix_samples__rectangles, mix_samples__backward, mix_samples__backward_of_rectangles,
+    mix_samples, mix_samples__near_the_half, mix_samples__rectangles, mix_samples__backward,
+    mix_samples__backward_of_rectangles,
 ]  # fmt: skip

@@ -1,19 +1,15 @@
 """No kernel touches memory outside of its arrays: each array ends, or begins, at a page that faults.
 
 A fault kills the process, so the sweeps run in processes of their own, which name each case before they try it.
-What lies between an array and the other end of its pages is NaN: it must not change, nor change a result.
 """
 
 from __future__ import annotations
 
-import ctypes
-import math
-import mmap
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -21,9 +17,9 @@ from typing import Any
 import numpy as np
 import pytest
 import reference as ref
-from kernels import TABLES, Array, assert_same_bits, edges, label, normal
-from placed import run_placed
-from reference_depthwise import Way, sizes_of
+from bounds_windows import convolutions, depthwise, images, pooling
+from fences import PATTERN, Cases, Fence, Place, empty, reals, run
+from kernels import TABLES, Array, edges, label
 
 from nncore._kernels import dense, elementwise, loss, update
 from nncore._kernels.table import (
@@ -41,82 +37,15 @@ from nncore._kernels.table import (
     RULE_NUMBERS,
     SOURCES,
     STATES,
-    SUM_CHAINS,
     TALLIES,
     Table,
 )
 from nncore.optimizers.numbers import packed
 
-Place = Callable[[Array], Array]
-Case = Callable[[Place], list[Array]]  # runs a kernel on arrays that were placed, and returns those it writes
-
-PAGES = 64  # of a fence
-PATTERN = 0xFF  # of every byte around an array: NaN
 LENGTHS = range(258)
 
 
-class Fence:
-    """Pages between two that fault."""
-
-    def __init__(self) -> None:
-        self._map = mmap.mmap(-1, (PAGES + 2) * mmap.PAGESIZE)
-        everything = np.frombuffer(self._map, "u1")
-        protect = ctypes.CDLL(None, use_errno=True).mprotect
-        for page in (0, PAGES + 1):
-            if protect(ctypes.c_void_p(everything.ctypes.data + page * mmap.PAGESIZE), mmap.PAGESIZE, 0):
-                raise OSError(ctypes.get_errno(), "mprotect")
-        self._memory = everything[mmap.PAGESIZE : -mmap.PAGESIZE]
-        self._memory[:] = PATTERN
-        self._used = slice(0, 0)
-
-    def place(self, x: Array, at_end: bool) -> Array:
-        """A copy of x that ends where the pages end, or begins where they begin."""
-        assert x.nbytes <= self._memory.size
-        start = self._memory.size - x.nbytes if at_end else 0
-        self._used = slice(start, start + x.nbytes)
-        placed = self._memory[self._used].view(x.dtype).reshape(x.shape)
-        placed[...] = x
-        return placed
-
-    def clear(self) -> None:
-        """Check that nothing was written beside the array; look no further than a kernel might reach."""
-        self._memory[self._used] = PATTERN
-        near = slice(max(0, self._used.start - 4096), self._used.stop + 4096)
-        assert (self._memory[near] == PATTERN).all(), "written outside of an array"
-
-
-def run(case: Case, fences: list[Fence]) -> None:
-    """A case on arrays that end, and on arrays that begin at a fence: nothing else may differ."""
-    results = []
-    for at_end in (True, False):
-        free = iter(fences)
-        used: list[Fence] = []
-
-        def place(x: Array, at_end: bool = at_end, free: Iterator[Fence] = free, used: list[Fence] = used) -> Array:
-            used.append(next(free))
-            return used[-1].place(np.ascontiguousarray(x), at_end)
-
-        results.append([x.copy() for x in case(place)])
-        for fence in used:
-            fence.clear()
-    for a, b in zip(*results, strict=True):
-        assert_same_bits(a, b)
-
-
 # --- the cases: label and case ------------------------------------------------------------------------------
-
-Cases = Iterator[tuple[str, Case]]
-
-
-POOL = {table.dtype: normal(table, 1 << 16) for table in TABLES}  # drawn once: there are many cases
-
-
-def reals(table: Table, *shape: int) -> Array:
-    return POOL[table.dtype][: math.prod(shape)].reshape(shape)
-
-
-def empty(table: Table, *shape: int) -> Array:
-    return np.full(shape, np.nan, table.dtype)
 
 
 def lengths(table: Table) -> list[int]:
@@ -340,33 +269,11 @@ def gathers(table: Table) -> Cases:
             yield f"gather {source} {n} {stride} {order is not None}", case
 
 
-def depthwise(table: Table) -> Cases:
-    """Windows over images of three samples, forward, and backward with all that it may write."""
-    ways = [(5, 3, 1, 1, 1, 5), (8, 3, 1, 1, 0, 6), (12, 3, 1, 1, 1, 12), (7, 2, 2, 3, 1, 3), (2, 4, 1, 1, 1, 2)]
-    ways += [(1, 1, 1, 1, 0, 1), (9, 5, 3, 2, 4, 3)]
-    widths = sorted({1, 3, table.lanes - 1, table.lanes, table.lanes + 1, 2 * table.lanes})
-    for down, across, n in product(map(Way._make, ways), map(Way._make, ways), widths):
-
-        def case(place: Place, down: Way = down, across: Way = across, n: int = n) -> list[Array]:
-            x, dy = reals(table, 3, down.length, across.length, n), reals(table, 3, down.out, across.out, n)
-            w, b = reals(table, down.size, across.size, n), reals(table, n)
-            parts = empty(table, 2, SUM_CHAINS, w.size), empty(table, 2, SUM_CHAINS, n)
-            given = {"X": place(x), "W": place(w)}
-            y, dx, dw, db = (place(np.full_like(a, np.nan)) for a in (dy, x, *parts))
-            sizes = sizes_of(n, down, across)
-            run_placed(table, "depthwise_forward", 3, b=place(b), Y=y, per_sample=down.out, block=2, **given, **sizes)
-            more = {"dY": place(dy), "dX": dx, "dW": dw, "db": db, "chunk": 2, "block": 2}
-            run_placed(table, "depthwise_backward", 3, **given, **more, **sizes)
-            return [y, dx, dw[:, 0], db[:, 0]]
-
-        yield f"depthwise {down} {across} {n}", case
-
-
 GROUPS: dict[str, Callable[[Table], Cases]] = {
     f.__name__: f
     for f in (
         products, precisions, activations, functions, arithmetic, rowwise, losses, tallies, updates, sums, gathers,
-        depthwise,
+        pooling, images, depthwise, convolutions,
     )
 }  # fmt: skip
 
@@ -395,7 +302,8 @@ def trespass() -> None:
 
 def in_a_process(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-X", "faulthandler", __file__, *arguments]
-    paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]  # the first for `import kernels`
+    here = Path(__file__)
+    paths = [*map(str, here.parents[:2]), os.environ.get("PYTHONPATH")]  # the first two for `import kernels` and so on
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}  # an empty one would be the cwd
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
 

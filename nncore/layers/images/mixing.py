@@ -105,7 +105,7 @@ class MixUp(Mixing):
     Parameters
     ----------
     alpha : float, default 0.2
-        α in (0, 1]: the smaller, the more an image is left as it is, or replaced.
+        α > 0: the smaller, the more an image is left as it is, or replaced; the greater, the nearer λ is to ½.
     data_format : {"channels_last", "channels_first"}, optional
     seed : int, optional
         Of what is drawn; None: it follows from the model's.
@@ -114,7 +114,7 @@ class MixUp(Mixing):
     Raises
     ------
     TypeError, ValueError
-        `alpha` is not in (0, 1], or targets are class numbers.
+        `alpha` is not positive, or targets are class numbers.
 
     Notes
     -----
@@ -129,7 +129,7 @@ class MixUp(Mixing):
         self, alpha: float = 0.2, data_format: str | None = None, seed: int | None = None, name: str | None = None
     ) -> None:
         super().__init__(seed, data_format, name)
-        self.alpha = check_number(alpha, "alpha", "a number in (0, 1]", lambda a: 0 < a <= 1)
+        self.alpha = check_number(alpha, "alpha", "a finite number > 0", lambda a: 0 < a < math.inf)
 
     @property
     def alphas(self) -> Interval:

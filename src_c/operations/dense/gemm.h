@@ -243,7 +243,8 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
 static void multiply_narrow(const nn_gemm *g) {
     real *const sums = g->Z ? g->Z : g->C;
     const nn_index ldsums = g->Z ? g->ldz : g->ldc;
-    const int in_tile = ends_in_tile(g) && !g->saved && !g->affine, in_place = ldsums == 1; /* a column is its own transpose */
+    const int in_tile = ends_in_tile(g) && !g->saved && !g->affine;
+    const int in_place = ldsums == 1; /* a column is its own transpose */
     for (nn_index i = 0; i < g->M; i += NARROW_ROWS) {
         real *const Ct = in_place ? sums + i : (real *)g->scratch + B_PACKED + A_PACKED; /* (N,rows) */
         const nn_index rows = least(NARROW_ROWS, g->M - i);

@@ -27,7 +27,8 @@ SPAN(dense_backward_input) {
         .M = run->samples * op->rows, .N = op->k, .K = op->n,
         .A = at(run, op->dY, 0), .a_row = op->n, .a_col = 1,
         .B = at(run, op->W, 0), .b_row = 1, .b_col = op->n,
-        .packed = at(run, op->packed, 0), .bias = NULL, .affine = NULL, .ldaffine = 0, .Z = NULL, .ldz = 0, .nonfinite = NULL, WHOLE,
+        .packed = at(run, op->packed, 0), .bias = NULL, .affine = NULL, .ldaffine = 0, .Z = NULL, .ldz = 0,
+        .nonfinite = NULL, WHOLE,
         .C = at(run, op->dX, 0), .ldc = op->k, .saved = at(run, op->saved, 0), .ldsaved = op->k,
         .precision = (int)op->precision, .activation = (int)op->function, .parameters = op->parameters,
     };
@@ -38,7 +39,8 @@ SPAN(dense_backward_weights) {
         .M = op->k, .N = op->n, .K = run->samples * op->rows,
         .A = at(run, op->X, 0), .a_row = 1, .a_col = op->k,
         .B = at(run, op->dY, 0), .b_row = op->n, .b_col = 1,
-        .C = at(run, op->dW, 0), .ldc = op->n, .packed = NULL, .bias = NULL, .affine = NULL, .ldaffine = 0, .Z = NULL, .ldz = 0, WHOLE,
+        .C = at(run, op->dW, 0), .ldc = op->n, .packed = NULL, .bias = NULL, .affine = NULL, .ldaffine = 0,
+        .Z = NULL, .ldz = 0, WHOLE,
         .saved = NULL, .ldsaved = 0, .activation = NN_ACTIVATION_linear, .parameters = NULL,
         .precision = (int)op->precision, .nonfinite = &run->nonfinite,
     };

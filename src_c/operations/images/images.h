@@ -100,9 +100,14 @@ SPAN(erase_images) {
 
 enum { BETA_FIRST = 2 }; /* of the words */
 
-/* λ of Beta(α, α), α ≤ 1: Jöhnk 1964. A pair of uniform numbers is taken with a probability of at least ½, the
- * last of 31 in any case. By logarithms, for both powers 1/α may be 0. */
+/* λ of Beta(α, α). α ≤ 1: Jöhnk 1964; a pair of uniform numbers is taken with a probability of at least ½, the
+ * last of 31 in any case; by logarithms, for both powers 1/α may be 0. α > 1, where ever more pairs would be refused:
+ * Ulrich 1984, from an angle and a radius. */
 INLINE double drawn_beta(const random_block *random, double alpha) {
+    if (alpha > 1) {
+        const double square = 1 - pow(drawn(random, BETA_FIRST), 2 / (2 * alpha - 1));
+        return 0.5 + 0.5 * sqrt(square) * cos(2 * M_PI * drawn(random, BETA_FIRST + 1));
+    }
     for (int i = BETA_FIRST;; i += 2) {
         const double x = log(drawn(random, i) + 0x1p-25) / alpha, y = log(drawn(random, i + 1) + 0x1p-25) / alpha;
         if (exp(x) + exp(y) <= 1 || i + 4 > RANDOM_BLOCK) return 1 / (1 + exp(y - x));

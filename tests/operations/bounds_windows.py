@@ -1,0 +1,136 @@
+"""Cases of `test_kernels_bounds`: windows of images."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+from cases_pooling import PARTS, sizes
+from fences import Cases, Place, empty, reals
+from kernels import Array, edges
+from placed import run_placed
+from reference_depthwise import Way, sizes_of
+
+from nncore._kernels.table import ACTIVATIONS, Table
+
+SAMPLES = 3
+
+
+def channels(table: Table) -> list[int]:
+    return sorted({1, 2, 3, 5, *edges(table.lanes, 2 * table.lanes, 4 * table.lanes)})
+
+
+#: Windows of images: attributes of both axes, and whether windows share places.
+GEOMETRIES: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, int]]] = [
+    ((4, 2, 2, 2, 0), (4, 2, 2, 2, 0), {"bands": 2}),
+    ((1, 1, 1, 1, 0), (5, 2, 2, 2, 0), {"bands": 1, "clear": 1}),
+    ((3, 2, 3, 2, 1), (5, 3, 3, 2, 1), {"bands": 1, "clear": 1, "add": 1}),
+    ((3, 1, 3, 3, 0), (23, 1, 23, 23, 0), {"bands": 1}),
+    ((3, 1, 2, 2, 0), (23, 1, 22, 22, 0), {"bands": 1, "clear": 1}),
+    ((1, 1, 1, 1, 0), (PARTS["width"], PARTS["out_w"], 0, 0, 0), {"bands": 1, "clear": 1, "add": 1}),
+]
+
+
+def pooling(table: Table) -> Cases:
+    for n, geometry in product(channels(table), GEOMETRIES):
+        down, across, how = geometry
+
+        def case(place: Place, n: int = n, given: Any = (down, across), how: Any = how) -> list[Array]:
+            fields = sizes(n, *given)
+            shape = SAMPLES, fields["height"], fields["width"], n
+            made = SAMPLES, fields["out_h"], fields["out_w"], n
+            x, dy = place(reals(table, *shape)), place(reals(table, *made))
+            y, total, dx, dtotal = (place(empty(table, *s)) for s in (made, made, shape, shape))
+            fields["block"] = 1
+            rows, bands = {"per_sample": made[1]}, how | {"per_sample": how["bands"]}
+            run_placed(table, "max_pool", SAMPLES, X=x, Y=y, **fields, **rows)
+            run_placed(table, "sum_pool", SAMPLES, X=x, Y=total, mean=1, **fields, **rows)
+            run_placed(table, "max_pool_backward", SAMPLES, X=x, Y=y, dY=dy, dX=dx, **fields, **bands)
+            run_placed(table, "sum_pool_backward", SAMPLES, dY=dy, dX=dtotal, mean=1, **fields, **bands)
+            return [y, total, dx, dtotal]
+
+        yield f"pooling {n} {geometry}", case
+
+
+def images(table: Table) -> Cases:
+    """Zeros around them, and larger ones; by operations that take any sizes."""
+    for n, height, width in product(channels(table), (1, 2), (1, 3, 8)):
+
+        def case(place: Place, n: int = n, height: int = height, width: int = width) -> list[Array]:
+            sides = {"n": n, "height": height, "width": width, "y_factor": 3, "x_factor": 2}
+            large, small = (SAMPLES, 3 * height, 2 * width, n), (SAMPLES, height, width, n)
+            x, dy, y, dx = (
+                place(reals(table, *small)),
+                place(reals(table, *large)),
+                *map(place, (empty(table, *large), empty(table, *small))),
+            )
+            padded = place(empty(table, SAMPLES, height + 2, width * n + 2))
+            run_placed(table, "interpolate", SAMPLES, X=x, Y=y, **sides, per_sample=3 * height, block=2)
+            run_placed(table, "interpolate_backward", SAMPLES, dY=dy, dX=dx, **sides, per_sample=height, block=2)
+            around = {"n": width * n + 2, "out_height": height + 2, "height": height, "width": width * n}
+            around |= {"top": 1, "left": 2, "per_sample": height + 2, "block": 3}
+            run_placed(table, "pad", SAMPLES, X=x, Y=padded, **around)
+            return [y, dx, padded]
+
+        yield f"images {n} {height} {width}", case
+
+
+def depthwise(table: Table) -> Cases:
+    """Windows over images of three samples, forward, and backward with all that it may write."""
+    ways = [(5, 3, 1, 1, 1, 5), (8, 3, 1, 1, 0, 6), (12, 3, 1, 1, 1, 12), (7, 2, 2, 3, 1, 3), (2, 4, 1, 1, 1, 2)]
+    ways += [(1, 1, 1, 1, 0, 1), (9, 5, 3, 2, 4, 3)]
+    widths = sorted({1, 3, table.lanes - 1, table.lanes, table.lanes + 1, 2 * table.lanes})
+    for down, across, n in product(map(Way._make, ways), map(Way._make, ways), widths):
+
+        def case(place: Place, down: Way = down, across: Way = across, n: int = n) -> list[Array]:
+            x, dy = reals(table, 3, down.length, across.length, n), reals(table, 3, down.out, across.out, n)
+            w, b = reals(table, down.size, across.size, n), reals(table, n)
+            parts = empty(table, 2, w.size), empty(table, 2, n)
+            given = {"X": place(x), "W": place(w)}
+            y, dx, dw, db = (place(np.full_like(a, np.nan)) for a in (dy, x, *parts))
+            sizes = sizes_of(n, down, across)
+            run_placed(table, "depthwise_forward", 3, b=place(b), Y=y, per_sample=down.out, block=2, **given, **sizes)
+            more = {"dY": place(dy), "dX": dx, "dW": dw, "db": db, "chunk": 2, "block": 2}
+            run_placed(table, "depthwise_backward", 3, **given, **more, **sizes)
+            return [y, dx, dw, db]
+
+        yield f"depthwise {down} {across} {n}", case
+
+
+#: Windows down and across, groups, and windows in a line: of whole rows, of rows with holes, partly or all outside,
+#: more than one line to a row.
+CONVOLUTIONS = [
+    (Way(3, 1, 1, 1, 0, 3), Way(5, 1, 1, 1, 0, 5), 1, 5),
+    (Way(5, 3, 1, 1, 1, 5), Way(6, 3, 1, 1, 1, 6), 1, 6),
+    (Way(5, 3, 1, 1, 0, 3), Way(19, 2, 1, 1, 0, 18), 1, 7),
+    (Way(7, 2, 2, 3, 1, 3), Way(9, 5, 3, 2, 4, 3), 1, 3),
+    (Way(2, 4, 1, 1, 1, 2), Way(1, 3, 1, 1, 1, 1), 1, 1),
+    (Way(4, 2, 2, 1, 0, 2), Way(6, 3, 2, 1, 1, 3), 2, 3),
+    (Way(1, 1, 1, 1, 0, 1), Way(40, 5, 1, 1, 4, 40), 1, 40),
+]
+
+
+def convolutions(table: Table) -> Cases:
+    """Forward, and backward with all that it may write."""
+    columns = sorted({2, 6, *(2 * (n // 2) for n in (table.lanes + 2, 2 * table.lanes, 4 * table.lanes + 2))})
+    for (down, across, groups, line), depth, n in product(CONVOLUTIONS, (2, 6, 2 * table.lanes), columns):
+
+        def case(place: Place, at: Any = (down, across, groups, line), depth: int = depth, n: int = n) -> list[Array]:
+            down, across, groups, line = at
+            x, dy = (
+                reals(table, SAMPLES, down.length, across.length, depth),
+                reals(table, SAMPLES, down.out, across.out, n),
+            )
+            w = reals(table, down.size, across.size, depth // groups, n)
+            X, dY, W = place(x), place(dy), place(w)
+            fields = sizes_of(n, down, across) | {"channels": depth, "groups": groups, "line": line}
+            y, dx, dw, db = (place(np.full_like(a, np.nan)) for a in (dy, x, np.stack([w] * 2), empty(table, 2, n)))
+            lines = down.out * -(-across.out // line)
+            run_placed(table, "convolve", SAMPLES, X=X, W=W, b=place(reals(table, n)), Y=y, per_sample=lines, block=2,
+                       function=ACTIVATIONS["relu"], **fields)  # fmt: skip
+            run_placed(table, "convolve_weights", SAMPLES, X=X, dY=dY, dW=dw, db=db, part=2, block=2, **fields)
+            run_placed(table, "convolve_transposed", SAMPLES, dY=dY, W=W, dX=dx, block=2, **fields)
+            return [y, dw, db, dx]
+
+        yield f"convolution {down} {across} {groups} {line} {depth} {n}", case
