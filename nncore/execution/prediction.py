@@ -25,6 +25,20 @@ from nncore.state import Array
 UNDIVIDED_FLOPS = 100 * team.PARALLEL_FLOPS  # a prediction of about 1 ms, too short to look at signals
 SLAB = 1 << 22  # elements of an input that Python converts at once
 TILE_ROWS = 128  # of a prediction, through all layers while they are in cache
+LEAST_ROWS = 16  # of dense layers, at least, or reading their weights takes longer than the products
+
+
+def least_rows(cost: int, weights: int) -> int:
+    """Rows that a tile has at least, which take so many FLOPs each: fewer where weights are used often for a row."""
+    return max(1, min(LEAST_ROWS, LEAST_ROWS * 2 * weights // max(1, cost)))
+
+
+def tile_rows(rows: int, least: int, threads: int) -> int:
+    """Rows of a tile, of which each thread is to take about four, or at least one, if it has enough rows."""
+    tiles = min(4 * threads, -(-rows // least))
+    if tiles > 1:
+        tiles = -(-tiles // threads) * threads
+    return min(TILE_ROWS, -(-rows // tiles))
 
 
 class Predictor:
@@ -48,6 +62,8 @@ class Predictor:
         self.idle: dict[int, list[Any]] = {}  # runs by their number of threads
         self.alone = self.idle.setdefault(1, [])
         self.few, self.many = (int(f / max(1, self.program.cost)) for f in (team.PARALLEL_FLOPS, UNDIVIDED_FLOPS))
+        self.least = least_rows(self.program.cost, sum(p.size for p in graph.parameters))
+        self.few = min(self.many, max(self.few, self.least))
         self.last: tuple[Any, int, Any] = ((0, *self.shape), 0, (0, *self.made))  # of few rows: shapes of x, outputs
         self.calls = self.program.calls
         if self.calls or not self.plain:  # no rows are few
@@ -138,7 +154,7 @@ class Predictor:
                     self.attach(run, parts, [out[part] for out in outputs])
                     rows = part.stop - start
                     run.begin(rows, TILE_ROWS)
-                    tile = min(TILE_ROWS, max(16, -(-rows // (4 * threads))))
+                    tile = tile_rows(rows, self.least, threads)
                     reason = engine.TIME
                     while reason == engine.TIME:
                         reason = run.predict(tile, SLICE)

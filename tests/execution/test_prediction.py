@@ -1,0 +1,45 @@
+"""Tiles of rows: how many a prediction is cut into."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import nncore as nn
+from nncore.execution.prediction import Predictor, least_rows, tile_rows
+
+
+@pytest.mark.parametrize(
+    ("rows", "least", "threads", "tile"),
+    [
+        (1, 16, 2, 1),
+        (16, 16, 2, 16),  # one tile
+        (17, 16, 2, 9),  # two, as even as can be
+        (40, 16, 2, 10),  # three would leave a thread waiting
+        (100, 16, 2, 13),
+        (1000, 16, 2, 125),
+        (5000, 16, 2, 128),
+        (5000, 16, 1, 128),
+        (4, 1, 2, 1),
+        (4, 3, 2, 2),
+        (3, 1, 8, 1),
+    ],
+)
+def test_rows_of_a_tile(rows: int, least: int, threads: int, tile: int) -> None:
+    assert tile_rows(rows, least, threads) == tile
+
+
+def test_dense_layers_take_many_rows_at_once_convolutions_few() -> None:
+    dense = nn.Model([nn.Input(300), nn.Dense(200, use_bias=False)])
+    images = nn.Model([nn.Input((9, 9, 3)), nn.Conv2D(8, 3, use_bias=False)])  # each weight is used 49 times
+    assert [Predictor(model.graph).least for model in (dense, images)] == [16, 1]
+    assert least_rows(0, 0) == 1
+    assert least_rows(2000, 500) == 8
+
+
+def test_a_row_is_predicted_without_a_team_however_much_work_it_is() -> None:
+    """One thread: a team has nothing to divide."""
+    model = nn.Model([nn.Input((24, 24, 3)), nn.Conv2D(32, 3), nn.Conv2D(32, 3)], n_threads=2)
+    predictor, x = Predictor(model.graph), np.ones((1, 24, 24, 3), np.float32)
+    assert predictor.call(x, lambda: 2) is not None
+    assert predictor.call(np.repeat(x, 4, 0), lambda: 2) is None
