@@ -92,7 +92,7 @@ class Numbered:
             symbols |= {id(s): count + s.index for s in made}
             count += 1 if isinstance(call.layer, Layer) else len(call.layer.graph.outputs)
         return {
-            "inputs": [[s.name, list(s.shape)] for s in graph.inputs],
+            "inputs": [[s.name, list(s.sample_shape)] for s in graph.inputs],
             "calls": calls,
             "outputs": [symbols[id(s)] for s in graph.outputs],
             "takes": graph.takes.keys,

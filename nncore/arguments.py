@@ -45,11 +45,27 @@ def explained(method: Callable[P, R], names: Sequence[str] = (), as_given: bool 
     def checked(*args: Any, **kwargs: Any) -> R:
         if not kwargs.keys() <= known:
             kwargs = without_habits(type(args[0]).__name__ if makes else method.__name__, names, kwargs)
-        if makes and not as_given:
-            return method(*map(unboxed, args), **{name: unboxed(value) for name, value in kwargs.items()})
-        return method(*args, **kwargs)
+        if not makes:
+            return method(*args, **kwargs)
+        if not as_given:
+            args, kwargs = tuple(map(unboxed, args)), {name: unboxed(value) for name, value in kwargs.items()}
+        try:
+            return method(*args, **kwargs)
+        except TypeError:
+            check_all_given(type(args[0]).__name__, parameters, args, kwargs)
+            raise
 
     return checked
+
+
+def check_all_given(
+    owner: str, parameters: Mapping[str, inspect.Parameter], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> None:
+    """A TypeError where an argument without a default is missing."""
+    for name, parameter in list(parameters.items())[len(args) :]:
+        single = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        if single and parameter.default is parameter.empty and name not in kwargs:
+            raise TypeError(f"{name}: expected an argument of {owner}, got none") from None
 
 
 def without_habits(owner: str, names: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]:

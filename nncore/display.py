@@ -24,7 +24,7 @@ def model_text(model: Inspected) -> str:
         parts.append("not built")
     else:
         ends = (model.graph.inputs, model.graph.outputs)
-        parts.append(" -> ".join(", ".join(str((None, *s.shape)) for s in symbols) for symbols in ends))
+        parts.append(" -> ".join(", ".join(str(s.shape) for s in symbols) for symbols in ends))
         parts.append(f"{sum(p.size for p in model.weights):,} parameters")
     if (configuration := model.configuration) is None:
         parts.append("not compiled")

@@ -102,7 +102,7 @@ def operands(call: Call, name: str, inputs: Mapping[int, int]) -> list[Operand]:
             return [Operand(encoded(call, name, inputs), None, Integers.taken(*codes, name), call.shapes[0])]
         limits = layer.integers
         taken = limits and Integers.taken(*limits, name)
-        return [Operand(inputs.get(id(s)), s, taken, s.shape) for s in call.inputs]
+        return [Operand(inputs.get(id(s)), s, taken, s.sample_shape) for s in call.inputs]
     found = []
     outer = [source_of(s, inputs) for s in call.inputs]
     for feed in layer.graph.feeds:
@@ -176,7 +176,7 @@ class Feeds:
         for s in outputs:
             if id(s) in numbers:
                 taken.setdefault(numbers[id(s)], None)
-                shapes[numbers[id(s)]] = s.shape
+                shapes[numbers[id(s)]] = s.sample_shape
         order = sorted(taken, key=lambda source: len(inputs) if isinstance(source, Encoded) else source)
         self.feeds = [Feed(source, shapes[source], taken[source]) for source in order]
         self.encodes = any(isinstance(source, Encoded) for source in order)
@@ -217,8 +217,8 @@ class Feeds:
         for feed in self.feeds:
             if isinstance(feed.source, int):
                 s, argument = inputs[feed.source], arguments[feed.source]
-                array = conversion.as_input(given[feed.source], argument, s.shape)
-                bound.append(rows_of(array, s.shape, dtype, argument, feed.integers))
+                array = conversion.as_input(given[feed.source], argument, s.sample_shape)
+                bound.append(rows_of(array, s.sample_shape, dtype, argument, feed.integers))
             else:
                 layer, arrays, called = feed.source.layer, *arrays_of(feed.source, given, inputs, arguments)
                 bound.append(layer.bound(arrays, called, dtype))
@@ -235,7 +235,7 @@ def arrays_of(
             parts, called = arrays_of(part, given, inputs, arguments)
             array, name = part.layer.encode(parts, called), called[0]
         else:
-            name, shape = arguments[part], inputs[part].shape
+            name, shape = arguments[part], inputs[part].sample_shape
             array = shaped(source.layer.read(conversion.sole(given[part], shape), name), shape, name)
         arrays.append(array)
         names.append(name)

@@ -43,7 +43,7 @@ class Call:
     @property
     def shapes(self) -> tuple[Shape, ...]:
         """Of a sample of each input."""
-        return tuple(s.shape for s in self.inputs)
+        return tuple(s.sample_shape for s in self.inputs)
 
     @property
     def outputs(self) -> list[Symbol]:
@@ -60,7 +60,9 @@ class Symbol:
 
     Attributes
     ----------
-    shape : tuple of int
+    shape : tuple
+        With the batch, which is None, as the first axis.
+    sample_shape : tuple of int
         Of one sample.
     name : str or None
         Of an `Input`.
@@ -72,7 +74,7 @@ class Symbol:
         Which of the call's outputs it is.
     """
 
-    shape: Shape
+    sample_shape: Shape
     call: Call | None = None
     index: int = 0
     name: str | None = field(default=None, kw_only=True)
@@ -82,6 +84,11 @@ class Symbol:
     arithmetic: ClassVar[Any] = None
     __array_ufunc__: ClassVar[None] = None  # so that NumPy's numbers leave operators to it
     __iter__: ClassVar[None] = None  # an index alone would make it a sequence
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        """See the class."""
+        return None, *self.sample_shape
 
     def __add__(self, other: Any) -> Symbol:
         return self.arithmetic.joined("+", self, other)
@@ -140,7 +147,7 @@ class Symbol:
         name = "" if self.name is None else f"name={self.name!r}, "
         layer = self.layer
         maker = "input" if layer is None else f"of {type(layer).__name__} {layer.name or ''}".strip()
-        return f"<Symbol {name}shape={(None, *self.shape)}, {maker}>"
+        return f"<Symbol {name}shape={self.shape}, {maker}>"
 
 
 class Callable:

@@ -237,7 +237,7 @@ class Model(Compiled):
                 return logs if return_dict else listed(logs)
             dataset = self._dataset(x, y, sample_weight)
             if class_weight is not None:
-                dataset = dataset.weigh_classes(class_weight, self._built().outputs[0].shape)
+                dataset = dataset.weigh_classes(class_weight, self._built().outputs[0].sample_shape)
             steppers, rows = self.steppers(), dataset.rows
             stepper = self.stepper(True, dataset, rows)
             try:

@@ -229,7 +229,7 @@ class Graph:
             leaf.input_shapes = leaf.state = None
         for call, symbols in self.calls:
             shapes = call.shapes
-            symbols[0].shape = call.layer.output_shape(*shapes)
+            symbols[0].sample_shape = call.layer.output_shape(*shapes)
             call.layer.take_shapes(shapes)
         return Graph(self.takes.pack(self.inputs), self.gives.pack(self.outputs), self.state.dtype.name)
 
@@ -263,10 +263,10 @@ class Graph:
                     xs.append(x)
                 if isinstance(call.layer, Layer):
                     made = regularized(b, call.layer, call.layer.emit(b, *xs))
-                    if made.shape != symbols[0].shape:
+                    if made.shape != symbols[0].sample_shape:
                         raise ValueError(
-                            f"{call.layer.name}: expected emit to return what output_shape says, {symbols[0].shape} a "
-                            f"sample, got {made.shape}. Let output_shape return that"
+                            f"{call.layer.name}: expected emit to return what output_shape says, "
+                            f"{symbols[0].sample_shape} a sample, got {made.shape}. Let output_shape return that"
                         )
                     tensors[id(symbols[0])] = made
                 else:

@@ -91,12 +91,12 @@ def of_model(model: Inspected, ax: Any = None) -> Any:
     reads: list[list[int]] = []
     for s, name in zip(graph.inputs, graph.input_names, strict=True):
         node_of[id(s)] = len(nodes)
-        nodes.append((name, str((None, *s.shape)), True))
+        nodes.append((name, str(s.shape), True))
         reads.append([])
     for call, symbols in graph.calls:
         for s in symbols:
             node_of[id(s)] = len(nodes)
-        shapes = ", ".join(str((None, *s.shape)) for s in symbols)
+        shapes = ", ".join(str(s.shape) for s in symbols)
         nodes.append((f"{graph.layers[call.layer]} · {type(call.layer).__name__}", shapes, False))
         reads.append([node_of[id(s)] for s in call.inputs])
     places = arranged(reads)

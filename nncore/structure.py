@@ -51,8 +51,14 @@ class Structure(Travelling, Inspected, Callable):
         held: set[int] = set()
         for layer in layers or []:
             self._append(layer, held)
-        if self._input is not None and self._stack:
-            self.build(self._input.shape)
+        if self._stack and (shape := self._given_shape(self._stack)) is not None:
+            self.build(shape)
+
+    def _given_shape(self, stack: Sequence[Any]) -> Shape | None:
+        """Of a sample, where it is known before there are data: from an Input, or a model that is the first layer."""
+        if self._input is not None:
+            return self._input.sample_shape
+        return stack[0]._sample_shape() if stack and isinstance(stack[0], Structure) else None
 
     def _append(self, layer: Any, held: set[int]) -> None:
         """Put a layer, or first of all an Input, on top of the stack, whose layers' ids are `held`."""
@@ -153,7 +159,7 @@ class Structure(Travelling, Inspected, Callable):
         """Make `stack` the layers; if there are shapes, build again, with the weights of the layers that stay."""
         if self.calls:
             raise ValueError(f"add, pop: expected a model whose layers may change, but {self._sharers()}; make another")
-        shape = self.graph.inputs[0].shape if self.graph else self._input.shape if self._input else None
+        shape = self.graph.inputs[0].sample_shape if self.graph else self._given_shape(stack)
         alone = not self._sharers() and all(isinstance(layer, Layer) for layer in stack)
         old, graph = self._stack, self.graph
         kept = {layer: layer.get_weights() for layer in self._stack if graph and alone}
@@ -161,13 +167,13 @@ class Structure(Travelling, Inspected, Callable):
             self._release()
         self.graph, self._stack = None, stack
         try:
-            if shape and stack:
+            if shape is not None and stack:
                 self.build(shape)
         except Exception:
             self._stack = old
             if not alone:
                 self.graph = graph
-            elif shape and old:
+            elif shape is not None and old:
                 self.build(shape)
             raise
         finally:
@@ -238,7 +244,7 @@ class Structure(Travelling, Inspected, Callable):
 
     def _sample_shape(self) -> Shape | None:
         """Shape of one sample, if it is settled, and there is one input."""
-        return self.graph.inputs[0].shape if self.graph and len(self.graph.inputs) == 1 else None
+        return self.graph.inputs[0].sample_shape if self.graph and len(self.graph.inputs) == 1 else None
 
     def _built(self, x: Array | None = None) -> Graph:
         """The graph; built from the shape of `x` if need be."""
@@ -267,7 +273,7 @@ class Structure(Travelling, Inspected, Callable):
         """Call it as a layer: the symbols of its outputs for the symbols `x`, which stand for its inputs."""
         if self.graph is None:
             [only] = Arrangement(x).flat(x)
-            self.build(only.shape)
+            self.build(only.sample_shape)
         graph = self._built()
         symbols = graph.takes.match(x, graph.input_names, self.name)
         for given, own, name in zip(symbols, graph.inputs, graph.input_names, strict=True):
@@ -277,7 +283,7 @@ class Structure(Travelling, Inspected, Callable):
                     f"{self.name}: expected for its input {name} a symbol of shape {own.shape}, got {got}. "
                     "A model keeps the shapes it was built for"
                 )
-        return graph.gives.pack(self._connect(symbols, (s.shape for s in graph.outputs)))
+        return graph.gives.pack(self._connect(symbols, (s.sample_shape for s in graph.outputs)))
 
     def emit(self, b: Builder, *inputs: Tensor, wanted: Sequence[int] | None = None) -> tuple[Tensor, ...]:
         """Emit the operations of its layers, for the outputs of these numbers."""
@@ -333,7 +339,7 @@ def ends(given: Any) -> Any:
 
 def shapes_of(symbols: Sequence[Symbol]) -> Any:
     """The shape of the only one with the batch as None, or those of all."""
-    shapes = [(None, *s.shape) for s in symbols]
+    shapes = [s.shape for s in symbols]
     return shapes[0] if len(shapes) == 1 else shapes
 
 

@@ -19,13 +19,13 @@ def rows_of(model: Inspected) -> list[tuple[str, str, str]]:
     single = len(graph.inputs) == 1
     rows = []
     for s, name in zip(graph.inputs, graph.input_names, strict=True):
-        rows.append(("input" if single else f"{name} (Input)", str((None, *s.shape)), "0"))
+        rows.append(("input" if single else f"{name} (Input)", str(s.shape), "0"))
     calls: dict[Any, list[list[Symbol]]] = {}
     for call, made in graph.calls:
         calls.setdefault(call.layer, []).append(made)
     for layer, name in graph.layers.items():
         times = f", {len(calls[layer])} calls" if len(calls[layer]) > 1 else ""
-        shapes = ", ".join(str((None, *s.shape)) for s in calls[layer][0])
+        shapes = ", ".join(str(s.shape) for s in calls[layer][0])
         rows.append((f"{name} ({type(layer).__name__}){times}", shapes, f"{layer.count_params():,}"))
     return rows
 

@@ -180,7 +180,8 @@ def mixes(layer: Any, size: Size, samples: int, key: images.Key) -> tuple[Array,
         images.word(0, 1, batch_key), *interval(layer.factor, 0.0)
     )  # fmt: skip
     ahead = 1 + int(images.word(0, 0, batch_key) * (samples - 1))
-    found = [images.mixed_by(s, size, alpha, key) for s in range(samples)]
+    how = images.mixed_by if isinstance(layer, nn.MixUp) else images.cut_by
+    found = [how(s, size, alpha, key) for s in range(samples)]
     return np.array([stays for stays, _ in found]), np.stack([where for _, where in found]), ahead
 
 

@@ -172,7 +172,7 @@ def random_model(seed: int, *, width: int = 6, threads: int = 1, dtype: str = "f
 
     for _ in range(layers):
         x = pick(pool)
-        alike = [s for s in pool if s.shape == x.shape]
+        alike = [s for s in pool if s.sample_shape == x.sample_shape]
         kind = pick("dense dense dense activation dropout add multiply concatenate reshape rescaling".split())
         if kind == "dense":
             regularizer = pick([None, None, "l2", nn.regularizers.L1L2(0.01, 0.02)])
@@ -186,10 +186,10 @@ def random_model(seed: int, *, width: int = 6, threads: int = 1, dtype: str = "f
             others = [pick(alike) for _ in range(int(rng.integers(1, 3)))]
             call(nn.Add() if kind == "add" else nn.Multiply(), x, *others)
         elif kind == "concatenate":
-            axis = int(rng.integers(1, len(x.shape) + 1))
-            call(nn.Concatenate(axis=pick([axis, axis - 1 - len(x.shape)])), x, *(pick(alike) for _ in range(2)))
+            axis = int(rng.integers(1, len(x.shape)))
+            call(nn.Concatenate(axis=pick([axis, axis - len(x.shape)])), x, *(pick(alike) for _ in range(2)))
         elif kind == "reshape":
-            call(pick([nn.Flatten(), nn.Reshape((1, -1)), nn.Reshape((*reversed(x.shape), 1))]), x)
+            call(pick([nn.Flatten(), nn.Reshape((1, -1)), nn.Reshape((*reversed(x.sample_shape), 1))]), x)
         else:
             call(nn.Rescaling(0.7, -0.2), x)
     loose = [nn.Flatten()(s) for s in pool if id(s) not in used]

@@ -96,3 +96,9 @@ def mixed_by(sample: int, size: tuple[int, int], alpha: float, key: Key) -> tupl
     stays = kept(sample, alpha, key)
     side = math.sqrt(1 - stays)
     return stays, rectangle(*size, (side, side), (word(sample, 0, key), word(sample, 1, key)))
+
+
+def cut_by(sample: int, size: tuple[int, int], alpha: float, key: Key) -> tuple[float, Array]:
+    """The same of a rectangle of whole pixels."""
+    _, where = mixed_by(sample, size, alpha, key)
+    return 1 - where.mean(), where

@@ -95,7 +95,7 @@ def dataset(
     """The rows that go with those of `inputs`, checked."""
     first = inputs[0]
     if len(heads) == 1:
-        shape = graph.outputs[0].shape
+        shape = graph.outputs[0].sample_shape
         target = targets(y, first.rows, shape, heads[0], first.dtype, f"{prefix}y")
         weight = sample_weights(sample_weight, first.rows, shape, heads[0], first.dtype, f"{prefix}sample_weight")
         return Dataset(inputs, [target], [weight])
@@ -106,9 +106,9 @@ def dataset(
     weights: list[Binding | None] = []
     for head, target, weight, name, s in zip(heads, ys, weighs, names, graph.outputs, strict=True):
         if head.compares:
-            bound.append(targets(target, first.rows, s.shape, head, first.dtype, f"{prefix}y[{name!r}]"))
+            bound.append(targets(target, first.rows, s.sample_shape, head, first.dtype, f"{prefix}y[{name!r}]"))
             argument = f"{prefix}sample_weight[{name!r}]"
-            weights.append(sample_weights(weight, first.rows, s.shape, head, first.dtype, argument))
+            weights.append(sample_weights(weight, first.rows, s.sample_shape, head, first.dtype, argument))
         else:
             bound.append(None)
             weights.append(None)
@@ -149,13 +149,27 @@ def shaped(array: Any, shape: Shape, argument: str) -> Any:
         return array.reshape(len(array), *shape)
     if array.ndim == 0 or array.shape[1:] != shape:
         expected = f"(n, {', '.join(map(str, shape))})" if shape else "(n,)"
-        hint = ""
-        if array.shape == shape:
-            hint = f". For a single sample give {argument}[None]"
-        elif array.ndim > 1 and math.prod(array.shape[1:]) == math.prod(shape):
-            hint = f". The elements fit: reshape {argument}, or start the model with Flatten or Reshape"
-        raise ValueError(f"{argument}: expected shape {expected}, got {array.shape}{hint}")
+        raise ValueError(
+            f"{argument}: expected shape {expected}, got {array.shape}{remedy(array.shape, shape, argument)}"
+        )
     return array
+
+
+def remedy(given: Shape, shape: Shape, argument: str) -> str:
+    """What makes an array of shape `given` rows of `shape`, as the end of a message; perhaps nothing."""
+    if given == shape:
+        return f". For a single sample give {argument}[None]"
+    if (*given, 1) == shape:
+        return f". For a single sample give {argument}[None, ..., None]"
+    if sorted(given[1:]) == sorted(shape):
+        moved = (
+            "1, -1" if given[1:] == (shape[-1], *shape[:-1]) else "-1, 1" if given[1:] == (*shape[1:], shape[0]) else ""
+        )
+        how = f"give np.moveaxis({argument}, {moved})" if moved else f"give np.transpose({argument}, …)"
+        return f". The axes are in another order, which reshape does not mend: {how}"
+    if len(given) > 1 and math.prod(given[1:]) == math.prod(shape):
+        return f". The elements fit: reshape {argument}, or start the model with Flatten or Reshape"
+    return ""
 
 
 def rows_of(
@@ -181,15 +195,19 @@ def targets(y: Any, rows: int, outputs: Shape, head: Head, dtype: np.dtype[Any],
             array = array.reshape(rows, *shape)  # one output, as a vector
     if array.ndim == 0 or len(array) != rows or array.shape[1:] != shape:
         expected = ", ".join(map(str, (rows, *shape)))
-        remedy = ""
-        if labels and array.shape[1:] == outputs:
-            remedy = '. One-hot targets go with loss="categorical_crossentropy"'
+        hint = ""
+        if array.ndim and len(array) != rows:
+            hint = f". There are {rows} rows of inputs"
+        elif labels and array.shape[1:] == outputs:
+            hint = '. One-hot targets go with loss="categorical_crossentropy"'
         elif len(outputs) > 1 and array.ndim == 1:
-            remedy = f". The model gives {outputs} per sample: put Flatten before the first Dense to join axes"
-        elif not labels and array.ndim == 1 and len(outputs) == 1 and len(array) == rows:
-            remedy = '. Integer labels go with loss="sparse_categorical_crossentropy", or use nncore.to_categorical'
+            hint = f". The model gives {outputs} per sample: put Flatten before the first Dense to join axes"
+        elif not labels and array.ndim == 1 and len(outputs) == 1:
+            hint = '. Integer labels go with loss="sparse_categorical_crossentropy", or use nncore.to_categorical'
+        elif array.ndim == len(shape) + 1:
+            hint = f". The model gives {outputs} per sample: other layers, or paddings, make other shapes"
         comma = "" if shape else ","
-        raise ValueError(f"{argument}: expected shape ({expected}{comma}), got {array.shape}{remedy}")
+        raise ValueError(f"{argument}: expected shape ({expected}{comma}), got {array.shape}{hint}")
     binding = Binding(array, argument, dtype, head.integers(outputs))
     if labels:
         binding.check_integers()

@@ -113,6 +113,6 @@ def arrays(made: Gradients, wanted: Sequence[Any], rows: int) -> list[Array]:
             gradient = made.of_weights.get(one)
             shape: tuple[int, ...] = one.shape
         else:
-            gradient, shape = made.of_symbols[id(one)], (rows, *one.shape)
+            gradient, shape = made.of_symbols[id(one)], (rows, *one.sample_shape)
         found.append(np.zeros(shape, made.stepper.state.dtype) if gradient is None else gradient)
     return found

@@ -67,7 +67,7 @@ class Predictor:
         self.last: tuple[Any, int, Any] = ((0, *self.shape), 0, (0, *self.made))  # of few rows: shapes of x, outputs
         self.calls = self.program.calls
         if self.calls or not self.plain:  # no rows are few
-            self.many, self.last = -1, ((-1,), 0, ())
+            self.few, self.many, self.last = -1, -1, ((-1,), 0, ())
 
     def take(self, threads: int) -> Any:
         """A run that nobody uses; give it back to `idle`."""
@@ -87,11 +87,13 @@ class Predictor:
         return run
 
     def call(self, x: Any, most_threads: Callable[[], int]) -> Array | None:
-        """The outputs, on the calling thread; None unless x is few rows in the model's dtype and layout.
+        """The outputs, on the calling thread; None unless x is few rows in the model's layout.
 
         Every look at an attribute counts here: this is half of the time of a row of a small network.
         """
-        if type(x) is not np.ndarray or x.dtype is not self.dtype:
+        if type(x) is not np.ndarray:
+            return None
+        if x.dtype is not self.dtype and (x := self.converted(x)) is None:
             return None
         shape, rows, made = self.last
         if x.shape != shape:
@@ -120,6 +122,16 @@ class Predictor:
         if packed and packed.written != written:
             return None  # by another thread, so that copies and weights may have been of two moments
         return out if done else None
+
+    def converted(self, x: Array) -> Array | None:
+        """Few rows of other numbers in the model's dtype; None where they are none, or that cannot hold them all."""
+        if x.dtype.kind not in "biuf" or not x.ndim or x.shape[1:] != self.shape or len(x) > self.few:
+            return None
+        if x.dtype.kind != "f":
+            return x.astype(self.dtype)
+        with np.errstate(over="ignore"):
+            made = x.astype(self.dtype)
+        return made if np.isfinite(made).all() else None
 
     def empty(self, rows: int) -> list[Array]:
         """Room for the outputs of so many rows."""

@@ -194,7 +194,7 @@ class Arithmetic:
         taken = sum(entry is not None and entry is not Ellipsis for entry in entries)
         for i, entry in enumerate(entries):
             if entry is Ellipsis:
-                entries[i : i + 1] = [slice(None)] * (len(symbol.shape) + 1 - taken)
+                entries[i : i + 1] = [slice(None)] * (len(symbol.shape) - taken)
                 break
         if not entries or entries[0] != slice(None):
             raise IndexError(f"index: expected ':' for the batch first, as in a[:, 1], got {index!r}")

@@ -134,7 +134,7 @@ class Layer(Travelling, Configurable, Callable):
         if many != self.takes_many or (many and len(symbols) < 2):
             wanted = "a list of two or more symbols" if self.takes_many else "one symbol"
             raise ValueError(f"{label}: expected {wanted}, got {len(symbols)} in a {type(inputs).__name__}")
-        shapes = tuple(s.shape for s in symbols)
+        shapes = tuple(s.sample_shape for s in symbols)
         shape = self.output_shape(*shapes)
         self.take_shapes(shapes)
         return self._connect(symbols, [shape])[0]
@@ -424,7 +424,7 @@ class Layer(Travelling, Configurable, Callable):
             if name != "name" and told not in (repr(argument.default), repr({"activation": "linear"}.get(name))):
                 parts.append(f"{name}={told}")
         if self.input_shapes and (calls := self.calls):
-            parts.append(f"{batched(self.input_shapes)} -> {(None, *calls[0].outputs[0].shape)}")
+            parts.append(f"{batched(self.input_shapes)} -> {calls[0].outputs[0].shape}")
             if len(calls) > 1:
                 parts.append(f"{len(calls)} calls")
         if self.parameters:

@@ -13,6 +13,7 @@ from nncore.layers.base import LAYERS
 from nncore.layers.windowed import Windowed
 from nncore.layers.windows import to_channels_last
 from nncore.operations.convolution import convolve
+from nncore.operations.depthwise import depthwise
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
@@ -91,7 +92,10 @@ class Convolution(Windowed):
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """Y = f(Σ X ⊙ W + b) over windows."""
         x = to_channels_last(b, inputs[0], self.data_format)
-        return self.finished(b, convolve(b, x, self.kernel, self.bias, self.axes(x.shape), self.groups))
+        axes = self.axes(x.shape)
+        if self.groups == x.shape[-1] > 1:  # each channel by itself
+            return self.finished(b, depthwise(b, x, self.kernel, self.bias, axes))
+        return self.finished(b, convolve(b, x, self.kernel, self.bias, axes, self.groups))
 
 
 @LAYERS.register()

@@ -26,10 +26,12 @@ CHUNK_OUTPUTS = 256
 def depthwise(b: Builder, x: Tensor, kernel: Parameter, bias: Parameter | None, axes: Sequence[Axis]) -> Tensor:
     """Z (…,n m) = b + Σ X ⊙ W over the windows of X (…,n) along `axes`, m channels of Z for each; backward: dX, dW, db.
 
-    W is (…,n,m), b (n m).
+    W is (…,n m), as it lies, b (n m).
     """
     x = real(b, x)
-    if (m := kernel.shape[-1]) > 1:  # each channel m times, as W has them side by side
+    if (
+        m := kernel.size // math.prod(a.size for a in axes) // x.shape[-1]
+    ) > 1:  # each channel m times, as W has them side by side
         *places, channels = x.shape
         x = reshape(b, repeat(b, reshape(b, x, (*x.shape, 1)), len(x.shape), m), (*places, channels * m))
     n = x.shape[-1]

@@ -11,6 +11,7 @@ from nncore.operations.data import real
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
+    from nncore.graph import Shape
 
 FILL_MODES = ("constant", "nearest", "wrap", "reflect")  # by the numbers of images.def
 INTERPOLATIONS = ("nearest", "bilinear")
@@ -141,11 +142,14 @@ def erase_images(
     return y
 
 
-def mix_samples(b: Builder, x: Tensor, alphas: Interval, rectangle: bool, stream: Stream) -> Tensor:
-    """Y, each sample of X mixed with another one of the batch, by a `rectangle` of the image or all over."""
+def mix_samples(b: Builder, x: Tensor, alphas: Interval, image: Shape, stream: Stream) -> Tensor:
+    """Y, each sample of X mixed with another one of the batch: all over, or a rectangle of an `image`.
+
+    `image`: (height, width, channels); without channels, X is mixed all over by as much as a rectangle of that has.
+    """
     x = real(b, x)
     y = Tensor(x.shape, x.differentiable)
-    height, width, channels = x.shape if rectangle else (0, 0, 0)
+    height, width, channels = image
     settings: dict[str, Any] = {"n": x.size, "height": height, "width": width, "channels": channels}
     settings |= {"alphas": alphas, "cost": 3 * x.size} | of_stream(stream)
     b.record(

@@ -90,12 +90,12 @@ def of_outputs(given: Any, graph: Graph, rows: int) -> Gradients:
         raise ValueError(f"grad: expected a list of {len(names)} gradients, of the outputs {names}, got {what}")
     found: Gradients = []
     for part, name, s in zip(given, names, graph.outputs, strict=True):
-        argument, shape = "grad" if single else f"grad[{name!r}]", (rows, *s.shape)
+        argument, shape = "grad" if single else f"grad[{name!r}]", (rows, *s.sample_shape)
         if part is None and not single:
             found.append(None)
             continue
         array = as_array(part, argument)
-        if array.shape != shape and array.shape in ((rows,), (rows, 1)) and s.shape in ((), (1,)):
+        if array.shape != shape and array.shape in ((rows,), (rows, 1)) and s.sample_shape in ((), (1,)):
             array = array.reshape(shape)
         if array.shape != shape:
             raise ValueError(

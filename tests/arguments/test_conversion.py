@@ -212,7 +212,7 @@ REFUSED: list[tuple[Any, str]] = [
     ((x for x in X), "got a generator. Collect its batches .*or call train_on_batch"),
     ({1.0, 2.0}, r"got a set, .*give list\(x\)"),
     ({"a": X, "b": X}, r"got a dict with the keys 'a', 'b'\. One array goes here: .*column_stack"),
-    (nn.Input(4), r"got a symbol of shape \(4,\)\. .*called on numbers"),
+    (nn.Input(4), r"got a symbol of shape \(None, 4\)\. .*called on numbers"),
     ("data.csv", "got the text 'data.csv'. Read the file first"),
     (b"abc", "got the text b'abc'"),
     (Device(), r"got a Device of .*cuda:0.* x\.detach\(\)\.cpu\(\)\.numpy\(\)"),

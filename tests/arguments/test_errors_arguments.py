@@ -110,11 +110,24 @@ def test_an_unknown_argument_is_told_the_nearest(call: Callable[..., Any], name:
         call(**{name: 1})
 
 
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda: nn.Dense(), "units: expected an argument of Dense, got none"),
+        (lambda: nn.Conv2D(8), "kernel_size: expected an argument of Conv2D, got none"),
+        (lambda: nn.AveragePooling2D(strides=2), "pool_size: expected an argument of AveragePooling2D, got none"),
+    ],
+)
+def test_what_is_missing_is_said_of_the_class_that_is_made(make: Any, expected: str) -> None:
+    with pytest.raises(TypeError, match=expected):
+        make()
+
+
 def test_what_is_called_rightly_is_not_explained() -> None:
     """Signatures stay those of the classes, other TypeErrors Python's own, also for classes derived from ours."""
     assert [*inspect.signature(nn.Flatten).parameters] == ["name"]
-    with pytest.raises(TypeError, match="missing 1 required positional argument: 'units'"):
-        nn.Dense()  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="positional arguments but"):
+        nn.Flatten("name", 3)  # type: ignore[call-arg]
 
     class Mine(nn.Dense):
         def __init__(self, size: int, **settings: Any) -> None:

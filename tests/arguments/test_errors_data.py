@@ -10,6 +10,34 @@ from refusals import HOT, X, Y, classifier, unchanged, with_row
 
 import nncore as nn
 
+
+@pytest.mark.parametrize(
+    ("given", "shape", "remedy"),
+    [
+        ((6, 3, 32, 32), (32, 32, 3), r"The axes are in another order.*: give np\.moveaxis\(x, 1, -1\)$"),
+        ((6, 128, 9), (9, 128), r"give np\.moveaxis\(x, 1, -1\)$"),
+        ((6, 4, 5, 3), (3, 4, 5), r"give np\.moveaxis\(x, -1, 1\)$"),
+        ((6, 5, 4, 3), (4, 5, 3), r"give np\.transpose\(x, …\)$"),
+        ((8, 8), (8, 8, 1), r"For a single sample give x\[None, \.\.\., None\]$"),
+        ((6, 8, 8), (8, 8, 1), r"The elements fit: reshape x"),
+        ((6, 7), (8,), r"got \(6, 7\)$"),
+    ],
+)
+def test_what_makes_an_array_fit(given: tuple[int, ...], shape: tuple[int, ...], remedy: str) -> None:
+    model = nn.Model([nn.Input(shape), nn.Flatten()])
+    with pytest.raises(ValueError, match=remedy):
+        model.predict(np.zeros(given))
+
+
+def test_targets_of_another_image() -> None:
+    model = nn.Model([nn.Input((8, 8, 1)), nn.Conv2D(1, 2)])
+    model.compile("sgd", "mse")
+    with pytest.raises(
+        ValueError, match=r"y: expected shape \(5, 7, 7, 1\), got .*The model gives \(7, 7, 1\) per sample"
+    ):
+        model.fit(np.zeros((5, 8, 8, 1)), np.zeros((5, 8, 8, 1)))
+
+
 BAD_X: list[tuple[Any, type, str]] = [
     (X[:, :3], ValueError, r"x: expected shape \(n, 4\), got \(40, 3\)"),
     (X[0], ValueError, r"x: expected shape \(n, 4\), got \(4,\)\. For a single sample give x\[None\]"),
@@ -78,7 +106,7 @@ def test_no_rows(rows: int) -> None:
         (with_row(Y.astype(np.float16), 11, np.nan), "got nan in row 11"),
         (with_row(Y.astype(float), 11, np.inf), "got inf in row 11"),
         (with_row(Y.astype(float), 11, 2**32), "got 4294967296.0 in row 11"),
-        (Y[:-1], r"y: expected shape \(40,\), got \(39,\)"),
+        (Y[:-1], r"y: expected shape \(40,\), got \(39,\)\. There are 40 rows of inputs"),
         (HOT, r"y: expected shape \(40,\), got \(40, 3\)\. One-hot targets go with loss=\"categorical_crossentropy\""),
         (Y.astype(str), "y: expected real numbers"),
         (None, "y: expected an array, got None"),

@@ -47,7 +47,7 @@ TAKEN: list[tuple[Callable[..., Any], dict[str, Any]]] = [
     (nn.Input, {"shape": 4, "sparse": False, "ragged": False, "tensor": None, "optional": False}),
     (
         partial(MODEL.summary, print_fn=lambda text: None),
-        {"line_length": 100, "expand_nested": True, "positions": None},
+        {"line_length": 100, "expand_nested": False, "positions": None},
     ),
 ]
 
@@ -126,7 +126,7 @@ def test_values_are_compared_with_their_types() -> None:
 )
 def test_input(arguments: dict[str, Any], shape: tuple[int, ...]) -> None:
     symbol = nn.Input(**arguments)
-    assert symbol.shape == shape and symbol.name == arguments.get("name")
+    assert symbol.shape == (None, *shape) and symbol.name == arguments.get("name")
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_a_model_with_a_method_that_nothing_calls(name: str) -> None:
 
 def test_functions_take_the_habits_too() -> None:
     i = nn.Input(3)
-    assert nn.layers.Softmax(axis=-1)(i).shape == nn.layers.ReLU(max_value=None, threshold=0.0)(i).shape == (3,)
+    assert nn.layers.Softmax(axis=-1)(i).shape == nn.layers.ReLU(max_value=None, threshold=0.0)(i).shape == (None, 3)
     assert nn.layers.LeakyReLU(0.1, dtype="float32").activation == activations.LeakyRelu(0.1)
     for make, words in [
         (lambda: nn.layers.LeakyReLU(alpha=0.1), "alpha: .* of LeakyReLU.* It is called negative_slope"),

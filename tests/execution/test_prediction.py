@@ -43,3 +43,19 @@ def test_a_row_is_predicted_without_a_team_however_much_work_it_is() -> None:
     predictor, x = Predictor(model.graph), np.ones((1, 24, 24, 3), np.float32)
     assert predictor.call(x, lambda: 2) is not None
     assert predictor.call(np.repeat(x, 4, 0), lambda: 2) is None
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "bool", "float64", "float16", ">f4"])
+def test_a_row_of_other_numbers_has_the_bits_of_many(dtype: str) -> None:
+    model = nn.Model([nn.Input(30), nn.Dense(20, "tanh"), nn.Dense(3)], seed=1)
+    x = (np.random.default_rng(0).normal(size=(500, 30)) * 9 + 90).astype(dtype)
+    predictor = Predictor(model.graph)
+    assert predictor.call(x[:1], lambda: 1) is not None and predictor.call(x[:, None], lambda: 1) is None
+    np.testing.assert_array_equal(model(x[:1]), model(x)[:1])
+
+
+def test_a_row_that_the_dtype_cannot_hold_is_refused() -> None:
+    model = nn.Model([nn.Input(3), nn.Dense(2)])
+    with pytest.raises(ValueError, match="x: expected values that float32 can hold, got .*1e\\+300.* in row 0"):
+        model(np.array([[1e300, 0, 0]]))
+    assert np.isnan(model(np.array([[np.nan, 0, 0]]))).all()

@@ -74,7 +74,7 @@ def test_broadcasting(cls: Any, shapes: Any) -> None:
     x = nn.Input(4)
     branches = [nn.Reshape(s)(nn.Dense(int(np.prod(s)), "softplus")(x)) for s in shapes]
     made = cls()(branches)
-    assert made.shape == np.broadcast_shapes(*shapes)
+    assert made.shape == (None, *np.broadcast_shapes(*shapes))
     trained(made, x, [RNG.standard_normal((5, 4))])
 
 
@@ -94,7 +94,7 @@ def test_dot(shapes: Any, axes: Any, expected: Any, normalize: bool) -> None:
     x = nn.Input(4)
     branches = [nn.Reshape(s)(nn.Dense(int(np.prod(s)))(x)) for s in shapes]
     made = nn.Dot(axes, normalize)(branches)
-    assert made.shape == expected
+    assert made.shape == (None, *expected)
     trained(made, x, [RNG.standard_normal((5, 4))])
 
 
@@ -209,7 +209,7 @@ def test_operators_on_scalars_per_sample() -> None:
     """What is left of a sample may be one number without an axis; a new one makes a column of it."""
     x = nn.Input(4)
     last = x[:, -1]
-    assert last.shape == () and last[:, None].shape == (1,)
+    assert last.shape == (None,) and last[:, None].shape == (None, 1)
     model = nn.Model(x, [last, last[..., None] * x], dtype="float64")
     data = RNG.standard_normal((5, 4))
     y, z = model.predict(data)
@@ -247,7 +247,7 @@ def test_functions_of_symbols() -> None:
     x = nn.Input(6)
     made = nn.activations.relu(x, max_value=2.0)
     assert isinstance(made.layer, nn.Activation) and made.layer.activation == nn.activations.Relu(max_value=2)
-    assert nn.activations.glu(x).shape == (3,) and nn.activations.Gelu()(x).shape == (6,)
+    assert nn.activations.glu(x).shape == (None, 3) and nn.activations.Gelu()(x).shape == (None, 6)
     model = nn.Model(x, nn.activations.softmax(nn.activations.relu(nn.Dense(3)(x))), dtype="float64")
     assert [type(layer) for layer in model.layers] == [nn.Dense, nn.Activation, nn.Activation]
 
@@ -292,7 +292,7 @@ def test_an_input_of_one_number_without_an_axis(tmp_path: Path) -> None:
     np.testing.assert_allclose(model.predict(data), expected, rtol=1e-12)
     model.compile("sgd", "mse")
     model.fit(data, expected, verbose=0)
-    assert model.input_shape == (None,) == (None, *nn.Input(batch_shape=(None,)).shape)
+    assert model.input_shape == (None,) == nn.Input(batch_shape=(None,)).shape
     model.save(tmp_path / "m.safetensors")
     again = nn.load_model(tmp_path / "m.safetensors")
     np.testing.assert_array_equal(again.predict(data), model.predict(data))

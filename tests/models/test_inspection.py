@@ -117,7 +117,7 @@ def test_weights_before_there_are_any() -> None:
 def test_ends() -> None:
     model = net()
     assert (model.input, model.output) == (model.inputs[0], model.outputs[0]) and len(model.inputs) == 1
-    assert model.input.shape == (4,) and model.output.shape == (1,)
+    assert model.input.shape == (None, 4) and model.output.shape == (None, 1)
     assert model.layers[0].input is model.input and model.layers[-1].output is model.output
     assert model.layers[0].output is model.layers[1].input
     x = nn.Input(3)

@@ -203,7 +203,7 @@ def test_a_graph_follows_too() -> None:
     b = nn.Dense(3, name="b")(x)
     model = nn.Model(x, nn.Dense(1, name="c")(nn.Concatenate(name="both")([a, b])), seed=0)
     model.get_layer("a").units = 5
-    assert model.get_layer("c").kernel.shape == (8, 1) and model.get_layer("both").output.shape == (8,)
+    assert model.get_layer("c").kernel.shape == (8, 1) and model.get_layer("both").output.shape == (None, 8)
     assert model.predict(X).shape == (40, 1)
 
 
@@ -243,7 +243,7 @@ def test_layers_that_are_called_and_in_no_model() -> None:
     symbol = layer(nn.Input(4))
     with pytest.raises(AttributeError, match="units: fixed since Dense was called, cannot become 4; make another"):
         layer.units = 4
-    assert layer.units == 3 and symbol.shape == (3,)
+    assert layer.units == 3 and symbol.shape == (None, 3)
     model = net()
     left = model.layers[0]
     del model

@@ -34,9 +34,9 @@ def test_later_calls_must_fit_the_weights() -> None:
     model, shared = twice()
     with pytest.raises(ValueError, match="shared: expected inputs that its weights fit"):
         shared(nn.Input(3))
-    assert shared.kernel is model.weights[0] and nn.Flatten()(nn.Input((2, 3))).shape == (6,)
+    assert shared.kernel is model.weights[0] and nn.Flatten()(nn.Input((2, 3))).shape == (None, 6)
     flatten = nn.Flatten()
-    assert flatten(nn.Input((2, 3))).shape == (6,) and flatten(nn.Input((4, 5))).shape == (20,)
+    assert flatten(nn.Input((2, 3))).shape == (None, 6) and flatten(nn.Input((4, 5))).shape == (None, 20)
 
 
 def test_what_a_layer_learns_from_its_first_shape_must_hold_for_later_ones() -> None:
@@ -197,14 +197,16 @@ def test_nested_models_of_several_inputs_and_outputs() -> None:
     y = nn.Reshape((2, 3))(nn.Dense(6)(x))
     v, t = inner({"a": x, "b": y})
     outer = nn.Model(x, [nn.Flatten()(t), v], seed=1, dtype="float64")
-    assert v.shape == (2,) and [layer.name for layer in outer.layers].count("model") == 1
+    assert v.shape == (None, 2) and [layer.name for layer in outer.layers].count("model") == 1
     found = outer.predict(X)
     z = dense(X, outer.get_layer("dense")).reshape(40, 2, 3)
     wanted = inner.predict({"a": X, "b": z})
     close(found[1], wanted[0])
     close(found[0], wanted[1][:, :, 0])
-    assert [s.shape for s in inner([x, y])] == [(2,), (3, 1)]
-    with pytest.raises(ValueError, match=r"model: expected for its input a a symbol of shape \(4,\), got \(6,\)"):
+    assert [s.shape for s in inner([x, y])] == [(None, 2), (None, 3, 1)]
+    with pytest.raises(
+        ValueError, match=r"model: expected for its input a a symbol of shape \(None, 4\), got \(None, 6\)"
+    ):
         inner([nn.Input(6), y])
     with pytest.raises(ValueError, match="model: expected a list of 2"):
         inner(x)
@@ -256,8 +258,10 @@ def test_a_stack_of_models() -> None:
 def test_an_unbuilt_stack_is_built_by_its_first_call() -> None:
     stack = nn.Sequential([nn.Dense(3), nn.Dense(2)], seed=0)
     y = stack(nn.Input(4))
-    assert stack.built and y.shape == (2,) and stack.input_shape == (None, 4)
-    with pytest.raises(ValueError, match=r"expected for its input input_layer a symbol of shape \(4,\), got \(5,\)"):
+    assert stack.built and y.shape == (None, 2) and stack.input_shape == (None, 4)
+    with pytest.raises(
+        ValueError, match=r"expected for its input input_layer a symbol of shape \(None, 4\), got \(None, 5\)"
+    ):
         stack(nn.Input(5))
     with pytest.raises(ValueError, match="add, pop: .* the model was called as a layer"):
         stack.add(nn.Dense(2))
@@ -306,3 +310,14 @@ def test_an_argument_may_not_break_another_call() -> None:
         d.units = 5
     assert d.units == 4
     np.testing.assert_array_equal(model.predict(np.ones((2, 4))), before)
+
+
+def test_a_stack_on_a_built_model_has_its_shapes() -> None:
+    base = nn.Model([nn.Input((8, 8, 1)), nn.Conv2D(4, 3), nn.Flatten()])
+    model = nn.Sequential([base, nn.Dense(2)])
+    assert model.built and model.input_shape == (None, 8, 8, 1) and model.output_shape == (None, 2)
+    grown = nn.Sequential()
+    grown.add(base)
+    grown.add(nn.Dense(3))
+    assert grown.output_shape == (None, 3)
+    assert not nn.Sequential([nn.Sequential([nn.Dense(2)]), nn.Dense(2)]).built

@@ -43,12 +43,12 @@ def every() -> dict[str, nn.Model]:
 
 def data_of(model: nn.Model) -> Any:
     rng = np.random.default_rng(0)
-    parts = [rng.normal(size=(6, *s.shape)) for s in model.inputs]
+    parts = [rng.normal(size=(6, *s.sample_shape)) for s in model.inputs]
     return parts if len(parts) > 1 else parts[0]
 
 
 def targets_of(model: nn.Model) -> Any:
-    parts = [np.ones((6, *s.shape)) for s in model.outputs]
+    parts = [np.ones((6, *s.sample_shape)) for s in model.outputs]
     return parts if len(parts) > 1 else parts[0]
 
 

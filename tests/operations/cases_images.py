@@ -199,6 +199,14 @@ def mix_samples__rectangles(c: Case) -> dict[str, Array]:
     return {"Y": np.where(np.stack([where for _, where in mixes])[..., None], np.roll(x, -ahead, 0), x)}
 
 
+def mix_samples__by_rectangles(c: Case) -> dict[str, Array]:
+    """As much of another sample as a rectangle of an image of that size has: what targets are."""
+    x, ahead, _ = mixing(c, height=HEIGHT, width=WIDTH)
+    alpha = images.between(images.word(0, 1, NOISE), 0.25, 0.75)
+    stays = np.array([images.cut_by(s, OLD, alpha, KEY)[0] for s in range(SAMPLES)])[:, None, None, None]
+    return {"Y": stays * x + (1 - stays) * np.roll(x, -ahead, 0)}
+
+
 def mix_samples__backward(c: Case) -> dict[str, Array]:
     dy, ahead, mixes = mixing(c, backward=1)
     stays = np.array([stays for stays, _ in mixes])[:, None, None, None]
@@ -216,6 +224,7 @@ IMAGES = [
     sample_images__nearest_pixel, sample_images__backward, sample_images__backward_of_inside,
     sample_images__of_rows_of_several_pieces, sample_images__joined,
     adjust_images, adjust_images_backward, erase_images, erase_images__noise, erase_images__backward,
-    mix_samples, mix_samples__near_the_half, mix_samples__rectangles, mix_samples__backward,
+    mix_samples, mix_samples__near_the_half, mix_samples__by_rectangles,
+    mix_samples__rectangles, mix_samples__backward,
     mix_samples__backward_of_rectangles,
 ]  # fmt: skip

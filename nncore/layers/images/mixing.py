@@ -39,8 +39,9 @@ class Mixing(RandomImageLayer):
 
     def disturbed(self, b: Builder, x: Tensor, stream: Stream) -> Tensor:
         """The mixed images; the step's targets will be mixed with the same numbers."""
-        b.mixes.append(functools.partial(mix_samples, alphas=self.alphas, rectangle=False, stream=stream))
-        return mix_samples(b, x, self.alphas, self.rectangle, stream)
+        image = x.shape if self.rectangle else (0, 0, 0)
+        b.mixes.append(functools.partial(mix_samples, alphas=self.alphas, image=(*image[:2], 0), stream=stream))
+        return mix_samples(b, x, self.alphas, image, stream)
 
     def on_labelled(self, given: Mapping[Any, Any], training: Any) -> dict[Any, Any]:
         """Mixed images and labels."""
@@ -143,8 +144,9 @@ class CutMix(Mixing):
 
     The rectangle is 1 − λ of the image's area, with the image's ratio of sides, and lies anywhere in it; what is inside
     comes from the image r places further on in the batch, in a ring, r drawn for each batch from 1 to B − 1. λ is drawn
-    for each image from Beta(α, α), α for each batch. Outputs are compared with λ T + (1 − λ) T′ of the targets T: see
-    `MixUp`, which stands in models, and is called on a dict of "images" and "labels", in the same way.
+    for each image from Beta(α, α), α for each batch, and is then what the whole pixels of the rectangle leave. Outputs
+    are compared with λ T + (1 − λ) T′ of the targets T: see `MixUp`, which stands in models, and is called on a dict of
+    "images" and "labels", in the same way.
 
     Shapes: X and Y (B, height, width, channels).
 

@@ -124,8 +124,11 @@ INLINE sample_mix mix_of(const nn_op_mix_samples *op, const uint64_t key[2], nn_
     random_block random;
     random_fill(&random, key, (uint64_t)sample);
     const double kept = drawn_beta(&random, alpha), side = sqrt(1 - kept);
-    return (sample_mix){kept, drawn_part(&random, 0, side * (double)op->height, op->height),
-                        drawn_part(&random, 1, side * (double)op->width, op->width)};
+    sample_mix mix = {kept, drawn_part(&random, 0, side * (double)op->height, op->height),
+                      drawn_part(&random, 1, side * (double)op->width, op->width)};
+    const nn_index area = (mix.rows.end - mix.rows.first) * (mix.columns.end - mix.columns.first);
+    if (op->height) mix.kept = 1 - (double)area / (double)(op->height * op->width);
+    return mix;
 }
 
 /* y ← own y + given x in the rectangle of a mix */
@@ -151,7 +154,7 @@ SPAN(mix_samples) {
         const real *x = at(run, op->X, s * n), *beside = at(run, op->X, other * n);
         real *y = at(run, op->Y, s * n);
         const sample_mix own = mix_of(op, key, s, alpha), given = mix_of(op, key, op->backward ? other : s, alpha);
-        if (op->width) {
+        if (op->channels) {
             memcpy(y, x, (size_t)n * sizeof(real));
             mix_rectangle(op, &own, 0, 0, x, y);
             mix_rectangle(op, &given, 1, 1, beside, y);
