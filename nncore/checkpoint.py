@@ -7,7 +7,6 @@ classes by registered names only, and are read without running or importing anyt
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -42,6 +41,7 @@ from nncore.layers.base import Layer
 from nncore.optimizers import Optimizer
 from nncore.parameter import Parameter
 from nncore.state import Array
+from nncore.warning import warn
 
 if TYPE_CHECKING:
     from nncore.model import Model
@@ -85,10 +85,9 @@ def write(path: Any, model: Model, fit: Document | None = None) -> None:
     document = save(path, model, lambda: capture(model, fit))
     named = document["architecture"], document["compile"]
     if fit is None and "'<lambda>'" in repr(named):  # of a backup the same program makes the model
-        warnings.warn(
+        warn(
             f"save: expected functions with names, which load_model finds, got a lambda in {model.name}. Define it by "
-            "def, after @nncore.saving.register_keras_serializable(), and compile or make the model with that",
-            stacklevel=4,
+            "def, after @nncore.saving.register_keras_serializable(), and compile or make the model with that"
         )
 
 

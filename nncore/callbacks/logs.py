@@ -7,7 +7,6 @@ import csv
 import io
 import os
 import pickle
-import warnings
 from collections.abc import Callable
 from typing import Any, TextIO
 
@@ -17,6 +16,7 @@ from nncore import files, plots, progress
 from nncore.arguments import check_flag, check_path, explained
 from nncore.callbacks.base import Callback
 from nncore.display import history_table, history_text
+from nncore.warning import warn
 
 INTS = {int, *(np.dtype(code).type for code in "bhilqBHILQ")}  # neither bools nor spans of time
 
@@ -106,10 +106,9 @@ class History(Callback, guarded=False):
         if not lost.keys() <= self.warned:
             self.warned |= lost.keys()
             names = ", ".join(f"{name!r} ({error})" for name, error in lost.items())
-            warnings.warn(
+            warn(
                 f"history: {where} cannot hold what a callback added to the logs: {names}; left out. Add numbers, "
-                "strings, arrays, or lists and dicts of them",
-                stacklevel=2,
+                "strings, arrays, or lists and dicts of them"
             )
         return made
 
@@ -238,10 +237,9 @@ class CSVLogger(Callback):
             return
         self.file = io.FileIO(os.open(self.filename, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666), "r+")
         if (size := self.file.seek(0, os.SEEK_END)) < state["position"]:
-            warnings.warn(
+            warn(
                 f"filename: {self.filename!r} has lost rows since the backup (expected {state['position']} bytes, got "
-                f"{size}); appending to what is left",
-                stacklevel=2,
+                f"{size}); appending to what is left"
             )
         else:
             self.file.truncate(state["position"])

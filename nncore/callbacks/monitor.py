@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 import math
 import re
-import warnings
 from typing import Any, ClassVar
 
 from nncore.arguments import check_number
 from nncore.callbacks.base import Callback
+from nncore.warning import warn
 
 # Parts of names of which less or more is better.
 LOWER = re.compile(r"error|crossentropy|divergence|hinge|poisson|perplexity|logcosh|false_|brier|(^|_)ece$")
@@ -107,7 +107,7 @@ class MonitorCallback(Callback):
         """Warn about the monitored quantity, once."""
         if not self.warned:
             self.warned = True
-            warnings.warn(f"monitor: {type(self).__name__} {text}", stacklevel=2)
+            warn(f"monitor: {type(self).__name__} {text}")
 
     def better(self, value: float, than: float | None) -> bool:
         """Whether `value` improves on `than` by more than `min_delta`; anything but NaN improves on None."""

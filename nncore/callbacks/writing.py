@@ -9,7 +9,6 @@ import os
 import time
 import urllib.parse
 import urllib.request
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy as np
 
 from nncore.arguments import check_flag, check_path, explained
 from nncore.callbacks.base import Callback
+from nncore.warning import warn
 
 
 def as_json(value: Any) -> Any:
@@ -93,10 +93,9 @@ class JSONLogger(Callback):
         self.file = io.FileIO(os.open(self.filename, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666), "r+")
         size = self.file.seek(0, os.SEEK_END)
         if size < position:
-            warnings.warn(
+            warn(
                 f"filename: {self.filename!r} has lost lines since the backup (expected {position} bytes, got {size}); "
-                "appending to what is left",
-                stacklevel=2,
+                "appending to what is left"
             )
         else:
             self.file.truncate(position)
@@ -225,4 +224,4 @@ class RemoteMonitor(Callback):
             with urllib.request.urlopen(request, timeout=10):
                 pass
         except OSError as error:
-            warnings.warn(f"RemoteMonitor: could not reach the server at {self.root}: {error}", stacklevel=2)
+            warn(f"RemoteMonitor: could not reach the server at {self.root}: {error}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from nncore.operations.losses import given_gradients, loss
 from nncore.operations.metrics import measure
 from nncore.operations.parameters import orthogonal_penalty, penalty
 from nncore.operations.updates import optimize
+from nncore.warning import warn
 
 
 def last_activation(b: Builder, y: Tensor) -> tuple[str, str]:
@@ -190,7 +190,7 @@ def compare(
         raise ValueError(f"{of_output(graph, output)}{error}{spoiled}") from None
     for _, loss, _ in chosen if warns else ():
         if doubt := loss.doubt(activation):
-            warnings.warn(f"{of_output(graph, output)}{doubt}{spoiled}", UserWarning, stacklevel=2)
+            warn(f"{of_output(graph, output)}{doubt}{spoiled}")
     if not chosen or not all(how.fused for *_, how in chosen):
         b.make(y)
     left_out = id(y.root) in b.deferred

@@ -105,7 +105,7 @@ class Alone:
         shapes: tuple[Shape, ...] = tuple(a.shape[1:] for a in arrays)
         rows = len(arrays[0])
         dtype, threads = cls.dtype(layer, shapes, arrays), runtime.get_num_threads()
-        key = shapes, dtype, training
+        key = shapes, dtype, training, *(part.trainable for part in (layer, *layer.held))
         forward, integers = (layer._forwards or {}).get(key, (None, ()))
         if forward is None or forward.state.joined or forward.rows < rows:
             graph = cls.graph(layer, shapes, dtype)

@@ -73,10 +73,13 @@ from nncore.layers.whole_pooling import (
 from nncore.layers.wrapping import SpectralNormalization, TimeDistributed
 from nncore.registry import missing, serialize
 
-AvgPool1D, AvgPool2D = AveragePooling1D, AveragePooling2D  # Keras's short names
+AvgPool1D, AvgPool2D = AveragePooling1D, AveragePooling2D  # Keras's other names
 MaxPool1D, MaxPool2D = MaxPooling1D, MaxPooling2D
 GlobalAvgPool1D, GlobalAvgPool2D = GlobalAveragePooling1D, GlobalAveragePooling2D
 GlobalMaxPool1D, GlobalMaxPool2D = GlobalMaxPooling1D, GlobalMaxPooling2D
+Convolution1D, Convolution2D = Conv1D, Conv2D
+Convolution1DTranspose, Convolution2DTranspose = Conv1DTranspose, Conv2DTranspose
+SeparableConvolution1D, SeparableConvolution2D = SeparableConv1D, SeparableConv2D
 
 __all__ = [
     "ELU",
@@ -102,6 +105,10 @@ __all__ = [
     "Conv1DTranspose",
     "Conv2D",
     "Conv2DTranspose",
+    "Convolution1D",
+    "Convolution1DTranspose",
+    "Convolution2D",
+    "Convolution2DTranspose",
     "Cropping1D",
     "Cropping2D",
     "Dense",
@@ -153,6 +160,8 @@ __all__ = [
     "Reshape",
     "SeparableConv1D",
     "SeparableConv2D",
+    "SeparableConvolution1D",
+    "SeparableConvolution2D",
     "Slice",
     "Softmax",
     "SpatialDropout1D",

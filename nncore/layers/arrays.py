@@ -46,7 +46,7 @@ def with_batch(layer: Layer, shapes: Sequence[Shape]) -> Any:
 
 def output_shape(layer: Layer, shapes: Sequence[Shape]) -> Shape:
     """The shape of a sample's output: what `compute_output_shape` says, or else `forward` makes of zeros."""
-    if hasattr(layer, "compute_output_shape"):
+    if not getattr(type(layer).compute_output_shape, "by_output_shape", False):  # a class says it
         return tuple(layer.compute_output_shape(with_batch(layer, shapes))[1:])
     twin: Any = layer._twin(shapes)
     state = State(twin.parameters, "float32")  # which its parameters refer to weakly

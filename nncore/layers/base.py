@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 LAYERS: Registry[Layer] = Registry("layer")
 
 
+NONE_MEANS = {"activation": "linear", "data_format": "channels_last"}  # what constructors make of it
+
+
 class Layer(Travelling, Configurable, Callable):
     """Base of all layers.
 
@@ -169,6 +172,13 @@ class Layer(Travelling, Configurable, Callable):
     def output_shape(self, *shapes: Shape) -> Shape:
         """Shape of one sample's output, from those of its inputs; ValueError where they do not fit."""
         return arrays.output_shape(self, shapes) if arrays.computes(self) else shapes[0]
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[Any, ...]:
+        """The shape of the output, from that of the input, or a list of those of several, all with the batch's axis."""
+        shapes = input_shape if self.takes_many else [input_shape]
+        return shapes[0][0], *self.output_shape(*(tuple(shape[1:]) for shape in shapes))
+
+    compute_output_shape.by_output_shape = True  # type: ignore[attr-defined]
 
     @property
     def keeps_rows_apart(self) -> bool:
@@ -421,7 +431,7 @@ class Layer(Travelling, Configurable, Callable):
         parts = [f"name={self.name!r}"] if self.name else []
         for name, argument in arguments(type(self)).items():
             told = brief(getattr(self, name, argument.default))
-            if name != "name" and told not in (repr(argument.default), repr({"activation": "linear"}.get(name))):
+            if name != "name" and told not in (repr(argument.default), repr(NONE_MEANS.get(name))):
                 parts.append(f"{name}={told}")
         if self.input_shapes and (calls := self.calls):
             parts.append(f"{batched(self.input_shapes)} -> {calls[0].outputs[0].shape}")

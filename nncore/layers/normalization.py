@@ -197,9 +197,17 @@ class BatchNormalization(Normalizing):
         gamma_initializer: Any = "ones",
         moving_mean_initializer: Any = "zeros",
         moving_variance_initializer: Any = "ones",
-        **settings: Any,
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
+        name: str | None = None,
+        trainable: bool = True,
     ) -> None:
-        super().__init__(axis, epsilon, center, scale, beta_initializer, gamma_initializer, **settings)
+        super().__init__(
+            axis, epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer,
+            beta_constraint, gamma_constraint, name, trainable,
+        )  # fmt: skip
         if not is_whole(axis):
             raise ValueError(f"axis: expected one whole number other than 0 (the batch), got {axis!r}")
         self.momentum = check_number(momentum, "momentum", "a number in [0, 1]", lambda m: 0 <= m <= 1)
@@ -257,8 +265,26 @@ class GroupNormalization(Normalizing):
     Y. Wu, K. He: Group normalization, ECCV 2018, arXiv:1803.08494.
     """
 
-    def __init__(self, groups: int = 32, axis: int = -1, epsilon: float = 1e-3, **settings: Any) -> None:
-        super().__init__(axis, epsilon, **settings)
+    def __init__(
+        self,
+        groups: int = 32,
+        axis: int = -1,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
+        name: str | None = None,
+        trainable: bool = True,
+    ) -> None:
+        super().__init__(
+            axis, epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer,
+            beta_constraint, gamma_constraint, name, trainable,
+        )  # fmt: skip
         if not is_whole(groups) or (groups < 1 and groups != -1):
             raise ValueError(f"groups: expected a whole number > 0, or -1 for a group of each feature, got {groups!r}")
         if not is_whole(axis):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nncore.arguments import check_count, is_number, is_whole
 from nncore.graph import Shape
 from nncore.layers.base import LAYERS, Layer
+from nncore.layers.windows import check_data_format, to_channels_last
 from nncore.operations import rescale, reshape
 from nncore.operations.arrangement import repeat, transpose
 
@@ -18,10 +19,19 @@ if TYPE_CHECKING:
 
 @LAYERS.register()
 class Flatten(Layer):
-    """(B, d1, d2, …) → (B, d1 d2 …), the last axis fastest; costs nothing."""
+    """(B, d1, d2, …) → (B, d1 d2 …), the last axis fastest; costs nothing.
 
-    def __init__(self, name: str | None = None) -> None:
+    Parameters
+    ----------
+    data_format : {"channels_last", "channels_first"} or None, default None
+        "channels_first": the first axis of a sample is brought behind the others first, which costs a copy, so that the
+        elements come as those of "channels_last".
+    name : str, optional
+    """
+
+    def __init__(self, data_format: str | None = None, name: str | None = None) -> None:
         super().__init__(name)
+        self.data_format = check_data_format(data_format)
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """One axis."""
@@ -29,7 +39,8 @@ class Flatten(Layer):
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """The same elements in one axis."""
-        return reshape(b, inputs[0], self.output_shape(inputs[0].shape))
+        x = to_channels_last(b, inputs[0], self.data_format)
+        return reshape(b, x, self.output_shape(x.shape))
 
 
 @LAYERS.register()
@@ -39,13 +50,15 @@ class Reshape(Layer):
     Parameters
     ----------
     target_shape : tuple of int
-        Without the batch axis; one entry may be −1 and is inferred.
+        Without the batch axis; one entry may be −1, or None, and is inferred.
     name : str, optional
     """
 
     def __init__(self, target_shape: Any, name: str | None = None) -> None:
         super().__init__(name)
-        shape = tuple(target_shape) if isinstance(target_shape, (tuple, list)) else (target_shape,)
+        shape: tuple[Any, ...] = (target_shape,)
+        if isinstance(target_shape, (tuple, list)):
+            shape = tuple(-1 if n is None else n for n in target_shape)
         if not all(is_whole(n) and (n > 0 or n == -1) for n in shape):
             raise ValueError(f"target_shape: expected positive sizes, at most one of them -1, got {target_shape!r}")
         if shape.count(-1) > 1:

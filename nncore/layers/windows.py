@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+import numpy as np
+
 from nncore.arguments import is_whole
 from nncore.operations import transpose
 
@@ -75,7 +77,7 @@ def axis(length: int, size: int, stride: int, dilation: int, padding: str, label
 
 def check_sizes(value: Any, argument: str, rank: int, least: int = 1) -> tuple[int, ...]:
     """`value`, a whole number or one for each of `rank` axes, as a tuple; a ValueError where it is neither."""
-    sizes = (value,) * rank if is_whole(value) else value
+    sizes = (value,) * rank if is_whole(value) else tuple(value) if isinstance(value, np.ndarray) else value
     if isinstance(sizes, (tuple, list)) and len(sizes) == rank and all(is_whole(n) and n >= least for n in sizes):
         return tuple(int(n) for n in sizes)
     each = f", or a tuple of {rank} of them" if rank > 1 else ""
@@ -129,11 +131,10 @@ def transposed_axis(steps: int, size: int, stride: int, dilation: int, more: int
     `more`: places at its end, of which None are as many as make ``steps * stride`` of them, or all that windows reach.
     """
     reach = Axis(0, size, stride, dilation).reach
+    whole = (steps - 1) * stride + reach  # which windows reach; of "same", the ends of that are cut off
     if more is None:
         length = steps * stride + (max(reach - stride, 0) if padding == "valid" else 0)
-        before = 0 if padding == "valid" else max(reach - stride, 0) // 2
     else:
-        cut = 0 if padding == "valid" else reach // 2
-        length = (steps - 1) * stride + reach - 2 * cut + more
-        before = max(reach - 1 - cut, 0) if cut else 0
+        length = whole + more - (reach // 2 * 2 if padding == "same" else 0)
+    before = max(whole - length, 0) // 2 if padding == "same" else 0
     return Axis(length, size, stride, dilation, before, steps)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+
+from nncore.warning import warn
 
 if TYPE_CHECKING:
     from nncore.optimizers.base import Optimizer
@@ -80,10 +81,9 @@ class Alone:
                 "(No gradients provided for any variable.)"
             )
         if missing:
-            warnings.warn(
+            warn(
                 f"grads: expected one for each variable, got None for numbers {missing}, counted from 0. These stay as "
-                "they are; leave them out",
-                stacklevel=2,
+                "they are; leave them out"
             )
         self.build(variables)
         self._applied.step(grads, variables)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import gc
-import warnings
 import weakref
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
@@ -23,6 +22,7 @@ from nncore.parameter import Parameter
 from nncore.registry import Configurable, Registry
 from nncore.schedules import Ahead, LearningRateSchedule, Scheduled, Varying, ahead, custom_classes, scheduled
 from nncore.state import Settings
+from nncore.warning import warn
 
 Array = np.ndarray[Any, Any]
 
@@ -302,10 +302,9 @@ class Optimizer(Alone, Choices, Configurable):
             gc.collect()  # it may be one that nobody holds any more
         if (other := self.owner()) in (None, model):
             return self
-        warnings.warn(
+        warn(
             f"optimizer: expected one that no other model uses, got the {type(self).__name__} of {other!r}. Since it "
-            "counts that model's steps, this one got a copy, its model.optimizer; give each model one of its own",
-            stacklevel=4,
+            "counts that model's steps, this one got a copy, its model.optimizer; give each model one of its own"
         )
         return copy.copy(self)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from nncore.execution.tuning import SLICE
 from nncore.training.feeding import Feeder, dataset_of
 from nncore.training.fit import SHUFFLE_STREAM, Fit, FitSettings
 from nncore.training.full_batch import FullBatchFit
+from nncore.warning import warn
 
 if TYPE_CHECKING:
     from nncore.model import Model
@@ -100,11 +100,10 @@ class StreamedFit(Fit):
 
     def exhausted(self) -> None:
         """An iterator has come to its end before the epoch has."""
-        warnings.warn(
+        warn(
             f"x: expected batches for {self.settings.epochs} epochs, got an end after {self.batch} of epoch "
             f"{self.epoch}, from 0; training ends here. Give a function that returns the generator, so that it can be "
-            "started anew, or ask for less by steps_per_epoch or epochs",
-            stacklevel=3,
+            "started anew, or ask for less by steps_per_epoch or epochs"
         )
         self.model.stop_training = True
 

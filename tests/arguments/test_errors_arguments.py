@@ -85,7 +85,12 @@ UNKNOWN: list[tuple[Callable[..., Any], str, str, str]] = [
         "Dense",
         r"Let nncore\.Input\(shape\) come first in the model\.",
     ),
-    (nn.Flatten, "input_shape", "Flatten", r"Let nncore\.Input\(shape\) come first in the model\. Known: name$"),
+    (
+        nn.Flatten,
+        "input_shape",
+        "Flatten",
+        r"Let nncore\.Input\(shape\) come first in the model\. Known: data_format, name$",
+    ),
     (partial(nn.Dense, 3), "kernel_initialiser", "Dense", "Did you mean 'kernel_initializer'"),
     (nn.losses.Huber, "dleta", "Huber", "Did you mean 'delta'"),
     (nn.metrics.BinaryAccuracy, "treshold", "BinaryAccuracy", "Did you mean 'threshold'"),
@@ -125,9 +130,9 @@ def test_what_is_missing_is_said_of_the_class_that_is_made(make: Any, expected: 
 
 def test_what_is_called_rightly_is_not_explained() -> None:
     """Signatures stay those of the classes, other TypeErrors Python's own, also for classes derived from ours."""
-    assert [*inspect.signature(nn.Flatten).parameters] == ["name"]
+    assert [*inspect.signature(nn.Flatten).parameters] == ["data_format", "name"]
     with pytest.raises(TypeError, match="positional arguments but"):
-        nn.Flatten("name", 3)  # type: ignore[call-arg]
+        nn.Flatten("channels_last", "name", 3)  # type: ignore[call-arg]
 
     class Mine(nn.Dense):
         def __init__(self, size: int, **settings: Any) -> None:
@@ -189,3 +194,16 @@ def test_softmax_over_a_single_unit_is_refused(loss: str) -> None:
     inner = nn.Model([nn.Input(4), nn.Dense(1, activation="softmax"), nn.Dense(1, activation="sigmoid")])
     inner.compile("sgd", "binary_crossentropy")  # odd, but what it predicts can be learned
     nn.Model([nn.Input(4), nn.Dense(1, activation="softmax")]).compile()  # without a loss
+
+
+def test_warnings_point_at_the_line_of_the_user() -> None:
+    model = nn.Model([nn.Input(4), nn.Dense(3, "softmax")])
+    with pytest.warns(UserWarning, match="from_logits") as found:
+        model.compile("sgd", nn.losses.SparseCategoricalCrossentropy(from_logits=True))
+    assert [warning.filename for warning in found] == [__file__]
+    optimizer = nn.SGD(0.1)
+    models = [nn.Model([nn.Input(4), nn.Dense(1)]) for _ in range(2)]
+    models[0].compile(optimizer, "mse")
+    with pytest.warns(UserWarning, match="optimizer: expected one that no other model uses") as found:
+        models[1].compile(optimizer, "mse")
+    assert found[0].filename == __file__

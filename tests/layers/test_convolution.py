@@ -237,6 +237,9 @@ TRANSPOSED: list[tuple[int, int, int, int, dict[str, Any], int]] = [
     (1, 5, 4, 2, {"padding": "same"}, 10),
     (1, 5, 3, 2, {"padding": "same", "output_padding": 1}, 10),
     (1, 5, 3, 2, {"padding": "same", "output_padding": 0}, 9),
+    (1, 5, 2, 2, {"padding": "same", "output_padding": 0}, 8),
+    (1, 5, 4, 3, {"padding": "same", "output_padding": 2}, 14),
+    (1, 5, 7, 3, {"padding": "same", "output_padding": 2, "dilation_rate": 2}, 15),
     (1, 5, 3, 3, {"output_padding": 2}, 17),
     (1, 5, 3, 1, {"dilation_rate": 2, "padding": "same"}, 5),
     (2, 4, 3, 2, {}, 9),
@@ -265,14 +268,8 @@ def test_transposed_convolutions(
     y_last = np.moveaxis(y, 1, -1) if is_first else y
     assert y_last.shape == (3, *(length,) * rank, 6)
     reach = (size - 1) * given.get("dilation_rate", 1) + 1
-    more = given.get("output_padding")
-    before = (
-        0
-        if given.get("padding") != "same"
-        else max(reach - strides, 0) // 2
-        if more is None
-        else reach - 1 - reach // 2
-    )
+    cut = max((steps - 1) * strides + reach - length, 0)  # of "same" half before, half or one more behind
+    before = cut // 2 if given.get("padding") == "same" else 0
     behind = max((steps - 1) * strides + reach - before - length, 0)
     settings: dict[str, Any] = {"strides": (strides,) * rank, "dilation": (given.get("dilation_rate", 1),) * rank}
     settings["pads"] = [(before, behind)] * rank
@@ -290,6 +287,18 @@ def test_transposed_convolutions(
     wanted = [(dx * np.minimum(asked, 0)).sum(0), dw, dz.sum(tuple(range(rank + 1)))]
     for start, after, gradient in zip(weights, model.get_weights(), wanted, strict=True):
         np.testing.assert_allclose(start - after, gradient, 1e-9, 1e-11)
+
+
+def test_transposed_convolutions_by_hand() -> None:
+    """Three ones, each giving 1, 2, 3 to its window, two places apart: 1 2 4 2 4 2 3, of which "same" cuts ends off."""
+    x = np.ones((1, 3, 1))
+    for size, more, expected in (
+        (3, 1, [1, 2, 4, 2, 4, 2]), (3, 0, [2, 4, 2, 4, 2]), (3, None, [1, 2, 4, 2, 4, 2]), (2, 0, [2, 1, 2, 1])
+    ):  # fmt: skip
+        layer = nn.Conv1DTranspose(1, size, 2, "same", more, use_bias=False)
+        layer.build((None, 3, 1))
+        layer.set_weights([np.arange(1.0, size + 1).reshape(size, 1, 1)])
+        assert layer(x).ravel().tolist() == expected
 
 
 # -- around ------------------------------------------------------------------------------------------------------------

@@ -169,7 +169,15 @@ def test_softmax_is_along_the_last_axis() -> None:
 def test_shapes_only() -> None:
     x = RNG.normal(size=(4, 2, 3, 5))
     assert np.array_equal(run([nn.Flatten()], x), x.reshape(4, 30))
-    for target, shape in [((5, 6), (5, 6)), ((-1,), (30,)), (30, (30,)), ((2, -1, 3), (2, 5, 3)), ([15, 2], (15, 2))]:
+    assert np.array_equal(run([nn.Flatten("channels_first")], x), np.moveaxis(x, 1, -1).reshape(4, 30))
+    for target, shape in [
+        ((5, 6), (5, 6)),
+        ((-1,), (30,)),
+        ((None, 3), (10, 3)),
+        (30, (30,)),
+        ((2, -1, 3), (2, 5, 3)),
+        ([15, 2], (15, 2)),
+    ]:
         assert np.array_equal(run([nn.Reshape(target)], x), x.reshape(4, *shape))
     assert run([nn.Flatten()], RNG.normal(size=(4, 3))).shape == (4, 3)
     for bad in [(0, 3), (-1, -1), (2.5,), "ab", None, (-2,)]:
@@ -177,6 +185,17 @@ def test_shapes_only() -> None:
             nn.Reshape(bad)
     with pytest.raises(ValueError, match=r"Reshape: expected a target_shape of 30 elements .* got \(4, -1\)"):
         run([nn.Reshape((4, -1))], x)
+
+
+def test_shapes_of_outputs_with_the_batch() -> None:
+    assert nn.Conv2D(4, 3, 2).compute_output_shape((None, 9, 9, 3)) == (None, 4, 4, 4)
+    assert nn.Dense(4).compute_output_shape((32, 9)) == (32, 4)
+    assert nn.Concatenate().compute_output_shape([(None, 3), (None, 4)]) == (None, 7)
+
+
+def test_keras_s_other_names() -> None:
+    assert nn.layers.Convolution2D is nn.Conv2D and nn.layers.SeparableConvolution1D is nn.SeparableConv1D
+    assert nn.layers.Convolution1DTranspose is nn.Conv1DTranspose
 
 
 def test_rescaling() -> None:

@@ -237,3 +237,15 @@ def test_noise_has_the_moments_that_it_should() -> None:
 def test_what_is_refused(make: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         make()
+
+
+def test_arguments_by_position() -> None:
+    """As many as Keras's, in its order."""
+    group = nn.GroupNormalization(2, -1, 1e-2, False, True, "zeros", "ones", "l2", "l1")
+    assert (group.groups, group.epsilon, group.center, group.scale) == (2, 1e-2, False, True)
+    assert type(group.beta_regularizer) is type(nn.regularizers.get("l2"))
+    batch = nn.BatchNormalization(-1, 0.9, 1e-2, True, False, "zeros", "ones", "ones", "zeros", "l2", None, "max_norm")
+    assert batch.momentum == 0.9 and not batch.scale and batch.beta_constraint is not None
+    assert nn.BatchNormalization(renorm=False, renorm_clipping=None, renorm_momentum=0.99).center
+    with pytest.raises(TypeError, match="rms_scaling: .*RMSNormalization"):
+        nn.LayerNormalization(rms_scaling=True)

@@ -162,3 +162,17 @@ class Sparse:
 def test_remedies_name_the_argument(layer: Any, given: Any, words: str) -> None:
     with pytest.raises((TypeError, ValueError), match=words):
         layer(given)
+
+
+def test_a_layer_that_is_frozen_or_thawed_between_calls() -> None:
+    x = np.array([[1.0, 2.0], [3.0, 6.0]])
+    layer = nn.BatchNormalization(momentum=0.5, epsilon=1e-9)
+    layer.build((None, 2))
+    layer.trainable = False
+    np.testing.assert_allclose(layer(x, training=True), x, 1e-6)
+    layer.trainable = True
+    np.testing.assert_allclose(layer(x, training=True), [[-1, -1], [1, 1]], 1e-6)
+    assert [w.tolist() for w in layer.get_weights()[2:]] == [[1, 2], [1, 2.5]]
+    layer.trainable = False
+    layer(x, training=True)
+    assert [w.tolist() for w in layer.get_weights()[2:]] == [[1, 2], [1, 2.5]]

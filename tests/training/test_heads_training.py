@@ -279,7 +279,7 @@ def test_crossentropies_of_large_logits(more: str) -> None:
     }
     wanted["loss"] = 2 * wanted["soft_loss"] + wanted["sharp_loss"]
     assert wanted["soft_loss"] > 100
-    y = {"soft": KINDS, "sharp": t} | ({} if more == "nothing" else {more: np.zeros((40, *outputs[more].shape))})
+    y = {"soft": KINDS, "sharp": t} | ({} if more == "nothing" else {more: np.zeros((40, *outputs[more].sample_shape))})
     logs = model.evaluate(given, y, verbose=0, return_dict=True)
     assert {name: logs[name] for name in wanted} == pytest.approx(wanted, rel=2e-5)
     model.train_on_batch(given, y)
