@@ -17,6 +17,23 @@ def copy_strided(c: Case) -> dict[str, Array]:
     return {"Y": x.transpose(0, 1, 4, 2, 3)}
 
 
+def copy_strided__transposed(c: Case, n2: int = 21, n3: int = 37) -> dict[str, Array]:
+    """Samples (2,37,21), the last two axes of which change their places."""
+    x = c.reals(SAMPLES, 2, n3, n2)
+    c.fields = {"X": x, "Y": c.poisoned(SAMPLES, 2, n2, n3), "n": 2 * n2 * n3, "n2": n2, "n3": n3, "rows": 1}
+    c.fields |= {"x_sample": 2 * n2 * n3, "x1": n2 * n3, "x2": 1, "x3": n2, "per_sample": 1, "block": 3}
+    c.fields |= {"y_sample": 2 * n2 * n3, "y1": n2 * n3, "y2": n3, "y3": 1}
+    return {"Y": x.transpose(0, 1, 3, 2)}
+
+
+def copy_strided__of_few_columns(c: Case) -> dict[str, Array]:
+    return copy_strided__transposed(c, 2, 35)
+
+
+def copy_strided__to_few_columns(c: Case) -> dict[str, Array]:
+    return copy_strided__transposed(c, 35, 3)
+
+
 def copy_strided__between(c: Case) -> dict[str, Array]:
     """Samples (3,2) to the first two columns of (3,7): what is beside them stays."""
     x, y = c.reals(SAMPLES, 3, 2), c.reals(SAMPLES, 3, 7)
@@ -47,4 +64,13 @@ def sum_axis__of_columns(c: Case) -> dict[str, Array]:
     return {"Y": ref.float64(x).sum(2)}
 
 
-ARRANGEMENT = [copy_strided, copy_strided__between, pad, sum_axis, sum_axis__of_columns]
+ARRANGEMENT = [
+    copy_strided,
+    copy_strided__transposed,
+    copy_strided__of_few_columns,
+    copy_strided__to_few_columns,
+    copy_strided__between,
+    pad,
+    sum_axis,
+    sum_axis__of_columns,
+]

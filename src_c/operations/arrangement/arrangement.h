@@ -4,13 +4,25 @@
 
 #include "vectors/lanes.h"
 
+/* y ← xᵀ, x (n3,n2) and y (n2,n3), rows x3 and y2 apart (transpose_rows: pack.h) */
+INLINE void copy_transposed(nn_index n2, nn_index n3, const real *x, nn_index x3, real *y, nn_index y2) {
+    nn_index k = 0;
+    for (; k + LANES <= n3; k += LANES) transpose_rows(n2, x + k * x3, x3, y + k, y2);
+    for (nn_index j = 0; j < n2; j++)
+        for (nn_index rest = k; rest < n3; rest++) y[j * y2 + rest] = x[rest * x3 + j];
+}
+
 SPAN(copy_strided) {
     const nn_index n2 = op->n2, n3 = op->n3, n1 = op->n / (n2 * n3);
     for (nn_index row = first; row < first + count; row++) {
         const nn_index sample = row / op->rows, r = row % op->rows;
         const real *x = at(run, op->X, sample * op->x_sample + r * op->x_row);
         real *y = at(run, op->Y, sample * op->y_sample + r * op->y_row);
-        for (nn_index i = 0; i < n1; i++)
+        for (nn_index i = 0; i < n1; i++) {
+            if (op->x2 == 1 && op->y3 == 1 && op->x3 != 1) {
+                copy_transposed(n2, n3, x + i * op->x1, op->x3, y + i * op->y1, op->y2);
+                continue;
+            }
             for (nn_index j = 0; j < n2; j++) {
                 const real *from = x + i * op->x1 + j * op->x2;
                 real *to = y + i * op->y1 + j * op->y2;
@@ -19,6 +31,7 @@ SPAN(copy_strided) {
                 else
                     for (nn_index k = 0; k < n3; k++) to[k * op->y3] = from[k * op->x3];
             }
+        }
     }
 }
 
