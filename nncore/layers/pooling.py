@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nncore.graph import Shape
+from nncore.layers.arrays import label
 from nncore.layers.base import LAYERS, Layer
 from nncore.layers.windows import (
     Axis,
     as_given,
-    axis,
+    axes_of,
     channels_last,
     check_choice,
     check_data_format,
@@ -93,9 +94,7 @@ class Sliding(Pooling):
 
     def axes(self, shape: Shape) -> list[Axis]:
         """See `Pooling`."""
-        label = type(self).__name__
-        each = zip(shape[:-1], self.pool_size, self.strides, strict=True)
-        return [axis(n, size, stride, 1, self.padding, label) for n, size, stride in each]
+        return axes_of(shape, self.pool_size, self.strides, (1,) * self.rank, self.padding, label(self))
 
 
 @LAYERS.register()

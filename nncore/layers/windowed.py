@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from nncore import activations
 from nncore._kernels.table import ACTIVATIONS
 from nncore.graph import Shape
-from nncore.layers import windows
+from nncore.layers import arrays, windows
 from nncore.layers.base import Layer
 from nncore.operations import activate
 
@@ -55,8 +55,8 @@ class Windowed(Layer):
 
     def axes(self, shape: Shape) -> list[windows.Axis]:
         """How the windows lie in samples of this shape, which has its channels behind."""
-        settings = zip(shape, self.kernel_size, self.strides, self.dilation_rate, strict=False)
-        return [windows.axis(*numbers, self.padding, type(self).__name__) for numbers in settings]
+        settings = self.kernel_size, self.strides, self.dilation_rate
+        return windows.axes_of(shape, *settings, self.padding, arrays.label(self))
 
     def shape_of(self, places: tuple[int, ...], channels: int) -> Shape:
         """Of Y, as `data_format` has it, after the activation."""

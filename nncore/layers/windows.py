@@ -15,6 +15,8 @@ from nncore.arguments import is_whole
 from nncore.operations import transpose
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nncore.compiler.builder import Builder
     from nncore.compiler.operation import Tensor
     from nncore.graph import Shape
@@ -55,21 +57,30 @@ class Axis(NamedTuple):
         return end >= self.length and (self.out == 1 or self.reach >= self.stride)
 
 
-def axis(length: int, size: int, stride: int, dilation: int, padding: str, label: str) -> Axis:
-    """The windows of an axis, by Keras's rules; ValueError where the input is too short for one.
+def axes_of(
+    shape: Shape, sizes: Sequence[int], strides: Sequence[int], dilations: Sequence[int], padding: str, label: str
+) -> list[Axis]:
+    """How windows lie in samples of this shape, which has the channels behind; ValueError where none fits in."""
+    axes = [axis(*numbers, padding) for numbers in zip(shape, sizes, strides, dilations, strict=False)]
+    if any(a.out < 1 for a in axes):
+        names = ", ".join((*AXES[len(axes) - 1], "channels"))
+        least = " × ".join(str(a.reach) for a in axes)
+        raise ValueError(
+            f"{label}: expected inputs of at least {least} places, got ({names}) {shape}. Give larger inputs, a "
+            "smaller window or padding='same', and see that the channels stand last"
+        )
+    return axes
+
+
+def axis(length: int, size: int, stride: int, dilation: int, padding: str) -> Axis:
+    """The windows of an axis, by Keras's rules; none where it is too short for one.
 
     "valid": those that lie inside; "same": ⌈length / stride⌉, with as many places before as after, or one more after;
     "causal": as many, each ending at a place of the axis.
     """
     bare = Axis(length, size, stride, dilation)
     if padding == "valid":
-        out = (length - bare.reach) // stride + 1
-        if out < 1:
-            raise ValueError(
-                f"{label}: expected inputs of at least {bare.reach} places along each axis that windows slide over, "
-                f"got {length}. Give larger inputs, a smaller window or padding='same'"
-            )
-        return bare._replace(out=out)
+        return bare._replace(out=(length - bare.reach) // stride + 1)
     out = -(-length // stride)
     missing = max((out - 1) * stride + bare.reach - length, 0)
     return bare._replace(out=out, before=bare.reach - 1 if padding == "causal" else missing // 2)

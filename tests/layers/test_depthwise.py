@@ -183,7 +183,7 @@ def test_a_constraint_holds_after_each_update() -> None:
         (lambda: D2(3, depth_multiplier=0), "depth_multiplier: expected"),
         (lambda: D2(3, data_format="last"), "data_format: expected"),
         (lambda: S2(0, 3), "filters: expected"),
-        (lambda: D2(6)(nn.Input((5, 5, 2))), "DepthwiseConv2D: expected inputs of at least 6 places"),
+        (lambda: D2(6)(nn.Input((5, 5, 2))), "DepthwiseConv2D: expected inputs of at least 6 × 6 places, got"),
         (lambda: D2(3)(nn.Input((5, 5))), "DepthwiseConv2D: expected inputs"),
         (lambda: S1(3, 3)(nn.Input((5, 5, 2))), "SeparableConv1D: expected inputs"),
     ],

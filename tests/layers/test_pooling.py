@@ -293,7 +293,7 @@ IMAGES, STEPS = np.ones((2, 4, 5, 3)), np.ones((2, 4, 3))
         (lambda: nn.MaxPooling2D(data_format="NHWC"), "^data_format: expected 'channels_last' or 'channels_first'"),
         (lambda: nn.MaxPooling2D()(STEPS), r"MaxPooling2D: expected inputs \(batch, height, width, channels\), got"),
         (lambda: nn.MaxPooling1D(**FIRST)(IMAGES), r"MaxPooling1D: expected inputs \(batch, channels, steps\)"),
-        (lambda: nn.MaxPooling2D(5)(IMAGES), "MaxPooling2D: expected inputs of at least 5 places .* got 4"),
+        (lambda: nn.MaxPooling2D(5)(IMAGES), "MaxPooling2D: expected inputs of at least 5 × 5 places, got .*(4, 5, 3)"),
         (lambda: nn.GlobalMaxPooling2D()(STEPS), r"GlobalMaxPooling2D: expected inputs \(batch, height"),
         (lambda: nn.GlobalAveragePooling1D("first"), "^data_format: expected"),
         (lambda: nn.AdaptiveAveragePooling2D((2, 0)), f"^output_size: {SIZES}"),

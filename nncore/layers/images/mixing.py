@@ -94,10 +94,10 @@ class MixUp(Mixing):
     """In training, mix images with one another, and their targets likewise: Y = λ X + (1 − λ) X′.
 
     X′ is the image r places further on in the batch, in a ring, r drawn for each batch from 1 to B − 1, and λ is drawn
-    for each image from Beta(α, α). In a model the layer comes first, for images as for rows of any shape with three
-    axes; `fit` and `train_on_batch` then compare outputs with λ T + (1 − λ) T′ of the targets T. These must be such
-    that can be mixed: one-hot rows and "categorical_crossentropy", say, no class numbers. Weights of samples stay as
-    they are. Evaluations and predictions leave everything alone.
+    for each image from Beta(α, α). In a model the layer stands where there are three axes, as a rule first; `fit` and
+    `train_on_batch` then compare outputs with λ T + (1 − λ) T′ of the targets T. These must be such that can be mixed:
+    one-hot rows and "categorical_crossentropy", say, no class numbers. Weights of samples stay as they are.
+    Evaluations and predictions leave everything alone.
 
     Outside of models it is called on a dict, ``MixUp()({"images": x, "labels": y})``, and mixes both.
 
