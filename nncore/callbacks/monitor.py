@@ -75,15 +75,18 @@ class MonitorCallback(Callback):
         self.warned = False
 
     def current(self, logs: dict[str, Any] | None) -> float | None:
-        """The monitored value; None where the logs have none, with a warning, once, if those of no epoch can."""
+        """The monitored value; None where the logs have none. Warns, once, if those of no epoch can, or of NaN."""
         logs = logs or {}
         if (value := logs.get(self.monitor)) is not None:
             try:
-                return float(value)
+                number = float(value)
             except (TypeError, ValueError):
                 raise TypeError(
                     f"monitor: {type(self).__name__} expected one number in logs[{self.monitor!r}], got {value!r}"
                 ) from None
+            if math.isnan(number):
+                self.warn(f"got NaN for {self.monitor!r}, which is never better. Look for NaN in its data")
+            return number
         if not self.awaited(logs):
             self.warn(f"expected {self.monitor!r} in the logs, which have {_names(logs) or 'nothing'}{self.hint(logs)}")
         return None

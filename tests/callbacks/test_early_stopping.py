@@ -176,3 +176,9 @@ def test_terminate_on_nan(capsys: pytest.CaptureFixture[str]) -> None:
     model.stop_training = False
     assert CallbackList([TerminateOnNaN(raise_error=True)], model).on_diverged(2, 17) is False
     assert not model.stop_training
+
+
+def test_nan_is_told_once() -> None:
+    with pytest.warns(UserWarning, match="EarlyStopping got NaN for 'val_loss', which is never better") as found:
+        run(EarlyStopping(patience=9), nan, nan, 1)
+    assert len(found) == 1
