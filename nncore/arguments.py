@@ -52,19 +52,19 @@ def explained(method: Callable[P, R], names: Sequence[str] = (), as_given: bool 
         try:
             return method(*args, **kwargs)
         except TypeError:
-            check_all_given(type(args[0]).__name__, parameters, args, kwargs)
+            check_all_given(method, args, kwargs)
             raise
 
     return checked
 
 
-def check_all_given(
-    owner: str, parameters: Mapping[str, inspect.Parameter], args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> None:
-    """A TypeError where an argument without a default is missing."""
-    for name, parameter in list(parameters.items())[len(args) :]:
+def check_all_given(init: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """A TypeError where an argument of a constructor that has no default is missing."""
+    for name, parameter in list(inspect.signature(init).parameters.items())[len(args) :]:
         single = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
         if single and parameter.default is parameter.empty and name not in kwargs:
+            cls = type(args[0])  # what is made, unless its own constructor forgot to hand the argument on
+            owner = cls.__name__ if name in inspect.signature(cls).parameters else init.__qualname__.split(".")[0]
             raise TypeError(f"{name}: expected an argument of {owner}, got none") from None
 
 

@@ -1,6 +1,6 @@
 """Symbols: what a layer returns when it is called, before any number exists.
 
-A symbol knows its shape (without the batch axis) and the call that makes it; a call knows its layer and the symbols
+A symbol knows its shape and the call that makes it; a call knows its layer and the symbols
 that it reads. The calls that lead from a model's inputs to its outputs form its graph. Nothing here computes.
 """
 

@@ -54,7 +54,10 @@ def fuse_forward(forward: list[Step], backward: list[Step], touched: Counter[int
 
 
 def fuse_standardization(forward: list[Step], touched: Counter[int]) -> list[Step]:
-    """Z = γ ⊙ (X W + b − μ) / √(σ² + ε) + β in one operation, by numbers made first: of arrays that no step changes."""
+    """Z = γ ⊙ (X W + b − μ) / √(σ² + ε) + β in one operation, by numbers made first.
+
+    Where a step trains γ, or μ follows the batch, X is read by more operations than these two, and stays as it is.
+    """
     makers = {id(op.Y): op for op in operations(forward) if op.fusion == "TAKES_STANDARDIZATION"}
     first: list[Step] = []
     left: list[Step] = []

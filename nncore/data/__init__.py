@@ -161,7 +161,8 @@ def remedy(given: Shape, shape: Shape, argument: str) -> str:
         return f". For a single sample give {argument}[None]"
     if (*given, 1) == shape:
         return f". For a single sample give {argument}[None, ..., None]"
-    if sorted(given[1:]) == sorted(shape):
+    longer = [[n for n in axes if n > 1] for axes in (given[1:], shape)]
+    if longer[0] != longer[1] and sorted(given[1:]) == sorted(shape):
         moved = (
             "1, -1" if given[1:] == (shape[-1], *shape[:-1]) else "-1, 1" if given[1:] == (*shape[1:], shape[0]) else ""
         )
@@ -202,7 +203,9 @@ def targets(y: Any, rows: int, outputs: Shape, head: Head, dtype: np.dtype[Any],
             hint = '. One-hot targets go with loss="categorical_crossentropy"'
         elif len(outputs) > 1 and array.ndim == 1:
             hint = f". The model gives {outputs} per sample: put Flatten before the first Dense to join axes"
-        elif not labels and array.ndim == 1 and len(outputs) == 1:
+        elif labels:
+            hint = ". Labels are the number of its class for each sample"
+        elif array.shape[1:] in ((), (1,)) and len(outputs) == 1:
             hint = '. Integer labels go with loss="sparse_categorical_crossentropy", or use nncore.to_categorical'
         elif array.ndim == len(shape) + 1:
             hint = f". The model gives {outputs} per sample: other layers, or paddings, make other shapes"

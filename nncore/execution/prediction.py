@@ -29,12 +29,12 @@ LEAST_ROWS = 16  # of dense layers, at least, or reading their weights takes lon
 
 
 def least_rows(cost: int, weights: int) -> int:
-    """Rows that a tile has at least, which take so many FLOPs each: fewer where weights are used often for a row."""
+    """Rows that are worth a tile, which take so many FLOPs each: fewer where weights are used often for a row."""
     return max(1, min(LEAST_ROWS, LEAST_ROWS * 2 * weights // max(1, cost)))
 
 
 def tile_rows(rows: int, least: int, threads: int) -> int:
-    """Rows of a tile, of which each thread is to take about four, or at least one, if it has enough rows."""
+    """Rows of a tile: each thread is to take about four tiles, or one; as many as the others, where they are few."""
     tiles = min(4 * threads, -(-rows // least))
     if tiles > 1:
         tiles = -(-tiles // threads) * threads
@@ -150,7 +150,7 @@ class Predictor:
         outputs = self.empty(n)
         if not n:
             return outputs
-        threads = team.size(self.program.cost * n, threads)
+        threads = min(team.size(self.program.cost * n, threads), -(-n // self.least))
         if self.calls:
             return self.predict_with_calls(inputs, threads, outputs)
         run = self.take(threads)

@@ -86,6 +86,11 @@ class TrainingForward:
             raise inputs[which].bad_row(row)
 
 
+def trainable(layer: Layer) -> tuple[Any, ...]:
+    """What is trainable of a layer and of those that it holds."""
+    return layer.trainable, *map(trainable, layer.held)
+
+
 class Alone:
     """Layers outside of models: they draw their weights, and are computed on arrays."""
 
@@ -105,7 +110,7 @@ class Alone:
         shapes: tuple[Shape, ...] = tuple(a.shape[1:] for a in arrays)
         rows = len(arrays[0])
         dtype, threads = cls.dtype(layer, shapes, arrays), runtime.get_num_threads()
-        key = shapes, dtype, training, *(part.trainable for part in (layer, *layer.held))
+        key = shapes, dtype, training, trainable(layer)
         forward, integers = (layer._forwards or {}).get(key, (None, ()))
         if forward is None or forward.state.joined or forward.rows < rows:
             graph = cls.graph(layer, shapes, dtype)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nncore.arguments import is_whole
 from nncore.operations import python
 from nncore.state import Array, State
 
@@ -44,10 +45,22 @@ def with_batch(layer: Layer, shapes: Sequence[Shape]) -> Any:
     return batched if layer.takes_many else batched[0]
 
 
+def without_batch(layer: Layer, given: Any) -> list[Shape]:
+    """Shapes of samples, from those that a user gives; a ValueError where they are none."""
+    each = given if layer.takes_many and isinstance(given, (list, tuple)) else [given]
+    if not all(isinstance(s, (list, tuple)) and s and all(map(is_whole, s[1:])) for s in each):
+        wanted = "a list of shapes (batch, …)" if layer.takes_many else "a shape (batch, …)"
+        raise ValueError(f"input_shape: expected {wanted} with whole numbers behind the batch, got {given!r}")
+    return [tuple(s[1:]) for s in each]
+
+
 def output_shape(layer: Layer, shapes: Sequence[Shape]) -> Shape:
-    """The shape of a sample's output: what `compute_output_shape` says, or else `forward` makes of zeros."""
-    if not getattr(type(layer).compute_output_shape, "by_output_shape", False):  # a class says it
-        return tuple(layer.compute_output_shape(with_batch(layer, shapes))[1:])
+    """The shape of a sample's output, of a layer that computes in Python; a class may say it itself."""
+    return tuple(layer.compute_output_shape(with_batch(layer, shapes))[1:])
+
+
+def made_of_zeros(layer: Layer, shapes: Sequence[Shape]) -> Shape:
+    """The shape of what `forward` makes of zeros."""
     twin: Any = layer._twin(shapes)
     state = State(twin.parameters, "float32")  # which its parameters refer to weakly
     zeros = [np.zeros((1, *shape), np.float32) for shape in shapes]

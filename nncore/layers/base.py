@@ -175,10 +175,9 @@ class Layer(Travelling, Configurable, Callable):
 
     def compute_output_shape(self, input_shape: Any) -> tuple[Any, ...]:
         """The shape of the output, from that of the input, or a list of those of several, all with the batch's axis."""
-        shapes = input_shape if self.takes_many else [input_shape]
-        return shapes[0][0], *self.output_shape(*(tuple(shape[1:]) for shape in shapes))
-
-    compute_output_shape.by_output_shape = True  # type: ignore[attr-defined]
+        shapes = arrays.without_batch(self, input_shape)
+        made = arrays.made_of_zeros(self, shapes) if arrays.computes(self) else self.output_shape(*shapes)
+        return (input_shape[0][0] if self.takes_many else input_shape[0]), *made
 
     @property
     def keeps_rows_apart(self) -> bool:
@@ -430,7 +429,7 @@ class Layer(Travelling, Configurable, Callable):
     def __repr__(self) -> str:
         parts = [f"name={self.name!r}"] if self.name else []
         for name, argument in arguments(type(self)).items():
-            told = brief(getattr(self, name, argument.default))
+            told = brief(self.argument(name))
             if name != "name" and told not in (repr(argument.default), repr(NONE_MEANS.get(name))):
                 parts.append(f"{name}={told}")
         if self.input_shapes and (calls := self.calls):

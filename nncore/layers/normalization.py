@@ -153,7 +153,8 @@ class BatchNormalization(Normalizing):
     order that the shape alone gives. The moving statistics follow them at the end of each step that is applied, m ←
     momentum m + (1 − momentum) μ, and likewise the variance (a mean over rows). Predictions and evaluations use the
     moving statistics; so do steps of training while the layer is not trainable. Right behind a dense layer or a
-    convolution that costs nothing then: these normalize their sums themselves.
+    convolution without an activation, channels last and not transposed, that costs nothing then: these normalize their
+    sums themselves.
 
     Shapes: X and Y (B, …, n); γ, β and both statistics (n,).
 

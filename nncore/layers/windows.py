@@ -128,7 +128,8 @@ def as_given(shape: tuple[T, ...], data_format: str) -> tuple[T, ...]:
 
 def to_channels_last(b: Builder, x: Tensor, data_format: str) -> Tensor:
     """X with the channels behind."""
-    return transpose(b, x, [*range(1, len(x.shape)), 0]) if data_format == "channels_first" else x
+    first = data_format == "channels_first" and len(x.shape) > 1
+    return transpose(b, x, [*range(1, len(x.shape)), 0]) if first else x
 
 
 def from_channels_last(b: Builder, y: Tensor, data_format: str) -> Tensor:

@@ -29,9 +29,8 @@ def depthwise(b: Builder, x: Tensor, kernel: Parameter, bias: Parameter | None, 
     W is (…,n m), as it lies, b (n m).
     """
     x = real(b, x)
-    if (
-        m := kernel.size // math.prod(a.size for a in axes) // x.shape[-1]
-    ) > 1:  # each channel m times, as W has them side by side
+    m = kernel.size // math.prod(a.size for a in axes) // x.shape[-1]
+    if m > 1:  # each channel m times, as W has them side by side
         *places, channels = x.shape
         x = reshape(b, repeat(b, reshape(b, x, (*x.shape, 1)), len(x.shape), m), (*places, channels * m))
     n = x.shape[-1]

@@ -70,7 +70,7 @@ def dataset_of(model: Model, batch: Batch, class_weight: Any = None, prefix: str
     """The rows of a batch, checked."""
     x, y, weight = batch
     data = model._dataset(x, y, weight, prefix=prefix)
-    return data.weigh_classes(class_weight, model._built().outputs[0].shape)
+    return data.weigh_classes(class_weight, model._built().outputs[0].sample_shape)
 
 
 def batches(stream: Stream, steps: int | None) -> Iterator[Batch]:

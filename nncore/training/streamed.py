@@ -202,7 +202,7 @@ def fitting(
         train_data, validation = train_data.split(validation_split)
     if streamed:
         return StreamedFit(model, settings, stream, validation, class_weight, callbacks)
-    train_data = train_data.weigh_classes(class_weight, model._built().outputs[0].shape)
+    train_data = train_data.weigh_classes(class_weight, model._built().outputs[0].sample_shape)
     settings.batch_size = min(settings.batch_size, train_data.rows)
     kind = FullBatchFit if model.optimizer.full_batch else Fit
     return kind(model, settings, train_data, validation, callbacks)

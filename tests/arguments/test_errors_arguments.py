@@ -128,6 +128,15 @@ def test_what_is_missing_is_said_of_the_class_that_is_made(make: Any, expected: 
         make()
 
 
+def test_what_a_subclass_forgot_is_said_of_its_base() -> None:
+    class Forgets(nn.Dense):
+        def __init__(self, neurons: int = 3, **settings: Any) -> None:
+            super().__init__(**settings)
+
+    with pytest.raises(TypeError, match="units: expected an argument of Dense, got none"):
+        Forgets(neurons=5)
+
+
 def test_what_is_called_rightly_is_not_explained() -> None:
     """Signatures stay those of the classes, other TypeErrors Python's own, also for classes derived from ours."""
     assert [*inspect.signature(nn.Flatten).parameters] == ["data_format", "name"]

@@ -20,6 +20,7 @@ import nncore as nn
         ((6, 5, 4, 3), (4, 5, 3), r"give np\.transpose\(x, …\)$"),
         ((8, 8), (8, 8, 1), r"For a single sample give x\[None, \.\.\., None\]$"),
         ((6, 8, 8), (8, 8, 1), r"The elements fit: reshape x"),
+        ((6, 1, 8, 9), (8, 9, 1), r"The elements fit: reshape x"),
         ((6, 7), (8,), r"got \(6, 7\)$"),
     ],
 )

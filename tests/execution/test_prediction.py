@@ -39,10 +39,13 @@ def test_dense_layers_take_many_rows_at_once_convolutions_few() -> None:
 
 def test_a_row_is_predicted_without_a_team_however_much_work_it_is() -> None:
     """One thread: a team has nothing to divide."""
-    model = nn.Model([nn.Input((24, 24, 3)), nn.Conv2D(32, 3), nn.Conv2D(32, 3)], n_threads=2)
-    predictor, x = Predictor(model.graph), np.ones((1, 24, 24, 3), np.float32)
-    assert predictor.call(x, lambda: 2) is not None
-    assert predictor.call(np.repeat(x, 4, 0), lambda: 2) is None
+    for size in 24, 200:
+        model = nn.Model([nn.Input((size, size, 3)), nn.Conv2D(32, 3), nn.Conv2D(32, 3)], n_threads=2)
+        x = np.ones((1, size, size, 3), np.float32)
+        model.predict(x)
+        assert model._predictor is not None and list(model._predictor.idle) == [1]
+        model.predict(np.repeat(x, 4, 0))
+        assert list(model._predictor.idle) == [1, 2]
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int64", "bool", "float64", "float16", ">f4"])

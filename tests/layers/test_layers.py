@@ -192,6 +192,22 @@ def test_shapes_of_outputs_with_the_batch() -> None:
     assert nn.Dense(4).compute_output_shape((32, 9)) == (32, 4)
     assert nn.Concatenate().compute_output_shape([(None, 3), (None, 4)]) == (None, 7)
 
+    class Halves(nn.Layer):
+        def forward(self, x: Any) -> Any:
+            return x[:, ::2]
+
+        def compute_output_shape(self, input_shape: Any) -> Any:
+            return super().compute_output_shape(input_shape)
+
+    assert Halves()(nn.Input(5)).shape == (None, 3)
+    for layer, bad in (nn.Dense(3), 4), (nn.Dense(3), None), (nn.Add(), (None, 4)), (nn.Conv2D(3, 3), (1, None, 9, 3)):
+        with pytest.raises(ValueError, match="input_shape: expected a .*, got"):
+            layer.compute_output_shape(bad)
+
+
+def test_flatten_of_single_numbers() -> None:
+    assert nn.Flatten("channels_first")(np.ones(2)).shape == (2, 1)
+
 
 def test_keras_s_other_names() -> None:
     assert nn.layers.Convolution2D is nn.Conv2D and nn.layers.SeparableConvolution1D is nn.SeparableConv1D

@@ -176,3 +176,11 @@ def test_a_layer_that_is_frozen_or_thawed_between_calls() -> None:
     layer.trainable = False
     layer(x, training=True)
     assert [w.tolist() for w in layer.get_weights()[2:]] == [[1, 2], [1, 2.5]]
+
+
+def test_what_is_wrapped_twice_is_frozen_too() -> None:
+    x = np.random.default_rng(0).normal(2, 1, (4, 3, 2, 5))
+    layer = nn.TimeDistributed(nn.TimeDistributed(nn.BatchNormalization()))
+    assert abs(layer(x, training=True).mean()) < 1e-6
+    layer.layer.layer.trainable = False
+    assert layer(x, training=True).mean() > 1
