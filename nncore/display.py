@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nncore.output import word
 from nncore.registry import snake_case
-from nncore.summary import rows_of
+from nncore.summary import HEADER, rows_of
 
 if TYPE_CHECKING:
     from nncore.inspection import Inspected
@@ -37,7 +37,7 @@ def model_text(model: Inspected) -> str:
 def model_table(model: Inspected) -> str:
     """The layers as an HTML table below `model_text`."""
     rows = rows_of(model) if model.graph is not None else [(repr(layer),) for layer in model.layers]
-    names = ("Layer", "Output shape", "Parameters") if model.graph is not None else ("Layer",)
+    names = HEADER if model.graph is not None else HEADER[:1]
     return table(model_text(model), names, rows)
 
 

@@ -85,8 +85,6 @@ HABITS = {
     # summary
     "line_length": Habit("Lines are as long as they must be.", types=(int,)),
     "positions": Habit("Columns are as wide as they must be."),
-    "expand_nested": Habit("A nested model is shown as one layer; print its own summary.", (False,)),
-    "show_trainable": Habit("See layer.trainable of each of model.layers.", (False,)),
     "layer_range": Habit("See model.layers."),
     # Input
     "Input.input_shape": Habit("Give it first: Input((28, 28, 1))."),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nncore import runtime
-from nncore.arguments import dtype_name, explained
+from nncore.arguments import check_flag, dtype_name, explained
 from nncore.copying import Travelling
 from nncore.graph import Callable, Input, Shape, Symbol, check_shape
 from nncore.inspection import Inspected
@@ -310,9 +310,20 @@ class Structure(Travelling, Inspected, Callable):
         return sum(p.size for p in self._built().parameters)
 
     @explained
-    def summary(self, print_fn: Any = None) -> None:
-        """Print layers, their output shapes and numbers of parameters, and what products of wide layers multiply."""
-        (print_fn or say)(summary(self))
+    def summary(self, print_fn: Any = None, expand_nested: bool = False, show_trainable: bool = False) -> None:
+        """Print layers, their output shapes and numbers of parameters, and what products of wide layers multiply.
+
+        Parameters
+        ----------
+        print_fn : function of a str, optional
+            What prints it.
+        expand_nested : bool, default False
+            Whether models that are layers show their own.
+        show_trainable : bool, default False
+            Whether a column says which layers are trainable: Y, N, or - where there is nothing to train.
+        """
+        nested, shown = check_flag(expand_nested, "expand_nested"), check_flag(show_trainable, "show_trainable")
+        (print_fn or say)(summary(self, nested, shown))
 
     def get_weights(self) -> list[Array]:
         """Copies of all arrays in Keras's order: per layer kernel (in, out), bias (out,)."""

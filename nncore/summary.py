@@ -12,31 +12,44 @@ if TYPE_CHECKING:
     from nncore.structure import Structure
 
 
-def rows_of(model: Inspected) -> list[tuple[str, str, str]]:
-    """Label, output shapes and number of parameters of each input and layer of a built model."""
+HEADER = "Layer", "Output shape", "Parameters", "Trainable"
+Row = tuple[str, str, str, str]
+
+
+def rows_of(model: Inspected, nested: bool = False, depth: int = 0) -> list[Row]:
+    """Label, output shapes, number of parameters and whether they are trained, of inputs and layers of a built model.
+
+    `nested`: of the layers within models that are layers, too, which are `depth` deep.
+    """
     graph = model.graph
     assert graph is not None
-    single = len(graph.inputs) == 1
-    rows = []
-    for s, name in zip(graph.inputs, graph.input_names, strict=True):
-        rows.append(("input" if single else f"{name} (Input)", str(s.shape), "0"))
+    single, indent = len(graph.inputs) == 1, "  " * depth
+    rows: list[Row] = []
+    for s, name in () if depth else zip(graph.inputs, graph.input_names, strict=True):
+        rows.append(("input" if single else f"{name} (Input)", str(s.shape), "0", "-"))
     calls: dict[Any, list[list[Symbol]]] = {}
     for call, made in graph.calls:
         calls.setdefault(call.layer, []).append(made)
     for layer, name in graph.layers.items():
         times = f", {len(calls[layer])} calls" if len(calls[layer]) > 1 else ""
         shapes = ", ".join(str(s.shape) for s in calls[layer][0])
-        rows.append((f"{name} ({type(layer).__name__}){times}", shapes, f"{layer.count_params():,}"))
+        total = layer.count_params()
+        trained = "-" if not total else "Y" if layer.trainable else "N"
+        rows.append((f"{indent}{name} ({type(layer).__name__}){times}", shapes, f"{total:,}", trained))
+        if nested and hasattr(layer, "graph"):
+            rows += rows_of(layer, nested, depth + 1)
     return rows
 
 
-def summary(model: Structure) -> str:
+def summary(model: Structure, expand_nested: bool, show_trainable: bool) -> str:
     """Layers, output shapes and numbers of parameters as text, and what products multiply."""
     if model.graph is None:
         raise ValueError("summary: the model has no shapes yet: call build(input_shape), fit or predict first")
-    rows = [("Layer", "Output shape", "Parameters"), *rows_of(model)]
-    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    rows = [HEADER, *rows_of(model, expand_nested)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [f"{row[0]:{widths[0]}}  {row[1]:{widths[1]}}  {row[2]:>{widths[2]}}" for row in rows]
+    if show_trainable:
+        lines = [f"{line}  {row[3]:{widths[3]}}" for line, row in zip(lines, rows, strict=True)]
     lines.insert(1, "─" * len(lines[0]))
     total = model.count_params()
     wanted = sum(p.size for p in model.trainable_weights)

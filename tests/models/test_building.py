@@ -247,3 +247,20 @@ def test_summary(capsys: pytest.CaptureFixture[str]) -> None:
     said: list[str] = []
     model.summary(print_fn=said.append)
     assert "\n".join(said) == text.rstrip("\n")
+
+
+def test_a_summary_of_models_within_models_and_of_what_is_trained() -> None:
+    eyes = nn.Model([nn.Input((4, 4, 1)), nn.Conv2D(2, 3, name="see"), nn.Flatten(name="flat")], name="eyes")
+    model = nn.Sequential([eyes, nn.Dense(3, name="say")])
+    eyes.trainable = False
+    said: list[str] = []
+    model.summary(print_fn=said.append, expand_nested=True, show_trainable=True)
+    columns = [line.split() for line in said[0].splitlines()]
+    assert [(line[0], line[-1]) for line in columns[2:7]] == [
+        ("input", "-"), ("eyes", "N"), ("see", "N"), ("flat", "-"), ("say", "Y")
+    ]  # fmt: skip
+    assert said[0].splitlines()[4].startswith("  see (Conv2D)  ") and columns[0][-1] == "Trainable"
+    model.summary(print_fn=said.append)
+    assert "see" not in said[1] and "Trainable" not in said[1].splitlines()[0]
+    with pytest.raises((TypeError, ValueError), match="show_trainable: expected"):
+        model.summary(show_trainable="yes")

@@ -259,11 +259,11 @@ def test_a_history_of_whatever_callbacks_logged() -> None:
 def test_tables() -> None:
     rows = Cells(net()._repr_html_()).rows
     assert rows == [
-        ["Layer", "Output shape", "Parameters"],
-        ["input", "(None, 4)", "0"],
-        ["hidden (Dense)", "(None, 5)", "25"],
-        ["dropout (Dropout)", "(None, 5)", "0"],
-        ["dense (Dense)", "(None, 1)", "6"],
+        ["Layer", "Output shape", "Parameters", "Trainable"],
+        ["input", "(None, 4)", "0", "-"],
+        ["hidden (Dense)", "(None, 5)", "25", "Y"],
+        ["dropout (Dropout)", "(None, 5)", "0", "-"],
+        ["dense (Dense)", "(None, 1)", "6", "N"],
     ]
     assert Cells(nn.Model([nn.Dense(2)])._repr_html_()).rows == [["Layer"], ["<Dense units=2>"]]
     evil = nn.Model([nn.Input(2), nn.Dense(1, name="<script>alert(1)<")], name="<b>&")
