@@ -150,9 +150,11 @@ class Predictor:
         outputs = self.empty(n)
         if not n:
             return outputs
-        threads = min(team.size(self.program.cost * n, threads), -(-n // self.least))
+        threads = team.size(self.program.cost * n, threads)
         if self.calls:
             return self.predict_with_calls(inputs, threads, outputs)
+        if n <= self.least:  # one tile
+            threads = 1
         run = self.take(threads)
         direct = all(x.direct for x in inputs)
         slab = n if direct else max(TILE_ROWS, min(32 * TILE_ROWS, SLAB // max(x.n for x in inputs)))
