@@ -18,7 +18,7 @@ SAMPLES = 3
 
 
 def channels(table: Table) -> list[int]:
-    return sorted({1, 2, 3, 5, *edges(table.lanes, 2 * table.lanes, 4 * table.lanes)})
+    return sorted({*range(1, 18), *edges(table.lanes, 2 * table.lanes, 4 * table.lanes)})
 
 
 #: Windows of images: attributes of both axes, and whether windows share places.
@@ -114,7 +114,7 @@ CONVOLUTIONS = [
 def convolutions(table: Table) -> Cases:
     """Forward, and backward with all that it may write."""
     columns = sorted({2, 6, *(2 * (n // 2) for n in (table.lanes + 2, 2 * table.lanes, 4 * table.lanes + 2))})
-    for (down, across, groups, line), depth, n in product(CONVOLUTIONS, (2, 6, 2 * table.lanes), columns):
+    for (down, across, groups, line), depth, n in product(CONVOLUTIONS, (2, 4, 6, 2 * table.lanes), columns):
 
         def case(place: Place, at: Any = (down, across, groups, line), depth: int = depth, n: int = n) -> list[Array]:
             down, across, groups, line = at
