@@ -7,24 +7,22 @@
 #include "vectors/lanes.h"
 
 typedef struct affine {
-    real *mean, *factor, *offset;
+    const real *mean, *factor, *offset;
 } affine;
 
 /* Those of the rows of an array (3,n). */
-INLINE affine affine_at(const real *rows, nn_index n) {
-    real *a = (real *)rows;
-    return (affine){a, a + n, a + 2 * n};
-}
+INLINE affine affine_at(const real *a, nn_index n) { return (affine){a, a + n, a + 2 * n}; }
 
-/* `to` receives them: mean, inverse (of the deviation), gamma, beta of these columns, each of which may be absent. */
+/* The array `to`, rows n apart, from mean, inverse (of the deviation), gamma, beta of these columns, each of which may
+ * be absent; the inverse may lie where the factor goes. */
 INLINE void affine_of(nn_index cols, const real *mean, const real *inverse, const real *gamma, const real *beta,
-                      affine to) {
+                      real *to, nn_index n) {
     for (nn_index j = 0; j < cols; j += LANES) {
         const nn_index left = cols - j;
         const vf scale = inverse ? load_some(inverse + j, left) : vset(1);
-        store_some(to.mean + j, left, mean ? load_some(mean + j, left) : (vf){0});
-        store_some(to.factor + j, left, gamma ? load_some(gamma + j, left) * scale : scale);
-        store_some(to.offset + j, left, beta ? load_some(beta + j, left) : (vf){0});
+        store_some(to + j, left, mean ? load_some(mean + j, left) : (vf){0});
+        store_some(to + n + j, left, gamma ? load_some(gamma + j, left) * scale : scale);
+        store_some(to + 2 * n + j, left, beta ? load_some(beta + j, left) : (vf){0});
     }
 }
 

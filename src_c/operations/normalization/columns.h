@@ -99,7 +99,7 @@ enum { AFFINE_COLUMNS = 256 };
 #define AFFINE_OF(a, cols, mean, inverse, gamma, beta)                                                               \
     real numbers_of_##a[3 * AFFINE_COLUMNS];                                                                         \
     const affine a = affine_at(numbers_of_##a, AFFINE_COLUMNS);                                                      \
-    affine_of(cols, mean, inverse, gamma, beta, a)
+    affine_of(cols, mean, inverse, gamma, beta, numbers_of_##a, AFFINE_COLUMNS)
 
 enum { ACTIVATED = 2048 }; /* elements that stay in L1 from one loop over them to the next, with others */
 
@@ -136,9 +136,9 @@ SPAN(standardize) {
 SPAN(affine) {
     const real *mean = at(run, op->mean, first), *variance = at(run, op->variance, first);
     const real *gamma = at(run, op->gamma, first), *beta = at(run, op->beta, first);
-    const affine a = affine_at(at(run, op->Y, first), op->n);
-    if (variance) inverse_root(count, variance, op->epsilon, a.factor);
-    affine_of(count, mean, variance ? a.factor : NULL, gamma, beta, a);
+    real *const y = at(run, op->Y, first), *const factor = y + op->n;
+    if (variance) inverse_root(count, variance, op->epsilon, factor);
+    affine_of(count, mean, variance ? factor : NULL, gamma, beta, y, op->n);
 }
 
 /* How g = dY ⊙ f′ is made: f is linear, f is relu, or g lies there already. */
