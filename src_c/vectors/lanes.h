@@ -90,10 +90,18 @@ INLINE void split_pairs(const real *x, vf *first, vf *second) {
     *second = pick(a, b, 2 * lane_numbers() + 1);
 }
 
-INLINE void join_pairs(vf first, vf second, real *x) {
+/* The lanes of both in turns: the first half of them, the second. */
+INLINE void interleave(vf a, vf b, vf *first, vf *second) {
     const vi turns = lane_numbers() / 2 + (lane_numbers() & 1) * (integer)LANES;
-    vstore(x, pick(first, second, turns));
-    vstore(x + LANES, pick(first, second, turns + (integer)LANES / 2));
+    *first = pick(a, b, turns);
+    *second = pick(a, b, turns + (integer)LANES / 2);
+}
+
+INLINE void join_pairs(vf first, vf second, real *x) {
+    vf a, b;
+    interleave(first, second, &a, &b);
+    vstore(x, a);
+    vstore(x + LANES, b);
 }
 
 /* In every lane the sum, resp. the maximum of all. */

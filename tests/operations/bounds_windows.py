@@ -109,12 +109,20 @@ CONVOLUTIONS = [
     (Way(4, 2, 2, 1, 0, 2), Way(6, 3, 2, 1, 1, 3), 2, 3),
     (Way(1, 1, 1, 1, 0, 1), Way(40, 5, 1, 1, 4, 40), 1, 40),
 ]
+#: Of one channel, whose neighbouring windows few filters take together: by lines, with what lies between them.
+FEW_FILTERS = [
+    (Way(4, 3, 1, 1, 0, 2), Way(39, 5, 1, 1, 0, 35), 1, 35),
+    (Way(3, 2, 1, 1, 1, 3), Way(18, 3, 1, 1, 1, 18), 1, 18),
+    (Way(2, 1, 1, 1, 0, 2), Way(50, 19, 1, 1, 0, 32), 1, 17),
+    (Way(1, 1, 1, 1, 0, 1), Way(150, 9, 1, 1, 4, 150), 1, 150),
+]
 
 
 def convolutions(table: Table) -> Cases:
     """Forward, and backward with all that it may write."""
     columns = sorted({2, 6, *(2 * (n // 2) for n in (table.lanes + 2, 2 * table.lanes, 4 * table.lanes + 2))})
-    for (down, across, groups, line), depth, n in product(CONVOLUTIONS, (2, 4, 6, 2 * table.lanes), columns):
+    sweep = [*product(CONVOLUTIONS, (2, 4, 6, 2 * table.lanes), columns), *product(FEW_FILTERS, (1,), range(1, 14))]
+    for (down, across, groups, line), depth, n in sweep:
 
         def case(place: Place, at: Any = (down, across, groups, line), depth: int = depth, n: int = n) -> list[Array]:
             down, across, groups, line = at

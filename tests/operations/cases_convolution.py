@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import reference as ref
 import reference_convolution as convolution
 from cases import SAMPLES, Case
-from kernels import Array
+from kernels import Array, eps
 
 from nncore._kernels.table import ACTIVATIONS, SUM_ROWS
 
@@ -97,9 +98,21 @@ def convolve_transposed__groups_and_holes(c: Case) -> dict[str, Array]:
     return convolve_transposed(c, groups=2, dilation_h=2, dilation_w=3, stride_w=2, width=9)
 
 
+def few_filters(of: Callable[..., dict[str, Array]], n: int) -> Callable[[Case], dict[str, Array]]:
+    """Of one channel, with neighbouring windows side by side in vectors."""
+
+    def case(c: Case) -> dict[str, Array]:
+        c.tolerance = 500 * eps(c.table)  # sums of a thousand products
+        return of(c, channels=1, n=n, size_w=2 * n - 1, stride_w=1, width=41 + n % 3, dilation_h=1 + n % 2)
+
+    case.__name__ = f"{of.__name__}__{n}_filters"
+    return case
+
+
 CONVOLUTION = [
     convolve, convolve__short_lines, convolve__groups_and_holes, convolve__affine, convolve_weights,
     convolve_weights__short_lines, convolve_weights__groups_and_holes, convolve_transposed,
     convolve_transposed__groups_and_holes,
+    *(few_filters(of, n) for of in (convolve, convolve_weights) for n in (1, 2, 3, 4, 6, 8, 11)),
 ]  # fmt: skip
 assert SUM_ROWS % PART == 0

@@ -7,12 +7,14 @@
  * row by row.
  *
  * Order: an element of Y is that of the product (gemm.h), cut in segments or, by the sizes alone, `plain`. One of
- * dW adds up bands of each sample of its part, in order. One of dX adds up, for each band of lines of windows, its
- * places in these, size_h and size_w ascending. Bands are cut by the sizes alone.
+ * dW adds up bands of each sample of its part, in order, as products or, by the sizes alone, as pairs.h does. One of
+ * dX adds up, for each band of lines of windows, its places in these, size_h and size_w ascending. Bands are cut by
+ * the sizes alone.
  */
 #ifndef NNCORE_CONVOLUTION_H
 #define NNCORE_CONVOLUTION_H
 
+#include "operations/convolution/pairs.h"
 #include "operations/dense/products.h"
 #include "operations/windows.h"
 
@@ -179,12 +181,31 @@ INLINE void add_column_sums(nn_index rows, nn_index n, const real *x, int add, r
     }
 }
 
+/* dW (K,n) of lines of windows of an image of one channel, as pairs of them; room for ROWS_REALS */
+static void pair_windows(const convolution *v, band b, const real *image, const real *dY, nn_index n, int add,
+                         real *dW) {
+    const nn_index size = v->w.size, most = ROWS_REALS / (LANES * ceil_div(b.columns, 2)); /* lines at a time */
+    for (nn_index l = 0, lines; l < b.lines; l += lines, add = 1) {
+        lines = least(most, b.lines - l);
+        real *pairs = v->P;
+        for (nn_index i = l; i < l + lines; i++) pairs = pair_rows(b.columns, n, dY + i * b.columns * n, pairs);
+        for (nn_index i = 0; i < v->h.size; i++)
+            for (nn_index j = 0, places; j < size; j += places) {
+                places = least(ceil_div(size, ceil_div(size, PAIR_PLACES)), size - j);
+                const real *const x = image + (l * v->h.stride + i * v->h.dilation) * v->row + j;
+                pairs_kernels[places - 1](lines, b.columns, x, v->h.stride * v->row, v->P, n, dW + (i * size + j) * n,
+                                          add);
+            }
+    }
+}
+
 SPAN(convolve_weights) {
     const nn_index depth = op->channels / op->groups, n = op->n / op->groups;
     CONVOLUTION_OF(v, op, run->table->mr[NN_PRECISION_highest]);
     const nn_index per = v.h.out * v.pieces, image = op->height * op->width * op->channels;
     const nn_index most = least(ROWS_REALS / v.ld, MOST_ROWS / 2); /* windows, as rows: long sums pay */
     const int precise = run->table->precision_for((int)op->precision, v.K, most, n) == NN_PRECISION_highest;
+    const int in_pairs = precise && v.channels * v.w.stride * v.w.dilation == 1 && n <= PAIR_FILTERS;
     for (nn_index sample = first; sample < first + count; sample++) {
         real *const dW = at(run, op->dW, sample / op->part * v.K * op->n);
         real *const db = at(run, op->db, sample / op->part * op->n);
@@ -194,8 +215,9 @@ SPAN(convolve_weights) {
             const real *const x = lay_out(&v, at(run, op->X, sample * image), b.oh, b.lines, b.ow, b.columns);
             const nn_index window = (sample * v.h.out + b.oh) * v.w.out + b.ow, windows = b.lines * b.columns;
             const int add = sample % op->part || line;
+            if (in_pairs) pair_windows(&v, b, x, at(run, op->dY, window * op->n), n, add, dW);
             if (db) add_column_sums(windows, op->n, at(run, op->dY, window * op->n), add, v.P, db);
-            for (nn_index group = 0; group < op->groups; group++) {
+            for (nn_index group = 0; group < op->groups && !in_pairs; group++) {
                 const nn_index column = group * n;
                 nn_gemm g = {
                     .M = v.segment, .N = n, .K = windows, .a_row = 1, .a_col = v.w.stride * v.channels,

@@ -30,7 +30,7 @@ _Static_assert(MC % MR == 0, "panels of A fill its packed block");
 #define A_PACKED (MC * (KC + LANES))
 #define NARROW ((nn_index)12) /* columns of C, at most, that may be computed as rows of Cᵀ */
 #define NARROW_ROWS ((nn_index)128) /* of C at a time */
-#define NARROW_C (NARROW_ROWS * ((NARROW + LANES - 1) / LANES * LANES))
+#define NARROW_C (NARROW_ROWS * ((NARROW + LANES - 1) / LANES * LANES) + LANES) /* read in whole vectors */
 #define DOT_K ((nn_index)16384) /* of columns at a time */
 _Static_assert(DOT_COLUMNS * DOT_K <= B_PACKED, "contiguous columns take the place of packed B");
 #define GEMM_SCRATCH ((size_t)(B_PACKED + A_PACKED + NARROW_C) * sizeof(real))
@@ -197,7 +197,7 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
         .finish = finish, .relu = !finish && g->activation == NN_ACTIVATION_relu,
         .sums = g->Z ? g->Z : g->C,
         .height = !b_transposed && K <= SHORT_K && N >= 4 * LANES && N <= SHORT_K_COLUMNS ? SHORT_K_ROWS : MR,
-        .a_step = a_transposed ? 1 : lda, .groups = g->segments ? M / g->group : 1,
+        .a_step = a_transposed ? 1 : lda, .groups = g->segments && g->group ? M / g->group : 1,
     };
     real *const B_packed = g->scratch;
     nn_index mc = M;
@@ -219,17 +219,18 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
             const nn_index depth = least(kc, K - kb);
             t.K = least(segment, depth);
             t.segments = g->segments ? depth / segment : 1;
-            t.offsets = g->segments ? g->offsets + kb / segment : NULL;
+            const nn_index *const offsets = g->segments ? g->offsets + kb / segment : NULL;
+            t.offsets = g->group ? offsets : NULL, t.offsets_of_b = g->group ? NULL : offsets;
             t.add = kb > 0 || g->add;
             const int last = kb + depth == K;
             t.relu = c.relu && last && !g->saved;
             t.zeros = !finish && last && g->nonfinite ? &zeros : NULL;
-            const real *B = (const real *)g->B + kb * g->b_row + jc * g->b_col;
+            const real *B = (const real *)g->B + (t.offsets_of_b ? 0 : kb * g->b_row) + jc * g->b_col;
             if (c.pack_b) pack_B(depth, cols, B, ldb, b_transposed, B_packed), B = B_packed;
             t.ldb = c.pack_b ? NR : ldb;
             c.b_step = c.pack_b ? depth : g->b_col;
             for (nn_index ic = 0; ic < M; ic += mc) { /* LOOP 3 cuts M, so that A stays in L2 */
-                const real *A = (const real *)g->A + ic * g->a_row + (g->segments ? 0 : kb * g->a_col);
+                const real *A = (const real *)g->A + ic * g->a_row + (t.offsets ? 0 : kb * g->a_col);
                 t.lda = lda;
                 multiply_block(&c, &t, ic, least(mc, M - ic), jc, cols, A, B, kb == 0, last);
             }
@@ -239,42 +240,38 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
     if (g->nonfinite && any_lane(zeros != 0)) nn_set_flag(g->nonfinite);
 }
 
-/* Where N ≤ NARROW columns leave lanes idle: Cᵀ = Bᵀ Aᵀ, the same multiply-adds, has rows of C in the lanes. */
+/* Where N ≤ NARROW columns leave lanes idle: Cᵀ = Bᵀ Aᵀ, the same multiply-adds, has rows of C in the lanes. Of
+ * windows several lines at a time, with what lies between these in the image. */
 static void multiply_narrow(const nn_gemm *g) {
     real *const sums = g->Z ? g->Z : g->C;
     const nn_index ldsums = g->Z ? g->ldz : g->ldc;
-    const int in_tile = ends_in_tile(g) && !g->saved && !g->affine;
-    const int in_place = ldsums == 1; /* a column is its own transpose */
-    for (nn_index i = 0; i < g->M; i += NARROW_ROWS) {
-        real *const Ct = in_place ? sums + i : (real *)g->scratch + B_PACKED + A_PACKED; /* (N,rows) */
-        const nn_index rows = least(NARROW_ROWS, g->M - i);
+    const nn_index group = g->segments ? g->group : g->M, step = g->M > group ? g->a_group : group;
+    const nn_index groups = step - group <= LANES ? NARROW_ROWS / step : 0; /* at a time; 0: less than one */
+    const int in_tile = ends_in_tile(g) && !g->saved && !g->affine && (step == group || !g->nonfinite);
+    const int in_place = ldsums == 1 && step == group; /* a column is its own transpose */
+    for (nn_index i = 0, rows; i < g->M; i += rows) {
+        real *const Ct = in_place ? sums + i : (real *)g->scratch + B_PACKED + A_PACKED; /* (N,columns) */
+        rows = groups ? least(groups * group, g->M - i) : least(NARROW_ROWS, group - i % group);
+        const nn_index joined = groups ? group : rows; /* rows without a gap */
+        const nn_index columns = rows + (rows / joined - 1) * (step - group);
         for (nn_index j = 0; g->bias && j < g->N; j++)
-            for (nn_index r = 0; r < rows; r += LANES)
-                store_some(Ct + j * NARROW_ROWS + r, rows - r, vset(((const real *)g->bias)[j]));
+            for (nn_index r = 0; r < columns; r += LANES)
+                store_some(Ct + j * NARROW_ROWS + r, columns - r, vset(((const real *)g->bias)[j]));
         for (nn_index j = 0; g->add && !in_place && j < g->N; j++)
-            for (nn_index r = 0; r < rows; r++) Ct[j * NARROW_ROWS + r] = sums[(i + r) * ldsums + j];
+            for (nn_index r = 0; r < rows; r++)
+                Ct[j * NARROW_ROWS + r + r / joined * (step - group)] = sums[(i + r) * ldsums + j];
         const nn_gemm transposed = {
-            .M = g->N, .N = rows, .K = g->K,
+            .M = g->N, .N = columns, .K = g->K,
             .A = g->B, .a_row = g->b_col, .a_col = g->b_row,
-            .B = (const real *)g->A + i * g->a_row, .b_row = g->a_col, .b_col = g->a_row,
+            .B = (const real *)g->A + i / group * g->a_group + i % group * g->a_row, .b_row = g->a_col,
+            .b_col = g->a_row, .segments = g->segments, .offsets = g->offsets,
             .C = Ct, .ldc = NARROW_ROWS, .bias = g->bias || g->add ? Ct : NULL,
             .activation = in_tile ? g->activation : NN_ACTIVATION_linear, .nonfinite = in_tile ? g->nonfinite : NULL,
             .scratch = g->scratch,
         };
         multiply_blocks(&transposed, NARROW_ROWS);
-        nn_index r = 0;
-        for (; g->N == 2 && BLOCK > 2 && ldsums == 2 && r + LANES <= rows; r += LANES)
-            join_pairs(vload(Ct + r), vload(Ct + NARROW_ROWS + r), sums + (i + r) * ldsums);
-        for (; r < rows && g->N < BLOCK && !in_place; r++) /* too few to fill a vector */
-            for (nn_index j = 0; j < g->N; j++) sums[(i + r) * ldsums + j] = Ct[j * NARROW_ROWS + r];
-        for (nn_index j = 0; j < g->N && g->N >= BLOCK; j += LANES)
-            for (nn_index r = 0; r < rows; r += BLOCK) {
-                const vmask mask = mask_first(g->N - j);
-                vf c[BLOCK];
-                load_transposed(Ct + j * NARROW_ROWS + r, NARROW_ROWS, c);
-                for (nn_index q = 0; q < BLOCK && r + q < rows; q++)
-                    store_mask(sums + (i + r + q) * ldsums + j, mask, c[q]);
-            }
+        for (nn_index r = 0, at = 0; r < rows && !in_place; r += joined, at += step)
+            join_columns(g->N, joined, Ct + at, NARROW_ROWS, sums + (i + r) * ldsums, ldsums);
         if (g->affine) affine_sums(g, i, rows);
         if (!in_tile) finish_sums(g, i, 0, rows, g->N);
     }
@@ -319,6 +316,12 @@ INLINE int suits_narrow(const nn_gemm *g, nn_index columns) {
            g->M >= (transposed ? LANES : 2 * LANES) && g->K >= 8 * columns;
 }
 
+/* The same of windows, whose neighbours' elements are neighbours: Aᵀ is read as it lies, but C is transposed. */
+INLINE int suits_narrow_windows(const nn_gemm *g) {
+    return g->N <= NARROW && ceil_div(g->N, LANES) * LANES - g->N >= LANES / 4 && g->a_row == 1 && g->a_col == 1 &&
+           g->group >= LANES && g->K >= 2 * g->N;
+}
+
 /* Columns j … j + n of a product */
 INLINE nn_gemm columns_of(const nn_gemm *g, nn_index j, nn_index n) {
     nn_gemm part = *g;
@@ -335,7 +338,9 @@ INLINE nn_gemm columns_of(const nn_gemm *g, nn_index j, nn_index n) {
 static void gemm(const nn_gemm *g) {
     if (g->M <= 0 || g->N <= 0) return;
     const nn_index ragged = g->N % LANES, whole = g->N - ragged; /* of columns */
-    if (g->segments)
+    if (g->segments && suits_narrow_windows(g))
+        multiply_narrow(g);
+    else if (g->segments)
         multiply_blocks(g, 0);
     else if (g->N <= DOT_COLUMNS && g->a_col == 1 && !g->part && !g->add)
         multiply_rows(g);

@@ -3,6 +3,7 @@
  * copy_block       Y (rows, cols) = X (rows, cols): a block with a kinder row stride, nothing beyond its last column.
  * transpose_strip  Y (cols, n) = X (n, cols)ᵀ for n ≤ NR: one micro-panel of B from the rows of W, where B = Wᵀ.
  * Lanes of Y between n and the next whole vector are zero.
+ * join_columns     Y (rows, n) = X (n, rows)ᵀ for few columns; X is read in whole vectors and blocks of them.
  */
 
 INLINE void copy_block(nn_index rows, nn_index cols, const real *x, nn_index ldx, real *y, nn_index ldy) {
@@ -70,4 +71,51 @@ void pack_B(nn_index K, nn_index cols, const real *B, nn_index ldb, int transpos
         else
             copy_block(K, n, B + j, ldb, y, NR);
     }
+}
+
+/* By perfect shuffles of `wide` whole vectors, a power of two; each then holds LANES / wide rows. */
+INLINE void shuffle_columns(const int wide, nn_index n, nn_index rows, const real *x, nn_index ldx, real *y,
+                            nn_index ldy) {
+    const vmask mask = mask_first(n);
+    for (nn_index r = 0; r < rows; r += LANES) {
+        vf v[8], w[8];
+#pragma GCC unroll 8
+        for (int j = 0; j < wide; j++) v[j] = j < n ? vload(x + j * ldx + r) : (vf){0};
+#pragma GCC unroll 3
+        for (int round = 1; round < wide; round *= 2) {
+#pragma GCC unroll 4
+            for (int j = 0; j < wide / 2; j++) interleave(v[j], v[j + wide / 2], &w[2 * j], &w[2 * j + 1]);
+#pragma GCC unroll 8
+            for (int j = 0; j < wide; j++) v[j] = w[j];
+        }
+        if (n == wide && ldy == wide && r + LANES <= rows) {
+#pragma GCC unroll 8
+            for (int j = 0; j < wide; j++) vstore(y + r * wide + j * LANES, v[j]);
+            continue;
+        }
+#pragma GCC unroll 8
+        for (int j = 0; j < wide; j++)
+#pragma GCC unroll 8
+            for (int q = 0; q < LANES / wide; q++) {
+                const nn_index row = r + j * (LANES / wide) + q;
+                if (row < rows) store_mask(y + row * ldy, mask, rotate(v[j], q * wide));
+            }
+    }
+}
+
+static void join_columns(nn_index n, nn_index rows, const real *x, nn_index ldx, real *y, nn_index ldy) {
+    if (n == 2)
+        shuffle_columns(2, n, rows, x, ldx, y, ldy);
+    else if (n <= 4 && LANES >= 8)
+        shuffle_columns(4, n, rows, x, ldx, y, ldy);
+    else if (n <= 8 && LANES == 16)
+        shuffle_columns(8, n, rows, x, ldx, y, ldy);
+    else
+        for (nn_index j = 0; j < n; j += LANES)
+            for (nn_index r = 0; r < rows; r += BLOCK) {
+                const vmask mask = mask_first(n - j);
+                vf c[BLOCK];
+                load_transposed(x + j * ldx + r, ldx, c);
+                for (nn_index q = 0; q < BLOCK && r + q < rows; q++) store_mask(y + (r + q) * ldy + j, mask, c[q]);
+            }
 }

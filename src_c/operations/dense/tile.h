@@ -12,8 +12,8 @@
 
 typedef struct tile {
     nn_index n, K;
-    nn_index segments; /* of K in A, which is K of them, one after another in B; */
-    const nn_index *offsets; /* where they begin in A; NULL: there is one */
+    nn_index segments; /* of K steps each, one after another in A and B, but */
+    const nn_index *offsets, *offsets_of_b; /* where they begin in A, or in B, if not NULL */
     const real *A, *B;
     nn_index lda, ldb; /* A(i,k) is A[i lda + k], transposed A[i + k lda]; B(k,j) is B[k ldb + j] */
     real *C;
@@ -132,7 +132,9 @@ INLINE void multiply_tile(const int m, const int nv, const int masked, const int
     const real *B = t->B, *A[(MR + POINTED_ROWS - 1) / POINTED_ROWS]; /* A[0] alone if transposed */
     const int pointed = transposed ? MR : POINTED_ROWS;
     for (nn_index s = 0;;) {
-        const real *const begin = t->A + (t->offsets ? t->offsets[s] : 0);
+        const nn_index from = t->offsets ? t->offsets[s] : s * t->K * (transposed ? lda : 1);
+        const real *const begin = t->A + from;
+        if (t->offsets_of_b) B = t->B + t->offsets_of_b[s];
 #pragma GCC unroll 5
         for (int p = 0; p * pointed < m; p++) {
             A[p] = begin + p * pointed * lda;
