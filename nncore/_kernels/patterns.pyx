@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t
 
 from nncore._kernels.dense cimport product
 from nncore._kernels.table cimport (
-    NN_PATTERN_CHUNKS, NN_PATTERN_PRODUCT, nn_index, nn_member, nn_op, nn_run, nn_take_tile,
+    NN_PATTERN_CHUNKS, NN_PATTERN_PRODUCT, nn_at_samples, nn_index, nn_member, nn_op, nn_run, nn_take_tile,
 )
 
 
@@ -55,6 +55,9 @@ cdef void perform_chain(const nn_op *ops, nn_run *run, int64_t index, nn_member 
 cdef inline void some_samples(const nn_op *ops, nn_run *run, nn_index first, nn_index count,
                               nn_member *me) noexcept nogil:
     cdef int64_t i
+    cdef nn_op mine
+    cdef const nn_op *op
     for i in range(ops.chain):
-        run.table.span[ops[i].kind](&ops[i], run, first * ops[i].per_sample, count * ops[i].per_sample,
-                                    run.scratch + me.thread * run.scratch_bytes)
+        op = nn_at_samples(&ops[i], &mine, run, first, me.thread)
+        run.table.span[op.kind](op, run, first * op.per_sample, count * op.per_sample,
+                                run.scratch + me.thread * run.scratch_bytes)

@@ -18,6 +18,8 @@ class Run:
         max_samples: int,
         threads: int,
         bindings: int,
+        local: int = 0,
+        locals: _Array | None = None,
         accumulators: _Array | None = None,
         chunks: _Array | None = None,
         copies: int = 1,

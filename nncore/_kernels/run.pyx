@@ -8,8 +8,8 @@ from libc.string cimport memcpy, memset
 from nncore._kernels.gate cimport Gate
 from nncore._kernels.patterns cimport perform, perform_chain
 from nncore._kernels.table cimport (
-    NN_BAD_PLACES, NN_BINDINGS, NN_BUFFER_binding, NN_BUFFER_measures, NN_BUFFER_norms, NN_BUFFER_workspace,
-    NN_NONE_BAD, NN_RULES, Table, View, aligned, nn_accumulator, nn_binding, nn_chunk, nn_member, nn_moving, nn_op,
+    NN_BAD_PLACES, NN_BINDINGS, NN_BUFFER_binding, NN_BUFFER_local, NN_BUFFER_measures, NN_BUFFER_norms, NN_BUFFER_workspace,
+    NN_NONE_BAD, NN_RULES, Table, View, aligned, nn_accumulator, nn_binding, nn_chunk, nn_local, nn_member, nn_moving, nn_op,
     nn_parts, nn_run, nn_scheduled, nn_section, nn_tiles, nn_turn, room, row_of, view,
 )
 from nncore._kernels.table import NUMBERS_BYTES
@@ -39,6 +39,10 @@ cdef class Run:
         Its parts, and what moves in those that are loops.
     workspace : int
         Bytes of activations and gradients for `max_samples` samples.
+    local : int, optional
+        Bytes of each thread for the samples that a chain is at.
+    locals : array of encoding.LOCAL_OPERAND, optional
+        The operands that lie there.
     max_samples : int
         Largest batch (or tile of rows of a prediction).
     threads : int
@@ -54,7 +58,8 @@ cdef class Run:
     """
 
     def __cinit__(self, Table table, ops, *, sections, moving, int64_t workspace, int64_t max_samples,
-                  int threads, int64_t bindings, accumulators=None, chunks=None, int64_t copies=1):
+                  int threads, int64_t bindings, int64_t local=0, locals=None, accumulators=None, chunks=None,
+                  int64_t copies=1):
         cdef View vops = view(ops), vchunks
         cdef int64_t i, n_partials = 0
         memset(&self.r, 0, sizeof(nn_run))
@@ -85,9 +90,13 @@ cdef class Run:
         for i in range(self.r.n_accumulators):
             self.accumulators[i].partial = n_partials
             n_partials += self.accumulators[i].size * nn_parts(&self.r, &self.accumulators[i], max_samples)
-        self.r.scratch_bytes = <int64_t> table.c.scratch
+        self.r.local_from = <int64_t> table.c.scratch
+        self.r.scratch_bytes = self.r.local_from + local
+        if locals is not None:
+            self.locals_held = view(locals)
+            self.r.locals = <const nn_local *> self.locals_held.data
         self.r.tiles = <nn_tiles *> aligned(max(1, self.n_ops) * threads * sizeof(nn_tiles))
-        self.r.scratch = <char *> room(threads * self.r.scratch_bytes)
+        self.r.scratch = self.r.base[<int> NN_BUFFER_local] = <char *> room(threads * self.r.scratch_bytes)
         self.r.base[<int> NN_BUFFER_norms] = <char *> aligned(2 * self.r.n_chunks * sizeof(double))
         self.r.base[<int> NN_BUFFER_measures] = <char *> aligned(2 * self.r.n_chunks * sizeof(double))
         self.r.partial = <double *> aligned(n_partials * sizeof(double))

@@ -224,6 +224,7 @@ cdef extern from "core/program.h" nogil:
         NN_SECTION_REDUCE
         NN_SECTION_UPDATE
         NN_BUFFER_workspace
+        NN_BUFFER_local
         NN_BUFFER_packed
         NN_BUFFER_norms
         NN_BUFFER_measures
@@ -237,6 +238,10 @@ cdef extern from "core/program.h" nogil:
 
     ctypedef struct nn_op:
         int64_t kind, pattern, barrier, fixed, per_sample, block, cost, chain, chain_step, chain_most
+        int64_t local, locals
+
+    ctypedef struct nn_local:
+        pass
 
     ctypedef struct nn_section:
         int64_t kind, first, end, turns, step, moving, n_moving, each, steps
@@ -288,6 +293,7 @@ cdef extern from "core/program.h" nogil:
     ctypedef struct nn_run:
         const nn_table *table
         const nn_op *ops
+        const nn_local *locals
         nn_binding *bindings
         int64_t n_bindings
         const int64_t *order
@@ -295,7 +301,7 @@ cdef extern from "core/program.h" nogil:
         int undivided
         nn_tiles *tiles
         char *scratch
-        int64_t scratch_bytes
+        int64_t scratch_bytes, local_from
         char *parts
         int64_t *parts_at
         uint64_t seed
@@ -330,6 +336,7 @@ cdef extern from "core/program.h" nogil:
     void *nn_at(const nn_run *, nn_operand)
     int64_t nn_parts(const nn_run *, const nn_accumulator *, int64_t samples)
     void nn_add_parts(const nn_run *, const nn_accumulator *, double times, double *out)
+    const nn_op *nn_at_samples(const nn_op *, nn_op *mine, const nn_run *, int64_t first, int64_t thread)
     bint nn_take_tile(nn_run *, int64_t index, nn_member *, long count)
 
 

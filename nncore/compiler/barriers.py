@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from nncore.compiler.encoding import locate
 from nncore.compiler.memory import tensor_bytes
-from nncore.compiler.operation import Moving, Op, Operand, Whole
+from nncore.compiler.operation import Moving, Op, Operand, Tensor, Whole
 
 Extent = tuple[int, int, int]  # buffer, first byte, end
 
@@ -19,7 +19,8 @@ def place_barriers(ops: list[Op], starts: set[int], max_samples: int, itemsize: 
     """
 
     def extents(operands: Iterable[Operand]) -> list[Extent]:
-        return [extent(o, max_samples, itemsize, layout_bytes) for o in operands if o is not None]
+        shared = (o for o in operands if o is not None and not (isinstance(o, Tensor) and o.root.buffer == "local"))
+        return [extent(o, max_samples, itemsize, layout_bytes) for o in shared]
 
     read, written = Intervals(), Intervals()
     i, end = 0, 0

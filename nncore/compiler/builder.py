@@ -18,9 +18,9 @@ import numpy as np
 from nncore._kernels.table import BINDINGS, OWN_SCHEDULED
 from nncore.compiler.barriers import place_barriers
 from nncore.compiler.chains import in_chains
-from nncore.compiler.encoding import array_place, encode, encode_sections, encode_sums
+from nncore.compiler.encoding import array_place, encode, encode_locals, encode_sections, encode_sums
 from nncore.compiler.fusion import fuse
-from nncore.compiler.memory import place_tensors
+from nncore.compiler.memory import place_locals, place_tensors
 from nncore.compiler.operation import Loop, Moving, Op, PythonCall, Tensor, Whole, roots
 from nncore.compiler.program import Program, Section, Sum
 from nncore.schedules import LearningRateSchedule, Varying
@@ -260,6 +260,7 @@ class Builder:
             each = len(self.statistics)
             sections.append(Section("UPDATE", len(items), len(items) + len(update), each=each, steps=self.steps))
             items += update
+        local = place_locals(items, max_samples, self.itemsize, outputs)
         workspace = place_tensors(items, sections, max_samples, self.itemsize, outputs)
         for item in items:
             if isinstance(item, PythonCall):
@@ -267,6 +268,7 @@ class Builder:
         ops = operations_of(items, sections)
         place_barriers(ops, {s.first for s in sections}, max_samples, self.itemsize, layout_bytes)
         parts, moving = encode_sections(sections, self.itemsize)
+        locals_ = encode_locals(ops, self.itemsize)
         return Program(
             ops=encode(ops, self.itemsize),
             sections=sections,
@@ -274,6 +276,8 @@ class Builder:
             moving=moving,
             accumulators=encode_sums(self.sums, self.itemsize),
             workspace=workspace,
+            local=local,
+            locals=locals_,
             max_samples=max_samples,
             sums=self.sums,
             constants=np.array(self.constants, f"f{self.itemsize}"),

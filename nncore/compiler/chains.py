@@ -1,8 +1,8 @@
 """Chains: operations in a row that treat each sample by itself go through a few samples at a time.
 
-What one of them makes is then still in cache when the next one reads it, and a team meets once for all of them. Results
-are the same, for each operation does the same to each sample. What is in their way, and depends on nothing of theirs,
-goes before them; what waits for them, after.
+What one of them makes is then still in cache when the next one reads it, and a team meets once for all of them; what
+nothing else reads stays there (`place_locals`). Results are the same, for each operation does the same to each sample.
+What is in their way, and depends on nothing of theirs, goes before them; what waits for them, after.
 """
 
 from __future__ import annotations

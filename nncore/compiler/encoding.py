@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from nncore._kernels.table import BUFFERS, OPERATION_BYTES, OPERATION_HEAD, PARAMETERS, PATTERNS, SECTIONS
+from nncore.compiler.memory import tensor_bytes
 from nncore.compiler.operation import OPERATIONS, ArrayPlace, Moving, Op, Operand, Tensor, Whole
 from nncore.compiler.program import Section, Sum
 
@@ -24,6 +25,9 @@ SECTION = np.dtype(
     [(name, "i8") for name in ("kind", "first", "end", "turns", "step", "moving", "n_moving", "each", "steps")]
 )
 MOVING_OPERAND = np.dtype([(name, "i8") for name in ("slot", "buffer", "offset", "stride")])
+
+#: struct nn_local
+LOCAL_OPERAND = np.dtype([(name, "i8") for name in ("operand", "offset", "bytes")])
 
 #: Types of attributes, for NumPy and for `struct`.
 ATTRIBUTES = {"INTEGER": np.dtype("i8"), "NUMBER": np.dtype("f8"), "PARAMETERS": np.dtype(("f8", PARAMETERS))}
@@ -97,13 +101,26 @@ def encode(ops: list[Op], itemsize: int) -> np.ndarray[Any, Any]:
         for operand in op.operand_values(d.operands):
             places += locate(operand, itemsize)
         head = d.number, PATTERNS[d.pattern], op.barrier, op.fixed, op.per_sample, op.block, op.cost
-        chain = op.chain, op.chain_step, op.chain_most
+        chain = op.chain, op.chain_step, op.chain_most, op.local, op.locals
         attributes: list[float] = []
         for name, role in d.attributes.items():
             value = getattr(op, name)
             attributes += (*value, *no_parameters[len(value) :]) if role == "PARAMETERS" else (value,)
         packer(op.kind).pack_into(memory, i * OPERATION_BYTES, *head, *chain, *places, *attributes)
     return encoded
+
+
+def encode_locals(ops: list[Op], itemsize: int) -> np.ndarray[Any, Any]:
+    """The operands that each thread has room of its own for, as an array of nn_local; operations learn their places."""
+    found: list[tuple[int, int, int]] = []
+    for op in ops:
+        op.local, d = len(found), op.declaration
+        for name, operand in zip(d.operands, op.operand_values(d.operands), strict=True):
+            if isinstance(operand, Tensor) and operand.root.buffer == "local":
+                bytes_ = tensor_bytes(operand, 1, itemsize)
+                found.append((d.offsets[name], locate(operand, itemsize)[1], bytes_))
+        op.locals = len(found) - op.local
+    return np.array(found, LOCAL_OPERAND)
 
 
 def encode_sums(sums: list[Sum], itemsize: int) -> np.ndarray[Any, Any]:

@@ -6,7 +6,7 @@ import bisect
 import itertools
 from collections.abc import Sequence
 
-from nncore.compiler.operation import Op, PythonCall, Tensor
+from nncore.compiler.operation import Op, PythonCall, Tensor, roots
 from nncore.compiler.program import Section
 
 CACHE_LINE = 64
@@ -16,6 +16,33 @@ def tensor_bytes(tensor: Tensor, max_samples: int, itemsize: int) -> int:
     """Bytes of a tensor's root for `max_samples` samples."""
     root = tensor.root
     return root.size * (4 if root.integer else itemsize) * root.arrays(max_samples)
+
+
+def place_locals(ops: list[Op | PythonCall], max_samples: int, itemsize: int, outputs: Sequence[Tensor]) -> int:
+    """Let tensors that one chain alone makes and reads have room for the samples that it is at; returns their bytes.
+
+    Each thread has such room, and uses it again and again: what it writes there need not leave its cache.
+    """
+    users: dict[int, set[int]] = {}
+    for i, op in enumerate(ops):
+        for key in op.roots():
+            users.setdefault(key, set()).add(i)
+    shown, inside, most = {id(y.root) for y in outputs}, set[int](), 0
+    for first, op in enumerate(ops):
+        if first in inside or not isinstance(op, Op) or op.chain == 1 or op.chain_most >= max_samples:
+            continue
+        chain = set(range(first, first + op.chain))
+        inside |= chain
+        top, read = 0, set[int]()  # before it is written, as what goes on from the turn before
+        for member in ops[first : first + op.chain]:
+            read |= roots(member.reads()).keys()
+            for key, root in roots(member.writes()).items():
+                alone = users[key] <= chain and key not in read and key not in shown
+                if alone and root.buffer == "workspace" and root.per_sample and not root.sum_rows:
+                    root.buffer, root.offset = "local", top
+                    top += lines(root, op.chain_most, itemsize)
+        most = max(most, top)
+    return most
 
 
 def place_tensors(

@@ -85,7 +85,7 @@ class Tensor:
     differentiable : bool
         Whether anything that learns comes before it.
     buffer : str
-        Where it lives: "workspace", or "binding".
+        Where it lives: "workspace", "binding", or "local".
     alias_of : Tensor, optional
         What it is a part of; given an alias, this becomes the tensor that owns the memory.
     number : int
@@ -201,6 +201,7 @@ class Op:
         vars(self).update(fields)
         self.kind, self.barrier = kind, False
         self.chain, self.chain_step, self.chain_most = 1, 1, 0  # see nn_op
+        self.local, self.locals = 0, 0  # likewise
         counted = self.counted()
         once, each = counted[:2] if fixed is per_sample is None else (0, 0)
         self.fixed = once if fixed is None else fixed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ from kernels import assert_same_bits
 from numpy.typing import NDArray
 
 import nncore as nn
-from nncore.compiler import chains
+from nncore.compiler import builder, chains, program, programs
 from nncore.compiler.chains import in_chains
+from nncore.compiler.memory import place_locals
 from nncore.compiler.operation import Op, Tensor
 
 Array = NDArray[Any]
@@ -85,6 +87,54 @@ def test_parts_of_sums_are_whole() -> None:
     made: Any = in_chains([activate(x, y), Op("scale_backward", X=x, dY=y, dbeta=parts, n=5, per_sample=3)], 4)
     assert kinds(made) == [("activate", 2), ("scale_backward", 1)]
     assert made[0].chain_step == 64 and made[0].chain_most % 64 == 0
+
+
+def placed_locally(steps: list[Op], max_samples: int, outputs: Sequence[Tensor] = ()) -> tuple[list[Tensor], int]:
+    """The tensors that get room for the samples that a chain is at, and its bytes."""
+    made = [op for op in in_chains(list(steps), 4) if isinstance(op, Op)]
+    room = place_locals(list(made), max_samples, 4, outputs)
+    found = {key: t for op in made for key, t in op.roots().items() if t.buffer == "local"}
+    return list(found.values()), room
+
+
+def test_what_a_chain_alone_makes_and_reads_has_room_for_its_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five samples of 3 × 8 reals at a time; a line of 64 bytes is the least that a tensor takes."""
+    monkeypatch.setattr(chains, "CACHE_BYTES", 5 * 4 * 24 * 4)
+    x, y, z, u = tensors(4, 24)
+    assert placed_locally([activate(x, y), activate(y, z), activate(z, u)], 37) == ([y, z, u], 3 * 512)
+    assert [t.offset for t in (y, z, u)] == [0, 512, 1024] and x.buffer == "workspace"
+
+
+def test_what_others_read_is_all_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outputs, what is read beyond the chain, and what it reads before it writes, as a sum that goes on."""
+    monkeypatch.setattr(chains, "CACHE_BYTES", 5 * 4 * 24 * 4)
+    x, y, z, u = tensors(4, 24)
+    sums = Tensor((24,), per_sample=False)
+    steps = [activate(x, y), activate(y, z), Op("column_sums", dY=y, db=sums, rows=1, n=24, fixed=24), activate(z, u)]
+    assert placed_locally(steps, 37, [u]) == ([z], 512)
+    a, b = tensors(2, 24)
+    assert placed_locally([activate(a, b), Op("add", A=b, B=x, Y=x)], 37) == ([b], 576)
+
+
+def test_a_batch_that_a_chain_takes_at_once_stays_in_the_workspace() -> None:
+    x, y, z = tensors(3)
+    assert placed_locally([activate(x, y), activate(y, z)], 37) == ([], 0)
+
+
+def test_gradients_within_chains_take_no_room_for_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    layers: list[Any] = [nn.Input((16, 16, 8))]
+    for _ in range(3):
+        layers += [nn.Conv2D(8, 3, padding="same"), nn.BatchNormalization(), nn.ReLU()]
+    model = nn.Sequential([*layers, nn.Flatten(), nn.Dense(2)], seed=0)
+    model.compile("sgd", "mse")
+    monkeypatch.setattr(chains, "CACHE_BYTES", 1 << 17)
+
+    def compiled() -> program.Program:
+        return programs.step(model.graph, model.configuration, training=True, weighted=[False], max_samples=64)
+
+    made = compiled()
+    monkeypatch.setattr(builder, "place_locals", lambda *_: 0)
+    assert made.local and made.workspace <= compiled().workspace - 64 * 16 * 16 * 8 * 4
 
 
 def results(threads: int) -> list[Array]:
