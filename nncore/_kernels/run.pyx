@@ -8,9 +8,10 @@ from libc.string cimport memcpy, memset
 from nncore._kernels.gate cimport Gate
 from nncore._kernels.patterns cimport perform, perform_chain
 from nncore._kernels.table cimport (
-    NN_BAD_PLACES, NN_BINDINGS, NN_BUFFER_binding, NN_BUFFER_local, NN_BUFFER_measures, NN_BUFFER_norms, NN_BUFFER_workspace,
-    NN_NONE_BAD, NN_RULES, Table, View, aligned, nn_accumulator, nn_binding, nn_chunk, nn_local, nn_member, nn_moving, nn_op,
-    nn_parts, nn_run, nn_scheduled, nn_section, nn_tiles, nn_turn, room, row_of, view,
+    NN_BAD_PLACES, NN_BINDINGS, NN_BUFFER_binding, NN_BUFFER_local, NN_BUFFER_measures, NN_BUFFER_norms,
+    NN_BUFFER_workspace, NN_NONE_BAD, NN_RULES, Table, View, aligned, nn_accumulator, nn_binding, nn_chunk,
+    nn_local, nn_member, nn_moving, nn_op, nn_parts, nn_run, nn_scheduled, nn_section, nn_tiles, nn_turn, room,
+    row_of, view,
 )
 from nncore._kernels.table import NUMBERS_BYTES
 

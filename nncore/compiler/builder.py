@@ -2,8 +2,8 @@
 
 A layer calls functions of `nncore.operations`, which emit forward operations through a `Builder` and say, beside each,
 what the backward pass emits; the builder plays these records backwards. Then `fuse` joins operations (fusion.py),
-`place_tensors` gives each tensor its bytes in the workspace (memory.py), and `place_barriers` finds where the team
-must meet (barriers.py).
+`in_chains` finds those that may go through a few samples at a time (chains.py), `place_locals` and `place_tensors` give
+each tensor its bytes (memory.py), and `place_barriers` finds where the team must meet (barriers.py).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from nncore.compiler.fusion import fuse
 from nncore.compiler.memory import place_locals, place_tensors
 from nncore.compiler.operation import Loop, Moving, Op, PythonCall, Tensor, Whole, roots
 from nncore.compiler.program import Program, Section, Sum
+from nncore.compiler.rematerialization import rematerialize
 from nncore.schedules import LearningRateSchedule, Varying
 
 if TYPE_CHECKING:
@@ -253,6 +254,8 @@ class Builder:
         forward, backward = fuse(self.forward, self.backward, update, keep=outputs)
         if self.training:
             forward, backward = in_chains(forward, self.itemsize), in_chains(backward, self.itemsize)
+            needed = {id(y.root) for y in outputs}.union(*(step.roots() for step in (*self.penalties, *update)))
+            backward = rematerialize(forward, backward, needed, max_samples)
         items, sections = flattened([*forward, *backward, *self.penalties])
         if update:
             if self.reduces:
