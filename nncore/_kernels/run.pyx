@@ -40,9 +40,9 @@ cdef class Run:
         Its parts, and what moves in those that are loops.
     workspace : int
         Bytes of activations and gradients for `max_samples` samples.
-    local : int, optional
+    local_bytes : int, optional
         Bytes of each thread for the samples that a chain is at.
-    locals : array of encoding.LOCAL_OPERAND, optional
+    local_operands : array of encoding.LOCAL_OPERAND, optional
         The operands that lie there.
     max_samples : int
         Largest batch (or tile of rows of a prediction).
@@ -59,8 +59,8 @@ cdef class Run:
     """
 
     def __cinit__(self, Table table, ops, *, sections, moving, int64_t workspace, int64_t max_samples,
-                  int threads, int64_t bindings, int64_t local=0, locals=None, accumulators=None, chunks=None,
-                  int64_t copies=1):
+                  int threads, int64_t bindings, int64_t local_bytes=0, local_operands=None,
+                  accumulators=None, chunks=None, int64_t copies=1):
         cdef View vops = view(ops), vchunks
         cdef int64_t i, n_partials = 0
         memset(&self.r, 0, sizeof(nn_run))
@@ -92,9 +92,9 @@ cdef class Run:
             self.accumulators[i].partial = n_partials
             n_partials += self.accumulators[i].size * nn_parts(&self.r, &self.accumulators[i], max_samples)
         self.r.local_from = <int64_t> table.c.scratch
-        self.r.scratch_bytes = self.r.local_from + local
-        if locals is not None:
-            self.locals_held = view(locals)
+        self.r.scratch_bytes = self.r.local_from + local_bytes
+        if local_operands is not None:
+            self.locals_held = view(local_operands)
             self.r.locals = <const nn_local *> self.locals_held.data
         self.r.tiles = <nn_tiles *> aligned(max(1, self.n_ops) * threads * sizeof(nn_tiles))
         self.r.scratch = self.r.base[<int> NN_BUFFER_local] = <char *> room(threads * self.r.scratch_bytes)

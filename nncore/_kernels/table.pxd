@@ -238,7 +238,7 @@ cdef extern from "core/program.h" nogil:
 
     ctypedef struct nn_op:
         int64_t kind, pattern, barrier, fixed, per_sample, block, cost, chain, chain_step, chain_most
-        int64_t local, locals
+        int64_t first_local, n_locals
 
     ctypedef struct nn_local:
         pass

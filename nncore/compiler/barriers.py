@@ -19,6 +19,7 @@ def place_barriers(ops: list[Op], starts: set[int], max_samples: int, itemsize: 
     """
 
     def extents(operands: Iterable[Operand]) -> list[Extent]:
+        # Of what is local each thread has its own, for one chain at a time.
         shared = (o for o in operands if o is not None and not (isinstance(o, Tensor) and o.root.buffer == "local"))
         return [extent(o, max_samples, itemsize, layout_bytes) for o in shared]
 

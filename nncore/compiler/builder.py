@@ -2,8 +2,9 @@
 
 A layer calls functions of `nncore.operations`, which emit forward operations through a `Builder` and say, beside each,
 what the backward pass emits; the builder plays these records backwards. Then `fuse` joins operations (fusion.py),
-`in_chains` finds those that may go through a few samples at a time (chains.py), `place_locals` and `place_tensors` give
-each tensor its bytes (memory.py), and `place_barriers` finds where the team must meet (barriers.py).
+`without_copies` lets equal gradients be one (copies.py), `in_chains` finds what may go through a few samples at a time
+(chains.py), `rematerialize` what these may compute once more; `place_locals` and `place_tensors` give each tensor its
+bytes (memory.py), and `place_barriers` finds where the team must meet (barriers.py).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 from nncore._kernels.table import BINDINGS, OWN_SCHEDULED
 from nncore.compiler.barriers import place_barriers
 from nncore.compiler.chains import in_chains
+from nncore.compiler.copies import without_copies
 from nncore.compiler.encoding import array_place, encode, encode_locals, encode_sections, encode_sums
 from nncore.compiler.fusion import fuse
 from nncore.compiler.memory import place_locals, place_tensors
@@ -253,8 +255,9 @@ class Builder:
         update = [*self.statistics, *self.update]
         forward, backward = fuse(self.forward, self.backward, update, keep=outputs)
         if self.training:
-            forward, backward = in_chains(forward, self.itemsize), in_chains(backward, self.itemsize)
             needed = {id(y.root) for y in outputs}.union(*(step.roots() for step in (*self.penalties, *update)))
+            backward = without_copies(backward, needed)
+            forward, backward = in_chains(forward, self.itemsize), in_chains(backward, self.itemsize)
             backward = rematerialize(forward, backward, needed, max_samples)
         items, sections = flattened([*forward, *backward, *self.penalties])
         if update:
@@ -263,7 +266,7 @@ class Builder:
             each = len(self.statistics)
             sections.append(Section("UPDATE", len(items), len(items) + len(update), each=each, steps=self.steps))
             items += update
-        local = place_locals(items, max_samples, self.itemsize, outputs)
+        local_bytes = place_locals(items, max_samples, self.itemsize, outputs)
         workspace = place_tensors(items, sections, max_samples, self.itemsize, outputs)
         for item in items:
             if isinstance(item, PythonCall):
@@ -271,7 +274,7 @@ class Builder:
         ops = operations_of(items, sections)
         place_barriers(ops, {s.first for s in sections}, max_samples, self.itemsize, layout_bytes)
         parts, moving = encode_sections(sections, self.itemsize)
-        locals_ = encode_locals(ops, self.itemsize)
+        local_operands = encode_locals(ops, self.itemsize)
         return Program(
             ops=encode(ops, self.itemsize),
             sections=sections,
@@ -279,8 +282,8 @@ class Builder:
             moving=moving,
             accumulators=encode_sums(self.sums, self.itemsize),
             workspace=workspace,
-            local=local,
-            locals=locals_,
+            local_bytes=local_bytes,
+            local_operands=local_operands,
             max_samples=max_samples,
             sums=self.sums,
             constants=np.array(self.constants, f"f{self.itemsize}"),

@@ -101,7 +101,7 @@ def encode(ops: list[Op], itemsize: int) -> np.ndarray[Any, Any]:
         for operand in op.operand_values(d.operands):
             places += locate(operand, itemsize)
         head = d.number, PATTERNS[d.pattern], op.barrier, op.fixed, op.per_sample, op.block, op.cost
-        chain = op.chain, op.chain_step, op.chain_most, op.local, op.locals
+        chain = op.chain, op.chain_step, op.chain_most, op.first_local, op.n_locals
         attributes: list[float] = []
         for name, role in d.attributes.items():
             value = getattr(op, name)
@@ -114,12 +114,12 @@ def encode_locals(ops: list[Op], itemsize: int) -> np.ndarray[Any, Any]:
     """The operands that each thread has room of its own for, as an array of nn_local; operations learn their places."""
     found: list[tuple[int, int, int]] = []
     for op in ops:
-        op.local, d = len(found), op.declaration
+        op.first_local, d = len(found), op.declaration
         for name, operand in zip(d.operands, op.operand_values(d.operands), strict=True):
             if isinstance(operand, Tensor) and operand.root.buffer == "local":
                 bytes_ = tensor_bytes(operand, 1, itemsize)
                 found.append((d.offsets[name], locate(operand, itemsize)[1], bytes_))
-        op.locals = len(found) - op.local
+        op.n_locals = len(found) - op.first_local
     return np.array(found, LOCAL_OPERAND)
 
 

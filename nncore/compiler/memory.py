@@ -33,7 +33,7 @@ def place_locals(ops: list[Op | PythonCall], max_samples: int, itemsize: int, ou
             continue
         chain = set(range(first, first + op.chain))
         inside |= chain
-        top, read = 0, set[int]()  # before it is written, as what goes on from the turn before
+        top, read = 0, set[int]()  # what the chain reads before it writes it, others have made
         for member in ops[first : first + op.chain]:
             read |= roots(member.reads()).keys()
             for key, root in roots(member.writes()).items():

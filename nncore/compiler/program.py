@@ -74,8 +74,8 @@ class Program:
     moving: np.ndarray[Any, Any]
     accumulators: np.ndarray[Any, Any]  # of `sums`
     workspace: int  # bytes for max_samples samples
-    local: int  # bytes of each thread for the samples that a chain is at
-    locals: np.ndarray[Any, Any]  # operands that lie there
+    local_bytes: int  # of each thread, for the samples that a chain is at
+    local_operands: np.ndarray[Any, Any]  # that lie there
     max_samples: int
     sums: list[Sum]
     constants: np.ndarray[Any, Any]  # reals that its operations read
@@ -94,8 +94,8 @@ class Program:
             sections=self.parts,
             moving=self.moving,
             workspace=self.workspace,
-            local=self.local,
-            locals=self.locals,
+            local_bytes=self.local_bytes,
+            local_operands=self.local_operands,
             max_samples=self.max_samples,
             threads=threads,
             bindings=self.bindings,

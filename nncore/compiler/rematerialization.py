@@ -31,7 +31,7 @@ def rematerialize(forward: list[Step], backward: list[Step], needed: Collection[
     maker: Any
     for home in before:
         for maker in home:
-            if not is_cheap(maker):
+            if not is_cheap(maker) or not in_parts(maker, max_samples):
                 continue
             y, x = id(maker.Y), id(maker.X.root)
             others = [chain for chain in users[y] if chain is not home]
@@ -56,13 +56,18 @@ def is_cheap(step: Any) -> bool:
     """Whether it is a normalization whose Y may be made anew."""
     if not isinstance(step, Op) or step.fusion != "IS_STANDARDIZATION":
         return False
-    return step.chain_most > 0 and step.function in CHEAP and step.Z is None and step.Y.alias_of is None
+    return step.function in CHEAP and step.Z is None and step.Y.alias_of is None
+
+
+def in_parts(step: Any, max_samples: int) -> bool:
+    """Whether it is an operation of a chain that goes through the batch by parts."""
+    return isinstance(step, Op) and 0 < step.chain_most < max_samples
 
 
 def can_make(chain: list[Step], x: int, y: Tensor, max_samples: int) -> bool:
-    """Whether a chain goes through the batch by parts, with X, and reads Y as it is."""
+    """Whether a chain goes through the batch by parts, with X, and reads Y itself and no view of it."""
     for step in chain:
-        if not isinstance(step, Op) or not 0 < step.chain_most < max_samples:
+        if not in_parts(step, max_samples):
             return False
         if any(isinstance(o, Tensor) and o.root is y and o is not y for o in step.reads()):
             return False

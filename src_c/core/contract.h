@@ -95,7 +95,8 @@ typedef struct nn_gemm {
     nn_index segments;                /* 0; or, of `highest` alone: A's axis K is cut in so many, of K / segments each
                                        * (another order than of 0, by whole segments), */
     const nn_index *offsets;          /* that begin at these elements; its rows come */
-    nn_index group, a_group;          /* in groups of so many, so many elements apart: windows of an image */
+    nn_index group, a_group;          /* in groups of so many, so many elements apart: windows of an image; group 0:
+                                       * it is B's axis K that is cut so */
     int *nonfinite;                   /* set to 1 if an element of C is inf or nan; NULL: not looked at */
     void *scratch;                    /* table->gemm_scratch bytes, 64-byte aligned, private to the caller */
 } nn_gemm;

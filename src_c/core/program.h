@@ -73,14 +73,15 @@ typedef struct nn_op {
     int64_t cost;              /* FLOPs per sample, to decide on threads and looks at the clock */
     int64_t chain;             /* so many operations, from this one on, go through some samples at a time; 1: none */
     int64_t chain_step, chain_most; /* that many: a multiple of the first, at most the second */
-    int64_t local, locals;     /* of the run's nn_local its first, and how many */
+    int64_t first_local, n_locals; /* of the run's nn_local those that are its operands */
     union {
 #define OPERATION(name, pattern, flops, fusion, fields) nn_op_##name name;
 #include "operations.def"
     };
 } nn_op;
 
-/* An operand of a chain's operation that nothing else reads: each thread has room for the samples that it is at. */
+/* An operand of a chain's operation, of a tensor that no operation outside of the chain touches: each thread has room
+ * for the samples that it is at. */
 typedef struct nn_local {
     int64_t operand;        /* where it stands, in bytes of nn_op */
     int64_t offset;         /* bytes into that room */
@@ -175,7 +176,7 @@ typedef struct nn_run nn_run;
 struct nn_run {
     const nn_table *table;
     const nn_op *ops;
-    const nn_local *locals;
+    const nn_local *locals; /* of all operations */
     nn_binding *bindings;
     int64_t n_bindings;
     const int64_t *order;   /* row numbers of the pass, or NULL: 0, 1, 2, … */
@@ -185,7 +186,7 @@ struct nn_run {
     atomic_int undivided;   /* 1: one thread does each operation at one go */
     nn_tiles *tiles;        /* (operations, threads) */
     char *scratch;          /* threads × scratch_bytes: what kernels ask for, then room for nn_local */
-    int64_t scratch_bytes, local_from;
+    int64_t scratch_bytes, local_from; /* of a thread's: all of it; where that room begins */
     char *parts;            /* of forward products cut by blocks of K: the sums of all blocks but the first; */
     int64_t *parts_at;      /* each operation's begin at this byte, for several of a stage are at work together */
     uint64_t seed;
@@ -282,12 +283,13 @@ static inline void *nn_at(const nn_run *run, nn_operand where) {
 }
 
 /* A chain's operation on samples from `first` on, by a thread: itself, or `mine`, a copy whose local operands are such
- * that their sample `first` is the first of the thread's room. */
+ * that their sample `first` is the first of the thread's room (sample 0 would lie before it). */
 static inline const nn_op *nn_at_samples(const nn_op *op, nn_op *mine, const nn_run *run, int64_t first,
                                          int64_t thread) {
-    if (!op->locals) return op;
+    if (!op->n_locals) return op;
     *mine = *op;
-    for (const nn_local *l = run->locals + op->local; l < run->locals + op->local + op->locals; l++) {
+    const nn_local *const begin = run->locals + op->first_local;
+    for (const nn_local *l = begin; l < begin + op->n_locals; l++) {
         const int64_t room = thread * run->scratch_bytes + run->local_from + l->offset;
         *(nn_operand *)((char *)mine + l->operand) = (nn_operand){NN_BUFFER_local, room - first * l->bytes};
     }

@@ -134,7 +134,7 @@ def test_gradients_within_chains_take_no_room_for_a_batch(monkeypatch: pytest.Mo
 
     made = compiled()
     monkeypatch.setattr(builder, "place_locals", lambda *_: 0)
-    assert made.local and made.workspace <= compiled().workspace - 64 * 16 * 16 * 8 * 4
+    assert made.local_bytes and made.workspace <= compiled().workspace - 64 * 16 * 16 * 8 * 4
 
 
 def results(threads: int) -> list[Array]:

@@ -194,6 +194,21 @@ def test_long_lines_are_cut() -> None:
         np.testing.assert_allclose(before - after, gradient, 1e-9, 1e-11)
 
 
+@ISAS
+def test_more_lines_than_pairs_of_windows_have_room(isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one channel and two filters: an image whose lines are taken in two parts, if vectors have four lanes or more."""
+    use_isa(isa, monkeypatch)
+    x = np.random.default_rng(0).standard_normal((2, 450, 302, 1))
+    model = nn.Sequential([nn.Input(x.shape[1:]), nn.Conv2D(2, 3)], seed=1, dtype="float64")
+    [w, b], y = model.get_weights(), model.predict(x, verbose=0)
+    model.compile(nn.SGD(1.0), "mse")
+    model.fit(x, np.ones_like(y), batch_size=2, verbose=0)
+    settings: dict[str, Any] = {"strides": (1, 1), "dilation": (1, 1), "pads": [(0, 0), (0, 0)]}
+    _, dw, db = reference.convolve_backward(x, w, 2 * (y - 1) / y.size, **settings)
+    for before, after, gradient in zip([w, b], model.get_weights(), [dw, db], strict=True):
+        np.testing.assert_allclose(before - after, gradient, 1e-9, 1e-11)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (3, 3)])
 def test_precisions(size: tuple[int, int], precision: str) -> None:
     """Products of bfloat16 are as far from float64's as their rounding allows, forward and backward, by any threads."""

@@ -181,7 +181,7 @@ INLINE void add_column_sums(nn_index rows, nn_index n, const real *x, int add, r
     }
 }
 
-/* dW (K,n) of lines of windows of an image of one channel, as pairs of them; room for ROWS_REALS */
+/* dW (K,n) of lines of windows of an image of one channel, as pairs of them, which P has room for */
 static void pair_windows(const convolution *v, band b, const real *image, const real *dY, nn_index n, int add,
                          real *dW) {
     const nn_index size = v->w.size, most = ROWS_REALS / (LANES * ceil_div(b.columns, 2)); /* lines at a time */

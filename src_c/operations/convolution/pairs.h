@@ -5,8 +5,9 @@
  * Lanes 2c and 2c + 1 hold what windows w and w + 1 add to filter c. What they multiply, x[.., w + j] and its
  * neighbour, is one load of both to all lanes.
  *
- * Order: windows of a line by twos, two chains of which take turns and go on from line to line; then both chains, and
- * the two lanes, are added.
+ * Order: windows of a line by twos, in two chains, which go on from line to line: each four windows give two to both,
+ * what is left of a line goes to the first. Then both chains, and the two lanes, are added. Lines are cut by their
+ * length alone, into as many as there is room for.
  */
 #ifndef NNCORE_PAIRS_H
 #define NNCORE_PAIRS_H
@@ -29,7 +30,7 @@ INLINE vf vset_pair(const real *x) {
 #endif
 }
 
-/* Vectors at y, of two rows of x (count,n) each, their elements in turns; a last odd row with 0. Where they end. */
+/* Vectors at y, of two rows of x (count,n) each, their elements in turns; a last odd row with 0. Returns their end. */
 INLINE real *pair_rows(nn_index count, nn_index n, const real *x, real *y) {
     const vmask mask = mask_first(n);
     for (nn_index i = 0; i < count; i += 2, x += 2 * n, y += LANES) {
@@ -40,7 +41,7 @@ INLINE real *pair_rows(nn_index count, nn_index n, const real *x, real *y) {
     return y;
 }
 
-/* Row r of dW (m,n) = Σ, or += Σ, of x[l row + w + r] and window w of line l, as pair_rows left it in `pairs`. */
+/* Row r of dW (m,n) = Σ, or += Σ, of x[l row + w + r] times row w of line l of dY, whose pairs of rows are given. */
 INLINE void multiply_pairs(const int m, nn_index lines, nn_index columns, const real *x, nn_index row,
                            const real *pairs, nn_index n, real *dW, int add) {
     vf c[PAIR_PLACES][2] = {{{0}}};

@@ -5,9 +5,10 @@
  * The activation, or its derivative, is applied to a part of C as soon as its sums are complete, while it is in cache.
  *
  * Order: K is cut into blocks of block_k(K). An element is the sum, in order, of one chain of multiply-adds per
- * block, k ascending; the first chain starts at the bias, the others at 0. No choice made below changes that, but one:
- * where A = X and the whole product has at most DOT_COLUMNS columns, an element is the bias plus, in order, the dot
- * products (dot.h) of blocks of DOT_K. A row has the same bits in any batch.
+ * block, k ascending; the first chain starts at the bias, the others at 0. No choice made below changes that, but two,
+ * by the sizes alone: where A = X and the whole product has at most DOT_COLUMNS columns, an element is the bias plus,
+ * in order, the dot products (dot.h) of blocks of DOT_K; and where `add` says to add to C, the first chain starts there
+ * if C is computed as rows of Cᵀ. A row has the same bits in any batch.
  */
 #include "operations/affine.h"
 #include "operations/dense/tile.h"
@@ -318,7 +319,8 @@ INLINE int suits_narrow(const nn_gemm *g, nn_index columns) {
 
 /* The same of windows, whose neighbours' elements are neighbours: Aᵀ is read as it lies, but C is transposed. */
 INLINE int suits_narrow_windows(const nn_gemm *g) {
-    return g->N <= NARROW && ceil_div(g->N, LANES) * LANES - g->N >= LANES / 4 && g->a_row == 1 && g->a_col == 1 &&
+    const nn_index idle = ceil_div(g->N, LANES) * LANES - g->N; /* lanes */
+    return g->N <= NARROW && idle >= (LANES > 4 ? LANES / 4 : 1) && g->a_row == 1 && g->a_col == 1 &&
            g->group >= LANES && g->K >= 2 * g->N;
 }
 
