@@ -8,7 +8,7 @@ What is in their way, and depends on nothing of theirs, goes before them; what w
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nncore._kernels.table import SUM_ROWS
@@ -45,6 +45,22 @@ def in_chains(steps: list[Step], itemsize: int) -> list[Step]:
         chain = Chain(itemsize)
         done.append(step)
     return done + chain.close()
+
+
+def mark(ops: list[Op], step: int, most: int) -> None:
+    """Let operations be a chain, of `most` samples at a time or fewer, a multiple of `step`."""
+    for i, op in enumerate(ops):
+        op.chain, op.chain_step, op.chain_most = len(ops) - i, step, most
+
+
+def chains_of(steps: Sequence[Step]) -> Iterator[list[Op]]:
+    """The chains that are marked among them."""
+    left = 0  # of the chain at hand
+    for i, step in enumerate(steps):
+        if isinstance(step, Op) and left == 0 and step.chain > 1:
+            left = step.chain
+            yield [op for op in steps[i : i + left] if isinstance(op, Op)]
+        left = max(0, left - 1)
 
 
 def by_samples(op: Op) -> bool:
@@ -137,7 +153,5 @@ class Chain:
     def close(self) -> list[Step]:
         """Its operations, marked, and those after it."""
         if len(self.ops) > 1:
-            most = max(1, CACHE_BYTES // max(1, self.bytes) // self.step) * self.step
-            for i, op in enumerate(self.ops):
-                op.chain, op.chain_step, op.chain_most = len(self.ops) - i, self.step, most
+            mark(self.ops, self.step, max(1, CACHE_BYTES // max(1, self.bytes) // self.step) * self.step)
         return [*self.ops, *self.later]

@@ -18,6 +18,8 @@ def without_copies(backward: list[Step], needed: Collection[int]) -> list[Step]:
 
     It may where neither is written while the other is still to be touched. The time is linear in the number of steps.
     """
+    if not any(map(is_copy, backward)):
+        return backward
     touching: dict[int, list[Step]] = {}  # the steps that touch a tensor, and
     last: dict[int, int] = {}  # the place of the last of them
     written: dict[int, list[int]] = {}  # places where it is written
@@ -34,16 +36,17 @@ def without_copies(backward: list[Step], needed: Collection[int]) -> list[Step]:
             left.append(copy)
             continue
         x, y = copy.X, copy.Y
+        users = [step for step in touching[id(y)] if isinstance(step, Op) and not step.touches_view_of(y)]
         next_x, next_y = (after(written.get(id(t), []), i) for t in (x, y))
-        meet = last[id(y)] >= next_x or last[id(x)] >= next_y
-        if meet or not {id(x), id(y)}.isdisjoint(needed) or not all(touches_whole(s, y) for s in touching[id(y)]):
+        fixed = id(x) in needed or id(y) in needed or len(users) < len(touching[id(y)])
+        if fixed or last[id(y)] >= next_x or last[id(x)] >= next_y:
             left.append(copy)
             continue
         last[id(x)] = max(last[id(x)], last[id(y)])
         if next_y < math.inf:
             written[id(x)] = written[id(y)]
-        for step in touching[id(y)]:
-            put(step, y, x)
+        for op in users:
+            op.put(x, y)
     return left
 
 
@@ -61,17 +64,3 @@ def after(places: list[int], i: int) -> float:
     """The first of these beyond i; infinity, if there is none."""
     at = bisect_right(places, i)
     return places[at] if at < len(places) else math.inf
-
-
-def touches_whole(step: Any, y: Tensor) -> bool:
-    """Whether a step is an operation, and touches y itself and no view of it."""
-    if not isinstance(step, Op):
-        return False
-    return all(o is y for o in step.operand_values(step.declaration.operands) if isinstance(o, Tensor) and o.root is y)
-
-
-def put(step: Any, y: Tensor, x: Tensor) -> None:
-    """Let an operation touch x where it touched y."""
-    for name in step.declaration.operands:
-        if getattr(step, name) is y:
-            setattr(step, name, x)

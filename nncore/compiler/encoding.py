@@ -114,6 +114,8 @@ def encode_locals(ops: list[Op], itemsize: int) -> np.ndarray[Any, Any]:
     """The operands that each thread has room of its own for, as an array of nn_local; operations learn their places."""
     found: list[tuple[int, int, int]] = []
     for op in ops:
+        if not op.chain_most:
+            continue
         op.first_local, d = len(found), op.declaration
         for name, operand in zip(d.operands, op.operand_values(d.operands), strict=True):
             if isinstance(operand, Tensor) and operand.root.buffer == "local":

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import bisect
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 
+from nncore.compiler.chains import chains_of
 from nncore.compiler.operation import Op, PythonCall, Tensor, roots
 from nncore.compiler.program import Section
 
@@ -23,21 +25,18 @@ def place_locals(ops: list[Op | PythonCall], max_samples: int, itemsize: int, ou
 
     Each thread has such room, and uses it again and again: what it writes there need not leave its cache.
     """
-    users: dict[int, set[int]] = {}
-    for i, op in enumerate(ops):
-        for key in op.roots():
-            users.setdefault(key, set()).add(i)
-    shown, inside, most = {id(y.root) for y in outputs}, set[int](), 0
-    for first, op in enumerate(ops):
-        if first in inside or not isinstance(op, Op) or op.chain == 1 or op.chain_most >= max_samples:
-            continue
-        chain = set(range(first, first + op.chain))
-        inside |= chain
+    chains = [chain for chain in chains_of(ops) if chain[0].chain_most < max_samples]
+    if not chains:
+        return 0
+    touched = Counter(key for op in ops for key in op.roots())  # by how many operations
+    shown, most = {id(y.root) for y in outputs}, 0
+    for chain in chains:
+        inside = Counter(key for op in chain for key in op.roots())
         top, read = 0, set[int]()  # what the chain reads before it writes it, others have made
-        for member in ops[first : first + op.chain]:
-            read |= roots(member.reads()).keys()
-            for key, root in roots(member.writes()).items():
-                alone = users[key] <= chain and key not in read and key not in shown
+        for op in chain:
+            read |= roots(op.reads()).keys()
+            for key, root in roots(op.writes()).items():
+                alone = touched[key] == inside[key] and key not in read and key not in shown
                 if alone and root.buffer == "workspace" and root.per_sample and not root.sum_rows:
                     root.buffer, root.offset = "local", top
                     top += lines(root, op.chain_most, itemsize)

@@ -259,6 +259,17 @@ class Op:
         """The tensors whose memory it reads or writes, by id."""
         return roots(self.operand_values(self.declaration.operands))
 
+    def touches_view_of(self, y: Tensor) -> bool:
+        """Whether one of its operands is a part of y, or y in another shape."""
+        operands = self.operand_values(self.declaration.operands)
+        return any(isinstance(o, Tensor) and o.root is y and o is not y for o in operands)
+
+    def put(self, x: Tensor, y: Tensor) -> None:
+        """Let x stand where y stood."""
+        for name in self.declaration.operands:
+            if getattr(self, name) is y:
+                setattr(self, name, x)
+
     def __repr__(self) -> str:
         return f"<Op {self.kind}>"
 

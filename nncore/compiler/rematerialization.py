@@ -8,10 +8,11 @@ they make it of a few samples at a time. The forward pass then has no need of it
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from nncore._kernels.table import ACTIVATIONS
+from nncore.compiler.chains import chains_of, mark
 from nncore.compiler.operation import Op, Tensor
 
 if TYPE_CHECKING:
@@ -22,68 +23,48 @@ CHEAP = {ACTIVATIONS["linear"], ACTIVATIONS["relu"]}
 
 def rematerialize(forward: list[Step], backward: list[Step], needed: Collection[int], max_samples: int) -> list[Step]:
     """The backward pass with what it makes anew; tensors that are `needed` elsewhere, by id, are as before."""
-    before, chains = [list(chains_of(steps)) for steps in (forward, backward)]
-    users: dict[int, list[list[Step]]] = {}  # of each tensor: the chains that touch it
-    for chain in (*before, *chains):
-        for key in {key for step in chain for key in step.roots()}:
-            users.setdefault(key, []).append(chain)
-    late = {id(chain) for chain in chains}
-    maker: Any
-    for home in before:
-        for maker in home:
-            if not is_cheap(maker) or not in_parts(maker, max_samples):
-                continue
-            y, x = id(maker.Y), id(maker.X.root)
-            others = [chain for chain in users[y] if chain is not home]
-            if y in needed or not all(id(c) in late and can_make(c, x, maker.Y, max_samples) for c in others):
-                continue
-            for chain in others:
-                make(chain, maker)
-    return [step for chain in chains for step in chain]
+    homes = [chain for chain in chains_of(forward) if chain[0].chain_most < max_samples]
+    makers: list[tuple[list[Op], Any]] = [(home, op) for home in homes for op in home if is_cheap(op)]
+    if not makers:
+        return backward
+    chains = list(chains_of(backward))
+    first = {id(chain[0]): chain for chain in chains}
+    inside = {id(op): chain for chain in chains for op in chain}
+    touching: dict[int, list[Step]] = {}
+    for step in (*forward, *backward):
+        for key in step.roots():
+            touching.setdefault(key, []).append(step)
+    for home, maker in makers:
+        y = maker.Y
+        others = [inside.get(id(step)) for step in touching[id(y)] if step not in home]
+        if id(y) in needed or not all(chain and can_make(chain, maker, max_samples) for chain in others):
+            continue
+        for chain in {id(chain): chain for chain in others if chain}.values():
+            make(chain, maker)
+    made: list[Step] = []
+    for step in backward:
+        made += first.get(id(step), []) if id(step) in inside else [step]
+    return made
 
 
-def chains_of(steps: list[Step]) -> Iterator[list[Step]]:
-    """The chains among them; what is in none, by itself."""
-    first = 0
-    while first < len(steps):
-        step = steps[first]
-        last = first + (step.chain if isinstance(step, Op) else 1)
-        yield steps[first:last]
-        first = last
-
-
-def is_cheap(step: Any) -> bool:
+def is_cheap(op: Any) -> bool:
     """Whether it is a normalization whose Y may be made anew."""
-    if not isinstance(step, Op) or step.fusion != "IS_STANDARDIZATION":
-        return False
-    return step.function in CHEAP and step.Z is None and step.Y.alias_of is None
+    return op.fusion == "IS_STANDARDIZATION" and op.function in CHEAP and op.Z is None and op.Y.alias_of is None
 
 
-def in_parts(step: Any, max_samples: int) -> bool:
-    """Whether it is an operation of a chain that goes through the batch by parts."""
-    return isinstance(step, Op) and 0 < step.chain_most < max_samples
-
-
-def can_make(chain: list[Step], x: int, y: Tensor, max_samples: int) -> bool:
+def can_make(chain: list[Op], maker: Any, max_samples: int) -> bool:
     """Whether a chain goes through the batch by parts, with X, and reads Y itself and no view of it."""
-    for step in chain:
-        if not in_parts(step, max_samples):
-            return False
-        if any(isinstance(o, Tensor) and o.root is y and o is not y for o in step.reads()):
-            return False
-    return any(x in step.roots() for step in chain)
+    if chain[0].chain_most >= max_samples or any(op.touches_view_of(maker.Y) for op in chain):
+        return False
+    return any(id(maker.X.root) in op.roots() for op in chain)
 
 
-def make(chain: list[Step], maker: Any) -> None:
+def make(chain: list[Op], maker: Any) -> None:
     """Let a chain make Y by itself, before it is read first."""
     again, y = copy.copy(maker), maker.Y
     again.Y = Tensor(y.shape, y.differentiable)
-    first = next(i for i, step in enumerate(chain) if id(y) in step.roots())
+    first = next(i for i, op in enumerate(chain) if id(y) in op.roots())
     for op in chain:
-        for name in op.declaration.operands:  # type: ignore[union-attr]
-            if getattr(op, name) is y:
-                setattr(op, name, again.Y)
-    again.chain_step, again.chain_most = chain[0].chain_step, chain[0].chain_most  # type: ignore[union-attr]
+        op.put(again.Y, y)
     chain.insert(first, again)
-    for i, op in enumerate(chain):
-        op.chain = len(chain) - i  # type: ignore[union-attr]
+    mark(chain, chain[-1].chain_step, chain[-1].chain_most)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 import nncore as nn
 from nncore._kernels.table import OPERATIONS
 from nncore.compiler import builder, chains, program, programs
+from nncore.compiler.operation import Op, Tensor
+from nncore.compiler.rematerialization import rematerialize
 
 Array = NDArray[Any]
 SAMPLES = 64
@@ -69,6 +72,44 @@ def test_what_others_read_is_made_once() -> None:
     assert normalizations(step(shown)) == 1
     flat = nn.Model(x, nn.Add()([nn.Dense(3)(nn.Flatten()(y)), nn.GlobalAveragePooling2D()(nn.Conv2D(3, 3)(y))]))
     assert normalizations(step(flat)) == 1
+
+
+def emitted() -> tuple[list[Op], list[Op], Tensor]:
+    """Both passes of operations of which one reads a normalization forwards, one backwards; and its Y."""
+    x, y, z, dz, u, v = (Tensor((8,)) for _ in range(6))
+    forward = [Op("standardize", X=x, Y=y, n=8, per_sample=1), Op("activate", Z=y, Y=z)]
+    return forward, [Op("multiply", A=y, B=dz, Y=u), Op("multiply", A=u, B=x, Y=v)], y
+
+
+def anew(forward: list[Op], backward: list[Op], needed: Collection[int] = (), home_bytes: int = 4 * 96) -> Any:
+    """What comes of the backward pass, in chains of four samples, of 37 beside a forward pass in chains of as many."""
+    chains.CACHE_BYTES = home_bytes  # as `small_chains` patched it
+    before = chains.in_chains([*forward], 4)
+    chains.CACHE_BYTES = 4 * 160
+    return rematerialize(before, chains.in_chains([*backward], 4), needed, 37)
+
+
+def test_a_chain_makes_it_right_before_it_reads_it() -> None:
+    forward, backward, y = emitted()
+    made = anew(forward, backward)
+    assert [(op.kind, op.chain, op.chain_most) for op in made] == [
+        ("standardize", 3, 4), ("multiply", 2, 4), ("multiply", 1, 4)
+    ]  # fmt: skip
+    assert made[0].X is forward[0].X and made[0].Y is made[1].A is not y and forward[0].Y is forward[1].Z is y
+
+
+def test_where_it_stays() -> None:
+    """Where others need Y, a view of it is read, X is not at hand, or the forward pass takes the batch at once."""
+    forward, backward, y = emitted()
+    assert anew(forward, backward, needed={id(y)}) == backward
+    forward, backward, y = emitted()
+    assert anew(forward, backward, home_bytes=1 << 20) == backward
+    forward, backward, y = emitted()
+    backward[0].A = Tensor((2, 4), alias_of=y)
+    assert anew(forward, backward) == backward
+    forward, backward, y = emitted()
+    backward[1].B = Tensor((8,))
+    assert anew(forward, backward) == backward
 
 
 def results(threads: int) -> list[Array]:
