@@ -198,7 +198,7 @@ def test_long_lines_are_cut() -> None:
 def test_more_lines_than_pairs_of_windows_have_room(isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of one channel and two filters: lines are taken in two parts, where vectors have at least four lanes."""
     use_isa(isa, monkeypatch)
-    x = np.random.default_rng(0).standard_normal((2, 450, 302, 1))
+    x = np.random.default_rng(0).standard_normal((1, 450, 302, 1))
     model = nn.Sequential([nn.Input(x.shape[1:]), nn.Conv2D(2, 3)], seed=1, dtype="float64")
     [w, b], y = model.get_weights(), model.predict(x, verbose=0)
     model.compile(nn.SGD(1.0), "mse")

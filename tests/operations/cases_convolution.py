@@ -109,10 +109,17 @@ def few_filters(of: Callable[..., dict[str, Array]], n: int) -> Callable[[Case],
     return case
 
 
+def convolve__few_filters_of_wide_windows(c: Case) -> dict[str, Array]:
+    """More of a window than a block of K has."""
+    c.tolerance = 500 * eps(c.table)
+    return convolve(c, channels=1, n=3, size_w=181, stride_w=1, width=221)
+
+
 CONVOLUTION = [
     convolve, convolve__short_lines, convolve__groups_and_holes, convolve__affine, convolve_weights,
     convolve_weights__short_lines, convolve_weights__groups_and_holes, convolve_transposed,
     convolve_transposed__groups_and_holes,
+    convolve__few_filters_of_wide_windows,
     *(few_filters(of, n) for of in (convolve, convolve_weights) for n in (1, 2, 3, 4, 6, 8, 11)),
 ]  # fmt: skip
 assert SUM_ROWS % PART == 0

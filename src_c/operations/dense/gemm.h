@@ -226,7 +226,7 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
             const int last = kb + depth == K;
             t.relu = c.relu && last && !g->saved;
             t.zeros = !finish && last && g->nonfinite ? &zeros : NULL;
-            const real *B = (const real *)g->B + (t.offsets_of_b ? 0 : kb * g->b_row) + jc * g->b_col;
+            const real *B = (const real *)g->B + (t.offsets_of_b ? *offsets : kb * g->b_row) + jc * g->b_col;
             if (c.pack_b) pack_B(depth, cols, B, ldb, b_transposed, B_packed), B = B_packed;
             t.ldb = c.pack_b ? NR : ldb;
             c.b_step = c.pack_b ? depth : g->b_col;
@@ -241,40 +241,53 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
     if (g->nonfinite && any_lane(zeros != 0)) nn_set_flag(g->nonfinite);
 }
 
-/* Where N ≤ NARROW columns leave lanes idle: Cᵀ = Bᵀ Aᵀ, the same multiply-adds, has rows of C in the lanes. Of
- * windows several lines at a time, with what lies between these in the image. */
+/* Rows of C from i on, by Cᵀ = Bᵀ Aᵀ, the same multiply-adds, with rows of C in the lanes. They are so many
+ * `lines` of `line` rows, between which A has `gap` rows more that are computed with them: NARROW_ROWS in all, at
+ * most. */
+INLINE void multiply_lines(const nn_gemm *g, const real *A, nn_index i, nn_index lines, nn_index line, nn_index gap) {
+    real *const sums = (real *)(g->Z ? g->Z : g->C);
+    const nn_index ldsums = g->Z ? g->ldz : g->ldc, rows = lines * line, columns = rows + (lines - 1) * gap;
+    const int in_tile = ends_in_tile(g) && !g->saved && !g->affine && (lines == 1 || !g->nonfinite);
+    const int in_place = ldsums == 1 && lines == 1; /* a column is its own transpose */
+    real *const Ct = in_place ? sums + i : (real *)g->scratch + B_PACKED + A_PACKED; /* (N,columns) */
+    for (nn_index j = 0; g->bias && j < g->N; j++)
+        for (nn_index r = 0; r < columns; r += LANES)
+            store_some(Ct + j * NARROW_ROWS + r, columns - r, vset(((const real *)g->bias)[j]));
+    for (nn_index j = 0; g->add && !in_place && j < g->N; j++)
+        for (nn_index l = 0; l < lines; l++)
+            for (nn_index r = 0; r < line; r++)
+                Ct[j * NARROW_ROWS + l * (line + gap) + r] = sums[(i + l * line + r) * ldsums + j];
+    const nn_gemm transposed = {
+        .M = g->N, .N = columns, .K = g->K,
+        .A = g->B, .a_row = g->b_col, .a_col = g->b_row,
+        .B = A, .b_row = g->a_col, .b_col = g->a_row, .segments = g->segments, .offsets = g->offsets,
+        .C = Ct, .ldc = NARROW_ROWS, .bias = g->bias || g->add ? Ct : NULL,
+        .activation = in_tile ? g->activation : NN_ACTIVATION_linear, .nonfinite = in_tile ? g->nonfinite : NULL,
+        .scratch = g->scratch,
+    };
+    multiply_blocks(&transposed, NARROW_ROWS);
+    for (nn_index l = 0; l < lines && !in_place; l++)
+        join_columns(g->N, line, Ct + l * (line + gap), NARROW_ROWS, sums + (i + l * line) * ldsums, ldsums);
+    if (g->affine) affine_sums(g, i, rows);
+    if (!in_tile) finish_sums(g, i, 0, rows, g->N);
+}
+
+/* Where N ≤ NARROW columns leave lanes idle */
 static void multiply_narrow(const nn_gemm *g) {
-    real *const sums = g->Z ? g->Z : g->C;
-    const nn_index ldsums = g->Z ? g->ldz : g->ldc;
-    const nn_index group = g->segments ? g->group : g->M, step = g->M > group ? g->a_group : group;
-    const nn_index groups = step - group <= LANES ? NARROW_ROWS / step : 0; /* at a time; 0: less than one */
-    const int in_tile = ends_in_tile(g) && !g->saved && !g->affine && (step == group || !g->nonfinite);
-    const int in_place = ldsums == 1 && step == group; /* a column is its own transpose */
-    for (nn_index i = 0, rows; i < g->M; i += rows) {
-        real *const Ct = in_place ? sums + i : (real *)g->scratch + B_PACKED + A_PACKED; /* (N,columns) */
-        rows = groups ? least(groups * group, g->M - i) : least(NARROW_ROWS, group - i % group);
-        const nn_index joined = groups ? group : rows; /* rows without a gap */
-        const nn_index columns = rows + (rows / joined - 1) * (step - group);
-        for (nn_index j = 0; g->bias && j < g->N; j++)
-            for (nn_index r = 0; r < columns; r += LANES)
-                store_some(Ct + j * NARROW_ROWS + r, columns - r, vset(((const real *)g->bias)[j]));
-        for (nn_index j = 0; g->add && !in_place && j < g->N; j++)
-            for (nn_index r = 0; r < rows; r++)
-                Ct[j * NARROW_ROWS + r + r / joined * (step - group)] = sums[(i + r) * ldsums + j];
-        const nn_gemm transposed = {
-            .M = g->N, .N = columns, .K = g->K,
-            .A = g->B, .a_row = g->b_col, .a_col = g->b_row,
-            .B = (const real *)g->A + i / group * g->a_group + i % group * g->a_row, .b_row = g->a_col,
-            .b_col = g->a_row, .segments = g->segments, .offsets = g->offsets,
-            .C = Ct, .ldc = NARROW_ROWS, .bias = g->bias || g->add ? Ct : NULL,
-            .activation = in_tile ? g->activation : NN_ACTIVATION_linear, .nonfinite = in_tile ? g->nonfinite : NULL,
-            .scratch = g->scratch,
-        };
-        multiply_blocks(&transposed, NARROW_ROWS);
-        for (nn_index r = 0, at = 0; r < rows && !in_place; r += joined, at += step)
-            join_columns(g->N, joined, Ct + at, NARROW_ROWS, sums + (i + r) * ldsums, ldsums);
-        if (g->affine) affine_sums(g, i, rows);
-        if (!in_tile) finish_sums(g, i, 0, rows, g->N);
+    for (nn_index i = 0; i < g->M; i += NARROW_ROWS)
+        multiply_lines(g, (const real *)g->A + i * g->a_row, i, 1, least(NARROW_ROWS, g->M - i), 0);
+}
+
+/* The same of windows: several lines of them at a time, or a part of one */
+static void multiply_narrow_windows(const nn_gemm *g) {
+    const nn_index line = g->group, gap = g->M > line ? g->a_group - line : 0;
+    const nn_index together = gap <= LANES ? NARROW_ROWS / (line + gap) : 0; /* lines; 0: parts of one */
+    const nn_index part = together ? line : NARROW_ROWS;
+    const real *A = g->A;
+    for (nn_index i = 0, lines; i < g->M; i += lines * line, A += lines * g->a_group) {
+        lines = together ? least(together, (g->M - i) / line) : 1;
+        for (nn_index r = 0; r < line; r += part)
+            multiply_lines(g, A + r, i + r, lines, least(part, line - r), gap);
     }
 }
 
@@ -341,7 +354,7 @@ static void gemm(const nn_gemm *g) {
     if (g->M <= 0 || g->N <= 0) return;
     const nn_index ragged = g->N % LANES, whole = g->N - ragged; /* of columns */
     if (g->segments && suits_narrow_windows(g))
-        multiply_narrow(g);
+        multiply_narrow_windows(g);
     else if (g->segments)
         multiply_blocks(g, 0);
     else if (g->N <= DOT_COLUMNS && g->a_col == 1 && !g->part && !g->add)

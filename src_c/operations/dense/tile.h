@@ -13,8 +13,8 @@
 typedef struct tile {
     nn_index n, K;
     nn_index segments; /* of K steps each, one after another in A and B, but */
-    const nn_index *offsets, *offsets_of_b; /* where they begin in A, or in B, if not NULL */
-    const real *A, *B;
+    const nn_index *offsets, *offsets_of_b; /* where they begin in A, or in B, if not NULL; */
+    const real *A, *B; /* B is where the first one begins */
     nn_index lda, ldb; /* A(i,k) is A[i lda + k], transposed A[i + k lda]; B(k,j) is B[k ldb + j] */
     real *C;
     nn_index ldc;
@@ -130,11 +130,9 @@ INLINE void multiply_tile(const int m, const int nv, const int masked, const int
     const nn_index lda = t->lda, ldb = t->ldb;
     begin_tile(m, nv, masked, t, c);
     const real *B = t->B, *A[(MR + POINTED_ROWS - 1) / POINTED_ROWS]; /* A[0] alone if transposed */
+    const real *begin = t->A + (t->offsets ? t->offsets[0] : 0);
     const int pointed = transposed ? MR : POINTED_ROWS;
     for (nn_index s = 0;;) {
-        const nn_index from = t->offsets ? t->offsets[s] : s * t->K * (transposed ? lda : 1);
-        const real *const begin = t->A + from;
-        if (t->offsets_of_b) B = t->B + t->offsets_of_b[s];
 #pragma GCC unroll 5
         for (int p = 0; p * pointed < m; p++) {
             A[p] = begin + p * pointed * lda;
@@ -157,6 +155,8 @@ INLINE void multiply_tile(const int m, const int nv, const int masked, const int
             for (int p = 0; p * pointed < m; p++) A[p] += transposed ? lda : 1;
         }
         if (++s >= t->segments) break;
+        begin = t->offsets ? t->A + t->offsets[s] : begin + t->K * (transposed ? lda : 1);
+        if (t->offsets_of_b) B = t->B + t->offsets_of_b[s] - t->offsets_of_b[0];
     }
     end_tile(m, nv, masked, t, c);
 }
