@@ -110,9 +110,9 @@ def few_filters(of: Callable[..., dict[str, Array]], n: int) -> Callable[[Case],
 
 
 def convolve__few_filters_of_wide_windows(c: Case) -> dict[str, Array]:
-    """More of a window than a block of K has."""
+    """Several rows of a window to a block of K, and several blocks."""
     c.tolerance = 500 * eps(c.table)
-    return convolve(c, channels=1, n=3, size_w=181, stride_w=1, width=221)
+    return convolve(c, channels=1, n=3, size_h=8, size_w=121, stride_w=1, height=9, width=161)
 
 
 CONVOLUTION = [
