@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nncore.parameter import Parameter
 
 BLOCK_FLOPS = 2_000_000  # of lines of windows that a thread takes at a time: 10 to 50 µs
+LEAST_FLIPPED = 8  # channels of a group: fewer leave too much of a vector idle
 PART_WINDOWS = 512  # or a few more, whose products are a part of the sum that dW is
 
 
@@ -72,32 +73,50 @@ class Windows:
     """The operations of a convolution: how its windows lie, as their attributes say it."""
 
     def __init__(self, b: Builder, kernel: Parameter, axes: Sequence[Axis], groups: int) -> None:
-        self.b, self.kernel, self.groups = b, kernel, groups
-        self.places, self.windows = math.prod(a.length for a in axes), math.prod(a.out for a in axes)
+        self.b, self.kernel, self.axes, self.groups = b, kernel, axes, groups
+        self.windows = math.prod(a.out for a in axes)
         self.k, self.n = kernel.matrix
+        self.channels = kernel.shape[-2] * groups
+        self.places = self.k // kernel.shape[-2]  # of a window
+        self.fields = self.lying(axes, self.channels, self.n)
+
+    def lying(self, axes: Sequence[Axis], channels: int, n: int) -> dict[str, Any]:
+        """The attributes of windows along `axes` of so many channels, for n filters."""
         *down, across = axes
-        channels = kernel.shape[-2] * groups
         most = BAND_REALS // (math.prod(a.reach for a in down) * channels)  # places of a row
-        self.line = min(across.out, LINE_WINDOWS, (most - across.reach) // across.stride + 1)
-        self.lines = math.prod(a.out for a in down) * -(-across.out // self.line)
-        self.fields: dict[str, Any] = windows_over(axes) | {
-            "channels": channels, "groups": groups, "n": self.n, "line": self.line,
-            "cost": 2 * self.windows * self.k * self.n // groups,
+        fields: dict[str, Any] = windows_over(axes) | {
+            "channels": channels, "groups": self.groups, "n": n,
+            "line": min(across.out, LINE_WINDOWS, (most - across.reach) // across.stride + 1),
+            "cost": 2 * self.windows * self.k * self.n // self.groups,
         }  # fmt: skip
-        if b.packed:
-            self.fields["precision"] = PRECISIONS[b.packed.precision]
+        if self.b.packed:
+            fields["precision"] = PRECISIONS[self.b.packed.precision]
+        return fields
+
+    @property
+    def flips(self) -> bool:
+        """Whether dX is a convolution of dZ, and few of its windows reach beyond dZ, where they multiply zeros."""
+        few = math.prod(a.length for a in self.axes) <= 1.125 * self.windows
+        pays = self.places == 1 or (few and self.channels // self.groups >= LEAST_FLIPPED)
+        return pays and all(a.stride == 1 for a in self.axes)
+
+    def by_lines(self, fields: dict[str, Any]) -> dict[str, int]:
+        """How threads divide lines of windows of such attributes."""
+        lines = fields["out_h"] * -(-fields["out_w"] // fields["line"])
+        return {"per_sample": lines, "block": max(1, BLOCK_FLOPS * lines // max(1, fields["cost"]))}
 
     def forward(self, x: Tensor, z: Tensor, bias: Parameter | None) -> Op:
         """Z from X."""
-        flops = max(1, 2 * self.line * self.k * self.n // self.groups)
         return Op(
             "convolve", X=x, W=Whole("parameters", self.kernel), b=Whole("parameters", bias) if bias else None,
-            packed=self.packed_copy(self.b, False), Y=z, per_sample=self.lines,
-            block=max(1, BLOCK_FLOPS // flops), **self.fields,
+            packed=self.packed_copy(self.b, False), Y=z, **self.by_lines(self.fields), **self.fields,
         )  # fmt: skip
 
     def transposed(self, b: Builder, dz: Tensor, dx: Tensor, bias: Parameter | None = None) -> list[Op]:
-        """dX from dZ, by W transposed."""
+        """dX from dZ."""
+        b_operand = Whole("parameters", bias) if bias else None
+        if self.flips:
+            return self.flipped(dz, dx, b_operand)
         packed, ops, W = self.packed_copy(b, True), [], None
         if packed is None:
             W = Tensor((self.n, self.k), per_sample=False)
@@ -105,8 +124,24 @@ class Windows:
                 Op("copy_strided", X=Whole("parameters", self.kernel), Y=W, fixed=self.n, rows=self.n, n=self.k, n2=1,
                    n3=self.k, x_row=1, x3=self.n, y_row=self.k, y3=1)
             )  # fmt: skip
-        b_operand = Whole("parameters", bias) if bias else None
         return [*ops, Op("convolve_transposed", dY=dz, W=W, b=b_operand, packed=packed, dX=dx, **self.fields)]
+
+    def flipped(self, dz: Tensor, dx: Tensor, bias: Whole | None) -> list[Op]:
+        """dX from dZ, as a convolution of dZ by W (places, C / groups, N), turned: (places in reverse, N / groups, C).
+
+        The windows of X that a place is in are a window of dZ, and the last of them begins at this place.
+        """
+        axes = [a._replace(length=a.out, out=a.length, before=a.reach - 1 - a.before) for a in self.axes]
+        fields = self.lying(axes, self.n, self.channels)
+        n, channels, places = self.n // self.groups, self.channels // self.groups, self.places
+        W = Tensor((places, n, self.channels), per_sample=False)
+        last = Whole("parameters", self.kernel, part=(places - 1) * channels * self.n)
+        flip = Op(
+            "copy_strided", X=last, Y=W, fixed=places, rows=places, n=n * self.channels, n2=n, n3=channels,
+            x_row=-channels * self.n, x1=n, x2=1, x3=self.n,
+            y_row=n * self.channels, y1=channels, y2=self.channels, y3=1,
+        )  # fmt: skip
+        return [flip, Op("convolve_flipped", dY=dz, W=W, b=bias, dX=dx, **self.by_lines(fields), **fields)]
 
     def send_weights(self, to: Builder, x: Tensor, dz: Tensor, bias: Parameter | None = None) -> None:
         """Send dW and db to the gradients of kernel and bias: parts of them, of so many samples each, and their sum."""

@@ -139,6 +139,9 @@ def convolutions(table: Table) -> Cases:
                        function=ACTIVATIONS["relu"], **fields)  # fmt: skip
             run_placed(table, "convolve_weights", SAMPLES, X=X, dY=dY, dW=dw, db=db, part=2, block=2, **fields)
             run_placed(table, "convolve_transposed", SAMPLES, dY=dY, W=W, dX=dx, block=2, **fields)
-            return [y, dw, db, dx]
+            flipped = place(np.full_like(dy, np.nan))  # by the same windows: those of another gradient
+            run_placed(table, "convolve_flipped", SAMPLES, dY=X, W=W, saved=dY, dX=flipped, per_sample=lines, block=2,
+                       function=ACTIVATIONS["relu"], **fields)  # fmt: skip
+            return [y, dw, db, dx, flipped]
 
         yield f"convolution {down} {across} {groups} {line} {depth} {n}", case

@@ -98,6 +98,28 @@ def convolve_transposed__groups_and_holes(c: Case) -> dict[str, Array]:
     return convolve_transposed(c, groups=2, dilation_h=2, dilation_w=3, stride_w=2, width=9)
 
 
+def convolve_flipped(c: Case, **changes: Any) -> dict[str, Array]:
+    """The gradient of images of 12 channels by what 10 filters made of them, which lies as other cases' images do."""
+    given, told = sizes(c, **{"stride_w": 1, "channels": 10, "n": 12, "left": 0} | changes)
+    dy, w, b, dx = arrays(c, given)
+    groups, depth, n = given["groups"], given["channels"] // given["groups"], given["n"] // given["groups"]
+    by_groups = w.reshape(-1, depth, groups, n)[::-1].transpose(0, 3, 2, 1)  # (places, channels, groups, filters)
+    turned = np.ascontiguousarray(by_groups.reshape(*w.shape[:2], n, -1))
+    reach = [(w.shape[i] - 1) * given[f"dilation_{a}"] for i, a in enumerate("hw")]  # beyond a window's first place
+    more = [dy.shape[1 + i] + r - dx.shape[1 + i] for i, r in enumerate(reach)]
+    before = [r - given[at] for r, at in zip(reach, ("top", "left"), strict=True)]
+    pads = [(first, both - first) for first, both in zip(before, more, strict=True)]
+    formula = convolution.convolve_backward(dx, turned, dy, **told | {"pads": pads})[0]
+    saved = c.reals(*dx.shape)
+    c.fields = given | {"dY": dy, "W": w, "b": b, "saved": saved, "dX": c.poisoned(*dx.shape), "block": 2}
+    c.fields |= {"function": ACTIVATIONS["relu"], "per_sample": given["out_h"]}
+    return {"dX": (formula + b) * (saved > 0)}
+
+
+def convolve_flipped__groups_and_holes(c: Case) -> dict[str, Array]:
+    return convolve_flipped(c, groups=2, dilation_h=2, dilation_w=3, left=2)
+
+
 def few_filters(of: Callable[..., dict[str, Array]], n: int) -> Callable[[Case], dict[str, Array]]:
     """Of one channel, with neighbouring windows side by side in vectors."""
 
@@ -118,7 +140,7 @@ def convolve__few_filters_of_wide_windows(c: Case) -> dict[str, Array]:
 CONVOLUTION = [
     convolve, convolve__short_lines, convolve__groups_and_holes, convolve__affine, convolve_weights,
     convolve_weights__short_lines, convolve_weights__groups_and_holes, convolve_transposed,
-    convolve_transposed__groups_and_holes,
+    convolve_transposed__groups_and_holes, convolve_flipped, convolve_flipped__groups_and_holes,
     convolve__few_filters_of_wide_windows,
     *(few_filters(of, n) for of in (convolve, convolve_weights) for n in (1, 2, 3, 4, 6, 8, 11)),
 ]  # fmt: skip

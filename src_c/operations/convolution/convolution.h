@@ -6,10 +6,10 @@
  * where windows reach beyond that, in a copy of a band of it with zeros around. Products of bfloat16 have them copied,
  * row by row.
  *
- * Order: an element of Y is that of the product (gemm.h), cut in segments or, by the sizes alone, `plain`. One of
- * dW adds up bands of each sample of its part, in order, as products or, by the sizes alone, as pairs.h does. One of
- * dX adds up, for each band of lines of windows, its places in these, size_h and size_w ascending. Bands are cut by
- * the sizes alone.
+ * Order: an element of Y is that of the product (gemm.h), cut in segments or, by the sizes alone, `plain`; so is one
+ * of dX where that is a convolution (convolve_flipped). One of dW adds up bands of each sample of its part, in order,
+ * as products or, by the sizes alone, as pairs.h does. Otherwise one of dX adds up, for each band of lines of windows,
+ * its places in these, size_h and size_w ascending. Bands are cut by the sizes alone.
  */
 #ifndef NNCORE_CONVOLUTION_H
 #define NNCORE_CONVOLUTION_H
@@ -127,48 +127,66 @@ INLINE band band_at(const convolution *v, nn_index at, nn_index count) {
     return (band){oh, lines, ow, least(v->line, v->w.out - ow)};
 }
 
-SPAN(convolve) {
-    const nn_index depth = op->channels / op->groups, n = op->n / op->groups;
-    const nn_index K = op->size_h * op->size_w * depth;
-    const int precision = run->table->precision_for((int)op->precision, NN_MANY_ROWS, K, n);
-    CONVOLUTION_OF(v, op, run->table->mr[precision]);
-    const nn_index per = v.h.out * v.pieces, image = op->height * op->width * op->channels;
-    real *const Z = at(run, op->Z, 0);
+/* Lines first … first + count of `windows` windows each side by side: `whole` is the product of all of them, but for
+ * the sizes and A, and for the group at hand. */
+static void convolve_lines(convolution *v, const nn_run *run, const nn_gemm *whole, nn_index groups, int precision,
+                           nn_index first, nn_index count) {
+    const nn_index per = v->h.out * v->pieces, image = v->h.length * v->w.length * v->channels;
+    const nn_index n = whole->N / groups;
     for (nn_index end = first + count, lines; first < end; first += lines) {
         const nn_index sample = first / per;
-        const band b = band_at(&v, first % per, least(end - first, per - first % per));
-        const real *const x = lay_out(&v, at(run, op->X, sample * image), b.oh, b.lines, b.ow, b.columns);
-        const nn_index window = (sample * v.h.out + b.oh) * v.w.out + b.ow, windows = b.lines * b.columns;
+        const band b = band_at(v, first % per, least(end - first, per - first % per));
+        const real *const x = lay_out(v, (const real *)whole->A + sample * image, b.oh, b.lines, b.ow, b.columns);
+        const nn_index window = (sample * v->h.out + b.oh) * v->w.out + b.ow, windows = b.lines * b.columns;
         lines = b.lines;
-        find_segments(&v);
-        for (nn_index group = 0; group < op->groups; group++) {
-            const nn_index column = group * n;
-            nn_gemm g = {
-                .M = windows, .N = n, .K = v.K, .A = x + group * depth, .a_row = v.w.stride * v.channels, .a_col = 1,
-                .segments = v.segments, .offsets = v.offsets, .group = b.columns, .a_group = v.h.stride * v.row,
-                .B = at(run, op->W, column), .b_row = op->n, .b_col = 1, .packed = at(run, op->packed, 0),
-                .bias = at(run, op->b, column), .affine = at(run, op->affine, column), .ldaffine = op->n,
-                .C = at(run, op->Y, window * op->n + column), .ldc = op->n,
-                .Z = Z ? Z + window * op->n + column : NULL, .ldz = op->n, .part = op->groups > 1,
-                .activation = (int)op->function, .parameters = op->parameters, .scratch = scratch,
-            };
-            if (v.plain) g.segments = 0;
-            if (v.plain || precision == NN_PRECISION_highest) {
+        find_segments(v);
+        for (nn_index group = 0; group < groups; group++) {
+            nn_gemm g = columns_of(whole, group * n, n);
+            g.M = windows, g.K = v->K, g.part = groups > 1;
+            g.A = x + group * v->depth, g.a_row = v->w.stride * v->channels, g.a_col = 1;
+            g.group = b.columns, g.a_group = v->h.stride * v->row;
+            if (!v->plain) g.segments = v->segments, g.offsets = v->offsets;
+            if (v->plain || precision == NN_PRECISION_highest) {
+                g = rows_of(&g, window);
                 run->table->gemm[precision](&g);
                 continue;
             }
             const real *const X = g.A;
-            real *const C = g.C;
-            g.A = v.P, g.a_row = v.ld, g.segments = 0;
+            g.A = v->P, g.a_row = v->ld, g.segments = 0;
             for (nn_index r = 0; r < windows; r += g.M) {
-                g.M = least(v.rows, windows - r);
-                copy_windows(&v, X, b.columns, r, g.M);
-                g.C = C + r * op->n;
-                if (Z) g.Z = Z + (window + r) * op->n + column;
-                run->table->gemm[precision](&g);
+                nn_gemm rows = rows_of(&g, window + r);
+                g.M = rows.M = least(v->rows, windows - r);
+                copy_windows(v, X, b.columns, r, g.M);
+                run->table->gemm[precision](&rows);
             }
         }
     }
+}
+
+SPAN(convolve) {
+    const nn_index K = op->size_h * op->size_w * op->channels / op->groups;
+    const int precision = run->table->precision_for((int)op->precision, NN_MANY_ROWS, K, op->n / op->groups);
+    CONVOLUTION_OF(v, op, run->table->mr[precision]);
+    const nn_gemm whole = {
+        .N = op->n, .A = at(run, op->X, 0), .B = at(run, op->W, 0), .b_row = op->n, .b_col = 1,
+        .packed = at(run, op->packed, 0), .bias = at(run, op->b, 0), .affine = at(run, op->affine, 0),
+        .ldaffine = op->n, .C = at(run, op->Y, 0), .ldc = op->n, .Z = at(run, op->Z, 0), .ldz = op->n,
+        .activation = (int)op->function, .parameters = op->parameters, .scratch = scratch,
+    };
+    convolve_lines(&v, run, &whole, op->groups, precision, first, count);
+}
+
+SPAN(convolve_flipped) {
+    const nn_index K = op->size_h * op->size_w * op->channels / op->groups;
+    const int precision = run->table->precision_for((int)op->precision, NN_MANY_ROWS, K, op->n / op->groups);
+    CONVOLUTION_OF(v, op, run->table->mr[precision]);
+    const nn_gemm whole = {
+        .N = op->n, .A = at(run, op->dY, 0), .B = at(run, op->W, 0), .b_row = op->n, .b_col = 1,
+        .packed = at(run, op->packed, 0), .bias = at(run, op->b, 0), .C = at(run, op->dX, 0), .ldc = op->n,
+        .saved = at(run, op->saved, 0), .ldsaved = op->n,
+        .activation = (int)op->function, .parameters = op->parameters, .scratch = scratch,
+    };
+    convolve_lines(&v, run, &whole, op->groups, precision, first, count);
 }
 
 /* y (n) = Σ of rows of x (rows,n), or += it; room for ROWS_REALS */
@@ -317,22 +335,9 @@ SPAN(convolve_transposed) {
     CONVOLUTION_OF(v, op, run->table->mr[precision]);
     const nn_index together = v.rows < v.w.out ? v.rows : v.rows / v.w.out * v.w.out; /* windows at a time */
     const real *const bias = at(run, op->b, 0);
-    const int places = v.K == depth && image == per && v.h.stride == 1 && v.w.stride == 1; /* each a window */
     for (nn_index end = first + count; first < end; first++) {
         real *const dX = at(run, op->dX, first * image * op->channels);
         const real *const saved = at(run, op->saved, first * image * op->channels);
-        for (nn_index group = 0; places && group < op->groups; group++) {
-            const nn_gemm g = {
-                .M = per, .N = depth, .K = n, .A = at(run, op->dY, first * per * op->n + group * n), .a_row = op->n,
-                .a_col = 1, .B = at(run, op->W, group * n * depth), .b_row = depth, .b_col = 1,
-                .packed = at(run, op->packed, 0), .bias = bias ? bias + group * depth : NULL, .C = dX + group * depth,
-                .ldc = op->channels, .saved = saved ? saved + group * depth : NULL, .ldsaved = op->channels,
-                .activation = saved ? (int)op->function : NN_ACTIVATION_linear, .parameters = op->parameters,
-                .part = op->groups > 1, .scratch = scratch,
-            };
-            run->table->gemm[precision](&g);
-        }
-        if (places) continue;
         for (nn_index i = 0; bias && i < image; i++) copy_reals(dX + i * op->channels, bias, op->channels);
         if (!bias) clear_reals(dX, image * op->channels);
         for (nn_index p = 0, rows = 0; p < per; p += rows) {

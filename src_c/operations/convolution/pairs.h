@@ -70,12 +70,12 @@ INLINE void multiply_pairs(const int m, nn_index lines, nn_index columns, const 
     }
 }
 
-#define PAIRS(m)                                                                                                     \
+#define PAIR_KERNELS(m)                                                                                              \
     static void pairs_##m(nn_index lines, nn_index columns, const real *x, nn_index row, const real *pairs,          \
                           nn_index n, real *dW, int add) {                                                           \
         multiply_pairs(m, lines, columns, x, row, pairs, n, dW, add);                                                \
     }
-PAIRS(1) PAIRS(2) PAIRS(3) PAIRS(4) PAIRS(5) PAIRS(6) PAIRS(7)
+PAIR_KERNELS(1) PAIR_KERNELS(2) PAIR_KERNELS(3) PAIR_KERNELS(4) PAIR_KERNELS(5) PAIR_KERNELS(6) PAIR_KERNELS(7)
 static void (*const pairs_kernels[PAIR_PLACES])(nn_index, nn_index, const real *, nn_index, const real *, nn_index,
                                                 real *, int) = {pairs_1, pairs_2, pairs_3, pairs_4,
                                                                 pairs_5, pairs_6, pairs_7};

@@ -350,6 +350,15 @@ INLINE nn_gemm columns_of(const nn_gemm *g, nn_index j, nn_index n) {
     return part;
 }
 
+/* The product as far as it begins with row i of C and of what goes with that */
+INLINE nn_gemm rows_of(const nn_gemm *g, nn_index i) {
+    nn_gemm part = *g;
+    part.C = (real *)g->C + i * g->ldc;
+    if (g->Z) part.Z = (real *)g->Z + i * g->ldz;
+    if (g->saved) part.saved = (const real *)g->saved + i * g->ldsaved;
+    return part;
+}
+
 static void gemm(const nn_gemm *g) {
     if (g->M <= 0 || g->N <= 0) return;
     const nn_index ragged = g->N % LANES, whole = g->N - ragged; /* of columns */
