@@ -18,6 +18,7 @@ cdef extern from "core/contract.h" nogil:
         NN_ACTIVATION_linear
         NN_PACK_ROWS
         NN_MANY_ROWS
+        NN_WINDOWS
         NN_BAND_REALS
         NN_LINE_WINDOWS
         NN_WINDOW_PLACES

@@ -49,6 +49,7 @@ OPERATIONS: tuple[tuple[str, str, str, int, tuple[tuple[str, str, int], ...]], .
 CHUNK_ROWS: int
 SUM_ROWS: int
 MANY_ROWS: int
+WINDOWS: int
 BAND_REALS: int
 LINE_WINDOWS: int
 WINDOW_PLACES: int

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from nncore._kernels.table import BAND_REALS, LINE_WINDOWS, MANY_ROWS, PRECISIONS, SUM_ROWS
+from nncore._kernels.table import BAND_REALS, LINE_WINDOWS, MANY_ROWS, PRECISIONS, SUM_ROWS, WINDOWS
 from nncore.compiler.operation import Op, Tensor, Whole
-from nncore.operations.dense import packed_copy
+from nncore.operations.dense import made_copy, packed_copy
 from nncore.operations.parameters import samples_of_part, send_column_sums, send_sum_of_parts
 from nncore.operations.windows import windows_over
 
@@ -94,6 +94,11 @@ class Windows:
         return fields
 
     @property
+    def rows(self) -> int:
+        """What `precision_for` of contract.h is told."""
+        return WINDOWS if self.places > 1 else MANY_ROWS
+
+    @property
     def flips(self) -> bool:
         """Whether dX is a convolution of dZ, and few of its windows reach beyond dZ, where they multiply zeros."""
         few = math.prod(a.length for a in self.axes) <= 1.125 * self.windows
@@ -134,14 +139,17 @@ class Windows:
         axes = [a._replace(length=a.out, out=a.length, before=a.reach - 1 - a.before) for a in self.axes]
         fields = self.lying(axes, self.n, self.channels)
         n, channels, places = self.n // self.groups, self.channels // self.groups, self.places
-        W = Tensor((places, n, self.channels), per_sample=False)
+        W, b = Tensor((places, n, self.channels), per_sample=False), self.b
         last = Whole("parameters", self.kernel, part=(places - 1) * channels * self.n)
         flip = Op(
             "copy_strided", X=last, Y=W, fixed=places, rows=places, n=n * self.channels, n2=n, n3=channels,
             x_row=-channels * self.n, x1=n, x2=1, x3=self.n,
             y_row=n * self.channels, y1=channels, y2=self.channels, y3=1,
         )  # fmt: skip
-        return [flip, Op("convolve_flipped", dY=dz, W=W, b=bias, dX=dx, **self.by_lines(fields), **fields)]
+        packed = made_copy(b, W, (places * n, self.channels), self.rows) if self.groups == 1 else []
+        made = packed[0].packed if packed else None
+        op = Op("convolve_flipped", dY=dz, W=W, b=bias, packed=made, dX=dx, **self.by_lines(fields), **fields)
+        return [flip, *packed, op]
 
     def send_weights(self, to: Builder, x: Tensor, dz: Tensor, bias: Parameter | None = None) -> None:
         """Send dW and db to the gradients of kernel and bias: parts of them, of so many samples each, and their sum."""
@@ -159,4 +167,5 @@ class Windows:
 
     def packed_copy(self, b: Builder, transposed: bool) -> Any:
         """The packed copy of W that products read, if there is one: of one group."""
-        return packed_copy(b, self.kernel, transposed, self.kernel.matrix, MANY_ROWS) if self.groups == 1 else None
+        rows = MANY_ROWS if transposed else self.rows
+        return packed_copy(b, self.kernel, transposed, self.kernel.matrix, rows) if self.groups == 1 else None

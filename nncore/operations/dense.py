@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nncore._kernels.table import PRECISIONS
+from nncore._kernels.table import PACK_ROWS, PRECISIONS
 from nncore.compiler.operation import Op, Operand, Tensor, Whole, part_of
 from nncore.operations.parameters import send_column_sums
 
@@ -105,3 +105,16 @@ def packed_copy(b: Builder, kernel: Parameter, transposed: bool, shape: tuple[in
     """The packed copy of the kernel, as a matrix of `shape`, that a product reads, if there is one; see `Packed`."""
     place = b.packed.place(kernel, transposed, shape, rows) if b.packed else None
     return None if place is None else Whole("packed", kernel, place)
+
+
+def made_copy(b: Builder, w: Tensor, shape: tuple[int, int], rows: int = 0) -> list[Op]:
+    """The operation that makes such a copy, for X W, of what a step makes; none where products read it."""
+    if b.packed is None:
+        return []
+    k, n = shape
+    size = b.packed.table.packed_bytes(b.packed.precision, False, k, n, rows)
+    if not size:
+        return []
+    copy = Tensor((size // b.packed.values.itemsize,), per_sample=False)
+    precision = PRECISIONS[b.packed.precision]
+    return [Op("pack", W=w, packed=copy, k=k, n=n, precision=precision, fixed=k, block=PACK_ROWS)]

@@ -64,7 +64,7 @@ enum {
     NN_FUNCTIONS
 };
 
-enum { NN_PACK_ROWS = 32, NN_MANY_ROWS = -1 };
+enum { NN_PACK_ROWS = 32, NN_MANY_ROWS = -1, NN_WINDOWS = -2 };
 
 /* What a convolution lays out at a time: reals of an image; windows of a line; places of a window. */
 enum { NN_BAND_REALS = 1 << 18, NN_LINE_WINDOWS = 504, NN_WINDOW_PLACES = 1 << 12 };
@@ -92,8 +92,10 @@ typedef struct nn_gemm {
     const void *saved; nn_index ldsaved;
     int part;                         /* 1: of the columns of a wider product; 0: all its columns */
     int add;                          /* 1: C += Σ, without bias, Z and saved */
-    nn_index segments;                /* 0; or, of `highest` alone: A's axis K is cut in so many, of K / segments each
-                                       * (another order than of 0, by whole segments), */
+    nn_index a_piece;                 /* 0; or, of bfloat16: A holds words of two reals each, and its strides and
+                                       * offsets are in words; its second piece lies so many words further on */
+    nn_index segments;                /* 0; or, of `highest` and of words: A's axis K is cut in so many, of K /
+                                       * segments each (another order than of 0, by whole segments), */
     const nn_index *offsets;          /* that begin at these elements; its rows come */
     nn_index group, a_group;          /* in groups of so many, so many elements apart: windows of an image; group 0:
                                        * it is B's axis K that is cut so */
@@ -177,7 +179,8 @@ typedef struct nn_table {
      * three columns. */
     nn_index (*depth)(nn_index K);
     /* It, or `highest` where that is faster for the whole product; rows: of C, or 0: any number, by packed weights,
-     * which must not show in a row's bits; or NN_MANY_ROWS: any number, as of windows of images, but seldom few. */
+     * which must not show in a row's bits; or any number, but seldom few: NN_MANY_ROWS; or
+     * NN_WINDOWS of images, which are read where they lie. */
     int (*precision_for)(int precision, nn_index rows, nn_index K, nn_index N);
     const char *arithmetic[NN_PRECISIONS]; /* what it multiplies: "float32", … */
 

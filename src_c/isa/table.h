@@ -18,6 +18,8 @@ static size_t packed_bytes(int precision, int transposed, nn_index rows, nn_inde
     (void)precision, (void)transposed, (void)rows, (void)in, (void)out;
     return 0;
 }
+#define WORDS_K ((nn_index)0)
+#define cut_reals(n, x, y, piece, pieces) ((void)0)
 #endif
 #include "operations/arithmetic/arithmetic.h"
 #include "operations/arrangement/arrangement.h"

@@ -32,11 +32,14 @@ from nncore._kernels.table import (
     LOSSES,
     METRICS,
     OWN_SCHEDULED,
+    PACK_ROWS,
+    PRECISIONS,
     ROWWISE,
     SOURCES,
     SUM_CHAINS,
     SUM_ROWS,
     TALLIES,
+    WINDOWS,
     Table,
 )
 from nncore.compiler.operation import OPERATIONS, Op, Tensor
@@ -351,6 +354,22 @@ def moving_average(c: Case) -> dict[str, Array]:
     s, x = c.reals(33, 523), c.reals(33, 523)
     c.fields = {"S": s, "X": x, "momentum": 0.75}
     return {"S": 0.75 * ref.float64(s) + 0.25 * ref.float64(x)}
+
+
+def pack(c: Case) -> dict[str, Array]:
+    """Panels of 32 columns, each of words of two rows in bfloat16, the later one in the upper half."""
+    k, n = 70, 42
+    size = c.table.packed_bytes("medium", False, k, n, WINDOWS) // 4  # only products of float32 have copies
+    w = np.rint(8 * c.reals(k, n)) / 8  # of few bits
+    c.fields = {"W": w, "packed": np.zeros(size, c.table.dtype), "k": k, "n": n, "precision": PRECISIONS["medium"]}
+    c.fields |= {"fixed": k, "block": PACK_ROWS}
+    if not size:  # products of this table read W itself
+        return {}
+    whole = np.zeros((96, 64), np.float32)
+    whole[:k, :n] = w
+    halves = (whole.view(np.uint32) >> 16).reshape(48, 2, 2, 32)  # (words, first or second row, panels, columns)
+    words = (halves[:, 0] | halves[:, 1] << 16).swapaxes(0, 1)
+    return {"packed": np.ascontiguousarray(words).view(np.float32).reshape(-1)}
 
 
 CASE = "dict[str, Array]"

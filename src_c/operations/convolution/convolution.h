@@ -24,6 +24,7 @@ enum {
     ROWS_AIM = 1 << 16,   /* so many share L2 with W, but */
     LEAST_ROWS = 56,      /* fewer than these would read W too often */
     MOST_ROWS = NN_LINE_WINDOWS,
+    PIECE = BAND_REALS / 2, /* words from one piece of a band to the next */
     MOST_SEGMENTS = NN_WINDOW_PLACES, /* and lines of a band */
     WINDOW_BYTES = (BAND_REALS + ROWS_REALS) * sizeof(real) + MOST_SEGMENTS * sizeof(nn_index)
 };
@@ -34,11 +35,12 @@ typedef struct convolution {
     nn_index reach_h, reach_w;         /* of a window in the image */
     nn_index depth, K, ld;             /* channels of a group; reals of a window, and from one to the next as rows */
     nn_index segments, segment;        /* of a window: how many, of so many reals */
-    nn_index pieces, lines, rows;      /* lines of a row of windows; lines in a band; windows at a time, as rows */
+    nn_index parts, lines, rows;       /* lines of a row of windows; lines in a band; windows at a time, as rows */
     int plain;                         /* all windows of a band lie one after another, each in one segment */
     real *band, *P;                    /* memory for them */
     nn_index *offsets;                 /* of the segments in the image */
-    nn_index row;                      /* reals of a row of the image, as it was laid out last */
+    int pieces;                        /* 0; or the image is laid out as words of two reals, in so many pieces */
+    nn_index row;                      /* reals, or words, of a row of the image, as it was laid out last */
 } convolution;
 
 INLINE void convolution_sizes(convolution *v, nn_index groups, nn_index tile, const nn_run *run, void *scratch) {
@@ -52,10 +54,10 @@ INLINE void convolution_sizes(convolution *v, nn_index groups, nn_index tile, co
     const nn_index fit = least(ROWS_REALS / v->ld, MOST_ROWS), wanted = least(ROWS_AIM / v->ld, fit);
     v->rows = wanted < LEAST_ROWS ? least(LEAST_ROWS, fit) : wanted;
     if (v->rows > tile) v->rows -= v->rows % tile;
-    v->pieces = ceil_div(v->w.out, v->line);
+    v->parts = ceil_div(v->w.out, v->line);
     const nn_index line = ((v->line - 1) * v->w.stride + v->reach_w) * v->channels;
     const nn_index high = least((BAND_REALS / line - v->reach_h) / v->h.stride + 1, MOST_SEGMENTS);
-    v->lines = v->pieces > 1 ? 1 : least(high, v->h.out);
+    v->lines = v->parts > 1 ? 1 : least(high, v->h.out);
     const nn_index wide = (v->w.out - 1) * v->w.stride + v->reach_w; /* places that a line reaches */
     const nn_index row = v->w.before || wide - v->w.before > v->w.length ? wide : v->w.length; /* as `lay_out` has it */
     v->plain = v->segments == 1 && (v->lines == 1 || v->h.stride * row == v->line * v->w.stride);
@@ -74,6 +76,17 @@ INLINE void copy_reals(real *to, const real *from, nn_index n) {
 INLINE void clear_reals(real *to, nn_index n) {
     for (nn_index i = 0; i < n; i += LANES) store_some(to + i, n - i, (vf){0});
 }
+/* n reals, or zeros if x is NULL, as products read them */
+INLINE void lay_out_reals(const convolution *v, nn_index n, const real *x, real *y) {
+    if (!x)
+        for (int q = 0; q < (v->pieces ? v->pieces : 1); q++) clear_reals(y + q * PIECE, v->pieces ? n / 2 : n);
+    else if (v->pieces == 0)
+        copy_reals(y, x, n);
+    else if (v->pieces == 1)
+        cut_reals(n, x, (word *)y, PIECE, 1);
+    else
+        cut_reals(n, x, (word *)y, PIECE, 2);
+}
 INLINE nn_index clamp(nn_index x, nn_index low, nn_index high) { return x < low ? low : x > high ? high : x; }
 
 /* Where window (oh,ow) of a sample x begins; `lines` × `columns` windows from it on are there, as far as they reach,
@@ -82,21 +95,23 @@ static const real *lay_out(convolution *v, const real *x, nn_index oh, nn_index 
                            nn_index columns) {
     const nn_index top = oh * v->h.stride - v->h.before, high = (lines - 1) * v->h.stride + v->reach_h;
     const nn_index left = ow * v->w.stride - v->w.before, wide = (columns - 1) * v->w.stride + v->reach_w;
-    const nn_index row = v->w.length * v->channels;
+    const nn_index row = v->w.length * v->channels, unit = v->pieces ? 2 : 1;
     v->row = row;
-    if (top >= 0 && top + high <= v->h.length && left >= 0 && left + wide <= v->w.length)
+    if (!v->pieces && top >= 0 && top + high <= v->h.length && left >= 0 && left + wide <= v->w.length)
         return x + top * row + left * v->channels;
     const nn_index from = clamp(-left, 0, wide), to = clamp(v->w.length - left, from, wide);
-    v->row = wide * v->channels;
+    const nn_index before = from * v->channels, inside = (to - from) * v->channels;
+    const nn_index behind = (wide - to) * v->channels, all = wide * v->channels;
+    v->row = all / unit;
     real *y = v->band;
     for (nn_index h = top; h < top + high; h++, y += v->row) {
         if (h < 0 || h >= v->h.length) {
-            clear_reals(y, v->row);
+            lay_out_reals(v, all, NULL, y);
             continue;
         }
-        clear_reals(y, from * v->channels);
-        copy_reals(y + from * v->channels, x + h * row + (left + from) * v->channels, (to - from) * v->channels);
-        clear_reals(y + to * v->channels, (wide - to) * v->channels);
+        lay_out_reals(v, before, NULL, y);
+        lay_out_reals(v, inside, x + h * row + (left + from) * v->channels, y + before / unit);
+        lay_out_reals(v, behind, NULL, y + (before + inside) / unit);
     }
     return v->band;
 }
@@ -105,7 +120,7 @@ INLINE void find_segments(convolution *v) {
     nn_index *offset = v->offsets;
     for (nn_index i = 0; i < v->h.size; i++)
         for (nn_index j = 0; j < v->segments / v->h.size; j++)
-            *offset++ = i * v->h.dilation * v->row + j * v->w.dilation * v->channels;
+            *offset++ = i * v->h.dilation * v->row + j * v->w.dilation * v->channels / (v->pieces ? 2 : 1);
 }
 
 /* P (count,ld): windows first … of lines of `columns`, of an image that was laid out. */
@@ -122,17 +137,24 @@ typedef struct band {
     nn_index oh, lines, ow, columns;
 } band;
 INLINE band band_at(const convolution *v, nn_index at, nn_index count) {
-    const nn_index oh = at / v->pieces, ow = at % v->pieces * v->line;
-    const nn_index lines = least(least(count, v->lines), v->pieces > 1 ? 1 : v->h.out - oh);
+    const nn_index oh = at / v->parts, ow = at % v->parts * v->line;
+    const nn_index lines = least(least(count, v->lines), v->parts > 1 ? 1 : v->h.out - oh);
     return (band){oh, lines, ow, least(v->line, v->w.out - ow)};
+}
+
+/* Whether products of bfloat16 read windows where they lie: their segments, and what is between them, in whole words */
+INLINE int suits_words(const convolution *v) {
+    return !v->plain && v->K <= WORDS_K && v->channels % 2 == 0 && v->depth % 2 == 0;
 }
 
 /* Lines first … first + count of `windows` windows each side by side: `whole` is the product of all of them, but for
  * the sizes and A, and for the group at hand. */
 static void convolve_lines(convolution *v, const nn_run *run, const nn_gemm *whole, nn_index groups, int precision,
                            nn_index first, nn_index count) {
-    const nn_index per = v->h.out * v->pieces, image = v->h.length * v->w.length * v->channels;
-    const nn_index n = whole->N / groups;
+    const int in_words = precision != NN_PRECISION_highest && suits_words(v);
+    v->pieces = in_words ? precision == NN_PRECISION_high ? 2 : 1 : 0;
+    const nn_index per = v->h.out * v->parts, image = v->h.length * v->w.length * v->channels;
+    const nn_index n = whole->N / groups, unit = in_words ? 2 : 1;
     for (nn_index end = first + count, lines; first < end; first += lines) {
         const nn_index sample = first / per;
         const band b = band_at(v, first % per, least(end - first, per - first % per));
@@ -143,10 +165,10 @@ static void convolve_lines(convolution *v, const nn_run *run, const nn_gemm *who
         for (nn_index group = 0; group < groups; group++) {
             nn_gemm g = columns_of(whole, group * n, n);
             g.M = windows, g.K = v->K, g.part = groups > 1;
-            g.A = x + group * v->depth, g.a_row = v->w.stride * v->channels, g.a_col = 1;
-            g.group = b.columns, g.a_group = v->h.stride * v->row;
+            g.A = x + group * v->depth / unit, g.a_row = v->w.stride * v->channels / unit, g.a_col = 1;
+            g.group = b.columns, g.a_group = v->h.stride * v->row, g.a_piece = in_words ? PIECE : 0;
             if (!v->plain) g.segments = v->segments, g.offsets = v->offsets;
-            if (v->plain || precision == NN_PRECISION_highest) {
+            if (v->plain || in_words || precision == NN_PRECISION_highest) {
                 g = rows_of(&g, window);
                 run->table->gemm[precision](&g);
                 continue;
@@ -163,9 +185,13 @@ static void convolve_lines(convolution *v, const nn_run *run, const nn_gemm *who
     }
 }
 
+/* Places of one have no words of their own to be read: they are rows of any product. */
+#define PRECISION_OF_WINDOWS(op)                                                                                     \
+    run->table->precision_for((int)op->precision, op->size_h * op->size_w > 1 ? NN_WINDOWS : NN_MANY_ROWS,           \
+                              op->size_h * op->size_w * op->channels / op->groups, op->n / op->groups)
+
 SPAN(convolve) {
-    const nn_index K = op->size_h * op->size_w * op->channels / op->groups;
-    const int precision = run->table->precision_for((int)op->precision, NN_MANY_ROWS, K, op->n / op->groups);
+    const int precision = PRECISION_OF_WINDOWS(op);
     CONVOLUTION_OF(v, op, run->table->mr[precision]);
     const nn_gemm whole = {
         .N = op->n, .A = at(run, op->X, 0), .B = at(run, op->W, 0), .b_row = op->n, .b_col = 1,
@@ -177,8 +203,7 @@ SPAN(convolve) {
 }
 
 SPAN(convolve_flipped) {
-    const nn_index K = op->size_h * op->size_w * op->channels / op->groups;
-    const int precision = run->table->precision_for((int)op->precision, NN_MANY_ROWS, K, op->n / op->groups);
+    const int precision = PRECISION_OF_WINDOWS(op);
     CONVOLUTION_OF(v, op, run->table->mr[precision]);
     const nn_gemm whole = {
         .N = op->n, .A = at(run, op->dY, 0), .B = at(run, op->W, 0), .b_row = op->n, .b_col = 1,
@@ -220,7 +245,7 @@ static void pair_windows(const convolution *v, band b, const real *image, const 
 SPAN(convolve_weights) {
     const nn_index depth = op->channels / op->groups, n = op->n / op->groups;
     CONVOLUTION_OF(v, op, run->table->mr[NN_PRECISION_highest]);
-    const nn_index per = v.h.out * v.pieces, image = op->height * op->width * op->channels;
+    const nn_index per = v.h.out * v.parts, image = op->height * op->width * op->channels;
     const nn_index most = least(ROWS_REALS / v.ld, MOST_ROWS / 2); /* windows, as rows: long sums pay */
     const int precise = run->table->precision_for((int)op->precision, v.K, most, n) == NN_PRECISION_highest;
     const int in_pairs = precise && v.channels * v.w.stride * v.w.dilation == 1 && n <= PAIR_FILTERS;

@@ -5,6 +5,7 @@
  * share a word, as the instructions want them:
  *   A  (M, K/2)   rows of words         B  panels of PANEL columns, each (pieces, K/2, PANEL), one after the other
  * K is padded with zeros to a multiple of 32. Both are packed block by block; B may have been packed whole by `pack`.
+ * A may be words already, windows of images in segments (nn_gemm, `a_piece`), of K ≤ WORDS_K.
  *
  * Order: K is cut into blocks of depth_of_blocks(K). An element is bias + the blocks' sums, in order, each one chain
  * of the dot kernel from 0. M, and the blocks given to threads, change nothing of that.
@@ -15,6 +16,7 @@
 #include "operations/dense/bfloat16_pack.h"
 
 #define BF16_KC ((nn_index)1024)
+#define WORDS_K BF16_KC
 #define ROW_WORDS (BF16_KC / 2 + 16) /* of packed A; not a multiple of 2048 bytes, or rows share sets of L1 */
 #define A_WORDS (BF16_MC * ROW_WORDS) /* of all pieces */
 
@@ -23,6 +25,8 @@
 
 typedef struct dot { /* C (rows ≤ BF16_ROWS, n ≤ PANEL) = f( [C +] bias + Σ over K words of pairs ) */
     nn_index rows, n, K;
+    nn_index segments; /* of K words each, one after another in B, and */
+    const nn_index *offsets; /* where they begin in A; NULL: there is one */
     const word *A, *B; /* piece 0; the others lie a_piece, b_piece words further on */
     nn_index lda, a_piece, b_piece;
     real *C;
@@ -87,6 +91,14 @@ INLINE packing rows_of_A(const slab *s, nn_index i, nn_index rows, word *y) {
                      .n = rows, .K = s->depth, .across = across, .y = y, .ldy = s->t.lda, .piece = s->t.a_piece};
 }
 
+/* Tiles of windows in lines, and of all of K, begin so. */
+INLINE dot windows_of(const slab *s) {
+    dot t = s->t;
+    t.segments = s->g->segments, t.offsets = s->g->offsets, t.K = s->depth / t.segments / 2;
+    t.lda = s->g->a_row, t.a_piece = s->g->a_piece;
+    return t;
+}
+
 INLINE packing panel_of_B(const slab *s, nn_index j, word *y) {
     const nn_gemm *g = s->g;
     const int across = g->b_col == 1;
@@ -103,9 +115,18 @@ INLINE packing fetched_panel(const slab *s, nn_index j, const word *y) {
     return p;
 }
 
-INLINE dot tile_at(const slab *s, nn_index i, nn_index rows, nn_index j) {
+/* All panels of B, `step` words apart, where others have not packed them */
+INLINE void pack_panels(const slab *s, word *packed, nn_index step, const int pieces) {
+    for (nn_index j = 0; j < s->cols && !s->B; j += PANEL) {
+        packing p = panel_of_B(s, j, packed + j / PANEL * step);
+        pack_rest(&p, pieces);
+    }
+}
+
+/* `all`: what tiles have in common */
+INLINE dot tile_at(const slab *s, const dot *all, nn_index i, nn_index rows, nn_index j) {
     const nn_gemm *g = s->g;
-    dot t = s->t;
+    dot t = *all;
     t.rows = rows;
     t.n = least(PANEL, s->cols - j);
     t.C += i * t.ldc + j;
@@ -129,14 +150,14 @@ INLINE void multiply_pieces(const nn_gemm *g, const int pieces) {
     }
     const nn_index N = g->N, K = g->K, kc = depth_of_blocks(K);
     const nn_index fits = B_WORDS / (pieces * whole_words(kc)) / PANEL * PANEL;
-    const nn_index nc = g->packed || packs_in_turn(g, pieces) ? N : fits;
+    const nn_index nc = g->packed || (packs_in_turn(g, pieces) && !g->a_piece) ? N : fits;
     const int finish = !ends_in_tile(g), relu = !finish && g->activation == NN_ACTIVATION_relu;
     vf zeros = {0};
     const dot common = {.ldc = g->Z ? g->ldz : g->ldc, .ldaffine = g->ldaffine, .ldsaved = g->ldsaved,
-                        .a_piece = A_WORDS / pieces};
+                        .segments = 1, .a_piece = A_WORDS / pieces};
     slab s = {.g = g, .scratch = g->scratch, .t = common};
 
-    dot_begin(g->M);
+    dot_begin(g);
     for (nn_index jc = 0; jc < N; jc += nc) /* LOOP 5 cuts N, so that packed B fits its buffer */
         for (nn_index kb = 0; kb < K; kb += kc) { /* LOOP 4 cuts K, in the order of the sums */
             const nn_index depth = least(kc, K - kb);
@@ -156,7 +177,7 @@ INLINE void multiply_pieces(const nn_gemm *g, const int pieces) {
             s.t.relu = relu && last && !g->saved;
             s.t.saved = relu && last && g->saved ? (const real *)g->saved + jc : NULL;
             s.t.zeros = !finish && last && g->nonfinite ? &zeros : NULL;
-            multiply_slab(&s, pieces);
+            g->a_piece ? multiply_windows(&s, pieces) : multiply_slab(&s, pieces);
         }
     dot_end();
     if (g->nonfinite && any_lane(zeros != 0)) nn_set_flag(g->nonfinite);

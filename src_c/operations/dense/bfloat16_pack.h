@@ -137,6 +137,15 @@ INLINE int pack_block(packing *p, const int pieces) {
     return 1;
 }
 
+/* y: n reals, an even number, as words; the second piece lies `piece` words further on. */
+INLINE void cut_reals(nn_index n, const real *x, word *y, nn_index piece, const int pieces) {
+    vu words[2];
+    for (nn_index i = 0; i < n; i += STEP, y += LANES) {
+        cut(load_some(x + i, n - i), load_some(x + i + LANES, n - i - LANES), pieces, words);
+        for (int q = 0; q < pieces; q++) store_some((real *)(y + q * piece), (n - i) / 2, (vf)words[q]);
+    }
+}
+
 /* All that is left of it. */
 INLINE void pack_rest(packing *p, const int pieces) {
     while (pack_block(p, pieces)) {}

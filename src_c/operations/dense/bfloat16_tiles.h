@@ -27,20 +27,26 @@ _Static_assert(MORE_WORDS >= B_WORDS / (PANEL * TILE_K) * C_REALS && MORE_WORDS 
  * than in float32. Two pieces are as many bytes as float32; there one row pays for what more rows gain. Where both
  * operands are packed here: sizes at which also ragged ones are hardly slower. Measured: bench/NOTES.md */
 INLINE int pays(int pieces, nn_index rows, nn_index K, nn_index N) {
-    if (rows == NN_MANY_ROWS) return N >= 32 && K * N >= 4096 * pieces;
+    if (rows == NN_WINDOWS && K % 2 == 0) return 1;
+    if (rows < 0) return N >= 32 && K * N >= 4096 * pieces;
     if (rows == 0) return K >= 128 && N >= (pieces == 1 ? 16 : 48) && K * N >= 8192 * pieces;
     if (pieces == 1) return rows >= 16 && rows * K * N >= 1 << 18;
     return rows >= 64 && N >= 64 && (K >= 64 || K == STEP) && rows * K * N >= 3 << 19;
 }
 
-/* A dot takes as many cycles as its tile of A has rows. */
-INLINE void dot_begin(nn_index M) {
-    const uint8_t m = (uint8_t)least(M, TILE_SIDE);
+/* Windows of a line in tiles of so many, as even as they can be */
+INLINE nn_index windows_of_tile(const nn_gemm *g) { return ceil_div(g->group, ceil_div(g->group, TILE_SIDE)); }
+
+/* A dot takes as many cycles as its tile of A has rows. Of windows tiles 5 and 7 are what remains of a segment. */
+INLINE void dot_begin(const nn_gemm *g) {
+    const uint8_t m = (uint8_t)(g->a_piece ? windows_of_tile(g) : least(g->M, TILE_SIDE)), k = TILE_SIDE;
+    const nn_index rest = g->a_piece ? g->K / g->segments / 2 % TILE_SIDE : 0;
+    const uint8_t k5 = rest ? (uint8_t)rest : k;
     const struct {
         uint8_t palette, start_row, reserved[14];
         uint16_t bytes[16]; /* of a row */
         uint8_t rows[16];
-    } shapes = {1, 0, {0}, {64, 64, 64, 64, 64, 64, 64, 64}, {m, m, m, m, m, m, TILE_SIDE, TILE_SIDE}};
+    } shapes = {1, 0, {0}, {64, 64, 64, 64, 64, (uint16_t)(4 * k5), 64, 64}, {m, m, m, m, m, m, k, k5}};
     tile_configure(&shapes);
 }
 #define dot_end() tile_release()
@@ -82,6 +88,26 @@ INLINE void finish_some(const int m, const slab *s, block *b) {
     b->done += m;
     if (s->finish && b->done == b->t.rows) finish_sums(s->g, b->i, s->jc + b->j, b->t.rows, b->t.n);
 }
+
+/* The four dots of a step, of rows from A and from A1 on, through two tiles for operands */
+#define DOTS_OF(a, A, A1, b, B)               \
+    do {                                      \
+        LOAD_B(b, B);                         \
+        LOAD_A(a, A);                         \
+        tile_dot(0, a, b);                    \
+        if (tall) {                           \
+            LOAD_A(a, A1);                    \
+            tile_dot(2, a, b);                \
+        }                                     \
+        if (wide) {                           \
+            LOAD_B(b, (B) + TILE_SIDE);       \
+            if (tall) {                       \
+                tile_dot(3, a, b);            \
+                LOAD_A(a, A);                 \
+            }                                 \
+            tile_dot(1, a, b);                \
+        }                                     \
+    } while (0)
 
 /* The next ROWS_TOGETHER rows, or what is left of them */
 static __attribute__((noinline)) void finish_next(const slab *s, block *b) {
@@ -136,21 +162,7 @@ INLINE void dot_tiles(const dot *t, const real *from, real *to, chores *todo, co
     const word *A = t->A, *A1 = A + TILE_SIDE * t->lda, *B = t->B;
     for (nn_index k = 0; k < steps; k++, A += TILE_SIDE, A1 += TILE_SIDE, B += TILE_SIDE * PANEL) {
         if (pieces == 1) { /* two tiles for operands: no loss alone, a gain beside a busy sibling */
-            LOAD_B(6, B);
-            LOAD_A(4, A);
-            tile_dot(0, 4, 6);
-            if (tall) {
-                LOAD_A(4, A1);
-                tile_dot(2, 4, 6);
-            }
-            if (wide) {
-                LOAD_B(6, B + TILE_SIDE);
-                if (tall) {
-                    tile_dot(3, 4, 6);
-                    LOAD_A(4, A);
-                }
-                tile_dot(1, 4, 6);
-            }
+            DOTS_OF(4, A, A1, 6, B);
         } else { /* each of eight tiles is loaded once for twelve products: lo hi, hi hi, hi lo */
             LOAD_B(6, B);
             if (wide) LOAD_B(7, B + TILE_SIDE);
@@ -208,8 +220,10 @@ INLINE void multiply_slab(slab *s, const int pieces) {
     chores todo = {.s = s, .before = &blocks[1]};
     todo.before->t.rows = todo.before->done = 0;
 
-    for (nn_index j = 0; j < panels && !s->B && (j == 0 || !in_turn); j++) {
-        packing p = panel_of_B(s, j * PANEL, packed + j * panel_words);
+    if (!in_turn)
+        pack_panels(s, packed, panel_words, pieces);
+    else {
+        packing p = panel_of_B(s, 0, packed);
         pack_rest(&p, pieces);
     }
     for (nn_index ic = 0; ic < M; ic += mc) { /* LOOP 3 cuts M, so that packed A fits; rows outside: two strips do */
@@ -233,7 +247,7 @@ INLINE void multiply_slab(slab *s, const int pieces) {
                     const nn_index i = (rows_outside ? outer : inner) * BF16_ROWS, j = rows_outside ? inner : outer;
                     const int ends = k + part >= depth;
                     real *const sums = unfinished + inner * C_REALS;
-                    now->t = tile_at(s, ic + i, least(BF16_ROWS, rows - i), j * PANEL);
+                    now->t = tile_at(s, &s->t, ic + i, least(BF16_ROWS, rows - i), j * PANEL);
                     now->t.K = least(part, depth - k);
                     now->t.A = A + (rows_outside ? outer % 2 * BF16_ROWS : i) * lda + k;
                     now->t.B = B + (in_turn ? j % 2 : j) * panel_words + k * PANEL;
@@ -252,3 +266,5 @@ INLINE void multiply_slab(slab *s, const int pieces) {
     }
     while (todo.before->done < todo.before->t.rows) finish_next(s, todo.before);
 }
+
+#include "operations/dense/bfloat16_windows.h"

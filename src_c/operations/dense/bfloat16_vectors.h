@@ -8,7 +8,7 @@
 #define BF16_MC ((nn_index)144)
 #define B_WORDS ((nn_index)1 << 18) /* of all pieces */
 #define MORE_WORDS 0
-#define dot_begin(M) ((void)0)
+#define dot_begin(g) ((void)0)
 #define dot_end() ((void)0)
 
 /* Whether this is no slower than float32: where B is not packed yet, enough rows must repay that; (8,512,512) breaks
@@ -30,17 +30,20 @@ INLINE void dot_rows(const int m, const int nv, const dot *t) {
 
     const word *A = t->A, *B = t->B;
     const nn_index lda = t->lda;
-    for (nn_index k = t->K; k > 0; k--, A++, B += PANEL) {
-        vu b[2];
+    for (nn_index s = 0; s < t->segments; s++) {
+        if (t->offsets) A = t->A + t->offsets[s];
+        for (nn_index k = t->K; k > 0; k--, A++, B += PANEL) {
+            vu b[2];
 #pragma GCC unroll 2
-        for (int v = 0; v < nv; v++) {
-            __builtin_prefetch(B + AHEAD * PANEL + v * LANES); /* a panel is larger than L1 */
-            b[v] = load_words(B + v * LANES);
-        }
+            for (int v = 0; v < nv; v++) {
+                __builtin_prefetch(B + AHEAD * PANEL + v * LANES); /* a panel is larger than L1 */
+                b[v] = load_words(B + v * LANES);
+            }
 #pragma GCC unroll 12
-        for (int i = 0; i < m; i++)
+            for (int i = 0; i < m; i++)
 #pragma GCC unroll 2
-            for (int v = 0; v < nv; v++) c[i][v] = dot_pairs(c[i][v], A[i * lda], b[v]);
+                for (int v = 0; v < nv; v++) c[i][v] = dot_pairs(c[i][v], A[i * lda], b[v]);
+        }
     }
     finish_rows(m, nv, c, 0, t);
 }
@@ -93,10 +96,7 @@ INLINE void multiply_slab(slab *s, const int pieces) {
     const word *const B = s->B ? s->B : packed;
     const nn_index step = pieces * s->b_piece; /* between panels */
     const nn_index M = g->M, mc = ceil_div(ceil_div(M, ceil_div(M, ROWS_OF_BLOCK(pieces))), BF16_ROWS) * BF16_ROWS;
-    for (nn_index j = 0; j < s->cols && !s->B; j += PANEL) {
-        packing p = panel_of_B(s, j, packed + j / PANEL * step);
-        pack_rest(&p, pieces);
-    }
+    pack_panels(s, packed, step, pieces);
     for (nn_index ic = 0; ic < M; ic += mc) { /* LOOP 3 cuts M, so that packed A fits its buffer */
         const nn_index rows = least(mc, M - ic), height = ceil_div(rows, ceil_div(rows, BF16_ROWS));
         packing p = rows_of_A(s, ic, rows, A);
@@ -104,7 +104,7 @@ INLINE void multiply_slab(slab *s, const int pieces) {
         nn_index j = 0;
         for (nn_index n; rows == 1 && s->cols - j > PANEL; j += n) {
             const int four = s->cols - j > 3 * PANEL;
-            dot t = tile_at(s, ic, 1, j);
+            dot t = tile_at(s, &s->t, ic, 1, j);
             t.A = A;
             t.B = B + j / PANEL * step;
             n = least((four ? 4 : 2) * PANEL, s->cols - j);
@@ -112,7 +112,7 @@ INLINE void multiply_slab(slab *s, const int pieces) {
             if (s->finish) finish_sums(g, ic, s->jc + j, 1, n);
         }
         for (; j < s->cols; j += PANEL) { /* LOOP 2 */
-            dot t = tile_at(s, ic, height, j);
+            dot t = tile_at(s, &s->t, ic, height, j);
             t.B = B + j / PANEL * step;
             for (nn_index i = 0; i < rows; i += height) { /* LOOP 1 */
                 t.rows = least(height, rows - i);
@@ -124,4 +124,24 @@ INLINE void multiply_slab(slab *s, const int pieces) {
             if (s->finish) finish_sums(g, ic, s->jc + j, rows, least(PANEL, s->cols - j));
         }
     }
+}
+
+/* Windows in lines, which tiles of at most BF16_ROWS of them cut evenly */
+INLINE void multiply_windows(slab *s, const int pieces) {
+    const nn_gemm *g = s->g;
+    const nn_index columns = g->group, height = ceil_div(columns, ceil_div(columns, BF16_ROWS));
+    const nn_index step = pieces * s->b_piece; /* between panels */
+    word *const packed = s->scratch;
+    pack_panels(s, packed, step, pieces);
+    const dot all = windows_of(s);
+    for (nn_index j = 0; j < s->cols; j += PANEL)
+        for (nn_index i = 0, rows; i < g->M; i += rows) {
+            const nn_index column = i % columns;
+            rows = least(height, columns - column);
+            dot t = tile_at(s, &all, i, rows, j);
+            t.A = (const word *)g->A + i / columns * g->a_group + column * g->a_row;
+            t.B = (s->B ? s->B : packed) + j / PANEL * step;
+            dot_block(&t, pieces);
+            if (s->finish) finish_sums(g, i, s->jc + j, rows, t.n);
+        }
 }

@@ -7,7 +7,7 @@
 
 /* Fields that a whole product leaves empty. All fields are named below: to zero the others first would cost as much as
  * to find these. */
-#define WHOLE .column = 0, .part = 0, .add = 0, .segments = 0, .scratch = NULL
+#define WHOLE .column = 0, .part = 0, .add = 0, .a_piece = 0, .segments = 0, .scratch = NULL
 
 SPAN(dense_forward) {
     *(nn_gemm *)scratch = (nn_gemm){
@@ -44,6 +44,11 @@ SPAN(dense_backward_weights) {
         .saved = NULL, .ldsaved = 0, .activation = NN_ACTIVATION_linear, .parameters = NULL,
         .precision = (int)op->precision, .nonfinite = &run->nonfinite,
     };
+}
+
+SPAN(pack) {
+    if (!run->table->pack) return; /* products read W itself */
+    run->table->pack((int)op->precision, 0, op->k, op->n, first, count, at(run, op->W, 0), at(run, op->packed, 0));
 }
 
 SPAN(column_sums) {

@@ -1,6 +1,7 @@
 /* tiles_emulated.h: AMX tiles in plain C, so that bfloat16_tiles.h can be tested where no CPU has them. */
 static _Thread_local struct { _Alignas(64) uint32_t word[16][16]; } tile_registers[8];
 static _Thread_local uint8_t tile_rows[8];
+static _Thread_local uint16_t tile_bytes[8]; /* of a row */
 
 static inline float half_value(uint32_t word, int upper) {
     const uint32_t bits = upper ? word & 0xffff0000u : word << 16;
@@ -10,6 +11,7 @@ static inline float half_value(uint32_t word, int upper) {
 }
 static inline void tile_release(void) { memset(tile_registers, 0xff, sizeof tile_registers); }
 static inline void tile_configure(const void *config) {
+    memcpy(tile_bytes, (const char *)config + 16, sizeof tile_bytes);
     memcpy(tile_rows, (const char *)config + 48, sizeof tile_rows);
     memset(tile_registers, 0, sizeof tile_registers);
 }
@@ -17,11 +19,12 @@ static inline void tiles_read(const void *p) { (void)p; }
 static inline void tile_zero(int t) { memset(&tile_registers[t], 0, sizeof tile_registers[t]); }
 static inline void tile_load(int t, const void *p, size_t stride) {
     tile_zero(t);
-    for (size_t r = 0; r < tile_rows[t]; r++) memcpy(tile_registers[t].word[r], (const char *)p + r * stride, 64);
+    for (size_t r = 0; r < tile_rows[t]; r++)
+        memcpy(tile_registers[t].word[r], (const char *)p + r * stride, tile_bytes[t]);
 }
 static inline void tile_stream(int t, const void *p, size_t stride) { tile_load(t, p, stride); }
 static inline void tile_store(int t, void *p, size_t stride) {
-    for (size_t r = 0; r < tile_rows[t]; r++) memcpy((char *)p + r * stride, tile_registers[t].word[r], 64);
+    for (size_t r = 0; r < tile_rows[t]; r++) memcpy((char *)p + r * stride, tile_registers[t].word[r], tile_bytes[t]);
 }
 /* C (rows,16) += A (rows,32) B (32,16), even and odd k in sums of their own */
 static inline void tile_dot(int c, int a, int b) {
