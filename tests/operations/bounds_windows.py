@@ -12,7 +12,7 @@ from kernels import Array, edges
 from placed import run_placed
 from reference_depthwise import Way, sizes_of
 
-from nncore._kernels.table import ACTIVATIONS, Table
+from nncore._kernels.table import ACTIVATIONS, PRECISIONS, WINDOWS, Table
 
 SAMPLES = 3
 
@@ -116,6 +116,12 @@ FEW_FILTERS = [
     (Way(2, 1, 1, 1, 0, 2), Way(50, 19, 1, 1, 0, 32), 1, 17),
     (Way(1, 1, 1, 1, 0, 1), Way(150, 9, 1, 1, 4, 150), 1, 150),
 ]
+#: Wider than tiles of bfloat16: with zeros around, with rows of an image that windows reach in part.
+WIDE = [
+    (Way(3, 3, 1, 1, 1, 3), Way(33, 3, 1, 1, 1, 33), 1, 33),
+    (Way(5, 2, 2, 1, 0, 2), Way(36, 3, 2, 1, 0, 17), 1, 17),
+    (Way(1, 1, 1, 1, 0, 1), Way(41, 3, 1, 2, 0, 37), 2, 37),
+]
 
 
 def convolutions(table: Table) -> Cases:
@@ -145,3 +151,33 @@ def convolutions(table: Table) -> Cases:
             return [y, dw, db, dx, flipped]
 
         yield f"convolution {down} {across} {groups} {line} {depth} {n}", case
+    yield from lower_precisions(table)
+
+
+def lower_precisions(table: Table) -> Cases:
+    """Windows that products of bfloat16 read as words of a band, or row by row, with all that follows these."""
+    sweep = product([*CONVOLUTIONS, *WIDE], (6, 16, 20, 34), (16, 24, 34, 66), ("high", "medium"))
+    for (down, across, groups, line), depth, n, precision in sweep:
+        K = down.size * across.size * depth // groups
+        if not table.packed_bytes(precision, False, K, n // groups, WINDOWS):
+            continue  # float32 is used
+
+        def case(
+            place: Place, at: Any = (down, across, groups, line), depth: int = depth, n: int = n,
+            precision: str = precision
+        ) -> list[Array]:  # fmt: skip
+            down, across, groups, line = at
+            made = SAMPLES, down.out, across.out, n
+            x = place(reals(table, SAMPLES, down.length, across.length, depth))
+            w = place(reals(table, down.size, across.size, depth // groups, n))
+            b, affine, saved = (place(reals(table, *sizes)) for sizes in ((n,), (3, n), made))
+            y, z, dx, sums = (place(empty(table, *made)) for _ in range(4))
+            fields = sizes_of(n, down, across) | {"channels": depth, "groups": groups, "line": line, "W": w, "b": b}
+            fields |= {"per_sample": down.out * -(-across.out // line), "block": 2, "precision": PRECISIONS[precision]}
+            gelu, relu = ACTIVATIONS["gelu"], ACTIVATIONS["relu"]
+            run_placed(table, "convolve", SAMPLES, X=x, Y=y, Z=z, affine=affine, function=gelu, **fields)
+            run_placed(table, "convolve", SAMPLES, X=x, Y=sums, function=relu, **fields)
+            run_placed(table, "convolve_flipped", SAMPLES, dY=x, dX=dx, saved=saved, function=relu, **fields)
+            return [y, z, dx, sums]
+
+        yield f"convolution {precision} {down} {across} {groups} {line} {depth} {n}", case

@@ -51,22 +51,28 @@ def taken(table: Table, precision: str, x: Array) -> Array:
     return {"bfloat16": ref.bfloat16, "split bfloat16": ref.split_bfloat16}[table.arithmetic(precision)](x)
 
 
-def bound(table: Table, precision: str, a: Array, b: Array, bias: Array | float = 0.0) -> Array:
-    """A rounding of half an eps for each term of a sum, of which a product of split operands makes three."""
-    arithmetic, K = table.arithmetic(precision), a.shape[1]
+def error_of_sum(table: Table, precision: str, K: int) -> float:
+    """Of a sum of K products of rounded operands, relative to that of their magnitudes.
+
+    A rounding of half an eps for each term, of which a product of split operands makes three.
+    """
+    arithmetic = table.arithmetic(precision)
     terms = (3 if arithmetic == "split bfloat16" else 1) * K + 3
-    relative = terms * (eps(table) + np.finfo(float).eps) / 2 + DROPPED[arithmetic]
-    return relative * (np.abs(a) @ np.abs(b) + np.abs(bias))
+    return terms * (eps(table) + float(np.finfo(float).eps)) / 2 + DROPPED[arithmetic]
 
 
-def packed_copy(table: Table, precision: str, b: Array, transposed: bool) -> Array | None:
+def bound(table: Table, precision: str, a: Array, b: Array, bias: Array | float = 0.0) -> Array:
+    return error_of_sum(table, precision, a.shape[1]) * (np.abs(a) @ np.abs(b) + np.abs(bias))
+
+
+def packed_copy(table: Table, precision: str, b: Array, transposed: bool, rows: int = 0) -> Array | None:
     """B (K,N) packed, transposed: from W = Bᵀ, into poisoned memory; None where products read W itself."""
     w = np.ascontiguousarray(b.T if transposed else b)
-    size = table.packed_bytes(precision, transposed, *w.shape)
+    size = table.packed_bytes(precision, transposed, *w.shape, rows)
     if not size:
         return None
     packed = np.full(size, 0xFF, np.uint8)
-    dense.pack(table, precision, transposed, *w.shape, w, packed, 0)
+    dense.pack(table, precision, transposed, *w.shape, w, packed, 0, rows)
     return packed
 
 
