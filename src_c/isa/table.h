@@ -19,6 +19,7 @@ static size_t packed_bytes(int precision, int transposed, nn_index rows, nn_inde
     return 0;
 }
 #define WORDS_K ((nn_index)0)
+#define pieces_of(precision) 0
 #define cut_reals(n, x, y, piece, pieces) ((void)0)
 #endif
 #include "operations/arithmetic/arithmetic.h"

@@ -242,12 +242,20 @@ static void pair_windows(const convolution *v, band b, const real *image, const 
     }
 }
 
+#ifdef BF16_SPLITS
+#include "operations/convolution/bfloat16_weights.h"
+#else
+#define suits_copies(v, n, pieces) 0
+#define weights_of_band(v, b, x, dY, ldy, n, add, dW, pieces) ((void)(dY))
+#endif
+
 SPAN(convolve_weights) {
     const nn_index depth = op->channels / op->groups, n = op->n / op->groups;
     CONVOLUTION_OF(v, op, run->table->mr[NN_PRECISION_highest]);
     const nn_index per = v.h.out * v.parts, image = op->height * op->width * op->channels;
     const nn_index most = least(ROWS_REALS / v.ld, MOST_ROWS / 2); /* windows, as rows: long sums pay */
     const int precise = run->table->precision_for((int)op->precision, v.K, most, n) == NN_PRECISION_highest;
+    const int pieces = pieces_of((int)op->precision), in_copies = suits_copies(&v, n, pieces);
     const int in_pairs = precise && v.channels * v.w.stride * v.w.dilation == 1 && n <= PAIR_FILTERS;
     for (nn_index sample = first; sample < first + count; sample++) {
         real *const dW = at(run, op->dW, sample / op->part * v.K * op->n);
@@ -255,13 +263,22 @@ SPAN(convolve_weights) {
         band b;
         for (nn_index line = 0; line < per; line += b.lines) {
             b = band_at(&v, line, per - line);
-            const real *const x = lay_out(&v, at(run, op->X, sample * image), b.oh, b.lines, b.ow, b.columns);
+            const real *const X = at(run, op->X, sample * image);
+            const real *const x = in_copies ? X : lay_out(&v, X, b.oh, b.lines, b.ow, b.columns);
             const nn_index window = (sample * v.h.out + b.oh) * v.w.out + b.ow, windows = b.lines * b.columns;
             const int add = sample % op->part || line;
             if (in_pairs) pair_windows(&v, b, x, at(run, op->dY, window * op->n), n, add, dW);
             if (db) add_column_sums(windows, op->n, at(run, op->dY, window * op->n), add, v.P, db);
             for (nn_index group = 0; group < op->groups && !in_pairs; group++) {
                 const nn_index column = group * n;
+                if (in_copies) {
+                    const real *const dY = at(run, op->dY, window * op->n + column);
+                    if (pieces == 1)
+                        weights_of_band(&v, b, x + group * depth, dY, op->n, n, add, dW + column, 1);
+                    else
+                        weights_of_band(&v, b, x + group * depth, dY, op->n, n, add, dW + column, 2);
+                    continue;
+                }
                 nn_gemm g = {
                     .M = v.segment, .N = n, .K = windows, .a_row = 1, .a_col = v.w.stride * v.channels,
                     .segments = b.lines, .offsets = v.offsets, .group = v.segment,

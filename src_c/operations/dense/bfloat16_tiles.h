@@ -34,20 +34,25 @@ INLINE int pays(int pieces, nn_index rows, nn_index K, nn_index N) {
     return rows >= 64 && N >= 64 && (K >= 64 || K == STEP) && rows * K * N >= 3 << 19;
 }
 
-/* Windows of a line in tiles of so many, as even as they can be */
-INLINE nn_index windows_of_tile(const nn_gemm *g) { return ceil_div(g->group, ceil_div(g->group, TILE_SIDE)); }
+/* Rows in tiles of so many, as even as they can be */
+INLINE nn_index even_rows(nn_index rows) { return ceil_div(rows, ceil_div(rows, TILE_SIDE)); }
 
-/* A dot takes as many cycles as its tile of A has rows. Of windows tiles 5 and 7 are what remains of a segment. */
-INLINE void dot_begin(const nn_gemm *g) {
-    const uint8_t m = (uint8_t)(g->a_piece ? windows_of_tile(g) : least(g->M, TILE_SIDE)), k = TILE_SIDE;
-    const nn_index rest = g->a_piece ? g->K / g->segments / 2 % TILE_SIDE : 0;
-    const uint8_t k5 = rest ? (uint8_t)rest : k;
+/* Tiles of so many rows, as a dot takes as many cycles as its tile of A has rows. Where `rest` words of a segment are
+ * left, they have tiles 5 and 7. */
+INLINE void shape_tiles(nn_index rows, nn_index rest) {
+    const uint8_t m = (uint8_t)rows, k = TILE_SIDE, k5 = rest ? (uint8_t)rest : k;
     const struct {
         uint8_t palette, start_row, reserved[14];
         uint16_t bytes[16]; /* of a row */
         uint8_t rows[16];
     } shapes = {1, 0, {0}, {64, 64, 64, 64, 64, (uint16_t)(4 * k5), 64, 64}, {m, m, m, m, m, m, k, k5}};
     tile_configure(&shapes);
+}
+INLINE void dot_begin(const nn_gemm *g) {
+    if (g->a_piece)
+        shape_tiles(even_rows(g->group), g->K / g->segments / 2 % TILE_SIDE);
+    else
+        shape_tiles(least(g->M, TILE_SIDE), 0);
 }
 #define dot_end() tile_release()
 
@@ -109,6 +114,33 @@ INLINE void finish_some(const int m, const slab *s, block *b) {
         }                                     \
     } while (0)
 
+/* The same of one piece or two, lo hi, hi hi, hi lo; each tile is loaded once: of two pieces eight for twelve dots */
+#define DOTS_ONCE(A, A1, B)                                      \
+    do {                                                         \
+        LOAD_B(6, B);                                            \
+        if (wide) LOAD_B(7, (B) + TILE_SIDE);                    \
+        if (pieces == 2) {                                       \
+            LOAD_A(4, (A) + t->a_piece);                         \
+            if (tall) LOAD_A(5, (A1) + t->a_piece);              \
+            FOUR_DOTS();                                         \
+        }                                                        \
+        LOAD_A(4, A);                                            \
+        if (tall) LOAD_A(5, A1);                                 \
+        FOUR_DOTS();                                             \
+        if (pieces == 2) {                                       \
+            LOAD_B(6, (B) + t->b_piece);                         \
+            if (wide) LOAD_B(7, (B) + t->b_piece + TILE_SIDE);   \
+            FOUR_DOTS();                                         \
+        }                                                        \
+    } while (0)
+#define FOUR_DOTS()                         \
+    do {                                    \
+        tile_dot(0, 4, 6);                  \
+        if (wide) tile_dot(1, 4, 7);        \
+        if (tall) tile_dot(2, 5, 6);        \
+        if (tall && wide) tile_dot(3, 5, 7); \
+    } while (0)
+
 /* The next ROWS_TOGETHER rows, or what is left of them */
 static __attribute__((noinline)) void finish_next(const slab *s, block *b) {
     if (b->t.rows - b->done >= ROWS_TOGETHER)
@@ -148,34 +180,16 @@ INLINE void dot_tiles(const dot *t, const real *from, real *to, chores *todo, co
     } while (0)
 #define LOAD_A(tile, p) LOAD(tile, p, a_stride, stream_a)
 #define LOAD_B(tile, p) LOAD(tile, p, b_stride, !stream_a)
-#define DOTS()                              \
-    do {                                    \
-        tile_dot(0, 4, 6);                  \
-        if (wide) tile_dot(1, 4, 7);        \
-        if (tall) tile_dot(2, 5, 6);        \
-        if (tall && wide) tile_dot(3, 5, 7); \
-    } while (0)
     if (from)
         EACH_C(LOAD_C);
     else
         EACH_C(ZERO);
     const word *A = t->A, *A1 = A + TILE_SIDE * t->lda, *B = t->B;
     for (nn_index k = 0; k < steps; k++, A += TILE_SIDE, A1 += TILE_SIDE, B += TILE_SIDE * PANEL) {
-        if (pieces == 1) { /* two tiles for operands: no loss alone, a gain beside a busy sibling */
+        if (pieces == 1) /* two tiles for operands: no loss alone, a gain beside a busy sibling */
             DOTS_OF(4, A, A1, 6, B);
-        } else { /* each of eight tiles is loaded once for twelve products: lo hi, hi hi, hi lo */
-            LOAD_B(6, B);
-            if (wide) LOAD_B(7, B + TILE_SIDE);
-            LOAD_A(4, A + t->a_piece);
-            if (tall) LOAD_A(5, A1 + t->a_piece);
-            DOTS();
-            LOAD_A(4, A);
-            if (tall) LOAD_A(5, A1);
-            DOTS();
-            LOAD_B(6, B + t->b_piece);
-            if (wide) LOAD_B(7, B + t->b_piece + TILE_SIDE);
-            DOTS();
-        }
+        else
+            DOTS_ONCE(A, A1, B);
         for (todo->due += todo->blocks; todo->due >= todo->steps; todo->due -= todo->steps)
             pieces == 1 ? pack_block_1(&todo->next) : pack_block_2(&todo->next);
         for (groups_due += groups; groups_due >= steps; groups_due -= steps) finish_next(todo->s, todo->before);
@@ -188,7 +202,6 @@ INLINE void dot_tiles(const dot *t, const real *from, real *to, chores *todo, co
 #undef LOAD
 #undef LOAD_A
 #undef LOAD_B
-#undef DOTS
 }
 
 INLINE void dot_block(const dot *t, const real *from, real *to, chores *todo, const int pieces, const int stream_a) {
