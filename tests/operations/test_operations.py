@@ -192,6 +192,19 @@ def add(c: Case) -> dict[str, Array]:
     return {"Y": ref.float64(a) + b}
 
 
+def add__activated(c: Case) -> dict[str, Array]:
+    a, b = c.reals(SAMPLES, 701), c.reals(SAMPLES, 701)
+    c.fields = {"A": a, "B": b, "Y": c.poisoned(*a.shape), "Z": c.poisoned(*a.shape), "function": ACTIVATIONS["gelu"]}
+    z = ref.float64(a) + b
+    return {"Z": z, "Y": ref.activate("gelu", z, 0.0)}
+
+
+def add__rectified(c: Case) -> dict[str, Array]:
+    a, b = c.reals(SAMPLES, 701), c.reals(SAMPLES, 701)
+    c.fields = {"A": a, "B": b, "Y": c.poisoned(*a.shape), "function": ACTIVATIONS["relu"]}
+    return {"Y": np.maximum(ref.float64(a) + b, 0)}
+
+
 def multiply(c: Case) -> dict[str, Array]:
     a, b = c.reals(SAMPLES, 7), c.reals(SAMPLES, 7)
     c.fields = {"A": a, "B": b, "Y": c.poisoned(SAMPLES, 7), "block": 64}

@@ -85,7 +85,17 @@ SPAN(dropout) {
     dropout(count, (uint64_t)first, key, rate, at(run, op->X, first), at(run, op->Y, first));
 }
 SPAN(rescale) { rescale(count, op->scale, op->offset, at(run, op->X, first), at(run, op->Y, first)); }
-SPAN(add) { add_elements(count, at(run, op->A, first), at(run, op->B, first), at(run, op->Y, first)); }
+SPAN(add) {
+    enum { AT_ONCE = 1024 }; /* sums that L1 keeps until they are activated */
+    const int activated = op->function != NN_ACTIVATION_linear;
+    const nn_index step = activated ? AT_ONCE : count;
+    for (nn_index i = first, n; i < first + count; i += n) {
+        n = first + count - i < step ? first + count - i : step;
+        real *const y = at(run, op->Y, i), *const given = at(run, op->Z, i), *const z = given ? given : y;
+        add_elements(n, at(run, op->A, i), at(run, op->B, i), z);
+        if (activated || given) run->table->activate[op->function](1, n, z, n, y, n, op->parameters);
+    }
+}
 SPAN(multiply) { multiply_elements(count, at(run, op->A, first), at(run, op->B, first), at(run, op->Y, first)); }
 SPAN(fill) {
     real *y = at(run, op->Y, first);
