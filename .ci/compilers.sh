@@ -83,7 +83,7 @@ clang_build() {
     CC=clang $venv_bin/pip install --verbose ".[test]" pytest-xdist >"$work/clang.log" 2>&1 || { tail -n 50 "$work/clang.log"; false; }
     ! grep -E -A 3 'warning:' "$work/clang.log"
     # Not forced to any, they go through all instruction sets.
-    must_pass -q "${workers[@]}" tests/operations/test_kernels*.py tests/execution/test_{determinism,layouts}.py
+    must_pass -q "${workers[@]}" tests/operations/test_{kernels*,windows_precision}.py tests/execution/test_{determinism,layouts}.py
 }
 
 aarch64() { # the compiler runs here; Debian's Python for arm64, and NumPy's wheel, under qemu

@@ -3,12 +3,12 @@
  *
  * A window is a row of X's matrix in so many segments: rows of the image, or single places where the window has
  * holes, or its channels neighbours. The product reads them where they lie (nn_gemm, `segments`), in the image or,
- * where windows reach beyond that, in a copy of a band of it with zeros around. Products of bfloat16 have them copied,
- * row by row.
+ * where windows reach beyond that, in a copy of a band of it with zeros around. Products of bfloat16 read them in such
+ * a copy that is made of words, where segments are whole words (suits_words); else they have them copied row by row.
  *
  * Order: an element of Y is that of the product (gemm.h), cut in segments or, by the sizes alone, `plain`; so is one
  * of dX where that is a convolution (convolve_flipped). One of dW adds up bands of each sample of its part, in order,
- * as products or, by the sizes alone, as pairs.h does. Otherwise one of dX adds up, for each band of lines of windows,
+ * as products or, by the sizes alone, as pairs.h or bfloat16_weights.h do. Otherwise one of dX adds up, for each band of lines of windows,
  * its places in these, size_h and size_w ascending. Bands are cut by the sizes alone.
  */
 #ifndef NNCORE_CONVOLUTION_H
