@@ -32,7 +32,9 @@ INLINE copied copied_lines(const convolution *v, nn_index lines, nn_index column
     copied c = {.lines = lines, .columns = columns, .before = padding % 2};
     c.pitch = round_up(c.before + columns - 1 + v->reach_w, 2);
     c.words = round_up(lines * c.pitch / 2, TILE_SIDE);
-    c.ld = round_up(((v->reach_h - 1) * c.pitch + c.before + v->reach_w) / 2 + 1 + c.words, TILE_SIDE);
+    const nn_index read = ((v->reach_h - 1) * c.pitch + c.before + v->reach_w) / 2 + 1 + c.words;
+    const nn_index written = (lines - 1 + v->reach_h) * c.pitch / 2 + TILE_SIDE; /* in whole blocks of STEP */
+    c.ld = round_up(read > written ? read : written, TILE_SIDE);
     if (c.ld % (16 * TILE_SIDE) == 0) c.ld += TILE_SIDE; /* or rows share few sets of L1 */
     c.x_piece = round_up(v->depth, TILE_SIDE) * c.ld;
     c.dy_piece = (c.words + TILE_SIDE) * PANEL; /* the last line ends with whole blocks of STEP */
