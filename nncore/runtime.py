@@ -77,10 +77,11 @@ def matmul_precisions(dtype: str = "float32") -> dict[str, str]:
       with AMX also if M K N < 2**18, or at "high" M < 64, N < 64, 32 < K < 64 or M K N < 3 * 2**19,
     - in convolutions (K: places of a window times channels, N: filters) with AMX also if N < 32 or K N < 4096, or at
       "high" K N < 8192, where windows are single places or K is odd; and as Xᵀ dY in the gradient of their weights,
-      where there are fewer than 8 channels or windows are further apart than one place.
+      where a group has fewer than 8 channels, or windows are single places or further apart than one.
 
     Sums are float32 at all of them. bfloat16 arithmetic takes values below 1.2e-38 as 0, and at "medium" rounds
-    3.397e38 and more to infinity; an infinity in an operand makes the results that depend on it infinite or NaN.
+    3.397e38 and more to infinity; an infinity in an operand makes the results that depend on it infinite or NaN,
+    and other elements of the gradient of a convolution's weights.
 
     Parameters
     ----------

@@ -6,20 +6,18 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from nncore import constraints, initializers, regularizers
-from nncore._kernels.table import BAND_REALS, WINDOW_PLACES
+from nncore._kernels.table import WINDOW_PLACES
 from nncore.arguments import check_count, check_flag
 from nncore.graph import Shape
 from nncore.layers.base import LAYERS
 from nncore.layers.windowed import Windowed
 from nncore.layers.windows import to_channels_last
-from nncore.operations.convolution import convolve
+from nncore.operations.convolution import MOST_REACHED, convolve
 from nncore.operations.depthwise import depthwise
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
     from nncore.compiler.operation import Tensor
-
-MOST_REACHED = BAND_REALS // 2  # numbers from the first of a window to its last: a thread lays out several
 
 
 class Convolution(Windowed):

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from nncore._kernels.table import BAND_REALS, LINE_WINDOWS, MANY_ROWS, PRECISIONS, SUM_ROWS, WINDOWS
-from nncore.compiler.operation import Op, Tensor, Whole
+from nncore.compiler.operation import Op, Tensor, Whole, part_of
 from nncore.operations.dense import made_copy, packed_copy
 from nncore.operations.parameters import samples_of_part, send_column_sums, send_sum_of_parts
 from nncore.operations.windows import windows_over
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 BLOCK_FLOPS = 2_000_000  # of lines of windows that a thread takes at a time: 10 to 50 µs
 LEAST_FLIPPED = 8  # channels of a group: fewer leave too much of a vector idle
+MOST_REACHED = BAND_REALS // 2  # numbers from the first of a window to its last: a thread lays out several
 PART_WINDOWS = 512  # or a few more, whose products are a part of the sum that dW is
 
 
@@ -100,10 +101,15 @@ class Windows:
 
     @property
     def flips(self) -> bool:
-        """Whether dX is a convolution of dZ, and few of its windows reach beyond dZ, where they multiply zeros."""
-        few = math.prod(a.length for a in self.axes) <= 1.125 * self.windows
-        pays = self.places == 1 or (few and self.channels // self.groups >= LEAST_FLIPPED)
-        return pays and all(a.stride == 1 for a in self.axes)
+        """Whether dX is computed as a convolution of dZ: of windows one place apart, if they fit a thread's band.
+
+        And if they are single places, or channels fill vectors and there are hardly more windows of dZ, which are the
+        places of X, than dZ has places.
+        """
+        fits = math.prod(a.reach for a in self.axes) * self.n <= MOST_REACHED
+        hardly_more = math.prod(a.length for a in self.axes) <= 1.125 * self.windows
+        pays = self.places == 1 or (hardly_more and self.channels // self.groups >= LEAST_FLIPPED)
+        return fits and pays and all(a.stride == 1 for a in self.axes)
 
     def by_lines(self, fields: dict[str, Any]) -> dict[str, int]:
         """How threads divide lines of windows of such attributes."""
@@ -140,16 +146,19 @@ class Windows:
         fields = self.lying(axes, self.n, self.channels)
         n, channels, places = self.n // self.groups, self.channels // self.groups, self.places
         W, b = Tensor((places, n, self.channels), per_sample=False), self.b
-        last = Whole("parameters", self.kernel, part=(places - 1) * channels * self.n)
+        op = Op("convolve_flipped", dY=dz, W=W, b=bias, dX=dx, **self.by_lines(fields), **fields)
+        if places == 1 and (packed := self.packed_copy(b, True)):  # Wᵀ, which the update writes
+            op.W, op.packed = Whole("parameters", self.kernel), packed
+            return [op]
+        last = part_of(W, (places - 1) * n * self.channels)
         flip = Op(
-            "copy_strided", X=last, Y=W, fixed=places, rows=places, n=n * self.channels, n2=n, n3=channels,
-            x_row=-channels * self.n, x1=n, x2=1, x3=self.n,
-            y_row=n * self.channels, y1=channels, y2=self.channels, y3=1,
+            "copy_strided", X=Whole("parameters", self.kernel), Y=last, fixed=places, rows=places,
+            n=n * self.channels, n2=n, n3=channels, x_row=channels * self.n, x1=n, x2=1, x3=self.n,
+            y_row=-n * self.channels, y1=channels, y2=self.channels, y3=1,
         )  # fmt: skip
-        packed = made_copy(b, W, (places * n, self.channels), self.rows) if self.groups == 1 else []
-        made = packed[0].packed if packed else None
-        op = Op("convolve_flipped", dY=dz, W=W, b=bias, packed=made, dX=dx, **self.by_lines(fields), **fields)
-        return [flip, *packed, op]
+        pack = made_copy(b, W, (places * n, self.channels), self.rows) if self.groups == 1 else []
+        op.packed = pack[0].packed if pack else None
+        return [flip, *pack, op]
 
     def send_weights(self, to: Builder, x: Tensor, dz: Tensor, bias: Parameter | None = None) -> None:
         """Send dW and db to the gradients of kernel and bias: parts of them, of so many samples each, and their sum."""

@@ -92,8 +92,9 @@ typedef struct nn_gemm {
     const void *saved; nn_index ldsaved;
     int part;                         /* 1: of the columns of a wider product; 0: all its columns */
     int add;                          /* 1: C += Σ, without bias, Z and saved */
-    nn_index a_piece;                 /* 0; or, of bfloat16: A holds words of two reals each, and its strides and
-                                       * offsets are in words; its second piece lies so many words further on */
+    nn_index a_piece;                 /* 0; or, of bfloat16 and K ≤ 1024: A holds words of two reals each, which its
+                                       * strides and offsets count; its second piece lies so many further on; it has
+                                       * segments and groups, as below */
     nn_index segments;                /* 0; or, of `highest` and of words: A's axis K is cut in so many, of K /
                                        * segments each (another order than of 0, by whole segments), */
     const nn_index *offsets;          /* that begin at these elements; its rows come */
@@ -180,7 +181,7 @@ typedef struct nn_table {
     nn_index (*depth)(nn_index K);
     /* It, or `highest` where that is faster for the whole product; rows: of C, or 0: any number, by packed weights,
      * which must not show in a row's bits; or any number, but seldom few: NN_MANY_ROWS; or
-     * NN_WINDOWS of images, which are read where they lie. */
+     * NN_WINDOWS, of more than one place. */
     int (*precision_for)(int precision, nn_index rows, nn_index K, nn_index N);
     const char *arithmetic[NN_PRECISIONS]; /* what it multiplies: "float32", … */
 

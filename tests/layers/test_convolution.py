@@ -176,6 +176,21 @@ def test_more_filters_than_windows_have_room() -> None:
     np.testing.assert_allclose(before - model.get_weights()[1], (2 * y / y.size).sum((0, 1, 2)), 1e-9, 1e-20)
 
 
+@pytest.mark.parametrize(("filters", "dilation", "channels"), [(512, 512, 128), (400, 700, 64)])
+def test_more_filters_than_a_band_has_room(filters: int, dilation: int, channels: int) -> None:
+    """Where a window of dZ is larger than any of X may be, dX comes from windows of X."""
+    x = np.random.default_rng(0).standard_normal((1, 1200, channels))
+    convolution = nn.Conv1D(filters, 2, dilation_rate=dilation, padding="causal", use_bias=False)
+    layers = [nn.Input(x.shape[1:]), nn.Dense(channels, use_bias=False), convolution]
+    model = nn.Sequential(layers, seed=1, dtype="float64")
+    [first, w], y = model.get_weights(), model.predict(x, verbose=0)
+    model.compile(nn.SGD(1.0), "mse")
+    model.fit(x, np.zeros_like(y), batch_size=1, verbose=0)
+    settings: dict[str, Any] = {"strides": (1,), "dilation": (dilation,), "pads": [(dilation, 0)]}
+    dx = reference.convolve_backward(x @ first, w, 2 * y / y.size, **settings)[0]
+    np.testing.assert_allclose(first - model.get_weights()[0], np.einsum("bti,bto->io", x, dx), 1e-9, 1e-11)
+
+
 def test_long_lines_are_cut() -> None:
     """More windows side by side than are taken at a time, and more of an image than a thread lays out."""
     x = np.random.default_rng(0).standard_normal((2, 3000, 40))

@@ -172,12 +172,15 @@ def lower_precisions(table: Table) -> Cases:
             w = place(reals(table, down.size, across.size, depth // groups, n))
             b, affine, saved = (place(reals(table, *sizes)) for sizes in ((n,), (3, n), made))
             y, z, dx, sums = (place(empty(table, *made)) for _ in range(4))
+            dw = place(empty(table, 2, *w.shape))
             fields = sizes_of(n, down, across) | {"channels": depth, "groups": groups, "line": line, "W": w, "b": b}
             fields |= {"per_sample": down.out * -(-across.out // line), "block": 2, "precision": PRECISIONS[precision]}
             gelu, relu = ACTIVATIONS["gelu"], ACTIVATIONS["relu"]
             run_placed(table, "convolve", SAMPLES, X=x, Y=y, Z=z, affine=affine, function=gelu, **fields)
             run_placed(table, "convolve", SAMPLES, X=x, Y=sums, function=relu, **fields)
             run_placed(table, "convolve_flipped", SAMPLES, dY=x, dX=dx, saved=saved, function=relu, **fields)
-            return [y, z, dx, sums]
+            left = {key: fields[key] for key in fields if key not in ("W", "b", "per_sample")}
+            run_placed(table, "convolve_weights", SAMPLES, X=x, dY=saved, dW=dw, part=2, **left)
+            return [y, z, dx, sums, dw]
 
         yield f"convolution {precision} {down} {across} {groups} {line} {depth} {n}", case

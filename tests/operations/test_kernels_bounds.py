@@ -282,7 +282,7 @@ GROUPS: dict[str, Callable[[Table], Cases]] = {
 
 
 def sweep(group: str, notes: str) -> None:
-    fences = [Fence() for _ in range(9)]
+    fences = [Fence() for _ in range(10)]
     tried = 0
     with open(notes, "wb", buffering=0) as file:
         for table in TABLES:

@@ -81,6 +81,7 @@ SHAPES = {
     "16 to a line, even": windows(6, 16, (3, 3), 32, 40),
     "16 to a line, two places apart": windows(6, 32, (2, 2), 20, 33, stride=(2, 2), padding="valid"),
     "11 to a line, whose copies end beyond them": windows(4, 13, (3, 3), 32, 24, padding="valid"),
+    "65 to a line, several copies": windows(40, 65, (3, 3), 16, 16),
     "17 to a line": windows(4, 17, (3, 3), 8, 70),
     "28 to a line": windows(5, 28, (3, 3), 64, 70),
     "28 to a line, no zeros around": windows(6, 30, (3, 3), 32, 16, padding="valid"),

@@ -3,7 +3,8 @@
  *
  * dW (places depth, n) = Σ over k of Xᵀ (places depth, k) dY (k, n), where k runs over a band line after line, also
  * over what lies between the lines of windows: there dY is 0. So the rows of Xᵀ for a place of the windows begin a
- * few elements further on than those of another, in one copy: (depth, k). Lines begin with whole words in both.
+ * few elements further on than those of another, in one copy: (depth, k). Lines begin with whole words in both. An
+ * infinity or nan of X meets such zeros, too, and makes more elements of dW nan than those whose windows see it.
  *
  * Order: lines of windows that share a copy, by the sizes alone, are one chain from 0, by steps of 32; dW adds them up.
  */
@@ -15,13 +16,13 @@
 enum {
     LEAST_DEPTH = 8,     /* channels: fewer leave too much of a tile idle */
     COPY_WORDS = 1 << 9, /* of a row, about, where lines are short */
-    HALF = sizeof(word) / 2
+    HALF_BYTES = sizeof(word) / 2
 };
 
 /* Lines of windows side by side, and what of the image they reach. */
 typedef struct copied {
     nn_index lines, columns;
-    nn_index before, pitch;    /* elements ahead of the first window's place in a line; of a line */
+    nn_index odd, pitch;       /* 1 where a line has an element ahead of its first window; elements of a line */
     nn_index words, ld;        /* of a row of dYᵀ; of Xᵀ, which places further on begin later */
     nn_index x_piece, dy_piece, dy_step; /* words between pieces; between panels of dY */
 } copied;
@@ -29,10 +30,10 @@ typedef struct copied {
 INLINE nn_index round_up(nn_index n, nn_index unit) { return ceil_div(n, unit) * unit; }
 
 INLINE copied copied_lines(const convolution *v, nn_index lines, nn_index columns, nn_index padding, int pieces) {
-    copied c = {.lines = lines, .columns = columns, .before = padding % 2};
-    c.pitch = round_up(c.before + columns - 1 + v->reach_w, 2);
+    copied c = {.lines = lines, .columns = columns, .odd = padding % 2};
+    c.pitch = round_up(c.odd + columns - 1 + v->reach_w, 2);
     c.words = round_up(lines * c.pitch / 2, TILE_SIDE);
-    const nn_index read = ((v->reach_h - 1) * c.pitch + c.before + v->reach_w) / 2 + 1 + c.words;
+    const nn_index read = ((v->reach_h - 1) * c.pitch + c.odd + v->reach_w) / 2 + 1 + c.words;
     const nn_index written = (lines - 1 + v->reach_h) * c.pitch / 2 + TILE_SIDE; /* in whole blocks of STEP */
     c.ld = round_up(read > written ? read : written, TILE_SIDE);
     if (c.ld % (16 * TILE_SIDE) == 0) c.ld += TILE_SIDE; /* or rows share few sets of L1 */
@@ -69,7 +70,7 @@ INLINE void copy_lines(const convolution *v, const copied *c, band b, const real
     for (nn_index r = 0; r < c->lines - 1 + v->reach_h; r++) {
         if (top + r < 0 || top + r >= v->h.length) continue;
         packing p = {.x = x + ((top + r) * v->w.length + left + from) * v->channels, .ld = v->channels, .n = v->depth,
-                     .K = to - from, .across = 1, .y = Xt + (r * c->pitch + c->before + from) / 2, .ldy = c->ld,
+                     .K = to - from, .across = 1, .y = Xt + (r * c->pitch + c->odd + from) / 2, .ldy = c->ld,
                      .piece = c->x_piece};
         pack_rest(&p, pieces);
     }
@@ -84,11 +85,11 @@ INLINE void copy_lines(const convolution *v, const copied *c, band b, const real
         }
 }
 
-/* Row i of Xᵀ (places depth, k), in bytes from the first element on */
+/* Row i of Xᵀ (places depth, k), in bytes from the first element on: perhaps at half a word, where tiles alone load */
 INLINE nn_index row_of_copy(const convolution *v, const copied *c, nn_index i) {
     const nn_index place = i / v->depth, channel = i % v->depth;
     const nn_index h = place / v->w.size * v->h.dilation, w = place % v->w.size * v->w.dilation;
-    return channel * c->ld * (nn_index)sizeof(word) + (c->before + h * c->pitch + w) * HALF;
+    return channel * c->ld * (nn_index)sizeof(word) + (c->odd + h * c->pitch + w) * HALF_BYTES;
 }
 
 /* dW (places depth, n), rows ldy apart, of the lines of band b, or += it; a strip are the channels of two places, or

@@ -8,8 +8,8 @@
  *
  * Order: an element of Y is that of the product (gemm.h), cut in segments or, by the sizes alone, `plain`; so is one
  * of dX where that is a convolution (convolve_flipped). One of dW adds up bands of each sample of its part, in order,
- * as products or, by the sizes alone, as pairs.h or bfloat16_weights.h do. Otherwise one of dX adds up, for each band of lines of windows,
- * its places in these, size_h and size_w ascending. Bands are cut by the sizes alone.
+ * as products or, by the sizes alone, as pairs.h or bfloat16_weights.h do. Otherwise one of dX adds up, for each band
+ * of lines of windows, its places in these, size_h and size_w ascending. Bands are cut by the sizes alone.
  */
 #ifndef NNCORE_CONVOLUTION_H
 #define NNCORE_CONVOLUTION_H
@@ -147,8 +147,8 @@ INLINE int suits_words(const convolution *v) {
     return !v->plain && v->K <= WORDS_K && v->channels % 2 == 0 && v->depth % 2 == 0;
 }
 
-/* Lines first … first + count of `windows` windows each side by side: `whole` is the product of all of them, but for
- * the sizes and A, and for the group at hand. */
+/* Lines first … first + count of Y, of all samples. `whole`: the product of all windows; where A begins, its sizes
+ * and the columns of a group are set here. */
 static void convolve_lines(convolution *v, const nn_run *run, const nn_gemm *whole, nn_index groups, int precision,
                            nn_index first, nn_index count) {
     const int in_words = precision != NN_PRECISION_highest && suits_words(v);

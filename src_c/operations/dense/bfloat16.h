@@ -91,7 +91,7 @@ INLINE packing rows_of_A(const slab *s, nn_index i, nn_index rows, word *y) {
                      .n = rows, .K = s->depth, .across = across, .y = y, .ldy = s->t.lda, .piece = s->t.a_piece};
 }
 
-/* Tiles of windows in lines, and of all of K, begin so. */
+/* What all tiles have in common where A is windows in words; K is one block then. */
 INLINE dot windows_of(const slab *s) {
     dot t = s->t;
     t.segments = s->g->segments, t.offsets = s->g->offsets, t.K = s->depth / t.segments / 2;
