@@ -85,7 +85,7 @@ INLINE void copy_lines(const convolution *v, const copied *c, band b, const real
         }
 }
 
-/* Row i of Xᵀ (places depth, k), in bytes from the first element on: perhaps at half a word, where tiles alone load */
+/* Row i of Xᵀ (places depth, k), in bytes from the first element, perhaps at half a word: tiles alone load there */
 INLINE nn_index row_of_copy(const convolution *v, const copied *c, nn_index i) {
     const nn_index place = i / v->depth, channel = i % v->depth;
     const nn_index h = place / v->w.size * v->h.dilation, w = place % v->w.size * v->w.dilation;
