@@ -58,6 +58,7 @@ def products(table: Table) -> Cases:
     depths = [0, 1, table.lanes - 1, table.lanes + 1]
     cols = edges(1, table.lanes // 2, table.lanes, nr, nr + table.lanes, 2 * nr, 4 * nr)
     shapes = [*product([*edges(1, mr), 2 * mr + 1], cols, depths), (3, 5, 600), (40, 70, 270)]
+    shapes += [(1, N * table.lanes - 1, 3) for N in range(3, 10)]
     shapes += [(M, N, 17 * N) for M, N in product([table.lanes, 2 * table.lanes + 1, 131], {1, 2, table.lanes // 2})]
     for (M, N, K), at, bt in product(shapes, [False, True], [False, True]):
 

@@ -65,6 +65,16 @@ def test_every_tile(table: Table) -> None:
 
 
 @each_table
+def test_one_row_of_every_width(table: Table) -> None:
+    """It goes through B at one go, up to eight vectors, with the bits that it has among others."""
+    for N, layout in product(range(4, 9 * table.lanes + 2), LAYOUTS):
+        a, b, bias = normal(table, 2, 37), normal(table, 37, N), normal(table, N, key="bias")
+        expected = multiply(table, a, b, layout, bias=bias)
+        assert_close(expected, ref.dense(a, b, bias), bound(table, a, b, bias), (N, layout))
+        assert_same_bits(multiply(table, a[:1], b, layout, bias=bias, ldc=N + 1), expected[:1], (N, layout))
+
+
+@each_table
 def test_every_depth(table: Table) -> None:
     mr, nr = table.tile
     for K, (M, N), layout in product(DEPTHS, [(1, 1), (2 * mr + 1, nr + 1), (mr, 5 * nr - 1)], LAYOUTS):

@@ -3,8 +3,8 @@
  * One step of k loads a row of B and multiplies it by m elements of A. There is a kernel for each m ≤ MR, for A read
  * along rows (X) or columns (Xᵀ), and for each width: one vector or two, the last one masked; two whole ones, the
  * usual case, NR columns; and more for few rows, where two would not be enough sums to hide the latency of
- * multiply-add. Others read B = Wᵀ as rows of W. Every kernel performs the same operations on an element, so the
- * choice never shows in a result.
+ * multiply-add, and one row should go through B once. Others read B = Wᵀ as rows of W. Every kernel performs the same
+ * operations on an element, so the choice never shows in a result.
  */
 #define NR (2 * LANES)
 #define BY_ROWS_VECTORS (LANES == 16 ? 1 : 2) /* enough sums to hide the latency of multiply-add, even for one row */
@@ -203,9 +203,12 @@ INLINE void multiply_tile_by_rows(const int m, const int nv, const int transpose
 #endif
 EACH_M(TILES)
 TILE(1, 8, ) TILE(1, 4, ) TILE(2, 4, ) TILE(3, 4, )
+#define EACH_RAGGED(X) X(3) X(4) X(5) X(6) X(7) X(8) /* vectors of one row, the last one masked */
+#define RAGGED(nv) TILE(1, nv, masked)
+EACH_RAGGED(RAGGED)
 EACH_M(TILE_BY_ROWS)
 typedef void (*tile_kernel)(const tile *);
-enum { ONE, TWO_MASKED, TWO, FOUR, EIGHT, BY_ROWS };
+enum { ONE, TWO_MASKED, TWO, FOUR, EIGHT, BY_ROWS, THREE_RAGGED, WIDTHS = THREE_RAGGED + 6 };
 #define TILE_1M(m) tile_##m##_1masked,
 #define TILE_2M(m) tile_##m##_2masked,
 #define TILE_2(m) tile_##m##_2,
@@ -214,23 +217,26 @@ enum { ONE, TWO_MASKED, TWO, FOUR, EIGHT, BY_ROWS };
 #define TILE_2T(m) tile_##m##_2_transposed,
 #define TILE_R(m) tile_##m##_by_rows,
 #define TILE_RT(m) tile_##m##_by_rows_transposed,
-static const tile_kernel tile_kernels[2][6][MR] = { /* [transposed][width][m − 1] */
+#define TILE_RAGGED(nv) {tile_1_##nv##masked},
+#define TILE_RAGGED_T(nv) {tile_1_##nv##masked_transposed},
+static const tile_kernel tile_kernels[2][WIDTHS][MR] = { /* [transposed][width][m − 1] */
     {{EACH_M(TILE_1M)}, {EACH_M(TILE_2M)}, {EACH_M(TILE_2)},
-     {tile_1_4, tile_2_4, tile_3_4}, {tile_1_8}, {EACH_M(TILE_R)}},
+     {tile_1_4, tile_2_4, tile_3_4}, {tile_1_8}, {EACH_M(TILE_R)}, EACH_RAGGED(TILE_RAGGED)},
     {{EACH_M(TILE_1MT)}, {EACH_M(TILE_2MT)}, {EACH_M(TILE_2T)},
      {tile_1_4_transposed, tile_2_4_transposed, tile_3_4_transposed},
-     {tile_1_8_transposed}, {EACH_M(TILE_RT)}},
+     {tile_1_8_transposed}, {EACH_M(TILE_RT)}, EACH_RAGGED(TILE_RAGGED_T)},
 };
 
 INLINE nn_index tile_columns(int width) {
     static const nn_index columns[] = {[ONE] = LANES, [TWO_MASKED] = NR, [TWO] = NR, [FOUR] = 4 * LANES,
                                        [EIGHT] = 8 * LANES, [BY_ROWS] = BY_ROWS_COLUMNS};
-    return columns[width];
+    return width >= THREE_RAGGED ? (width - THREE_RAGGED + 3) * LANES : columns[width];
 }
 
 /* The widest that `cols` columns fill; packed B is NR wide. */
 INLINE int tile_width(nn_index rows, nn_index cols, int packed) {
     if (!packed && rows == 1 && cols >= 8 * LANES) return EIGHT;
+    if (!packed && rows == 1 && cols > 2 * LANES) return THREE_RAGGED + (int)((cols - 1) / LANES) - 2;
     if (!packed && rows <= 3 && cols >= 4 * LANES) return FOUR;
     return cols >= NR ? TWO : cols > LANES ? TWO_MASKED : ONE;
 }
