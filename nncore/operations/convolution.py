@@ -85,9 +85,10 @@ class Windows:
         """The attributes of windows along `axes` of so many channels, for n filters."""
         *down, across = axes
         most = BAND_REALS // (math.prod(a.reach for a in down) * channels)  # places of a row
+        line = min(across.out, LINE_WINDOWS, (most - across.reach) // across.stride + 1)
+        assert line > 0, "a window fits a thread's band"
         fields: dict[str, Any] = windows_over(axes) | {
-            "channels": channels, "groups": self.groups, "n": n,
-            "line": min(across.out, LINE_WINDOWS, (most - across.reach) // across.stride + 1),
+            "channels": channels, "groups": self.groups, "n": n, "line": line,
             "cost": 2 * self.windows * self.k * self.n // self.groups,
         }  # fmt: skip
         if self.b.packed:

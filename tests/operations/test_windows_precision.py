@@ -135,11 +135,17 @@ def convolve(
     return y
 
 
-def formula(shape: Shape, x: Array, w: Array, b: Array | float) -> Array:
+def told(shape: Shape) -> dict[str, Any]:
+    """What the formulas are told of windows."""
     axes = shape.down, shape.across
     behind = [(a.out - 1) * a.stride + (a.size - 1) * a.dilation + 1 - a.before - a.length for a in axes]
     pads = [(a.before, max(0, more)) for a, more in zip(axes, behind, strict=True)]
-    return convolution.convolve(x, w, b, [a.stride for a in axes], [a.dilation for a in axes], pads, shape.groups)
+    strides, dilation = [a.stride for a in axes], [a.dilation for a in axes]
+    return {"strides": strides, "dilation": dilation, "pads": pads, "groups": shape.groups}
+
+
+def formula(shape: Shape, x: Array, w: Array, b: Array | float) -> Array:
+    return convolution.convolve(x, w, b, **told(shape))
 
 
 def operands(table: Table, shape: Shape, scale: float = 1.0) -> tuple[Array, Array, Array]:
@@ -285,12 +291,8 @@ def weights(table: Table, precision: str, shape: Shape, x: Array, dy: Array, par
 
 
 def weights_by_formula(shape: Shape, x: Array, dy: Array, part: int) -> Array:
-    axes, w = (shape.down, shape.across), np.zeros(shape.kernel)
-    behind = [(a.out - 1) * a.stride + (a.size - 1) * a.dilation + 1 - a.before - a.length for a in axes]
-    pads = [(a.before, max(0, more)) for a, more in zip(axes, behind, strict=True)]
-    told = {"strides": [a.stride for a in axes], "dilation": [a.dilation for a in axes], "pads": pads}
-    parts = [(x[i : i + part], dy[i : i + part]) for i in range(0, SAMPLES, part)]
-    return np.stack([convolution.convolve_backward(a, w, b, groups=shape.groups, **told)[1] for a, b in parts])
+    w, parts = np.zeros(shape.kernel), [(x[i : i + part], dy[i : i + part]) for i in range(0, SAMPLES, part)]
+    return np.stack([convolution.convolve_backward(a, w, b, **told(shape))[1] for a, b in parts])
 
 
 @each_product

@@ -43,8 +43,10 @@ INLINE copied copied_lines(const convolution *v, nn_index lines, nn_index column
     return c;
 }
 
-/* Lines of windows that share a copy; 0: not one has room. */
-INLINE nn_index lines_of_copy(const convolution *v, nn_index n, int pieces) {
+/* Lines of windows that share a copy; 0: it is not for these convolutions, or not one has room. */
+static nn_index lines_of_copy(const convolution *v, nn_index n, int pieces) {
+    const int suits = v->h.stride == 1 && v->w.stride == 1 && v->h.size * v->w.size > 1 && v->depth >= LEAST_DEPTH;
+    if (!pieces || !suits || n < LANES) return 0;
     const nn_index columns = least(v->line, v->w.out), panels = ceil_div(n, PANEL);
     nn_index lines = v->parts > 1 ? 1 : least(v->lines, ceil_div(2 * COPY_WORDS, columns + v->reach_w));
     for (; lines > 0; lines--) {
@@ -52,12 +54,6 @@ INLINE nn_index lines_of_copy(const convolution *v, nn_index n, int pieces) {
         if (pieces * c.x_piece <= BAND_REALS && panels * c.dy_step <= ROWS_REALS) break;
     }
     return lines;
-}
-
-/* Whether it is for these convolutions */
-INLINE int suits_copies(const convolution *v, nn_index n, int pieces) {
-    return pieces && v->h.stride == 1 && v->w.stride == 1 && v->h.size * v->w.size > 1 && v->depth >= LEAST_DEPTH &&
-           n >= LANES && lines_of_copy(v, n, pieces) > 0;
 }
 
 /* Xᵀ and panels of dY of the lines from b on; x: the image, from the channels of a group on, dY: likewise its first
@@ -92,12 +88,12 @@ INLINE nn_index row_of_copy(const convolution *v, const copied *c, nn_index i) {
     return channel * c->ld * (nn_index)sizeof(word) + (c->odd + h * c->pitch + w) * HALF_BYTES;
 }
 
-/* dW (places depth, n), rows ldy apart, of the lines of band b, or += it; a strip are the channels of two places, or
- * two tiles of those of one */
-INLINE void weights_of_band(const convolution *v, band b, const real *x, const real *dY, nn_index ldy, nn_index n,
-                            int add, real *dW, const int pieces) {
+/* dW (places depth, n), rows ldy apart, of the lines of band b, `most` to a copy, or += it; a strip are the channels of
+ * two places, or two tiles of those of one */
+INLINE void add_copies(const convolution *v, band b, nn_index most, const real *x, const real *dY, nn_index ldy,
+                       nn_index n, int add, real *dW, const int pieces) {
     word *const Xt = (word *)v->band, *const panels = (word *)v->P;
-    const nn_index most = lines_of_copy(v, n, pieces), depth = v->depth, height = even_rows(depth), no_offset = 0;
+    const nn_index depth = v->depth, height = even_rows(depth), no_offset = 0;
     const int of_two = height == depth;
     const slab s = {0}; /* nothing follows the sums */
     shape_tiles(height, 0);
@@ -121,6 +117,14 @@ INLINE void weights_of_band(const convolution *v, band b, const real *x, const r
         strips_end(&strips);
     }
     dot_end();
+}
+
+static void weights_of_band(const convolution *v, band b, nn_index most, const real *x, const real *dY, nn_index ldy,
+                            nn_index n, int add, real *dW, int pieces) {
+    if (pieces == 1)
+        add_copies(v, b, most, x, dY, ldy, n, add, dW, 1);
+    else
+        add_copies(v, b, most, x, dY, ldy, n, add, dW, 2);
 }
 
 #endif

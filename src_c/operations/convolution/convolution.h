@@ -76,10 +76,13 @@ INLINE void copy_reals(real *to, const real *from, nn_index n) {
 INLINE void clear_reals(real *to, nn_index n) {
     for (nn_index i = 0; i < n; i += LANES) store_some(to + i, n - i, (vf){0});
 }
+/* Reals to an element of what is laid out */
+INLINE nn_index unit_of(const convolution *v) { return v->pieces ? 2 : 1; }
+
 /* n reals, or zeros if x is NULL, as products read them */
 INLINE void lay_out_reals(const convolution *v, nn_index n, const real *x, real *y) {
     if (!x)
-        for (int q = 0; q < (v->pieces ? v->pieces : 1); q++) clear_reals(y + q * PIECE, v->pieces ? n / 2 : n);
+        for (int q = 0; q < (v->pieces ? v->pieces : 1); q++) clear_reals(y + q * PIECE, n / unit_of(v));
     else if (v->pieces == 0)
         copy_reals(y, x, n);
     else if (v->pieces == 1)
@@ -95,7 +98,7 @@ static const real *lay_out(convolution *v, const real *x, nn_index oh, nn_index 
                            nn_index columns) {
     const nn_index top = oh * v->h.stride - v->h.before, high = (lines - 1) * v->h.stride + v->reach_h;
     const nn_index left = ow * v->w.stride - v->w.before, wide = (columns - 1) * v->w.stride + v->reach_w;
-    const nn_index row = v->w.length * v->channels, unit = v->pieces ? 2 : 1;
+    const nn_index row = v->w.length * v->channels, unit = unit_of(v);
     v->row = row;
     if (!v->pieces && top >= 0 && top + high <= v->h.length && left >= 0 && left + wide <= v->w.length)
         return x + top * row + left * v->channels;
@@ -120,7 +123,7 @@ INLINE void find_segments(convolution *v) {
     nn_index *offset = v->offsets;
     for (nn_index i = 0; i < v->h.size; i++)
         for (nn_index j = 0; j < v->segments / v->h.size; j++)
-            *offset++ = i * v->h.dilation * v->row + j * v->w.dilation * v->channels / (v->pieces ? 2 : 1);
+            *offset++ = i * v->h.dilation * v->row + j * v->w.dilation * v->channels / unit_of(v);
 }
 
 /* P (count,ld): windows first … of lines of `columns`, of an image that was laid out. */
@@ -151,10 +154,9 @@ INLINE int suits_words(const convolution *v) {
  * and the columns of a group are set here. */
 static void convolve_lines(convolution *v, const nn_run *run, const nn_gemm *whole, nn_index groups, int precision,
                            nn_index first, nn_index count) {
-    const int in_words = precision != NN_PRECISION_highest && suits_words(v);
-    v->pieces = in_words ? precision == NN_PRECISION_high ? 2 : 1 : 0;
+    v->pieces = suits_words(v) ? pieces_of(precision) : 0;
     const nn_index per = v->h.out * v->parts, image = v->h.length * v->w.length * v->channels;
-    const nn_index n = whole->N / groups, unit = in_words ? 2 : 1;
+    const nn_index n = whole->N / groups, unit = unit_of(v);
     for (nn_index end = first + count, lines; first < end; first += lines) {
         const nn_index sample = first / per;
         const band b = band_at(v, first % per, least(end - first, per - first % per));
@@ -166,9 +168,9 @@ static void convolve_lines(convolution *v, const nn_run *run, const nn_gemm *who
             nn_gemm g = columns_of(whole, group * n, n);
             g.M = windows, g.K = v->K, g.part = groups > 1;
             g.A = x + group * v->depth / unit, g.a_row = v->w.stride * v->channels / unit, g.a_col = 1;
-            g.group = b.columns, g.a_group = v->h.stride * v->row, g.a_piece = in_words ? PIECE : 0;
+            g.group = b.columns, g.a_group = v->h.stride * v->row, g.a_piece = v->pieces ? PIECE : 0;
             if (!v->plain) g.segments = v->segments, g.offsets = v->offsets;
-            if (v->plain || in_words || precision == NN_PRECISION_highest) {
+            if (v->plain || v->pieces || precision == NN_PRECISION_highest) {
                 g = rows_of(&g, window);
                 run->table->gemm[precision](&g);
                 continue;
@@ -245,8 +247,8 @@ static void pair_windows(const convolution *v, band b, const real *image, const 
 #ifdef BF16_SPLITS
 #include "operations/convolution/bfloat16_weights.h"
 #else
-#define suits_copies(v, n, pieces) 0
-#define weights_of_band(v, b, x, dY, ldy, n, add, dW, pieces) ((void)(dY))
+#define lines_of_copy(v, n, pieces) 0
+#define weights_of_band(v, b, most, x, dY, ldy, n, add, dW, pieces) ((void)(most), (void)(pieces))
 #endif
 
 SPAN(convolve_weights) {
@@ -255,7 +257,8 @@ SPAN(convolve_weights) {
     const nn_index per = v.h.out * v.parts, image = op->height * op->width * op->channels;
     const nn_index most = least(ROWS_REALS / v.ld, MOST_ROWS / 2); /* windows, as rows: long sums pay */
     const int precise = run->table->precision_for((int)op->precision, v.K, most, n) == NN_PRECISION_highest;
-    const int pieces = pieces_of((int)op->precision), in_copies = suits_copies(&v, n, pieces);
+    const int pieces = pieces_of((int)op->precision);
+    const nn_index copied = lines_of_copy(&v, n, pieces);
     const int in_pairs = precise && v.channels * v.w.stride * v.w.dilation == 1 && n <= PAIR_FILTERS;
     for (nn_index sample = first; sample < first + count; sample++) {
         real *const dW = at(run, op->dW, sample / op->part * v.K * op->n);
@@ -264,19 +267,16 @@ SPAN(convolve_weights) {
         for (nn_index line = 0; line < per; line += b.lines) {
             b = band_at(&v, line, per - line);
             const real *const X = at(run, op->X, sample * image);
-            const real *const x = in_copies ? X : lay_out(&v, X, b.oh, b.lines, b.ow, b.columns);
+            const real *const x = copied ? X : lay_out(&v, X, b.oh, b.lines, b.ow, b.columns);
             const nn_index window = (sample * v.h.out + b.oh) * v.w.out + b.ow, windows = b.lines * b.columns;
             const int add = sample % op->part || line;
             if (in_pairs) pair_windows(&v, b, x, at(run, op->dY, window * op->n), n, add, dW);
             if (db) add_column_sums(windows, op->n, at(run, op->dY, window * op->n), add, v.P, db);
             for (nn_index group = 0; group < op->groups && !in_pairs; group++) {
                 const nn_index column = group * n;
-                if (in_copies) {
-                    const real *const dY = at(run, op->dY, window * op->n + column);
-                    if (pieces == 1)
-                        weights_of_band(&v, b, x + group * depth, dY, op->n, n, add, dW + column, 1);
-                    else
-                        weights_of_band(&v, b, x + group * depth, dY, op->n, n, add, dW + column, 2);
+                if (copied) {
+                    weights_of_band(&v, b, copied, x + group * depth, at(run, op->dY, window * op->n + column), op->n,
+                                    n, add, dW + column, pieces);
                     continue;
                 }
                 nn_gemm g = {
