@@ -178,13 +178,13 @@ class EinsumDense(Layer):
         def size(labels: str) -> int:
             return math.prod(sizes[c] for c in labels)
 
-        wanted = axes.positions + axes.rows + axes.summed
+        wanted = axes.rows + axes.positions + axes.summed
         x = transpose(b, x, [axes.input.index(c) for c in wanted])
         k, n, rows = size(axes.summed), size(axes.free), size(axes.rows)
-        made = axes.positions + axes.rows + axes.free
+        made = axes.rows + axes.positions + axes.free
         together = not axes.positions and made == axes.output and self.bias_axes == axes.free
         if axes.positions:
-            y = dense_at_positions(b, reshape(b, x, (size(axes.positions), rows, k)), self.kernel)
+            y = dense_at_positions(b, reshape(b, x, (rows, size(axes.positions), k)), self.kernel)
         else:
             y = dense(b, reshape(b, x, (rows, k)), self.kernel, self.bias if together else None, (k, n))
         y = reshape(b, y, tuple(sizes[c] for c in made))

@@ -155,6 +155,6 @@ class PeriodicEmbedding(Layer):
         n, k, d = x.size, self.frequencies, self.outputs - 1
         repeated = reshape(b, broadcast(b, reshape(b, x, (n, 1)), (n, k)), (n * k,))
         cosines = activate(b, standardize(b, repeated, gamma=self.frequency, beta=self.phase), Cospi())
-        combined = dense_at_positions(b, reshape(b, cosines, (n, 1, k)), self.kernel)
+        combined = dense_at_positions(b, reshape(b, cosines, (1, n, k)), self.kernel)
         shifted = standardize(b, reshape(b, combined, (n * d,)), beta=self.bias)
         return concatenate(b, [shifted, x], 0, self.output_shape(x.shape))

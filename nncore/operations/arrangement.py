@@ -34,10 +34,10 @@ def strided(
 
     `offset` is its first element: in Y, where it is copied `into` that, else in X.
     """
-    missing = DIMENSIONS - len(sizes)
-    rows, n1, n2, n3 = [1] * missing + list(sizes)
-    x_row, x1, x2, x3 = [0] * missing + list(x_strides)
-    y_row, y1, y2, y3 = [0] * missing + list(y_strides)
+    # Axes of length 1 say nothing; without them the last one, along which C copies, is as long as can be.
+    axes = [axis for axis in zip(sizes, x_strides, y_strides, strict=True) if axis[0] != 1]
+    missing: list[tuple[int, int, int]] = [(1, 0, 0)] * (DIMENSIONS - len(axes))
+    (rows, x_row, y_row), (n1, x1, y1), (n2, x2, y2), (n3, x3, y3) = missing + axes
     whole = y if into else x
     part = Tensor((whole.size - offset,), alias_of=whole, offset=offset) if offset else whole
     return Op(

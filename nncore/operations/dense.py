@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nncore._kernels.table import PACK_ROWS, PRECISIONS
-from nncore.compiler.operation import Op, Operand, Tensor, Whole, part_of
+from nncore.compiler.operation import SPAN_ELEMENTS, Op, Operand, Tensor, Whole
 from nncore.operations.parameters import send_column_sums
 
 if TYPE_CHECKING:
@@ -46,58 +46,22 @@ def dense(
 
 
 def dense_at_positions(b: Builder, x: Tensor, kernel: Parameter) -> Tensor:
-    """Z (P,R,N): Zᵢ = Xᵢ Wᵢ for X (P,R,K) and W (P,K,N), a matrix for each position; backward: dWᵢ = Xᵢᵀ dZᵢ, dX.
-
-    The rows of a position are brought together before its product, and parted after it.
-    """
-    positions, rows, k = x.shape
+    """Z (R,P,N): Z[:,p] = X[:,p] W[p] for X (R,P,K) and W (P,K,N), a matrix for each position; backward: dW, dX."""
+    rows, positions, k = x.shape
     n = kernel.shape[-1] if len(kernel.shape) == 3 else kernel.size // (positions * k)
-    sizes: dict[str, Any] = {"rows": rows, "n": n, "k": k}
-    z = Tensor((positions, rows, n), x.differentiable or kernel in b.trained)
-
-    def gathered(whole: Tensor, i: int) -> tuple[Tensor, Op]:
-        part = Tensor(whole.shape[1:])
-        return part, between(part_of(whole, i * part.size), part, whole.size, part.size)
-
-    def scattered(part: Tensor, whole: Tensor, i: int) -> Op:
-        return between(part, part_of(whole, i * part.size), part.size, whole.size)
-
-    def between(of: Any, to: Any, x_row: int, y_row: int) -> Op:
-        return Op("copy", X=of, Y=to, per_sample=1, n=min(x_row, y_row), x_row=x_row, y_row=y_row)
-
-    ops, read = [], []
-    for i in range(positions):
-        xi, gather = gathered(x, i)
-        zi = Tensor((rows, n))
-        W = Whole("parameters", kernel, part=i * k * n)
-        ops += [gather, Op("dense_forward", X=xi, W=W, Y=zi, **sizes), scattered(zi, z, i)]
-        read.append(xi)
+    z = Tensor((rows, positions, n), x.differentiable or kernel in b.trained)
+    W = Whole("parameters", kernel)
+    sizes: dict[str, Any] = {"rows": rows, "positions": positions, "n": n, "k": k, "cost": 2 * x.size * n}
+    samples = {"block": max(1, SPAN_ELEMENTS // max(x.size, z.size)), **sizes}
 
     def backward(to: Builder, dz: Tensor) -> None:
-        parts = []
-        for i in range(positions):
-            dzi, gather = gathered(dz, i)
-            to.backward.append(gather)
-            parts.append(dzi)
         to.send_to_parameter(
             kernel,
-            lambda at: [
-                Op("dense_backward_weights", X=xi, dY=dzi, dW=part_of(at, i * k * n), **sizes)
-                for i, (xi, dzi) in enumerate(zip(read, parts, strict=True))
-            ],
+            lambda dW: Op("dense_at_positions_backward_weights", X=x, dY=dz, dW=dW, fixed=positions, **sizes),
         )
-        if not x.differentiable:
-            return
-        dx = Tensor(x.shape)
-        for i, dzi in enumerate(parts):
-            dxi = Tensor((rows, k))
-            W = Whole("parameters", kernel, part=i * k * n)
-            to.backward += Op("dense_backward_input", dY=dzi, W=W, dX=dxi, **sizes), scattered(dxi, dx, i)
-        to.add_gradient(x, dx)
+        to.send(x, lambda dx: Op("dense_at_positions_backward_input", dY=dz, W=W, dX=dx, **samples))
 
-    for op in ops[:-1]:
-        b.emit(op)
-    b.record(z, ops[-1], backward)
+    b.record(z, Op("dense_at_positions", X=x, W=W, Y=z, **samples), backward)
     return z
 
 

@@ -18,6 +18,7 @@ FEW = 8  # levels, up to which a category has a feature for each; beyond, a vect
 CLIP = 3.0  # numbers end within ± this many interquartile ranges of the median
 BLOCK = 16384  # rows that are float64 at a time
 DAY = 86400.0  # seconds
+DTYPES = {"features": "float32", "codes": "int32"}  # of a network's inputs
 TRUTH = {"False": "0", "True": "1"}  # texts of truth values, and of the same as numbers
 
 
@@ -54,7 +55,11 @@ class Column:
     def value(self, given: Any) -> float:
         """A number, NaN where it is missing; of a category the place of its level from 1 on, 0 where it has none."""
         if self.levels is not None:
+            if type(given) is str:  # a way of its own, for one row is to take microseconds
+                return self.codes.get(given, 0)
             return 0 if gone(given) else self.codes.get(text(given), 0)
+        if type(given) is float:
+            return given
         try:
             return math.nan if gone(given) else number(given)
         except (TypeError, ValueError) as error:
@@ -69,20 +74,30 @@ class Column:
             return given.astype(np.float64)
         if self.levels is None and given.dtype.kind in "mM":
             return days(given)
-        return np.array([self.value(v) for v in given.tolist()], np.float64)
+        if self.levels is None:
+            return np.array([self.value(v) for v in given.tolist()], np.float64)
+        code = self.codes.get  # texts, as most levels are, need no more than this
+        return np.array([code(v, 0) if type(v) is str else self.value(v) for v in given.tolist()], np.float64)
 
 
 class Columns:
     """The columns of a table, and how they become the inputs of a network.
 
     The input "features" has one for each column of numbers, then some of 0 and 1: whether a number is missing, whether
-    a category of up to 8 levels has a level (of two levels one feature, ±1). The inputs "codes_0", … are the levels of
-    the other categories. A feature x becomes z = (x − median) / (q₇₅ − q₂₅), where that range is 0 (x − median) 2 /
-    (max − min), and then z / √(1 + (z / 3)²), within ±3. Missing numbers are 0.
+    a category of up to 8 levels has a level (of two levels one feature, ±1). The input "codes" has the levels of the
+    other categories as whole numbers, of each column others. A feature x becomes z = (x − median) / (q₇₅ − q₂₅), where
+    that range is 0 (x − median) 2 / (max − min), and then z / √(1 + (z / 3)²), within ±3. Missing numbers are 0.
 
     Parameters
     ----------
     known : list of Column
+
+    Attributes
+    ----------
+    numbers : int
+        Columns of numbers, which are the first features.
+    n_codes : int
+        The numbers that "codes" may hold begin at 0.
     """
 
     def __init__(self, known: list[Column]) -> None:
@@ -102,6 +117,9 @@ class Columns:
         _, self._center, self._factor, yes, no = table.T
         self._yes, self._no = yes[self._indicators :], no[self._indicators :]
         self._many = [i for i, c in places if c.many]
+        sizes = [len(c.levels or ()) + 1 for c in known if c.many]  # 0: another level than those of fit, or none
+        self.n_codes = sum(sizes)
+        self._first_codes = np.cumsum([0, *sizes])[:-1].astype(np.int32)
 
     @classmethod
     def fitted(cls, given: Mapping[str, Array], categories: Mapping[str, bool]) -> Columns:
@@ -118,26 +136,24 @@ class Columns:
         return cls([Column(**column) for column in described])
 
     @property
-    def coded(self) -> list[Column]:
-        """Categories with many levels."""
-        return [c for c in self.known if c.many]
-
-    @property
     def widths(self) -> dict[str, int]:
         """The features of each input."""
-        features = {"features": len(self._center)} if len(self._center) else {}
-        return features | {f"codes_{i}": 1 for i in range(len(self._many))}
+        widths = {"features": len(self._center), "codes": len(self._many)}
+        return {name: width for name, width in widths.items() if width}
 
     def row(self, given: Mapping[str, Any]) -> dict[str, Array]:
         """The inputs of one row, a dict from column to value."""
-        self.require(given)
-        return self.features(np.array([[c.value(given[c.name]) for c in self.known]], np.float64))
+        try:
+            values = [c.value(given[c.name]) for c in self.known]
+        except KeyError:
+            self.require(given)
+            raise
+        return self.features(np.array([values], np.float64))
 
     def __call__(self, given: Mapping[str, Array], rows: Array) -> dict[str, Array]:
         """The inputs of rows, in this order."""
         self.require(given)
-        dtypes = {name: np.int32 if name.startswith("codes") else np.float32 for name in self.widths}
-        inputs = {name: np.empty((len(rows), width), dtypes[name]) for name, width in self.widths.items()}
+        inputs = {name: np.empty((len(rows), width), DTYPES[name]) for name, width in self.widths.items()}
         for first in range(0, len(rows), BLOCK):
             block = rows[first : first + BLOCK]
             values = np.empty((len(block), len(self.known)))
@@ -168,7 +184,9 @@ class Columns:
             clipped = (plain / np.sqrt(1 + (plain / CLIP) ** 2)).astype(np.float32)
         clipped[np.isnan(clipped)] = 0
         inputs = {"features": clipped} if clipped.shape[1] else {}
-        return inputs | {f"codes_{i}": values[:, [place]].astype(np.int32) for i, place in enumerate(self._many)}
+        if self._many:
+            inputs["codes"] = values[:, self._many].astype(np.int32) + self._first_codes
+        return inputs
 
 
 def pairs(column: Column) -> list[tuple[float, float]]:
@@ -181,17 +199,19 @@ def pairs(column: Column) -> list[tuple[float, float]]:
 def learned(name: str, given: Array, category: bool) -> Column:
     """What is known of a column of the rows for training."""
     if category:
-        column = Column(name, sorted({text(v) for v in given.tolist() if not gone(v)}))
+        values = given.tolist()
+        others = (v for v in values if type(v) is not str and not gone(v))
+        column = Column(name, sorted({v for v in values if type(v) is str} | {text(v) for v in others}))
         if column.many:
             return column
         codes = column.values(given)
         features = [(codes == yes) * 1.0 - (codes == no) for yes, no in pairs(column)]
     else:
         column = Column(name)
-        values = column.values(given)
-        absent = np.isnan(values)
+        numbers = column.values(given)
+        absent = np.isnan(numbers)
         column.missing = bool(absent.any())
-        features = [values[~absent], *([absent * 1.0] if column.missing else [])]
+        features = [numbers[~absent], *([absent * 1.0] if column.missing else [])]
     column.scaling = [scaling(feature) for feature in features]
     return column
 

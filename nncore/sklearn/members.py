@@ -12,7 +12,7 @@ import nncore as nn
 from nncore.callbacks import Callback, EarlyStopping
 from nncore.layers.features import ParametricActivation, PeriodicEmbedding, Scale
 from nncore.schedules.decays import CosineCycles, FlatCosine
-from nncore.sklearn.columns import Columns
+from nncore.sklearn.columns import DTYPES, Columns
 from nncore.state import Array
 
 HIDDEN = 3
@@ -108,9 +108,9 @@ def network(columns: Columns, recipe: Recipe, rows: int, seed: int, n_threads: i
         parts.append(PeriodicEmbedding(name="periodic")(symbols["features"][:, : columns.numbers]))
     if columns.widths.get("features", 0) > columns.numbers:
         parts.append(symbols["features"][:, columns.numbers :])
-    for i, column in enumerate(columns.coded):
-        table = nn.Embedding(len(column.levels or ()) + 1, VECTOR, normal, name=f"vectors_{i}")
-        parts.append(nn.Flatten()(table(symbols[f"codes_{i}"])))
+    if columns.n_codes:
+        vectors = nn.Embedding(columns.n_codes, VECTOR, normal, name="vectors")
+        parts.append(nn.Flatten()(vectors(symbols["codes"])))
     h = Scale(name="scale")(parts[0] if len(parts) == 1 else nn.Concatenate()(parts))
     for i in range(HIDDEN):
         z = nn.Dense(UNITS, kernel_initializer=normal, name=f"dense_{i}")(nn.Rescaling(h.shape[-1] ** -0.5)(h))
@@ -130,10 +130,7 @@ def network(columns: Columns, recipe: Recipe, rows: int, seed: int, n_threads: i
 
 def inputs_of(columns: Columns) -> dict[str, Any]:
     """A symbol for each input."""
-    return {
-        name: nn.Input((width,), dtype="int32" if name.startswith("codes_") else None, name=name)
-        for name, width in columns.widths.items()
-    }
+    return {name: nn.Input((width,), dtype=DTYPES[name], name=name) for name, width in columns.widths.items()}
 
 
 def prepare(model: nn.Model, inputs: dict[str, Array], rng: np.random.Generator) -> None:

@@ -12,7 +12,7 @@ from nncore.models import model_from_json
 from nncore.sklearn.columns import Columns
 from nncore.state import Array
 
-VERSION = 1
+VERSION = 2
 SIMPLE = (bool, int, float, str, type(None))
 
 
@@ -49,8 +49,9 @@ def load(cls: type[Any], path: Any) -> Any:
     tensors, document = files.read(path)
     whole = files.decode(document.get("estimator"), tensors)
     if not isinstance(whole, dict) or whole.get("class") != cls.__name__ or whole.get("version") != VERSION:
-        found = whole.get("class") if isinstance(whole, dict) else None
-        raise FormatError(f"{path}: expected a {cls.__name__} of version {VERSION}, got {found or 'another file'}")
+        known = isinstance(whole, dict) and "class" in whole
+        found = f"{whole['class']} of version {whole.get('version')}" if known else "another file"
+        raise FormatError(f"{path}: expected a {cls.__name__} of version {VERSION}, got {found}")
     try:
         return restored(cls, whole)
     except FormatError:

@@ -28,6 +28,7 @@ from nncore.state import Array
 PREDICTED = 65536  # rows at a time
 EPOCHS = 128  # of a network, at most
 MANY = 40_000  # rows, from which on epochs are fewer, and networks trained one by one: each copies all rows
+SCALARS = frozenset((float, int, str, bool, type(None)))
 FACTORS = 1.5  # of logits: exp(±1.5) at most
 
 ARGUMENTS: dict[str, Argument] = {
@@ -171,7 +172,7 @@ class BaseTabular(BaseEstimator, ABC):
     def _outputs(self, X: Any) -> Array:
         """The network's outputs, (n, outputs)."""
         check_is_fitted(self, "model_")
-        if isinstance(X, Mapping) and all(is_scalar(value) for value in X.values()):
+        if isinstance(X, Mapping) and is_row(X):
             return self._forward(self.columns_.row(X))
         given, _ = self._columns(X, fresh=False)
         check_consistent_length(*given.values())
@@ -213,9 +214,10 @@ class BaseTabular(BaseEstimator, ABC):
         return tags
 
 
-def is_scalar(value: Any) -> bool:
-    """Whether it is one value rather than a column."""
-    return isinstance(value, str) or not hasattr(value, "__len__")
+def is_row(given: Mapping[str, Any]) -> bool:
+    """Whether a dict holds values rather than columns."""
+    values = given.values()
+    return SCALARS.issuperset(map(type, values)) or all(isinstance(v, str) or not hasattr(v, "__len__") for v in values)
 
 
 @with_arguments(ARGUMENTS | {"label_smoothing": Argument(0.0, share(False))})

@@ -74,10 +74,12 @@ def test_columns_by_hand() -> None:
 
 def test_many_levels_are_numbers_of_vectors() -> None:
     names = [f"n{i:02d}" for i in range(12)]
-    columns = fitted({"who": names})
+    columns = fitted({"who": names, "where": [*names[:10], "n00", "n01"]})  # of 12 levels, and of 10
+    given = {"who": np.array(["n00", "n11", "other", None], object), "where": np.array(["n09", None, 5, "n00"], object)}
     for known in (columns, Columns.of(columns.described())):
-        found = known({"who": np.array(["n00", "n11", "other", None], object)}, np.arange(4))
-        assert found["codes_0"].tolist() == [[1], [12], [0], [0]] and list(known.widths) == ["codes_0"]
+        found = known(given, np.arange(4))
+        assert found["codes"].tolist() == [[1, 13 + 10], [12, 13], [0, 13], [0, 13 + 1]]
+        assert known.widths == {"codes": 2} and known.n_codes == 13 + 11
 
 
 def test_levels_and_dates_of_several_types_are_the_same() -> None:
@@ -174,7 +176,7 @@ def test_frames(library: str, tmp_path: Path) -> None:
         pickled = pickle.dumps(model)  # as joblib does it for GridSearchCV(n_jobs=2); files have none
         assert len(pickled) < 6 * 4 * model.model_.count_params()  # float32, and without the optimizers
         np.testing.assert_array_equal(pickle.loads(pickled).predict(X), model.predict(X))
-    with pytest.raises(nn.FormatError, match="expected a TabularClassifier of version 1, got TabularRegressor"):
+    with pytest.raises(nn.FormatError, match="expected a TabularClassifier of version 2, got TabularRegressor of"):
         TabularClassifier.load(tmp_path / "m.safetensors")
 
 
@@ -351,7 +353,7 @@ def test_a_file_of_something_else(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     model = TabularClassifier(ensemble=1, epochs=1).fit(np.arange(40.0).reshape(20, 2), np.arange(20) % 2)
     model.model_.save(path)
-    with pytest.raises(nn.FormatError, match="expected a TabularClassifier of version 1, got another file"):
+    with pytest.raises(nn.FormatError, match="expected a TabularClassifier of version 2, got another file"):
         TabularClassifier.load(path)
     model.save(path)
     with pytest.raises(nn.FormatError, match="expected a model, got an estimator of nncore.sklearn"):

@@ -110,6 +110,30 @@ def dense_backward_weights(c: Case) -> dict[str, Array]:
     return {"dW": rows_of(x).T @ rows_of(dy)}
 
 
+def at_positions(c: Case) -> tuple[Array, Array, Array]:
+    """X, W and dY of three positions, whose rows are two a sample."""
+    c.fields = {"rows": 2, "positions": 3, "n": 7, "k": 9}
+    return c.reals(SAMPLES, 2, 3, 9), c.reals(3, 9, 7), c.reals(SAMPLES, 2, 3, 7)
+
+
+def dense_at_positions(c: Case) -> dict[str, Array]:
+    x, w, _ = at_positions(c)
+    c.fields |= {"X": x, "W": w, "Y": c.poisoned(SAMPLES, 2, 3, 7)}
+    return {"Y": np.einsum("brpk,pkn->brpn", ref.float64(x), ref.float64(w))}
+
+
+def dense_at_positions_backward_input(c: Case) -> dict[str, Array]:
+    _, w, dy = at_positions(c)
+    c.fields |= {"dY": dy, "W": w, "dX": c.poisoned(SAMPLES, 2, 3, 9)}
+    return {"dX": np.einsum("brpn,pkn->brpk", ref.float64(dy), ref.float64(w))}
+
+
+def dense_at_positions_backward_weights(c: Case) -> dict[str, Array]:
+    x, _, dy = at_positions(c)
+    c.fields |= {"X": x, "dY": dy, "dW": c.poisoned(3, 9, 7), "fixed": 3}
+    return {"dW": np.einsum("brpk,brpn->pkn", ref.float64(x), ref.float64(dy))}
+
+
 def column_sums(c: Case) -> dict[str, Array]:
     dy = c.reals(SAMPLES, 2, 7)
     c.fields = {"dY": dy, "db": c.poisoned(7), "rows": 2, "n": 7, "fixed": 7, "block": 3}

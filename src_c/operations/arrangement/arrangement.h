@@ -28,6 +28,8 @@ SPAN(copy_strided) {
                 real *to = y + i * op->y1 + j * op->y2;
                 if (op->x3 == 1 && op->y3 == 1)
                     memcpy(to, from, (size_t)n3 * sizeof(real));
+                else if (op->x3 == 0 && op->y3 == 1)
+                    for (nn_index k = 0; k < n3; k += LANES) store_some(to + k, n3 - k, vset(*from));
                 else
                     for (nn_index k = 0; k < n3; k++) to[k * op->y3] = from[k * op->x3];
             }

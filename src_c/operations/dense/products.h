@@ -46,6 +46,49 @@ SPAN(dense_backward_weights) {
     };
 }
 
+/* A product for each of some positions, whose operands lie so many reals apart. */
+INLINE void multiply_at_positions(const nn_run *run, nn_index positions, nn_gemm g,
+                                  nn_index a, nn_index b, nn_index c) {
+    const real *const A = g.A, *const B = g.B;
+    real *const C = g.C;
+    for (nn_index p = 0; p < positions; p++) {
+        g.A = A + p * a, g.B = B + p * b, g.C = C + p * c;
+        run->table->gemm[NN_PRECISION_highest](&g);
+    }
+}
+
+SPAN(dense_at_positions) {
+    const nn_index x_row = op->positions * op->k, y_row = op->positions * op->n, i = first * op->rows;
+    const nn_gemm g = {
+        .M = count * op->rows, .N = op->n, .K = op->k, .A = at(run, op->X, i * x_row), .a_row = x_row, .a_col = 1,
+        .B = at(run, op->W, 0), .b_row = op->n, .b_col = 1, .C = at(run, op->Y, i * y_row), .ldc = y_row,
+        .activation = NN_ACTIVATION_linear, .scratch = scratch,
+    };
+    multiply_at_positions(run, op->positions, g, op->k, op->k * op->n, op->n);
+}
+
+SPAN(dense_at_positions_backward_input) {
+    const nn_index x_row = op->positions * op->k, y_row = op->positions * op->n, i = first * op->rows;
+    const nn_gemm g = {
+        .M = count * op->rows, .N = op->k, .K = op->n, .A = at(run, op->dY, i * y_row), .a_row = y_row, .a_col = 1,
+        .B = at(run, op->W, 0), .b_row = 1, .b_col = op->n, .C = at(run, op->dX, i * x_row), .ldc = x_row,
+        .activation = NN_ACTIVATION_linear, .scratch = scratch,
+    };
+    multiply_at_positions(run, op->positions, g, op->n, op->k * op->n, op->k);
+}
+
+SPAN(dense_at_positions_backward_weights) {
+    const nn_index x_row = op->positions * op->k, y_row = op->positions * op->n;
+    const nn_gemm g = {
+        .M = op->k, .N = op->n, .K = run->samples * op->rows,
+        .A = at(run, op->X, first * op->k), .a_row = 1, .a_col = x_row,
+        .B = at(run, op->dY, first * op->n), .b_row = y_row, .b_col = 1,
+        .C = at(run, op->dW, first * op->k * op->n), .ldc = op->n,
+        .activation = NN_ACTIVATION_linear, .nonfinite = &run->nonfinite, .scratch = scratch,
+    };
+    multiply_at_positions(run, count, g, op->k, op->n, op->k * op->n);
+}
+
 SPAN(pack) {
     if (!run->table->pack) return; /* products read W itself */
     run->table->pack((int)op->precision, 0, op->k, op->n, first, count, at(run, op->W, 0), at(run, op->packed, 0));
