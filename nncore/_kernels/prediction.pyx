@@ -3,7 +3,8 @@
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cython.parallel cimport parallel, threadid
 from libc.math cimport INFINITY
-from libc.stdint cimport int64_t
+from libc.stdint cimport int32_t, int64_t
+from libc.stdlib cimport calloc, free
 
 from nncore._kernels.ledger cimport Ledger
 from nncore._kernels.run cimport Run
@@ -24,11 +25,15 @@ cdef class Prediction(Run):
     cdef Ledger ledger
     cdef int64_t tile
     cdef double deadline
+    cdef Py_buffer *memory  # of the bindings of a call
 
     def __cinit__(self, *args, **settings):
         if self.copies != self.max_threads:
             raise ValueError(f"copies: expected {self.max_threads}, one for each thread, got {self.copies}")
         self.ledger = Ledger()
+
+    def __dealloc__(self):
+        free(self.memory)
 
     def predict(self, int64_t tile, double seconds=0):
         """Run the program over the rest of the pass in tiles of at most `tile` rows; alone if a team has not paid.
@@ -67,51 +72,60 @@ cdef class Prediction(Run):
             return BAD_DATA
         return END if self.r.row >= self.r.rows else TIME
 
-    def call(self, x, out, int64_t rows):
-        """Predict `rows` rows on the calling thread: the shortest way; False where x is not as it has to be, or a
-        training step is writing the weights.
+    def call(self, arrays, limits, int64_t rows):
+        """Predict `rows` rows on the calling thread: the shortest way; False where an input is not as it has to be, or
+        a training step is writing the weights.
 
-        Binding 0 is the only input, 1 the only output. `x` (rows,·) is an array of the table's type, which has to be
-        aligned and C-contiguous, and `out` one that is.
+        `arrays`, (rows,·): of each binding one, the inputs first, which have to be aligned and C-contiguous. `limits`:
+        for each input None, where it is of the table's type, or (low, high) of int32.
         """
-        cdef Py_buffer given, made
+        cdef Py_ssize_t i, inputs = len(limits), lent = 0
+        cdef bint done
+        if self.memory == NULL:
+            self.memory = <Py_buffer *> calloc(self.r.n_bindings, sizeof(Py_buffer))
+            if self.memory == NULL:
+                raise MemoryError()
         try:
-            PyObject_GetBuffer(x, &given, PyBUF_SIMPLE)
+            for i in range(self.r.n_bindings):
+                PyObject_GetBuffer(arrays[i], &self.memory[i], PyBUF_SIMPLE if i < inputs else PyBUF_WRITABLE)
+                lent += 1
+                self.lend(i, rows)
+                if i < inputs and not self.is_in_place(i, limits[i]):
+                    break
+            done = lent == self.r.n_bindings and (self.r.gate == NULL or nn_gate_read(self.r.gate))
         except (BufferError, ValueError):
-            return False
-        if (<size_t> given.buf % <size_t> self.r.table.itemsize
-                or not (self.r.gate == NULL or nn_gate_read(self.r.gate))):
-            PyBuffer_Release(&given)
-            return False
-        try:
-            PyObject_GetBuffer(out, &made, PyBUF_WRITABLE)
-        except:
-            PyBuffer_Release(&given)
-            self.leave_gate()
-            raise
-        self.lend(0, &given, rows)
-        self.lend(1, &made, rows)
-        nn_put_batch(&self.r, 0, 0)
-        self.r.rows = rows
-        self.tile, self.deadline = self.max_samples, 0
-        nn_tiles_reset(self.r.tiles, 1)
-        with nogil:
-            self.tiles_of(0, NULL)
-        self.leave_gate()
-        self.r.bindings[0].data = self.r.bindings[1].data = NULL
-        PyBuffer_Release(&given)
-        PyBuffer_Release(&made)
-        return True
+            done = False
+        if done:
+            nn_put_batch(&self.r, 0, 0)
+            self.r.rows = rows
+            self.tile, self.deadline = self.max_samples, 0
+            nn_tiles_reset(self.r.tiles, 1)
+            with nogil:
+                self.tiles_of(0, NULL)
+            if self.r.gate != NULL:
+                nn_gate_end_read(self.r.gate)
+        for i in range(lent):
+            self.r.bindings[i].data = NULL
+            PyBuffer_Release(&self.memory[i])
+        return done
 
-    cdef inline void lend(self, int which, Py_buffer *memory, int64_t rows) noexcept:
-        """Let a binding be memory that holds whole rows, one after another, for the time of a call."""
+    cdef inline void lend(self, Py_ssize_t which, int64_t rows) noexcept:
+        """Let a binding be the memory of whole rows, one after another, for the time of a call."""
         cdef nn_binding *s = &self.r.bindings[which]
-        s.data, s.in_place = <char *> memory.buf, 1
-        s.stride = memory.len // rows if rows else 0
+        s.data, s.in_place = <char *> self.memory[which].buf, 1
+        s.stride = self.memory[which].len // rows if rows else 0
 
-    cdef void leave_gate(self) noexcept:
-        if self.r.gate != NULL:
-            nn_gate_end_read(self.r.gate)
+    cdef inline bint is_in_place(self, Py_ssize_t which, limits) except -1:
+        """Whether operations may read an input where it is: aligned, and within its limits."""
+        cdef const int32_t *x = <const int32_t *> self.memory[which].buf
+        cdef int64_t i, low, high
+        if limits is None:
+            return <size_t> x % <size_t> self.r.table.itemsize == 0
+        low, high = limits
+        for i in range(self.memory[which].len // 4 if <size_t> x % 4 == 0 else 0):
+            if not low <= x[i] < high:
+                return False
+        return <size_t> x % 4 == 0
 
     cdef void tiles_of(self, int thread, double *pace) noexcept nogil:
         """Take tiles of rows through the whole program, alone; `pace`, if wanted: of thread 0's fastest, s per row."""

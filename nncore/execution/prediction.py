@@ -25,6 +25,7 @@ from nncore.state import Array
 UNDIVIDED_FLOPS = 100 * team.PARALLEL_FLOPS  # a prediction of about 1 ms, too short to look at signals
 SLAB = 1 << 22  # elements of an input that Python converts at once
 TILE_ROWS = 128  # of a prediction, through all layers while they are in cache
+INT32 = np.dtype(np.int32)
 LEAST_ROWS = 16  # of dense layers, at least, or reading their weights takes longer than the products
 
 
@@ -59,6 +60,9 @@ class Predictor:
             self.program, self.values = prediction(graph, TILE_ROWS, of=of), self.state.values
         self.dtype, self.shape, self.made = self.state.dtype, graph.feeds[0].shape, self.program.outputs[0].shape
         self.plain = len(graph.feeds) == len(self.program.outputs) == 1 and graph.feeds[0].integers is None
+        self.names, self.gives = graph.input_names, graph.gives
+        self.limits = [feed.integers and feed.integers.span for feed in graph.feeds]
+        self.read = [(INT32 if feed.integers else self.dtype, feed.shape) for feed in graph.feeds]
         self.idle: dict[int, list[Any]] = {}  # runs by their number of threads
         self.alone = self.idle.setdefault(1, [])
         self.few, self.many = (int(f / max(1, self.program.cost)) for f in (team.PARALLEL_FLOPS, UNDIVIDED_FLOPS))
@@ -66,8 +70,8 @@ class Predictor:
         self.few = min(self.many, max(self.few, self.least))
         self.last: tuple[Any, int, Any] = ((0, *self.shape), 0, (0, *self.made))  # of few rows: shapes of x, outputs
         self.calls = self.program.calls
-        if self.calls or not self.plain:  # no rows are few
-            self.few, self.many, self.last = -1, -1, ((-1,), 0, ())
+        if self.calls or [feed.source for feed in graph.feeds] != list(range(len(self.names))):  # no rows are few
+            self.few, self.many, self.last, self.plain = -1, -1, ((-1,), 0, ()), False
 
     def take(self, threads: int) -> Any:
         """A run that nobody uses; give it back to `idle`."""
@@ -86,25 +90,32 @@ class Predictor:
             run.bind(BUFFERS["packed"], self.packed.memory())
         return run
 
-    def call(self, x: Any, most_threads: Callable[[], int]) -> Array | None:
+    def call(self, x: Any, most_threads: Callable[[], int]) -> Any:
         """The outputs, on the calling thread; None unless x is few rows in the model's layout.
 
         Every look at an attribute counts here: this is half of the time of a row of a small network.
         """
-        if type(x) is not np.ndarray:
-            return None
-        if x.dtype is not self.dtype and (x := self.converted(x)) is None:
-            return None
-        shape, rows, made = self.last
-        if x.shape != shape:
-            if not x.ndim or x.shape[1:] != self.shape or len(x) > self.many:
+        arrays: Sequence[Array] | None
+        if not self.plain:
+            if (arrays := self.few_arrays(x, most_threads)) is None:
                 return None
-            rows = len(x)
-            made = (rows, *self.made)
-            if rows <= self.few:
-                self.last = x.shape, rows, made
-            elif most_threads() > 1:
+            rows = len(arrays[0])
+        else:
+            if type(x) is not np.ndarray:
                 return None
+            if x.dtype is not self.dtype and (x := self.converted(x)) is None:
+                return None
+            shape, rows, made = self.last
+            if x.shape != shape:
+                if not x.ndim or x.shape[1:] != self.shape or len(x) > self.many:
+                    return None
+                rows = len(x)
+                made = (rows, *self.made)
+                if rows <= self.few:
+                    self.last = x.shape, rows, made
+                elif most_threads() > 1:
+                    return None
+            arrays = x, np.empty(made, self.dtype)
         packed = self.packed
         if packed:
             if packed.unsure:
@@ -112,16 +123,42 @@ class Predictor:
             written = packed.written
             if packed.version != written:  # packed.stale, without a call
                 packed.refresh()
-        out = np.empty(made, self.dtype)
         try:
             run = self.alone.pop()
         except IndexError:
             run = self.take(1)
-        done = run.call(x, out, rows)
+        done = run.call(arrays, self.limits, rows)
         self.alone.append(run)
         if packed and packed.written != written:
             return None  # by another thread, so that copies and weights may have been of two moments
-        return out if done else None
+        if not done:
+            return None
+        return arrays[1] if self.plain else self.gives.pack(arrays[len(self.read) :])
+
+    def few_arrays(self, x: Any, most_threads: Callable[[], int]) -> list[Array] | None:
+        """What is given for each input, and room for each output; None unless it is few rows as the program reads them.
+
+        For several inputs or outputs, or whole numbers.
+        """
+        several = len(self.read) > 1
+        if type(x) is dict and several:
+            if not x.keys() >= {*self.names}:
+                return None
+            arrays = [x[name] for name in self.names]
+        else:
+            arrays = list(x) if several and type(x) in (list, tuple) else [x]
+        if len(arrays) != len(self.read):
+            return None
+        rows = -1
+        for array, (dtype, shape) in zip(arrays, self.read, strict=True):
+            if type(array) is not np.ndarray or array.dtype != dtype or not array.ndim or array.shape[1:] != shape:
+                return None
+            if rows not in (-1, len(array)):
+                return None
+            rows = len(array)
+        if rows > self.many or (rows > self.few and most_threads() > 1):
+            return None
+        return arrays + self.empty(rows)
 
     def converted(self, x: Array) -> Array | None:
         """Few rows of other numbers in the model's dtype; None where they are none, or that cannot hold them all."""

@@ -177,15 +177,15 @@ class Columns:
         plain = values.take(self._column, axis=1)
         gaps, levels = plain[:, self.numbers : self._indicators], plain[:, self._indicators :]
         gaps[:] = np.isnan(gaps)
-        levels[:] = (levels == self._yes) * 1.0 - (levels == self._no)
+        np.subtract(levels == self._yes, levels == self._no, out=levels, dtype=np.float64)
         with np.errstate(over="ignore", invalid="ignore"):
             plain -= self._center
             plain *= self._factor
             clipped = (plain / np.sqrt(1 + (plain / CLIP) ** 2)).astype(np.float32)
         clipped[np.isnan(clipped)] = 0
-        inputs = {"features": clipped} if clipped.shape[1] else {}
+        inputs: dict[str, Array] = {"features": clipped} if clipped.shape[1] else {}
         if self._many:
-            inputs["codes"] = values[:, self._many].astype(np.int32) + self._first_codes
+            inputs["codes"] = values.take(self._many, axis=1).astype(np.int32) + self._first_codes
         return inputs
 
 

@@ -171,7 +171,8 @@ class BaseTabular(BaseEstimator, ABC):
 
     def _outputs(self, X: Any) -> Array:
         """The network's outputs, (n, outputs)."""
-        check_is_fitted(self, "model_")
+        if "model_" not in vars(self):
+            check_is_fitted(self, "model_")
         if isinstance(X, Mapping) and is_row(X):
             return self._forward(self.columns_.row(X))
         given, _ = self._columns(X, fresh=False)
@@ -374,5 +375,5 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         """The target of each row, (n,) or (n, outputs) as in `fit`, within what was seen of it."""
         outputs = self._outputs(X)
         mean, spread, low, high = self.scale_
-        found = np.clip(outputs * spread + mean, low, high)
+        found = np.minimum(np.maximum(outputs * spread + mean, low), high)  # np.clip takes 5 µs more
         return found[:, 0] if self._flat else found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -62,3 +64,57 @@ def test_a_row_that_the_dtype_cannot_hold_is_refused() -> None:
     with pytest.raises(ValueError, match="x: expected values that float32 can hold, got .*1e\\+300.* in row 0"):
         model(np.array([[1e300, 0, 0]]))
     assert np.isnan(model(np.array([[np.nan, 0, 0]]))).all()
+
+
+def several(dtype: str = "float32") -> nn.Model:
+    """Reals and whole numbers in, two outputs."""
+    x, ids = nn.Input(3, name="x"), nn.Input(2, dtype="int32", name="ids")
+    h = nn.Concatenate()([x, nn.Flatten()(nn.Embedding(10, 4)(ids))])
+    return nn.Model({"x": x, "ids": ids}, [nn.Dense(4, "tanh")(h), nn.Dense(1)(h)], seed=0, dtype=dtype)
+
+
+def taken(model: nn.Model, given: Any) -> bool:
+    """Whether a call takes the short way; its result is then the one for the same rows among many."""
+    model.predict({"x": np.zeros((1, 3)), "ids": np.zeros((1, 2))})
+    out = model.predictor().call(given, model.threads)
+    if out is None:
+        return False
+    many = {name: np.concatenate([given[name], np.ones((300, given[name].shape[1]))]) for name in ("x", "ids")}
+    for short, long in zip(out, model.predict(many), strict=True):
+        np.testing.assert_array_equal(short, long[: len(short)])
+    return True
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_few_rows_of_several_inputs_go_the_short_way(dtype: str) -> None:
+    model = several(dtype)
+    x, ids = np.random.default_rng(0).normal(size=(5, 3)).astype(dtype), np.arange(10, dtype=np.int32).reshape(5, 2)
+    for rows in (1, 5):
+        assert taken(model, {"x": x[:rows], "ids": ids[:rows], "more": np.zeros(rows)})
+    others: list[Any] = [
+        {"x": x, "ids": ids.astype(np.int64)},
+        {"x": x.astype(np.float16), "ids": ids},
+        {"x": x[:, :2], "ids": ids},
+        {"x": x, "ids": ids[:4]},
+        {"x": x},
+        x,
+        [x, ids, ids],
+        {"x": np.asfortranarray(x), "ids": ids},
+        {"x": x, "ids": ids + 1},  # 10 has no vector
+        {"x": x, "ids": -ids},
+    ]
+    for given in others:
+        assert not taken(model, given)
+    with pytest.raises(ValueError, match="expected whole numbers from 0 to 9, .* got 10 in row 4"):
+        model.predict({"x": x, "ids": ids + 1})
+
+
+def test_a_row_of_whole_numbers_has_the_bits_of_many() -> None:
+    model = nn.Sequential([nn.Input(2, dtype="int32"), nn.Embedding(10, 4), nn.Flatten(), nn.Dense(3)], seed=0)
+    ids = np.arange(600, dtype=np.int32).reshape(300, 2) % 10
+    many = model.predict(ids)
+    for row in (0, 7):
+        assert model.predictor().call(ids[row : row + 1], model.threads) is not None
+        np.testing.assert_array_equal(model.predict(ids[row : row + 1]), many[row : row + 1])
+    with pytest.raises(ValueError, match="got 10 in row 0"):
+        model.predict(np.array([[3, 10]], np.int32))
