@@ -18,34 +18,34 @@ typedef struct random_block {
     uint32_t word[RANDOM_BLOCK + WORDS] __attribute__((aligned(VECTOR_BYTES))); /* a last load may go beyond */
 } random_block;
 
-/* Products of 32-bit lanes in two halves; each 64-bit lane holds an even (lower) and an odd one. */
-INLINE v32 multiply_words(v32 a, uint32_t b, v32 *high) {
-    const uint64_t lower = UINT32_MAX;
-    const v64 even = vmul_even((v64)a, b), odd = vmul_even((v64)a >> 32, b);
-    *high = (v32)((even >> 32) | (odd & ~lower));
-    return (v32)((even & lower) | (odd << 32));
-}
-
-/* Fills a block with its words, of which the position in `word` is e. */
+/* Fills a block with its words, of which the position in `word` is e. Each 64-bit lane holds one counter's word; what
+ * is above its lower half, from products, no product reads. */
 INLINE void random_fill(random_block *block, const uint64_t key[2], uint64_t q) {
-    const uint64_t counter = q * RANDOM_COUNTERS; /* its low word + 15 does not carry */
-    v32 lane;
-    for (int i = 0; i < WORDS; i++) lane[i] = (uint32_t)i;
+    const uint64_t counter = q * RANDOM_COUNTERS, lower = UINT32_MAX; /* its low word + 15 does not carry */
+    const v64 zero = {0};
+    v64 lane;
+    for (int i = 0; i < WORDS / 2; i++) lane[i] = 2 * (uint64_t)i;
     for (int part = 0; part < RANDOM_COUNTERS; part += WORDS) {
-        uint32_t k0 = (uint32_t)key[0], k1 = (uint32_t)(key[0] >> 32);
-        const v32 zero = {0};
-        v32 c0 = lane + ((uint32_t)counter + (uint32_t)part), c1 = zero + (uint32_t)(counter >> 32);
-        v32 c2 = zero + (uint32_t)key[1], c3 = zero + (uint32_t)(key[1] >> 32);
-        for (int round = 0; round < PHILOX_ROUNDS; round++, k0 += PHILOX_W0, k1 += PHILOX_W1) {
-            v32 high0, high1;
-            const v32 low0 = multiply_words(c0, PHILOX_M0, &high0), low1 = multiply_words(c2, PHILOX_M1, &high1);
-            c0 = high1 ^ c1 ^ k0;
-            c1 = low1;
-            c2 = high0 ^ c3 ^ k1;
-            c3 = low0;
+        v64 c[2][4]; /* of even counters, of odd ones */
+        for (int h = 0; h < 2; h++) {
+            c[h][0] = lane + (counter + (uint64_t)(part + h));
+            c[h][1] = zero + (counter >> 32);
+            c[h][2] = zero + key[1];
+            c[h][3] = zero + (key[1] >> 32);
         }
-        const v32 word[4] = {c0, c1, c2, c3};
-        for (int w = 0; w < 4; w++) memcpy(block->word + w * RANDOM_COUNTERS + part, &word[w], VECTOR_BYTES);
+        uint32_t k0 = (uint32_t)key[0], k1 = (uint32_t)(key[0] >> 32);
+        for (int round = 0; round < PHILOX_ROUNDS; round++, k0 += PHILOX_W0, k1 += PHILOX_W1)
+            for (int h = 0; h < 2; h++) {
+                const v64 p0 = vmul_even(c[h][0], PHILOX_M0), p1 = vmul_even(c[h][2], PHILOX_M1);
+                c[h][0] = (p1 >> 32) ^ c[h][1] ^ (zero + k0);
+                c[h][1] = p1;
+                c[h][2] = (p0 >> 32) ^ c[h][3] ^ (zero + k1);
+                c[h][3] = p0;
+            }
+        for (int w = 0; w < 4; w++) {
+            const v64 words = (c[0][w] & lower) | (c[1][w] << 32);
+            memcpy(block->word + w * RANDOM_COUNTERS + part, &words, VECTOR_BYTES);
+        }
     }
 }
 
