@@ -14,6 +14,8 @@ THEIRS, OURS, SINGLE = "scikit-learn", "nncore", "nncore float32"
 CURVES, COMPARISON = "plot_mlp_training_curves", "classifier comparison"
 FILTERS, GRID = "plot_mnist_filters, 5 000 images", "grid search of 100 fits of iris"
 ROW = "one row to predict, {}"
+DICT = "one row of a dict of {} columns to predict"
+WIDTHS = (9, 73)  # columns, of which every other one holds numbers, and every fourth many texts
 ROWS = 500  # calls of a run
 
 #: Solvers of plot_mlp_training_curves.
@@ -37,6 +39,8 @@ def cases(threads: int, names: list[str] | None = None) -> Iterator[Case]:
         yield Case(name, 1, runs, unit="ms", settle=0)
     for kind in ("classifier", "regressor"):
         yield Case(ROW.format(kind), ROWS, {key: partial(row, key, kind) for key in (THEIRS, OURS)}, settle=0)
+    for columns in WIDTHS:
+        yield Case(DICT.format(columns), ROWS, {OURS: partial(row_of_dict, columns)}, settle=0)
 
 
 def prepared(key: str, work: Callable[[Callable[..., Any]], Callable[[], None]]) -> Run:
@@ -136,4 +140,20 @@ def row(key: str, kind: str) -> Run:
         warnings.simplefilter("ignore")
         model = makes(key, kind.capitalize())(max_iter=20, random_state=0, **ours(key)).fit(x, y)
     one = np.ascontiguousarray(x[:1])
+    return repeated(lambda: model.predict(one), ROWS)
+
+
+def row_of_dict(columns: int) -> Run:
+    """A call of predict for one row of a table."""
+    from nncore.sklearn import TabularRegressor
+
+    rng = np.random.default_rng(0)
+    table: dict[str, Any] = {}
+    for i in range(columns):
+        if i % 2:
+            table[f"x{i}"] = rng.normal(size=ROWS)
+        else:
+            table[f"x{i}"] = rng.choice([f"level {n}" for n in range(20 if i % 4 else 3)], ROWS)
+    model = TabularRegressor(random_state=0, epochs=1, n_jobs=1).fit(table, rng.normal(size=ROWS))
+    one = {name: values[0].item() for name, values in table.items()}
     return repeated(lambda: model.predict(one), ROWS)

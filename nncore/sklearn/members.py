@@ -135,16 +135,20 @@ def inputs_of(columns: Columns) -> dict[str, Any]:
 
 def prepare(model: nn.Model, inputs: dict[str, Array], rng: np.random.Generator) -> None:
     """Let each neuron have standard deviation 1 on these rows, and its kink among them, layer by layer."""
-    for name in (*(f"dense_{i}" for i in range(HIDDEN)), "outputs"):
-        layer = model.get_layer(name)
-        z = nn.Model(model.input, layer.output, n_threads=1).predict(inputs, verbose=0)
+    h = nn.Model(model.input, model.get_layer("scale").output, n_threads=1).predict(inputs, verbose=0)
+    for i in range(HIDDEN + 1):
+        layer = model.get_layer(f"dense_{i}" if i < HIDDEN else "outputs")
+        z = layer(h * np.float32(h.shape[1] ** -0.5))
         spread = z.std(axis=0)
         spread[spread == 0] = 1
         z /= spread
         layer.kernel.assign(layer.kernel.numpy() / spread)
         shares = rng.dirichlet(np.ones(KINKS), z.shape[1]).T
         picked = z[rng.integers(0, len(z), (KINKS, z.shape[1])), np.arange(z.shape[1])]
-        layer.bias.assign(-(shares * picked).sum(axis=0))
+        bias = -(shares * picked).sum(axis=0)
+        layer.bias.assign(bias)
+        if i < HIDDEN:
+            h = model.get_layer(f"activation_{i}")(z + bias.astype(np.float32))
 
 
 def joined(columns: Columns, members: list[nn.Model], factors: list[float] | None) -> nn.Model:

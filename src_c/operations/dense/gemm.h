@@ -15,13 +15,13 @@
 #include "operations/dense/pack.h"
 #include "operations/dense/dot.h"
 
-/* Block sizes in reals. A micro-panel of B, KC × NR, shares L1 with rows of A passing by; where a row of B lasts long
- * enough for L2 to deliver the next (avx512), it may be larger, and C is read and written less often. */
-#define KC ((nn_index)(VECTOR_BYTES == 64 ? 2048 : 1024) / (nn_index)sizeof(real))
+/* Block sizes in reals. A micro-panel of B, KC × NR, may fill L1 and more: a row of it lasts long enough for L2 to
+ * deliver the next, and the larger it is, the less often C is read and written. Measured: bench/NOTES.md */
+#define KC ((nn_index)(VECTOR_BYTES >= 32 ? 2048 : 1024) / (nn_index)sizeof(real))
 #define MC ((nn_index)126) /* a multiple of every MR */
 /* Where B stays in L2 but not in L1, few rows of A at a time: these stay in L1, and C is written along them. It
- * loses where B comes from L3, and gains nothing with avx2: bench/NOTES.md. */
-#define MC_FAR (VECTOR_BYTES == 64 ? 2 * MR : MC)
+ * loses where B comes from L3. Measured: bench/NOTES.md */
+#define MC_FAR (VECTOR_BYTES >= 32 ? 2 * MR : MC)
 #define B_NEAR (1 << 15) /* bytes */
 #define B_FAR (1 << 20)
 #define NC (B_FAR / (KC * (nn_index)sizeof(real)) / NR * NR)
