@@ -177,23 +177,14 @@ class Builder:
         if known is not dx:
             self.backward.append(Op("add", A=known, B=dx, Y=known))
 
-    def send_to_parameter(self, p: Parameter, emit: Callable[[Place], Op | list[Op]]) -> None:
-        """Emit one contribution to the gradient of a parameter, if it is trained."""
-        if p in self.trained:
-            self.send_to_parameters([p], p.shape, lambda places: emit(places[0]))
+    def send_to_parameter(self, p: Parameter, emit: Callable[[Place], Op]) -> None:
+        """Emit one contribution to the gradient of a parameter, if it is trained.
 
-    def send_to_parameters(
-        self, parameters: Sequence[Parameter | None], shape: Shape, emit: Callable[[list[Place]], Op | list[Op]]
-    ) -> None:
-        """Emit an operation, or several, that make a contribution to the gradients of several parameters of one shape.
-
-        The first contribution to a gradient, of the parameter's last use, is written; others add. Where there is no
-        parameter, or it is not trained, there is room that nobody reads.
+        The first one, of the parameter's last use, is written; others add.
         """
-        places, additions = self.gradient_places(parameters, shape)
-        made = emit(places)
-        self.backward += [made] if isinstance(made, Op) else made
-        self.backward += additions
+        if p in self.trained:
+            (place,), additions = self.gradient_places([p])
+            self.backward += [emit(place), *additions]
 
     def gradient_places(
         self, parameters: Sequence[Parameter | None], shape: Shape = ()
