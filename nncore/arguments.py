@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from nncore.habits import HABITS
+from nncore.habits import HABITS, asks_nothing
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -71,9 +71,9 @@ def check_all_given(init: Callable[..., Any], args: Sequence[Any], kwargs: Mappi
 def without_habits(owner: str, names: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments `given` to `owner` that it knows; a TypeError for others, unless they ask for nothing."""
     for name in sorted(given.keys() - set(names)):
-        habit = HABITS.get(f"{owner}.{name}") or HABITS.get(name)
-        if habit and habit.asks_nothing(given[name]):
+        if asks_nothing(owner, name, given[name]):
             continue
+        habit = HABITS.get(f"{owner}.{name}") or HABITS.get(name)
         near = difflib.get_close_matches(name, names, n=1)
         remedy = habit.remedy if habit else f"Did you mean {near[0]!r}?" if near else "Leave it out."
         have = ", ".join(names) or "none"
@@ -200,11 +200,17 @@ def dtype_name(dtype: Any) -> str:
     raise ValueError(f'dtype: expected "float32" or "float64", got {dtype!r}')
 
 
+def real_name(dtype: Any) -> str:
+    """The name of a dtype of real numbers, or bool, or of the one that a policy of Keras's computes in."""
+    try:
+        found = np.dtype(getattr(dtype, "compute_dtype", None) or getattr(dtype, "name", dtype))
+    except TypeError:
+        found = np.dtype(object)
+    if found.kind not in tuple("biuf"):
+        raise ValueError(f"dtype: expected one of real numbers, such as float32 or uint8, got {dtype!r}")
+    return str(found.name)
+
+
 def check_real(dtype: Any) -> None:
     """A ValueError unless `dtype` is one of real numbers, or bool."""
-    try:
-        kind = np.dtype(getattr(dtype, "name", dtype)).kind
-    except TypeError:
-        kind = ""
-    if kind not in tuple("biuf"):
-        raise ValueError(f"dtype: expected one of real numbers, such as float32 or uint8, got {dtype!r}")
+    real_name(dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +47,8 @@ HABITS = {
     "dtype": Habit(DTYPE, ("float32",)),
     "activity_regularizer": Habit("Put an ActivityRegularization layer behind it."),
     "lora_rank": Habit("Set trainable=False where weights should stay."),
+    "quantization_config": Habit("Weights are of the model's dtype; compile has matmul_precision."),
+    "mask_zero": Habit("Rows have one length; give what should not count the sample_weight 0.", (False,)),
     "noise_shape": Habit("Each element is dropped for itself."),
     "seed": Habit("Every random choice derives from the model's: Model(…, seed=…)."),
     "synchronized": Habit("A batch is one, whatever the number of threads.", (False,)),
@@ -94,3 +97,12 @@ HABITS = {
     "optional": Habit("The input is needed.", (False,)),
     "tensor": Habit("Give arrays to fit and predict."),
 }
+
+
+def asks_nothing(owner: str, name: str, value: Any) -> bool:
+    """Whether what has no argument `name` may leave it out; a policy of Keras's as a dict is the dtype of its name."""
+    habit = HABITS.get(f"{owner}.{name}") or HABITS.get(name)
+    if isinstance(value, Mapping) and value.get("class_name") == "DTypePolicy":
+        config = value.get("config")
+        value = config.get("name") if isinstance(config, Mapping) else value
+    return habit is not None and habit.asks_nothing(value)

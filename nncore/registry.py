@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Generic, TypeVar, cast, dataclass_transform
 from nncore import custom
 from nncore.arguments import an, explained
 from nncore.attributes import Guarded, arguments, shown
+from nncore.habits import asks_nothing
 
 
 def snake_case(name: str) -> str:
@@ -41,6 +42,9 @@ LIBRARIES = ("torch", "keras", "tensorflow", "tf_keras", "jax", "optax", "sklear
 
 #: Of what Keras's own `serialize` returns.
 KERAS_KEYS = {"class_name", "config", "module", "registered_name", "build_config", "compile_config"}
+
+#: What finds the functions of losses and of metrics by their names, by the modules that have them.
+MODULES: dict[str, Callable[[str], Any]] = {}
 
 C = TypeVar("C", bound="Configurable")
 
@@ -87,11 +91,12 @@ class Configurable(Guarded):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Any:
-        """Build the object that `get_config` described; unknown keys are a ValueError."""
+        """Build the object that `get_config`, or Keras's, described; unknown keys that ask for more: ValueError."""
         known = cls.config_names()
-        if strange := sorted(set(config).difference(known)):
+        others = {key: value for key, value in config.items() if key not in known}
+        if strange := sorted(key for key, value in others.items() if not asks_nothing(cls.__name__, key, value)):
             raise ValueError(f"config of {cls.__name__}: unknown keys {strange}; known: {known}")
-        return cls(**config)
+        return cls(**{key: value for key, value in config.items() if key not in others})
 
     def _kind(self) -> str:
         return self.registry.kind if hasattr(self, "registry") else super()._kind()

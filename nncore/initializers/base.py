@@ -104,10 +104,11 @@ INITIALIZERS: Registry[Initializer] = Registry("initializer")
 def get(identifier: Any, argument: str = "") -> Any:
     """Turn a name, configuration, class or object into an `Initializer`; of an array, one that copies it.
 
-    None stays, unless an argument of a layer is named. See `Registry.get`.
+    None stays; as an argument of a layer it is `GlorotUniform`, as in Keras. See `Registry.get`.
     """
     if identifier is None and not argument:
         return None
+    identifier = "glorot_uniform" if identifier is None else identifier
     if not isinstance(identifier, (str, type)) and hasattr(identifier, "__array__"):
         constant: Any = INITIALIZERS.find("constant", argument)
         identifier = constant(np.asarray(identifier))

@@ -64,7 +64,9 @@ class Constant(Initializer):
         try:
             return np.broadcast_to(values, shape).copy()
         except ValueError:
-            raise ValueError(f"shape: expected one that {values.shape} can be spread over, got {shape}") from None
+            raise ValueError(
+                f"shape: Expected `shape` to be one that {values.shape} can be spread over, got {shape}"
+            ) from None
 
 
 @INITIALIZERS.register("IdentityInitializer")

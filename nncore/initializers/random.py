@@ -167,12 +167,16 @@ class VarianceScaling(Scaled):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_number(self.scale, "scale", "a number > 0", lambda v: 0 < v < math.inf, "it is a variance")
+        remedy = "it is a variance. Argument `scale` must be positive float."
+        check_number(self.scale, "scale", "a number > 0", lambda v: 0 < v < math.inf, remedy)
         if self.mode not in MODES:
-            raise ValueError(f"mode: expected one of {', '.join(MODES)}, got {self.mode!r}")
+            raise ValueError(f"Invalid `mode` argument: expected one of {', '.join(MODES)}, got {self.mode!r}")
         kind = "truncated_normal" if self.distribution == "normal" else self.distribution
         if kind not in DISTRIBUTIONS:
-            raise ValueError(f"distribution: expected one of {', '.join(DISTRIBUTIONS)}, got {self.distribution!r}")
+            raise ValueError(
+                f"Invalid `distribution` argument: expected one of {', '.join(DISTRIBUTIONS)}, got "
+                f"{self.distribution!r}"
+            )
         object.__setattr__(self, "distribution", kind)
 
 

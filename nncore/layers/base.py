@@ -261,7 +261,7 @@ class Layer(Travelling, Configurable, Callable):
         if not isinstance(name, str) or not name or "/" in name or name in taken:
             raise ValueError(f"name: expected one of its own without '/' for each weight, got {name!r}")
         shape = lengths(() if shape is None else shape if isinstance(shape, (list, tuple)) else (shape,))
-        drawn = initializers.get("glorot_uniform" if initializer is None else initializer, "initializer")
+        drawn = initializers.get(initializer, "initializer")
         penalty = regularizers.get(regularizer, "regularizer")
         return self.add_parameter(name, shape, drawn, penalty, "weight" if trainable else "statistic")
 

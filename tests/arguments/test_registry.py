@@ -221,9 +221,9 @@ def test_functions_by_name(argument: str, make: Any) -> None:
 def test_none_is_nothing_where_that_has_a_meaning() -> None:
     assert losses.get(None) is None and regularizers.get(None, "a") is None and metrics.get(None) is None
     assert activations.get(None, "a").kernel == "linear"
-    for get in (optimizers.get, initializers.get):
-        with pytest.raises(TypeError, match="a: expected"):
-            get(None, "a")
+    assert initializers.get(None) is None and initializers.get(None, "a") == initializers.GlorotUniform()
+    with pytest.raises(TypeError, match="a: expected"):
+        optimizers.get(None, "a")
 
 
 def test_kernels_and_classes_are_the_same_sets() -> None:
