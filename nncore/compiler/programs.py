@@ -310,7 +310,9 @@ def emit_sums(b: Builder, graph: Graph, config: CompileConfiguration, compared: 
         c = compared[i]
         try:
             fits(c, name, weighs)
-            plan = m.plan_in_model(Given(c.y.shape[-1], c.head.labels, c.head.loss, c.fused is not None, c.activation))
+            plan = m.plan_in_model(
+                Given(c.y.shape[-1], c.head.labels, c.head.loss, c.fused is not None, c.activation, len(c.y.shape))
+            )
         except ValueError as error:
             raise ValueError(f"{of_output(graph, i)}{error}") from None
         metrics.append((c, m, plan, weighs, name))

@@ -18,7 +18,6 @@ and added: ``0.7 * nn.losses.mse + 0.3 * nn.losses.cosine_similarity``. A functi
 
 from __future__ import annotations
 
-from nncore.losses.arrays import squeeze_or_expand_to_same_rank
 from nncore.losses.base import LOSSES, Loss, LossChoice
 from nncore.losses.deviances import GammaDeviance, GaussianNLL, Poisson, PoissonDeviance, TweedieDeviance
 from nncore.losses.functions import LossFunction, function
@@ -54,7 +53,8 @@ from nncore.losses.regression import (
     Pinball,
 )
 from nncore.losses.sums import WeightedSum
-from nncore.registry import serialize
+from nncore.masks import squeeze_or_expand_to_same_rank
+from nncore.registry import MODULES, serialize
 
 __all__ = [
     "CORN",
@@ -106,6 +106,9 @@ deserialize = get
 def __getattr__(name: str) -> LossFunction:
     # The functions of Keras, such as nncore.losses.mse
     return function(__name__, name)
+
+
+MODULES[__name__] = __getattr__
 
 
 def __dir__() -> list[str]:

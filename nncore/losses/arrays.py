@@ -10,6 +10,7 @@ from nncore import runtime
 from nncore._kernels.loss import row_values
 from nncore._kernels.table import LOSS_FORMS, LOSS_TARGETS
 from nncore.conversion import as_array
+from nncore.masks import mask_of, squeeze_or_expand_to_same_rank
 from nncore.state import Array
 
 if TYPE_CHECKING:
@@ -28,15 +29,6 @@ def dtype_name(dtype: Any) -> str | None:
     if found.kind != "f" and "float" not in found.name:
         raise ValueError(f"dtype: expected one of floating-point numbers, such as float32, got {dtype!r}")
     return str(found.name)
-
-
-def squeeze_or_expand_to_same_rank(x1: Array, x2: Array, expand_rank_1: bool = True) -> tuple[Array, Array]:
-    """Two arrays whose axes differ by a last one of length 1 with as many: vectors get it, others lose it."""
-    if x1.ndim == x2.ndim + 1 and x1.shape[-1] == 1:
-        return (x1, x2[:, None]) if x2.ndim == 1 and expand_rank_1 else (x1[..., 0], x2)
-    if x2.ndim == x1.ndim + 1 and x2.shape[-1] == 1:
-        return (x1[:, None], x2) if x1.ndim == 1 and expand_rank_1 else (x1, x2[..., 0])
-    return x1, x2
 
 
 def working_dtype(p: Array, wanted: str | None) -> np.dtype[Any]:
@@ -130,15 +122,27 @@ def reduced(loss: Loss, y_true: Any, y_pred: Any, sample_weight: Any) -> Any:
     result = np.dtype(loss.dtype or "float32")
     real = working_dtype(np.empty(0), loss.dtype or "float32")
     weight = None if sample_weight is None else np.asarray(sample_weight, real)
-    if weight is not None and weight.ndim > 1 and of_elements(loss):
+    mask = mask_of(y_pred)
+    if weight is not None and weight.ndim > 1 and of_elements(loss) and mask is None:
         p, t = prepared(loss, y_true, y_pred, real.name)
         if weight.shape == p.shape and p.shape[-1] > 1:
             each = computed(loss, p, t, 1).reshape(p.shape).astype(real)
             whole = LOSS_FORMS[loss.kernel()] == "SUM"
             share = 1 if whole else p.shape[-1]
             return reduce((weight * each).sum(axis=-1) / share, weight.sum(axis=-1) / share, loss.reduction, result)
-    found = np.asarray(without_gradient(loss.call(*[as_real(y, real) for y in (y_true, y_pred)])), real)
+    arrays = [as_real(y, real, loss.python is not None) for y in (y_true, y_pred)]
+    found = np.asarray(without_gradient(loss.call(*arrays)), real)
     counts = loss.counts(found, y_true)  # of the losses themselves, before weights that may be 0 or negative
+    if mask is not None:
+        counts, mask = np.ones(found.shape, bool) if counts is None else counts, mask.astype(bool)
+        found, mask = squeeze_or_expand_to_same_rank(found, mask)
+        try:
+            found = np.where(mask, found, 0)
+        except ValueError:
+            raise ValueError(
+                f"y_pred: expected a mask that goes with losses of shape {found.shape}, got {mask.shape}"
+            ) from None
+        counts = mask & counts.reshape(found.shape)
     if weight is not None:
         found, weight = squeeze_or_expand_to_same_rank(found, weight)
         counts = None if counts is None else squeeze_or_expand_to_same_rank(counts, weight)[0]
@@ -162,10 +166,10 @@ def without_gradient(given: Any) -> Any:
     return given[0] if isinstance(given, tuple) else given
 
 
-def as_real(y: Any, real: np.dtype[Any]) -> Array:
-    """Targets or predictions, numbers that are no whole ones in the working dtype."""
+def as_real(y: Any, real: np.dtype[Any], always: bool = False) -> Array:
+    """Targets or predictions, numbers that are no whole ones in the working dtype; `always`: these, too."""
     array = as_array(y, "y_pred")
-    return array.astype(real) if array.dtype.kind == "f" else array
+    return array.astype(real) if always or array.dtype.kind == "f" else array
 
 
 def reduce(

@@ -25,23 +25,25 @@ from nncore.metrics.accuracy import (
 )
 from nncore.metrics.base import METRICS, Given, Metric, Plan
 from nncore.metrics.classes import CohenKappa, ConfusionMatrix, MatthewsCorrelation
-from nncore.metrics.curves import AUC
-from nncore.metrics.errors import (
+from nncore.metrics.crossentropies import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
+    LogLoss,
+    SparseCategoricalCrossentropy,
+)
+from nncore.metrics.curves import AUC
+from nncore.metrics.errors import (
     CategoricalHinge,
     CosineSimilarity,
     Hinge,
     KLDivergence,
     LogCoshError,
-    LogLoss,
     MeanAbsoluteError,
     MeanAbsolutePercentageError,
     MeanSquaredError,
     MeanSquaredLogarithmicError,
     Poisson,
     RootMeanSquaredError,
-    SparseCategoricalCrossentropy,
     SquaredHinge,
 )
 from nncore.metrics.moments import ConcordanceCorrelation, ExplainedVariance, PearsonCorrelation, R2Score
@@ -63,7 +65,7 @@ from nncore.metrics.thresholds import (
     TrueNegatives,
     TruePositives,
 )
-from nncore.registry import LIBRARIES, serialize
+from nncore.registry import LIBRARIES, MODULES, serialize
 
 __all__ = [
     "AUC",
@@ -132,11 +134,11 @@ __all__ = [
 def get(identifier: Any, argument: str = "metrics") -> Any:
     """Turn a name, configuration, class or object into a `Metric`, called what the user wrote. See `Registry.get`.
 
-    A function ``(y_true, y_pred) → value per sample`` becomes a `MeanMetricWrapper`; None stays.
+    A function ``(y_true, y_pred) → value per sample``, or that of a loss, becomes a `MeanMetricWrapper`; None stays.
     """
     if identifier is None:
         return None
-    if is_function(identifier):
+    if is_function(identifier) or is_loss_function(identifier):
         return MeanMetricWrapper(identifier)
     if isinstance(identifier, str):
         return METRICS.find(identifier, argument)(name=identifier)
@@ -150,12 +152,21 @@ def is_function(given: Any) -> bool:
     return plain and library not in LIBRARIES
 
 
+def is_loss_function(given: Any) -> bool:
+    """Whether it is a function of targets and predictions that stands for a class, and for none of metrics."""
+    cls = getattr(given, "registered", Metric)
+    return callable(given) and not issubclass(cls, Metric) and getattr(cls, "arrays", ()) == Metric.arrays
+
+
 deserialize = get
 
 
 def __getattr__(name: str) -> Callable[..., Any]:
     # The functions of Keras, such as nncore.metrics.mse
     return METRICS.function(__name__, name)
+
+
+MODULES[__name__] = __getattr__
 
 
 def __dir__() -> list[str]:

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from nncore._kernels.table import LOSS_TARGETS, METRIC_TARGETS
-from nncore.arguments import check_number, check_real
+from nncore.arguments import real_name
+from nncore.attributes import ours
 from nncore.conversion import as_array
+from nncore.masks import masked
 from nncore.metrics import arrays
+from nncore.metrics.variables import Keeping
 from nncore.registry import Configurable, Registry, immutable, snake_case
 
 if TYPE_CHECKING:
@@ -40,6 +43,8 @@ class Given:
         The loss reads the logits, so that they are at hand.
     activation : str
         Kernel of the model's last activation.
+    axes : int
+        Axes of a sample's outputs.
     """
 
     outputs: int
@@ -47,6 +52,7 @@ class Given:
     loss: Loss | None = None
     fused: bool = False
     activation: str = "linear"
+    axes: int = 1
 
     @property
     def logits(self) -> bool:
@@ -95,13 +101,16 @@ class Plan:
 
 
 @immutable
-class Metric(Configurable):
+class Metric(Keeping, Configurable):
     """Base of the metrics; objects are immutable and equal where class and arguments are.
 
     A metric says what is summed over the rows of a pass (`plan`), and what these sums come to (`of`). A compiled model
     has sums of its own; beside these, an object may be used by itself, on arrays: `update_state`, `result`,
     `reset_state`, or called. Its own sums take no part in comparisons, and after a pass of a model that has the object
     among its metrics they are those of that pass.
+
+    A class of your own adds variables in its constructor (`add_variable`), and has an `update_state` that changes them
+    and a `result`. It is for arrays; a model takes functions.
 
     Parameters
     ----------
@@ -129,8 +138,17 @@ class Metric(Configurable):
 
     if TYPE_CHECKING:  # of each class, which gives them their places among the arguments
 
-        def __init__(self, *args: Any, **kwargs: Any) -> None: ...
         def __getattr__(self, name: str) -> Any: ...
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.own = not ours(cls)
+        if cls.own and cls.__eq__ is Metric.__eq__:  # of arguments alone, which what it keeps is not
+            cls.__eq__, cls.__hash__ = object.__eq__, object.__hash__  # type: ignore[method-assign]
+
+    def __init__(self, dtype: Any = None, name: Any = None) -> None:  # of a user's; the others have places of their own
+        vars(self).update(dtype="float32" if dtype is None else dtype, name=name)
+        self.__post_init__()
 
     def __post_init__(self) -> None:
         if getattr(self, "name", None) is None:
@@ -138,8 +156,7 @@ class Metric(Configurable):
         if not isinstance(self.name, str) or not self.name:
             raise TypeError(f"name: expected a string with characters, or None for the default, got {self.name!r}")
         if getattr(self, "dtype", None) is not None:
-            check_real(self.dtype)
-            object.__setattr__(self, "dtype", np.dtype(self.dtype).name)
+            object.__setattr__(self, "dtype", real_name(self.dtype))
         self.check()
 
     # -- what a subclass says --------------------------------------------------------------------------------------
@@ -170,7 +187,7 @@ class Metric(Configurable):
         ValueError
             The metric does not fit what is given.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not say what it sums")
+        raise NotImplementedError(f"{type(self).__name__}: expected update_state and result of a metric of your own")
 
     def plan_in_model(self, given: Given) -> Plan:
         """`plan` where a model has the metric, which knows more of what is compared."""
@@ -269,18 +286,16 @@ class Metric(Configurable):
         """Begin anew."""
         for name in ("_sums", "_rows"):
             vars(self).pop(name, None)
+        super().reset_state()
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """`update_state`, then `result`."""
-        self.update_state(y_true, y_pred, sample_weight)
+        self.update_state(*args, **kwargs)
         return self.result()
 
-    @property
-    def variables(self) -> list[Any]:
-        """The sums so far, by kind."""
-        return list(self._parts().values())
-
     def _parts(self) -> dict[str, Any]:
+        if type(self).plan is Metric.plan:  # one of a user's, which sums by itself
+            return {}
         sums = vars(self).get("_sums")
         if sums is None:
             sums = np.zeros(self.plan(self.unseen()).width + 1)
@@ -293,8 +308,12 @@ class Metric(Configurable):
 
 
 METRICS: Registry[Metric] = Registry(
-    "metric", "what it computes is native code; give a function (y_true, y_pred) → value per sample"
+    "metric",
+    "what models compute is native code; give a function (y_true, y_pred) → value per sample, or call yours on "
+    "what predict returns",
 )
+
+Metric.registry = METRICS
 
 
 def mean_of(total: float, weight: float, rows: float) -> float:
@@ -361,6 +380,10 @@ class MeanOfRows(Average):
         refuse_targets(self, given)
         return Plan(self.kernel, self.parameters, "logits" if given.fused and self.ranks else self.reads)
 
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """See `Metric.update_state`; what a mask of the predictions leaves out weighs nothing."""
+        super().update_state(y_true, y_pred, masked(y_pred, sample_weight))
+
     def compute(self, y_true: Any, y_pred: Any) -> Any:
         """The value of each row."""
         rows = arrays.Rows.of(y_true, y_pred, None, self.targets, whole=self.of_whole_rows)
@@ -382,11 +405,6 @@ def refuse_targets(metric: Metric, given: Given) -> None:
         f"metrics: {kernel} expects {wanted} as targets, but the loss {loss.registry.name_of(loss)} is given "
         f'{got}. Use "accuracy", which follows the loss{own}'
     )
-
-
-def check_share(value: Any, argument: str, remedy: str = "") -> float:
-    """A number in [0, 1]."""
-    return check_number(value, argument, "a number from 0 to 1", lambda v: 0 <= v <= 1, remedy)
 
 
 def ratio(a: Any, b: Any) -> Any:

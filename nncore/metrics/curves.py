@@ -10,7 +10,14 @@ import numpy as np
 from nncore.arguments import check_flag, check_whole
 from nncore.attributes import shown
 from nncore.metrics.base import METRICS, Given, Plan, ratio
-from nncore.metrics.thresholds import Counts, Decisions, check_thresholds, four_counts, logit
+from nncore.metrics.thresholds import (
+    Counts,
+    Decisions,
+    check_thresholds,
+    check_thresholds_number,
+    four_counts,
+    logit,
+)
 from nncore.registry import immutable
 
 if TYPE_CHECKING:
@@ -85,18 +92,19 @@ class AUC(Decisions):
         if isinstance(self.curve, str) and self.curve.upper() in CURVES:
             put(self, "curve", self.curve.upper())
         else:
-            raise ValueError(f"curve: expected one of {', '.join(CURVES)}, got {self.curve!r}")
+            raise ValueError(f'curve: Invalid AUC curve value: "{self.curve}", expected one of {", ".join(CURVES)}')
         if isinstance(self.summation_method, str) and self.summation_method.lower() in SUMMATIONS:
             put(self, "summation_method", self.summation_method.lower())
         else:
             raise ValueError(
-                f"summation_method: expected one of {', '.join(SUMMATIONS)}, got {self.summation_method!r}"
+                f'summation_method: Invalid AUC summation method value: "{self.summation_method}", expected one of '
+                f"{', '.join(SUMMATIONS)}"
             )
         exact = self.thresholds is None and self.num_thresholds is None
         if exact:
             inner = []
         elif self.thresholds is None:
-            n = check_whole(self.num_thresholds, "num_thresholds", "a whole number of at least 2", 2)
+            n = check_thresholds_number(self.num_thresholds, 1)
             inner = [i / (n - 1) for i in range(1, n - 1)]
         else:
             inner = sorted(map(float, check_thresholds(self.thresholds)))

@@ -10,6 +10,7 @@ import numpy as np
 from nncore.arguments import check_flag, check_number, check_whole
 from nncore.conversion import as_array
 from nncore.metrics.arrays import spread
+from nncore.metrics.axes import AlongAxis
 from nncore.metrics.base import METRICS, Given, Metric, Plan, Targets, refuse_targets
 from nncore.metrics.classes import BY_NUMBER, BY_PLACE, FROM_THRESHOLD, matrix_of, tally
 from nncore.registry import immutable
@@ -19,21 +20,19 @@ if TYPE_CHECKING:
 
 
 @immutable
-class Overlap(Metric):
+class Overlap(AlongAxis):
     """Base of the metrics that are a mean over classes of TP / (TP + FP + FN), with what Keras's have for arguments."""
 
     ignore_class = None
     sparse_y_true = True
     sparse_y_pred = True
-    axis = -1
 
     def check(self) -> None:
         """See `Metric.check`."""
+        super().check()
         check_whole(self.num_classes, "num_classes", "a whole number of at least 2", 2)
         check_flag(self.sparse_y_true, "sparse_y_true")
         check_flag(self.sparse_y_pred, "sparse_y_pred")
-        if self.axis != -1:
-            raise ValueError(f"axis: expected -1, the last one, got {self.axis!r}. Move that of the classes there")
         if self.ignore_class is not None:
             check_whole(self.ignore_class, "ignore_class", "the number of a class, or None", -(2**31))
         if hasattr(self, "target_class_ids"):
@@ -74,12 +73,13 @@ class Overlap(Metric):
         """See `Metric.update_state`; numbers of classes are compared one by one, whatever the shape."""
         if self.sparse_y_pred:
             t = as_array(y_true, "y_true")
-            t = t if self.sparse_y_true else t.argmax(axis=-1)
+            t = t if self.sparse_y_true else t.argmax(axis=self.axis)
             p = as_array(y_pred, "y_pred")
             if sample_weight is not None and t.size == p.size:
                 sample_weight = spread(as_array(sample_weight, "sample_weight"), t.shape, "targets").reshape(-1)
-            y_true, y_pred = t.reshape(-1, 1), p.reshape(-1, 1)
-        super().update_state(y_true, y_pred, sample_weight)
+            Metric.update_state(self, t.reshape(-1, 1), p.reshape(-1, 1), sample_weight)
+        else:
+            super().update_state(y_true, y_pred, sample_weight)
 
     @property
     def ignored(self) -> Any:
@@ -105,7 +105,7 @@ class IoU(Overlap):
         Targets, or predictions, are the numbers of classes; else a row for each, of which the largest counts: in a
         model with a softmax, ``sparse_y_pred=False``.
     axis : int, default −1
-        Only the last one.
+        Along which the classes lie, where they are no numbers; in a model along the last one.
 
     Raises
     ------
@@ -177,7 +177,7 @@ class MeanIoU(Overlap):
         Targets, or predictions, are the numbers of classes; else a row for each, of which the largest counts: in a
         model with a softmax, ``sparse_y_pred=False``.
     axis : int, default −1
-        Only the last one.
+        Along which the classes lie, where they are no numbers; in a model along the last one.
 
     Raises
     ------
@@ -213,7 +213,7 @@ class OneHotIoU(Overlap):
     sparse_y_pred : bool, default False
         Predictions are the numbers of classes.
     axis : int, default −1
-        Only the last one.
+        Along which the classes lie, where they are no numbers; in a model along the last one.
 
     Raises
     ------
@@ -248,7 +248,7 @@ class OneHotMeanIoU(Overlap):
     sparse_y_pred : bool, default False
         Predictions are the numbers of classes.
     axis : int, default −1
-        Only the last one.
+        Along which the classes lie, where they are no numbers; in a model along the last one.
 
     Raises
     ------

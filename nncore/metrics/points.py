@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from nncore.arguments import check_count, check_whole
-from nncore.metrics.base import METRICS, check_share
-from nncore.metrics.thresholds import Counts, Decisions, four_counts
+from nncore.arguments import check_whole, is_number
+from nncore.metrics.base import METRICS
+from nncore.metrics.thresholds import Counts, Decisions, check_thresholds_number, four_counts
 from nncore.registry import immutable
 
 if TYPE_CHECKING:
@@ -30,8 +30,12 @@ class PointOf(Decisions):
 
     def check(self) -> None:
         """See `Metric.check`."""
-        check_share(self.least(), self.config_names()[0])
-        check_count(self.num_thresholds, "num_thresholds")
+        bound = self.config_names()[0]
+        if not is_number(self.least()):
+            raise TypeError(f"{bound}: expected a number from 0 to 1, got {self.least()!r}")
+        if not 0 <= self.least() <= 1:
+            raise ValueError(f"Argument `{bound}` must be in the range [0, 1], got {self.least()!r}")
+        check_thresholds_number(self.num_thresholds, 0)
         if self.class_id is not None:
             check_whole(self.class_id, "class_id", "the number of an output, from 0 on", 0)
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nncore import custom
 from nncore.conversion import as_array
+from nncore.masks import masked
 from nncore.metrics.base import METRICS, Average, Given, Metric, Plan, Targets
-from nncore.registry import immutable
+from nncore.registry import MODULES, immutable
 
 if TYPE_CHECKING:
     from nncore.conversion import Array
@@ -49,11 +52,6 @@ class Reduction(Metric):
         """
         self._add_values(as_array(values, "values"), sample_weight)
 
-    def __call__(self, values: Any, sample_weight: Any = None) -> Any:  # type: ignore[override]
-        """`update_state`, then `result`."""
-        self.update_state(values, sample_weight)
-        return self.result()
-
 
 @METRICS.register()
 @immutable
@@ -90,6 +88,20 @@ class Mean(Average, Reduction):
 # -- functions of a user's -----------------------------------------------------------------------------------------
 
 
+def function_of(given: Any) -> Any:
+    """A function from its name, of a user's or of a loss or metric, or from Keras's description of it."""
+    if isinstance(given, Mapping) and given.get("class_name") == "function":
+        given = given.get("config")
+    if not isinstance(given, str):
+        return given
+    module, _, name = given.rpartition(".")
+    for known, find in MODULES.items():
+        if module in ("", known) and custom.find(given) is None:
+            with suppress(AttributeError):
+                return find(name)
+    return custom.function(given, "fn")
+
+
 @METRICS.register()
 @immutable
 class MeanMetricWrapper(Average):
@@ -102,8 +114,8 @@ class MeanMetricWrapper(Average):
     ----------
     fn : callable or str
         Given targets and predictions, (y_true, y_pred), it returns a value for each sample, or an array of which the
-        first axis is that of the samples. A file names it; to be loaded it must be known before:
-        ``@nncore.saving.register_keras_serializable()``, or ``custom_objects``.
+        first axis is that of the samples; also ``nncore.losses.huber`` and its like. A file names it; to be loaded
+        one of a user's must be known before: ``@nncore.saving.register_keras_serializable()``, or ``custom_objects``.
     name : str, optional
         Default: the function's.
     dtype
@@ -120,8 +132,7 @@ class MeanMetricWrapper(Average):
     dtype: Any = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.fn, str):
-            object.__setattr__(self, "fn", custom.function(self.fn, "fn"))
+        object.__setattr__(self, "fn", function_of(self.fn))
         if not callable(self.fn):
             raise TypeError(f"fn: expected a function (y_true, y_pred) → value per sample, got {self.fn!r}")
         if self.name is None:
@@ -134,7 +145,10 @@ class MeanMetricWrapper(Average):
 
     def argument(self, name: str) -> Any:
         """See `Configurable.argument`; a function by its name."""
-        return custom.get_registered_name(self.fn) if name == "fn" else super().argument(name)
+        if name != "fn":
+            return super().argument(name)
+        ours = hasattr(self.fn, "registered")
+        return f"{self.fn.__module__}.{self.fn.__name__}" if ours else custom.get_registered_name(self.fn)
 
     @property
     def targets(self) -> Targets:
@@ -164,7 +178,7 @@ class MeanMetricWrapper(Average):
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """See `Metric.update_state`; weights may have the shape of what the function returns."""
         values = self.values(as_array(y_true, "y_true"), as_array(y_pred, "y_pred"))
-        self._add_values(values, sample_weight)
+        self._add_values(values, masked(y_pred, sample_weight))
 
     def compute(self, y_true: Any, y_pred: Any) -> Any:
         """What the function returns."""

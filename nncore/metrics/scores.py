@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nncore.arguments import is_number
 from nncore.metrics.base import METRICS, Given, Metric, Plan, Targets, ratio
 from nncore.metrics.thresholds import Counts
 from nncore.registry import immutable
@@ -15,6 +15,17 @@ if TYPE_CHECKING:
     from nncore.conversion import Array
 
 AVERAGES = (None, "micro", "macro", "weighted")
+
+
+def check_float(value: Any, argument: str, condition: str, fits: Callable[[float], bool]) -> None:
+    """A ValueError, in Keras's words, unless it is a float for which the condition holds."""
+    if not isinstance(value, float):
+        should, got = "be a Python float", f"{argument}={value} of type '{type(value)}'"
+    elif not fits(value):
+        should, got = condition, f"{argument}={value}"
+    else:
+        return
+    raise ValueError(f"Invalid `{argument}` argument value. It should {should}. Received: {got}")
 
 
 @immutable
@@ -29,13 +40,11 @@ class FScore(Metric):
     def check(self) -> None:
         """See `Metric.check`."""
         if self.average not in AVERAGES:
-            raise ValueError(f"average: expected None, 'micro', 'macro' or 'weighted', got {self.average!r}")
-        if not isinstance(self.beta, float) or not 0 < self.beta < np.inf:
-            raise ValueError(f"beta: expected a float > 0, got {self.beta!r}")
-        if self.threshold is not None and not (
-            isinstance(self.threshold, float) and is_number(self.threshold) and 0 < self.threshold <= 1
-        ):
-            raise ValueError(f"threshold: expected a float in (0, 1], or None, got {self.threshold!r}")
+            expected = "Expected one of: {None, 'micro', 'macro', 'weighted'}"
+            raise ValueError(f"Invalid `average` argument value. {expected}. Received: average={self.average}")
+        check_float(self.beta, "beta", "be > 0", lambda b: 0 < b < np.inf)
+        if self.threshold is not None:
+            check_float(self.threshold, "threshold", "verify 0 < threshold <= 1", lambda t: 0 < t <= 1)
 
     def plan(self, given: Given) -> Plan:
         """See `Metric.plan`."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from nncore.arguments import check_count, check_whole, is_number
+from nncore.arguments import check_count, check_whole, is_number, is_whole
 from nncore.metrics.base import METRICS, Given, Metric, Plan, Targets, ratio
 from nncore.registry import immutable
 
@@ -66,8 +66,15 @@ def check_thresholds(given: Any) -> list[Any]:
     listed = list(given) if isinstance(given, (Sequence, np.ndarray)) else [given]
     wrong = [t for t in listed if not is_number(t) or not 0 <= t <= 1]
     if wrong or not listed:
-        raise ValueError(f"thresholds: expected numbers from 0 to 1, got {wrong}")
+        raise ValueError(f"thresholds: Threshold values must be in [0, 1]. Received: {wrong}")
     return listed
+
+
+def check_thresholds_number(given: Any, above: int) -> int:
+    """How many thresholds there are, more than `above`."""
+    if not is_whole(given) or int(given) <= above:
+        raise ValueError(f"Argument `num_thresholds` must be an integer > {above}, got {given!r}")
+    return int(given)
 
 
 def logit(t: float) -> float:
@@ -89,6 +96,11 @@ class Decisions(Metric):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """See `Metric.update_state`; with `top_k`, arrays of one axis are one row."""
+        if self.class_id and np.ndim(y_pred) == 1:
+            raise ValueError(
+                "class_id: When class_id is provided, y_pred must be a 2D array with shape (num_samples, num_classes), "
+                f"found shape: {np.shape(y_pred)}"
+            )
         if self.top_k is not None and np.ndim(y_pred) == 1:
             y_true, y_pred = np.asarray(y_true)[None], np.asarray(y_pred)[None]
             sample_weight = None if sample_weight is None else np.asarray(sample_weight)[None]
@@ -292,8 +304,15 @@ class FalseNegatives(CountOf):
 
 @immutable
 class ShareOf(OfThresholds):
-    """Base of precision and recall."""
+    """Base of precision and recall.
 
+    Attributes
+    ----------
+    wrong : {"false_positives", "false_negatives"}
+        What stands beside the true positives.
+    """
+
+    wrong: ClassVar[Literal["false_positives", "false_negatives"]]
     top_k: Any = None
     class_id: Any = None
     name: Any = None
@@ -310,15 +329,15 @@ class ShareOf(OfThresholds):
     def parts(self, sums: Array, weight: float) -> dict[str, Any]:
         """See `Metric.parts`."""
         counts = self.counts(sums)
-        return {"true_positives": self.ordered(counts.tp), "wrong": self.ordered(self.wrong(counts))}
+        return {"true_positives": self.ordered(counts.tp), self.wrong: self.ordered(self.wrong_of(counts))}
 
-    def wrong(self, counts: Counts) -> Array:
-        """What stands beside the true positives."""
-        raise NotImplementedError
+    def wrong_of(self, counts: Counts) -> Any:
+        """How many of these there are."""
+        return {"false_positives": counts.fp, "false_negatives": counts.fn}[self.wrong]
 
     def of_counts(self, counts: Counts) -> Any:
         """See `Decisions.of_counts`."""
-        return ratio(counts.tp, counts.tp + self.wrong(counts))
+        return ratio(counts.tp, counts.tp + self.wrong_of(counts))
 
 
 @METRICS.register()
@@ -343,9 +362,7 @@ class Precision(ShareOf):
         An argument is out of range.
     """
 
-    def wrong(self, counts: Counts) -> Array:
-        """See `ShareOf.wrong`."""
-        return counts.fp
+    wrong = "false_positives"
 
 
 @METRICS.register()
@@ -370,9 +387,7 @@ class Recall(ShareOf):
         An argument is out of range.
     """
 
-    def wrong(self, counts: Counts) -> Array:
-        """See `ShareOf.wrong`."""
-        return counts.fn
+    wrong = "false_negatives"
 
 
 def four_counts(counts: Counts) -> dict[str, Any]:

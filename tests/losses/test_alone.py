@@ -86,6 +86,68 @@ def test_what_counts_is_decided_before_weights(weight: list[float]) -> None:
     assert one(np.array(2), np.array([0.2, 0.3, 0.5]), [1.0, 2.0]) == pytest.approx(1.5 * np.log(2))
 
 
+class Masked(np.ndarray):
+    """An array that says, as Keras's do, what of it counts."""
+
+    _keras_mask: Any
+
+
+@pytest.mark.parametrize("up", [(), ("mask",), ("weight",), ("p", "t"), ("mask", "weight")])
+@pytest.mark.parametrize(
+    ("reduction", "plain", "weighted"),
+    [
+        ("sum_over_batch_size", (1 + 9 + 16) / 3, (0.5 + 18 + 16) / 3),
+        ("mean", (1 + 9 + 16) / 3, (0.5 + 18 + 16) / 3),
+        ("sum", 26, 34.5),
+        ("mean_with_sample_weight", 26 / 3, 34.5 / 3.5),
+        (None, [1, 0, 9, 16], [0.5, 0, 18, 16]),
+    ],
+)
+def test_what_a_mask_leaves_out_does_not_count(reduction: Any, plain: Any, weighted: Any, up: tuple[str, ...]) -> None:
+    """By hand: squares of errors are 1, 4, 9, 16, the second of which is left out."""
+
+    class Squares(nn.Loss):
+        def call(self, y_true: Any, y_pred: Any) -> Any:
+            return (y_true - y_pred) ** 2
+
+    given: dict[str, Any] = {"p": [1, 2, 3, 4], "t": [0, 0, 0, 0], "weight": [0.5, 7, 2, 1], "mask": [1, 0, 1, 1]}
+    given = {name: np.array(value)[:, None] if name in up else np.array(value) for name, value in given.items()}
+    p = given["p"].view(Masked)
+    p._keras_mask = given["mask"].astype(bool)
+    loss = Squares(reduction=reduction)
+    np.testing.assert_allclose(np.ravel(loss(given["t"], p)), np.ravel(plain), 1e-6)
+    np.testing.assert_allclose(np.ravel(loss(given["t"], p, given["weight"])), np.ravel(weighted), 1e-6)
+    p._keras_mask = np.zeros(4, bool)
+    np.testing.assert_array_equal(loss(given["t"], p), np.zeros_like(loss(given["t"], p)))
+
+
+def test_masks_of_known_losses() -> None:
+    """Means of the rows that count, whose elements are means themselves; NaN where none counts is none."""
+    p = np.array([[1.0, 3.0], [np.nan, 0.0], [2.0, 2.0]]).view(Masked)
+    p._keras_mask = np.array([True, False, True])
+    assert nn.losses.MeanSquaredError()(np.zeros((3, 2)), p) == (5 + 4) / 2
+    labels, q = np.array([0, 1, 1]), np.array([[0.5, 0.5], [0.1, 0.9], [0.75, 0.25]]).view(Masked)
+    q._keras_mask = np.array([True, True, False])
+    ignoring = nn.losses.SparseCategoricalCrossentropy(ignore_class=0)
+    assert ignoring(labels, q) == pytest.approx(-np.log(0.9), rel=1e-6)
+    q._keras_mask = np.ones((2, 2), bool)
+    with pytest.raises(
+        ValueError, match=r"y_pred: expected a mask that goes with losses of shape \(3,\), got \(2, 2\)"
+    ):
+        ignoring(labels, q)
+
+
+def test_an_own_loss_is_given_reals() -> None:
+    """Differences of unsigned integers would begin at 0 again."""
+
+    class Errors(nn.Loss):
+        def call(self, y_true: Any, y_pred: Any) -> Any:
+            return y_true - y_pred
+
+    t, p = np.array([1, 0], np.uint8), np.array([2, 5], np.uint8)
+    np.testing.assert_array_equal(Errors(reduction=None)(t, p), [-1, -5])
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2, -1])
 def test_other_axes(axis: int) -> None:
     p, t = RNG.uniform(0.1, 0.9, (2, 3, 4)), RNG.uniform(0.1, 0.9, (2, 3, 4))
