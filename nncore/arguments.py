@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from nncore.habits import HABITS, asks_nothing
+from nncore.habits import HABITS, Habit
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -44,6 +44,8 @@ def explained(method: Callable[P, R], names: Sequence[str] = (), as_given: bool 
     @functools.wraps(method)
     def checked(*args: Any, **kwargs: Any) -> R:
         if not kwargs.keys() <= known:
+            if makes and hasattr(args[0], "of_first"):
+                kwargs = args[0].of_first(kwargs, known)
             kwargs = without_habits(type(args[0]).__name__ if makes else method.__name__, names, kwargs)
         if not makes:
             return method(*args, **kwargs)
@@ -68,12 +70,17 @@ def check_all_given(init: Callable[..., Any], args: Sequence[Any], kwargs: Mappi
             raise TypeError(f"{name}: expected an argument of {owner}, got none") from None
 
 
+def habit_of(owner: str, name: str) -> Habit | None:
+    """What is known of an argument that `owner` has not."""
+    return HABITS.get(f"{owner}.{name}") or HABITS.get(name)
+
+
 def without_habits(owner: str, names: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments `given` to `owner` that it knows; a TypeError for others, unless they ask for nothing."""
     for name in sorted(given.keys() - set(names)):
-        if asks_nothing(owner, name, given[name]):
+        habit = habit_of(owner, name)
+        if habit and habit.asks_nothing(given[name]):
             continue
-        habit = HABITS.get(f"{owner}.{name}") or HABITS.get(name)
         near = difflib.get_close_matches(name, names, n=1)
         remedy = habit.remedy if habit else f"Did you mean {near[0]!r}?" if near else "Leave it out."
         have = ", ".join(names) or "none"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,16 @@ class Habit:
         return any(type(value) is type(known) and value == known for known in self.harmless)
 
 
+class OfDtype(Habit):
+    """A dtype, under any of the forms that Keras has for it: a name, one of NumPy, a policy or its configuration."""
+
+    def asks_nothing(self, value: Any) -> bool:
+        """See `Habit`."""
+        config = value.get("config", value) if isinstance(value, dict) else {"name": getattr(value, "name", value)}
+        name = config.get("name") if isinstance(config, dict) else None
+        return super().asks_nothing("float32" if value is np.float32 else name)
+
+
 INPUT = "Let nncore.Input(shape) come first in the model."
 DTYPE = "A model has one dtype: Model(…, dtype=…)."
 GENERATOR = "Batches are taken in the thread that trains."
@@ -44,12 +55,13 @@ HABITS = {
     "input_dim": Habit(INPUT),
     "batch_input_shape": Habit(INPUT),
     # layers
-    "dtype": Habit(DTYPE, ("float32",)),
+    "dtype": OfDtype(DTYPE, ("float32",)),
     "activity_regularizer": Habit("Put an ActivityRegularization layer behind it."),
     "lora_rank": Habit("Set trainable=False where weights should stay."),
-    "quantization_config": Habit("Weights are of the model's dtype; compile has matmul_precision."),
-    "mask_zero": Habit("Rows have one length; give what should not count the sample_weight 0.", (False,)),
-    "noise_shape": Habit("Each element is dropped for itself."),
+    "lora_alpha": Habit("Set trainable=False where weights should stay."),
+    "quantization_config": Habit(DTYPE),
+    "gptq_unpacked_column_size": Habit(DTYPE),
+    "mask_zero": Habit("There are no masks: give sequences of one length.", (False,)),
     "seed": Habit("Every random choice derives from the model's: Model(…, seed=…)."),
     "synchronized": Habit("A batch is one, whatever the number of threads.", (False,)),
     "renorm": Habit("Statistics are those of the batch.", (False,)),
@@ -59,7 +71,6 @@ HABITS = {
     "autocast": Habit(DTYPE, types=(bool,)),
     "data_format": Habit("Axes keep their order.", ("channels_last",)),
     "trainable": Habit("It learns nothing.", types=(bool,)),
-    "antialias": Habit("Make images smaller in several steps: Resizing(n // 2, n // 2) first.", (False,)),
     "bounding_box_format": Habit("Boxes are not moved."),
     "LeakyReLU.alpha": Habit("It is called negative_slope."),
     # optimizers, losses, metrics
@@ -97,12 +108,3 @@ HABITS = {
     "optional": Habit("The input is needed.", (False,)),
     "tensor": Habit("Give arrays to fit and predict."),
 }
-
-
-def asks_nothing(owner: str, name: str, value: Any) -> bool:
-    """Whether what has no argument `name` may leave it out; a policy of Keras's as a dict is the dtype of its name."""
-    habit = HABITS.get(f"{owner}.{name}") or HABITS.get(name)
-    if isinstance(value, Mapping) and value.get("class_name") == "DTypePolicy":
-        config = value.get("config")
-        value = config.get("name") if isinstance(config, Mapping) else value
-    return habit is not None and habit.asks_nothing(value)

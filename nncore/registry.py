@@ -14,9 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Generic, TypeVar, cast, dataclass_transform
 
 from nncore import custom
-from nncore.arguments import an, explained
+from nncore.arguments import an, explained, habit_of
 from nncore.attributes import Guarded, arguments, shown
-from nncore.habits import asks_nothing
 
 
 def snake_case(name: str) -> str:
@@ -91,12 +90,17 @@ class Configurable(Guarded):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Any:
-        """Build the object that `get_config`, or Keras's, described; unknown keys that ask for more: ValueError."""
+        """Build the object that `get_config` described; unknown keys are a ValueError.
+
+        Those that Keras's configurations have beside ours are left out where they ask for nothing: ``"dtype"`` of
+        float32.
+        """
         known = cls.config_names()
-        others = {key: value for key, value in config.items() if key not in known}
-        if strange := sorted(key for key, value in others.items() if not asks_nothing(cls.__name__, key, value)):
+        beside = set(config).difference(known)
+        needless = {n for n in beside if (habit := habit_of(cls.__name__, n)) and habit.asks_nothing(config[n])}
+        if strange := sorted(beside - needless):
             raise ValueError(f"config of {cls.__name__}: unknown keys {strange}; known: {known}")
-        return cls(**{key: value for key, value in config.items() if key not in others})
+        return cls(**{name: value for name, value in config.items() if name not in needless})
 
     def _kind(self) -> str:
         return self.registry.kind if hasattr(self, "registry") else super()._kind()

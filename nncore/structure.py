@@ -74,6 +74,8 @@ class Structure(Travelling, Inspected, Callable):
                 f"layers: {label(layer)} is in this model already; make a new layer, or for a "
                 "layer that is used twice call Model(inputs, outputs)"
             )
+        if not self._stack and self._input is None and isinstance(layer, Layer) and layer._first_shape is not None:
+            self._input = Input(layer._first_shape)
         self._stack.append(layer)
         held.add(id(layer))
 

@@ -16,7 +16,7 @@ from nncore.data import rows_of
 from nncore.execution.calls import called
 from nncore.execution.prediction import Predictor
 from nncore.graph import Input, Shape, check_shape
-from nncore.layers.arrays import label
+from nncore.layers.arrays import STAND_INS, label, with_sizes
 from nncore.layers.base import Layer
 from nncore.network import Graph
 from nncore.schedules import ahead
@@ -142,6 +142,7 @@ class Alone:
         graph = Graph(symbols, layer.connect(symbols if layer.takes_many else symbols[0]), dtype)
         if not layer.parameters:
             layer.state = None  # so that models of any dtype may have it
+            layer._weightless = True
         key = np.array([runtime.next_seed(), 0], np.uint64)
         graph.state.initialize(graph.new, np.random.Generator(np.random.Philox(key=key)))
         return graph
@@ -151,7 +152,13 @@ class Alone:
         """See `Layer.build`."""
         given = input_shape if layer.takes_many else [input_shape]
         shapes = [s[1:] if isinstance(s, (list, tuple)) and len(s) > 1 else s for s in given]
-        cls.graph(layer, [check_shape(s, "input_shape") for s in shapes], dtype)
+        one, other = ([check_shape(s, "input_shape") for s in with_sizes(shapes, unknown)] for unknown in STAND_INS)
+        if one != other and layer._declared(tuple(one)) != layer._declared(tuple(other)):
+            raise ValueError(
+                f"input_shape: expected the size of each axis that weights of {label(layer)} depend on, got "
+                f"{input_shape!r}. Give it in place of None"
+            )
+        cls.graph(layer, one, dtype)
 
 
 Layer.alone = Alone

@@ -25,7 +25,7 @@ def declaring(build: Callable[..., None]) -> Callable[..., None]:
     """A user's ``build(input_shape)``: called while the layer declares its weights; else it is that of `Layer`."""
 
     @functools.wraps(build)
-    def built(self: Any, input_shape: Any) -> None:
+    def built(self: Any, input_shape: Any = None) -> None:
         if self._declaring:
             build(self, input_shape)
         else:
@@ -45,13 +45,22 @@ def with_batch(layer: Layer, shapes: Sequence[Shape]) -> Any:
     return batched if layer.takes_many else batched[0]
 
 
-def without_batch(layer: Layer, given: Any) -> list[Shape]:
+def without_batch(layer: Layer, given: Any) -> list[Any]:
     """Shapes of samples, from those that a user gives; a ValueError where they are none."""
     each = given if layer.takes_many and isinstance(given, (list, tuple)) else [given]
-    if not all(isinstance(s, (list, tuple)) and s and all(map(is_whole, s[1:])) for s in each):
+    if not all(isinstance(s, (list, tuple)) and s and all(n is None or is_whole(n) for n in s[1:]) for s in each):
         wanted = "a list of shapes (batch, …)" if layer.takes_many else "a shape (batch, …)"
         raise ValueError(f"input_shape: expected {wanted} with whole numbers behind the batch, got {given!r}")
     return [tuple(s[1:]) for s in each]
+
+
+#: Sizes that stand for unknown ones: what does not follow from them is what is the same for both.
+STAND_INS = 1024, 2048
+
+
+def with_sizes(shapes: Sequence[Any], size: int) -> list[Any]:
+    """Shapes with `size` where they have None."""
+    return [tuple(size if n is None else n for n in s) if isinstance(s, (list, tuple)) else s for s in shapes]
 
 
 def output_shape(layer: Layer, shapes: Sequence[Shape]) -> Shape:

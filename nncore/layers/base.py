@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from copy import copy
 from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nncore import initializers, regularizers
-from nncore.arguments import an, check_flag, dtype_name
+from nncore.arguments import check_flag, dtype_name, explained
 from nncore.attributes import arguments, as_made
 from nncore.copying import Travelling
-from nncore.graph import Call, Callable, Shape, Symbol
+from nncore.graph import Call, Callable, Shape, Symbol, check_shape
 from nncore.initializers import Initializer
 from nncore.initializers.base import lengths
 from nncore.layers import arrays
+from nncore.layers.weights import Weighted
 from nncore.parameter import ROLES, Parameter
 from nncore.registry import Configurable, Registry, brief, to_json
-from nncore.state import Array, State
+from nncore.state import State
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
@@ -28,10 +29,12 @@ if TYPE_CHECKING:
 LAYERS: Registry[Layer] = Registry("layer")
 
 
+FIRST = "input_shape", "input_dim", "batch_input_shape"  # what Keras's first layers may be told
+
 NONE_MEANS = {"activation": "linear", "data_format": "channels_last"}  # what constructors make of it
 
 
-class Layer(Travelling, Configurable, Callable):
+class Layer(Weighted, Travelling, Configurable, Callable):
     """Base of all layers.
 
     A layer may be called any number of times, in one model and in several: all its places share its weights, and where
@@ -73,6 +76,7 @@ class Layer(Travelling, Configurable, Callable):
     constructors = ("__init__", "declare")
     emitting: ClassVar[Any]  # `emit`, where a class has none of its own
     _declaring = False  # whether a user's `build` is at work
+    _first_shape: Shape | None = None  # of a sample of the inputs, where the constructor was told
     takes_many = False  # whether it is called on a list of symbols
     encodes = (
         False  # whether Python makes whole numbers of its inputs where data are bound: see `preprocessing.Encoder`
@@ -86,6 +90,7 @@ class Layer(Travelling, Configurable, Callable):
         if "build" in vars(cls):
             cls.build = arrays.declaring(cls.build)  # type: ignore[method-assign]
 
+    @explained
     def __init__(self, name: str | None = None, trainable: bool = True) -> None:
         if hasattr(self, "call") and type(self).emit is Layer.emit and not hasattr(self, "forward"):
             raise TypeError(
@@ -123,6 +128,17 @@ class Layer(Travelling, Configurable, Callable):
         if not any(isinstance(s, Symbol) for s in given):
             return self.alone.call(self, inputs, check_flag(training, "training"))
         return self.connect(inputs)
+
+    def of_first(self, given: dict[str, Any], known: Collection[str]) -> dict[str, Any]:
+        """The arguments `given` to the constructor, which knows some, without what a first layer is told of its inputs.
+
+        That is in Keras's older programs what an `Input` before it is now: ``Dense(64, input_shape=(784,))``.
+        """
+        for name, shape in ((name, given[name]) for name in FIRST if name in given and name not in known):
+            if shape is not None:
+                sample = shape[1:] if name == "batch_input_shape" and isinstance(shape, (tuple, list)) else shape
+                self._first_shape = check_shape(sample, name, 0)
+        return {name: value for name, value in given.items() if name in known or name not in FIRST}
 
     def connect(self, inputs: Any) -> Symbol:
         """The symbol of the output for the symbols that the layer reads."""
@@ -174,10 +190,17 @@ class Layer(Travelling, Configurable, Callable):
         return arrays.output_shape(self, shapes) if arrays.computes(self) else shapes[0]
 
     def compute_output_shape(self, input_shape: Any) -> tuple[Any, ...]:
-        """The shape of the output, from that of the input, or a list of those of several, all with the batch's axis."""
+        """The shape of the output, from that of the input, or a list of those of several, all with the batch's axis.
+
+        None stands for sizes that are unknown, of the output those that follow from such.
+        """
         shapes = arrays.without_batch(self, input_shape)
-        made = arrays.made_of_zeros(self, shapes) if arrays.computes(self) else self.output_shape(*shapes)
-        return (input_shape[0][0] if self.takes_many else input_shape[0]), *made
+        unknown = any(None in shape for shape in shapes)
+        forms = [arrays.with_sizes(shapes, size) for size in arrays.STAND_INS[: 1 + unknown]]
+        computes = arrays.computes(self)
+        made = [arrays.made_of_zeros(self, form) if computes else self.output_shape(*form) for form in forms]
+        batch = input_shape[0][0] if self.takes_many else input_shape[0]
+        return batch, *(n if n == other else None for n, other in zip(made[0], made[-1], strict=True))
 
     @property
     def keeps_rows_apart(self) -> bool:
@@ -206,14 +229,15 @@ class Layer(Travelling, Configurable, Callable):
             finally:
                 self._declaring = False
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Any = None) -> None:
         """Draw the weights, outside of any model.
 
         Parameters
         ----------
         input_shape : int or tuple, or a list of them
-            Of the inputs, with the batch axis: (None, 784), or 784. What a layer learns from it, it says in `declare`,
-            or where it overrides this method, by `add_weight`.
+            Of the inputs, with the batch axis: (None, 784), or 784. Sizes that no weight depends on may be None, for an
+            `Embedding` all. What a layer learns from it, it says in `declare`, or where it overrides this method, by
+            `add_weight`.
         """
         if not self._declaring:
             self.draw(input_shape)
@@ -338,6 +362,12 @@ class Layer(Travelling, Configurable, Callable):
     # -- what it holds ---------------------------------------------------------------------------------------------
 
     @property
+    def declares_none(self) -> bool:
+        """Whether its class, whatever the inputs, has no weights to declare."""
+        cls = type(self)
+        return cls.declare is Layer.declare and cls.build is Layer.build and all(h.declares_none for h in self.held)
+
+    @property
     def held(self) -> tuple[Layer, ...]:
         """Layers inside of it, whose weights are its own, and which are asked for them as any other."""
         return ()
@@ -359,36 +389,6 @@ class Layer(Travelling, Configurable, Callable):
         self._state = self.state  # the one with values, were others joined
         return super().__getstate__()
 
-    @property
-    def built(self) -> bool:
-        """Whether it has weights: those of a built model."""
-        return self.state is not None
-
-    @built.setter
-    def built(self, value: bool) -> None:
-        if not self._declaring:  # where Keras's layers say that they are
-            raise AttributeError(f"built: cannot be set on {an(type(self).__name__)}. Call build(input_shape).")
-
-    @property
-    def weights(self) -> list[Parameter]:
-        """All arrays: what is learned, then statistics."""
-        return list(self.parameters)
-
-    def _of_role(self, role: str) -> list[Parameter]:
-        return [p for p in self.parameters if p.role == role]
-
-    @property
-    def trainable_weights(self) -> list[Parameter]:
-        """The arrays that the optimizer changes."""
-        return self._of_role("weight") if self.learns else []
-
-    @property
-    def non_trainable_weights(self) -> list[Parameter]:
-        """The arrays that the optimizer does not change: statistics, or all."""
-        return self._of_role("statistic") if self.learns else list(self.parameters)
-
-    variables, trainable_variables, non_trainable_variables = weights, trainable_weights, non_trainable_weights
-
     def _first(self) -> Call:
         if self.input_shapes is None or not (calls := self.calls):
             raise AttributeError(f"{arrays.label(self)}: has no input and output before it is called")
@@ -404,27 +404,6 @@ class Layer(Travelling, Configurable, Callable):
         """The symbol that it reads in its first call, or the list of them."""
         inputs = self._first().inputs
         return list(inputs) if self.takes_many else inputs[0]
-
-    def count_params(self) -> int:
-        """Number of values, learned or kept."""
-        return sum(p.size for p in self.parameters)
-
-    def get_weights(self) -> list[Array]:
-        """Copies of the layer's arrays, in Keras's order: kernel (in, out), bias (out,)."""
-        with self._built().reading() as state:
-            return [state.view(p).copy() for p in self.parameters]
-
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Replace the layer's arrays; each must have the shape `get_weights` gives."""
-        self._built().assign(self.parameters, weights, f"weights of layer {arrays.label(self)}")
-
-    def _built(self) -> State:
-        """The arrays of the model; a ValueError before they exist."""
-        if self.state is None:
-            raise ValueError(
-                f"layer {arrays.label(self)}: has no weights before its model is built; call model.build(input_shape)"
-            )
-        return self.state
 
     def __repr__(self) -> str:
         parts = [f"name={self.name!r}"] if self.name else []

@@ -86,8 +86,9 @@ class EinsumDense(Layer):
         Those axes of the output that b has, as letters: ``"d"``; None: no b.
     kernel_initializer : str or Initializer, default "glorot_uniform"
     bias_initializer : str or Initializer, default "zeros"
-    kernel_regularizer, bias_regularizer, activity_regularizer : str, Regularizer or None, default None
+    kernel_regularizer, bias_regularizer : str, Regularizer or None, default None
     kernel_constraint, bias_constraint : str, Constraint or None, default None
+    activity_regularizer : str, Regularizer or None, default None
     name : str, optional
     trainable : bool, default True
 
@@ -107,9 +108,9 @@ class EinsumDense(Layer):
         bias_initializer: Any = "zeros",
         kernel_regularizer: Any = None,
         bias_regularizer: Any = None,
-        activity_regularizer: Any = None,
         kernel_constraint: Any = None,
         bias_constraint: Any = None,
+        activity_regularizer: Any = None,
         name: str | None = None,
         trainable: bool = True,
     ) -> None:

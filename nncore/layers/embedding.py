@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nncore import constraints, initializers, regularizers
-from nncore.arguments import check_count
+from nncore.arguments import check_count, the_only
+from nncore.conversion import as_array
 from nncore.graph import Shape
+from nncore.initializers import Initializer
 from nncore.layers.base import LAYERS, Layer
 from nncore.operations.embedding import lookup
 
@@ -38,14 +40,17 @@ class Embedding(Layer):
         A penalty on E that is added to the loss; every row has a gradient then.
     embeddings_constraint : str, Constraint or None, default None
         What E is made to fit after each update; every row is updated then.
+    weights : array_like, optional
+        What E is at first, (input_dim, output_dim), or a list of that: vectors learned elsewhere. It is not part of the
+        configuration.
     name : str, optional
     trainable : bool, default True
 
     Raises
     ------
     ValueError
-        A size is no whole number ≥ 1; the layer reads what another layer computes; in a step or prediction: X holds
-        other numbers.
+        A size is no whole number ≥ 1; `weights` have another shape; the layer reads what another layer computes; in a
+        step or prediction: X holds other numbers.
 
     References
     ----------
@@ -59,6 +64,7 @@ class Embedding(Layer):
         embeddings_initializer: Any = "uniform",
         embeddings_regularizer: Any = None,
         embeddings_constraint: Any = None,
+        weights: Any = None,
         name: str | None = None,
         trainable: bool = True,
     ) -> None:
@@ -68,6 +74,31 @@ class Embedding(Layer):
         self.embeddings_initializer = initializers.get(embeddings_initializer, "embeddings_initializer")
         self.embeddings_regularizer = regularizers.get(embeddings_regularizer, "embeddings_regularizer")
         self.embeddings_constraint = constraints.get(embeddings_constraint, "embeddings_constraint")
+        self._learned = None if weights is None else self.table_of(weights)
+
+    @classmethod
+    def config_names(cls) -> list[str]:
+        """The constructor's arguments that describe it, and not its values."""
+        return [name for name in super().config_names() if name != "weights"]
+
+    def argument(self, name: str) -> Any:
+        """See `Configurable.argument`: `weights` are those of layers."""
+        return None if name == "weights" else super().argument(name)
+
+    def table_of(self, weights: Any) -> Initializer:
+        """What makes E of the vectors that are given."""
+        shape = self.input_dim, self.output_dim
+        table = as_array(the_only(weights), "weights")
+        if table.shape != shape:
+            raise ValueError(
+                f"weights: expected an array of shape {shape}, a vector for each number, got {table.shape}"
+            )
+        made: Initializer = initializers.get(table, "weights")
+        return made
+
+    def draw(self, input_shape: Any) -> None:
+        """See `Layer`; the weights do not depend on the inputs."""
+        super().draw(1 if input_shape is None else input_shape)
 
     @property
     def integers(self) -> tuple[int, int]:
@@ -81,9 +112,8 @@ class Embedding(Layer):
     def declare(self, *shapes: Shape) -> None:
         """Declare E."""
         shape, regularizer = (self.input_dim, self.output_dim), self.embeddings_regularizer
-        self.embeddings = self.add_parameter(
-            "embeddings", shape, self.embeddings_initializer, regularizer, gradient="rows"
-        )
+        drawn = self._learned or self.embeddings_initializer
+        self.embeddings = self.add_parameter("embeddings", shape, drawn, regularizer, gradient="rows")
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """Y = rows of E."""

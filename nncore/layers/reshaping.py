@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from nncore.arguments import check_count, is_number, is_whole
 from nncore.graph import Shape
 from nncore.layers.base import LAYERS, Layer
 from nncore.layers.windows import check_data_format, to_channels_last
 from nncore.operations import rescale, reshape
 from nncore.operations.arrangement import repeat, transpose
+from nncore.operations.normalization import scale_columns
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
@@ -82,28 +85,56 @@ class Reshape(Layer):
         return reshape(b, inputs[0], self.output_shape(inputs[0].shape))
 
 
+Numbers = float | tuple[float, ...]
+
+
+def check_numbers(value: Any, argument: str) -> Numbers:
+    """A finite number as a float, or a sequence of them as a tuple; else a ValueError."""
+    several = isinstance(value, (tuple, list)) or (isinstance(value, np.ndarray) and value.ndim == 1)
+    each = tuple(value) if several else (value,)
+    if not each or not all(is_number(v) and math.isfinite(v) for v in each):
+        raise ValueError(f"{argument}: expected a finite number, or a sequence of them, got {value!r}")
+    return tuple(float(v) for v in each) if several else float(value)
+
+
 @LAYERS.register()
 class Rescaling(Layer):
     """Y = scale X + offset, so that uint8 images can be trained on as they are: ``Rescaling(1 / 255)``.
 
     Parameters
     ----------
-    scale : float
-    offset : float, default 0.0
+    scale : float or sequence of float
+        A sequence has a number for each element of the last axis, such as the colours of images.
+    offset : float or sequence of float, default 0.0
     name : str, optional
+
+    Raises
+    ------
+    ValueError
+        A number is not finite, or X has another number of elements along its last axis.
     """
 
-    def __init__(self, scale: float, offset: float = 0.0, name: str | None = None) -> None:
+    def __init__(self, scale: Numbers, offset: Numbers = 0.0, name: str | None = None) -> None:
         super().__init__(name)
-        for argument, value in (("scale", scale), ("offset", offset)):
-            if not is_number(value) or not math.isfinite(value):
-                raise ValueError(f"{argument}: expected a finite number, got {value!r}")
-        self.scale = float(scale)
-        self.offset = float(offset)
+        self.scale, self.offset = check_numbers(scale, "scale"), check_numbers(offset, "offset")
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        """The shape of the inputs."""
+        for argument, numbers in (("scale", self.scale), ("offset", self.offset)):
+            if isinstance(numbers, tuple) and shapes[0][-1:] != (len(numbers),):
+                raise ValueError(
+                    f"{argument}: expected a number, or one for each element of the last axis of inputs "
+                    f"(batch, *{shapes[0]}), got {len(numbers)}"
+                )
+        return shapes[0]
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """Y = scale X + offset."""
-        return rescale(b, inputs[0], self.scale, self.offset)
+        x, scale, offset = inputs[0], self.scale, self.offset
+        if not isinstance(scale, tuple) and not isinstance(offset, tuple):
+            return rescale(b, x, scale, offset)
+        n = x.shape[-1]
+        return scale_columns(b, x, *(v if isinstance(v, tuple) else (v,) * n for v in (scale, offset)))
 
 
 @LAYERS.register()

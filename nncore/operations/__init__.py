@@ -5,8 +5,9 @@ They take the `Builder` of the program first, then tensors; families are files, 
 
 from nncore.operations.arrangement import broadcast, repeat, reshape, take, transpose
 from nncore.operations.dense import dense
-from nncore.operations.elementwise import activate, add, concatenate, dropout, multiply, rescale
+from nncore.operations.elementwise import activate, add, concatenate, multiply, rescale
 from nncore.operations.parameters import moving_average
+from nncore.operations.random import dropout
 
 __all__ = [
     "activate",

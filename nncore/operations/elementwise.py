@@ -11,7 +11,6 @@ from nncore.operations.arrangement import transpose
 from nncore.operations.data import real
 from nncore.operations.parameters import send_with_sums
 from nncore.operations.python import call
-from nncore.schedules import LearningRateSchedule, Scheduled
 
 if TYPE_CHECKING:
     from nncore.activations import Activation
@@ -77,28 +76,6 @@ def prelu(b: Builder, x: Tensor, slope: Parameter) -> Tensor:
         send_with_sums(to, "prelu_backward", x, n, {"dslope": slope}, slope=weights, dY=dy)
 
     b.record(y, Op("prelu", X=x, slope=weights, Y=y, n=n, per_sample=x.size // n), backward)
-    return y
-
-
-def dropout(b: Builder, x: Tensor, rate: Scheduled, argument: str = "rate") -> Tensor:
-    """Y = X ⊙ mask / (1 − rate) in training, X otherwise; backward: the same mask on dY.
-
-    The rate may be a schedule; `argument` is what errors call it then.
-    """
-    layer = b.next_random_layer()
-    if not b.training or rate == 0:
-        return x
-    y = Tensor(x.shape, x.differentiable)
-    settings: dict[str, Any] = {"layer": layer}
-    if isinstance(rate, LearningRateSchedule):
-        settings["scheduled"] = b.follow(argument, rate, 1.0)
-    else:
-        settings["rate"] = rate
-    b.record(
-        y,
-        Op("dropout", X=x, Y=y, **settings),
-        lambda to, dy: to.send(x, lambda dx: Op("dropout", X=dy, Y=dx, **settings)),
-    )
     return y
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from nncore.compiler.operation import Op, Tensor
 from nncore.operations.data import real
+from nncore.operations.random import Stream
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
@@ -18,19 +19,6 @@ INTERPOLATIONS = ("nearest", "bilinear")
 
 #: The least number that is drawn, and the greatest.
 Interval = tuple[float, float]
-
-
-class Stream(NamedTuple):
-    """Where random numbers come from: the number of a layer, and its own seed, −1 for that of the model."""
-
-    layer: int
-    seed: int
-
-    @classmethod
-    def of(cls, b: Builder, seed: int | None, parts: int = 1) -> Stream:
-        """That of the next layer, which needs so many; all that have the same seed of their own have the same."""
-        layer, *_ = [b.next_random_layer() for _ in range(parts)]
-        return cls(layer, -1) if seed is None else cls(0, seed)
 
 
 @dataclass

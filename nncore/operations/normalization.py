@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from nncore._kernels.table import SUM_CHAINS, SUM_ROWS
@@ -118,6 +119,18 @@ def standardize(
             to.send(x, lambda dx: Op("standardize", X=dy, variance=v, gamma=g, Y=dx, epsilon=epsilon, **sizes))
 
     b.record(y, Op("standardize", X=x, mean=m, variance=v, gamma=g, beta=c, Y=y, epsilon=epsilon, **sizes), backward)
+    return y
+
+
+def scale_columns(b: Builder, x: Tensor, factors: Sequence[float], offsets: Sequence[float]) -> Tensor:
+    """Y = factors ⊙ X + offsets, a number for each element of the last axis; backward: dX = factors ⊙ dY."""
+    y = Tensor(x.shape, x.differentiable)
+    f, sizes = b.constant(factors), rows_of(x)
+    b.record(
+        y,
+        Op("standardize", X=x, gamma=f, beta=b.constant(offsets), Y=y, **sizes),
+        lambda to, dy: to.send(x, lambda dx: Op("standardize", X=dy, gamma=f, Y=dx, **sizes)),
+    )
     return y
 
 

@@ -1,14 +1,28 @@
-"""Noise on activations, in training alone; see `elementwise.dropout`."""
+"""Noise on activations, in training alone."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nncore.compiler.operation import Op, Tensor
+from nncore.runtime import derived_seed
 from nncore.schedules import LearningRateSchedule, Scheduled
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
+
+
+class Stream(NamedTuple):
+    """Where random numbers come from: the number of a layer, and its own seed, −1 for that of the model."""
+
+    layer: int
+    seed: int
+
+    @classmethod
+    def of(cls, b: Builder, seed: int | None, parts: int = 1) -> Stream:
+        """That of the next layer, which needs so many; all that have the same seed of their own have the same."""
+        layer, *_ = [b.next_random_layer() for _ in range(parts)]
+        return cls(layer, -1) if seed is None else cls(0, derived_seed(seed, 0))
 
 
 def noisy(b: Builder, x: Tensor, kind: str, settings: dict[str, Any], **of_backward: Any) -> Tensor:
@@ -22,42 +36,58 @@ def noisy(b: Builder, x: Tensor, kind: str, settings: dict[str, Any], **of_backw
     return y
 
 
-def rate_of(b: Builder, rate: Scheduled, argument: str) -> dict[str, Any]:
-    """The attributes of an operation that drops at a rate, a number or a schedule."""
-    layer = {"layer": b.next_random_layer()}
+def dropping(
+    b: Builder,
+    x: Tensor,
+    kind: str,
+    rate: Scheduled,
+    argument: str,
+    seed: int | None,
+    sizes: dict[str, int] | None = None,
+    **of_backward: Any,
+) -> Tensor:
+    """`noisy` at a rate, a number or a schedule, which `argument` calls in errors; X itself outside of training."""
+    stream = Stream.of(b, seed)
+    if not b.training or rate == 0:
+        return x
+    settings: dict[str, Any] = stream._asdict() | (sizes or {})
     if isinstance(rate, LearningRateSchedule):
-        return layer | {"scheduled": b.follow(argument, rate, 1.0)}
-    return layer | {"rate": rate}
+        settings["scheduled"] = b.follow(argument, rate, 1.0)
+    else:
+        settings["rate"] = rate
+    return noisy(b, x, kind, settings, **of_backward)
 
 
-def gaussian_noise(b: Builder, x: Tensor, stddev: float) -> Tensor:
+def gaussian_noise(b: Builder, x: Tensor, stddev: float, seed: int | None = None) -> Tensor:
     """Y = X + stddev N in training, X otherwise; backward: dX = dY."""
-    layer = b.next_random_layer()
+    stream = Stream.of(b, seed)
     if not b.training or stddev == 0:
         return x
     y = Tensor(x.shape, x.differentiable)
     b.record(
         y,
-        Op("gaussian_noise", X=x, Y=y, layer=layer, stddev=stddev),
+        Op("gaussian_noise", X=x, Y=y, stddev=stddev, **stream._asdict()),
         lambda to, dy: to.send(x, lambda dx: Op("rescale", X=dy, Y=dx, scale=1.0)),
     )
     return y
 
 
-def gaussian_dropout(b: Builder, x: Tensor, rate: Scheduled, argument: str) -> Tensor:
+def dropout(b: Builder, x: Tensor, rate: Scheduled, argument: str = "rate", seed: int | None = None) -> Tensor:
+    """Y = X ⊙ mask / (1 − rate) in training, X otherwise; backward: the same mask on dY."""
+    return dropping(b, x, "dropout", rate, argument, seed)
+
+
+def gaussian_dropout(b: Builder, x: Tensor, rate: Scheduled, argument: str, seed: int | None = None) -> Tensor:
     """Y = X ⊙ (1 + √(rate / (1 − rate)) N) in training, X otherwise; backward: dX likewise of dY."""
-    settings = rate_of(b, rate, argument)
-    return noisy(b, x, "gaussian_dropout", settings) if b.training and rate != 0 else x
+    return dropping(b, x, "gaussian_dropout", rate, argument, seed)
 
 
-def alpha_dropout(b: Builder, x: Tensor, rate: Scheduled, argument: str) -> Tensor:
+def alpha_dropout(b: Builder, x: Tensor, rate: Scheduled, argument: str, seed: int | None = None) -> Tensor:
     """Y = scale (X where it stays, else −λ α) + offset in training, X otherwise; backward: dX = scale dY ⊙ mask."""
-    settings = rate_of(b, rate, argument)
-    return noisy(b, x, "alpha_dropout", settings, backward=1) if b.training and rate != 0 else x
+    return dropping(b, x, "alpha_dropout", rate, argument, seed, backward=1)
 
 
-def column_dropout(b: Builder, x: Tensor, rate: Scheduled, argument: str) -> Tensor:
+def column_dropout(b: Builder, x: Tensor, rate: Scheduled, argument: str, seed: int | None = None) -> Tensor:
     """Dropout of whole columns of a sample (…, n) in training, X otherwise; backward: the same mask on dY."""
     n = x.shape[-1]
-    settings = rate_of(b, rate, argument) | {"rows": x.size // n, "n": n}
-    return noisy(b, x, "column_dropout", settings) if b.training and rate != 0 else x
+    return dropping(b, x, "column_dropout", rate, argument, seed, {"rows": x.size // n, "n": n})

@@ -24,4 +24,8 @@ INLINE void *at(const nn_run *run, nn_operand where, nn_index first) {
     return memory ? memory + first * (nn_index)sizeof(real) : NULL;
 }
 
+/* The key of an operation's random numbers, of stream `layer` + further; seed < 0: the model's. */
+#define RANDOM_KEY(further)                                                                                          \
+    {op->seed < 0 ? run->seed : (uint64_t)op->seed, (uint64_t)(op->layer + (further)) << 48 ^ (uint64_t)*run->step}
+
 #endif

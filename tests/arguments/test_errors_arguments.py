@@ -80,16 +80,10 @@ UNKNOWN: list[tuple[Callable[..., Any], str, str, str]] = [
     (nn.Adam, "lr", "Adam", r"The optimizers call it learning_rate\. Known: learning_rate, beta_1, .*, name$"),
     (nn.SGD, "momentun", "SGD", "Did you mean 'momentum'"),
     (
-        partial(nn.Dense, 3),
-        "input_shape",
-        "Dense",
-        r"Let nncore\.Input\(shape\) come first in the model\.",
-    ),
-    (
         nn.Flatten,
-        "input_shape",
+        "activity_regularizer",
         "Flatten",
-        r"Let nncore\.Input\(shape\) come first in the model\. Known: data_format, name$",
+        r"Put an ActivityRegularization layer behind it\. Known: data_format, name$",
     ),
     (partial(nn.Dense, 3), "kernel_initialiser", "Dense", "Did you mean 'kernel_initializer'"),
     (nn.losses.Huber, "dleta", "Huber", "Did you mean 'delta'"),

@@ -32,7 +32,11 @@ FIT, EVALUATE, PREDICT = (
 )
 
 TAKEN: list[tuple[Callable[..., Any], dict[str, Any]]] = [
-    (DENSE, {"dtype": "float32", "lora_rank": None}),
+    (DENSE, {"dtype": "float32", "lora_rank": None, "quantization_config": None}),
+    (DENSE, {"dtype": np.float32}),
+    (DENSE, {"dtype": np.dtype("float32")}),
+    (DENSE, {"dtype": {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}}}),
+    (partial(nn.Embedding, 3, 2), {"mask_zero": False}),
     (DROPOUT, {"seed": None, "noise_shape": None, "trainable": False}),
     (nn.Flatten, {"data_format": "channels_last", "dtype": None}),
     (nn.losses.Huber, {"reduction": "sum_over_batch_size", "name": "huber", "dtype": None}),
@@ -60,8 +64,9 @@ def test_what_asks_for_nothing_is_left_out(call: Callable[..., Any], arguments: 
 REFUSED: list[tuple[Callable[..., Any], str, Any, str, str]] = [
     (DENSE, "dtype", "float16", "Dense", r"A model has one dtype: Model\(…, dtype=…\)"),
     (nn.Flatten, "activity_regularizer", "l2", "Flatten", "Put an ActivityRegularization layer behind it"),
-    (DENSE, "batch_input_shape", (None, 4), "Dense", r"Let nncore\.Input\(shape\) come first"),
-    (DROPOUT, "seed", 1, "Dropout", r"Every random choice derives from the model's: Model\(…, seed=…\)"),
+    (DENSE, "dtype", {"class_name": "DTypePolicy", "config": {"name": "float64"}}, "Dense", "A model has one dtype"),
+    (partial(nn.Embedding, 3, 2), "mask_zero", True, "Embedding", "There are no masks"),
+    (nn.Flatten, "seed", 1, "Flatten", r"Every random choice derives from the model's: Model\(…, seed=…\)"),
     (nn.SGD, "decay", 1e-6, "SGD", r"Set optimizer\.learning_rate in a callback"),
     (trained().compile, "run_eagerly", True, "compile", "Steps are native code; a callback can look at weights"),
     (FIT, "nb_epoch", 3, "fit", "It is called epochs"),
@@ -73,8 +78,6 @@ REFUSED: list[tuple[Callable[..., Any], str, Any, str, str]] = [
         r"Did you mean 'batch_size'\? Known: x, batch_size, verbose, steps, call",
     ),
     (partial(nn.CategoryEncoding, 4), "sparse", True, "CategoryEncoding", "Columns are made as dense arrays"),
-    (partial(nn.GaussianNoise, 0.1), "seed", 1, "GaussianNoise", "Every random choice derives from the model's"),
-    (partial(nn.SpatialDropout1D, 0.1), "seed", 1, "SpatialDropout1D", "Every random choice derives from the model's"),
     (partial(nn.Input, 4), "nam", "x", "Input", "Did you mean 'name'"),
     (MODEL.summary, "positions", [1], "summary", "Columns are as wide as they must be"),
     (partial(MODEL.save, "x"), "save_format", "h5", "save", "What is written is safetensors"),

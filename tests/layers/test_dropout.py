@@ -249,7 +249,7 @@ def test_what_comes_of_a_model_goes_on_as_it_does(way: str, tmp_path: pathlib.Pa
 def test_configurations() -> None:
     described = {"class": "inverse", "config": {"rate": 0.5, "k": 0.25}}
     layer = nn.Dropout(Inverse(0.5), name="d")
-    assert layer.get_config() == {"rate": described, "name": "d"}
+    assert layer.get_config() == {"rate": described, "noise_shape": None, "seed": None, "name": "d"}
     assert isinstance(nn.Dropout(described).rate, Inverse) and nn.Dropout(described).rate.rate == 0.5
     assert repr(layer) == "<Dropout name='d', rate=Inverse(rate=0.5, k=0.25)>"
     layer.rate = described

@@ -50,7 +50,7 @@ def test_shapes_of_outputs_with_the_batch() -> None:
             return super().compute_output_shape(input_shape)
 
     assert Halves()(nn.Input(5)).shape == (None, 3)
-    for layer, bad in (nn.Dense(3), 4), (nn.Dense(3), None), (nn.Add(), (None, 4)), (nn.Conv2D(3, 3), (1, None, 9, 3)):
+    for layer, bad in (nn.Dense(3), 4), (nn.Dense(3), None), (nn.Add(), (None, 4)), (nn.Conv2D(3, 3), (1, 2.5, 9, 3)):
         with pytest.raises(ValueError, match="input_shape: expected a .*, got"):
             layer.compute_output_shape(bad)
 

@@ -22,7 +22,7 @@ def uniform(n: int) -> Array:
 
 def random(c: Case, x: Array, **settings: Any) -> Array:
     """Let the case draw for X as layer 2 of seed 11 at step 5; the random numbers, from 0 to 1."""
-    c.fields = {"X": x, "Y": c.poisoned(*x.shape), "layer": 2, "block": 64} | settings
+    c.fields = {"X": x, "Y": c.poisoned(*x.shape), "layer": 2, "seed": -1, "block": 64} | settings
     c.bind = lambda run: run.bind_random(11, STEPS)
     return uniform(x.size).reshape(x.shape)
 
@@ -68,6 +68,15 @@ def column_dropout(c: Case) -> dict[str, Array]:
     return {"Y": np.where(u >= 0.25, ref.float64(x) / 0.75, 0)}
 
 
+def column_dropout__own_seed(c: Case) -> dict[str, Array]:
+    """The layer has a seed of its own, and that of the run does not count."""
+    x = c.reals(SAMPLES, 3, 75)
+    random(c, x, rate=0.25, rows=3, n=75, block=4, seed=11)
+    c.bind = lambda run: run.bind_random(2**40, STEPS)
+    u = uniform(SAMPLES * 75).reshape(SAMPLES, 1, 75)
+    return {"Y": np.where(u >= 0.25, ref.float64(x) / 0.75, 0)}
+
+
 RANDOM = [
-    gaussian_noise, gaussian_dropout, alpha_dropout, alpha_dropout__backward, column_dropout,
+    gaussian_noise, gaussian_dropout, alpha_dropout, alpha_dropout__backward, column_dropout, column_dropout__own_seed,
 ]  # fmt: skip

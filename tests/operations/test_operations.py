@@ -183,7 +183,7 @@ def rowwise_backward__halves(c: Case) -> dict[str, Array]:
 def dropout(c: Case) -> dict[str, Array]:
     x = c.reals(SAMPLES, 9)
     steps = np.array([5])
-    c.fields = {"X": x, "Y": c.poisoned(SAMPLES, 9), "layer": 2, "rate": 0.25, "block": 64}
+    c.fields = {"X": x, "Y": c.poisoned(SAMPLES, 9), "layer": 2, "seed": -1, "rate": 0.25, "block": 64}
     c.bind = lambda run: run.bind_random(11, steps)
     return {"Y": x * ref.dropout_mask(x.size, 0, (11, 2 << 48 ^ 5), 0.25).reshape(x.shape)}
 
@@ -199,7 +199,14 @@ def dropout_by_step(c: Case) -> dict[str, Array]:
         own = [np.array([0.7]), np.array([0.6, 0.375, 0.5])]
         run.bind_schedules(3, 6, [np.array([0.9])] * OWN_SCHEDULED + own)
 
-    c.fields = {"X": x, "Y": c.poisoned(SAMPLES, 9), "layer": 2, "scheduled": OWN_SCHEDULED + 1, "block": 64}
+    c.fields = {
+        "X": x,
+        "Y": c.poisoned(SAMPLES, 9),
+        "layer": 2,
+        "seed": -1,
+        "scheduled": OWN_SCHEDULED + 1,
+        "block": 64,
+    }
     c.bind = bind
     return {"Y": x * ref.dropout_mask(x.size, 0, (11, 2 << 48 ^ 5), 0.375).reshape(x.shape)}
 

@@ -13,7 +13,8 @@ from nncore.graph import Shape, Symbol
 from nncore.layers.arrays import label
 from nncore.layers.base import Layer
 from nncore.layers.windows import as_given, channels_last, check_data_format, from_channels_last, to_channels_last
-from nncore.operations.images import Interval, Stream
+from nncore.operations.images import Interval
+from nncore.operations.random import Stream
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
@@ -107,7 +108,7 @@ class RandomImageLayer(ImageLayer, ABC):
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """What the layer makes of images in training, and the images otherwise."""
-        stream = Stream.of(b, None if self.seed is None else runtime.derived_seed(self.seed, 0), self.parts)
+        stream = Stream.of(b, self.seed, self.parts)
         if not b.training:
             return self.left(b, inputs[0])
         return self.channels_behind(b, inputs[0], lambda x: self.disturbed(b, x, stream))

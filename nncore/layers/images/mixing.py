@@ -17,7 +17,8 @@ from nncore.layers.arrays import label
 from nncore.layers.base import LAYERS, Layer
 from nncore.layers.images.base import RandomImageLayer, check_factor, up_to
 from nncore.operations import concatenate, reshape
-from nncore.operations.images import Interval, Stream, mix_samples
+from nncore.operations.images import Interval, mix_samples
+from nncore.operations.random import Stream
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder

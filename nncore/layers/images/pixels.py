@@ -9,7 +9,8 @@ from nncore.graph import Shape
 from nncore.layers.base import LAYERS
 from nncore.layers.images.base import RandomImageLayer, around, check_factor, check_range, up_to
 from nncore.layers.windows import channels_last
-from nncore.operations.images import Stream, adjust_images, erase_images
+from nncore.operations.images import adjust_images, erase_images
+from nncore.operations.random import Stream
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder

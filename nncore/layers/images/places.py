@@ -10,7 +10,8 @@ from nncore.arguments import check_number
 from nncore.layers.base import LAYERS
 from nncore.layers.images.base import Factor, RandomImageLayer, around, check_factor
 from nncore.layers.windows import check_choice
-from nncore.operations.images import FILL_MODES, INTERPOLATIONS, Interval, Places, Stream, sample_images
+from nncore.operations.images import FILL_MODES, INTERPOLATIONS, Interval, Places, sample_images
+from nncore.operations.random import Stream
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder

@@ -9,7 +9,8 @@ from nncore.layers.base import LAYERS
 from nncore.layers.images.base import RandomImageLayer, SteadyImageLayer
 from nncore.layers.windows import check_choice, check_data_format
 from nncore.operations import take
-from nncore.operations.images import INTERPOLATIONS, Places, Stream, sample_images
+from nncore.operations.images import INTERPOLATIONS, Places, sample_images
+from nncore.operations.random import Stream
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
@@ -78,14 +79,16 @@ class Resizing(SteadyImageLayer):
         Add margins of `fill_value` at both sides instead.
     fill_mode : {"constant"}, default "constant"
     fill_value : float, default 0.0
+    antialias : bool, default False
+        Only False: nothing is smoothed. Make images smaller in several steps: ``Resizing(n // 2, n // 2)`` first.
     data_format : {"channels_last", "channels_first"}, optional
     name : str, optional
 
     Raises
     ------
     ValueError
-        A size is no whole number ≥ 1, both ways to keep the ratio are asked for, an interpolation is not known, or X
-        has another number of axes.
+        A size is no whole number ≥ 1, both ways to keep the ratio are asked for, an interpolation is not known,
+        `antialias` is True, or X has another number of axes.
     """
 
     def __init__(
@@ -97,11 +100,18 @@ class Resizing(SteadyImageLayer):
         pad_to_aspect_ratio: bool = False,
         fill_mode: str = "constant",
         fill_value: float = 0.0,
+        antialias: bool = False,
         data_format: str | None = None,
         name: str | None = None,
     ) -> None:
         super().__init__(name)
         self.height, self.width = check_count(height, "height"), check_count(width, "width")
+        self.antialias = check_flag(antialias, "antialias")
+        if self.antialias:
+            raise ValueError(
+                "antialias: expected False, got True. Make images smaller in several steps: Resizing(n // 2, n // 2) "
+                "first"
+            )
         self.interpolation = check_choice(interpolation, "interpolation", INTERPOLATIONS)
         self.crop_to_aspect_ratio = check_flag(crop_to_aspect_ratio, "crop_to_aspect_ratio")
         self.pad_to_aspect_ratio = check_flag(pad_to_aspect_ratio, "pad_to_aspect_ratio")

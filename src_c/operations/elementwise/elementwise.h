@@ -80,7 +80,7 @@ SPAN(prelu_backward) {
     }
 }
 SPAN(dropout) {
-    const uint64_t key[2] = {run->seed, (uint64_t)op->layer << 48 ^ (uint64_t)*run->step};
+    const uint64_t key[2] = RANDOM_KEY(0);
     const double rate = op->scheduled ? nn_now(run, op->scheduled) : op->rate;
     dropout(count, (uint64_t)first, key, rate, at(run, op->X, first), at(run, op->Y, first));
 }

@@ -5,10 +5,6 @@
 #include "core/program.h"
 #include "vectors/random.h"
 
-/* The key of stream `layer` + further; seed < 0: the model's. */
-#define IMAGE_KEY(further)                                                                                           \
-    {op->seed < 0 ? run->seed : (uint64_t)op->seed, (uint64_t)(op->layer + (further)) << 48 ^ (uint64_t)*run->step}
-
 INLINE double drawn(const random_block *random, int which) { return (random->word[which] >> 8) * 0x1p-24; }
 INLINE double drawn_between(const random_block *random, int which, const double *range) {
     return range[0] + drawn(random, which) * (range[1] - range[0]);

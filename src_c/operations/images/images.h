@@ -30,7 +30,7 @@ INLINE real adjusted(real x, real mean, image_change change) {
 }
 
 SPAN(adjust_images) {
-    const uint64_t key[2] = IMAGE_KEY(0);
+    const uint64_t key[2] = RANDOM_KEY(0);
     const nn_index n = op->pixels, channels = op->channels;
     const real low = (real)op->range[0], high = (real)op->range[1];
     for (nn_index s = first; s < first + count; s++) {
@@ -48,7 +48,7 @@ SPAN(adjust_images) {
 }
 
 SPAN(adjust_images_backward) {
-    const uint64_t key[2] = IMAGE_KEY(0);
+    const uint64_t key[2] = RANDOM_KEY(0);
     const nn_index n = op->pixels, channels = op->channels;
     const real low = (real)op->range[0], high = (real)op->range[1];
     for (nn_index s = first; s < first + count; s++) {
@@ -71,7 +71,7 @@ SPAN(adjust_images_backward) {
 INLINE vf clipped_noise(vf x UNUSED, vi bits, const vf *c) { return vmax(c[1], vmin(c[2], c[0] * normal_of(bits))); }
 
 SPAN(erase_images) {
-    const uint64_t key[2] = IMAGE_KEY(0), noise_key[2] = IMAGE_KEY(1);
+    const uint64_t key[2] = RANDOM_KEY(0), noise_key[2] = RANDOM_KEY(1);
     const nn_index channels = op->channels, n = op->height * op->width * channels;
     const real *values = at(run, op->values, 0);
     const vf range[3] = {vset((real)op->range[1]), vset((real)op->range[0]), vset((real)op->range[1])};
@@ -142,7 +142,7 @@ INLINE void mix_rectangle(const nn_op_mix_samples *op, const sample_mix *mix, re
 }
 
 SPAN(mix_samples) {
-    const uint64_t key[2] = IMAGE_KEY(0), batch_key[2] = IMAGE_KEY(1);
+    const uint64_t key[2] = RANDOM_KEY(0), batch_key[2] = RANDOM_KEY(1);
     random_block random;
     random_fill(&random, batch_key, 0);
     const nn_index n = op->n, samples = run->samples;

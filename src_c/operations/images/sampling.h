@@ -19,7 +19,7 @@ typedef struct image_map { double a[2][2], from[2], over[2], to[2]; } image_map;
 INLINE image_map map_of(const nn_op_sample_images *op, const nn_run *run, nn_index sample) {
     random_block random = {.word = {0}}; /* where nothing is random, the least is the greatest */
     if (op->layer >= 0) {
-        const uint64_t key[2] = IMAGE_KEY(0);
+        const uint64_t key[2] = RANDOM_KEY(0);
         random_fill(&random, key, (uint64_t)(op->joined ? 0 : sample));
     }
     vf sine;

@@ -47,7 +47,6 @@ INLINE void map_random(nn_index n, nn_index first, const uint64_t key[2], random
     }
 }
 
-#define RANDOM_KEY {run->seed, (uint64_t)op->layer << 48 ^ (uint64_t)*run->step}
 #define RATE (op->scheduled ? nn_now(run, op->scheduled) : op->rate)
 
 INLINE vf plus_noise(vf x, vi bits, const vf *c) { return x + c[0] * normal_of(bits); }
@@ -59,20 +58,20 @@ INLINE vi kept(vi bits, vf threshold) { return __builtin_convertvector(bits, vf)
 INLINE vf scaled_or(vf x, vi bits, const vf *c) { return vselect(kept(bits, c[0]), c[1] * x + c[2], c[3]); }
 
 SPAN(gaussian_noise) {
-    const uint64_t key[2] = RANDOM_KEY;
+    const uint64_t key[2] = RANDOM_KEY(0);
     const vf stddev = vset((real)op->stddev);
     map_random(count, first, key, plus_noise, &stddev, at(run, op->X, first), at(run, op->Y, first));
 }
 
 SPAN(gaussian_dropout) {
-    const uint64_t key[2] = RANDOM_KEY;
+    const uint64_t key[2] = RANDOM_KEY(0);
     const double rate = RATE;
     const vf stddev = vset((real)sqrt(rate / (1 - rate)));
     map_random(count, first, key, times_noise, &stddev, at(run, op->X, first), at(run, op->Y, first));
 }
 
 SPAN(alpha_dropout) {
-    const uint64_t key[2] = RANDOM_KEY;
+    const uint64_t key[2] = RANDOM_KEY(0);
     const double rate = RATE, dropped = -(double)SELU_SCALE * (double)SELU_ALPHA;
     const double scale = 1 / sqrt((1 - rate) * (1 + rate * dropped * dropped)), offset = -scale * dropped * rate;
     const int forward = !op->backward;
@@ -82,7 +81,7 @@ SPAN(alpha_dropout) {
 }
 
 SPAN(column_dropout) {
-    const uint64_t key[2] = RANDOM_KEY;
+    const uint64_t key[2] = RANDOM_KEY(0);
     const double rate = RATE;
     const nn_index n = op->n, rows = op->rows;
     const vf c[4] = {threshold_of(rate), {0}, vset((real)(1 / (1 - rate))), {0}};
