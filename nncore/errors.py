@@ -10,7 +10,7 @@ class FormatError(ValueError):
     """A file is truncated, damaged, of another version, or was not written by nncore."""
 
 
-class DivergedError(ArithmeticError):
+class DivergedError(ArithmeticError, RuntimeError):
     """Training met a loss or gradient that is not finite; the step was not applied.
 
     The model keeps the last finite weights and stays usable; `model.history` holds the epochs that ended. Where an
@@ -31,3 +31,7 @@ class DivergedError(ArithmeticError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.args[0], self.epoch, self.batch)
+
+
+class BadDataError(DivergedError, ValueError):
+    """The same, because rows of the data are not finite: the message names one."""

@@ -26,6 +26,8 @@ class BackupAndRestore(Periodic):
         here only the file, and the directory if it is then empty.)
     save_freq : "epoch" or int, default "epoch"
         After each epoch, or after every so many batches, counted over epochs.
+    double_checkpoint : bool, default False
+        Of no consequence: whatever happens during a save, the last backup is whole.
     delete_checkpoint : bool, default True
         Whether to delete the file when training has ended normally.
     allow_other_bits : bool, default False
@@ -48,11 +50,13 @@ class BackupAndRestore(Periodic):
         self,
         backup_dir: str | bytes | os.PathLike[Any],
         save_freq: str | int = "epoch",
+        double_checkpoint: bool = False,
         delete_checkpoint: bool = True,
         allow_other_bits: bool = False,
     ) -> None:
         super().__init__(save_freq)
         self.backup_dir = check_path(backup_dir, "backup_dir")
+        self.double_checkpoint = check_flag(double_checkpoint, "double_checkpoint")
         self.delete_checkpoint = check_flag(delete_checkpoint, "delete_checkpoint")
         self.allow_other_bits = check_flag(allow_other_bits, "allow_other_bits")
         self.lock: FileLock | None = None

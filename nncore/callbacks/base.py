@@ -29,7 +29,8 @@ class Callback(Guarded):
     ----------
     model : Model
         The model that runs, and afterwards the one that ran, for as long as it lives: a callback, or a `History`, does
-        not keep it. None before, in a copy of the callback, and once the model is gone.
+        not keep it, unless it was given one by `set_model`. None before, in a copy of the callback, and once the model
+        is gone.
     params : dict
         ``epochs``, ``steps`` (batches per epoch), ``samples`` (per epoch), ``verbose``, ``metrics`` (the names that
         `logs` will hold at the end of an epoch, in order; those with ``val_`` only after a validation),
@@ -47,8 +48,12 @@ class Callback(Guarded):
 
     @model.setter
     def model(self, model: Any) -> None:
-        # Weak, for a model holds its history: both would wait for the garbage collector, arrays and all.
-        self._reference = None if model is None else weakref.ref(model)
+        self._reference = None if model is None else lambda: model
+
+    def hold_weakly(self) -> None:
+        """Keep the model no longer; it holds its history: both would wait for the garbage collector, arrays and all."""
+        if (model := self.model) is not None:
+            self._reference = weakref.ref(model)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -306,6 +311,7 @@ class CallbackList:
                 )
         for callback in self.callbacks:
             callback.set_model(model)
+            callback.hold_weakly()
 
     @property
     def wants_batches(self) -> bool:

@@ -7,6 +7,8 @@ import math
 import re
 from typing import Any, ClassVar
 
+import numpy as np
+
 from nncore.arguments import check_number
 from nncore.callbacks.base import Callback
 from nncore.warning import warn
@@ -105,6 +107,11 @@ class MonitorCallback(Callback):
             return f"; validation_freq={freq} validates after none of the epochs to {epochs}; pass a smaller one"
         near = difflib.get_close_matches(self.monitor, known, n=1)
         return f"; did you mean {near[0]!r}?" if near else ""
+
+    @property
+    def monitor_op(self) -> np.ufunc:
+        """What tells a better value from a worse one: `numpy.less` or `numpy.greater`."""
+        return np.less if self.mode == "min" else np.greater
 
     def warn(self, text: str) -> None:
         """Warn about the monitored quantity, once."""

@@ -102,29 +102,63 @@ class JSONLogger(Callback):
             self.file.seek(position)
 
 
+#: What TensorBoard's arguments are where nothing is written of them.
+NOTHING = {"write_images": False, "profile_batch": 0, "embeddings_freq": 0, "embeddings_metadata": None}
+
+
 class TensorBoard(Callback):
     """Write scalars for TensorBoard, by tensorboardX, or by PyTorch's writer, whichever is installed.
 
-    Tags are Keras's: ``epoch_loss`` in ``<log_dir>/train``, those of validation, without their ``val_``, in
-    ``<log_dir>/validation``; after batches ``batch_loss``.
+    Tags are Keras's: ``epoch_loss`` and ``epoch_learning_rate`` in ``<log_dir>/train``, those of validation, without
+    their ``val_``, in ``<log_dir>/validation``, and by updates ``evaluation_loss_vs_iterations``; after batches
+    ``batch_loss``.
 
     Parameters
     ----------
     log_dir : str or path-like, default "logs"
     histogram_freq : int, default 0
         Epochs between histograms of the weights, by their paths; 0: none.
+    write_graph : bool, default True
+        Of no consequence: there is no graph of TensorFlow's. For a picture see `Model.summary`.
+    write_images : bool, default False
+        Only False; histograms show the weights.
+    write_steps_per_second : bool, default False
+        Whether to write ``epoch_steps_per_second``, and after batches ``batch_steps_per_second``.
     update_freq : {"epoch", "batch"} or int, default "epoch"
         Whether to write after epochs only, or also after every batch, or every so many.
+    profile_batch, embeddings_freq : int, default 0
+        Only 0; there are profilers of the system, such as perf.
+    embeddings_metadata : None
 
     Raises
     ------
     ImportError
         There is no writer.
+    ValueError, TypeError
+        An argument is wrong, or asks for what is not written.
     """
 
     @explained
-    def __init__(self, log_dir: Any = "logs", histogram_freq: int = 0, update_freq: Any = "epoch") -> None:
+    def __init__(
+        self,
+        log_dir: Any = "logs",
+        histogram_freq: int = 0,
+        write_graph: bool = True,
+        write_images: bool = False,
+        write_steps_per_second: bool = False,
+        update_freq: Any = "epoch",
+        profile_batch: Any = 0,
+        embeddings_freq: int = 0,
+        embeddings_metadata: Any = None,
+    ) -> None:
         self.log_dir = check_path(log_dir, "log_dir")
+        self.write_graph = check_flag(write_graph, "write_graph")
+        self.write_steps_per_second = check_flag(write_steps_per_second, "write_steps_per_second")
+        unwritten = {"write_images": write_images, "profile_batch": profile_batch, "embeddings_freq": embeddings_freq}
+        for name, value in (unwritten | {"embeddings_metadata": embeddings_metadata}).items():
+            if value is not None and value is not False and value != 0:
+                raise ValueError(f"{name}: expected {NOTHING[name]!r}, got {value!r}. It is not written; leave it out")
+            setattr(self, name, value)
         if not isinstance(histogram_freq, int) or histogram_freq < 0:
             raise ValueError(f"histogram_freq: expected a whole number of at least 0, got {histogram_freq!r}")
         if update_freq not in ("epoch", "batch") and not (isinstance(update_freq, int) and update_freq > 0):
@@ -132,6 +166,7 @@ class TensorBoard(Callback):
         self.histogram_freq, self.update_freq = histogram_freq, update_freq
         self.writers: dict[str, Any] = {}
         self.maker = summary_writer()
+        self.steps, self.since = {"epoch": 0, "batch": 0}, {"epoch": 0.0, "batch": 0.0}
 
     def writer(self, kind: str) -> Any:
         """That of "train" or "validation"."""
@@ -143,16 +178,44 @@ class TensorBoard(Callback):
         """See `Callback.wants`."""
         return phase == "train" and self.update_freq != "epoch"
 
+    def begin(self, kind: str) -> None:
+        """Count steps and time from now on."""
+        self.steps[kind], self.since[kind] = self.model.optimizer.iterations, time.perf_counter()
+
+    def speed(self, kind: str) -> dict[str, float]:
+        """The updates by second since `begin`, if they are wanted."""
+        if not self.write_steps_per_second:
+            return {}
+        steps = self.model.optimizer.iterations - self.steps[kind]
+        return {"steps_per_second": steps / max(time.perf_counter() - self.since[kind], 1e-9)}
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Look at the clock."""
+        self.begin("epoch")
+        self.begin("batch")
+
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Write averages of the epoch so far."""
         step = self.model.optimizer.iterations
         if step % (1 if self.update_freq == "batch" else self.update_freq) == 0:
-            for name, value in (logs or {}).items():
+            for name, value in ((logs or {}) | self.speed("batch")).items():
                 self.writer("train").add_scalar(f"batch_{name}", value, step)
+            self.begin("batch")
+
+    def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Write what came of it, by updates."""
+        if (optimizer := self.model.optimizer) is not None:
+            for name, value in (logs or {}).items():
+                if np.ndim(value) == 0:
+                    self.writer("validation").add_scalar(
+                        f"evaluation_{name}_vs_iterations", value, optimizer.iterations
+                    )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Write what is a number."""
-        for name, value in (logs or {}).items():
+        rate = getattr(self.model.optimizer, "learning_rate", None)  # which one of several optimizers has not
+        rates = {} if rate is None else {"learning_rate": float(rate)}
+        for name, value in ((logs or {}) | rates | self.speed("epoch")).items():
             if np.ndim(value) == 0 and isinstance(value, (int, float, np.number)):
                 kind = "validation" if name.startswith("val_") else "train"
                 self.writer(kind).add_scalar(f"epoch_{name.removeprefix('val_')}", value, epoch)

@@ -18,7 +18,7 @@ from nncore.callbacks import CallbackList, History
 from nncore.callbacks.logs import display
 from nncore.data import Dataset
 from nncore.data.streams import Stream
-from nncore.errors import DivergedError
+from nncore.errors import BadDataError, DivergedError
 from nncore.execution.stepping import Stepper, Steppers
 from nncore.execution.tuning import SLICE
 from nncore.state import Array
@@ -322,7 +322,8 @@ def explain_divergence(model: Model, data: Dataset, rows: Array, epoch: int, bat
     for binding in data.bindings:
         found = binding.nonfinite(rows) if binding else None
         if binding and found:
-            return ValueError(f"{binding.argument}: expected finite values, but {found} ({where}). Clean the data")
+            message = f"{binding.argument}: expected finite values, but {found} ({where}). Clean the data"
+            return BadDataError(message, epoch, batch)
     return DivergedError(
         f"training diverged: a loss or gradient is not finite ({where}). "
         "Lower learning_rate, scale the inputs, or clip gradients with the optimizer's clipnorm",

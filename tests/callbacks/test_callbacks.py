@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import pathlib
 from typing import Any
@@ -225,3 +226,45 @@ def test_arguments_of_other_types_that_mean_the_same() -> None:
     stop = EarlyStopping(patience=np.int64(2), verbose=True, min_delta=np.float32(0.5), baseline=-math.inf, mode="max")
     assert (stop.patience, stop.min_delta, stop.baseline) == (2, 0.5, -math.inf)
     assert ModelCheckpoint(pathlib.Path("m"), initial_value_threshold=math.inf).filepath == "m"
+
+
+def test_a_model_that_a_callback_is_given_by_hand_is_kept() -> None:
+    """Unlike that of a fit, which goes when nobody else holds it."""
+
+    class Bare:
+        stop_training = False
+
+    stopper = EarlyStopping("loss", patience=1)
+    stopper.set_model(Bare())
+    stopper.on_train_begin()
+    for epoch, loss in enumerate([3.0, 2.0, 2.5]):
+        assert not stopper.model.stop_training
+        stopper.on_epoch_end(epoch, {"loss": loss})
+    assert stopper.model.stop_training and stopper.stopped_epoch == 2
+    CallbackList([stopper]).set_model(Bare())
+    gc.collect()
+    assert stopper.model is None
+
+
+def test_what_tells_better_from_worse() -> None:
+    assert EarlyStopping("val_loss").monitor_op(1.0, 2.0) and EarlyStopping("acc").monitor_op(2.0, 1.0)
+
+
+@pytest.mark.parametrize("raise_error", [True, False])
+def test_data_that_are_not_finite_are_a_divergence(raise_error: bool) -> None:
+    """An error that programs for Keras catch as RuntimeError, and others as ValueError, or the end of the fit."""
+    model = nn.Model([nn.Input(1), nn.Dense(1)], seed=0)
+    model.compile("sgd", "mse")
+    x, y = np.array([[1.0], [2.0]]), np.array([[1.0], [np.inf]])
+
+    def fit() -> Any:
+        stops = [TerminateOnNaN(raise_error)]
+        return model.fit(x, y, batch_size=1, epochs=2, shuffle=False, verbose=0, callbacks=stops)
+
+    if not raise_error:
+        assert fit().epoch == [0]
+        return
+    for kind in (RuntimeError, ValueError, nn.DivergedError):
+        with pytest.raises(kind, match="y: expected finite values, but row 1 of y holds inf") as caught:
+            fit()
+    assert (caught.value.epoch, caught.value.batch) == (0, 1)

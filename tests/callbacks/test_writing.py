@@ -104,6 +104,19 @@ def test_tensorboard_writes_what_keras_does(tmp_path: Path, monkeypatch: pytest.
     assert [w[3] for w in written if w[1:2] == ("batch_loss",)] == [2, 4, 6]
     assert [w for w in written if w[1] == "a/kernel"] == [("train", "a/kernel", (4, 5), 1)]
     assert sorted(w[0] for w in written if w[1] == "closed") == ["train", "validation"]
+    rates = [w for w in written if w[1] == "epoch_learning_rate"]
+    assert [(kind, step) for kind, _, _, step in rates] == [("train", 0), ("train", 1)]
+    np.testing.assert_allclose([value for *_, value, _ in rates], 0.001)
+    for name in ("loss", "mae"):
+        tests = [w[2:] for w in written if w[:2] == ("validation", f"evaluation_{name}_vs_iterations")]
+        assert tests == list(zip(history.history[f"val_{name}"], (3, 6), strict=True))
+    assert not any("steps_per_second" in w[1] for w in written)
+    written.clear()
+    speed = TensorBoard(tmp_path, 0, True, False, True, "batch")  # by position, as in Keras
+    net().fit(X, Y, batch_size=20, epochs=2, verbose=0, callbacks=[speed])
+    speeds = [w for w in written if "steps_per_second" in w[1]]
+    assert [w[3] for w in speeds if w[1] == "batch_steps_per_second"] == [1, 2, 3, 4, 5, 6]
+    assert [w[3] for w in speeds if w[1] == "epoch_steps_per_second"] == [0, 1] and all(w[2] > 0 for w in speeds)
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(ImportError, match="TensorBoard: expected tensorboardX to be installed"):
@@ -148,6 +161,8 @@ def test_what_is_not_right_is_told() -> None:
         (lambda: JSONLogger(""), ValueError, "filename"),
         (lambda: JSONLogger("x", append=3), TypeError, "append: expected True or False"),
         (lambda: TensorBoard("x", update_freq="never"), ValueError, "update_freq"),
+        (lambda: TensorBoard("x", profile_batch=2), ValueError, "profile_batch: expected 0, got 2. It is not written"),
+        (lambda: TensorBoard("x", write_images=True), ValueError, "write_images: expected False, got True"),
         (lambda: RemoteMonitor("somewhere"), ValueError, "root: expected an address"),
     ]:
         with pytest.raises(error, match=words):
