@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from nncore.optimizers.numbers import Slot
 from nncore.warning import warn
 
 if TYPE_CHECKING:
@@ -96,12 +97,17 @@ class Alone:
 
     @property
     def variables(self) -> list[Array]:
-        """The number of steps, the learning rate if it is a number, and the state arrays of each variable: views."""
+        """The number of steps, the learning rate if it is a number, and the state arrays of each variable: views.
+
+        The latter can be assigned to; the first two are copies: `iterations` and `learning_rate` are set by name.
+        """
         this: Any = self
         own: list[Array] = [np.array(this.batches)]
         if isinstance(this._learning_rate, float):
             own.append(np.array(this._learning_rate, np.float32))
-        return own + self._state_views()
+        for array in own:
+            array.flags.writeable = False
+        return [array.view(Slot) for array in own + self._state_views()]
 
     def _state_views(self) -> list[Array]:
         """The state arrays of each variable, one variable after another."""
@@ -174,11 +180,10 @@ class Alone:
     def _named(self, name: str) -> list[Any]:
         """Each variable's part of one array."""
         if self._applied is not None:
-            parts: list[Any] = self._applied.named(name)
-            return parts
+            return [part.view(Slot) for part in self._applied.named(name)]
         if (model := self._states()) is None or name not in model.optimizer_state:
             raise AttributeError(f"{name}: expected an optimizer that keeps it, and has variables")
-        return [p.within(model.optimizer_state[name]) for p in model.graph.trained]
+        return [p.within(model.optimizer_state[name]).view(Slot) for p in model.graph.trained]
 
     def _clip_gradients(self, grads: Sequence[Any]) -> list[Array]:
         """Gradients as the rule is told them: what a step of plain descent of length 1 takes away from 0."""

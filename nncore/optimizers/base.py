@@ -6,6 +6,7 @@ import copy
 import gc
 import weakref
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,7 +18,7 @@ from nncore.graph import Shape
 from nncore.habits import HABITS
 from nncore.optimizers.alone import Alone
 from nncore.optimizers.choices import Choices
-from nncore.optimizers.numbers import Rate, check_iterations, completed, number_in, packed
+from nncore.optimizers.numbers import Count, Rate, check_iterations, completed, number_in, packed
 from nncore.parameter import Parameter
 from nncore.registry import Configurable, Registry
 from nncore.schedules import Ahead, LearningRateSchedule, Scheduled, Varying, ahead, custom_classes, scheduled
@@ -239,9 +240,12 @@ class Optimizer(Alone, Choices, Configurable):
     @property
     def learning_rate(self) -> Any:
         """η, a finite number ≥ 0: that of the next step. What is set takes effect there; it may be a schedule."""
-        if isinstance(self._learning_rate, LearningRateSchedule):
-            return Rate(self.ahead().at(SCHEDULED["learning_rate"], self.iterations))
-        return Rate(self._learning_rate)
+        rate = self._learning_rate
+        if isinstance(rate, LearningRateSchedule):
+            rate = self.ahead().at(SCHEDULED["learning_rate"], int(self.counter[0]))
+        now = Rate(rate)
+        now._assign = partial(setattr, self, "learning_rate")
+        return now
 
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
@@ -254,7 +258,7 @@ class Optimizer(Alone, Choices, Configurable):
 
     def ahead(self) -> Ahead:
         """The numbers of SCHEDULED for the next steps: the same object for as long as they are true."""
-        step = self.iterations
+        step = int(self.counter[0])
         if self._ahead is None or not self._ahead.reaches(step):
             self._ahead = ahead(step, [Varying(name, self._scheduled(name)) for name in SCHEDULED])
         return self._ahead
@@ -272,7 +276,9 @@ class Optimizer(Alone, Choices, Configurable):
     @property
     def iterations(self) -> int:
         """The number of updates made so far."""
-        return int(self.counter[0])
+        now = Count(self.counter[0])
+        now._assign = partial(setattr, self, "iterations")
+        return now
 
     @iterations.setter
     def iterations(self, value: int) -> None:

@@ -66,6 +66,8 @@ def completed(init: Callable[..., None], base: Callable[..., None]) -> Callable[
 class Rate(float):
     """A learning rate as it is at one moment: a float, which has what users of Keras ask a variable for."""
 
+    _assign: Callable[[Any], None]
+
     def numpy(self) -> np.float32:
         """As float32."""
         return np.float32(self)
@@ -74,3 +76,52 @@ class Rate(float):
     def value(self) -> np.float32:
         """The same."""
         return np.float32(self)
+
+    def assign(self, value: Any) -> None:
+        """Set that of the optimizer; this number stays."""
+        self._assign(value)
+
+    def __reduce__(self) -> Any:
+        return float, (float(self),)
+
+
+class Count(int):
+    """A number of updates as it is at one moment: an int, with the same."""
+
+    _assign: Callable[[Any], None]
+
+    def numpy(self) -> np.int64:
+        """As int64."""
+        return np.int64(self)
+
+    @property
+    def value(self) -> np.int64:
+        """The same."""
+        return np.int64(self)
+
+    def assign(self, value: Any) -> None:
+        """Set that of the optimizer; this number stays."""
+        self._assign(value)
+
+    def __reduce__(self) -> Any:
+        return int, (int(self),)
+
+
+class Slot(np.ndarray[Any, Any]):
+    """An array of an optimizer, a view of its memory, which has what users of Keras ask a variable for."""
+
+    def numpy(self) -> Array:
+        """A copy."""
+        return np.array(self, subok=False)
+
+    @property
+    def value(self) -> Array:
+        """The same."""
+        return self.numpy()
+
+    def assign(self, value: Any) -> None:
+        """Replace its elements by those of an array of its shape."""
+        given = np.asarray(value)
+        if given.shape != self.shape:
+            raise ValueError(f"value: expected an array of shape {self.shape}, got {given.shape}")
+        self[...] = given

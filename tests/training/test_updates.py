@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from types import SimpleNamespace
 from typing import Any
 
@@ -325,3 +326,34 @@ def test_a_schedule_by_itself() -> None:
         optimizer.apply([np.ones(1)], [w])
     np.testing.assert_allclose(w, -(1 + 1 / 2 + 1 / 3))
     assert len(optimizer.variables) == 1
+
+
+def test_numbers_of_an_optimizer_can_be_assigned_to() -> None:
+    """As variables of other libraries can; what was read before stays as it was."""
+    optimizer, w = nn.SGD(0.5, momentum=0.9), np.zeros(2)
+    optimizer.apply([np.ones(2)], [w])
+    rate, count = optimizer.learning_rate, optimizer.iterations
+    assert type(rate.numpy()) is np.float32 and type(count.numpy()) is np.int64 and count.value == 1
+    rate.assign(0.25)
+    count.assign(7)
+    assert (optimizer.learning_rate, optimizer.iterations) == (0.25, 7) and (rate, count) == (0.5, 1)
+    for number, kind in ((copy.deepcopy(rate), float), (pickle.loads(pickle.dumps(count)), int)):
+        assert type(number) is kind  # which holds no optimizer
+    with pytest.raises(ValueError, match="learning_rate: expected a number in"):
+        rate.assign(-1)
+
+
+def test_state_arrays_can_be_assigned_to() -> None:
+    """v ← 0.9 v − 0.5 g, W ← W + v: from a velocity of 0 again, the second step is as the first."""
+    optimizer, w = nn.SGD(0.5, momentum=0.9), np.zeros(2)
+    optimizer.apply([np.ones(2)], [w])
+    steps, _, velocity = optimizer.variables
+    np.testing.assert_allclose(velocity.numpy(), [-0.5, -0.5])
+    assert type(velocity.numpy()) is type(velocity.value) is np.ndarray
+    velocity.assign([0.0, 0.0])
+    optimizer.apply([np.ones(2)], [w])
+    np.testing.assert_allclose(w, [-1.0, -1.0])
+    with pytest.raises(ValueError, match=r"value: expected an array of shape \(2,\), got \(3,\)"):
+        velocity.assign(np.zeros(3))
+    with pytest.raises(ValueError, match="read-only"):
+        steps.assign(3)
