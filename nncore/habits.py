@@ -78,7 +78,7 @@ HABITS = {
     "axis": Habit("Classes are along the last axis.", (-1,)),
     "name": Habit("It has none.", types=(str,)),
     # compile
-    "run_eagerly": Habit("Steps are native code; a callback can look at weights after each.", (False,)),
+    "run_eagerly": Habit("What is in Python is called at each step in any case.", (True, False)),
     "jit_compile": Habit("Steps are native code in any case.", (True, False, "auto")),
     "steps_per_execution": Habit("Epochs are native code in any case.", ("auto",), (int,)),
     "auto_scale_loss": Habit("There is no scaling of losses.", types=(bool,)),

@@ -277,8 +277,10 @@ class RemoteMonitor(Callback):
         self.send_as_json = check_flag(send_as_json, "send_as_json")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Send ``{"epoch": …, "loss": …}``."""
-        text = json.dumps({"epoch": epoch} | as_json(logs or {}))
+        """Send ``{"epoch": …, "loss": …}``; an array of one element is the number that it holds."""
+        numbers = {name: value.item() if np.size(value) == 1 and isinstance(value, np.ndarray) else value
+                   for name, value in (logs or {}).items()}  # fmt: skip
+        text = json.dumps({"epoch": epoch} | as_json(numbers))
         kind = "application/json" if self.send_as_json else "application/x-www-form-urlencoded"
         body = text if self.send_as_json else urllib.parse.urlencode({self.field: text})
         headers = {"Content-Type": kind} | dict(self.headers or {})

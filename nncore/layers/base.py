@@ -117,7 +117,8 @@ class Layer(Weighted, Travelling, Configurable, Callable):
             Arrays (B, …), one or, for a layer that joins several, a list of them. They are computed with in the dtype
             of the layer's weights, float32 unless a model of float64 has them; without weights, in their own.
         training : bool, default False
-            Of arrays: compute as in a step of training, in which dropout is on, and statistics follow the batch.
+            Of arrays: compute as in a step of training, in which dropout is on, and statistics follow the batch. None:
+            the default.
 
         Returns
         -------
@@ -126,7 +127,7 @@ class Layer(Weighted, Travelling, Configurable, Callable):
         """
         given = tuple(inputs) if isinstance(inputs, (list, tuple)) else (inputs,)
         if not any(isinstance(s, Symbol) for s in given):
-            return self.alone.call(self, inputs, check_flag(training, "training"))
+            return self.alone.call(self, inputs, training is not None and check_flag(training, "training"))
         return self.connect(inputs)
 
     def of_first(self, given: dict[str, Any], known: Collection[str]) -> dict[str, Any]:

@@ -43,7 +43,7 @@ TAKEN: list[tuple[Callable[..., Any], dict[str, Any]]] = [
     (nn.losses.CategoricalCrossentropy, {"label_smoothing": 0.0, "axis": -1}),
     (nn.metrics.MeanSquaredError, {"dtype": None}),
     (partial(trained().compile, "sgd", "mse"), {"run_eagerly": False, "jit_compile": "auto", "steps_per_execution": 8}),
-    (partial(trained().compile, "sgd", "mse"), {"jit_compile": True, "auto_scale_loss": True}),
+    (partial(trained().compile, "sgd", "mse"), {"jit_compile": True, "auto_scale_loss": True, "run_eagerly": True}),
     (FIT, {"workers": 4, "use_multiprocessing": True, "max_queue_size": 10, "validation_steps": None}),
     (EVALUATE, {"steps": None, "workers": 2}),
     (PREDICT, {"steps": None, "workers": 2, "use_multiprocessing": False}),
@@ -68,7 +68,7 @@ REFUSED: list[tuple[Callable[..., Any], str, Any, str, str]] = [
     (partial(nn.Embedding, 3, 2), "mask_zero", True, "Embedding", "There are no masks"),
     (nn.Flatten, "seed", 1, "Flatten", r"Every random choice derives from the model's: Model\(…, seed=…\)"),
     (nn.SGD, "decay", 1e-6, "SGD", r"Set optimizer\.learning_rate in a callback"),
-    (trained().compile, "run_eagerly", True, "compile", "Steps are native code; a callback can look at weights"),
+    (trained().compile, "run_eagerly", "yes", "compile", "What is in Python is called at each step in any case"),
     (FIT, "nb_epoch", 3, "fit", "It is called epochs"),
     (
         PREDICT,

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import nncore as nn
-from nncore.callbacks import JSONLogger, LivePlot, RemoteMonitor, TensorBoard
+from nncore.callbacks import JSONLogger, LambdaCallback, LivePlot, RemoteMonitor, TensorBoard
 
 RNG = np.random.default_rng(2)
 X, Y = RNG.standard_normal((60, 4)), RNG.standard_normal((60, 2))
@@ -143,7 +143,8 @@ def test_a_server_is_sent_the_logs(as_json: bool) -> None:
         try:
             root = f"http://127.0.0.1:{server.server_address[1]}"
             monitor = RemoteMonitor(root, headers={"X-Who": "me"}, send_as_json=as_json)
-            history = net().fit(X, Y, epochs=2, verbose=0, callbacks=[monitor]).history
+            one = LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(one=np.array([epoch])))
+            history = net().fit(X, Y, epochs=2, verbose=0, callbacks=[one, monitor]).history
         finally:
             server.shutdown()
             thread.join()
@@ -152,6 +153,7 @@ def test_a_server_is_sent_the_logs(as_json: bool) -> None:
     texts = [body if as_json else parse_qs(body)["data"][0] for *_, body in got]
     assert [(path, who) for path, who, _ in got] == [("/publish/epoch/end/", "me")] * 2
     assert [json.loads(text)["loss"] for text in texts] == history["loss"]
+    assert [json.loads(text)["one"] for text in texts] == [0, 1]
     with pytest.warns(UserWarning, match="RemoteMonitor: could not reach the server"):
         net().fit(X, Y, verbose=0, callbacks=[RemoteMonitor(root)])
 

@@ -199,3 +199,13 @@ def test_arguments_stand_where_keras_has_them() -> None:
     )
     with pytest.raises(ValueError, match="antialias: expected False, got True. Make images smaller in several steps"):
         nn.Resizing(2, 3, antialias=True)
+
+
+def test_training_may_be_none() -> None:
+    """The default: that of a prediction, but for layers of images, which draw in it."""
+    x = np.ones((4, 8))
+    np.testing.assert_array_equal(nn.Dropout(0.5, seed=1)(x, training=None), x)
+    images = RNG.normal(size=(8, 4, 4, 1))
+    turned = nn.RandomFlip(seed=1)(images, training=None)
+    assert not np.array_equal(turned, images)
+    np.testing.assert_array_equal(turned, nn.RandomFlip(seed=1)(images))

@@ -41,13 +41,14 @@ class ImageLayer(Layer):
         inputs : Symbol, array_like or dict
             Images (B, height, width, channels), one image, or {"images": those, "labels": anything}.
         training : bool, default True
-            Of arrays: whether what is random is done.
+            Of arrays: whether what is random is done. None is the default.
 
         Returns
         -------
         Symbol, ndarray or dict
             Like `inputs`.
         """
+        training = True if training is None else training
         if isinstance(inputs, Mapping):
             return self.on_labelled(inputs, training)
         if isinstance(inputs, Symbol) or (isinstance(inputs, (list, tuple)) and any_symbol(inputs)):
