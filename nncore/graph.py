@@ -252,6 +252,11 @@ def Input(
                 f"batch_shape: expected the batch axis and a sample's shape, (None, 784), and no shape beside it, got "
                 f"{batch_shape!r}"
             )
+        if None in batch_shape[1:]:
+            raise ValueError(
+                f"batch_shape: expected the sizes of a sample behind the batch axis, got {batch_shape!r}. A model has "
+                "one shape for all samples: give each size"
+            )
         return Symbol(check_shape(tuple(batch_shape[1:]), "batch_shape", 0), name=name, dtype=text)
     return Symbol(check_shape(shape, "shape", 0), name=name, dtype=text)
 

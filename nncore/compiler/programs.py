@@ -180,6 +180,10 @@ def compare(
     y = own_output(b, y)
     activation, spoiled = last_activation(b, y)
     try:
+        if not y.shape:
+            raise ValueError(
+                "loss: expected an output with an axis beside the batch, got shape (None,). Put Reshape((1,)) behind it"
+            )
         if head.loss:
             head.loss.choose(activation, y.shape[-1])
         shape = head.target_shape(y.shape)

@@ -167,3 +167,16 @@ def test_names_objects_and_classes_are_the_same() -> None:
         model.fit(X, X[:, 0], verbose=0)
         models.append(model)
     assert all(same(models[0], other) for other in models[1:])
+
+
+def test_an_output_of_one_number_without_an_axis() -> None:
+    """Which predicts, but has no loss; a Reshape gives it the axis."""
+    x = np.ones((4, 3))
+    layers = [nn.Input(3), nn.EinsumDense("ab,b->a", (), kernel_initializer="ones")]
+    model = nn.Model(layers)
+    np.testing.assert_allclose(model.predict(x), [3.0] * 4)
+    with pytest.raises(ValueError, match=r"loss: expected an output with an axis beside the batch.*Reshape\(\(1,\)\)"):
+        model.compile("sgd", "mse")
+    model = nn.Model([nn.Input(3), nn.EinsumDense("ab,b->a", (), kernel_initializer="ones"), nn.Reshape((1,))])
+    model.compile("sgd", "mse")
+    assert model.evaluate(x, np.ones(4), verbose=0) == pytest.approx(4.0)
