@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nncore import data, packing
+from nncore import data, packing, runtime
 from nncore.arguments import explained
 from nncore.compiler.configuration import CompileConfiguration
 from nncore.compiler.programs import emit_step
@@ -56,6 +56,36 @@ class Compiled(Predicting):
         """Let later random choices derive from `seed`; weights stay."""
         self.turn.require("reseed")
         super().reseed(seed)
+
+    @explained
+    def restart(self, seed: int) -> None:
+        """Let training begin anew, by another seed and with the programs that there are; weights stay.
+
+        What follows has the bits of a model that was made with this seed, given these weights and compiled as this one:
+        for several trainings of one architecture, such as of an ensemble.
+
+        Parameters
+        ----------
+        seed : int
+            See `Model`.
+
+        Raises
+        ------
+        RuntimeError
+            The model is being fitted.
+        ValueError
+            It is not compiled.
+        """
+        with self.turn.taken("restart"):
+            self.turn.require("restart", within_fit=False)
+            self._seed, self._in_training = runtime.check_seed(seed, "seed"), None
+            self._compiled().optimizer.iterations = 0
+            self.counters[:] = 0
+            for array in self.optimizer_state.values():
+                array[:] = 0
+            self.averages_in_place = False
+            if self._steppers:
+                self._steppers.reseed(self.seed)
 
     def forget_programs(self, action: str) -> None:
         """Let what was changed take effect at the next pass; a RuntimeError during a fit."""

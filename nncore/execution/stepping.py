@@ -283,6 +283,14 @@ class Steppers:
         self.idle: dict[tuple[bool, tuple[int, ...]], Stepper] = {}
         self.given: dict[tuple[int, ...], Steppers] = {}
 
+    def reseed(self, seed: int) -> None:
+        """Let those not in use draw by another seed."""
+        self.settings["seed"] = seed
+        self.given.clear()
+        for stepper in self.idle.values():
+            if stepper.training:
+                stepper.run.bind_random(seed, self.settings["steps"])
+
     def by_gradients(self, outputs: tuple[int, ...]) -> Steppers:
         """Those that are given the gradients of these outputs in place of targets."""
         if outputs not in self.given:

@@ -15,12 +15,14 @@ from nncore.schedules.decays import CosineCycles, FlatCosine
 from nncore.sklearn.columns import DTYPES, Columns
 from nncore.state import Array
 
-HIDDEN = 3
+HIDDEN = ("dense_0", "dense_1", "dense_2")
+OUTPUTS = "outputs"
+DENSE = (*HIDDEN, OUTPUTS)
 UNITS = 128  # the recipe's 256 predict no better on the tables of bench/tabular.py, in 2.5 times the time
 VECTOR = 8  # elements of what is learned for a level of a category with many
 CYCLES = 4  # of the learning rate
 KINKS = 5  # rows between which a neuron's kink lies at the start
-LOOKED_AT = 4096  # rows that the first weights are made for
+LOOKED_AT = 1024  # rows that the first weights are made for
 
 
 class Recipe(NamedTuple):
@@ -72,36 +74,79 @@ class Best(EarlyStopping):
             self.model.stop_training = True
 
 
-def train(columns: Columns, rows: Rows, recipe: Recipe, seed: int, n_threads: int) -> Member:
-    """Train a network on rows of its own choice; the others say which epoch was the best."""
-    rng = np.random.default_rng(seed)
-    count = len(rows.targets)
-    order = rng.permutation(count)  # those for validation are the last: both parts are views
-    used = count - min(max(1, round(recipe.validation_fraction * count)), count - 1)
-    inputs, targets = columns(rows.given, order), rows.targets[order]
-    weights = None if rows.weights is None else rows.weights[order]
-    model = network(columns, recipe, used, seed, n_threads)
-    prepare(model, {name: array[:used][:LOOKED_AT] for name, array in inputs.items()}, rng)
-    held = {name: array[used:] for name, array in inputs.items()}
-    model.fit(
-        {name: array[:used] for name, array in inputs.items()},
-        targets[:used],
-        recipe.batch_size,
-        recipe.epochs,
-        recipe.verbose,
-        [Best(recipe.epochs), *recipe.callbacks()],
-        validation_data=(held, targets[used:], *([] if weights is None else [weights[used:]])),
-        sample_weight=None if weights is None else weights[:used],
-    )
-    trained = nn.models.clone_model(model)  # which has no optimizer, nor what it keeps
-    trained.set_weights(model.get_weights())
-    return Member(trained, np.asarray(trained.predict(held, verbose=0)), order[used:])
+class Trainer:
+    """What trains networks, one after another, by programs that are compiled once.
+
+    Parameters
+    ----------
+    columns : Columns
+    rows : Rows
+    recipe : Recipe
+    n_threads : int
+        Of a step.
+    """
+
+    def __init__(self, columns: Columns, rows: Rows, recipe: Recipe, n_threads: int) -> None:
+        self.columns, self.rows, self.recipe = columns, rows, recipe
+        count = len(rows.targets)
+        self.used = count - min(max(1, round(recipe.validation_fraction * count)), count - 1)
+        self.total = recipe.epochs * math.ceil(self.used / recipe.batch_size)
+        self.model = network(columns, recipe, self.total, 0)
+        self.model.n_threads = n_threads
+        layers = [self.model.get_layer(name).output for name in DENSE]
+        self.layers = nn.Model(self.model.input, layers, n_threads=n_threads)  # the last one's are the network's
+        self.model.compile(optimizer(recipe, self.total), recipe.loss)
+
+    def train(self, seed: int) -> Member:
+        """Train a network on rows of its own choice; the others say which epoch was the best."""
+        rows, recipe, used, model = self.rows, self.recipe, self.used, self.model
+        rng = np.random.default_rng(seed)
+        order = rng.permutation(len(rows.targets))  # those for validation are the last: both parts are views
+        inputs, targets = self.columns(rows.given, order), rows.targets[order]
+        weights = None if rows.weights is None else rows.weights[order]
+        trained = network(self.columns, recipe, self.total, seed)
+        model.restart(seed)
+        model.set_weights(trained.get_weights())
+        self.prepare({name: array[:used][:LOOKED_AT] for name, array in inputs.items()}, rng)
+        held = {name: array[used:] for name, array in inputs.items()}
+        model.fit(
+            {name: array[:used] for name, array in inputs.items()},
+            targets[:used],
+            recipe.batch_size,
+            recipe.epochs,
+            recipe.verbose,
+            [Best(recipe.epochs), *recipe.callbacks()],
+            validation_data=(held, targets[used:], *([] if weights is None else [weights[used:]])),
+            sample_weight=None if weights is None else weights[:used],
+        )
+        trained.set_weights(model.get_weights())
+        return Member(trained, self.layers.predict(held)[-1], order[used:])
+
+    def prepare(self, inputs: dict[str, Array], rng: np.random.Generator) -> None:
+        """Let each neuron have standard deviation 1 on these rows, and its kink among them, layer by layer."""
+        for place, name in enumerate(DENSE):
+            layer, z = self.model.get_layer(name), self.layers.predict(inputs)[place]
+            spread = z.std(axis=0)
+            spread[spread == 0] = 1
+            z /= spread
+            layer.kernel.assign(layer.kernel.numpy() / spread)
+            shares = rng.dirichlet(np.ones(KINKS), z.shape[1]).T
+            picked = z[rng.integers(0, len(z), (KINKS, z.shape[1])), np.arange(z.shape[1])]
+            layer.bias.assign(-(shares * picked).sum(axis=0))
 
 
-def network(columns: Columns, recipe: Recipe, rows: int, seed: int, n_threads: int) -> nn.Model:
-    """Three layers of 128 neurons, whose weights are of order 1: inputs are divided by the root of their number."""
+def train(columns: Columns, rows: Rows, recipe: Recipe, seeds: list[int], n_threads: int) -> list[Member]:
+    """Train networks, one after another."""
+    trainer = Trainer(columns, rows, recipe, n_threads)
+    return [trainer.train(seed) for seed in seeds]
+
+
+def network(columns: Columns, recipe: Recipe, total: int, seed: int) -> nn.Model:
+    """Three layers of 128 neurons, whose weights are of order 1: inputs are divided by the root of their number.
+
+    It is to be trained for `total` steps.
+    """
     normal = nn.initializers.RandomNormal(stddev=1.0)
-    total = recipe.epochs * math.ceil(rows / recipe.batch_size)
     symbols = inputs_of(columns)
     parts = []
     if columns.numbers:
@@ -112,43 +157,26 @@ def network(columns: Columns, recipe: Recipe, rows: int, seed: int, n_threads: i
         vectors = nn.Embedding(columns.n_codes, VECTOR, normal, name="vectors")
         parts.append(nn.Flatten()(vectors(symbols["codes"])))
     h = Scale(name="scale")(parts[0] if len(parts) == 1 else nn.Concatenate()(parts))
-    for i in range(HIDDEN):
-        z = nn.Dense(UNITS, kernel_initializer=normal, name=f"dense_{i}")(nn.Rescaling(h.shape[-1] ** -0.5)(h))
+    for i, name in enumerate(HIDDEN):
+        z = nn.Dense(UNITS, kernel_initializer=normal, name=name)(nn.Rescaling(h.shape[-1] ** -0.5)(h))
         h = ParametricActivation(recipe.activation, name=f"activation_{i}")(z)
         h = nn.Dropout(FlatCosine(recipe.dropout, total))(h) if recipe.dropout else h
-    outputs = nn.Dense(recipe.outputs, kernel_initializer=normal, name="outputs")(nn.Rescaling(UNITS**-0.5)(h))
-    model = nn.Model(list(symbols.values()), outputs, seed=seed, n_threads=n_threads)
-    decay = FlatCosine(recipe.weight_decay, total)
-    optimizer = nn.AdamW(
-        CosineCycles(recipe.learning_rate, total, CYCLES), weight_decay=decay, beta_1=0.9, beta_2=0.95, epsilon=1e-8
-    )
-    optimizer.exclude_from_weight_decay(var_names=["bias"])
-    optimizer.scale_learning_rate({"bias": 0.1, "alpha": 0.1, "periodic": 0.1, "scale/": 6.0})
-    model.compile(optimizer, recipe.loss)
-    return model
+    outputs = nn.Dense(recipe.outputs, kernel_initializer=normal, name=OUTPUTS)(nn.Rescaling(UNITS**-0.5)(h))
+    return nn.Model(list(symbols.values()), outputs, seed=seed)
+
+
+def optimizer(recipe: Recipe, total: int) -> nn.optimizers.Optimizer:
+    """Adam with what the recipe says of weights, for `total` steps."""
+    rate, decay = CosineCycles(recipe.learning_rate, total, CYCLES), FlatCosine(recipe.weight_decay, total)
+    made = nn.AdamW(rate, weight_decay=decay, beta_1=0.9, beta_2=0.95, epsilon=1e-8)
+    made.exclude_from_weight_decay(var_names=["bias"])
+    made.scale_learning_rate({"bias": 0.1, "alpha": 0.1, "periodic": 0.1, "scale/": 6.0})
+    return made
 
 
 def inputs_of(columns: Columns) -> dict[str, Any]:
     """A symbol for each input."""
     return {name: nn.Input((width,), dtype=DTYPES[name], name=name) for name, width in columns.widths.items()}
-
-
-def prepare(model: nn.Model, inputs: dict[str, Array], rng: np.random.Generator) -> None:
-    """Let each neuron have standard deviation 1 on these rows, and its kink among them, layer by layer."""
-    h = nn.Model(model.input, model.get_layer("scale").output, n_threads=1).predict(inputs, verbose=0)
-    for i in range(HIDDEN + 1):
-        layer = model.get_layer(f"dense_{i}" if i < HIDDEN else "outputs")
-        z = layer(h * np.float32(h.shape[1] ** -0.5))
-        spread = z.std(axis=0)
-        spread[spread == 0] = 1
-        z /= spread
-        layer.kernel.assign(layer.kernel.numpy() / spread)
-        shares = rng.dirichlet(np.ones(KINKS), z.shape[1]).T
-        picked = z[rng.integers(0, len(z), (KINKS, z.shape[1])), np.arange(z.shape[1])]
-        bias = -(shares * picked).sum(axis=0)
-        layer.bias.assign(bias)
-        if i < HIDDEN:
-            h = model.get_layer(f"activation_{i}")(z + bias.astype(np.float32))
 
 
 def joined(columns: Columns, members: list[nn.Model], factors: list[float] | None) -> nn.Model:

@@ -116,10 +116,12 @@ class BaseTabular(BaseEstimator, ABC):
         rows, recipe = Rows(given, targets, sample_weight), self._recipe(targets)
         workers = joblib.effective_n_jobs(nn.get_num_threads() if self.n_jobs is None else self.n_jobs)
         jobs = min(workers, self.ensemble) if len(targets) <= MANY else 1
-        one = joblib.delayed(members.train)
-        trained = joblib.Parallel(jobs, "threading")(
-            one(self.columns_, rows, recipe, int(seed), max(1, workers // jobs)) for seed in seeds
+        some, each = joblib.delayed(members.train), -(-self.ensemble // jobs)
+        parts = joblib.Parallel(jobs, "threading")(
+            some(self.columns_, rows, recipe, seeds[first : first + each].tolist(), max(1, workers // jobs))
+            for first in range(0, self.ensemble, each)
         )
+        trained = [member for part in parts for member in part]
         factors = self._factors(trained, targets if sample_weight is None else targets * sample_weight[:, np.newaxis])
         self.model_ = members.joined(self.columns_, [member.network for member in trained], factors)
         return self

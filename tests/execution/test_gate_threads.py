@@ -88,6 +88,7 @@ WRITERS: dict[str, Callable[[nn.Model], Any]] = {
     "train_on_batch": lambda model: model.train_on_batch(X, Y),
     "compile": lambda model: model.compile("sgd", "mse"),
     "reseed": lambda model: model.reseed(3),
+    "restart": lambda model: model.restart(3),
     "seed": lambda model: setattr(model, "seed", 3),
     "activation": lambda model: setattr(model.layers[0], "activation", "relu"),
     "assign": lambda model: model.layers[0].kernel.assign(np.zeros((INPUTS, UNITS))),

@@ -42,6 +42,38 @@ def test_settings_of_a_model_are_checked_and_have_effect() -> None:
     assert model.threads() == 1
 
 
+def test_restarted_models_train_as_new_ones() -> None:
+    """Dropout, shuffles, schedules, the optimizer's state and averages of weights: all are those of another model."""
+
+    def made(seed: int) -> nn.Model:
+        model = nn.Sequential([nn.Input((X.shape[1],)), nn.Dense(8), nn.Dropout(0.5), nn.Dense(1)], seed=seed)
+        decay = nn.schedules.ExponentialDecay(0.1, 3, 0.5)
+        model.compile(nn.AdamW(decay, use_ema=True, ema_momentum=0.5), "mse")
+        return model
+
+    def trained(model: nn.Model) -> list[Any]:
+        history = model.fit(X, Y, 16, 2, verbose=0, validation_data=(X, Y)).history
+        step = model.train_on_batch(X[:5], Y[:5])
+        return [history, step, model(X, training=True).tolist(), model.predict(X).tolist()]
+
+    model, other = made(1), made(2)
+    first = trained(model)
+    assert first == trained(made(1))
+    model.restart(2)
+    model.set_weights(other.get_weights())
+    assert trained(model) == trained(other) != first
+    assert same(model, other) and model.seed == 2
+
+    class Restart(nn.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            self.model.restart(3)
+
+    with pytest.raises(RuntimeError, match="restart: this model is being fitted"):
+        model.fit(X, Y, verbose=0, callbacks=[Restart()])
+    with pytest.raises(ValueError, match="not compiled"):
+        nn.Sequential([nn.Input((2,)), nn.Dense(1)]).restart(0)
+
+
 # ---- trainable -------------------------------------------------------------------------------------------------------
 
 
