@@ -38,9 +38,10 @@ class OfDtype(Habit):
 
     def asks_nothing(self, value: Any) -> bool:
         """See `Habit`."""
-        config = value.get("config", value) if isinstance(value, dict) else {"name": getattr(value, "name", value)}
-        name = config.get("name") if isinstance(config, dict) else None
-        return super().asks_nothing("float32" if value is np.float32 else name)
+        if isinstance(value, dict):
+            config = value.get("config", value)
+            value = config.get("name", config) if isinstance(config, dict) else config
+        return super().asks_nothing("float32" if value is np.float32 else getattr(value, "name", value))
 
 
 INPUT = "Let nncore.Input(shape) come first in the model."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 import pickle
 import re
@@ -157,7 +158,7 @@ def test_iterations_are_counted_where_the_engine_counts():
     assert optimizer.iterations == 0
     optimizer.counter[0] = 7
     assert optimizer.iterations == 7
-    assert type(optimizer.iterations) is int
+    assert isinstance(optimizer.iterations, int) and json.dumps(optimizer.iterations) == "7"
     counter = optimizer.counter
     optimizer.iterations = 9
     assert optimizer.counter is counter and counter.tolist() == [9, 0]
