@@ -61,8 +61,9 @@ class Compiled(Predicting):
     def restart(self, seed: int) -> None:
         """Let training begin anew, by another seed and with the programs that there are; weights stay.
 
-        What follows has the bits of a model that was made with this seed, given these weights and compiled as this one:
-        for several trainings of one architecture, such as of an ensemble.
+        For several trainings of one architecture, such as of an ensemble: each has the bits of a model that was made
+        with this seed, given these weights, and compiled with the optimizer as it is now. Its numbers stay, such as a
+        learning rate that a callback has lowered; its moments and the count of its updates begin at 0.
 
         Parameters
         ----------
@@ -78,14 +79,15 @@ class Compiled(Predicting):
         """
         with self.turn.taken("restart"):
             self.turn.require("restart", within_fit=False)
-            self._seed, self._in_training = runtime.check_seed(seed, "seed"), None
-            self._compiled().optimizer.iterations = 0
+            optimizer, seed = self._compiled().optimizer, runtime.check_seed(seed, "seed")
+            self._seed, self._in_training = seed, None
+            optimizer.iterations = 0
             self.counters[:] = 0
             for array in self.optimizer_state.values():
                 array[:] = 0
             self.averages_in_place = False
             if self._steppers:
-                self._steppers.reseed(self.seed)
+                self._steppers.reseed(seed)
 
     def forget_programs(self, action: str) -> None:
         """Let what was changed take effect at the next pass; a RuntimeError during a fit."""

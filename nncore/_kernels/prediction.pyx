@@ -9,7 +9,7 @@ from libc.stdlib cimport calloc, free
 from nncore._kernels.ledger cimport Ledger
 from nncore._kernels.run cimport Run
 from nncore._kernels.table cimport (
-    NN_BUFFER_binding, NN_BUFFER_workspace, NN_NONE_BAD, nn_binding, nn_claim, nn_core, nn_float_mode,
+    NN_BUFFER_binding, NN_BUFFER_workspace, NN_NONE_BAD, aligned, nn_binding, nn_claim, nn_core, nn_float_mode,
     nn_float_mode_enter, nn_float_mode_leave, nn_gate_end_read, nn_gate_read, nn_leave_core, nn_member, nn_note_bad,
     nn_put_base, nn_put_batch, nn_put_cut, nn_region_threads, nn_run, nn_run_copy, nn_seconds, nn_tiles_leave,
     nn_tiles_reset,
@@ -17,6 +17,19 @@ from nncore._kernels.table cimport (
 from nncore._kernels.threads cimport team_size
 
 from nncore._kernels.engine import BAD_DATA, END, TIME
+
+
+cdef bint copy_within(const volatile int32_t *x, int64_t n, limits, int32_t *y) except -1:
+    """y ← x as far as low ≤ x < high; whether it is so for all. Each is read once: another thread may write to it."""
+    cdef int64_t i, low, high
+    cdef int32_t value
+    low, high = limits
+    for i in range(n):
+        value = x[i]
+        if not low <= value < high:
+            return False
+        y[i] = value
+    return True
 
 
 cdef class Prediction(Run):
@@ -80,7 +93,7 @@ cdef class Prediction(Run):
         for each input None, where it is of the table's type, or (low, high) of int32.
         """
         cdef Py_ssize_t i, inputs = len(limits), lent = 0
-        cdef bint done
+        cdef bint done = False
         if self.memory == NULL:
             self.memory = <Py_buffer *> calloc(self.r.n_bindings, sizeof(Py_buffer))
             if self.memory == NULL:
@@ -89,13 +102,10 @@ cdef class Prediction(Run):
             for i in range(self.r.n_bindings):
                 PyObject_GetBuffer(arrays[i], &self.memory[i], PyBUF_SIMPLE if i < inputs else PyBUF_WRITABLE)
                 lent += 1
-                self.lend(i, rows)
-                if i < inputs and not self.is_in_place(i, limits[i]):
-                    break
-            done = lent == self.r.n_bindings and (self.r.gate == NULL or nn_gate_read(self.r.gate))
-        except (BufferError, ValueError):
-            done = False
-        if done:
+                if not self.lend(i, rows, limits[i] if i < inputs else None):
+                    return False
+            if self.r.gate != NULL and not nn_gate_read(self.r.gate):
+                return False
             nn_put_batch(&self.r, 0, 0)
             self.r.rows = rows
             self.tile, self.deadline = self.max_samples, 0
@@ -104,28 +114,34 @@ cdef class Prediction(Run):
                 self.tiles_of(0, NULL)
             if self.r.gate != NULL:
                 nn_gate_end_read(self.r.gate)
-        for i in range(lent):
-            self.r.bindings[i].data = NULL
-            PyBuffer_Release(&self.memory[i])
-        return done
+            return True
+        except (BufferError, ValueError):
+            return False
+        finally:
+            for i in range(lent):
+                self.r.bindings[i].data = NULL
+                PyBuffer_Release(&self.memory[i])
 
-    cdef inline void lend(self, Py_ssize_t which, int64_t rows) noexcept:
-        """Let a binding be the memory of whole rows, one after another, for the time of a call."""
+    cdef inline bint lend(self, Py_ssize_t which, int64_t rows, limits) except -1:
+        """Let a binding be memory that holds whole rows, one after another, for the time of a call; False where
+        operations cannot read it there.
+
+        Whole numbers are copied to the binding's memory, which never holds others than those within its limits.
+        """
         cdef nn_binding *s = &self.r.bindings[which]
-        s.data, s.in_place = <char *> self.memory[which].buf, 1
-        s.stride = self.memory[which].len // rows if rows else 0
-
-    cdef inline bint is_in_place(self, Py_ssize_t which, limits) except -1:
-        """Whether operations may read an input where it is: aligned, and within its limits."""
-        cdef const int32_t *x = <const int32_t *> self.memory[which].buf
-        cdef int64_t i, low, high
+        cdef const Py_buffer *given = &self.memory[which]
+        s.data, s.in_place, s.stride = <char *> given.buf, 1, given.len // rows if rows else 0
         if limits is None:
-            return <size_t> x % <size_t> self.r.table.itemsize == 0
-        low, high = limits
-        for i in range(self.memory[which].len // 4 if <size_t> x % 4 == 0 else 0):
-            if not low <= x[i] < high:
-                return False
-        return <size_t> x % 4 == 0
+            return <size_t> given.buf % <size_t> self.r.table.itemsize == 0
+        if given.len > self.copy_bytes[which]:
+            free(s.copy)
+            s.copy = NULL
+            self.copy_bytes[which] = 0
+            s.copy = <char *> aligned(given.len)
+            self.copy_bytes[which] = given.len
+        s.data = s.copy
+        return <size_t> given.buf % 4 == 0 and copy_within(
+            <const volatile int32_t *> given.buf, given.len // 4, limits, <int32_t *> s.copy)
 
     cdef void tiles_of(self, int thread, double *pace) noexcept nogil:
         """Take tiles of rows through the whole program, alone; `pace`, if wanted: of thread 0's fastest, s per row."""

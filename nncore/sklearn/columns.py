@@ -97,7 +97,7 @@ class Columns:
     numbers : int
         Columns of numbers, which are the first features.
     n_codes : int
-        The numbers that "codes" may hold begin at 0.
+        The numbers in "codes" are 0 … n_codes − 1.
     """
 
     def __init__(self, known: list[Column]) -> None:
@@ -143,12 +143,8 @@ class Columns:
 
     def row(self, given: Mapping[str, Any]) -> dict[str, Array]:
         """The inputs of one row, a dict from column to value."""
-        try:
-            values = [c.value(given[c.name]) for c in self.known]
-        except KeyError:
-            self.require(given)
-            raise
-        return self.features(np.array([values], np.float64))
+        self.require(given)
+        return self.features(np.array([[c.value(given[c.name]) for c in self.known]], np.float64))
 
     def __call__(self, given: Mapping[str, Array], rows: Array) -> dict[str, Array]:
         """The inputs of rows, in this order."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -118,3 +120,31 @@ def test_a_row_of_whole_numbers_has_the_bits_of_many() -> None:
         np.testing.assert_array_equal(model.predict(ids[row : row + 1]), many[row : row + 1])
     with pytest.raises(ValueError, match="got 10 in row 0"):
         model.predict(np.array([[3, 10]], np.int32))
+
+
+def test_whole_numbers_that_another_thread_writes_meanwhile_are_refused_or_read() -> None:
+    """They are looked at where they are read: none of 2³⁰ is ever taken for a vector's number."""
+    program = """
+import sys, threading
+import numpy as np, nncore as nn
+ids = nn.Input(4000, dtype="int32")
+model = nn.Model(ids, nn.GlobalAveragePooling1D()(nn.Embedding(10, 8)(ids)))
+given, stop = np.zeros((1, 4000), np.int32), threading.Event()
+def write():
+    while not stop.is_set():
+        given[:] = 2**30
+        given[:] = 0
+writer = threading.Thread(target=write)
+writer.start()
+outcomes = set()
+for _ in range(5000):
+    try:
+        outcomes.add(model.predict(given).shape)
+    except ValueError:
+        outcomes.add("refused")
+stop.set()
+writer.join()
+print(len(outcomes))
+"""
+    done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr

@@ -70,8 +70,13 @@ def test_restarted_models_train_as_new_ones() -> None:
 
     with pytest.raises(RuntimeError, match="restart: this model is being fitted"):
         model.fit(X, Y, verbose=0, callbacks=[Restart()])
+    fresh = nn.Sequential([nn.Input((2,)), nn.Dense(1)], seed=5)
     with pytest.raises(ValueError, match="not compiled"):
-        nn.Sequential([nn.Input((2,)), nn.Dense(1)]).restart(0)
+        fresh.restart(9)
+    model = made(4)
+    with pytest.raises(ValueError, match="seed: "):
+        model.restart("9")
+    assert (fresh.seed, model.seed) == (5, 4)
 
 
 # ---- trainable -------------------------------------------------------------------------------------------------------

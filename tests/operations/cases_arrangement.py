@@ -52,6 +52,14 @@ def copy_strided__repeated(c: Case) -> dict[str, Array]:
     return {"Y": np.repeat(x[:, :, np.newaxis], 11, 2)}
 
 
+def copy_strided__repeated_between(c: Case) -> dict[str, Array]:
+    """Samples (3,2), the first of each pair 11 times."""
+    x = c.reals(SAMPLES, 3, 2)
+    c.fields = {"X": x, "Y": c.poisoned(SAMPLES, 3, 11), "n": 33, "n2": 3, "n3": 11, "rows": 1, "per_sample": 1}
+    c.fields |= {"x_sample": 6, "x2": 2, "x3": 0, "y_sample": 33, "y2": 11, "y3": 1, "block": 4}
+    return {"Y": np.repeat(x[:, :, :1], 11, 2)}
+
+
 def pad(c: Case) -> dict[str, Array]:
     """Two arrays (3,10) a sample within (6,17)."""
     x = c.reals(SAMPLES, 2, 3, 10)
@@ -79,6 +87,7 @@ ARRANGEMENT = [
     copy_strided__to_few_columns,
     copy_strided__between,
     copy_strided__repeated,
+    copy_strided__repeated_between,
     pad,
     sum_axis,
     sum_axis__of_columns,
