@@ -19,7 +19,7 @@ SPAN(copy_strided) {
         const real *x = at(run, op->X, sample * op->x_sample + r * op->x_row);
         real *y = at(run, op->Y, sample * op->y_sample + r * op->y_row);
         for (nn_index i = 0; i < n1; i++) {
-            if (op->x2 == 1 && op->y3 == 1 && op->x3 > 1) {
+            if (op->x2 == 1 && op->y3 == 1 && op->x3 != 1) {
                 copy_transposed(n2, n3, x + i * op->x1, op->x3, y + i * op->y1, op->y2);
                 continue;
             }
