@@ -270,6 +270,8 @@ class State:
             values = p.initializer(p.shape, self.dtype, rng)  # a user's, perhaps, which reads other parameters
             with self.writing():
                 self.view(p)[...] = values
+        for p in parameters:
+            p.initializer.drawn()
 
     def view(self, p: Parameter, flat: Array | None = None) -> Array:
         """The elements of `p`, in its shape, within `flat` (default: the values)."""

@@ -84,6 +84,9 @@ class Initializer(Configurable):
             raise ValueError(f"{self!r}: expected values within the range of {dtype}, got larger ones; scale them down")
         return rounded
 
+    def drawn(self) -> None:
+        """Hear that parameters have what it made."""
+
     def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
         """The values in float64, before rounding."""
         raise NotImplementedError(f"{type(self).__name__} must define _draw(shape, rng)")

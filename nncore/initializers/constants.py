@@ -69,6 +69,35 @@ class Constant(Initializer):
             ) from None
 
 
+class Given(Initializer):
+    """An array, until a parameter has its values: a table of vectors may be most of a model.
+
+    Parameters
+    ----------
+    values : ndarray
+        It is copied.
+    """
+
+    def __init__(self, values: Array) -> None:
+        self._values: Array | None = values.copy()
+
+    def drawn(self) -> None:
+        """See `Initializer.drawn`."""
+        self._values = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether no parameter has its values yet."""
+        return self._values is not None
+
+    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        assert self._values is not None
+        return self._values
+
+    def __repr__(self) -> str:
+        return "an array of weights"
+
+
 @INITIALIZERS.register("IdentityInitializer")
 @immutable
 class Identity(Initializer):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from nncore import constraints, initializers, regularizers
 from nncore.arguments import check_count, the_only
 from nncore.conversion import as_array
 from nncore.graph import Shape
-from nncore.initializers import Initializer
+from nncore.initializers.constants import Given
 from nncore.layers.base import LAYERS, Layer
 from nncore.operations.embedding import lookup
 
@@ -42,15 +44,15 @@ class Embedding(Layer):
         What E is made to fit after each update; every row is updated then.
     weights : array_like, optional
         What E is at first, (input_dim, output_dim), or a list of that: vectors learned elsewhere. It is not part of the
-        configuration.
+        configuration, and not kept beside E.
     name : str, optional
     trainable : bool, default True
 
     Raises
     ------
     ValueError
-        A size is no whole number ≥ 1; `weights` have another shape; the layer reads what another layer computes; in a
-        step or prediction: X holds other numbers.
+        A size is no whole number ≥ 1; `weights` have another shape, or are not finite; the layer reads what another
+        layer computes; in a step or prediction: X holds other numbers.
 
     References
     ----------
@@ -85,16 +87,18 @@ class Embedding(Layer):
         """See `Configurable.argument`: `weights` are those of layers."""
         return None if name == "weights" else super().argument(name)
 
-    def table_of(self, weights: Any) -> Initializer:
-        """What makes E of the vectors that are given."""
+    def table_of(self, weights: Any) -> Given:
+        """The vectors that are given, checked."""
         shape = self.input_dim, self.output_dim
         table = as_array(the_only(weights), "weights")
         if table.shape != shape:
             raise ValueError(
                 f"weights: expected an array of shape {shape}, a vector for each number, got {table.shape}"
             )
-        made: Initializer = initializers.get(table, "weights")
-        return made
+        if not np.isfinite(table).all():
+            row = np.flatnonzero(~np.isfinite(table).all(axis=1))[0]
+            raise ValueError(f"weights: expected finite numbers, got {table[row]} for {row}. Replace what is missing")
+        return Given(table)
 
     def draw(self, input_shape: Any) -> None:
         """See `Layer`; the weights do not depend on the inputs."""
@@ -112,7 +116,7 @@ class Embedding(Layer):
     def declare(self, *shapes: Shape) -> None:
         """Declare E."""
         shape, regularizer = (self.input_dim, self.output_dim), self.embeddings_regularizer
-        drawn = self._learned or self.embeddings_initializer
+        drawn = self._learned if self._learned and self._learned.waits else self.embeddings_initializer
         self.embeddings = self.add_parameter("embeddings", shape, drawn, regularizer, gradient="rows")
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:

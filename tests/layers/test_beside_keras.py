@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 from typing import Any
 
 import numpy as np
@@ -165,6 +167,35 @@ def test_an_embedding_begins_with_vectors_learned_elsewhere() -> None:
     assert not np.array_equal(nn.Embedding.from_config(layer.get_config())([[1]]), [table[[1]]])
     with pytest.raises(ValueError, match=r"weights: expected an array of shape \(5, 2\).*got \(2, 5\)"):
         nn.Embedding(5, 2, weights=table.T)
+
+
+def test_a_layer_does_not_keep_the_table_that_it_began_with() -> None:
+    """Before it has weights it and its copies do, in one array; then it is as large as any other of this size."""
+    table = RNG.normal(size=(2000, 50)).astype(np.float32)
+    layer = nn.Embedding(2000, 50, weights=table)
+    wanted = table.copy()
+    table[:] = 0
+    assert len(pickle.dumps(layer)) < 1.1 * table.nbytes
+    for built, other in ((layer, nn.Embedding(2000, 50)), (copy.deepcopy(layer), nn.Embedding(2000, 50))):
+        for each in (built, other):
+            each.build(None)
+        np.testing.assert_array_equal(built.embeddings, wanted)
+        assert len(pickle.dumps(built)) < len(pickle.dumps(other)) + 1000
+        np.testing.assert_array_equal(pickle.loads(pickle.dumps(built)).embeddings, wanted)
+
+
+def test_a_table_waits_for_weights_that_are_drawn() -> None:
+    """Where the weights of another layer cannot be drawn, and the model is built again."""
+    first = nn.Embedding(5, 2, weights=(table := RNG.normal(size=(5, 2))))
+    spoiled = nn.Dense(3, kernel_initializer=nn.initializers.Constant([1.0, 2.0]))  # spreads over no kernel of (2, 3)
+    model = nn.Sequential([first, spoiled], dtype="float64")
+    with pytest.raises(ValueError, match="shape: "):
+        model.build((None, 3))
+    model = nn.Sequential([first, nn.Dense(3)], dtype="float64")
+    model.build((None, 3))
+    np.testing.assert_array_equal(first.embeddings, table)
+    with pytest.raises(ValueError, match=r"weights: expected finite numbers, got \[ ?nan +0"):
+        nn.Embedding(2, 2, weights=[[1, 2], [np.nan, 0]])
 
 
 def test_rescaling_by_columns() -> None:
