@@ -137,7 +137,7 @@ def reduced(loss: Loss, y_true: Any, y_pred: Any, sample_weight: Any) -> Any:
         counts, mask = np.ones(found.shape, bool) if counts is None else counts, mask.astype(bool)
         found, mask = squeeze_or_expand_to_same_rank(found, mask)
         try:
-            found = np.where(mask, found, 0)
+            found = np.where(np.broadcast_to(mask, found.shape), found, 0)
         except ValueError:
             raise ValueError(
                 f"y_pred: expected a mask that goes with losses of shape {found.shape}, got {mask.shape}"

@@ -8,6 +8,7 @@ import numpy as np
 
 from nncore.arguments import is_whole
 from nncore.conversion import as_array
+from nncore.masks import masked
 from nncore.metrics.base import Given, Metric, Plan
 from nncore.registry import immutable
 
@@ -44,4 +45,6 @@ class AlongAxis(Metric):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """See `Metric.update_state`."""
+        if self.axis != -1:
+            sample_weight = masked(y_pred, sample_weight)  # the mask stays behind when axes turn
         super().update_state(*self.turned(y_true, y_pred), sample_weight)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pickle
+import re
 from typing import Any
 
 import numpy as np
 import pytest
 import reference_losses as formulas
+from masked import masked
 from numpy.typing import NDArray
 
 import nncore as nn
@@ -86,12 +88,6 @@ def test_what_counts_is_decided_before_weights(weight: list[float]) -> None:
     assert one(np.array(2), np.array([0.2, 0.3, 0.5]), [1.0, 2.0]) == pytest.approx(1.5 * np.log(2))
 
 
-class Masked(np.ndarray):
-    """An array that says, as Keras's do, what of it counts."""
-
-    _keras_mask: Any
-
-
 @pytest.mark.parametrize("up", [(), ("mask",), ("weight",), ("p", "t"), ("mask", "weight")])
 @pytest.mark.parametrize(
     ("reduction", "plain", "weighted"),
@@ -112,8 +108,7 @@ def test_what_a_mask_leaves_out_does_not_count(reduction: Any, plain: Any, weigh
 
     given: dict[str, Any] = {"p": [1, 2, 3, 4], "t": [0, 0, 0, 0], "weight": [0.5, 7, 2, 1], "mask": [1, 0, 1, 1]}
     given = {name: np.array(value)[:, None] if name in up else np.array(value) for name, value in given.items()}
-    p = given["p"].view(Masked)
-    p._keras_mask = given["mask"].astype(bool)
+    p = masked(given["p"], given["mask"].astype(bool))
     loss = Squares(reduction=reduction)
     np.testing.assert_allclose(np.ravel(loss(given["t"], p)), np.ravel(plain), 1e-6)
     np.testing.assert_allclose(np.ravel(loss(given["t"], p, given["weight"])), np.ravel(weighted), 1e-6)
@@ -123,18 +118,16 @@ def test_what_a_mask_leaves_out_does_not_count(reduction: Any, plain: Any, weigh
 
 def test_masks_of_known_losses() -> None:
     """Means of the rows that count, whose elements are means themselves; NaN where none counts is none."""
-    p = np.array([[1.0, 3.0], [np.nan, 0.0], [2.0, 2.0]]).view(Masked)
-    p._keras_mask = np.array([True, False, True])
+    p = masked([[1.0, 3.0], [np.nan, 0.0], [2.0, 2.0]], [True, False, True])
     assert nn.losses.MeanSquaredError()(np.zeros((3, 2)), p) == (5 + 4) / 2
-    labels, q = np.array([0, 1, 1]), np.array([[0.5, 0.5], [0.1, 0.9], [0.75, 0.25]]).view(Masked)
-    q._keras_mask = np.array([True, True, False])
+    labels, q = np.array([0, 1, 1]), masked([[0.5, 0.5], [0.1, 0.9], [0.75, 0.25]], [True, True, False])
     ignoring = nn.losses.SparseCategoricalCrossentropy(ignore_class=0)
     assert ignoring(labels, q) == pytest.approx(-np.log(0.9), rel=1e-6)
-    q._keras_mask = np.ones((2, 2), bool)
-    with pytest.raises(
-        ValueError, match=r"y_pred: expected a mask that goes with losses of shape \(3,\), got \(2, 2\)"
-    ):
-        ignoring(labels, q)
+    for shape in (2, 2), (3, 3):
+        q._keras_mask = np.ones(shape, bool)
+        words = f"y_pred: expected a mask that goes with losses of shape (3,), got {shape}"
+        with pytest.raises(ValueError, match=re.escape(words)):
+            ignoring(labels, q)
 
 
 def test_an_own_loss_is_given_reals() -> None:

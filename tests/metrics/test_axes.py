@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from masked import masked
 
 import nncore as nn
 from nncore import metrics
 
 RNG = np.random.default_rng(11)
 T, P = RNG.uniform(0.1, 0.9, (2, 3, 4)), RNG.uniform(0.1, 0.9, (2, 3, 4))
-
-
-class Masked(np.ndarray):
-    """An array that says, as Keras's do, what of it counts."""
-
-    _keras_mask: Any
-
-
-def masked(values: Any, mask: Any) -> NDArray[Any]:
-    array = np.array(values, np.float64).view(Masked)
-    array._keras_mask = np.array(mask)
-    return array
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2, -1, -2])
@@ -84,6 +70,17 @@ def test_what_a_mask_leaves_out_weighs_nothing() -> None:
     assert metrics.MeanSquaredError()(t[:, None], masked([[1], [2], [3], [4]], p._keras_mask), mask) == 5.5 / 1.5
     assert metrics.MeanMetricWrapper(lambda y, q: (y - q) ** 2)(t, p) == 5
     assert metrics.MeanSquaredError()(t, masked([1, 2, 3, 4], [False] * 4)) == 0
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, -1])
+def test_masks_where_other_axes_are_gone_along(axis: int) -> None:
+    values = (P * T).sum(axis) / np.sqrt((P**2).sum(axis) * (T**2).sum(axis))
+    mask, weight = RNG.uniform(size=values.shape) < 0.5, RNG.uniform(size=values.shape)
+    mask.flat[:2] = True, False
+    p = masked(P, mask)
+    assert metrics.CosineSimilarity(axis=axis)(T, p) == pytest.approx(values[mask].mean(), rel=1e-10)
+    want = np.average(values[mask], weights=weight[mask])
+    assert metrics.CosineSimilarity(axis=axis)(T, p, weight) == pytest.approx(want, rel=1e-10)
 
 
 def test_functions_of_losses_are_metrics() -> None:
