@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
 
 
+#: Number of the seed that follows from a layer's own: those of models have the first ones, by clones and
+#: `set_random_seed`, and their first layer would draw the same.
+OWN = 2**64 - 2
+
+
 class Stream(NamedTuple):
     """Where random numbers come from: the number of a layer, and its own seed, −1 for that of the model."""
 
@@ -22,7 +27,7 @@ class Stream(NamedTuple):
     def of(cls, b: Builder, seed: int | None, parts: int = 1) -> Stream:
         """That of the next layer, which needs so many; all that have the same seed of their own have the same."""
         layer, *_ = [b.next_random_layer() for _ in range(parts)]
-        return cls(layer, -1) if seed is None else cls(0, derived_seed(seed, 0))
+        return cls(layer, -1) if seed is None else cls(0, derived_seed(seed, OWN))
 
 
 def noisy(b: Builder, x: Tensor, kind: str, settings: dict[str, Any], **of_backward: Any) -> Tensor:

@@ -18,7 +18,7 @@ from nncore.runtime import derived_seed
 Array = NDArray[Any]
 
 SEED = 77
-KEY = derived_seed(SEED, 0)
+KEY = derived_seed(SEED, 2**64 - 2)
 ONES = np.ones((6, 5, 4))
 
 
@@ -45,6 +45,29 @@ def test_the_seed_of_the_model_does_not_count_then(model_seed: int) -> None:
     mask = own(24, 0, 0.5).reshape(8, 3)
     gradient = x.T @ (2 * mask * (mask * x) / 24)
     np.testing.assert_allclose(model.get_weights()[0], np.eye(3) - gradient, rtol=1e-12, atol=1e-14)
+
+
+def test_a_clone_draws_others_than_a_layer_of_its_seed() -> None:
+    """One of a model of that seed; and that model itself."""
+
+    def kept(model: nn.Model) -> Array:
+        """Where a step has changed a kernel of zeros: the gradient of an input that is dropped is 0."""
+        model.compile(nn.SGD(1.0), "mse")
+        model.train_on_batch(np.ones((1, 64)), np.ones((1, 1)))
+        return np.ravel(model.get_weights()[0]) != 0
+
+    def made(layer: nn.Layer, seed: int) -> nn.Model:
+        dense = nn.Dense(1, use_bias=False, kernel_initializer="zeros")
+        return nn.Model([nn.Input(64), layer, dense], seed=seed)
+
+    masks = [
+        kept(made(nn.Dropout(0.5), SEED)),
+        kept(nn.models.clone_model(made(nn.Dropout(0.5), SEED))),
+        kept(made(nn.Dropout(0.5, seed=SEED), SEED + 1)),
+    ]
+    for i, mask in enumerate(masks):
+        assert all(16 <= (mask != other).sum() <= 48 for other in masks[:i])
+        assert 16 <= mask.sum() <= 48
 
 
 RANDOM: list[Callable[..., nn.Layer]] = [
