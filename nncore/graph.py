@@ -212,6 +212,17 @@ def check_shape(shape: Any, argument: str, fewest: int = 1) -> Shape:
     return known
 
 
+def check_sample(shape: Any, argument: str, given: Any) -> Shape:
+    """The shape of a sample that `given` has, without the batch axis; a ValueError where it leaves a size open."""
+    if isinstance(shape, (tuple, list)) and None in shape:
+        behind = "" if shape is given else " behind the batch axis"
+        raise ValueError(
+            f"{argument}: expected the sizes of a sample{behind}, got {given!r}. A model has one shape for all "
+            "samples: give each size"
+        )
+    return check_shape(shape, argument, 0)
+
+
 @explained
 def Input(
     shape: Any = None,
@@ -252,12 +263,7 @@ def Input(
                 f"batch_shape: expected the batch axis and a sample's shape, (None, 784), and no shape beside it, got "
                 f"{batch_shape!r}"
             )
-        if None in batch_shape[1:]:
-            raise ValueError(
-                f"batch_shape: expected the sizes of a sample behind the batch axis, got {batch_shape!r}. A model has "
-                "one shape for all samples: give each size"
-            )
-        return Symbol(check_shape(tuple(batch_shape[1:]), "batch_shape", 0), name=name, dtype=text)
+        return Symbol(check_sample(batch_shape[1:], "batch_shape", batch_shape), name=name, dtype=text)
     return Symbol(check_shape(shape, "shape", 0), name=name, dtype=text)
 
 

@@ -12,7 +12,7 @@ from nncore import initializers, regularizers
 from nncore.arguments import check_flag, dtype_name, explained
 from nncore.attributes import arguments, as_made
 from nncore.copying import Travelling
-from nncore.graph import Call, Callable, Shape, Symbol, check_shape
+from nncore.graph import Call, Callable, Shape, Symbol, check_sample
 from nncore.initializers import Initializer
 from nncore.initializers.base import lengths
 from nncore.layers import arrays
@@ -138,7 +138,7 @@ class Layer(Weighted, Travelling, Configurable, Callable):
         for name, shape in ((name, given[name]) for name in FIRST if name in given and name not in known):
             if shape is not None:
                 sample = shape[1:] if name == "batch_input_shape" and isinstance(shape, (tuple, list)) else shape
-                self._first_shape = check_shape(sample, name, 0)
+                self._first_shape = check_sample(sample, name, shape)
         return {name: value for name, value in given.items() if name in known or name not in FIRST}
 
     def connect(self, inputs: Any) -> Symbol:
