@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from nncore.attributes import Guarded
+from nncore.values import Array, Values
 
 if TYPE_CHECKING:
     from nncore.constraints import Constraint
@@ -20,13 +19,11 @@ if TYPE_CHECKING:
     from nncore.regularizers import Regularizer
     from nncore.state import State
 
-Array = np.ndarray[Any, Any]
-
 ROLES = ("weight", "statistic")
 GRADIENTS = ("dense", "rows")
 
 
-class Parameter(Guarded, NDArrayOperatorsMixin):
+class Parameter(Guarded, Values):
     """One array that a layer learns or keeps: ``layer.kernel``.
 
     In expressions, ``x @ w.T``, ``2 * w``, ``w.sum()``, ``np.exp(w)``, it is the array of its values at that moment, as
@@ -113,6 +110,10 @@ class Parameter(Guarded, NDArrayOperatorsMixin):
         return self.path.rpartition("/")[2]
 
     @property
+    def _label(self) -> str:
+        return self.path
+
+    @property
     def size(self) -> int:
         """Number of elements."""
         return math.prod(self.shape)
@@ -141,26 +142,6 @@ class Parameter(Guarded, NDArrayOperatorsMixin):
         state = self._state() if self._state else None
         return state.gate.reading() if state else nullcontext()
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        view = self._bound().view()
-        if copy is not False:
-            with self._reading():
-                view = np.array(view, dtype)
-        elif dtype is not None and np.dtype(dtype) != view.dtype:
-            raise ValueError(f"{self.path}: expected its dtype {view.dtype} where nothing may be copied, got {dtype}")
-        view.flags.writeable = copy is True
-        return view
-
-    def numpy(self) -> Array:
-        """A copy of its values."""
-        with self._reading():
-            return self._bound().copy()
-
-    @property
-    def value(self) -> Array:
-        """The same, by Keras's other name."""
-        return self.numpy()
-
     def assign(self, value: Any) -> None:
         """Replace its values by an array of its shape."""
         self._bound()
@@ -169,33 +150,7 @@ class Parameter(Guarded, NDArrayOperatorsMixin):
             raise ValueError(f"{self.path}: its model is gone, or was built again; take it from the layer")
         state.assign([self], [value], "assign")
 
-    def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **options: Any) -> Any:
-        for p in options.get("out", ()):
-            if isinstance(p, Parameter):
-                raise TypeError(f"{p.path}: expected an array to write in, got a parameter. Call assign(value)")
-        arrays = [np.asarray(x) if isinstance(x, Parameter) else x for x in operands]
-        return getattr(ufunc, method)(*arrays, **options)
-
     __eq__, __ne__, __hash__ = object.__eq__, object.__ne__, object.__hash__  # it is a key of dicts
-
-    def __getattr__(self, name: str) -> Any:
-        if name[:1] == "_" or not hasattr(np.ndarray, name):
-            raise AttributeError(f"{name}: expected an attribute of Parameter or of NumPy's arrays, got another")
-        return getattr(np.asarray(self), name)
-
-    def __getitem__(self, key: Any) -> Any:
-        with self._reading():
-            part = self.__array__(copy=False)[key]
-            if isinstance(part, np.ndarray) and not part.flags.writeable:  # a view: no array or mask has picked
-                part = part.copy()
-                part.flags.writeable = False
-        return part
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(np.asarray(self))
-
-    def __len__(self) -> int:
-        return len(self._bound())
 
     def __bool__(self) -> bool:
         return True  # it is there, whatever its shape

@@ -6,17 +6,17 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from nncore import initializers
 from nncore.arguments import real_name
 from nncore.initializers.base import lengths
+from nncore.values import Values, fitting
 
 if TYPE_CHECKING:
     from nncore.conversion import Array
 
 
-class Variable(NDArrayOperatorsMixin):
+class Variable(Values):
     """A number or an array that a metric keeps; in expressions, it is the array of its values at that moment.
 
     Attributes
@@ -39,51 +39,18 @@ class Variable(NDArrayOperatorsMixin):
         """Type of its elements."""
         return self._values.dtype
 
-    def numpy(self) -> Array:
-        """A copy of its values."""
-        return self._values.copy()
+    def _bound(self) -> Array:
+        return self._values
 
     @property
-    def value(self) -> Array:
-        """The same, by Keras's other name."""
-        return self.numpy()
+    def _label(self) -> str:
+        return self.name
 
     def assign(self, value: Any) -> None:
         """Replace its values by an array of its shape, which is converted to its dtype."""
-        given = np.asarray(value)
         if self._fixed:
             raise ValueError(f"{self.name}: follows from what the metric has seen. Call its reset_state to begin anew")
-        if given.shape != self.shape:
-            raise ValueError(f"{self.name}: expected an array of shape {self.shape}, got {given.shape}")
-        self._values = np.array(given, self.dtype)
-
-    def assign_add(self, value: Any) -> None:
-        """Add an array to its values."""
-        self.assign(self._values + np.asarray(value))
-
-    def assign_sub(self, value: Any) -> None:
-        """Subtract an array from its values."""
-        self.assign(self._values - np.asarray(value))
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        return np.array(self._values, dtype)
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **options: Any) -> Any:
-        arrays = [np.asarray(x) if isinstance(x, Variable) else x for x in operands]
-        return getattr(ufunc, method)(*arrays, **options)
-
-    __hash__ = object.__hash__
-
-    def __getattr__(self, name: str) -> Any:
-        if name[:1] == "_" or not hasattr(np.ndarray, name):
-            raise AttributeError(f"{name}: expected an attribute of Variable or of NumPy's arrays, got another")
-        return getattr(self.numpy(), name)
-
-    def __getitem__(self, key: Any) -> Any:
-        return self.numpy()[key]
-
-    def __len__(self) -> int:
-        return len(self._values)
+        self._values = np.array(fitting(value, self.shape, self.name), self.dtype)
 
     def __float__(self) -> float:
         return float(self._values)
@@ -98,13 +65,19 @@ class Variable(NDArrayOperatorsMixin):
         return f"<Variable {self.name!r}: shape {self.shape}, {self.dtype}, {self._values.tolist()}>"
 
 
-def nested(value: Any) -> Iterator[Any]:
-    """A metric, or those in lists and dicts of such."""
+def kept(value: Any, seen: dict[int, Any]) -> Iterator[Keeping]:
+    """A metric, those in lists and dicts of such, and what these hold: each once, as two may hold each other.
+
+    `seen` has what was looked at, by its id.
+    """
+    if not isinstance(value, (Keeping, list, tuple, Mapping)) or id(value) in seen:
+        return
+    seen[id(value)] = value
     if isinstance(value, Keeping):
         yield value
-    elif isinstance(value, (list, tuple, Mapping)):
-        for part in value.values() if isinstance(value, Mapping) else value:
-            yield from nested(part)
+        value = vars(value)
+    for part in list(value.values() if isinstance(value, Mapping) else value):
+        yield from kept(part, seen)
 
 
 class Keeping:
@@ -141,12 +114,11 @@ class Keeping:
     @property
     def variables(self) -> list[Variable]:
         """What was added by `add_variable`, then the sums so far, by kind, then those of metrics that it holds."""
-        found = list(vars(self).get("_added", []))
-        found += [Variable(np.array(values), name, fixed=True) for name, values in self._parts().items()]
-        return found + [variable for metric in self._held() for variable in metric.variables]
+        return [variable for metric in kept(self, {}) for variable in metric._own_variables()]
 
-    def _held(self) -> Iterator[Keeping]:
-        return nested(list(vars(self).values()))
+    def _own_variables(self) -> list[Variable]:
+        sums = [Variable(np.array(values), name, fixed=True) for name, values in self._parts().items()]
+        return vars(self).get("_added", []) + sums
 
     def _parts(self) -> dict[str, Any]:
         """The sums so far, by kind."""
@@ -156,5 +128,14 @@ class Keeping:
         """Begin anew."""
         for variable in vars(self).get("_added", []):
             variable.assign(np.zeros(variable.shape))
-        for metric in self._held():
-            metric.reset_state()
+        if "_resets" in vars(self):  # one that holds it does this with whatever it holds, too
+            return
+        metrics = list(kept(self, {}))
+        try:
+            for metric in metrics:
+                vars(metric)["_resets"] = True
+            for metric in metrics[1:]:
+                metric.reset_state()
+        finally:
+            for metric in metrics:
+                vars(metric).pop("_resets", None)

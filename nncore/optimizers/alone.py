@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -99,15 +100,20 @@ class Alone:
     def variables(self) -> list[Array]:
         """The number of steps, the learning rate if it is a number, and the state arrays of each variable: views.
 
-        The latter can be assigned to; the first two are copies: `iterations` and `learning_rate` are set by name.
+        All can be assigned to; the first two are copies, which do not follow the optimizer.
         """
         this: Any = self
-        own: list[Array] = [np.array(this.batches)]
+        own = [self._number("batches", np.int64)]
         if isinstance(this._learning_rate, float):
-            own.append(np.array(this._learning_rate, np.float32))
-        for array in own:
-            array.flags.writeable = False
-        return [array.view(Slot) for array in own + self._state_views()]
+            own.append(self._number("learning_rate", np.float32))
+        return [*own, *(array.view(Slot) for array in self._state_views())]
+
+    def _number(self, name: str, kind: Any) -> Slot:
+        """A copy of a number of its own, by which that can be assigned to."""
+        number = np.array(getattr(self, name), kind).view(Slot)
+        number.flags.writeable = False
+        number._assign = partial(setattr, self, name)
+        return number
 
     def _state_views(self) -> list[Array]:
         """The state arrays of each variable, one variable after another."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from nncore.arguments import check_number, is_number, is_whole
-
-Array = np.ndarray[Any, Any]
+from nncore.values import Array, Assigned, fitting
 
 
 def packed(fields: Mapping[str, tuple[int, str | None]], values: Mapping[str, float]) -> Array:
@@ -63,65 +62,50 @@ def completed(init: Callable[..., None], base: Callable[..., None]) -> Callable[
     return constructor
 
 
-class Rate(float):
-    """A learning rate as it is at one moment: a float, which has what users of Keras ask a variable for."""
+class Current(Assigned):
+    """A number of an optimizer as it is at one moment, which has what users of Keras ask a variable for."""
 
+    kind: ClassVar[type[Any]]  # NumPy's
+    plain: ClassVar[type[Any]]  # Python's
     _assign: Callable[[Any], None]
 
-    def numpy(self) -> np.float32:
-        """As float32."""
-        return np.float32(self)
-
-    @property
-    def value(self) -> np.float32:
-        """The same."""
-        return np.float32(self)
+    def numpy(self) -> Any:
+        """As NumPy's number."""
+        return self.kind(self)
 
     def assign(self, value: Any) -> None:
         """Set that of the optimizer; this number stays."""
         self._assign(value)
 
     def __reduce__(self) -> Any:
-        return float, (float(self),)
+        return self.plain, (self.plain(self),)
 
 
-class Count(int):
-    """A number of updates as it is at one moment: an int, with the same."""
+class Rate(Current, float):
+    """A learning rate, a float."""
 
-    _assign: Callable[[Any], None]
-
-    def numpy(self) -> np.int64:
-        """As int64."""
-        return np.int64(self)
-
-    @property
-    def value(self) -> np.int64:
-        """The same."""
-        return np.int64(self)
-
-    def assign(self, value: Any) -> None:
-        """Set that of the optimizer; this number stays."""
-        self._assign(value)
-
-    def __reduce__(self) -> Any:
-        return int, (int(self),)
+    kind, plain = np.float32, float
 
 
-class Slot(np.ndarray[Any, Any]):
-    """An array of an optimizer, a view of its memory, which has what users of Keras ask a variable for."""
+class Count(Current, int):
+    """A number of updates, an int."""
+
+    kind, plain = np.int64, int
+
+
+class Slot(Assigned, np.ndarray[Any, Any]):
+    """An array of an optimizer, a view of its memory, or a copy of a number, which has the same."""
+
+    _assign: Callable[[Any], None] | None = None  # what sets the number
 
     def numpy(self) -> Array:
         """A copy."""
         return np.array(self, subok=False)
 
-    @property
-    def value(self) -> Array:
-        """The same."""
-        return self.numpy()
-
     def assign(self, value: Any) -> None:
-        """Replace its elements by those of an array of its shape."""
-        given = np.asarray(value)
-        if given.shape != self.shape:
-            raise ValueError(f"value: expected an array of shape {self.shape}, got {given.shape}")
-        self[...] = given
+        """Replace its elements by those of an array of its shape; of a number, set it: this copy stays."""
+        given = fitting(value, self.shape, "value")
+        if self._assign is None:
+            self[...] = given
+        else:
+            self._assign(given.item())

@@ -377,6 +377,7 @@ def test_a_parameter_computes_as_its_array() -> None:
         assert not isinstance(found, type(w))
         assert np.asarray(found).dtype == np.asarray(wanted).dtype or wanted.dtype == np.float64
         np.testing.assert_array_equal(found, wanted)
+    before = a.copy()
     np.add(a, w, out=a)
     np.testing.assert_array_equal(a, 2 * w)
     assert w == w
@@ -384,8 +385,11 @@ def test_a_parameter_computes_as_its_array() -> None:
     assert {w: 1}[w] == 1
     with pytest.raises(TypeError, match=r"expected an array to write in, got a parameter. Call assign"):
         w += 1
-    with pytest.raises(ValueError, match="read-only"):
+    with pytest.raises(AttributeError, match=r"fill: .* got what changes an array. Call assign\(value\)"):
         w.fill(0)
+    w.assign_add(np.ones((3, 3)))
+    w.assign_sub(2 * np.ones((3, 3)))
+    np.testing.assert_array_equal(w, before + 1 - 2)
     with pytest.raises(AttributeError, match="flurry: expected an attribute of Parameter or of NumPy's arrays"):
         w.flurry()
 

@@ -142,3 +142,38 @@ def test_known_metrics_name_what_they_sum() -> None:
     precision = nn.metrics.Precision()
     precision.update_state([1, 0, 1, 0], [0.9, 0.8, 0.7, 0.1])
     assert [v.tolist() for v in map(np.asarray, precision.variables)] == [[2], [1]]
+
+
+def test_nothing_but_assign_changes_a_variable() -> None:
+    """Nor does what would change a copy pass for it; it is NumPy's array in all other respects."""
+    one = nn.metrics.Sum().add_variable((), "ones", name="one")
+    many = nn.metrics.Sum().add_variable((3,), "ones", name="many")
+    for variable in one, many:
+        with pytest.raises(TypeError, match=f"{variable.name}: expected an array to write in, got a variable. Call"):
+            variable += 1
+        with pytest.raises(TypeError, match="expected an array to write in, got a variable"):
+            np.add(1, 2, out=variable)
+        for name in "fill", "sort", "put", "itemset", "resize":
+            if hasattr(np.ndarray, name):
+                with pytest.raises(AttributeError, match=rf"{name}: .*{variable.name}.* Call assign\(value\)"):
+                    getattr(variable, name)
+        shared = variable.__array__(copy=False)
+        variable.assign_add(np.ones(variable.shape))
+        assert (np.asarray(variable) == 2).all() and not shared.flags.writeable
+    with pytest.raises(TypeError, match="iteration over a 0-d array"):
+        list(one)
+    with pytest.raises(TypeError, match="len"):
+        len(one)
+    assert list(many) == [2, 2, 2] and np.shares_memory(many.__array__(copy=False), many.__array__(copy=False))
+
+
+def test_metrics_may_hold_each_other() -> None:
+    one, two = SquaresPerRow("one"), SquaresPerRow("two")
+    one.other, two.other = two, [one, two]
+    one.update_state([[2.0]], [[0.0]])
+    two.update_state([[3.0]], [[0.0]])
+    assert [float(v) for v in one.variables] == [4, 1, 9, 1]
+    assert [float(v) for v in two.variables] == [9, 1, 4, 1]
+    two.reset_state()
+    assert [float(v) for v in one.variables] == [0, 0, 0, 0]
+    assert not any(name in vars(one) for name in vars(two).keys() - vars(SquaresPerRow("new")).keys() - {"other"})

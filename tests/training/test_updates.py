@@ -337,6 +337,9 @@ def test_numbers_of_an_optimizer_can_be_assigned_to() -> None:
     rate.assign(0.25)
     count.assign(7)
     assert (optimizer.learning_rate, optimizer.iterations) == (0.25, 7) and (rate, count) == (0.5, 1)
+    optimizer.iterations.assign_add(2)
+    optimizer.learning_rate.assign_sub(0.125)
+    assert (optimizer.learning_rate, optimizer.iterations) == (0.125, 9)
     for number, kind in ((copy.deepcopy(rate), float), (pickle.loads(pickle.dumps(count)), int)):
         assert type(number) is kind  # which holds no optimizer
     with pytest.raises(ValueError, match="learning_rate: expected a number in"):
@@ -347,13 +350,20 @@ def test_state_arrays_can_be_assigned_to() -> None:
     """v ← 0.9 v − 0.5 g, W ← W + v: from a velocity of 0 again, the second step is as the first."""
     optimizer, w = nn.SGD(0.5, momentum=0.9), np.zeros(2)
     optimizer.apply([np.ones(2)], [w])
-    steps, _, velocity = optimizer.variables
+    steps, rate, velocity = optimizer.variables
     np.testing.assert_allclose(velocity.numpy(), [-0.5, -0.5])
     assert type(velocity.numpy()) is type(velocity.value) is np.ndarray
-    velocity.assign([0.0, 0.0])
+    velocity.assign_add([1.0, 2.0])
+    velocity.assign_sub([0.5, 1.5])
+    np.testing.assert_array_equal(velocity, [0.0, 0.0])
     optimizer.apply([np.ones(2)], [w])
     np.testing.assert_allclose(w, [-1.0, -1.0])
     with pytest.raises(ValueError, match=r"value: expected an array of shape \(2,\), got \(3,\)"):
         velocity.assign(np.zeros(3))
-    with pytest.raises(ValueError, match="read-only"):
-        steps.assign(3)
+    steps.assign(3)
+    rate.assign(np.float32(0.125))
+    assert optimizer.iterations == 3 and optimizer.learning_rate == 0.125
+    with pytest.raises(ValueError, match="iterations: expected an int in"):
+        optimizer.variables[0].assign(-1)
+    with pytest.raises(ValueError, match="learning_rate: expected a number in"):
+        optimizer.variables[1].assign(-1)
