@@ -57,10 +57,29 @@ def without_batch(layer: Layer, given: Any) -> list[Any]:
 #: Sizes that stand for unknown ones: what does not follow from them is what is the same for both.
 STAND_INS = 1024, 2048
 
+#: The same where shapes alone are computed, so that no stride makes one of both; where `forward` is called on arrays.
+WIDE, NARROW = (2**16, 2**17), (32, 48)
+
 
 def with_sizes(shapes: Sequence[Any], size: int) -> list[Any]:
     """Shapes with `size` where they have None."""
     return [tuple(size if n is None else n for n in s) if isinstance(s, (list, tuple)) else s for s in shapes]
+
+
+def open_shape(layer: Layer, given: Any) -> tuple[Any, ...]:
+    """The shape of a sample's output, from shapes with the batch in which None stands for sizes that are unknown."""
+    shapes, native = without_batch(layer, given), not computes(layer)
+    find = layer.output_shape if native else lambda *form: made_of_zeros(layer, form)
+    if not any(None in shape for shape in shapes):
+        return find(*shapes)
+    try:
+        made, other = (find(*with_sizes(shapes, size)) for size in (WIDE if native else NARROW))
+        return tuple(n if n == m else None for n, m in zip(made, other, strict=True))
+    except ValueError as error:  # which may name sizes that nobody gave
+        raise ValueError(
+            f"input_shape: expected the sizes that the output of {label(layer)} depends on, got {given!r}. Give each "
+            "size in place of None"
+        ) from error
 
 
 def output_shape(layer: Layer, shapes: Sequence[Shape]) -> Shape:

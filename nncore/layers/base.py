@@ -195,13 +195,8 @@ class Layer(Weighted, Travelling, Configurable, Callable):
 
         None stands for sizes that are unknown, of the output those that follow from such.
         """
-        shapes = arrays.without_batch(self, input_shape)
-        unknown = any(None in shape for shape in shapes)
-        forms = [arrays.with_sizes(shapes, size) for size in arrays.STAND_INS[: 1 + unknown]]
-        computes = arrays.computes(self)
-        made = [arrays.made_of_zeros(self, form) if computes else self.output_shape(*form) for form in forms]
-        batch = input_shape[0][0] if self.takes_many else input_shape[0]
-        return batch, *(n if n == other else None for n, other in zip(made[0], made[-1], strict=True))
+        sample = arrays.open_shape(self, input_shape)
+        return input_shape[0][0] if self.takes_many else input_shape[0], *sample
 
     @property
     def keeps_rows_apart(self) -> bool:

@@ -108,6 +108,36 @@ def test_shapes_of_outputs_leave_open_what_follows_from_open_sizes(layer: Any, g
     assert layer.compute_output_shape(given) == made
 
 
+def test_a_stride_longer_than_any_window_leaves_a_size_open() -> None:
+    assert nn.Conv1D(3, 5, strides=2048).compute_output_shape((None, None, 3)) == (None, None, 3)
+
+
+@pytest.mark.parametrize(
+    ("layer", "given"),
+    [
+        (nn.Reshape((28, 28)), (None, None)),
+        (nn.Add(), [(None, None, 3), (None, 5, 3)]),
+        (nn.Concatenate(), [(None, None, 3), (None, 5, 3)]),
+    ],
+)
+def test_sizes_that_must_be_known_are_asked_for(layer: Any, given: Any) -> None:
+    words = f"input_shape: expected the sizes that the output of {type(layer).__name__} depends on, got {given}. Give"
+    with pytest.raises(ValueError, match=re.escape(words)):
+        layer.compute_output_shape(given)
+
+
+def test_what_stands_for_open_sizes_in_python_is_small() -> None:
+    sizes: list[int] = []
+
+    class Halves(nn.Layer):
+        def forward(self, x: Any) -> Any:
+            sizes.append(x.size)
+            return x[:, ::2].mean(axis=2)
+
+    assert Halves().compute_output_shape((None, None, None, None)) == (None, None, None)
+    assert max(sizes) <= 50**3
+
+
 # ---- what is built, and what it costs --------------------------------------------------------------------------------
 
 
