@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -68,7 +69,7 @@ REFUSED: list[tuple[Callable[..., Any], str, Any, str, str]] = [
     (partial(nn.Embedding, 3, 2), "mask_zero", True, "Embedding", "There are no masks"),
     (nn.Flatten, "seed", 1, "Flatten", r"Every random choice derives from the model's: Model\(…, seed=…\)"),
     (nn.SGD, "decay", 1e-6, "SGD", r"Set optimizer\.learning_rate in a callback"),
-    (trained().compile, "run_eagerly", "yes", "compile", "What is in Python is called at each step in any case"),
+    (trained().compile, "run_eagerly", "yes", "compile", "Python is called at each step .*: give True or False"),
     (FIT, "nb_epoch", 3, "fit", "It is called epochs"),
     (
         PREDICT,
@@ -110,6 +111,18 @@ def test_signatures_stay() -> None:
 def test_every_remedy_is_a_sentence(name: str) -> None:
     remedy = HABITS[name].remedy
     assert remedy[0].isupper() and remedy.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("quantization_config", "For products of lower precision call compile(…, matmul_precision=…)."),
+        ("gptq_unpacked_column_size", "No weights are packed: leave it out."),
+    ],
+)
+def test_what_asks_for_other_numbers_of_bits_is_told_of_products(name: str, words: str) -> None:
+    with pytest.raises(TypeError, match=f"^{name}: expected an argument of Dense, got .*{re.escape(words)}"):
+        nn.Dense(3, **{name: 8})
 
 
 def test_values_are_compared_with_their_types() -> None:
