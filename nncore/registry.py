@@ -196,7 +196,7 @@ def _values(self: Any) -> tuple[Any, ...]:
 
 
 def _equal(self: Any, other: Any) -> bool:
-    if getattr(other, "registered", None) is type(self):
+    if class_behind(other) is type(self):
         other = type(self)()
     return _values(self) == _values(other) if type(other) is type(self) else NotImplemented
 
@@ -207,6 +207,12 @@ def _hashed(self: Any) -> int:
 
 def _shown(self: Any) -> str:
     return shown(self, {n: getattr(self, n) for n in self._fields})
+
+
+def class_behind(function: Any) -> type[Configurable] | None:
+    """The class whose function this is, by `function_of`; None of all else, whatever attributes that has."""
+    cls = getattr(function, "registered", None)
+    return cls if isinstance(cls, type) and issubclass(cls, Configurable) else None
 
 
 def plain(name: str) -> str:
@@ -318,7 +324,7 @@ class Registry(Generic[T]):
         TypeError
             `identifier` is none of these.
         """
-        identifier, self.base = getattr(identifier, "registered", identifier), base
+        identifier, self.base = class_behind(identifier) or identifier, base
         cls = identifier if isinstance(identifier, type) else type(identifier)
         if self.native and issubclass(cls, base) and cls not in self.classes.values():
             raise self.stranger(identifier, argument)

@@ -10,7 +10,7 @@ import numpy as np
 from nncore import custom
 from nncore.losses import arrays
 from nncore.losses.base import LOSSES, Loss, entry
-from nncore.registry import LIBRARIES
+from nncore.registry import LIBRARIES, class_behind
 from nncore.state import Array
 
 REMEDY = (
@@ -104,7 +104,7 @@ def get(identifier: Any, argument: str = "loss") -> Loss | None:
     """
     if identifier is None:
         return None
-    known = isinstance(identifier, (type, Loss)) or hasattr(identifier, "registered")
+    known = isinstance(identifier, (type, Loss)) or class_behind(identifier) is not None
     library = str(getattr(identifier, "__module__", type(identifier).__module__)).partition(".")[0]
     if callable(identifier) and not known and library not in LIBRARIES:
         return FunctionLoss(identifier)  # type: ignore[call-arg]  # likewise

@@ -65,7 +65,7 @@ from nncore.metrics.thresholds import (
     TrueNegatives,
     TruePositives,
 )
-from nncore.registry import LIBRARIES, MODULES, serialize
+from nncore.registry import LIBRARIES, MODULES, class_behind, serialize
 
 __all__ = [
     "AUC",
@@ -148,14 +148,14 @@ def get(identifier: Any, argument: str = "metrics") -> Any:
 def is_function(given: Any) -> bool:
     """Whether it is a function of a user's, and no class, nor another library's."""
     library = str(getattr(given, "__module__", type(given).__module__)).partition(".")[0]
-    plain = callable(given) and not isinstance(given, (type, Metric)) and not hasattr(given, "registered")
+    plain = callable(given) and not isinstance(given, (type, Metric)) and class_behind(given) is None
     return plain and library not in LIBRARIES
 
 
 def is_loss_function(given: Any) -> bool:
     """Whether it is a function of targets and predictions that stands for a class, and for none of metrics."""
-    cls = getattr(given, "registered", Metric)
-    return callable(given) and not issubclass(cls, Metric) and getattr(cls, "arrays", ()) == Metric.arrays
+    cls = class_behind(given)
+    return cls is not None and not issubclass(cls, Metric) and cls.arrays == Metric.arrays
 
 
 deserialize = get

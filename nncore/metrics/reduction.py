@@ -12,7 +12,7 @@ from nncore import custom
 from nncore.conversion import as_array
 from nncore.masks import masked
 from nncore.metrics.base import METRICS, Average, Given, Metric, Plan, Targets
-from nncore.registry import MODULES, immutable
+from nncore.registry import MODULES, class_behind, immutable
 
 if TYPE_CHECKING:
     from nncore.conversion import Array
@@ -147,7 +147,7 @@ class MeanMetricWrapper(Average):
         """See `Configurable.argument`; a function by its name."""
         if name != "fn":
             return super().argument(name)
-        ours = hasattr(self.fn, "registered")
+        ours = class_behind(self.fn) is not None
         return f"{self.fn.__module__}.{self.fn.__name__}" if ours else custom.get_registered_name(self.fn)
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from masked import masked
@@ -81,6 +83,24 @@ def test_masks_where_other_axes_are_gone_along(axis: int) -> None:
     assert metrics.CosineSimilarity(axis=axis)(T, p) == pytest.approx(values[mask].mean(), rel=1e-10)
     want = np.average(values[mask], weights=weight[mask])
     assert metrics.CosineSimilarity(axis=axis)(T, p, weight) == pytest.approx(want, rel=1e-10)
+
+
+def test_what_is_called_registered_is_no_function_of_ours() -> None:
+    """A callable of a user's may have any attribute."""
+
+    class Distance:
+        registered = True
+
+        def __call__(self, y_true: Any, y_pred: Any) -> Any:
+            return np.abs(y_true - y_pred).sum(axis=1)
+
+    x, y = RNG.uniform(size=(6, 3)), RNG.uniform(0.1, 1, (6, 4))
+    model = nn.Model([nn.Input(3), nn.Dense(4)], seed=1)
+    model.compile("sgd", "mse", metrics=[Distance()])
+    want = np.abs(model.predict(x) - y).sum(axis=1).mean()
+    assert model.evaluate(x, y, verbose=0)[1] == pytest.approx(want, rel=1e-5)
+    assert metrics.MeanMetricWrapper(Distance())(y, model.predict(x)) == pytest.approx(want, rel=1e-5)
+    assert isinstance(nn.losses.get(Distance()), nn.Loss)
 
 
 def test_functions_of_losses_are_metrics() -> None:
