@@ -51,7 +51,10 @@ class Callback(Guarded):
         self._reference = None if model is None else lambda: model
 
     def hold_weakly(self) -> None:
-        """Keep the model no longer; it holds its history: both would wait for the garbage collector, arrays and all."""
+        """Hold the model by a weak reference.
+
+        It holds its history, and in a cycle both would wait for the garbage collector.
+        """
         if (model := self.model) is not None:
             self._reference = weakref.ref(model)
 

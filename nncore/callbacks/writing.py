@@ -102,8 +102,8 @@ class JSONLogger(Callback):
             self.file.seek(position)
 
 
-#: What TensorBoard's arguments are where nothing is written of them.
-NOTHING = {"write_images": False, "profile_batch": 0, "embeddings_freq": 0, "embeddings_metadata": None}
+#: The only values that these arguments may have.
+UNSUPPORTED_DEFAULTS = {"write_images": False, "profile_batch": 0, "embeddings_freq": 0, "embeddings_metadata": None}
 
 
 class TensorBoard(Callback):
@@ -157,7 +157,8 @@ class TensorBoard(Callback):
         unwritten = {"write_images": write_images, "profile_batch": profile_batch, "embeddings_freq": embeddings_freq}
         for name, value in (unwritten | {"embeddings_metadata": embeddings_metadata}).items():
             if value is not None and value is not False and value != 0:
-                raise ValueError(f"{name}: expected {NOTHING[name]!r}, got {value!r}. It is not written; leave it out")
+                only = UNSUPPORTED_DEFAULTS[name]
+                raise ValueError(f"{name}: expected {only!r}, got {value!r}. It is not written; leave it out")
             setattr(self, name, value)
         if not isinstance(histogram_freq, int) or histogram_freq < 0:
             raise ValueError(f"histogram_freq: expected a whole number of at least 0, got {histogram_freq!r}")
@@ -180,7 +181,7 @@ class TensorBoard(Callback):
 
     def begin(self, kind: str) -> None:
         """Count steps and time from now on."""
-        self.steps[kind], self.since[kind] = self.model.optimizer.iterations, time.perf_counter()
+        self.steps[kind], self.since[kind] = int(self.model.optimizer.iterations), time.perf_counter()
 
     def speed(self, kind: str) -> dict[str, float]:
         """The updates by second since `begin`, if they are wanted."""

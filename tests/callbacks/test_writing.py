@@ -117,6 +117,7 @@ def test_tensorboard_writes_what_keras_does(tmp_path: Path, monkeypatch: pytest.
     speeds = [w for w in written if "steps_per_second" in w[1]]
     assert [w[3] for w in speeds if w[1] == "batch_steps_per_second"] == [1, 2, 3, 4, 5, 6]
     assert [w[3] for w in speeds if w[1] == "epoch_steps_per_second"] == [0, 1] and all(w[2] > 0 for w in speeds)
+    assert all(type(steps) is int for steps in speed.steps.values())  # and holds no optimizer
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(ImportError, match="TensorBoard: expected tensorboardX to be installed"):
