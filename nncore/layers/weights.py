@@ -22,10 +22,19 @@ class Weighted:
     _weightless = False  # whether a build has found that it declares none
 
     @property
+    def learns(self) -> bool:
+        """See `Layer.learns`."""
+        raise NotImplementedError
+
+    @property
+    def declares_none(self) -> bool:
+        """See `Layer.declares_none`."""
+        raise NotImplementedError
+
+    @property
     def built(self) -> bool:
         """Whether it has its weights: those of a built model, or none that it would need."""
-        this: Any = self
-        return self.state is not None or self._weightless or this.declares_none
+        return self.state is not None or self._weightless or self.declares_none
 
     @built.setter
     def built(self, value: bool) -> None:
@@ -43,14 +52,12 @@ class Weighted:
     @property
     def trainable_weights(self) -> list[Parameter]:
         """The arrays that the optimizer changes."""
-        this: Any = self
-        return self._of_role("weight") if this.learns else []
+        return self._of_role("weight") if self.learns else []
 
     @property
     def non_trainable_weights(self) -> list[Parameter]:
         """The arrays that the optimizer does not change: statistics, or all."""
-        this: Any = self
-        return self._of_role("statistic") if this.learns else list(self.parameters)
+        return self._of_role("statistic") if self.learns else list(self.parameters)
 
     variables, trainable_variables, non_trainable_variables = weights, trainable_weights, non_trainable_weights
 
