@@ -65,7 +65,8 @@ class Constant(Initializer):
             return np.broadcast_to(values, shape).copy()
         except ValueError:
             raise ValueError(
-                f"shape: Expected `shape` to be one that {values.shape} can be spread over, got {shape}"
+                f"shape: expected one that values of shape {values.shape} can be spread over, got {shape}. Give a "
+                "value for each place along the last axes"
             ) from None
 
 

@@ -167,15 +167,17 @@ class VarianceScaling(Scaled):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        remedy = "it is a variance. Argument `scale` must be positive float."
+        remedy = "it is a variance (Argument `scale` must be positive float.)"
         check_number(self.scale, "scale", "a number > 0", lambda v: 0 < v < math.inf, remedy)
         if self.mode not in MODES:
-            raise ValueError(f"Invalid `mode` argument: expected one of {', '.join(MODES)}, got {self.mode!r}")
+            raise ValueError(
+                f"mode: expected one of {', '.join(MODES)}, got {self.mode!r} (Invalid `mode` argument: {self.mode})"
+            )
         kind = "truncated_normal" if self.distribution == "normal" else self.distribution
         if kind not in DISTRIBUTIONS:
             raise ValueError(
-                f"Invalid `distribution` argument: expected one of {', '.join(DISTRIBUTIONS)}, got "
-                f"{self.distribution!r}"
+                f"distribution: expected one of {', '.join(DISTRIBUTIONS)}, got {self.distribution!r} (Invalid "
+                f"`distribution` argument: {self.distribution})"
             )
         object.__setattr__(self, "distribution", kind)
 

@@ -92,13 +92,16 @@ class AUC(Decisions):
         if isinstance(self.curve, str) and self.curve.upper() in CURVES:
             put(self, "curve", self.curve.upper())
         else:
-            raise ValueError(f'curve: Invalid AUC curve value: "{self.curve}", expected one of {", ".join(CURVES)}')
+            raise ValueError(
+                f"curve: expected one of {', '.join(CURVES)}, got {self.curve!r} "
+                f'(Invalid AUC curve value: "{self.curve}")'
+            )
         if isinstance(self.summation_method, str) and self.summation_method.lower() in SUMMATIONS:
             put(self, "summation_method", self.summation_method.lower())
         else:
             raise ValueError(
-                f'summation_method: Invalid AUC summation method value: "{self.summation_method}", expected one of '
-                f"{', '.join(SUMMATIONS)}"
+                f"summation_method: expected one of {', '.join(SUMMATIONS)}, got {self.summation_method!r} "
+                f'(Invalid AUC summation method value: "{self.summation_method}")'
             )
         exact = self.thresholds is None and self.num_thresholds is None
         if exact:

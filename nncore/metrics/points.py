@@ -34,7 +34,10 @@ class PointOf(Decisions):
         if not is_number(self.least()):
             raise TypeError(f"{bound}: expected a number from 0 to 1, got {self.least()!r}")
         if not 0 <= self.least() <= 1:
-            raise ValueError(f"Argument `{bound}` must be in the range [0, 1], got {self.least()!r}")
+            raise ValueError(
+                f"{bound}: expected a number from 0 to 1, got {self.least()!r}. It is a rate: divide percent by 100 "
+                f"(Argument `{bound}` must be in the range [0, 1])"
+            )
         check_thresholds_number(self.num_thresholds, 0)
         if self.class_id is not None:
             check_whole(self.class_id, "class_id", "the number of an output, from 0 on", 0)

@@ -17,15 +17,14 @@ if TYPE_CHECKING:
 AVERAGES = (None, "micro", "macro", "weighted")
 
 
-def check_float(value: Any, argument: str, condition: str, fits: Callable[[float], bool]) -> None:
-    """A ValueError, in Keras's words, unless it is a float for which the condition holds."""
-    if not isinstance(value, float):
-        should, got = "be a Python float", f"{argument}={value} of type '{type(value)}'"
-    elif not fits(value):
-        should, got = condition, f"{argument}={value}"
-    else:
+def check_float(value: Any, argument: str, wanted: str, condition: str, fits: Callable[[float], bool]) -> None:
+    """A ValueError unless it is a float for which the condition holds, with Keras's words behind it."""
+    if isinstance(value, float) and fits(value):
         return
-    raise ValueError(f"Invalid `{argument}` argument value. It should {should}. Received: {got}")
+    should = condition if isinstance(value, float) else "be a Python float"
+    raise ValueError(
+        f"{argument}: expected {wanted}, got {value!r} (Invalid `{argument}` argument value. It should {should}.)"
+    )
 
 
 @immutable
@@ -40,11 +39,14 @@ class FScore(Metric):
     def check(self) -> None:
         """See `Metric.check`."""
         if self.average not in AVERAGES:
-            expected = "Expected one of: {None, 'micro', 'macro', 'weighted'}"
-            raise ValueError(f"Invalid `average` argument value. {expected}. Received: average={self.average}")
-        check_float(self.beta, "beta", "be > 0", lambda b: 0 < b < np.inf)
+            known = ", ".join(map(repr, AVERAGES))
+            raise ValueError(
+                f"average: expected one of {known}, got {self.average!r} (Invalid `average` argument value.)"
+            )
+        check_float(self.beta, "beta", "a float > 0", "be > 0", lambda b: 0 < b < np.inf)
         if self.threshold is not None:
-            check_float(self.threshold, "threshold", "verify 0 < threshold <= 1", lambda t: 0 < t <= 1)
+            should = "verify 0 < threshold <= 1"
+            check_float(self.threshold, "threshold", "a float in (0, 1], or None", should, lambda t: 0 < t <= 1)
 
     def plan(self, given: Given) -> Plan:
         """See `Metric.plan`."""

@@ -66,14 +66,17 @@ def check_thresholds(given: Any) -> list[Any]:
     listed = list(given) if isinstance(given, (Sequence, np.ndarray)) else [given]
     wrong = [t for t in listed if not is_number(t) or not 0 <= t <= 1]
     if wrong or not listed:
-        raise ValueError(f"thresholds: Threshold values must be in [0, 1]. Received: {wrong}")
+        raise ValueError(f"thresholds: expected numbers from 0 to 1, got {wrong} (Threshold values must be in [0, 1])")
     return listed
 
 
 def check_thresholds_number(given: Any, above: int) -> int:
     """How many thresholds there are, more than `above`."""
     if not is_whole(given) or int(given) <= above:
-        raise ValueError(f"Argument `num_thresholds` must be an integer > {above}, got {given!r}")
+        raise ValueError(
+            f"num_thresholds: expected a whole number above {above}, got {given!r} "
+            f"(Argument `num_thresholds` must be an integer > {above})"
+        )
     return int(given)
 
 
@@ -98,8 +101,8 @@ class Decisions(Metric):
         """See `Metric.update_state`; with `top_k`, arrays of one axis are one row."""
         if self.class_id and np.ndim(y_pred) == 1:
             raise ValueError(
-                "class_id: When class_id is provided, y_pred must be a 2D array with shape (num_samples, num_classes), "
-                f"found shape: {np.shape(y_pred)}"
+                "class_id: expected y_pred to be a 2D array, (samples, classes), of which it is a column, got shape "
+                f"{np.shape(y_pred)}. Leave class_id out (When class_id is provided, y_pred must be a 2D array)"
             )
         if self.top_k is not None and np.ndim(y_pred) == 1:
             y_true, y_pred = np.asarray(y_true)[None], np.asarray(y_pred)[None]
