@@ -63,7 +63,8 @@ class Compiled(Predicting):
 
         For several trainings of one architecture, such as of an ensemble: each has the bits of a model that was made
         with this seed, given these weights, and compiled with the optimizer as it is now. Its numbers stay, such as a
-        learning rate that a callback has lowered; its moments and the count of its updates begin at 0.
+        learning rate that a callback has lowered; its moments and the count of its updates begin at 0. New weights are
+        those of a model that is made anew: ``model.set_weights(made(seed).get_weights())``.
 
         Parameters
         ----------

@@ -35,12 +35,15 @@ class Column:
         Whether some numbers were missing, so that a feature says which.
     scaling : list of (float, float)
         Of each of its features what is subtracted, and then the factor; see `Columns`.
+    dates : bool
+        Numbers are days: texts are read as dates, such as 2024-12-31.
     """
 
     name: str
     levels: list[str] | None = None
     missing: bool = False
     scaling: list[tuple[float, float]] = field(default_factory=list)
+    dates: bool = False
 
     def __post_init__(self) -> None:
         self.codes = {level: i + 1 for i, level in enumerate(self.levels or ())}
@@ -61,11 +64,14 @@ class Column:
         if type(given) is float:
             return given
         try:
+            if self.dates and isinstance(given, str):
+                given = datetime.fromisoformat(given)
             return math.nan if gone(given) else number(given)
         except (TypeError, ValueError) as error:
+            what = "dates, such as 2024-12-31," if self.dates else "numbers"
             remedy = "make texts of the column if it is a category"
             raise type(error)(
-                f"X: expected numbers in column {self.name!r}, got {given!r} ({error}); {remedy}"
+                f"X: expected {what} in column {self.name!r}, got {given!r} ({error}); {remedy}"
             ) from None
 
     def values(self, given: Array) -> Array:
@@ -203,7 +209,8 @@ def learned(name: str, given: Array, category: bool) -> Column:
         codes = column.values(given)
         features = [(codes == yes) * 1.0 - (codes == no) for yes, no in pairs(column)]
     else:
-        column = Column(name)
+        dated = given.dtype == object and any(isinstance(v, (date, np.datetime64)) for v in given.tolist())
+        column = Column(name, dates=dated or given.dtype.kind == "M")
         numbers = column.values(given)
         absent = np.isnan(numbers)
         column.missing = bool(absent.any())

@@ -127,3 +127,18 @@ def test_errors_of_columns() -> None:
     lists = np.array([None, np.ones(2), np.ones(3)], object)
     with pytest.raises(ValueError, match="X: expected numbers in column 'lists', got array.* make texts of the column"):
         fitted({"lists": lists})
+
+
+def test_dates_of_a_row_may_be_texts() -> None:
+    days = np.array(["2024-01-01", "2024-03-01", "2024-02-01"], "M8[s]")
+    for given in (days, np.array([None, *days.astype(object)], object)):
+        columns = Columns.of(fitted({"when": given}).described())
+        expected = columns.row({"when": datetime.datetime(2024, 2, 10, 12)})["features"]
+        for text in ("2024-02-10T12:00", "2024-02-10 12:00:00", "2024-02-10T14:00:00+02:00"):
+            np.testing.assert_array_equal(columns.row({"when": text})["features"], expected)
+            found = columns({"when": np.array([text, None], object)}, np.arange(2))["features"]
+            np.testing.assert_array_equal(found[:1], expected)
+        with pytest.raises(ValueError, match="expected dates, such as 2024-12-31, in column 'when', got 'soon'"):
+            columns.row({"when": "soon"})
+    with pytest.raises(ValueError, match="expected numbers in column 'x', got '2024-02-10'"):
+        fitted({"x": np.arange(3.0)}).row({"x": "2024-02-10"})
