@@ -27,7 +27,7 @@ from nncore._version import __version__
 from nncore.callbacks import Callback
 from nncore.checking import check_gradients
 from nncore.data import to_categorical
-from nncore.errors import DivergedError, FormatError
+from nncore.errors import BadDataError, DivergedError, FormatError
 from nncore.execution.applying import Applied as _Applied
 from nncore.graph import Input
 from nncore.initializers import Initializer
@@ -76,6 +76,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adamax",
+    "BadDataError",
     "Callback",
     "DivergedError",
     "FormatError",

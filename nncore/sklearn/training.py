@@ -16,7 +16,7 @@ from sklearn.utils import check_random_state
 
 import nncore as nn
 from nncore.callbacks import Callback
-from nncore.errors import DivergedError
+from nncore.errors import BadDataError, DivergedError
 from nncore.layers.base import Layer
 from nncore.sklearn import networks
 from nncore.sklearn.epochs import Epochs, Iterations
@@ -185,6 +185,8 @@ class Training:
         epochs = Epochs(self, count, validation)
         try:
             self._fit_network(model, rows, batch, 1 if incremental else self.max_iter, epochs)
+        except BadDataError:
+            raise
         except DivergedError:
             if validation is None:
                 raise ValueError(NON_FINITE) from None

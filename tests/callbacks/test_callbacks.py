@@ -264,7 +264,7 @@ def test_data_that_are_not_finite_are_a_divergence(raise_error: bool) -> None:
     if not raise_error:
         assert fit().epoch == [0]
         return
-    for kind in (RuntimeError, ValueError, nn.DivergedError):
+    for kind in (RuntimeError, ValueError, nn.DivergedError, nn.BadDataError):
         with pytest.raises(kind, match="y: expected finite values, but row 1 of y holds inf") as caught:
             fit()
     assert (caught.value.epoch, caught.value.batch) == (0, 1)

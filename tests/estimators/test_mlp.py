@@ -424,3 +424,17 @@ def test_warnings_say_what_to_do() -> None:
         warnings.simplefilter("error")
         with pytest.raises(ConvergenceWarning, match=r"lbfgs failed to converge after 3 iteration\(s\): max_iter=3"):
             ours.MLPClassifier(solver="lbfgs", max_iter=3, random_state=0).fit(X, y)
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_rows_that_become_infinite_are_named(solver: str) -> None:
+    """Such as those of a file mapped into memory, which are checked before the fit: no learning rate is at fault."""
+    X, y = numbers()
+
+    class Spoils(nn.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            X[3, 0] = np.inf
+
+    network = ours.MLPRegressor(hidden_layer_sizes=5, solver=solver, max_iter=3, callbacks=[Spoils()])
+    with pytest.raises(nn.BadDataError, match="x: expected finite values, but row 3 of x"):
+        network.fit(X, y)
