@@ -193,7 +193,8 @@ class Layer(Weighted, Travelling, Configurable, Callable):
     def compute_output_shape(self, input_shape: Any) -> tuple[Any, ...]:
         """The shape of the output, from that of the input, or a list of those of several, all with the batch's axis.
 
-        None stands for sizes that are unknown, of the output those that follow from such.
+        None stands for sizes that are unknown, of the output those that follow from such; a ValueError asks for those
+        that must be known.
         """
         sample = arrays.open_shape(self, input_shape)
         return input_shape[0][0] if self.takes_many else input_shape[0], *sample
