@@ -16,7 +16,7 @@ from nncore.data import rows_of
 from nncore.execution.calls import called
 from nncore.execution.prediction import Predictor
 from nncore.graph import Input, Shape, check_shape
-from nncore.layers.arrays import STAND_INS, label, with_sizes
+from nncore.layers.arrays import NARROW, STAND_INS, computes, label, with_sizes
 from nncore.layers.base import Layer
 from nncore.network import Graph
 from nncore.schedules import ahead
@@ -152,7 +152,8 @@ class Alone:
         """See `Layer.build`."""
         given = input_shape if layer.takes_many else [input_shape]
         shapes = [s[1:] if isinstance(s, (list, tuple)) and len(s) > 1 else s for s in given]
-        one, other = ([check_shape(s, "input_shape") for s in with_sizes(shapes, unknown)] for unknown in STAND_INS)
+        sizes = NARROW if computes(layer) else STAND_INS
+        one, other = ([check_shape(s, "input_shape") for s in with_sizes(shapes, unknown)] for unknown in sizes)
         if one != other and layer._declared(tuple(one)) != layer._declared(tuple(other)):
             raise ValueError(
                 f"input_shape: expected the size of each axis that weights of {label(layer)} depend on, got "
