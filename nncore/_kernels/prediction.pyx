@@ -20,7 +20,7 @@ from nncore._kernels.engine import BAD_DATA, END, TIME
 
 
 cdef bint copy_within(const volatile int32_t *x, int64_t n, limits, int32_t *y) except -1:
-    """y ← x as far as low ≤ x < high; whether it is so for all. Each is read once: another thread may write to it."""
+    """y ← x as far as low ≤ x < high; whether all are. Each is read once: other threads may write to it."""
     cdef int64_t i, low, high
     cdef int32_t value
     low, high = limits
