@@ -66,7 +66,7 @@ class Constant(Initializer):
         except ValueError:
             raise ValueError(
                 f"shape: expected one that values of shape {values.shape} can be spread over, got {shape}. Give a "
-                "value for each place along the last axes"
+                "value for each place along the last axes (Expected `shape` to be another)"
             ) from None
 
 

@@ -21,10 +21,9 @@ def check_float(value: Any, argument: str, wanted: str, condition: str, fits: Ca
     """A ValueError unless it is a float for which the condition holds, with Keras's words behind it."""
     if isinstance(value, float) and fits(value):
         return
-    should = condition if isinstance(value, float) else "be a Python float"
-    raise ValueError(
-        f"{argument}: expected {wanted}, got {value!r} (Invalid `{argument}` argument value. It should {should}.)"
-    )
+    should, kind = (condition, "") if isinstance(value, float) else ("be a Python float", f" of type '{type(value)}'")
+    phrase = f"Invalid `{argument}` argument value. It should {should}. Received: {argument}={value}{kind}"
+    raise ValueError(f"{argument}: expected {wanted}, got {value!r} ({phrase})")
 
 
 @immutable
@@ -40,9 +39,8 @@ class FScore(Metric):
         """See `Metric.check`."""
         if self.average not in AVERAGES:
             known = ", ".join(map(repr, AVERAGES))
-            raise ValueError(
-                f"average: expected one of {known}, got {self.average!r} (Invalid `average` argument value.)"
-            )
+            phrase = f"Invalid `average` argument value. Expected one of: {{{known}}}. Received: average={self.average}"
+            raise ValueError(f"average: expected one of {known}, got {self.average!r} ({phrase})")
         check_float(self.beta, "beta", "a float > 0", "be > 0", lambda b: 0 < b < np.inf)
         if self.threshold is not None:
             should = "verify 0 < threshold <= 1"

@@ -66,7 +66,8 @@ def check_thresholds(given: Any) -> list[Any]:
     listed = list(given) if isinstance(given, (Sequence, np.ndarray)) else [given]
     wrong = [t for t in listed if not is_number(t) or not 0 <= t <= 1]
     if wrong or not listed:
-        raise ValueError(f"thresholds: expected numbers from 0 to 1, got {wrong} (Threshold values must be in [0, 1])")
+        phrase = f"Threshold values must be in [0, 1]. Received: {listed}"
+        raise ValueError(f"thresholds: expected numbers from 0 to 1, got {wrong} ({phrase})")
     return listed
 
 
@@ -102,7 +103,8 @@ class Decisions(Metric):
         if self.class_id and np.ndim(y_pred) == 1:
             raise ValueError(
                 "class_id: expected y_pred to be a 2D array, (samples, classes), of which it is a column, got shape "
-                f"{np.shape(y_pred)}. Leave class_id out (When class_id is provided, y_pred must be a 2D array)"
+                f"{np.shape(y_pred)}. Leave class_id out (When class_id is provided, y_pred must "
+                f"be a 2D array with shape (num_samples, num_classes), found shape: {np.shape(y_pred)})"
             )
         if self.top_k is not None and np.ndim(y_pred) == 1:
             y_true, y_pred = np.asarray(y_true)[None], np.asarray(y_pred)[None]
