@@ -66,7 +66,7 @@ def check_thresholds(given: Any) -> list[Any]:
     listed = list(given) if isinstance(given, (Sequence, np.ndarray)) else [given]
     wrong = [t for t in listed if not is_number(t) or not 0 <= t <= 1]
     if wrong or not listed:
-        phrase = f"Threshold values must be in [0, 1]. Received: {listed}"
+        phrase = f"Threshold values must be in [0, 1]. Received: {wrong}"
         raise ValueError(f"thresholds: expected numbers from 0 to 1, got {wrong} ({phrase})")
     return listed
 
