@@ -39,6 +39,7 @@ cdef class Prediction(Run):
     cdef int64_t tile
     cdef double deadline
     cdef Py_buffer *memory  # of the bindings of a call
+    cdef public list limits  # of a call, for each input: None, where it is of the table's type, or (low, high) of int32
 
     def __cinit__(self, *args, **settings):
         if self.copies != self.max_threads:
@@ -85,15 +86,13 @@ cdef class Prediction(Run):
             return BAD_DATA
         return END if self.r.row >= self.r.rows else TIME
 
-    def call(self, arrays, limits, int64_t rows):
-        """Predict `rows` rows on the calling thread: the shortest way; False where an input is not as it has to be, or
-        a training step is writing the weights.
+    def call(self, list arrays):
+        """Predict rows on the calling thread: the shortest way; False where an input is not as it has to be, or a
+        training step is writing the weights.
 
-        `arrays`, (rows,·): of each binding one, the inputs first, which have to be aligned and C-contiguous. `limits`:
-        for each input None, where it is of the table's type, or (low, high) of int32.
+        `arrays`, (rows,·): of each binding one, the inputs first, which have to be aligned and C-contiguous.
         """
-        cdef Py_ssize_t i, inputs = len(limits), lent = 0
-        cdef bint done = False
+        cdef Py_ssize_t i, inputs = len(self.limits), rows = len(arrays[0]), lent = 0
         if self.memory == NULL:
             self.memory = <Py_buffer *> calloc(self.r.n_bindings, sizeof(Py_buffer))
             if self.memory == NULL:
@@ -102,7 +101,8 @@ cdef class Prediction(Run):
             for i in range(self.r.n_bindings):
                 PyObject_GetBuffer(arrays[i], &self.memory[i], PyBUF_SIMPLE if i < inputs else PyBUF_WRITABLE)
                 lent += 1
-                if not self.lend(i, rows, limits[i] if i < inputs else None):
+                self.lend(i, rows)
+                if i < inputs and not (self.is_aligned(i) if self.limits[i] is None else self.copy(i)):
                     return False
             if self.r.gate != NULL and not nn_gate_read(self.r.gate):
                 return False
@@ -122,17 +122,20 @@ cdef class Prediction(Run):
                 self.r.bindings[i].data = NULL
                 PyBuffer_Release(&self.memory[i])
 
-    cdef inline bint lend(self, Py_ssize_t which, int64_t rows, limits) except -1:
-        """Let a binding be memory that holds whole rows, one after another, for the time of a call; False where
-        operations cannot read it there.
+    cdef inline void lend(self, Py_ssize_t which, Py_ssize_t rows) noexcept:
+        """Let a binding be memory that holds whole rows, one after another, for the time of a call."""
+        cdef nn_binding *s = &self.r.bindings[which]
+        s.data, s.in_place = <char *> self.memory[which].buf, 1
+        s.stride = self.memory[which].len // rows if rows else 0
 
-        Whole numbers are copied to the binding's memory, which never holds others than those within its limits.
-        """
+    cdef inline bint is_aligned(self, Py_ssize_t which) noexcept:
+        """Whether operations can read reals where they are."""
+        return <size_t> self.memory[which].buf % <size_t> self.r.table.itemsize == 0
+
+    cdef bint copy(self, Py_ssize_t which) except -1:
+        """Copy whole numbers to the binding's memory, which never holds others than those within its limits."""
         cdef nn_binding *s = &self.r.bindings[which]
         cdef const Py_buffer *given = &self.memory[which]
-        s.data, s.in_place, s.stride = <char *> given.buf, 1, given.len // rows if rows else 0
-        if limits is None:
-            return <size_t> given.buf % <size_t> self.r.table.itemsize == 0
         if given.len > self.copy_bytes[which]:
             free(s.copy)
             s.copy = NULL
@@ -141,7 +144,7 @@ cdef class Prediction(Run):
             self.copy_bytes[which] = given.len
         s.data = s.copy
         return <size_t> given.buf % 4 == 0 and copy_within(
-            <const volatile int32_t *> given.buf, given.len // 4, limits, <int32_t *> s.copy)
+            <const volatile int32_t *> given.buf, given.len // 4, self.limits[which], <int32_t *> s.copy)
 
     cdef void tiles_of(self, int thread, double *pace) noexcept nogil:
         """Take tiles of rows through the whole program, alone; `pace`, if wanted: of thread 0's fastest, s per row."""

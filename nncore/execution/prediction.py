@@ -25,8 +25,8 @@ from nncore.state import Array
 UNDIVIDED_FLOPS = 100 * team.PARALLEL_FLOPS  # a prediction of about 1 ms, too short to look at signals
 SLAB = 1 << 22  # elements of an input that Python converts at once
 TILE_ROWS = 128  # of a prediction, through all layers while they are in cache
-INT32 = np.dtype(np.int32)
 LEAST_ROWS = 16  # of dense layers, at least, or reading their weights takes longer than the products
+INT32 = np.dtype(np.int32)
 
 
 def least_rows(cost: int, weights: int) -> int:
@@ -68,10 +68,10 @@ class Predictor:
         self.few, self.many = (int(f / max(1, self.program.cost)) for f in (team.PARALLEL_FLOPS, UNDIVIDED_FLOPS))
         self.least = least_rows(self.program.cost, sum(p.size for p in graph.parameters))
         self.few = min(self.many, max(self.few, self.least))
-        self.last: tuple[Any, int, Any] = ((0, *self.shape), 0, (0, *self.made))  # of few rows: shapes of x, outputs
+        self.last: tuple[Any, Any] = (0, *self.shape), (0, *self.made)  # of few rows: shapes of x, outputs
         self.calls = self.program.calls
         if self.calls or [feed.source for feed in graph.feeds] != list(range(len(self.names))):  # no rows are few
-            self.few, self.many, self.last, self.plain = -1, -1, ((-1,), 0, ()), False
+            self.few, self.many, self.plain = -1, -1, False
 
     def take(self, threads: int) -> Any:
         """A run that nobody uses; give it back to `idle`."""
@@ -80,6 +80,7 @@ class Predictor:
         except IndexError:
             run = self.new_run(Prediction, threads, copies=threads)
             run.bind_gate(self.state.gate)
+            run.limits = self.limits
             return run
 
     def new_run(self, kind: type[Run], threads: int, **settings: Any) -> Any:
@@ -95,27 +96,17 @@ class Predictor:
 
         Every look at an attribute counts here: this is half of the time of a row of a small network.
         """
-        arrays: Sequence[Array] | None
-        if not self.plain:
+        plain = self.plain
+        if not plain:
             if (arrays := self.few_arrays(x, most_threads)) is None:
                 return None
-            rows = len(arrays[0])
+        elif type(x) is not np.ndarray or (x.dtype is not self.dtype and (x := self.converted(x)) is None):
+            return None
         else:
-            if type(x) is not np.ndarray:
+            shape, made = self.last
+            if x.shape != shape and (made := self.shape_for(x, most_threads)) is None:
                 return None
-            if x.dtype is not self.dtype and (x := self.converted(x)) is None:
-                return None
-            shape, rows, made = self.last
-            if x.shape != shape:
-                if not x.ndim or x.shape[1:] != self.shape or len(x) > self.many:
-                    return None
-                rows = len(x)
-                made = (rows, *self.made)
-                if rows <= self.few:
-                    self.last = x.shape, rows, made
-                elif most_threads() > 1:
-                    return None
-            arrays = x, np.empty(made, self.dtype)
+            arrays = [x, np.empty(made, self.dtype)]
         packed = self.packed
         if packed:
             if packed.unsure:
@@ -127,13 +118,24 @@ class Predictor:
             run = self.alone.pop()
         except IndexError:
             run = self.take(1)
-        done = run.call(arrays, self.limits, rows)
+        done = run.call(arrays)
         self.alone.append(run)
         if packed and packed.written != written:
             return None  # by another thread, so that copies and weights may have been of two moments
         if not done:
             return None
-        return arrays[1] if self.plain else self.gives.pack(arrays[len(self.read) :])
+        return arrays[1] if plain else self.gives.pack(arrays[len(self.read) :])
+
+    def shape_for(self, x: Array, most_threads: Callable[[], int]) -> Any:
+        """The shape of the output for other rows than the last ones; None where x is no rows, or too many."""
+        if not x.ndim or x.shape[1:] != self.shape or len(x) > self.many:
+            return None
+        made = (len(x), *self.made)
+        if len(x) <= self.few:
+            self.last = x.shape, made
+        elif most_threads() > 1:
+            return None
+        return made
 
     def few_arrays(self, x: Any, most_threads: Callable[[], int]) -> list[Array] | None:
         """What is given for each input, and room for each output; None unless it is few rows as the program reads them.
@@ -141,22 +143,17 @@ class Predictor:
         For several inputs or outputs, or whole numbers.
         """
         several = len(self.read) > 1
-        if type(x) is dict and several:
-            if not x.keys() >= {*self.names}:
-                return None
-            arrays = [x[name] for name in self.names]
+        if several and type(x) is dict:
+            arrays: list[Any] = [x.get(name) for name in self.names]
         else:
             arrays = list(x) if several and type(x) in (list, tuple) else [x]
         if len(arrays) != len(self.read):
             return None
-        rows = -1
         for array, (dtype, shape) in zip(arrays, self.read, strict=True):
             if type(array) is not np.ndarray or array.dtype != dtype or not array.ndim or array.shape[1:] != shape:
                 return None
-            if rows not in (-1, len(array)):
-                return None
-            rows = len(array)
-        if rows > self.many or (rows > self.few and most_threads() > 1):
+        rows = len(arrays[0])
+        if rows > self.many or (rows > self.few and most_threads() > 1) or any(len(x) != rows for x in arrays):
             return None
         return arrays + self.empty(rows)
 
