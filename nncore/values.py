@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
@@ -26,13 +26,13 @@ def fitting(value: Any, shape: tuple[int, ...], argument: str) -> Array:
 class Assigned:
     """Base of what has such names; a class says `numpy` and `assign`."""
 
-    def numpy(self) -> Any:
-        """Its numbers, by themselves."""
-        raise NotImplementedError
+    if TYPE_CHECKING:
 
-    def assign(self, value: Any) -> None:
-        """Replace them."""
-        raise NotImplementedError
+        def numpy(self) -> Any:
+            """Its numbers, by themselves."""
+
+        def assign(self, value: Any) -> None:
+            """Replace them."""
 
     @property
     def value(self) -> Any:
@@ -54,14 +54,11 @@ class Values(Assigned, NDArrayOperatorsMixin):
     A class says `_bound`, `_label` and `assign`, and `_reading` where others may write.
     """
 
-    @property
-    def _label(self) -> str:
-        """What errors call it."""
-        raise NotImplementedError
+    if TYPE_CHECKING:
 
-    def _bound(self) -> Array:
-        """The array itself."""
-        raise NotImplementedError
+        @property
+        def _label(self) -> str: ...  # what errors call it
+        def _bound(self) -> Array: ...  # the array itself
 
     def _reading(self) -> AbstractContextManager[None]:
         """Where nobody writes to it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,15 +21,15 @@ class Weighted:
     _declaring: bool
     _weightless = False  # whether a build has found that it declares none
 
-    @property
-    def learns(self) -> bool:
-        """See `Layer.learns`."""
-        raise NotImplementedError
+    if TYPE_CHECKING:  # of `Layer`
 
-    @property
-    def declares_none(self) -> bool:
-        """See `Layer.declares_none`."""
-        raise NotImplementedError
+        @property
+        def learns(self) -> bool:
+            """See `Layer.learns`."""
+
+        @property
+        def declares_none(self) -> bool:
+            """See `Layer.declares_none`."""
 
     @property
     def built(self) -> bool:

@@ -144,7 +144,8 @@ class Metric(Keeping, Configurable):
         super().__init_subclass__(**kwargs)
         cls.own = not ours(cls)
         if cls.own and cls.__eq__ is Metric.__eq__:  # of arguments alone, which what it keeps is not
-            cls.__eq__, cls.__hash__ = object.__eq__, object.__hash__  # type: ignore[method-assign]
+            for name in ("__eq__", "__hash__"):
+                type.__setattr__(cls, name, getattr(object, name))
 
     def __init__(self, dtype: Any = None, name: Any = None) -> None:  # of a user's; the others have places of their own
         vars(self).update(dtype="float32" if dtype is None else dtype, name=name)
