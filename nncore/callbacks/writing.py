@@ -154,12 +154,11 @@ class TensorBoard(Callback):
         self.log_dir = check_path(log_dir, "log_dir")
         self.write_graph = check_flag(write_graph, "write_graph")
         self.write_steps_per_second = check_flag(write_steps_per_second, "write_steps_per_second")
-        unwritten = {"write_images": write_images, "profile_batch": profile_batch, "embeddings_freq": embeddings_freq}
-        for name, value in (unwritten | {"embeddings_metadata": embeddings_metadata}).items():
-            if value is not None and value is not False and value != 0:
-                only = UNSUPPORTED_DEFAULTS[name]
+        self.write_images, self.profile_batch = write_images, profile_batch
+        self.embeddings_freq, self.embeddings_metadata = embeddings_freq, embeddings_metadata
+        for name, only in UNSUPPORTED_DEFAULTS.items():
+            if value := getattr(self, name):
                 raise ValueError(f"{name}: expected {only!r}, got {value!r}. It is not written; leave it out")
-            setattr(self, name, value)
         if not isinstance(histogram_freq, int) or histogram_freq < 0:
             raise ValueError(f"histogram_freq: expected a whole number of at least 0, got {histogram_freq!r}")
         if update_freq not in ("epoch", "batch") and not (isinstance(update_freq, int) and update_freq > 0):

@@ -85,8 +85,28 @@ class Dropping(Layer):
         return f"rate of layer {self.name}"
 
 
+class Masking(Dropping):
+    """Base of those whose mask may have another shape than the inputs.
+
+    Parameters
+    ----------
+    rate : float or LearningRateSchedule
+        See `Dropping`.
+    noise_shape : tuple, optional
+        Of the mask, the batch first.
+    seed : int, optional
+    name : str, optional
+    """
+
+    def __init__(
+        self, rate: Scheduled, noise_shape: Any = None, seed: int | None = None, name: str | None = None
+    ) -> None:
+        super().__init__(rate, seed, name)
+        self.noise_shape = check_noise_shape(noise_shape)
+
+
 @LAYERS.register()
-class Dropout(Dropping):
+class Dropout(Masking):
     """In training, set each input to 0 with probability `rate` and scale the others by 1 / (1 − rate).
 
     Parameters
@@ -111,12 +131,6 @@ class Dropout(Dropping):
     ----------
     N. Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from Overfitting", JMLR 15 (2014).
     """
-
-    def __init__(
-        self, rate: Scheduled, noise_shape: Any = None, seed: int | None = None, name: str | None = None
-    ) -> None:
-        super().__init__(rate, seed, name)
-        self.noise_shape = check_noise_shape(noise_shape)
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """The shape of the inputs."""
@@ -263,7 +277,7 @@ class GaussianDropout(Dropping):
 
 
 @LAYERS.register()
-class AlphaDropout(Dropping):
+class AlphaDropout(Masking):
     """In training, set each input to −λ α ≈ −1.758, the limit of SELU, with probability `rate`, then scale and shift.
 
     Y = a (X or −λ α) + b with a and b such that inputs of mean 0 and variance 1 keep these: the dropout of networks
@@ -290,12 +304,6 @@ class AlphaDropout(Dropping):
     ----------
     G. Klambauer et al.: Self-normalizing neural networks, NeurIPS 2017, arXiv:1706.02515, section 2.
     """
-
-    def __init__(
-        self, rate: Scheduled, noise_shape: Any = None, seed: int | None = None, name: str | None = None
-    ) -> None:
-        super().__init__(rate, seed, name)
-        self.noise_shape = check_noise_shape(noise_shape)
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """The shape of the inputs."""

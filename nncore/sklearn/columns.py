@@ -76,14 +76,14 @@ class Column:
 
     def values(self, given: Array) -> Array:
         """`value` of each, as float64."""
-        if self.levels is None and given.dtype.kind in "fiu":
+        if self.levels is not None:
+            code = self.codes.get  # texts, as most levels are, need no more than this
+            return np.array([code(v, 0) if type(v) is str else self.value(v) for v in given.tolist()], np.float64)
+        if given.dtype.kind in "fiu":
             return given.astype(np.float64)
-        if self.levels is None and given.dtype.kind in "mM":
+        if given.dtype.kind in "mM":
             return days(given)
-        if self.levels is None:
-            return np.array([self.value(v) for v in given.tolist()], np.float64)
-        code = self.codes.get  # texts, as most levels are, need no more than this
-        return np.array([code(v, 0) if type(v) is str else self.value(v) for v in given.tolist()], np.float64)
+        return np.array([self.value(v) for v in given.tolist()], np.float64)
 
 
 class Columns:

@@ -173,7 +173,7 @@ class BaseTabular(BaseEstimator, ABC):
 
     def _outputs(self, X: Any) -> Array:
         """The network's outputs, (n, outputs)."""
-        if "model_" not in vars(self):
+        if "model_" not in vars(self):  # which takes the check 4 µs to find, of the 72 of a row
             check_is_fitted(self, "model_")
         if isinstance(X, Mapping) and is_row(X):
             return self._forward(self.columns_.row(X))
