@@ -339,23 +339,53 @@ def test_results_have_the_dtype_that_is_asked_for() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: metrics.Precision(thresholds=[0.5, 2]), r"^thresholds: expected .*, got \[2\] .Threshold values"),
-        (lambda: metrics.AUC(curve="ROCK"), "^curve: expected one of ROC, .* got 'ROCK' .Invalid AUC curve"),
-        (lambda: metrics.AUC(summation_method="all"), "^summation_method: expected .*, got 'all' .Invalid AUC"),
-        (lambda: metrics.AUC(1), "^num_thresholds: expected a whole number above 1, got 1 .Argument `num"),
+        (
+            lambda: metrics.Precision(thresholds=[0.5, 2]),
+            r"^thresholds: expected numbers from 0 to 1, got \[2\] \(Threshold values must be in \[0, 1\]",
+        ),
+        (
+            lambda: metrics.AUC(curve="ROCK"),
+            r"^curve: expected one of ROC, PR, PRGAIN, got 'ROCK' \(Invalid AUC curve value: \"ROCK\"\)$",
+        ),
+        (
+            lambda: metrics.AUC(summation_method="all"),
+            "^summation_method: expected one of interpolation, minoring, majoring, got 'all' .Invalid AUC",
+        ),
+        (
+            lambda: metrics.AUC(1),
+            r"^num_thresholds: expected a whole number above 1, got 1 \(Argument `num_thresholds` must be an int",
+        ),
         (lambda: metrics.PrecisionAtRecall(0.5, 0), "^num_thresholds: expected a whole number above 0, got 0"),
-        (lambda: metrics.RecallAtPrecision(1.5), r"^precision: expected a number .* got 1.5. .*by 100 .Argument `prec"),
+        (
+            lambda: metrics.RecallAtPrecision(1.5),
+            r"^precision: expected a number from 0 to 1, got 1.5. It is a rate: divide percent by 100 \(Arg",
+        ),
         (lambda: metrics.AUC(num_labels=3), "num_labels: expected None without multi_label=True"),
-        (lambda: metrics.F1Score("mean"), "^average: expected one of None, 'micro', .*got 'mean' .Invalid `average`"),
-        (lambda: metrics.FBetaScore(beta=0.0), r"^beta: expected a float > 0, got 0.0 .Invalid `beta` .* be > 0"),
-        (lambda: metrics.FBetaScore(beta=1), "^beta: expected a float > 0, got 1 .Invalid `beta` .*a Python float"),
-        (lambda: metrics.F1Score(threshold=2.0), r"^threshold: expected .*, or None, got 2.0 .* 0 < threshold <= 1"),
+        (
+            lambda: metrics.F1Score("mean"),
+            "^average: expected one of None, 'micro', 'macro', 'weighted', got 'mean' .Invalid `average`",
+        ),
+        (
+            lambda: metrics.FBetaScore(beta=0.0),
+            "^beta: expected a float > 0, got 0.0 .Invalid `beta` argument value. It should be > 0. Rec",
+        ),
+        (
+            lambda: metrics.FBetaScore(beta=1),
+            "^beta: expected a float > 0, got 1 .Invalid `beta` argument value. It should be a Python fl",
+        ),
+        (
+            lambda: metrics.F1Score(threshold=2.0),
+            r"^threshold: expected a float in \(0, 1\], or None, got 2.0 .*should verify 0 < threshold <= 1",
+        ),
         (lambda: metrics.CohenKappa(weights="cubic"), "weights: expected None, 'linear' or 'quadratic', got 'cubic'"),
         (lambda: metrics.IoU(1, [0]), "num_classes: expected a whole number of at least 2, got 1"),
         (lambda: metrics.IoU(3, [5]), "target_class_ids: expected numbers of classes, from 0 to 2, got 5"),
         (lambda: metrics.PearsonCorrelation(axis=1), "axis: expected -1, the outputs of a row, or 0, all rows, got 1"),
         (lambda: metrics.Mean(dtype="complex64"), "dtype: expected one of real numbers"),
-        (lambda: metrics.Precision(class_id=3)(BINARY, SCORES), r"^class_id: expected .* 2D array, .* got shape \(211"),
+        (
+            lambda: metrics.Precision(class_id=3)(BINARY, SCORES),
+            r"^class_id: expected y_pred to be a 2D array, \(samples, classes\), of which it is a column, got shape \(",
+        ),
         (lambda: metrics.Precision(class_id=4)(HOT, PROBABILITIES), "class_id: expected one of 4 outputs, from 0"),
         (lambda: metrics.MeanSquaredError()(REALS, NEAR[:, :2]), r"y_true: expected the shape of y_pred, \(211, 2\)"),
         (lambda: metrics.SparseCategoricalAccuracy()(LABELS + 3, PROBABILITIES), "y_true: expected labels from 0 to 3"),
