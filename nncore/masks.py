@@ -21,8 +21,8 @@ def masked(y_pred: Any, sample_weight: Any) -> Any:
     if mask is None:
         return sample_weight
     weight = np.ones(mask.shape) if sample_weight is None else as_array(sample_weight, "sample_weight")
-    kept, weight = squeeze_or_expand_to_same_rank(mask.astype(float), weight)
-    return kept * weight
+    counts, weight = squeeze_or_expand_to_same_rank(mask.astype(float), weight)
+    return counts * weight
 
 
 def squeeze_or_expand_to_same_rank(x1: Array, x2: Array, expand_rank_1: bool = True) -> tuple[Array, Array]:

@@ -65,7 +65,7 @@ class Variable(Values):
         return f"<Variable {self.name!r}: shape {self.shape}, {self.dtype}, {self._values.tolist()}>"
 
 
-def kept(value: Any, seen: dict[int, Any]) -> Iterator[Keeping]:
+def held_by(value: Any, seen: dict[int, Any]) -> Iterator[Keeping]:
     """A metric, those in lists and dicts of such, and what these hold: each once, as two may hold each other.
 
     `seen` has what was looked at, by its id.
@@ -77,7 +77,7 @@ def kept(value: Any, seen: dict[int, Any]) -> Iterator[Keeping]:
         yield value
         value = vars(value)
     for part in list(value.values() if isinstance(value, Mapping) else value):
-        yield from kept(part, seen)
+        yield from held_by(part, seen)
 
 
 class Keeping:
@@ -114,7 +114,7 @@ class Keeping:
     @property
     def variables(self) -> list[Variable]:
         """What was added by `add_variable`, then the sums so far, by kind, then those of metrics that it holds."""
-        return [variable for metric in kept(self, {}) for variable in metric._own_variables()]
+        return [variable for metric in held_by(self, {}) for variable in metric._own_variables()]
 
     def _own_variables(self) -> list[Variable]:
         sums = [Variable(np.array(values), name, fixed=True) for name, values in self._parts().items()]
@@ -130,7 +130,7 @@ class Keeping:
             variable.assign(np.zeros(variable.shape))
         if "_resets" in vars(self):  # one that holds it does this with whatever it holds, too
             return
-        metrics = list(kept(self, {}))
+        metrics = list(held_by(self, {}))
         try:
             for metric in metrics:
                 vars(metric)["_resets"] = True
