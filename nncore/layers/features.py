@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nncore import activations, initializers
+from nncore._kernels.table import ACTIVATIONS
 from nncore.activations import Cospi
 from nncore.arguments import check_count
 from nncore.graph import Shape
@@ -12,6 +13,7 @@ from nncore.layers.base import LAYERS, Layer
 from nncore.operations import activate, add, broadcast, concatenate, reshape
 from nncore.operations.arithmetic import subtract
 from nncore.operations.dense import dense_at_positions
+from nncore.operations.elementwise import activate_partly
 from nncore.operations.normalization import standardize
 
 if TYPE_CHECKING:
@@ -86,6 +88,8 @@ class ParametricActivation(Layer):
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """Y = X + α ⊙ (f(X) − X)."""
         x = inputs[0]
+        if self.activation.kernel in ACTIVATIONS:
+            return activate_partly(b, x, self.activation, self.alpha)
         change = subtract(b, activate(b, x, self.activation), x)
         return add(b, x, standardize(b, change, gamma=self.alpha))
 

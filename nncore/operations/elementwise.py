@@ -79,6 +79,23 @@ def prelu(b: Builder, x: Tensor, slope: Parameter) -> Tensor:
     return y
 
 
+def activate_partly(b: Builder, x: Tensor, activation: Activation, alpha: Parameter) -> Tensor:
+    """Y = X + α ⊙ (f(X) − X), each row of α's size, f element by element; backward: dX, dα = Σ dY ⊙ (f(X) − X)."""
+    n = alpha.size
+    y = Tensor(x.shape, x.differentiable or alpha in b.trained)
+    f = Tensor(x.shape) if y.differentiable and b.training else None
+    factors = Whole("parameters", alpha)
+    settings: dict[str, Any] = {"function": ACTIVATIONS[activation.kernel], "parameters": activation.parameters}
+    saved_x = int(ACTIVATION_SAVED[activation.kernel] == "Z")
+
+    def backward(to: Builder, dy: Tensor) -> None:
+        known: dict[str, Any] = {"F": f, "alpha": factors, "dY": dy, "saved_x": saved_x, **settings}
+        send_with_sums(to, "activate_partly_backward", x, n, {"dalpha": alpha}, **known)
+
+    b.record(y, Op("activate_partly", X=x, alpha=factors, Y=y, F=f, n=n, per_sample=x.size // n, **settings), backward)
+    return y
+
+
 def rescale(b: Builder, x: Tensor, scale: float, offset: float) -> Tensor:
     """Y = scale X + offset; backward: dX = scale dY."""
     y = Tensor(x.shape, x.differentiable)

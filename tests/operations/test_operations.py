@@ -11,12 +11,13 @@ import pytest
 import reference as ref
 import reference_losses as losses
 import reference_metrics
-from cases import SAMPLES, Case, parts, parts_of
+from cases import SAMPLES, Case
 from cases_arithmetic import ARITHMETIC
 from cases_arrangement import ARRANGEMENT
 from cases_convolution import CONVOLUTION
 from cases_dense import DENSE
 from cases_depthwise import DEPTHWISE
+from cases_elementwise import ELEMENTWISE
 from cases_embedding import EMBEDDING
 from cases_images import IMAGES
 from cases_normalization import NORMALIZATION
@@ -28,15 +29,12 @@ from kernels import Array, each_table, eps
 
 import nncore as nn
 from nncore._kernels.table import (
-    ACTIVATIONS,
     CHUNK_ROWS,
     LOSSES,
     METRICS,
     OWN_SCHEDULED,
-    ROWWISE,
     SOURCES,
     SUM_CHAINS,
-    SUM_ROWS,
     TALLIES,
     Table,
 )
@@ -80,46 +78,6 @@ def convert(c: Case) -> dict[str, Array]:
     return {"Y": ref.float64(x)}
 
 
-def activate(c: Case) -> dict[str, Array]:
-    z = c.reals(SAMPLES, 7)
-    c.fields = {"Z": z, "Y": c.poisoned(SAMPLES, 7), "function": ACTIVATIONS["elu"], "parameters": (0.5,), "block": 64}
-    return {"Y": ref.activate("elu", z, 0.5)}
-
-
-def activate_backward(c: Case) -> dict[str, Array]:
-    z, dy = c.reals(SAMPLES, 7), c.reals(SAMPLES, 7)
-    c.fields = {"saved": z, "dY": dy, "dZ": c.poisoned(SAMPLES, 7), "function": ACTIVATIONS["silu"], "block": 64}
-    return {"dZ": dy * ref.activate_prime("silu", z, 0.0)}
-
-
-def rowwise(c: Case) -> dict[str, Array]:
-    z = c.reals(SAMPLES, 2, 5)
-    c.fields = {"Z": z, "Y": c.poisoned(SAMPLES, 2, 5), "n": 5, "m": 5, "per_sample": 2, "block": 4}
-    c.fields |= {"function": ROWWISE["softmax"]}
-    return {"Y": ref.softmax(z)}
-
-
-def rowwise_backward(c: Case) -> dict[str, Array]:
-    y, dy = ref.softmax(c.reals(SAMPLES, 5)).astype(c.table.dtype), c.reals(SAMPLES, 5)
-    c.fields = {"saved": y, "dY": dy, "dZ": c.poisoned(SAMPLES, 5), "n": 5, "m": 5, "per_sample": 1, "block": 4}
-    c.fields |= {"function": ROWWISE["softmax"]}
-    return {"dZ": y * (dy - (ref.float64(y) * dy).sum(1, keepdims=True))}
-
-
-def rowwise__halves(c: Case) -> dict[str, Array]:
-    z = c.reals(SAMPLES, 2, 10)
-    c.fields = {"Z": z, "Y": c.poisoned(SAMPLES, 2, 5), "n": 10, "m": 5, "per_sample": 2, "block": 4}
-    c.fields |= {"function": ROWWISE["glu"]}
-    return {"Y": ref.glu(z)}
-
-
-def rowwise_backward__halves(c: Case) -> dict[str, Array]:
-    z, dy = c.reals(SAMPLES, 2, 10), c.reals(SAMPLES, 2, 5)
-    c.fields = {"saved": z, "dY": dy, "dZ": c.poisoned(SAMPLES, 2, 10), "n": 10, "m": 5, "per_sample": 2, "block": 4}
-    c.fields |= {"function": ROWWISE["glu"], "saved_z": 1}
-    return {"dZ": ref.glu_backward(z, dy)}
-
-
 def dropout(c: Case) -> dict[str, Array]:
     x = c.reals(SAMPLES, 9)
     steps = np.array([5])
@@ -151,52 +109,10 @@ def dropout_by_step(c: Case) -> dict[str, Array]:
     return {"Y": x * ref.dropout_mask(x.size, 0, (11, 2 << 48 ^ 5), 0.375).reshape(x.shape)}
 
 
-def rescale(c: Case) -> dict[str, Array]:
-    x = c.reals(SAMPLES, 7)
-    c.fields = {"X": x, "Y": c.poisoned(SAMPLES, 7), "scale": 0.5, "offset": 2.0, "block": 64}
-    return {"Y": 0.5 * ref.float64(x) + 2}
-
-
-def add(c: Case) -> dict[str, Array]:
-    a, b = c.reals(SAMPLES, 7), c.reals(SAMPLES, 7)
-    c.fields = {"A": a, "B": b, "Y": c.poisoned(SAMPLES, 7), "block": 64}
-    return {"Y": ref.float64(a) + b}
-
-
-def add__activated(c: Case) -> dict[str, Array]:
-    a, b = c.reals(SAMPLES, 701), c.reals(SAMPLES, 701)
-    c.fields = {"A": a, "B": b, "Y": c.poisoned(*a.shape), "Z": c.poisoned(*a.shape), "function": ACTIVATIONS["gelu"]}
-    z = ref.float64(a) + b
-    return {"Z": z, "Y": ref.activate("gelu", z, 0.0)}
-
-
-def add__rectified(c: Case) -> dict[str, Array]:
-    a, b = c.reals(SAMPLES, 701), c.reals(SAMPLES, 701)
-    c.fields = {"A": a, "B": b, "Y": c.poisoned(*a.shape), "function": ACTIVATIONS["relu"]}
-    return {"Y": np.maximum(ref.float64(a) + b, 0)}
-
-
-def multiply(c: Case) -> dict[str, Array]:
-    a, b = c.reals(SAMPLES, 7), c.reals(SAMPLES, 7)
-    c.fields = {"A": a, "B": b, "Y": c.poisoned(SAMPLES, 7), "block": 64}
-    return {"Y": ref.float64(a) * b}
-
-
-def fill(c: Case) -> dict[str, Array]:
-    c.fields = {"Y": c.poisoned(SAMPLES, 7), "value": 1.5, "block": 64}
-    return {"Y": np.full((SAMPLES, 7), 1.5)}
-
-
 def accumulate(c: Case) -> dict[str, Array]:
     v, w = c.reals(SAMPLES), abs(c.reals(SAMPLES))
     c.fields, c.sums = {"V": v, "weight": w, "block": CHUNK_ROWS}, np.zeros(2)
     return {"sums": np.array([(ref.float64(v) * w).sum(), SAMPLES])}
-
-
-def copy(c: Case) -> dict[str, Array]:
-    x = c.reals(SAMPLES, 7)
-    c.fields = {"X": x, "Y": c.poisoned(SAMPLES, 7), "n": 7, "x_row": 7, "y_row": 7, "per_sample": 1, "block": 4}
-    return {"Y": x}
 
 
 def add_gradient(c: Case) -> dict[str, Array]:
@@ -292,20 +208,6 @@ def moments(c: Case) -> dict[str, Array]:
     return {"sums": np.append(reference_metrics.moments(*rows, weights).reshape(-1), SAMPLES + 5)}
 
 
-def prelu(c: Case) -> dict[str, Array]:
-    x, slope = c.reals(SAMPLES, 2, 9), c.reals(9)
-    c.fields = {"X": x, "slope": slope, "Y": c.poisoned(SAMPLES, 2, 9), "n": 9, "per_sample": 2, "block": 4}
-    return {"Y": ref.prelu(ref.float64(x), ref.float64(slope))}
-
-
-def prelu_backward(c: Case) -> dict[str, Array]:
-    x, slope, dy = c.reals(SAMPLES, 2, 9), c.reals(9), c.reals(SAMPLES, 2, 9)
-    outputs = {"dX": c.poisoned(SAMPLES, 2, 9), "dslope": parts(c, 9)}
-    c.fields = {"X": x, "slope": slope, "dY": dy, "n": 9, "per_sample": 2, "block": SUM_ROWS} | outputs
-    dslope = parts_of(ref.float64(dy) * np.minimum(x, 0))
-    return {"dX": dy * np.where(x > 0, 1, ref.float64(slope)), "dslope": dslope}
-
-
 def sum_parts(c: Case) -> dict[str, Array]:
     """Of 5 rows a sample, three chunks: of each only the first array is to be read."""
     given = c.reals(3, SUM_CHAINS, 261)
@@ -350,6 +252,7 @@ FAMILIES = (
     CONVOLUTION,
     DENSE,
     DEPTHWISE,
+    ELEMENTWISE,
     EMBEDDING,
     IMAGES,
     NORMALIZATION,

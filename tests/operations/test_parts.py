@@ -55,6 +55,9 @@ def test_the_order_of_sums_that_are_brought_along(n: int, threads: int, table: T
         assert_same_bits(dbeta, ordered_sum(dy[0]), rows)
         [dslope] = brought(table, "prelu_backward", threads, rows, {"dslope": 0}, slope=slope, **given)
         assert_same_bits(dslope, ordered_sum((dy * np.minimum(x, 0))[0]), rows)
+        given |= {"F": normal(table, 1, rows, n, key="f")}
+        [dalpha] = brought(table, "activate_partly_backward", threads, rows, {"dalpha": 0}, alpha=slope, **given)
+        assert_same_bits(dalpha, ordered_sum((dy * (given.pop("F") - x))[0]), rows)
         mean, inverse = normal(table, 1, rows, key="mean"), abs(normal(table, 1, rows, key="inverse"))
         given |= {"mean": mean, "inverse": inverse}
         dgamma, dbeta = brought(table, "layer_norm_backward", threads, rows, {"dgamma": 0, "dbeta": 0}, **given)

@@ -53,6 +53,52 @@ SPAN(activate_backward) {
     run->table->activate_backward[op->function](1, count, at(run, op->saved, first), count, at(run, op->dY, first),
                                                 count, at(run, op->dZ, first), count, op->parameters);
 }
+/* Of a row at most ROW_PIECE elements at a time: L1 has what a function makes of them when they are joined. */
+enum { ROW_PIECE = 1024 };
+#define ROW_PIECES(j, some, n)                                                                                       \
+    for (nn_index j = 0, some; some = (n) - j < ROW_PIECE ? (n) - j : ROW_PIECE, j < (n); j += some)
+
+SPAN(activate_partly) {
+    const nn_index n = op->n;
+    const real *x = at(run, op->X, first * n), *alpha = at(run, op->alpha, 0);
+    real *y = at(run, op->Y, first * n), *given = at(run, op->F, first * n), room[ROW_PIECE];
+    for (; count > 0; count--, x += n, y += n, given = given ? given + n : NULL)
+        ROW_PIECES(k, some, n) {
+            real *const f = given ? given + k : room; /* not Y, which may be X */
+            run->table->activate[op->function](1, some, x + k, some, f, some, op->parameters);
+            VECTORS(j, left, some, {
+                const vf v = load_some(x + k + j, left);
+                store_some(y + k + j, left, v + load_some(alpha + k + j, left) * (load_some(f + j, left) - v));
+            });
+        }
+}
+SPAN(activate_partly_backward) {
+    const nn_index n = op->n;
+    const real *alpha = at(run, op->alpha, 0);
+    real room[ROW_PIECE];
+    for (const nn_index end = first + count; first < end; first += CHUNK_ROWS) {
+        const nn_index rows = end - first < CHUNK_ROWS ? end - first : CHUNK_ROWS;
+        real *dalpha = open_part(at(run, op->dalpha, 0), first, n);
+        for (nn_index i = 0; i < rows; i++) {
+            const real *x = at(run, op->X, (first + i) * n), *f = at(run, op->F, (first + i) * n);
+            const real *dy = at(run, op->dY, (first + i) * n), *saved = op->saved_x ? x : f;
+            real *dx = at(run, op->dX, (first + i) * n);
+            ROW_PIECES(k, some, n) {
+                if (dx)
+                    run->table->activate_backward[op->function](1, some, saved + k, some, dy + k, some, room, some,
+                                                                op->parameters);
+                VECTORS(j, left, some, {
+                    const vf d = load_some(dy + k + j, left);
+                    const vf change = load_some(f + k + j, left) - load_some(x + k + j, left);
+                    if (dalpha) add_to_chain(dalpha + i % CHAINS * n, k + j, left, unfused(d * change));
+                    const vf less = load_some(room + j, left) - d; /* dY ⊙ (f′ − 1) */
+                    if (dx) store_some(dx + k + j, left, d + load_some(alpha + k + j, left) * less);
+                });
+            }
+        }
+        close_part(dalpha, n);
+    }
+}
 SPAN(prelu) {
     const nn_index n = op->n;
     const real *x = at(run, op->X, first * n), *slope = at(run, op->slope, 0);
