@@ -95,7 +95,7 @@ SPAN(join_moments) {
 }
 
 /* Of so many columns at a time the numbers of each. */
-enum { AFFINE_COLUMNS = 256 };
+enum { AFFINE_COLUMNS = 512 }; /* fewer leave of wide rows short pieces to fetch */
 #define AFFINE_OF(a, cols, mean, inverse, gamma, beta)                                                               \
     real numbers_of_##a[3 * AFFINE_COLUMNS];                                                                         \
     const affine a = affine_at(numbers_of_##a, AFFINE_COLUMNS);                                                      \
