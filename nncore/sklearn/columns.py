@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from nncore._kernels import scaling
 from nncore.columns import column_names
 from nncore.state import Array
 
@@ -104,6 +105,8 @@ class Columns:
         Columns of numbers, which are the first features.
     n_codes : int
         The numbers in "codes" are 0 … n_codes − 1.
+    widths : dict of str to int
+        The features of each input.
     """
 
     def __init__(self, known: list[Column]) -> None:
@@ -120,12 +123,14 @@ class Columns:
         self._indicators = self.numbers + sum(c.missing for c in known)  # where those of levels begin
         table: Array = np.array(features, np.float64).reshape(-1, 5)
         self._column = table[:, 0].astype(np.intp)
-        _, self._center, self._factor, yes, no = table.T
-        self._yes, self._no = yes[self._indicators :], no[self._indicators :]
+        self._scaling = table.T[1:].copy()  # (4, features): center, factor, the levels that are 1 and −1
         self._many = [i for i, c in places if c.many]
         sizes = [len(c.levels or ()) + 1 for c in known if c.many]  # 0: another level than those of fit, or none
         self.n_codes = sum(sizes)
         self._first_codes = np.cumsum([0, *sizes])[:-1].astype(np.int32)
+        widths = {"features": len(features), "codes": len(sizes)}
+        self.widths = {name: width for name, width in widths.items() if width}
+        self._readers = [(c.name, c.value) for c in known]
 
     @classmethod
     def fitted(cls, given: Mapping[str, Array], categories: Mapping[str, bool]) -> Columns:
@@ -141,29 +146,32 @@ class Columns:
         """What `described` told."""
         return cls([Column(**column) for column in described])
 
-    @property
-    def widths(self) -> dict[str, int]:
-        """The features of each input."""
-        widths = {"features": len(self._center), "codes": len(self._many)}
-        return {name: width for name, width in widths.items() if width}
-
     def row(self, given: Mapping[str, Any]) -> dict[str, Array]:
         """The inputs of one row, a dict from column to value."""
-        self.require(given)
-        return self.features(np.array([[c.value(given[c.name]) for c in self.known]], np.float64))
+        try:
+            values = [value(given[name]) for name, value in self._readers]
+        except KeyError:
+            self.require(given)
+            raise
+        inputs = self.room(1)
+        self.fill(inputs, np.array([values], np.float64))
+        return inputs
 
     def __call__(self, given: Mapping[str, Array], rows: Array) -> dict[str, Array]:
         """The inputs of rows, in this order."""
         self.require(given)
-        inputs = {name: np.empty((len(rows), width), DTYPES[name]) for name, width in self.widths.items()}
+        inputs = self.room(len(rows))
         for first in range(0, len(rows), BLOCK):
             block = rows[first : first + BLOCK]
             values = np.empty((len(block), len(self.known)))
             for i, column in enumerate(self.known):
                 values[:, i] = column.values(given[column.name][block])
-            for name, features in self.features(values).items():
-                inputs[name][first : first + BLOCK] = features
+            self.fill({name: array[first : first + BLOCK] for name, array in inputs.items()}, values)
         return inputs
+
+    def room(self, rows: int) -> dict[str, Array]:
+        """Room for the inputs of rows."""
+        return {name: np.empty((rows, width), DTYPES[name]) for name, width in self.widths.items()}
 
     def require(self, given: Mapping[str, Any]) -> None:
         """A ValueError where a column lacks."""
@@ -171,24 +179,15 @@ class Columns:
             if c.name not in given:
                 raise ValueError(f"X: expected the columns of fit, got none named {c.name!r}")
 
-    def features(self, values: Array) -> dict[str, Array]:
-        """Inputs of float64 (rows, columns), each as `Column.value` has it."""
-        if (infinite := np.isinf(values)).any():
-            name = self.known[int(infinite.any(axis=0).argmax())].name
-            raise ValueError(f"X: expected finite numbers or missing ones, got infinity in column {name!r}")
-        plain = values.take(self._column, axis=1)
-        gaps, levels = plain[:, self.numbers : self._indicators], plain[:, self._indicators :]
-        gaps[:] = np.isnan(gaps)
-        np.subtract(levels == self._yes, levels == self._no, out=levels, dtype=np.float64)
-        with np.errstate(over="ignore", invalid="ignore"):
-            plain -= self._center
-            plain *= self._factor
-            clipped = (plain / np.sqrt(1 + (plain / CLIP) ** 2)).astype(np.float32)
-        clipped[np.isnan(clipped)] = 0
-        inputs: dict[str, Array] = {"features": clipped} if clipped.shape[1] else {}
-        if self._many:
-            inputs["codes"] = values.take(self._many, axis=1).astype(np.int32) + self._first_codes
-        return inputs
+    def fill(self, inputs: dict[str, Array], values: Array) -> None:
+        """Write the inputs of float64 (rows, columns), each as `Column.value` has it."""
+        if "features" in inputs:
+            place = (self._column, self._scaling, self.numbers, self._indicators, CLIP)
+            if (infinite := scaling.features(values, *place, inputs["features"])) >= 0:
+                name = self.known[infinite].name
+                raise ValueError(f"X: expected finite numbers or missing ones, got infinity in column {name!r}")
+        if "codes" in inputs:
+            np.add(values.take(self._many, axis=1), self._first_codes, out=inputs["codes"], casting="unsafe")
 
 
 def pairs(column: Column) -> list[tuple[float, float]]:
@@ -215,11 +214,11 @@ def learned(name: str, given: Array, category: bool) -> Column:
         absent = np.isnan(numbers)
         column.missing = bool(absent.any())
         features = [numbers[~absent], *([absent * 1.0] if column.missing else [])]
-    column.scaling = [scaling(feature) for feature in features]
+    column.scaling = [median_and_factor(feature) for feature in features]
     return column
 
 
-def scaling(feature: Array) -> tuple[float, float]:
+def median_and_factor(feature: Array) -> tuple[float, float]:
     """The median, and what brings the range between the quartiles to 1; see `Columns`."""
     if not feature.size:
         return 0.0, 0.0

@@ -56,6 +56,14 @@ def test_columns_by_hand() -> None:
     np.testing.assert_array_equal(columns(arrays, order)["features"], found["features"][order])
 
 
+def test_numbers_far_off_are_at_the_ends() -> None:
+    """Also those whose squares, or whose distances from the median, are infinite."""
+    columns = fitted({"a": np.array([1.0, 2.0, 3.0]), "wide": np.array([-1e308, 0.0, 1e308])})
+    found = [columns.row({"a": v, "wide": 0.0})["features"][0, 0] for v in (1e200, -1e200, 1.7e308, -1.7e308)]
+    np.testing.assert_array_equal(found, [3, -3, 3, -3])
+    np.testing.assert_allclose(columns.row({"a": 2.0, "wide": 1e308})["features"], [[0, clipped(1.0)]])
+
+
 def test_many_levels_are_numbers_of_vectors() -> None:
     names = [f"n{i:02d}" for i in range(12)]
     columns = fitted({"who": names, "where": [*names[:10], "n00", "n01"]})  # of 12 levels, and of 10

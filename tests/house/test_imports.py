@@ -24,11 +24,12 @@ WITHIN_FUNCTIONS: dict[tuple[str, str], str] = {
 #: Kinds of things that a model is made of: none of them needs to know another.
 APART = ("layers", "losses", "metrics", "optimizers")
 
-#: Modules that read headers of src_c. `threads.h` and `fingerprint.h` hold functions for one module alone.
+#: Modules that read headers of src_c. Those of the last three hold functions for one module alone.
 LINKED = {
     "_kernels.table": r"core/\w+\.h|stdlib\.h",
     "_kernels.threads": r"core/threads\.h",
     "_kernels.hashing": r"core/fingerprint\.h|Python\.h",
+    "_kernels.scaling": r"core/features\.h",
 }
 
 
