@@ -18,7 +18,7 @@ else:
     images, labels = mnist_data()  # 500 of each digit, in order
     images, held = images.reshape(-1, 28, 28).astype(np.uint8), np.arange(len(images)) % 5 == 0
     x, y, x_test, y_test = images[~held], labels[~held], images[held], labels[held]
-    darkest, padding, batch_size, epochs = 255, "valid", 128, 10
+    darkest, padding, batch_size, epochs = 255, "valid", 128, 20
 x, x_test = x[..., None], x_test[..., None]  # one channel
 print(f"{len(x)} images of {x.shape[1:]} {x.dtype} for training, {len(x_test)} held out")
 
