@@ -22,6 +22,7 @@
 /* Where |z| exceeds these, Φ, resp. the sigmoid, is 0 or 1 to the last bit: keeps 0 × inf out. */
 #define NORMAL_END REAL(40)
 #define SIGMOID_END REAL(1000)
+#define MISH_END REAL(25) /* from where on tanh(log(1 + eᶻ)) is 1, and e³ᶻ finite */
 #define ONE_MORE_END REAL(0x1p60) /* 1 + |z| is |z|, √(z² + b) is |z|; and its square is finite */
 #define HARD_END REAL(3)
 #define SIXTH REAL(0.16666666666666667) /* × 6 is 1 */
@@ -155,25 +156,23 @@ DERIVATIVE(hard_shrink, y) { return vselect(y == 0, (vf){0}, vset(1)); }
 F(log_sigmoid) { return vmin((vf){0}, z) - vlog1p_unit(vexp(-vabs(z))); }
 DERIVATIVE(log_sigmoid, y) { return -vexpm1(y); } /* 1 − eʸ = sigmoid(−z) */
 
-/* z n / d, n / d = tanh(log(1 + eᶻ)) = ((1 + eᶻ)² − 1) / ((1 + eᶻ)² + 1), for z > 0 by e⁻ᶻ: d − n is
- * 2, resp. 2 e⁻²ᶻ */
-typedef struct mish_parts {
-    vf e, n, d, rest;
-} mish_parts;
-INLINE mish_parts mish_split(vf z) {
-    const vf e = vexp(-vabs(z)), n = vselect(z < 0, e * (e + 2), 1 + 2 * e), rest = vselect(z < 0, vset(2), 2 * e * e);
-    return (mish_parts){e, n, n + rest, rest};
+/* z t, t = tanh(log(1 + eᶻ)) = ((1 + eᶻ)² − 1) / ((1 + eᶻ)² + 1) = n / (n + 2), n = eᶻ (eᶻ + 2) */
+INLINE vf mish_power(vf z, vf *n) {
+    const vf e = vexp(vmin(vset(MISH_END), z));
+    *n = unfused(e * (e + 2));
+    return e;
 }
 F(mish) {
+    vf n;
     z = vmax(vset(-SIGMOID_END), z);
-    const mish_parts m = mish_split(z);
-    return z * (m.n / m.d);
+    mish_power(z, &n);
+    return z * (n / (n + 2));
 }
-DERIVATIVE(mish, z) { /* t + z (1 − t²) σ(z), t = n / d */
+DERIVATIVE(mish, z) { /* t + z (1 − t²) σ(z), 1 − t = 2 / (n + 2), σ(z) = eᶻ / (1 + eᶻ) */
+    vf n;
     z = vclamp(z, -SIGMOID_END, SIGMOID_END);
-    const mish_parts m = mish_split(z);
-    const vf inverse = 1 / m.d, t = m.n * inverse, sigmoid = vselect(z < 0, m.e, vset(1)) / (1 + m.e);
-    return t + z * (m.rest * inverse) * (1 + t) * sigmoid;
+    const vf e = mish_power(z, &n), inverse = 1 / ((n + 2) * (1 + e)), t = n * (1 + e) * inverse;
+    return t + z * (2 * e * inverse) * (1 + t);
 }
 
 F(soft_shrink) { return z - vmax(-p[0], vmin(p[0], z)); }
