@@ -100,13 +100,16 @@ class Alone:
     def variables(self) -> list[Array]:
         """The number of steps, the learning rate if it is a number, and the state arrays of each variable: views.
 
-        All can be assigned to; the first two are copies, which do not follow the optimizer.
+        All can be assigned to; the first two are copies, which do not follow the optimizer. A MultiOptimizer has a
+        learning rate for each of its `optimizers` whose is a number.
         """
-        this: Any = self
-        own = [self._number("batches", np.int64)]
-        if isinstance(this._learning_rate, float):
-            own.append(self._number("learning_rate", np.float32))
-        return [*own, *(array.view(Slot) for array in self._state_views())]
+        rates = [part._number("learning_rate", np.float32) for part in self._rated()]
+        return [self._number("batches", np.int64), *rates, *(array.view(Slot) for array in self._state_views())]
+
+    def _rated(self) -> list[Optimizer]:
+        """What has a learning rate that is a number: itself, or some of its parts."""
+        this: Optimizer = self  # type: ignore[assignment]
+        return [part for part in this.parts if isinstance(part._learning_rate, float)]
 
     def _number(self, name: str, kind: Any) -> Slot:
         """A copy of a number of its own, by which that can be assigned to."""
@@ -146,10 +149,10 @@ class Alone:
             if array.shape != place.shape:
                 raise ValueError(f"weights[{number}]: expected shape {place.shape}, got {array.shape}")
         this.batches = int(arrays[0])
-        states = self._state_views()
-        if len(mine) - len(states) == 2:
-            this.learning_rate = float(arrays[1])
-        for array, place in zip(arrays[len(mine) - len(states) :], states, strict=True):
+        rated = self._rated()
+        for part, rate in zip(rated, arrays[1:], strict=False):
+            part.learning_rate = float(rate)
+        for array, place in zip(arrays[1 + len(rated) :], self._state_views(), strict=True):
             place[...] = array
 
     def scale_loss(self, loss: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any, ClassVar, NamedTuple
 
 from nncore._kernels.table import RULES
@@ -28,8 +28,10 @@ class Named(NamedTuple):
         return self.path.rpartition("/")[2]
 
 
-class OptimizerMap:
+class OptimizerMap(MutableMapping[str, Optimizer]):
     """Optimizers by regular expressions that match the whole path of a weight: ``map["dense_1/.*"] = Adam()``.
+
+    A dict of those that have a key; what is looked up is a path, of which any has an optimizer.
 
     Parameters
     ----------
@@ -85,9 +87,15 @@ class OptimizerMap:
     def __iter__(self) -> Iterator[str]:
         return iter(self._optimizers)
 
-    def values(self) -> list[Optimizer]:
-        """The optimizers that have a key."""
-        return list(self._optimizers.values())
+    def __contains__(self, key: object) -> bool:
+        return key in self._optimizers
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, OptimizerMap):
+            return NotImplemented
+        return self._optimizers == other._optimizers and self.default_optimizer == other.default_optimizer
+
+    __hash__ = None  # type: ignore[assignment]
 
     def __call__(self, variable: Any) -> Optimizer:
         """The optimizer of a weight, by its `path`."""
@@ -124,7 +132,8 @@ class MultiOptimizer(Optimizer):
     ----------
     optimizer_map : OptimizerMap or callable
         By regular expressions of paths, such as ``dense/kernel``; or a function that is given what has the `path`,
-        `name` and `shape` of a weight and returns its optimizer. A model with a function cannot be saved.
+        `name` and `shape` of a weight and returns its optimizer, once for each weight. A model with a function cannot
+        be saved.
     loss_scale_factor : float, optional
         See `Optimizer`; in place of those of the optimizers.
     name : str, optional
@@ -150,6 +159,9 @@ class MultiOptimizer(Optimizer):
             raise TypeError(f"optimizer_map: expected an OptimizerMap or a function of a weight, got {optimizer_map!r}")
         self.optimizer_map: Callable[[Any], Optimizer] = optimizer_map
         self._parts: list[Optimizer] = []
+        self._given: list[Optimizer] = []  # what the map has for each of them
+        self._is_copy = False  # whose parts, of a function, are copies of what that returns
+        self._chosen: dict[Named, int] = {}  # by a function, which may make an optimizer at each call
         self._together: tuple[list[Ahead | None], Ahead] | None = None
         super().__init__(0.0, loss_scale_factor=loss_scale_factor, name=name)
         if isinstance(optimizer_map, OptimizerMap):
@@ -158,15 +170,23 @@ class MultiOptimizer(Optimizer):
 
     def _add(self, optimizer: Any) -> int:
         """The number of an optimizer, which shares the counter from now on."""
-        for number, known in enumerate(self._parts):
+        for number, known in enumerate(self._given):
             if known is optimizer:
                 return number
         if not isinstance(optimizer, Optimizer) or isinstance(optimizer, MultiOptimizer):
             raise ValueError(f"optimizer_map: expected optimizers of arrays, got {optimizer!r}")
         if len(self._parts) == RULES:
-            raise ValueError(f"optimizer_map: expected at most {RULES} optimizers, got another: {optimizer!r}")
+            raise ValueError(
+                f"optimizer_map: expected at most {RULES} optimizers, got another: {optimizer!r}. A function may "
+                "return one that was made before it for many weights"
+            )
+        mine = copy.copy(optimizer) if self._is_copy and not isinstance(self.optimizer_map, OptimizerMap) else optimizer
+        return self._take(mine, optimizer)
+
+    def _take(self, optimizer: Optimizer, given: Optimizer) -> int:
         vars(optimizer)["counter"] = self.counter
         self._parts.append(optimizer)
+        self._given.append(given)
         return len(self._parts) - 1
 
     @property
@@ -181,7 +201,12 @@ class MultiOptimizer(Optimizer):
 
     def part_of(self, path: str, variable: Any = None) -> int:
         """See `Optimizer`."""
-        return self._add(self.optimizer_map(Named(path, getattr(variable, "shape", ()))))
+        weight = Named(path, tuple(getattr(variable, "shape", ())))
+        if isinstance(self.optimizer_map, OptimizerMap):
+            return self._add(self.optimizer_map(weight))
+        if weight not in self._chosen:
+            self._chosen[weight] = self._add(self.optimizer_map(weight))
+        return self._chosen[weight]
 
     def settings(self, number: int, p: Parameter, path: str) -> Settings:
         """See `Optimizer`."""
@@ -267,8 +292,11 @@ class MultiOptimizer(Optimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state.pop("_ahead", None)
-        parts, original = state.pop("_parts"), state["optimizer_map"]
-        vars(self).update(state, _parts=[])
-        mapped = isinstance(original, OptimizerMap)
-        for optimizer in (*original.values(), original.default_optimizer) if mapped else map(copy.copy, parts):
-            self._add(optimizer)
+        parts, given, original = state.pop("_parts"), state.pop("_given"), state["optimizer_map"]
+        vars(self).update(state, _parts=[], _given=[], _is_copy=True, _chosen=dict(state["_chosen"]))
+        if isinstance(original, OptimizerMap):
+            for optimizer in (*original.values(), original.default_optimizer):
+                self._add(optimizer)
+        else:
+            for optimizer, known in zip(parts, given, strict=True):
+                self._take(copy.copy(optimizer), known)

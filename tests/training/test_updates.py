@@ -1,4 +1,4 @@
-"""Around the rules: running means, gradients of several steps, factors, exclusions, several optimizers, arrays."""
+"""Around the rules: running means, gradients of several steps, factors, exclusions, arrays."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import pytest
 from test_rules import linear, rows
 
 import nncore as nn
-from nncore.optimizers import MultiOptimizer, OptimizerMap
 from nncore.schedules import InverseTimeDecay
 
 Array = np.ndarray[Any, Any]
@@ -155,84 +154,6 @@ def test_weights_are_excluded_from_decay_by_name_or_themselves() -> None:
     optimizer.exclude_from_weight_decay([variables[0]], ["spared"])
     optimizer.apply([np.zeros(2)] * 4, variables)
     np.testing.assert_allclose([np.asarray(v)[0] for v in variables], [1, 0.95, 1, 0.95])
-
-
-# -- several optimizers ------------------------------------------------------------------------------------------------
-
-
-def test_each_of_several_optimizers_does_what_it_does_alone() -> None:
-    """Beside another, whose layer has the factor 0 in the model that it is compared with; also of norms of all."""
-    x, y = rows()
-    inner = [lambda: nn.Adam(0.01, weight_decay=0.1), lambda: nn.SGD(0.1, momentum=0.9, global_clipnorm=0.01)]
-    both = linear(MultiOptimizer(OptimizerMap(inner[1](), {"dense/.*": inner[0]()})))
-    start = both.get_weights()
-    both.fit(x, y, batch_size=40, verbose=0, shuffle=False)
-    for number, (make, other) in enumerate(zip(inner, ("last", "dense"), strict=True)):
-        alone = linear(make())
-        if number:
-            for p in alone.layers[0].weights:
-                assert p.trainable
-            alone.layers[0].trainable = False
-            alone.compile(make(), "mse")
-        else:
-            alone.optimizer.scale_learning_rate({other: 0.0})
-        alone.fit(x, y, batch_size=40, verbose=0, shuffle=False)
-        own = slice(2 * number, 2 * number + 2)
-        for a, b, c in zip(both.get_weights()[own], alone.get_weights()[own], start[own], strict=True):
-            assert np.array_equal(a, b) and not np.array_equal(a, c)
-
-
-def test_rates_of_several_optimizers() -> None:
-    x, y = rows()
-    adam, sgd = nn.Adam(0.5), nn.SGD(InverseTimeDecay(0.1, 1, 1.0))
-    multi = MultiOptimizer(OptimizerMap(sgd, {"dense/.*": adam}))
-    assert multi.optimizers == [adam, sgd]
-    model = linear(multi)
-    model.train_on_batch(x, y)
-    before = model.get_weights()
-    adam.learning_rate = 0.0
-    model.train_on_batch(x, y)
-    same = [np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True)]
-    assert same == [True, True, False, False]
-    assert sgd.iterations == adam.iterations == 2 and sgd.learning_rate == pytest.approx(0.1 / 3)
-    for action in (lambda: multi.learning_rate, lambda: setattr(multi, "learning_rate", 0.1)):
-        with pytest.raises(AttributeError, match="learning_rate: a MultiOptimizer has none"):
-            action()
-    twin = copy.copy(multi)
-    twin.optimizers[0].learning_rate = 0.25
-    assert adam.learning_rate == 0.0 and twin.optimizers[0].iterations == 2
-
-
-def test_a_function_chooses_an_optimizer() -> None:
-    adam, sgd = nn.Adam(0.5), nn.SGD(0.1)
-    multi = MultiOptimizer(lambda variable: adam if variable.name == "bias" else sgd)
-    model = linear(multi)
-    x, y = rows()
-    start = model.get_weights()
-    model.train_on_batch(x, y)
-    np.testing.assert_allclose(np.abs(start[1] - model.get_weights()[1]), 0.5, rtol=1e-3)
-    with pytest.raises(TypeError, match="optimizer_map: expected an OptimizerMap, which can be described"):
-        multi.get_config()
-
-
-@pytest.mark.parametrize(
-    ("make", "error", "words"),
-    [
-        (lambda: OptimizerMap("adam"), TypeError, "default_optimizer: expected an optimizer, got 'adam'"),
-        (lambda: OptimizerMap(nn.SGD(), {"a": 1}), ValueError, "optimizer: expected an optimizer, got 1"),
-        (lambda: OptimizerMap(nn.SGD(), {"a.*": nn.SGD(), ".*b": nn.SGD()})["ab"], ValueError, "expected one key that"),
-        (lambda: MultiOptimizer(nn.SGD()), TypeError, "optimizer_map: expected an OptimizerMap or a function"),
-        (lambda: OptimizerMap(nn.SGD(), {"a": MultiOptimizer(OptimizerMap(nn.SGD()))}), ValueError, "got a Multi"),
-    ],
-)
-def test_maps_that_are_none(make: Any, error: type[Exception], words: str) -> None:
-    with pytest.raises(error, match=words):
-        make()
-
-
-def test_all_of_several_optimizers_have_the_same_steps() -> None:
-    with pytest.raises(ValueError, match="gradient_accumulation_steps: expected the same of all optimizers"):
-        linear(MultiOptimizer(OptimizerMap(nn.SGD(), {"dense/.*": nn.SGD(gradient_accumulation_steps=2)})))
 
 
 # -- by itself ---------------------------------------------------------------------------------------------------------
