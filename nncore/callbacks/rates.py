@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -14,11 +15,22 @@ from nncore.output import say
 
 
 def named(optimizer: Any) -> list[tuple[str, Any]]:
-    """What the logs call the learning rate of an optimizer, or of each of its parts, and whose it is."""
-    parts = optimizer.parts
-    if parts == [optimizer]:
+    """What the logs call the learning rate of an optimizer, or of each of its parts, and whose it is.
+
+    Parts of one name are numbered from the second on, as Keras's optimizers are named: sgd, sgd_1.
+    """
+    if (parts := optimizer.parts) == [optimizer]:
         return [("learning_rate", optimizer)]
-    return [(f"learning_rate_{part.name}", part) for part in parts]
+    names: list[str] = []
+    for part in parts:
+        numbered = (f"{part.name}_{number}" for number in itertools.count(1))
+        names.append(next(name for name in itertools.chain([part.name], numbered) if name not in names))
+    return [(f"learning_rate_{name}", part) for name, part in zip(names, parts, strict=True)]
+
+
+def owner(name: str) -> str:
+    """Whose the learning rate is that the logs call `name`, for a sentence: " sgd_1", or "" where there is but one."""
+    return name.replace("learning_rate_", " ", 1) if name != "learning_rate" else ""
 
 
 def require_number(callback: Callback, optimizer: Any) -> None:
@@ -26,7 +38,8 @@ def require_number(callback: Callback, optimizer: Any) -> None:
     if not isinstance(optimizer._learning_rate, float):
         raise TypeError(
             f"learning_rate: {type(callback).__name__} expected a number that it can set, got "
-            f"{optimizer._learning_rate!r}. Give the optimizer a number, or leave the callback out"
+            f"{optimizer._learning_rate!r}. Give the optimizer a number, or leave the callback out "
+            "(This optimizer was created with a `LearningRateSchedule`)"
         )
 
 
@@ -66,8 +79,7 @@ class LearningRateScheduler(Callback):
                 raise TypeError(f"schedule: expected a function that returns a number, got {rate!r} for epoch {epoch}")
             optimizer.learning_rate = rate
             if self.verbose:
-                whose = "" if name == "learning_rate" else f" {optimizer.name}"
-                say(f"\nEpoch {epoch + 1}: LearningRateScheduler setting{whose} learning rate to {float(rate)}.")
+                say(f"\nEpoch {epoch + 1}: LearningRateScheduler setting{owner(name)} learning rate to {float(rate)}.")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Log."""
@@ -166,9 +178,8 @@ class ReduceLROnPlateau(MonitorCallback):
             return False
         optimizer.learning_rate = max(before * self.factor, self.min_lr)
         if self.verbose:
-            whose = "" if name == "learning_rate" else f" {optimizer.name}"
             rate = float(optimizer.learning_rate)
-            say(f"\nEpoch {epoch + 1}: ReduceLROnPlateau reducing{whose} learning rate to {rate}.")
+            say(f"\nEpoch {epoch + 1}: ReduceLROnPlateau reducing{owner(name)} learning rate to {rate}.")
         return True
 
     def get_state(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from nncore.arguments import check_flag, check_path, explained
 from nncore.callbacks.base import Callback
+from nncore.callbacks.rates import named
 from nncore.warning import warn
 
 
@@ -111,7 +112,8 @@ class TensorBoard(Callback):
 
     Tags are Keras's: ``epoch_loss`` and ``epoch_learning_rate`` in ``<log_dir>/train``, those of validation, without
     their ``val_``, in ``<log_dir>/validation``, and by updates ``evaluation_loss_vs_iterations``; after batches
-    ``batch_loss``.
+    ``batch_loss``; histograms ``dense/kernel/histogram``. Of several optimizers each has its own
+    ``epoch_learning_rate_adam``.
 
     Parameters
     ----------
@@ -213,15 +215,14 @@ class TensorBoard(Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Write what is a number."""
-        rate = getattr(self.model.optimizer, "learning_rate", None)  # which one of several optimizers has not
-        rates = {} if rate is None else {"learning_rate": float(rate)}
+        rates = {name: float(optimizer.learning_rate) for name, optimizer in named(self.model.optimizer)}
         for name, value in ((logs or {}) | rates | self.speed("epoch")).items():
             if np.ndim(value) == 0 and isinstance(value, (int, float, np.number)):
                 kind = "validation" if name.startswith("val_") else "train"
                 self.writer(kind).add_scalar(f"epoch_{name.removeprefix('val_')}", value, epoch)
         if self.histogram_freq and (epoch + 1) % self.histogram_freq == 0:
             for path, weights in self.model.named_weights.items():
-                self.writer("train").add_histogram(path, weights, epoch)
+                self.writer("train").add_histogram(f"{path}/histogram", weights, epoch)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Close the files."""
@@ -289,4 +290,7 @@ class RemoteMonitor(Callback):
             with urllib.request.urlopen(request, timeout=10):
                 pass
         except OSError as error:
-            warn(f"RemoteMonitor: could not reach the server at {self.root}: {error}")
+            warn(
+                f"RemoteMonitor: could not reach the server at {self.root}: {error} "
+                f"(Could not reach RemoteMonitor root server at {self.root})"
+            )

@@ -124,9 +124,25 @@ def test_each_of_several_optimizers() -> None:
     assert [o.learning_rate for o in multi.optimizers] == [0.05, 0.5]
 
 
+def test_optimizers_of_one_name_are_numbered(capsys: pytest.CaptureFixture[str]) -> None:
+    multi = MultiOptimizer(
+        OptimizerMap(nn.SGD(1.0), {"dense/kernel": nn.SGD(0.25), "dense/bias": nn.SGD(0.5, name="sgd_1")})
+    )
+    scheduler = LearningRateScheduler(lambda epoch, lr: lr, verbose=1)
+    history = model(multi).fit(*rows(), verbose=0, callbacks=[scheduler]).history
+    rates = {"learning_rate_sgd": [0.25], "learning_rate_sgd_1": [0.5], "learning_rate_sgd_2": [1.0]}
+    assert {name: values for name, values in history.items() if name != "loss"} == rates
+    said = [line.partition("setting ")[2] for line in capsys.readouterr().out.splitlines() if line]
+    assert said == [
+        f"{name} learning rate to {rate}." for name, rate in (("sgd", 0.25), ("sgd_1", 0.5), ("sgd_2", 1.0))
+    ]
+
+
 @pytest.mark.parametrize("make", [lambda: LearningRateScheduler(lambda e: 0.1), lambda: ReduceLROnPlateau("loss")])
 def test_a_schedule_of_steps_is_not_set(make: Any) -> None:
-    with pytest.raises(TypeError, match="learning_rate: .* expected a number that it can set, got CosineDecay"):
+    with pytest.raises(
+        TypeError, match="learning_rate: .* expected a number that it can set, got CosineDecay.* created "
+    ):
         model(nn.SGD(CosineDecay(0.1, 10))).fit(*rows(), verbose=0, callbacks=[make()])
 
 
