@@ -25,7 +25,10 @@ class Periodic(Callback):
 
     def __init__(self, save_freq: str | int = "epoch") -> None:
         if save_freq != "epoch" and not (is_whole(save_freq) and int(save_freq) > 0):
-            raise ValueError(f"save_freq: expected 'epoch' or a positive number of batches, got {save_freq!r}")
+            raise ValueError(
+                f"save_freq: expected 'epoch' or a positive number of batches, got {save_freq!r} (Invalid value for "
+                f"argument `save_freq`; Unrecognized save_freq: {save_freq})"
+            )
         self.save_freq = save_freq if save_freq == "epoch" else int(save_freq)
         self.epoch, self.batches = 0, 0
 

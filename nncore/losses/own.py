@@ -97,6 +97,10 @@ class FunctionLoss(Loss):
         return arrays.without_gradient(self.function(y_true, y_pred))
 
 
+#: Keras's names for whichever crossentropy the first batch of targets looks like.
+ANY_CROSSENTROPY = ("crossentropy", "ce")
+
+
 def get(identifier: Any, argument: str = "loss") -> Loss | None:
     """Turn a name, configuration, class, function or object into a `Loss`; None (not trained) stays.
 
@@ -104,6 +108,12 @@ def get(identifier: Any, argument: str = "loss") -> Loss | None:
     """
     if identifier is None:
         return None
+    if isinstance(identifier, str) and identifier.lower() in ANY_CROSSENTROPY:
+        raise ValueError(
+            f"{argument}: expected one crossentropy, got {identifier!r}, which is that of no targets yet. Say which: "
+            "'sparse_categorical_crossentropy' for numbers of classes, 'categorical_crossentropy' for one-hot rows, "
+            "'binary_crossentropy' for zeros and ones"
+        )
     known = isinstance(identifier, (type, Loss)) or class_behind(identifier) is not None
     library = str(getattr(identifier, "__module__", type(identifier).__module__)).partition(".")[0]
     if callable(identifier) and not known and library not in LIBRARIES:

@@ -70,7 +70,7 @@ class ShareOfVariance(OfColumns):
         if self.class_aggregation not in ways:
             raise ValueError(
                 "class_aggregation: expected None, 'sum', 'uniform_average' or 'variance_weighted_average', got "
-                f"{self.class_aggregation!r}"
+                f"{self.class_aggregation!r} (Invalid value for argument `class_aggregation`)"
             )
 
     def share(self, left: Array, m: Moments) -> Any:

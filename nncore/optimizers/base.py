@@ -119,7 +119,10 @@ class Optimizer(Alone, Choices, Configurable):
     ) -> None:
         clips = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
         if len(given := [clip for clip, limit in clips.items() if limit is not None]) > 1:
-            raise ValueError(f"{', '.join(given)}: expected at most one kind of clipping, got {len(given)}; choose one")
+            raise ValueError(
+                f"{', '.join(given)}: expected at most one kind of clipping, got {len(given)}; choose one (Only one of "
+                "`clipnorm`, `clipvalue` and `global_clipnorm` can be set)"
+            )
         for clip, limit in clips.items():
             setattr(self, clip, None if limit is None else number_in(clip, limit, "(0, inf)"))
         if name is not None and not isinstance(name, str):

@@ -115,7 +115,10 @@ class AdamW(Adam):
         **common: Any,
     ) -> None:
         if weight_decay is None:
-            raise ValueError("weight_decay: expected a number ≥ 0 or a schedule, got None; Adam has none")
+            raise ValueError(
+                "weight_decay: expected a number ≥ 0 or a schedule, got None; Adam has none (Argument `weight_decay` "
+                "must be a float. Received: weight_decay=None)"
+            )
         super().__init__(learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay=weight_decay, **common)
 
 

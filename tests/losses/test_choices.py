@@ -145,6 +145,11 @@ def test_bad_from_logits(cls):
 def test_unknown_names():
     with pytest.raises(ValueError, match=r"loss: expected a known loss, got 'huberr'\. Did you mean 'huber'"):
         get("huberr")
+    for name in ("crossentropy", "CE"):
+        with pytest.raises(
+            ValueError, match=f"^loss: expected one crossentropy, got {name!r}.*'sparse_categorical_cross"
+        ):
+            get(name)
     with pytest.raises(TypeError, match="loss: expected the name of a loss"):
         get(7)
     with pytest.raises(ValueError, match="smoothing"):
