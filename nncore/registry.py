@@ -45,6 +45,9 @@ KERAS_KEYS = {"class_name", "config", "module", "registered_name", "build_config
 #: What finds the functions of losses and of metrics by their names, by the modules that have them.
 MODULES: dict[str, Callable[[str], Any]] = {}
 
+#: By what their classes are.
+REGISTRIES: dict[str, Registry[Any]] = {}
+
 C = TypeVar("C", bound="Configurable")
 
 
@@ -238,6 +241,7 @@ class Registry(Generic[T]):
 
     def __init__(self, kind: str, native: str = "", own: str = "") -> None:
         self.kind, self.native, self.own = kind, native, own
+        REGISTRIES[kind] = self
         self.classes: dict[str, type[T]] = {}  # canonical names only
         self.aliases: dict[str, str] = {}
         self.spellings: dict[str, type[T]] = {}  # by `plain` names and aliases: files may ask thousands of times

@@ -55,7 +55,7 @@ from nncore.metrics.points import (
     SpecificityAtSensitivity,
 )
 from nncore.metrics.probabilities import BrierScore, ExpectedCalibrationError
-from nncore.metrics.reduction import Mean, MeanMetricWrapper, Sum
+from nncore.metrics.reduction import Mean, MeanMetricWrapper, Sum, is_loss
 from nncore.metrics.scores import F1Score, FBetaScore
 from nncore.metrics.thresholds import (
     FalseNegatives,
@@ -134,10 +134,13 @@ __all__ = [
 def get(identifier: Any, argument: str = "metrics") -> Any:
     """Turn a name, configuration, class or object into a `Metric`, called what the user wrote. See `Registry.get`.
 
-    A function ``(y_true, y_pred) → value per sample``, or that of a loss, becomes a `MeanMetricWrapper`; None stays.
+    A function ``(y_true, y_pred) → value per sample``, or that of a loss, becomes a `MeanMetricWrapper`, and so does a
+    loss, which may be a class; None stays.
     """
     if identifier is None:
         return None
+    if isinstance(identifier, type) and is_loss(identifier):
+        identifier = identifier()
     if is_function(identifier) or is_loss_function(identifier):
         return MeanMetricWrapper(identifier)
     if isinstance(identifier, str):
@@ -155,7 +158,7 @@ def is_function(given: Any) -> bool:
 def is_loss_function(given: Any) -> bool:
     """Whether it is a function of targets and predictions that stands for a class, and for none of metrics."""
     cls = class_behind(given)
-    return cls is not None and not issubclass(cls, Metric) and cls.arrays == Metric.arrays
+    return cls is not None and is_loss(cls)
 
 
 deserialize = get

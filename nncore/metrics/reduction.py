@@ -12,7 +12,7 @@ from nncore import custom
 from nncore.conversion import as_array
 from nncore.masks import masked
 from nncore.metrics.base import METRICS, Average, Given, Metric, Plan, Targets
-from nncore.registry import MODULES, class_behind, immutable
+from nncore.registry import MODULES, REGISTRIES, Configurable, class_behind, immutable
 
 if TYPE_CHECKING:
     from nncore.conversion import Array
@@ -88,9 +88,16 @@ class Mean(Average, Reduction):
 # -- functions of a user's -----------------------------------------------------------------------------------------
 
 
+def is_loss(cls: type[Any]) -> bool:
+    """Whether it is a class of losses: what is called on the arrays of metrics, and is none."""
+    return issubclass(cls, Configurable) and not issubclass(cls, Metric) and cls.arrays == Metric.arrays
+
+
 def function_of(given: Any) -> Any:
-    """A function from its name, of a user's or of a loss or metric, or from Keras's description of it."""
-    if isinstance(given, Mapping) and given.get("class_name") == "function":
+    """A function from its name, of a user's or of a loss or metric, or from a description of it, or of a loss."""
+    if isinstance(given, Mapping):
+        if given.get("class_name") != "function":
+            return REGISTRIES["loss"].get(given, "fn", Configurable)
         given = given.get("config")
     if not isinstance(given, str):
         return given
@@ -112,10 +119,12 @@ class MeanMetricWrapper(Average):
 
     Parameters
     ----------
-    fn : callable or str
+    fn : callable, Loss or str
         Given targets and predictions, (y_true, y_pred), it returns a value for each sample, or an array of which the
-        first axis is that of the samples; also ``nncore.losses.huber`` and its like. A file names it; to be loaded
-        one of a user's must be known before: ``@nncore.saving.register_keras_serializable()``, or ``custom_objects``.
+        first axis is that of the samples; also ``nncore.losses.huber`` and its like. Of a loss, ``Huber(2.0)``, it is
+        the values of samples, whatever its `reduction`, without a gradient that it returns. A file names it; to be
+        loaded one of a user's must be known before: ``@nncore.saving.register_keras_serializable()``, or
+        ``custom_objects``.
     name : str, optional
         Default: the function's.
     dtype
@@ -141,11 +150,13 @@ class MeanMetricWrapper(Average):
 
     def called(self) -> str:
         """The function's name."""
+        if is_loss(type(self.fn)):
+            return str(self.fn.name)
         return str(getattr(self.fn, "__name__", type(self.fn).__name__))
 
     def argument(self, name: str) -> Any:
         """See `Configurable.argument`; a function by its name."""
-        if name != "fn":
+        if name != "fn" or is_loss(type(self.fn)):
             return super().argument(name)
         ours = class_behind(self.fn) is not None
         return f"{self.fn.__module__}.{self.fn.__name__}" if ours else custom.get_registered_name(self.fn)
@@ -161,7 +172,8 @@ class MeanMetricWrapper(Average):
 
     def values(self, y_true: Array, y_pred: Array) -> Array:
         """What the function returns, checked."""
-        made = np.asarray(self.fn(y_true, y_pred))
+        made = (self.fn.call if is_loss(type(self.fn)) else self.fn)(y_true, y_pred)
+        made = np.asarray(made[0] if isinstance(made, tuple) else made)  # of a user's loss: beside its gradient
         if made.ndim == 0 or len(made) != len(y_pred) or made.dtype.kind not in "biuf":
             what = f"an array of shape {made.shape} and dtype {made.dtype}"
             raise ValueError(

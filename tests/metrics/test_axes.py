@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -119,3 +120,31 @@ def test_functions_of_losses_are_metrics() -> None:
         assert again.fn is fn and again(y, p) == metric(y, p)
     described = {"module": "builtins", "class_name": "function", "config": "huber", "registered_name": "function"}
     assert metrics.MeanMetricWrapper(described).fn is nn.losses.huber
+
+
+def test_losses_are_metrics(tmp_path: Path) -> None:
+    """By the values of samples, whatever is trained by; classes, too, and a user's own; a file describes them."""
+
+    class Quartic(nn.losses.Loss):
+        def call(self, y_true: Any, y_pred: Any) -> Any:
+            return ((y_pred - y_true) ** 4).sum(axis=1), 4 * (y_pred - y_true) ** 3
+
+    x, y, weight = RNG.uniform(size=(6, 3)), RNG.uniform(0.1, 3, (6, 4)), RNG.uniform(size=6)
+    model = nn.Model([nn.Input(3), nn.Dense(4)], seed=1)
+    given = [nn.losses.Huber(0.5, reduction="sum", name="half"), nn.losses.MeanSquaredError, Quartic()]
+    model.compile("sgd", "mae", metrics=given[:2], weighted_metrics=given[2:])
+    e = np.abs(model.predict(x) - y)
+    huber = np.where(e < 0.5, e**2 / 2, 0.5 * e - 0.125).mean(axis=1)
+    found = model.evaluate(x, y, sample_weight=weight, verbose=0, return_dict=True)
+    assert list(found)[1:] == ["half", "mean_squared_error", "quartic"]
+    want = [huber.mean(), (e**2).mean(), np.average((e**4).sum(axis=1), weights=weight)]
+    np.testing.assert_allclose(list(found.values())[1:], want, 1e-5)
+    metric = metrics.MeanMetricWrapper(given[0])
+    assert metric(y, model.predict(x), weight) == pytest.approx(np.average(huber, weights=weight), rel=1e-5)
+    assert metrics.MeanMetricWrapper.from_config(metric.get_config()) == metric
+    model.compile("sgd", "mae", metrics=given[:2])
+    model.save(tmp_path / "m.safetensors")
+    again = nn.load_model(tmp_path / "m.safetensors")
+    assert again.evaluate(x, y, verbose=0) == model.evaluate(x, y, verbose=0) and again.metrics_names[1] == "half"
+    with pytest.raises(ValueError, match="fn: expected the keys 'class' and 'config', got "):
+        metrics.MeanMetricWrapper({"class": "huber"})
