@@ -127,7 +127,8 @@ class Optimizer(Alone, Choices, Configurable):
             setattr(self, clip, None if limit is None else number_in(clip, limit, "(0, inf)"))
         if name is not None and not isinstance(name, str):
             raise TypeError(f"name: expected a string or None, got {name!r}")
-        self.name = name or self.registry.name_of(self)
+        known = OPTIMIZERS.name_of(self)  # or an error, of a class of a user's
+        self.name = name or known
         self.use_ema = check_flag(use_ema, "use_ema")
         self.ema_momentum = number_in("ema_momentum", ema_momentum, "[0, 1]")
         frequency, steps = ema_overwrite_frequency, gradient_accumulation_steps

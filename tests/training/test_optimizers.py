@@ -15,7 +15,7 @@ import pytest
 from nncore._kernels import table
 from nncore._kernels.table import NUMBERS, SCHEDULED
 from nncore.attributes import arguments
-from nncore.optimizers import LBFGS, OPTIMIZERS, SGD, Adam, AdamW, MultiOptimizer, RMSprop, get
+from nncore.optimizers import LBFGS, OPTIMIZERS, SGD, Adam, AdamW, MultiOptimizer, Optimizer, RMSprop, get
 from nncore.registry import serialize
 
 FILE = Path(__file__).parents[2] / "src_c" / "operations" / "parameters" / "optimizers.def"
@@ -268,6 +268,16 @@ def test_at_most_one_kind_of_clipping(one, other):
         ValueError, match=f"^{one}, {other}: expected at most one kind of clipping, got 2.*Only one of `clipn"
     ):
         Adam(**{one: 1.0, other: 1.0})
+
+
+@pytest.mark.parametrize("base", [Optimizer, SGD])
+@pytest.mark.parametrize("name", [None, "mine"])
+def test_there_are_none_of_ones_own(base, name):
+    own = type("Own", (base,), {"update_step": lambda self, gradient, variable, learning_rate: None})
+    with pytest.raises(
+        ValueError, match="^Own is not a registered optimizer; .* An optimizer of your own is not possible"
+    ):
+        own(0.1, name=name)
 
 
 def test_numbers_at_the_ends_of_their_intervals():
