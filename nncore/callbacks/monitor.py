@@ -81,7 +81,7 @@ class MonitorCallback(Callback):
         logs = logs or {}
         if (value := logs.get(self.monitor)) is not None:
             try:
-                number = float(value)
+                number = float(value.item() if isinstance(value, np.ndarray) else value)  # of one output, F1Score's
             except (TypeError, ValueError):
                 raise TypeError(
                     f"monitor: {type(self).__name__} expected one number in logs[{self.monitor!r}], got {value!r}"

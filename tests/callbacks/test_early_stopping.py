@@ -138,13 +138,14 @@ def test_the_remedy_for_a_missing_monitor(params: dict[str, Any], words: str) ->
 
 
 def test_what_is_monitored_is_one_number() -> None:
-    logs: Any = [{"val_loss": np.float32(2)}, {"val_loss": 1}, {"val_loss": None}]  # None: not yet
+    logs: Any = [{"val_loss": np.float32(2)}, {"val_loss": np.ones(1)}, {"val_loss": None}]  # an output's; not yet
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert epochs_of(run(EarlyStopping(), *logs)) == 3
         assert run(ModelCheckpoint("{epoch}", save_best_only=True), *logs).saved == ["1", "2"]
-    with pytest.raises(TypeError, match=r"monitor: EarlyStopping expected one number in logs\['val_loss'\], got \[1"):
-        run(EarlyStopping(), {"val_loss": [1.0, 2.0]})
+    for several in ([1.0, 2.0], np.array([1.0, 2.0])):
+        with pytest.raises(TypeError, match=r"monitor: EarlyStopping expected one number in logs\['val_loss'\], got "):
+            run(EarlyStopping(), {"val_loss": several})
 
 
 LESS = "loss val_loss out_loss mse val_mse rmse mean_absolute_error hinge kl_divergence false_positives score_loss"
