@@ -153,4 +153,4 @@ class Predicting(Structure):
 
     def _listeners(self, callbacks: Any, verbose: Any) -> CallbackList:
         """Callbacks of an evaluation or prediction, with its display."""
-        return CallbackList([callbacks, display(verbose)], self)
+        return CallbackList([callbacks, display(verbose)], model=self)

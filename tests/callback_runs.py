@@ -39,7 +39,7 @@ class Model:
 def run(callback: Any, *epochs: float | dict[str, Any], monitor: str = "val_loss", first: int = 0) -> Model:
     """One value of the monitored quantity per epoch; the weight after epoch i is i."""
     model = Model()
-    every = CallbackList(callback, model, History())
+    every = CallbackList(callback, model=model, history=History())
     every.on_train_begin()
     for epoch, value in enumerate(epochs, first):
         every.on_epoch_begin(epoch)

@@ -71,7 +71,7 @@ class Fit:
         self.model, self.settings, self.data, self.validation = model, settings, data, validation
         self.epoch, self.batch = settings.initial_epoch, 0
         self.history = History()
-        self.callbacks = CallbackList([callbacks, display(settings.verbose)], model, self.history)
+        self.callbacks = CallbackList([callbacks, display(settings.verbose)], model=model, history=self.history)
         self.steppers: Steppers | None = None  # of the compilation that the stepper belongs to
         self.stepper: Stepper
         rows = data.rows

@@ -30,7 +30,7 @@ class Fit:
         self.model, self.kill_after = model, kill_after
         self.epoch, self.batch, self.restored = 0, 0, False
         model.fit_state = self
-        self.callbacks = CallbackList(found, model, History())
+        self.callbacks = CallbackList(found, model=model, history=History())
 
     def save(self, path: str) -> None:
         tensors: dict[str, Any] = {"weights": self.model.weights[0]}

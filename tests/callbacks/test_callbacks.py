@@ -39,11 +39,8 @@ class Recorder(Callback):
         return super().__getattribute__(key)
 
 
-INNER = {"on_diverged", "on_batch_begin", "on_batch_end"}
-
-
 def test_every_hook_is_forwarded_in_order() -> None:
-    for hook in set(HOOKS) - INNER:
+    for hook in set(HOOKS) - {"on_diverged"}:
         log: list[Any] = []
         every = CallbackList([Recorder(log, "1"), (Recorder(log, "2"),)])
         simple = hook.endswith(("train_begin", "train_end", "test_begin", "test_end", "predict_begin", "predict_end"))
@@ -71,7 +68,7 @@ def test_base_hooks_do_nothing_and_older_names_are_called() -> None:
 
 def test_model_and_params_reach_all() -> None:
     one, two, model = Callback(), Callback(), Model()
-    every = CallbackList([one, [two]], model)
+    every = CallbackList([one, [two]], model=model)
     every.set_params({"epochs": 3})
     assert one.model is two.model is model and one.params == two.params == {"epochs": 3}
     assert Callback.params == {} and Callback().model is None
@@ -79,9 +76,49 @@ def test_model_and_params_reach_all() -> None:
 
 def test_backup_comes_last_and_history_after_the_users(tmp_path: pathlib.Path) -> None:
     backup, user, history = BackupAndRestore(tmp_path), Callback(), History()
-    assert CallbackList([backup, user], None, history).callbacks == [user, history, backup]
-    assert CallbackList([history, user], None, history).callbacks == [history, user]
-    assert CallbackList().callbacks == [] and CallbackList(None, Model()).callbacks == []
+    assert CallbackList([backup, user], history=history).callbacks == [user, history, backup]
+    assert CallbackList([history, user], history=history).callbacks == [history, user]
+    assert CallbackList().callbacks == [] and CallbackList(None, model=Model()).callbacks == []
+
+
+def test_a_loop_of_ones_own_calls_them_as_fit_does(capsys: pytest.CaptureFixture[str]) -> None:
+    """With Keras's arguments, by place and by name; what was added is there once."""
+    rng = np.random.default_rng(3)
+    x, y = rng.standard_normal((20, 3)), rng.standard_normal((20, 2))
+
+    def made() -> tuple[nn.Model, list[Callback]]:
+        model = nn.Model([nn.Input(3), nn.Dense(2)], seed=1)
+        model.compile(nn.SGD(0.1), "mse")
+        return model, [
+            EarlyStopping("loss", min_delta=0.5, patience=2),
+            nn.callbacks.ReduceLROnPlateau("loss", patience=1),
+        ]
+
+    fitted, found = made()
+    expected = fitted.fit(x, y, batch_size=20, epochs=9, shuffle=False, verbose=0, callbacks=found)
+    capsys.readouterr()
+    model, found = made()
+    every = CallbackList([found], True, True, model, epochs=9, steps=1, verbose=2)
+    assert [type(c).__name__ for c in every.callbacks[2:]] == ["History", "ProgressBar"]
+    assert all(c.params == {"epochs": 9, "steps": 1, "verbose": 2} for c in every.callbacks)
+    assert [type(c) for c in CallbackList([History(), ProgressBar()], True, True).callbacks] == [History, ProgressBar]
+    every.on_train_begin()
+    for epoch in range(9):
+        if model.stop_training:
+            break
+        every.on_epoch_begin(epoch)
+        every.on_train_batch_begin(0)
+        logs = {"loss": model.train_on_batch(x, y)}
+        every.on_train_batch_end(0, logs)
+        every.on_epoch_end(epoch, logs)
+    every.on_train_end()
+    assert model.history.epoch == expected.epoch and len(expected.epoch) < 9
+    for name, values in expected.history.items():
+        np.testing.assert_allclose(model.history.history[name], values, 1e-6)
+    assert capsys.readouterr().out.count("loss:") == len(expected.epoch)
+    for wrong in ({"add_history": model}, {"add_progbar": 1}):
+        with pytest.raises(TypeError, match=f"{next(iter(wrong))}: expected True or False, got"):
+            CallbackList(**wrong)
 
 
 @pytest.mark.parametrize(

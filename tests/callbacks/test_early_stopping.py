@@ -87,7 +87,9 @@ def test_the_best_weights_are_restored_once(capsys: pytest.CaptureFixture[str]) 
     """Callbacks that come later may change them."""
     stop = EarlyStopping(verbose=1, restore_best_weights=True)
     model = Model()
-    every = CallbackList([stop, LambdaCallback(on_train_end=lambda logs: model.set_weights([np.array([7.0])]))], model)
+    every = CallbackList(
+        [stop, LambdaCallback(on_train_end=lambda logs: model.set_weights([np.array([7.0])]))], model=model
+    )
     every.on_train_begin()
     every.on_epoch_end(0, {"val_loss": 1.0})
     every.on_train_end()
@@ -171,11 +173,11 @@ def test_direction_that_cannot_be_told() -> None:
 
 def test_terminate_on_nan(capsys: pytest.CaptureFixture[str]) -> None:
     model = Model()
-    assert CallbackList([Callback(), TerminateOnNaN(), Callback()], model).on_diverged(2, 17) is True
+    assert CallbackList([Callback(), TerminateOnNaN(), Callback()], model=model).on_diverged(2, 17) is True
     assert model.stop_training and capsys.readouterr().out == "Batch 17: Invalid loss, terminating training\n"
-    assert CallbackList([Callback(), EarlyStopping()], model).on_diverged(2, 17) is False
+    assert CallbackList([Callback(), EarlyStopping()], model=model).on_diverged(2, 17) is False
     model.stop_training = False
-    assert CallbackList([TerminateOnNaN(raise_error=True)], model).on_diverged(2, 17) is False
+    assert CallbackList([TerminateOnNaN(raise_error=True)], model=model).on_diverged(2, 17) is False
     assert not model.stop_training
 
 

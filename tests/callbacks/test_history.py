@@ -119,7 +119,7 @@ def test_csv_of_any_logs(tmp_path: pathlib.Path) -> None:
 
 def test_progress_bar_callback() -> None:
     stream = io.StringIO()
-    every = CallbackList(ProgressBar(stream=stream), Model())
+    every = CallbackList(ProgressBar(stream=stream), model=Model())
     every.set_params({"epochs": 2, "samples": 10, "verbose": 2})
     every.on_train_begin()
     for epoch in range(2):
@@ -145,7 +145,7 @@ def test_progress_bar_callback() -> None:
 def test_progress_bar_resumed_within_an_epoch() -> None:
     stream, model = io.StringIO(), Model()
     model.fit_state = type("State", (), {"epoch": 6})()
-    every = CallbackList(ProgressBar(verbose=2, stream=stream), model)
+    every = CallbackList(ProgressBar(verbose=2, stream=stream), model=model)
     every.set_params({"epochs": 9, "samples": 10, "verbose": 0})
     every.on_train_begin()
     every.on_tick(5)

@@ -95,7 +95,7 @@ def test_a_failed_save_is_not_the_best() -> None:
 def test_the_best_validation_with_a_frequency_in_batches() -> None:
     model = Model()
     keep = ModelCheckpoint("{epoch}-{val_loss}", save_best_only=True, save_freq=2)
-    every = CallbackList(keep, model)
+    every = CallbackList(keep, model=model)
     every.set_params({"metrics": ["loss", "val_loss"], "validation_freq": 1})
     with pytest.warns(UserWarning, match="after epochs, not after every 2 batches, whose logs lack 'val_l") as caught:
         for epoch, value in enumerate([3, 4, 2]):
@@ -133,7 +133,7 @@ def test_checkpoint_says_why(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_batches_are_counted_over_epochs() -> None:
     model = Model()
-    every = CallbackList(ModelCheckpoint("{epoch}.{batch}", save_freq=3), model)
+    every = CallbackList(ModelCheckpoint("{epoch}.{batch}", save_freq=3), model=model)
     every.on_train_begin()
     for epoch in range(3):
         every.on_epoch_begin(epoch)
