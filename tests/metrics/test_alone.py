@@ -390,6 +390,7 @@ def test_results_have_the_dtype_that_is_asked_for() -> None:
         (lambda: metrics.MeanSquaredError()(REALS, NEAR[:, :2]), r"y_true: expected the shape of y_pred, \(211, 2\)"),
         (lambda: metrics.SparseCategoricalAccuracy()(LABELS + 3, PROBABILITIES), "y_true: expected labels from 0 to 3"),
         (lambda: metrics.MeanSquaredError()(REALS, NEAR, WEIGHT[1:]), r"sample_weight: expected a weight for each"),
+        (lambda: metrics.R2Score("mean"), r"^class_aggregation: expected None, .*, got 'mean' \(Invalid value"),
         (lambda: metrics.MeanMetricWrapper("unknown"), "fn: expected the name of a registered function, got 'unknown'"),
         (lambda: metrics.MeanMetricWrapper(lambda t, p: 1.0)(BINARY, SCORES), "of the function <lambda> a number"),
         (lambda: metrics.get("acuracy"), "metrics: expected a known metric, got 'acuracy'"),
