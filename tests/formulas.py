@@ -200,7 +200,8 @@ def up_sampling(layer: Any, w: Mapping[Any, Array], x: Array, draw: Draw) -> Arr
         if getattr(layer, "interpolation", "nearest") == "nearest":
             y = np.repeat(y, factor, axis)
         else:
-            m = windows.interpolation(y.shape[axis], factor)
+            n, linear = y.shape[axis], layer.interpolation == "bilinear"
+            m = windows.interpolation(n, factor) if linear else windows.means(n, factor * n, layer.interpolation)
             y = np.moveaxis(np.tensordot(m, y, (1, axis)), 0, axis)
     return channels_behind(layer, y, back=True)
 

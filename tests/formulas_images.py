@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import reference as ref
 import reference_images as images
+import reference_windows as windows
 from formulas import Draw, normal, of
 from numpy.typing import NDArray
 
@@ -51,9 +52,19 @@ def without_distortion(x: Array, size: Size, linear: bool = True) -> Array:
     return resized(middle(x, part), size, linear)
 
 
+def summed(x: Array, size: Size, interpolation: str, antialias: bool) -> Array:
+    """Images scaled to a size, each pixel a mean of those around it, one axis after the other."""
+    for axis, new in zip((1, 2), size, strict=True):
+        m = windows.means(x.shape[axis], new, interpolation, antialias)
+        x = np.moveaxis(np.tensordot(m, x, (1, axis)), 0, axis)
+    return x
+
+
 @of(nn.Resizing)
 def resizing(layer: Any, w: Any, x: Array, draw: Draw) -> Array:
     size, linear = (layer.height, layer.width), layer.interpolation == "bilinear"
+    if layer.antialias or layer.interpolation not in ("nearest", "bilinear"):
+        return summed(x, size, layer.interpolation, layer.antialias)
     if layer.crop_to_aspect_ratio:
         return without_distortion(x, size, linear)
     if layer.pad_to_aspect_ratio:

@@ -6,6 +6,7 @@ Each is a matrix or a choice of places, found window by window: nothing is vecto
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -84,3 +85,28 @@ def interpolation(length: int, factor: int) -> Array:
         for i in range(length):
             m[o, i] = max(0, 1 - abs(at - i))
     return m
+
+
+def counted(distance: float, interpolation: str) -> float:
+    """What a place at a distance counts for in the mean that is another one."""
+    d = abs(distance)
+    reach = {"bilinear": 1, "bicubic": 2, "lanczos3": 3, "lanczos5": 5}[interpolation]
+    if d >= reach:
+        return 0.0
+    if interpolation == "bilinear":
+        return 1 - d
+    if interpolation == "bicubic":
+        a = -0.5
+        return (a + 2) * d**3 - (a + 3) * d**2 + 1 if d < 1 else a * (d**3 - 5 * d**2 + 8 * d - 4)
+    return 1.0 if d == 0 else reach * math.sin(math.pi * d) * math.sin(math.pi * d / reach) / (math.pi * d) ** 2
+
+
+def means(old: int, new: int, interpolation: str, antialias: bool = False) -> Array:
+    """The matrix (new, old) that makes an axis longer or shorter, of means of places; of more of them if smoothed."""
+    wider = max(1.0, old / new) if antialias else 1.0
+    m = np.zeros((new, old))
+    for o in range(new):
+        at = (o + 0.5) * old / new - 0.5
+        for i in range(old):
+            m[o, i] = counted((at - i) / wider, interpolation)
+    return m / m.sum(1, keepdims=True)

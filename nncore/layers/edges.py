@@ -21,6 +21,7 @@ from nncore.layers.windows import (
 from nncore.operations import take
 from nncore.operations.arrangement import pad
 from nncore.operations.pooling import enlarge, interpolate
+from nncore.operations.resampling import SMOOTH, resample
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
@@ -245,8 +246,11 @@ class UpSampling(Layer, ABC):
         if self.interpolation == "nearest":
             each = zip(y.shape[:-1], self.factors, strict=True)
             y = enlarge(b, y, [Axis(n * factor, factor, factor, out=n) for n, factor in each])
-        else:
+        elif self.interpolation == "bilinear":
             y = interpolate(b, y, self.factors)
+        else:
+            (height, width, _), (down, right) = y.shape, self.factors
+            y = resample(b, y, (down * height, right * width), self.interpolation)
         return from_channels_last(b, y, self.data_format)
 
 
@@ -288,9 +292,9 @@ class UpSampling2D(UpSampling):
         How many times as many rows and columns, ≥ 1.
     data_format : {"channels_last", "channels_first"}, default "channels_last"
         "channels_first": X (B, channels, height, width).
-    interpolation : {"nearest", "bilinear"}, default "nearest"
+    interpolation : {"nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"}, default "nearest"
         "nearest": each place several times; "bilinear": linear between the middles of places along both axes, and as
-        the outermost places beyond their middles (PyTorch's ``align_corners=False``).
+        the outermost places beyond their middles (PyTorch's ``align_corners=False``); the others as of `Resizing`.
     name : str, optional
 
     Raises
@@ -311,7 +315,7 @@ class UpSampling2D(UpSampling):
         super().__init__(name)
         self.size = check_sizes(size, "size", self.rank)
         self.data_format = check_data_format(data_format)
-        self.interpolation = check_choice(interpolation, "interpolation", ("nearest", "bilinear"))
+        self.interpolation = check_choice(interpolation, "interpolation", ("nearest", "bilinear", *SMOOTH))
 
     @property
     def factors(self) -> tuple[int, ...]:

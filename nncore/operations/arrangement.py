@@ -104,7 +104,7 @@ def permuted(b: Builder, x: Tensor, sizes: Sequence[int], order: Sequence[int]) 
 
 
 def moved_last(b: Builder, x: Tensor, axes: Sequence[int], work: Callable[[Tensor], Tensor]) -> Tensor:
-    """``work`` on X with these axes of a sample behind the others; its result, of the same shape, in X's order."""
+    """``work`` on X with these axes of a sample behind the others; its result, of as many axes, in X's order."""
     order = [a for a in range(len(x.shape)) if a not in axes] + list(axes)
     y = work(transpose(b, x, order))
     return transpose(b, y, [order.index(a) for a in range(len(order))])

@@ -11,6 +11,7 @@ from nncore.operations.parameters import send_column_sums
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
     from nncore.parameter import Parameter
+    from nncore.state import Array
 
 
 def dense(
@@ -62,6 +63,39 @@ def dense_at_positions(b: Builder, x: Tensor, kernel: Parameter) -> Tensor:
         to.send(x, lambda dx: Op("dense_at_positions_backward_input", dY=dz, W=W, dX=dx, **samples))
 
     b.record(z, Op("dense_at_positions", X=x, W=W, Y=z, **samples), backward)
+    return z
+
+
+def transposed_dense(b: Builder, x: Tensor, kernel: Parameter, shape: tuple[int, int]) -> Tensor:
+    """Z = X Wᵀ over the last axis, W of this shape (n,k); backward: dW = dZᵀ X, dX = dZ W."""
+    n, k = shape
+    z = Tensor((*x.shape[:-1], n), x.differentiable or kernel in b.trained)
+    W = Whole("parameters", kernel)
+    sizes: dict[str, Any] = {"rows": x.size // k, "n": k, "k": n}  # as the operations call those of W
+    if b.packed:
+        sizes["precision"] = PRECISIONS[b.packed.precision]
+
+    def backward(to: Builder, dz: Tensor) -> None:
+        to.send_to_parameter(kernel, lambda dW: Op("dense_backward_weights", X=dz, dY=x, dW=dW, **sizes))
+        to.send(
+            x, lambda dx: Op("dense_forward", X=dz, W=W, packed=packed_copy(to, kernel, False, shape), Y=dx, **sizes)
+        )
+
+    packed = packed_copy(b, kernel, True, shape)
+    b.record(z, Op("dense_backward_input", dY=x, W=W, packed=packed, dX=z, **sizes), backward)
+    return z
+
+
+def fixed_product(b: Builder, x: Tensor, matrix: Array) -> Tensor:
+    """Z = X R over the last axis, R (k,n) of numbers that nothing changes; backward: dX = dZ Rᵀ."""
+    k, n = matrix.shape
+    z = Tensor((*x.shape[:-1], n), x.differentiable)
+    R, sizes = b.constant(matrix.ravel().tolist()), {"rows": x.size // k, "n": n, "k": k}
+    b.record(
+        z,
+        Op("dense_forward", X=x, W=R, Y=z, **sizes),
+        lambda to, dz: to.send(x, lambda dx: Op("dense_backward_input", dY=dz, W=R, dX=dx, **sizes)),
+    )
     return z
 
 

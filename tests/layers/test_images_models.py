@@ -27,6 +27,10 @@ LAYERS: dict[str, Any] = {
     "resizing to the nearest": lambda: nn.Resizing(7, 3, "nearest"),
     "resizing after a cut": lambda: nn.Resizing(4, 2, crop_to_aspect_ratio=True),
     "resizing with margins": lambda: nn.Resizing(7, 4, pad_to_aspect_ratio=True, fill_value=0.25),
+    "resizing, cubic": lambda: nn.Resizing(3, 8, "bicubic"),
+    "resizing by a wide sum": lambda: nn.Resizing(8, 6, "lanczos5"),  # one axis stays
+    "resizing, smoothed": lambda: nn.Resizing(2, 9, antialias=True),
+    "resizing by a smoothed wide sum": lambda: nn.Resizing(3, 4, "lanczos3", antialias=True),
     "center": lambda: nn.CenterCrop(4, 3),
     "center of small images": lambda: nn.CenterCrop(4, 9),
     "crop": lambda: nn.RandomCrop(3, 4),

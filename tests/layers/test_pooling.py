@@ -70,6 +70,8 @@ LAYERS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "larger, channels first": (lambda: nn.UpSampling2D(**FIRST), (2, 3, 4)),
     "larger, bilinear": (lambda: nn.UpSampling2D((3, 2), interpolation="bilinear"), IMAGE),
     "larger, bilinear from a row": (lambda: nn.UpSampling2D(4, interpolation="bilinear", **FIRST), (2, 1, 3)),
+    "larger, cubic": (lambda: nn.UpSampling2D((3, 2), interpolation="bicubic"), IMAGE),
+    "larger, by a wide sum": (lambda: nn.UpSampling2D(2, interpolation="lanczos3", **FIRST), (2, 5, 4)),
     "dropped channels": (lambda: nn.SpatialDropout2D(0.3), IMAGE),
     "dropped first channels": (lambda: nn.SpatialDropout2D(0.3, **FIRST), (3, 2, 4)),
 }
@@ -305,7 +307,7 @@ IMAGES, STEPS = np.ones((2, 4, 5, 3)), np.ones((2, 4, 3))
         (lambda: nn.Cropping1D("ab"), "^cropping: expected"),
         (lambda: nn.Cropping2D(2)(IMAGES), r"Cropping2D: expected a cropping that leaves a place .*\(batch, 4, 5, 3\)"),
         (lambda: nn.UpSampling1D(0), f"^size: {SIZES}"),
-        (lambda: nn.UpSampling2D(2, interpolation="cubic"), "^interpolation: expected 'nearest' or 'bilinear', got"),
+        (lambda: nn.UpSampling2D(2, interpolation="cubic"), "^interpolation: expected .* or 'bicubic' or .* got"),
         (lambda: nn.SpatialDropout2D(0.5)(STEPS), r"SpatialDropout2D: expected inputs \(batch, height, width"),
         (lambda: nn.SpatialDropout2D(1), r"^rate: expected a number in \[0, 1\)"),
     ],

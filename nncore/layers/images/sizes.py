@@ -11,6 +11,7 @@ from nncore.layers.windows import check_choice, check_data_format
 from nncore.operations import take
 from nncore.operations.images import INTERPOLATIONS, Places, sample_images
 from nncore.operations.random import Stream
+from nncore.operations.resampling import SMOOTH, resample
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
@@ -19,11 +20,13 @@ if TYPE_CHECKING:
 Size = tuple[int, int]
 
 
-def resized(b: Builder, x: Tensor, size: Size, interpolation: str = "bilinear") -> Tensor:
+def resized(b: Builder, x: Tensor, size: Size, interpolation: str = "bilinear", antialias: bool = False) -> Tensor:
     """X scaled to a size: the center of pixel i is at (i + ½) old / new − ½; beyond the outermost pixels are these."""
     old = x.shape[0], x.shape[1]
     if old == size:
         return x
+    if interpolation not in INTERPOLATIONS or (antialias and interpolation != "nearest"):
+        return resample(b, x, size, interpolation, antialias)
     zoom = (float(old[0]),) * 2, (float(old[1]),) * 2
     return sample_images(b, x, Places(size, zoom=zoom, over=size), None, interpolation, "nearest")
 
@@ -41,9 +44,9 @@ def largest(of: Size, ratio: Size) -> Size:
     return max(height, 1), max(width, 1)
 
 
-def fitted(b: Builder, x: Tensor, size: Size, interpolation: str = "bilinear") -> Tensor:
+def fitted(b: Builder, x: Tensor, size: Size, interpolation: str = "bilinear", antialias: bool = False) -> Tensor:
     """X scaled to a size without distortion, after what is too much was cut off at both sides."""
-    return resized(b, cut_out(b, x, largest((x.shape[0], x.shape[1]), size)), size, interpolation)
+    return resized(b, cut_out(b, x, largest((x.shape[0], x.shape[1]), size)), size, interpolation, antialias)
 
 
 def padded(b: Builder, x: Tensor, ratio: Size, value: float) -> Tensor:
@@ -63,8 +66,10 @@ class Resizing(SteadyImageLayer):
     """Scale images to a size.
 
     Pixels are squares: the center of pixel i of the output, of n, lies at (i + ½) m / n − ½ of m pixels of the input.
-    Its value is that of the nearest pixel, or of the two (four, with both axes) around it, by distance; an image that
-    is made much smaller is not smoothed before. Results are reals, also of images of whole numbers.
+    Its value is that of the nearest pixel, or of the two (four, with both axes) around it, by distance; or a weighted
+    mean of four, six or ten along each axis, as far as the image has them. Results are reals, also of images of whole
+    numbers. "bicubic", "lanczos3", "lanczos5" and `antialias` cost two products, with matrices (h, height) and (w,
+    width), and copies.
 
     Shapes: X (B, h, w, channels), Y (B, height, width, channels).
 
@@ -72,7 +77,8 @@ class Resizing(SteadyImageLayer):
     ----------
     height, width : int
         Of the output.
-    interpolation : {"bilinear", "nearest"}, default "bilinear"
+    interpolation : {"bilinear", "nearest", "bicubic", "lanczos3", "lanczos5"}, default "bilinear"
+        "bicubic" is Keys's, with a = −½, as in TensorFlow and JAX; PyTorch has −¾.
     crop_to_aspect_ratio : bool, default False
         Cut off at both sides what would be too much at the ratio of `height` to `width`, instead of distorting it.
     pad_to_aspect_ratio : bool, default False
@@ -80,7 +86,8 @@ class Resizing(SteadyImageLayer):
     fill_mode : {"constant"}, default "constant"
     fill_value : float, default 0.0
     antialias : bool, default False
-        Only False: nothing is smoothed. Make images smaller in several steps: ``Resizing(n // 2, n // 2)`` first.
+        Along an axis that becomes shorter, take sums of as many times more pixels, so that fine patterns are smoothed
+        instead of becoming coarse ones. Nothing to "nearest".
     data_format : {"channels_last", "channels_first"}, optional
     name : str, optional
 
@@ -88,7 +95,7 @@ class Resizing(SteadyImageLayer):
     ------
     ValueError
         A size is no whole number ≥ 1, both ways to keep the ratio are asked for, an interpolation is not known,
-        `antialias` is True, or X has another number of axes.
+        or X has another number of axes.
     """
 
     def __init__(
@@ -107,12 +114,7 @@ class Resizing(SteadyImageLayer):
         super().__init__(name)
         self.height, self.width = check_count(height, "height"), check_count(width, "width")
         self.antialias = check_flag(antialias, "antialias")
-        if self.antialias:
-            raise ValueError(
-                "antialias: expected False, got True. Make images smaller in several steps: Resizing(n // 2, n // 2) "
-                "first"
-            )
-        self.interpolation = check_choice(interpolation, "interpolation", INTERPOLATIONS)
+        self.interpolation = check_choice(interpolation, "interpolation", (*INTERPOLATIONS, *SMOOTH))
         self.crop_to_aspect_ratio = check_flag(crop_to_aspect_ratio, "crop_to_aspect_ratio")
         self.pad_to_aspect_ratio = check_flag(pad_to_aspect_ratio, "pad_to_aspect_ratio")
         self.fill_mode = check_choice(fill_mode, "fill_mode", ("constant",))
@@ -129,10 +131,10 @@ class Resizing(SteadyImageLayer):
         """The scaled images."""
         size = self.height, self.width
         if self.crop_to_aspect_ratio:
-            return fitted(b, x, size, self.interpolation)
+            return fitted(b, x, size, self.interpolation, self.antialias)
         if self.pad_to_aspect_ratio:
             x = padded(b, x, size, self.fill_value)
-        return resized(b, x, size, self.interpolation)
+        return resized(b, x, size, self.interpolation, self.antialias)
 
 
 @LAYERS.register()
