@@ -11,7 +11,7 @@ from nncore.graph import Shape
 from nncore.layers.base import LAYERS, Layer
 from nncore.operations import activate, dense, reshape
 from nncore.operations.arrangement import moved_last, transpose
-from nncore.operations.dense import dense_at_positions
+from nncore.operations.dense import dense_at_positions, transposed_dense
 from nncore.operations.normalization import standardize
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ class Axes(NamedTuple):
     """What an equation says of inputs with a certain number of axes: labels, of each operand without the batch.
 
     The kernel's are those of positions (of input, kernel and output), then those that are summed over (of input and
-    kernel), then free ones (of kernel and output). Rows are those of input and output.
+    kernel), then free ones (of kernel and output); of those two the free ones may come first where there are no
+    positions. Rows are those of input and output.
     """
 
     input: str
@@ -57,10 +58,10 @@ def parsed(equation: str, axes: int) -> Axes:
     rows = "".join(c for c in left if c not in kernel and c in output)
     if {*left} != {*positions, *summed, *rows} or {*output} != {*positions, *rows, *free}:
         raise ValueError(f"{fault}. Each axis is one of two operands at least, or of all three")
-    if kernel != positions + summed + free:
+    if kernel != positions + summed + free and (positions or kernel != free + summed):
         raise ValueError(
             f"{fault}. The kernel's axes come in this order: those of all three, those that are summed over, those of "
-            f"the output alone, here {positions + summed + free!r}"
+            f"the output alone, here {positions + summed + free!r}; the last two in any order where there are no others"
         )
     return Axes(left, kernel, output, positions, summed, free, rows)
 
@@ -77,9 +78,9 @@ class EinsumDense(Layer):
     equation : str
         As of `numpy.einsum`, of input and kernel, the batch first; ``...`` may stand for further axes of input and
         output. The kernel's axes: those of input and output as well, those that are summed over, those of the output
-        alone.
+        alone; the last two in any order where there are no others, ``"abc,dc->abd"``.
     output_shape : int or tuple of int or None
-        Of a sample's output; None: as in the input.
+        Of a sample's output, but for axes that ``...`` stands for; None: as in the input.
     activation : str, Activation or None, default None
         f; None is the identity.
     bias_axes : str or None, default None
@@ -141,7 +142,9 @@ class EinsumDense(Layer):
         sizes = dict(zip(axes.input, shape, strict=True))
         if len(self.sizes) != len(axes.output):
             missing = len(axes.output) - len(self.sizes)
-            wanted = (None,) * missing + self.sizes if "..." in self.equation and missing > 0 else ()
+            before = max(self.equation.replace(" ", "").partition("->")[2].find("...") - 1, 0)  # the batch is in front
+            open_sizes = (*self.sizes[:before], *[None] * missing, *self.sizes[before:])
+            wanted = open_sizes if "..." in self.equation and missing > 0 else ()
         else:
             wanted = self.sizes
         if len(wanted) != len(axes.output) or any(
@@ -184,7 +187,9 @@ class EinsumDense(Layer):
         k, n, rows = size(axes.summed), size(axes.free), size(axes.rows)
         made = axes.rows + axes.positions + axes.free
         together = not axes.positions and made == axes.output and self.bias_axes == axes.free
-        if axes.positions:
+        if axes.kernel != axes.positions + axes.summed + axes.free:
+            y, together = transposed_dense(b, reshape(b, x, (rows, k)), self.kernel, (n, k)), False
+        elif axes.positions:
             y = dense_at_positions(b, reshape(b, x, (rows, size(axes.positions), k)), self.kernel)
         else:
             y = dense(b, reshape(b, x, (rows, k)), self.kernel, self.bias if together else None, (k, n))

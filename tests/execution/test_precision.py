@@ -177,17 +177,21 @@ def test_resume(precision: str, tmp_path: Path) -> None:
     assert_all_same(*found)
 
 
-def test_kernels_of_more_than_two_axes(precision: str) -> None:
-    """A kernel (c,d,e) is a matrix (c,d e) to the product and to its packed copies, before and after an update."""
+@pytest.mark.parametrize("equation", ["abc,cde->abde", "abc,dec->abde"])
+def test_kernels_of_more_than_two_axes(precision: str, equation: str) -> None:
+    """A kernel (c,d,e) is a matrix (c,d e) to the product and to its packed copies, before and after an update.
+
+    Likewise one (d,e,c), of which the product reads the transpose.
+    """
     rng = np.random.default_rng(3)
     x = rng.standard_normal((20, 4, 128)).astype(np.float32)
     symbol = nn.Input((4, 128))
-    y = nn.EinsumDense("abc,cde->abde", (None, 8, 16))(symbol)
+    y = nn.EinsumDense(equation, (None, 8, 16))(symbol)
     model = nn.Model(symbol, y, seed=2, n_threads=2)
     model.compile(nn.SGD(0.01), "mse", matmul_precision=precision)
     for _ in range(2):
         [w] = model.get_weights()
-        wide = np.einsum("abc,cde->abde", x.astype(np.float64), w)
+        wide = np.einsum(equation, x.astype(np.float64), w)
         error = {"high": 2e-5, "medium": 2e-2}[precision]
         assert abs(model.predict(x, verbose=0) - wide).max() <= error * abs(wide).max()
         model.fit(x, np.zeros_like(wide), batch_size=20, verbose=0)

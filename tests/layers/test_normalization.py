@@ -54,6 +54,9 @@ LAYERS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "einsum of last positions": (lambda: nn.EinsumDense("abc,cbd->adc", (2, 4)), (3, 4)),
     "einsum to two axes": (lambda: nn.EinsumDense("abc,cde->abde", (None, 2, 3), bias_axes="de"), (3, 4)),
     "einsum from two axes": (lambda: nn.EinsumDense("abcd,cde->abe", (None, 5), "relu", bias_axes="e"), (2, 3, 4)),
+    "einsum by a transposed kernel": (lambda: nn.EinsumDense("abc,dc->abd", (None, 5), "tanh", bias_axes="d"), (3, 4)),
+    "einsum from two axes, transposed": (lambda: nn.EinsumDense("abcd,edb->ace", (None, 5), "relu"), (2, 3, 4)),
+    "einsum before open axes": (lambda: nn.EinsumDense("ab...,bcd->acd...", (2, 5), bias_axes="d"), (3, 2, 2)),
     "einsum that moves axes": (lambda: nn.EinsumDense("abc,cd->adb", (5, None), bias_axes="b"), (3, 4)),
 }
 KINDS = pytest.mark.parametrize("kind", LAYERS)
@@ -225,7 +228,11 @@ def test_noise_has_the_moments_that_it_should() -> None:
         (lambda: nn.TimeDistributed(nn.Add()), "layer: expected one that reads one input"),
         (lambda: nn.TimeDistributed(nn.Dense(2))(np.ones((2, 3))), r"TimeDistributed: expected inputs \(batch, steps"),
         (lambda: nn.EinsumDense("abc", 3)(np.ones((2, 3, 4))), "equation: expected one such as"),
-        (lambda: nn.EinsumDense("abc,dc->abd", (3, 2))(np.ones((2, 3, 4))), "kernel's axes come in this order.*'cd'"),
+        (lambda: nn.EinsumDense("abc,bdc->abd", (3, 2))(np.ones((2, 3, 4))), "kernel's axes come in this order.*'bcd'"),
+        (
+            lambda: nn.EinsumDense("abc,ecd->abde", (3, 2, 2))(np.ones((2, 3, 4))),
+            "this order.*'ced'; the last two in any",
+        ),
         (lambda: nn.EinsumDense("ab,bc->cb", 3)(np.ones((2, 3))), "first axis of input and output is the batch"),
         (lambda: nn.EinsumDense("abc,cd->ad", 3)(np.ones((2, 3, 4))), "Each axis is one of two operands"),
         (lambda: nn.EinsumDense("ab,bc->ac", None)(np.ones((2, 3))), "expected a size for the axis 'c'"),
