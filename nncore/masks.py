@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,42 @@ def masked(y_pred: Any, sample_weight: Any) -> Any:
     weight = np.ones(mask.shape) if sample_weight is None else as_array(sample_weight, "sample_weight")
     counts, weight = squeeze_or_expand_to_same_rank(mask.astype(float), weight)
     return counts * weight
+
+
+def of_inputs(inputs: Any, mask: Any) -> list[Any] | None:
+    """The masks of several inputs, checked; None where there are none."""
+    if mask is None:
+        return None
+    for argument, given in (("mask", mask), ("inputs", inputs)):
+        if not isinstance(given, (list, tuple)):
+            phrase = f"`{argument}` should be a list."
+            raise ValueError(f"{argument}: expected a list, one of each input, got {type(given).__name__} ({phrase})")
+    if len(mask) != len(inputs):
+        raise ValueError(
+            f"mask: expected {len(inputs)}, one or None for each input, got {len(mask)} (The lists `inputs` and `mask` "
+            "should have the same length.)"
+        )
+    return None if all(m is None for m in mask) else [None if m is None else np.asarray(m, bool) for m in mask]
+
+
+def of_sum(inputs: Any, mask: Any) -> Array | None:
+    """What counts of inputs that are joined element by element: what does in one of them; None: all of it."""
+    known = of_inputs(inputs, mask)
+    if known is None or any(m is None for m in known):
+        return None
+    return reduce(np.logical_or, known)
+
+
+def of_concatenation(inputs: Any, mask: Any, axis: int) -> Array | None:
+    """What counts of inputs side by side along an axis: a row of the last axis of which something does."""
+    known = of_inputs(inputs, mask)
+    if known is None:
+        return None
+    rows, parts = next(len(m) for m in known if m is not None), []
+    for x, m in zip(inputs, known, strict=True):
+        whole = np.ones((), bool) if m is None else m if m.ndim == len(x.shape) else m[..., None]
+        parts.append(np.broadcast_to(whole, (rows, *x.shape[1:])))  # of a symbol, too
+    return np.asarray(np.concatenate(parts, axis).any(-1))
 
 
 def squeeze_or_expand_to_same_rank(x1: Array, x2: Array, expand_rank_1: bool = True) -> tuple[Array, Array]:

@@ -5,26 +5,22 @@ from __future__ import annotations
 import weakref
 from collections.abc import Collection, Sequence
 from copy import copy
-from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nncore import initializers, regularizers
-from nncore.arguments import check_flag, dtype_name, explained
+from nncore.arguments import check_flag, explained
 from nncore.attributes import arguments, as_made
 from nncore.copying import Travelling
 from nncore.graph import Call, Callable, Shape, Symbol, check_sample
 from nncore.initializers import Initializer
-from nncore.initializers.base import lengths
 from nncore.layers import arrays
 from nncore.layers.weights import Weighted
-from nncore.parameter import ROLES, Parameter
+from nncore.parameter import Parameter
 from nncore.registry import Configurable, Registry, brief, to_json
 from nncore.state import State
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
     from nncore.compiler.operation import Tensor
-    from nncore.regularizers import Regularizer
 
 LAYERS: Registry[Layer] = Registry("layer")
 
@@ -108,7 +104,7 @@ class Layer(Weighted, Travelling, Configurable, Callable):
         self._state: State | None = None
         self._models: weakref.WeakSet[Any] | None = None  # weak: they hold their layers
 
-    def __call__(self, inputs: Any, training: Any = False) -> Any:
+    def __call__(self, inputs: Any, training: Any = False, *, mask: Any = None) -> Any:
         """Connect the layer to the symbols it reads, or compute it on arrays.
 
         Parameters
@@ -119,12 +115,19 @@ class Layer(Weighted, Travelling, Configurable, Callable):
         training : bool, default False
             Of arrays: compute as in a step of training, in which dropout is on, and statistics follow the batch. None:
             the default.
+        mask : None
+            Keras's argument; only None, see `compute_mask`.
 
         Returns
         -------
         Symbol or ndarray
             Of the output. Weights are drawn at the first call on arrays, unless the layer has some.
         """
+        if mask is not None or getattr(training, "ndim", False):  # which Keras's pooling layers take second
+            raise TypeError(
+                f"{arrays.label(self)}: mask: expected None, got one: layers compute with all of their inputs. Make "
+                "those 0 that are not to count, X * mask, or very small before a softmax, X + 1e9 * (mask - 1)"
+            )
         given = tuple(inputs) if isinstance(inputs, (list, tuple)) else (inputs,)
         if not any(isinstance(s, Symbol) for s in given):
             return self.alone.call(self, inputs, training is not None and check_flag(training, "training"))
@@ -199,6 +202,14 @@ class Layer(Weighted, Travelling, Configurable, Callable):
         sample = arrays.open_shape(self, input_shape)
         return input_shape[0][0] if self.takes_many else input_shape[0], *sample
 
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """What of the output counts, where `mask` says it of the inputs: the same, unless a class has another rule.
+
+        Keras's method, for who carries masks along himself: the last one may be the `sample_weight` of a fit, or of a
+        loss. Layers compute with all of their inputs; no layer makes or reads a mask by itself.
+        """
+        return mask
+
     @property
     def keeps_rows_apart(self) -> bool:
         """Whether a row of the last axis of its output is made of that row of its input alone."""
@@ -249,67 +260,6 @@ class Layer(Weighted, Travelling, Configurable, Callable):
         if arrays.computes(self):
             return arrays.emit(self, b, inputs)
         raise NotImplementedError(f"{type(self).__name__} does not say what it computes: override emit, or forward")
-
-    def add_weight(
-        self,
-        shape: Any = None,
-        initializer: Any = None,
-        dtype: Any = None,
-        trainable: bool = True,
-        regularizer: Any = None,
-        name: str | None = None,
-    ) -> Parameter:
-        """Declare an array of the layer, in `build`; Keras's name and arguments.
-
-        Parameters
-        ----------
-        shape : int or tuple of int, optional
-            Default (): one number.
-        initializer : str or Initializer, default "glorot_uniform"
-        dtype : optional
-            None: that of the model.
-        trainable : bool, default True
-            False: no gradient, and nothing changes it but `assign`, between steps.
-        regularizer : str or Regularizer, optional
-        name : str, optional
-            Default "weight", with a number.
-        """
-        if dtype is not None:
-            dtype_name(dtype)
-        taken = {p.name for p in self.parameters}
-        number = next(i for i in count() if (f"weight_{i}" if i else "weight") not in taken)
-        name = (f"weight_{number}" if number else "weight") if name is None else name
-        if not isinstance(name, str) or not name or "/" in name or name in taken:
-            raise ValueError(f"name: expected one of its own without '/' for each weight, got {name!r}")
-        shape = lengths(() if shape is None else shape if isinstance(shape, (list, tuple)) else (shape,))
-        drawn = initializers.get(initializer, "initializer")
-        penalty = regularizers.get(regularizer, "regularizer")
-        return self.add_parameter(name, shape, drawn, penalty, "weight" if trainable else "statistic")
-
-    def add_parameter(
-        self,
-        name: str,
-        shape: Shape,
-        initializer: Initializer,
-        regularizer: Regularizer | None = None,
-        role: str = "weight",
-        gradient: str = "dense",
-    ) -> Parameter:
-        """Declare an array that the layer learns, or a statistic; called in `declare`, in the order of `get_weights`.
-
-        Statistics come after all weights of the layer, as in Keras. `role` and `gradient` are those of `Parameter`. The
-        constraint of a weight is the layer's attribute ``<name>_constraint``, if it has one.
-        """
-        constraint = getattr(self, f"{name}_constraint", None)
-        if constraint is not None:
-            constraint.extent(shape)  # raises where it does not fit
-        if regularizer is not None and regularizer.pairs:
-            regularizer.check(shape, f"{name}_regularizer")
-        path = f"{self.name}/{name}"
-        p = Parameter(path, shape, initializer, regularizer, self.trainable, role, gradient, constraint)
-        self.parameters.append(p)
-        self.parameters.sort(key=lambda p: ROLES.index(p.role))
-        return p
 
     # -- what is set on it -----------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import math
 from functools import partial, reduce
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from nncore import masks
 from nncore.arguments import check_flag, is_whole
 from nncore.graph import Shape
 from nncore.layers.base import LAYERS, Layer
@@ -46,7 +47,8 @@ class Elementwise(Layer):
         """The shape that all inputs can be broadcast to; a ValueError where there is none."""
         label, given = type(self).__name__, ", ".join(map(str, shapes))
         if self.most is not None and len(shapes) != self.most:
-            raise ValueError(f"{label}: expected {self.most} inputs, got {len(shapes)}, of shapes {given}")
+            phrase = f"{label} layer should be called on exactly {self.most} inputs"
+            raise ValueError(f"{label}: expected {self.most} inputs, got {len(shapes)}, of shapes {given} ({phrase})")
         if len(set(shapes)) == 1:
             return shapes[0]
         rank = max(map(len, shapes))
@@ -56,6 +58,10 @@ class Elementwise(Layer):
                 f"{label}: expected inputs of one shape, or with axes of length 1 where these differ, got {given}"
             )
         return tuple(next(iter(one), 1) for one in sizes)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """What counts in one of the inputs; None where all of one does."""
+        return masks.of_sum(inputs, mask)
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """Join them from the left."""
@@ -153,8 +159,15 @@ class Concatenate(Layer):
         axis = self.sample_axis(shapes[0])
         if any(s[:axis] + s[axis + 1 :] != shapes[0][:axis] + shapes[0][axis + 1 :] for s in shapes):
             given = ", ".join(map(str, shapes))
-            raise ValueError(f"Concatenate: expected inputs that agree except along axis {self.axis}, got {given}")
+            raise ValueError(
+                f"Concatenate: expected inputs that agree except along axis {self.axis}, got {given} (A `Concatenate` "
+                "layer requires inputs with matching shapes except for the concatenation axis.)"
+            )
         return (*shapes[0][:axis], sum(s[axis] for s in shapes), *shapes[0][axis + 1 :])
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """The inputs' masks side by side; of a row of the last axis, whether something of it counts."""
+        return masks.of_concatenation(inputs, mask, self.axis)
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """Y = [X1, X2, …] along the axis."""
@@ -211,6 +224,9 @@ class Dot(Layer):
         axes = self.sample_axes(*shapes)
         left = [s[:axis] + s[axis + 1 :] for s, axis in zip(shapes, axes, strict=True)]
         return left[0] + left[1] or (1,)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
+        """None: all of the output counts."""
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """Y = X1 X2ᵀ, their axes behind the others."""

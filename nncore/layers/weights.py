@@ -1,20 +1,26 @@
-"""What a layer has: its weights as users see them."""
+"""What a layer has: its weights as users see them, and how they are declared."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nncore.arguments import an
+from nncore import initializers, regularizers
+from nncore.arguments import an, dtype_name
+from nncore.graph import Shape
+from nncore.initializers import Initializer
+from nncore.initializers.base import lengths
 from nncore.layers import arrays
-from nncore.parameter import Parameter
+from nncore.parameter import ROLES, Parameter
+from nncore.regularizers import Regularizer
 from nncore.state import Array, State
 
 
 class Weighted:
-    """The part of `Layer` that users ask for its weights."""
+    """The part of `Layer` that users ask for its weights, and that declares them."""
 
     parameters: list[Parameter]
     state: State | None
@@ -22,6 +28,11 @@ class Weighted:
     _weightless = False  # whether a build has found that it declares none
 
     if TYPE_CHECKING:  # of `Layer`
+        name: str | None
+
+        @property
+        def trainable(self) -> bool:
+            """See `Layer.trainable`."""
 
         @property
         def learns(self) -> bool:
@@ -96,3 +107,66 @@ class Weighted:
                 f"layer {arrays.label(self)}: has no weights before its model is built; call model.build(input_shape)"
             )
         return self.state
+
+    # -- what declares them ------------------------------------------------------------------------------------------
+
+    def add_weight(
+        self,
+        shape: Any = None,
+        initializer: Any = None,
+        dtype: Any = None,
+        trainable: bool = True,
+        regularizer: Any = None,
+        name: str | None = None,
+    ) -> Parameter:
+        """Declare an array of the layer, in `build`; Keras's name and arguments.
+
+        Parameters
+        ----------
+        shape : int or tuple of int, optional
+            Default (): one number.
+        initializer : str or Initializer, default "glorot_uniform"
+        dtype : optional
+            None: that of the model.
+        trainable : bool, default True
+            False: no gradient, and nothing changes it but `assign`, between steps.
+        regularizer : str or Regularizer, optional
+        name : str, optional
+            Default "weight", with a number.
+        """
+        if dtype is not None:
+            dtype_name(dtype)
+        taken = {p.name for p in self.parameters}
+        number = next(i for i in count() if (f"weight_{i}" if i else "weight") not in taken)
+        name = (f"weight_{number}" if number else "weight") if name is None else name
+        if not isinstance(name, str) or not name or "/" in name or name in taken:
+            raise ValueError(f"name: expected one of its own without '/' for each weight, got {name!r}")
+        shape = lengths(() if shape is None else shape if isinstance(shape, (list, tuple)) else (shape,))
+        drawn = initializers.get(initializer, "initializer")
+        penalty = regularizers.get(regularizer, "regularizer")
+        return self.add_parameter(name, shape, drawn, penalty, "weight" if trainable else "statistic")
+
+    def add_parameter(
+        self,
+        name: str,
+        shape: Shape,
+        initializer: Initializer,
+        regularizer: Regularizer | None = None,
+        role: str = "weight",
+        gradient: str = "dense",
+    ) -> Parameter:
+        """Declare an array that the layer learns, or a statistic; called in `declare`, in the order of `get_weights`.
+
+        Statistics come after all weights of the layer, as in Keras. `role` and `gradient` are those of `Parameter`. The
+        constraint of a weight is the layer's attribute ``<name>_constraint``, if it has one.
+        """
+        constraint = getattr(self, f"{name}_constraint", None)
+        if constraint is not None:
+            constraint.extent(shape)  # raises where it does not fit
+        if regularizer is not None and regularizer.pairs:
+            regularizer.check(shape, f"{name}_regularizer")
+        path = f"{self.name}/{name}"
+        p = Parameter(path, shape, initializer, regularizer, self.trainable, role, gradient, constraint)
+        self.parameters.append(p)
+        self.parameters.sort(key=lambda p: ROLES.index(p.role))
+        return p

@@ -119,6 +119,54 @@ def test_equal_ones_share_the_gradient() -> None:
         np.testing.assert_allclose(model.get_weights(), 0)  # 2 (1 − 0) / 2 each
 
 
+FEW, MORE = np.array([[True, False, False]]), np.array([[True, True, False]])
+ALL_BUT = np.arange(12).reshape(1, 3, 4) > 5  # an element of each row's own
+
+
+@pytest.mark.parametrize("cls", [nn.Add, nn.Subtract, nn.Multiply, nn.Average, nn.Maximum, nn.Minimum])
+def test_masks_of_sums_count_what_counts_in_one_input(cls: Any) -> None:
+    x = np.ones((1, 3, 4))
+    np.testing.assert_array_equal(cls().compute_mask([x, x], [FEW, MORE]), [[True, True, False]])
+    np.testing.assert_array_equal(cls().compute_mask([x, x], [FEW.astype(float), FEW]), FEW)
+    assert cls().compute_mask([x, x], [FEW, None]) is None and cls().compute_mask([x, x], [None, None]) is None
+    assert cls().compute_mask([x, x]) is None
+
+
+def test_masks_side_by_side() -> None:
+    x = np.ones((1, 3, 4))
+    steps, features = nn.Concatenate(axis=1), nn.Concatenate()
+    np.testing.assert_array_equal(steps.compute_mask([x, x], [FEW, MORE]), [[True, False, False, True, True, False]])
+    np.testing.assert_array_equal(steps.compute_mask([x, x], [FEW, None]), [[True, False, False, True, True, True]])
+    np.testing.assert_array_equal(features.compute_mask([x, x], [FEW, MORE]), MORE)
+    np.testing.assert_array_equal(features.compute_mask([x, x], [FEW, ALL_BUT]), [[True, True, True]])
+    assert features.compute_mask([x, x], [None, None]) is None
+    symbols = [nn.Input((3, 4)), nn.Input((2, 4))]
+    np.testing.assert_array_equal(steps.compute_mask(symbols, [FEW, None]), [[True, False, False, True, True]])
+    assert nn.Dot(-1).compute_mask([x, x], [FEW, MORE]) is None
+    assert nn.Dense(2).compute_mask(x, FEW) is FEW and nn.Embedding(3, 2).compute_mask(np.array([2, 0])) is None
+
+
+@pytest.mark.parametrize(
+    ("inputs", "mask", "message"),
+    [
+        ([1, 2], FEW, "mask: expected a list.*got ndarray .`mask` should be a list"),
+        (FEW, [None, None], "inputs: expected a list.*got ndarray .`inputs` should be a list"),
+        ([1, 2], [None], "mask: expected 2, one or None for each input, got 1 .*should have the same length"),
+    ],
+)
+def test_bad_masks(inputs: Any, mask: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        nn.Add().compute_mask(inputs, mask)
+
+
+def test_layers_compute_with_all_of_their_inputs() -> None:
+    x = np.array([[1.0, 2.0, 5.0]])
+    for call in (lambda: nn.Softmax()(x, mask=FEW), lambda: nn.GlobalAveragePooling1D()(x[..., None], FEW)):
+        with pytest.raises(TypeError, match=r"mask: expected None, got one: .* all of their inputs\. Make those 0 "):
+            call()
+    np.testing.assert_allclose(nn.Softmax()(x + 1e9 * (FEW - 1.0)), [[1, 0, 0]], atol=1e-12)  # as the error says
+
+
 def test_functions() -> None:
     a, b = RNG.standard_normal((2, 4, 3))
     for name, expected in {

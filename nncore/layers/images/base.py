@@ -33,7 +33,7 @@ class ImageLayer(Layer):
 
     data_format = "channels_last"
 
-    def __call__(self, inputs: Any, training: Any = True) -> Any:
+    def __call__(self, inputs: Any, training: Any = True) -> Any:  # type: ignore[override]  # as in Keras, no mask
         """Connect the layer to the symbol it reads, or compute it on images: by default as in training, as Keras does.
 
         Parameters
@@ -136,14 +136,18 @@ def check_factor(value: Any, argument: str, low: float, high: float, open_below:
     ):
         return (float(numbers[0]), float(numbers[1])) if pair else float(numbers[0])
     interval = f"{'(' if open_below else '['}{low:g}, {high:g}]"
-    raise ValueError(f"{argument}: expected a number in {interval} or two of them, got {value!r}")
+    phrase = f"The `{argument}` argument should be a number (or a list of two numbers) in the range {interval}."
+    raise ValueError(f"{argument}: expected a number in {interval} or two of them, got {value!r} ({phrase})")
 
 
 def check_range(value: Any, argument: str) -> tuple[float, float]:
     """`value`, the least and the greatest value of a pixel, as floats, in order."""
     if isinstance(value, (list, tuple)) and len(value) == 2 and all(is_number(n) and math.isfinite(n) for n in value):
         return float(min(value)), float(max(value))
-    raise ValueError(f"{argument}: expected two numbers, the least and the greatest value of a pixel, got {value!r}")
+    phrase = f"The `{argument}` argument should be a list of two numbers."
+    raise ValueError(
+        f"{argument}: expected two numbers, the least and the greatest value of a pixel, got {value!r} ({phrase})"
+    )
 
 
 def around(factor: Factor, middle: float = 0.0) -> Interval:

@@ -31,7 +31,8 @@ def check_mode(mode: Any, known: Sequence[str]) -> str:
     """`output_mode`, checked."""
     mode = ALIASES.get(mode, mode) if isinstance(mode, str) else mode
     if mode not in known:
-        raise ValueError(f"output_mode: expected one of {', '.join(map(repr, known))}, got {mode!r}")
+        phrase = f"Unknown arg for output_mode: {mode}. Invalid value for argument `output_mode`. Expected one of them"
+        raise ValueError(f"output_mode: expected one of {', '.join(map(repr, known))}, got {mode!r} ({phrase})")
     return str(mode)
 
 
@@ -91,13 +92,14 @@ class Numbering(Layer):
         made = self.alone.call(self, arrays if self.takes_many else arrays[0], training)
         return made[0] if sample else made
 
-    def __call__(self, inputs: Any, training: Any = False) -> Any:
+    def __call__(self, inputs: Any, training: Any = False) -> Any:  # type: ignore[override]  # as in Keras, no mask
         """Connect the layer to the symbols it reads, or compute it on arrays: see `on_arrays`."""
         given = tuple(inputs) if isinstance(inputs, (list, tuple)) else (inputs,)
         if any(isinstance(s, Symbol) for s in given):
             return self.connect(inputs)
         if self.takes_many and not isinstance(inputs, (list, tuple)):
-            raise ValueError(f"{label(self)}: expected a list of arrays, got {an(type(inputs).__name__)}")
+            phrase = f"{type(self).__name__} should be called on a list or tuple of inputs."
+            raise ValueError(f"{label(self)}: expected a list of arrays, got {an(type(inputs).__name__)} ({phrase})")
         return self.on_arrays(inputs, training)
 
     def read(self, data: Any, argument: str) -> Array:
