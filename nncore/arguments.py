@@ -116,7 +116,9 @@ def is_whole(value: object) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-def check_number(value: Any, argument: str, expected: str, fits: Callable[[float], bool], remedy: str = "") -> float:
+def check_number(
+    value: Any, argument: str, expected: str, fits: Callable[[float], bool], remedy: str = "", phrase: str = ""
+) -> float:
     """`value` as a float; a TypeError where it is no number, a ValueError where this float does not fit.
 
     Parameters
@@ -131,6 +133,8 @@ def check_number(value: Any, argument: str, expected: str, fits: Callable[[float
         False for NaN, too.
     remedy : str
         What to do about it.
+    phrase : str
+        What Keras says.
     """
     number = is_number(value)
     if number:
@@ -141,24 +145,41 @@ def check_number(value: Any, argument: str, expected: str, fits: Callable[[float
         if fits(rounded):
             return rounded
     remedy = f"; {remedy}" if remedy else ""
-    raise (ValueError if number else TypeError)(f"{argument}: expected {expected}, got {value!r}{remedy}")
+    error = ValueError if number else TypeError
+    raise error(f"{argument}: expected {expected}, got {value!r}{remedy}{in_brackets(phrase)}")
 
 
-def check_nonnegative(value: Any, argument: str, remedy: str) -> float:
+def in_brackets(phrase: str) -> str:
+    """Keras's words for what is wrong, where there are any, as they stand behind the house's own."""
+    return f" ({phrase})" if phrase else ""
+
+
+def check_nonnegative(value: Any, argument: str, remedy: str, phrase: str = "") -> float:
     """`check_number`, for finite numbers ≥ 0."""
-    return check_number(value, argument, "a finite number ≥ 0", lambda v: 0 <= v < math.inf, remedy)
+    return check_number(value, argument, "a finite number ≥ 0", lambda v: 0 <= v < math.inf, remedy, phrase)
 
 
-def check_whole(value: Any, argument: str, expected: str, least: int, most: float = math.inf) -> int:
-    """`value` as an int; a ValueError, with `expected` in words, where it is none from `least` to `most`."""
+def check_whole(value: Any, argument: str, expected: str, least: int, most: float = math.inf, phrase: str = "") -> int:
+    """`value` as an int; a ValueError, with `expected` in words, where it is none from `least` to `most`.
+
+    `phrase`: what Keras says.
+    """
     if not is_whole(value) or not least <= int(value) <= most:
-        raise ValueError(f"{argument}: expected {expected}, got {value!r}")
+        raise ValueError(f"{argument}: expected {expected}, got {value!r}{in_brackets(phrase)}")
     return int(value)
 
 
-def check_count(value: Any, argument: str, least: int = 1) -> int:
+def check_count(value: Any, argument: str, least: int = 1, phrase: str = "") -> int:
     """`check_whole`, for ints ≥ `least`."""
-    return check_whole(value, argument, f"a whole number of at least {least}", least)
+    return check_whole(value, argument, f"a whole number of at least {least}", least, phrase=phrase)
+
+
+def check_channels(value: Any, argument: str, expected: str) -> int:
+    """`check_whole`, for ints ≥ 1 of which a convolution makes its channels."""
+    phrase = (
+        f"Invalid value for argument `{argument}`. Expected a strictly positive value. Received {argument}={value}."
+    )
+    return check_whole(value, argument, expected, 1, phrase=phrase)
 
 
 def check_steps(value: Any, argument: str) -> int | None:

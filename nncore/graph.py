@@ -218,7 +218,7 @@ def check_sample(shape: Any, argument: str, given: Any) -> Shape:
         behind = "" if shape is given else " behind the batch axis"
         raise ValueError(
             f"{argument}: expected the sizes of a sample{behind}, got {given!r}. A model has one shape for all "
-            "samples: give each size"
+            "samples: give each size, and leave the batch out or call it batch_shape"
         )
     return check_shape(shape, argument, 0)
 
@@ -259,12 +259,17 @@ def Input(
         check_real(dtype)
     if batch_shape is not None:
         if shape is not None or not isinstance(batch_shape, (tuple, list)) or not batch_shape:
+            phrase = " (You cannot pass both `shape` and `batch_shape` at the same time.)" if shape is not None else ""
             raise ValueError(
                 f"batch_shape: expected the batch axis and a sample's shape, (None, 784), and no shape beside it, got "
-                f"{batch_shape!r}"
+                f"{batch_shape!r}{phrase}"
             )
         return Symbol(check_sample(batch_shape[1:], "batch_shape", batch_shape), name=name, dtype=text)
-    return Symbol(check_shape(shape, "shape", 0), name=name, dtype=text)
+    if shape is None:
+        raise ValueError(
+            "shape: expected the sizes of a sample, such as 784 or (28, 28), got None (pass a `shape` argument.)"
+        )
+    return Symbol(check_sample(shape, "shape", shape), name=name, dtype=text)
 
 
 def topological(outputs: Iterable[Symbol], inputs: Iterable[Symbol] = ()) -> list[Symbol]:

@@ -48,7 +48,8 @@ class Relu(Activation):
     def __post_init__(self) -> None:
         check_nonnegative(self.negative_slope, "negative_slope", SLOPE_REMEDY)
         if self.max_value is not None:
-            check_nonnegative(self.max_value, "max_value", "None is no largest value")
+            phrase = "max_value of a ReLU layer cannot be a negative value"
+            check_nonnegative(self.max_value, "max_value", "None is no largest value", phrase)
         check_nonnegative(self.threshold, "threshold", "subtract a shift from the inputs")
 
     @property

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nncore import constraints, initializers, regularizers
 from nncore._kernels.table import WINDOW_PLACES
-from nncore.arguments import check_count, check_flag
+from nncore.arguments import check_channels, check_count, check_flag
 from nncore.graph import Shape
 from nncore.layers.base import LAYERS
 from nncore.layers.windowed import Windowed
@@ -45,7 +45,7 @@ class Convolution(Windowed):
         trainable: bool = True,
     ) -> None:
         super().__init__(kernel_size, strides, padding, data_format, dilation_rate, activation, name, trainable)
-        self.filters = check_count(filters, "filters")
+        self.filters = check_channels(filters, "filters", "a whole number of at least 1")
         self.groups = check_count(groups, "groups")
         if self.filters % self.groups:
             raise ValueError(f"filters: expected a multiple of groups, {self.groups}, got {self.filters}")

@@ -63,7 +63,9 @@ class Dense(Layer):
         trainable: bool = True,
     ) -> None:
         super().__init__(name, trainable)
-        self.units = check_whole(units, "units", "a positive whole number of neurons", 1)
+        self.units = check_whole(
+            units, "units", "a positive whole number of neurons", 1, phrase="`units` must be a positive integer"
+        )
         self.activation = activations.get(activation, "activation")
         self.use_bias = check_flag(use_bias, "use_bias")
         self.kernel_initializer = initializers.get(kernel_initializer, "kernel_initializer")

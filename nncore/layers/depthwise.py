@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nncore import constraints, initializers, regularizers
-from nncore.arguments import check_flag, check_whole
+from nncore.arguments import check_channels, check_flag
 from nncore.graph import Shape
 from nncore.layers import windows
 from nncore.layers.base import LAYERS
@@ -42,8 +42,8 @@ class Depthwise(Windowed):
         trainable: bool,
     ) -> None:
         super().__init__(kernel_size, strides, padding, data_format, dilation_rate, activation, name, trainable)
-        self.depth_multiplier = check_whole(
-            depth_multiplier, "depth_multiplier", "a positive whole number of channels for each of the input", 1
+        self.depth_multiplier = check_channels(
+            depth_multiplier, "depth_multiplier", "a positive whole number of channels for each of the input"
         )
 
     def kernel_shape(self, shape: Shape) -> Shape:

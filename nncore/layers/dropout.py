@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from nncore.compiler.operation import Tensor
 
 
+#: What Keras says of a rate.
+RATE = "Invalid value received for argument `rate`. Expected a float value between 0 and 1."
+
+
 def own_seed(seed: Any) -> int | None:
     """The seed of a layer; None: that of its model."""
     return None if seed is None else runtime.check_seed(seed, "seed")
@@ -33,9 +37,15 @@ def check_noise_shape(value: Any) -> tuple[int | None, ...] | None:
     """Sizes of a mask, the batch first, each a whole number ≥ 1 or None; a ValueError where it is none."""
     if value is None:
         return None
-    if not isinstance(value, (tuple, list)) or not all(n is None or (is_whole(n) and n >= 1) for n in value):
+    sizes = value if (several := isinstance(value, (tuple, list))) else ()
+    known = [n for n in sizes if n is not None]
+    if not several or not all(is_whole(n) and n >= 1 for n in known):
+        whole = "all dimensions to be positive integers" if all(map(is_whole, known)) else "all elements to be integers"
+        wanted = f"{whole} or None" if several else "a tuple or list of integers"
+        phrase = f"Invalid value received for argument `noise_shape`. Expected {wanted}."
         raise ValueError(
-            f"noise_shape: expected a tuple of positive whole numbers or None, such as (None, 1, None), got {value!r}"
+            f"noise_shape: expected a tuple of positive whole numbers or None, such as (None, 1, None), got {value!r} "
+            f"({phrase})"
         )
     return tuple(None if n is None else int(n) for n in value)
 
@@ -76,7 +86,7 @@ class Dropping(Layer):
 
     def __init__(self, rate: Scheduled, seed: int | None = None, name: str | None = None) -> None:
         super().__init__(name)
-        self.rate = scheduled("rate", rate, 1.0, ", the fraction to drop,")
+        self.rate = scheduled("rate", rate, 1.0, ", the fraction to drop,", RATE)
         self.seed = own_seed(seed)
 
     @property

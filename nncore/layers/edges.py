@@ -149,6 +149,7 @@ class Cropping(Edges):
     """Base of the layers that cut edges off."""
 
     cropping: Any
+    phrase: ClassVar[str]  # of Keras, for a cropping that leaves nothing
 
     @property
     def margins(self) -> Margins:
@@ -161,7 +162,7 @@ class Cropping(Edges):
         if min(shape) < 1:
             raise ValueError(
                 f"{type(self).__name__}: expected a cropping that leaves a place of each axis of inputs (batch, "
-                f"{', '.join(map(str, shapes[0]))}), got {self.cropping}"
+                f"{', '.join(map(str, shapes[0]))}), got {self.cropping} ({self.phrase})"
             )
         return shape
 
@@ -189,6 +190,7 @@ class Cropping1D(Cropping):
     """
 
     rank = 1
+    phrase = "`cropping` parameter of `Cropping1D` layer must be smaller than the input length"
 
     def __init__(self, cropping: Any = (1, 1), name: str | None = None) -> None:
         super().__init__(name)
@@ -214,6 +216,7 @@ class Cropping2D(Cropping):
     """
 
     rank = 2
+    phrase = "Values in `cropping` argument should be smaller than the corresponding spatial dimension of the input."
 
     def __init__(
         self, cropping: Any = ((0, 0), (0, 0)), data_format: str | None = None, name: str | None = None

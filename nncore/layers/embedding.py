@@ -71,8 +71,8 @@ class Embedding(Layer):
         trainable: bool = True,
     ) -> None:
         super().__init__(name, trainable)
-        self.input_dim = check_count(input_dim, "input_dim")
-        self.output_dim = check_count(output_dim, "output_dim")
+        self.input_dim = check_count(input_dim, "input_dim", phrase="`input_dim` must be a positive integer")
+        self.output_dim = check_count(output_dim, "output_dim", phrase="`output_dim` must be a positive integer")
         self.embeddings_initializer = initializers.get(embeddings_initializer, "embeddings_initializer")
         self.embeddings_regularizer = regularizers.get(embeddings_regularizer, "embeddings_regularizer")
         self.embeddings_constraint = constraints.get(embeddings_constraint, "embeddings_constraint")

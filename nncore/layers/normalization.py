@@ -287,7 +287,10 @@ class GroupNormalization(Normalizing):
             beta_constraint, gamma_constraint, name, trainable,
         )  # fmt: skip
         if not is_whole(groups) or (groups < 1 and groups != -1):
-            raise ValueError(f"groups: expected a whole number > 0, or -1 for a group of each feature, got {groups!r}")
+            raise ValueError(
+                f"groups: expected a whole number > 0, or -1 for a group of each feature, got {groups!r} "
+                "(Invalid value received for argument `groups`.)"
+            )
         if not is_whole(axis):
             raise ValueError(f"axis: expected one whole number other than 0 (the batch), got {axis!r}")
         self.groups = int(groups)
@@ -296,8 +299,11 @@ class GroupNormalization(Normalizing):
         """How many groups n features are cut into."""
         groups = n if self.groups == -1 else self.groups
         if n % groups:
+            should = "cannot be more than" if groups > n else "must be a multiple of"
+            phrase = f"Number of groups ({groups}) {should} the number of channels ({n})."
             raise ValueError(
-                f"GroupNormalization: expected groups that divide the {n} features of axis {self.axis}, got {groups}"
+                f"GroupNormalization: expected groups that divide the {n} features of axis {self.axis}, got {groups} "
+                f"({phrase})"
             )
         return groups
 

@@ -63,9 +63,15 @@ class Reshape(Layer):
         if isinstance(target_shape, (tuple, list)):
             shape = tuple(-1 if n is None else n for n in target_shape)
         if not all(is_whole(n) and (n > 0 or n == -1) for n in shape):
-            raise ValueError(f"target_shape: expected positive sizes, at most one of them -1, got {target_shape!r}")
+            raise ValueError(
+                f"target_shape: expected positive sizes, at most one of them -1, got {target_shape!r} "
+                f"(Expected each to be a non-negative integer or -1. Received: target_shape={shape})"
+            )
         if shape.count(-1) > 1:
-            raise ValueError(f"target_shape: expected at most one -1, got {target_shape!r}")
+            raise ValueError(
+                f"target_shape: expected at most one -1, got {target_shape!r} "
+                f"(There must be at most one unknown dimension. Received: target_shape={shape})"
+            )
         self.target_shape = tuple(int(n) for n in shape)
 
     def output_shape(self, *shapes: Shape) -> Shape:
@@ -157,7 +163,10 @@ class Permute(Layer):
         super().__init__(name)
         dims = tuple(dims) if isinstance(dims, (tuple, list)) else (dims,)
         if not all(map(is_whole, dims)) or sorted(dims) != list(range(1, len(dims) + 1)):
-            raise ValueError(f"dims: expected a permutation of 1, 2, … such as (2, 1), got {dims!r}")
+            raise ValueError(
+                f"dims: expected a permutation of 1, 2, … such as (2, 1), got {dims!r} "
+                "(Invalid permutation argument `dims` for Permute Layer)"
+            )
         self.dims = tuple(int(d) for d in dims)
 
     def output_shape(self, *shapes: Shape) -> Shape:
@@ -192,7 +201,7 @@ class RepeatVector(Layer):
 
     def __init__(self, n: int, name: str | None = None) -> None:
         super().__init__(name)
-        self.n = check_count(n, "n")
+        self.n = check_count(n, "n", phrase="`n` should be a positive integer")
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """(n, features)."""

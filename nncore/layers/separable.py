@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nncore import constraints, initializers, regularizers
-from nncore.arguments import check_flag, check_whole
+from nncore.arguments import check_channels, check_flag
 from nncore.graph import Shape
 from nncore.layers.base import LAYERS
 from nncore.layers.depthwise import Depthwise
@@ -46,7 +46,7 @@ class SeparableConv(Depthwise):
         super().__init__(
             kernel_size, strides, padding, depth_multiplier, data_format, dilation_rate, activation, name, trainable
         )
-        self.filters = check_whole(filters, "filters", "a positive whole number of channels", 1)
+        self.filters = check_channels(filters, "filters", "a positive whole number of channels")
         self.use_bias = check_flag(use_bias, "use_bias")
         self.depthwise_initializer = initializers.get(depthwise_initializer, "depthwise_initializer")
         self.pointwise_initializer = initializers.get(pointwise_initializer, "pointwise_initializer")

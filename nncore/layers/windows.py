@@ -67,7 +67,8 @@ def axes_of(
         least = " × ".join(str(a.reach) for a in axes)
         raise ValueError(
             f"{label}: expected inputs of at least {least} places, got ({names}) {shape}. Give larger inputs, a "
-            "smaller window or padding='same', and see that the channels stand last"
+            "smaller window or padding='same', and see that the channels stand last (Computed output size would be "
+            "zero or negative.)"
         )
     return axes
 

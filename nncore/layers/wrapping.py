@@ -157,7 +157,9 @@ class SpectralNormalization(Wrapper):
 
     def __init__(self, layer: Any, power_iterations: int = 1, name: str | None = None, trainable: bool = True) -> None:
         super().__init__(layer, name, trainable)
-        self.power_iterations = check_count(power_iterations, "power_iterations")
+        self.power_iterations = check_count(
+            power_iterations, "power_iterations", phrase="`power_iterations` should be greater than zero."
+        )
 
     @property
     def activity_regularizer(self) -> Any:
@@ -173,7 +175,8 @@ class SpectralNormalization(Wrapper):
         super().declare(*shapes)
         kernel = getattr(self.layer, "kernel", getattr(self.layer, "embeddings", None))
         if kernel is None:
-            raise ValueError(f"layer: expected one with a kernel or embeddings, got {self.layer!r}")
+            phrase = f"{type(self.layer).__name__} object has no attribute 'kernel' nor 'embeddings'"
+            raise ValueError(f"layer: expected one with a kernel or embeddings, got {self.layer!r} ({phrase})")
         if kernel.constraint is not None:
             raise ValueError(f"layer: expected one without a constraint of its own, got {kernel.constraint!r}")
         drawn = initializers.TruncatedNormal(stddev=0.02)

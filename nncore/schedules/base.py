@@ -146,10 +146,10 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
         return get(config, "config")
 
 
-def scheduled(argument: str, value: Any, below: float = math.inf, words: str = "") -> Scheduled:
+def scheduled(argument: str, value: Any, below: float = math.inf, words: str = "", phrase: str = "") -> Scheduled:
     """`value` as a number in [0, `below`) or a schedule, given as such, as its configuration, or as a function.
 
-    `words` say more of the number, for errors.
+    `words` say more of the number, for errors; `phrase` is Keras's.
     """
     if isinstance(value, type) and issubclass(value, LearningRateSchedule):
         raise TypeError(f"{argument}: expected a schedule, got its class {value.__name__}; call it with its arguments")
@@ -160,7 +160,8 @@ def scheduled(argument: str, value: Any, below: float = math.inf, words: str = "
     def fits(v: float) -> bool:
         return 0 <= v < below
 
-    return check_number(value, argument, f"a number in [0, {below:g}){words} or a LearningRateSchedule", fits, remedy)
+    expected = f"a number in [0, {below:g}){words} or a LearningRateSchedule"
+    return check_number(value, argument, expected, fits, remedy, phrase)
 
 
 @dataclass(frozen=True)

@@ -148,7 +148,12 @@ def test_input(arguments: dict[str, Any], shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({}, "shape: expected the positive sizes of one sample"),
+        ({}, "shape: expected the sizes of a sample, such as 784"),
+        (
+            {"shape": (None, 4)},
+            r"shape: expected the sizes of a sample, got \(None, 4\)\. A model has one shape for all",
+        ),
+        ({"shape": (0, 4)}, "shape: expected the positive sizes of one sample"),
         ({"batch_shape": 4}, "batch_shape: expected the batch axis and a sample's shape"),
         ({"batch_shape": ()}, "batch_shape: expected the batch axis and a sample's shape"),
         ({"batch_shape": (None, None)}, "batch_shape: expected the sizes of a sample behind the batch axis"),

@@ -216,7 +216,7 @@ class CategoryEncoding(Numbering):
                 "num_tokens: expected how many numbers there are, got None; num_tokens must be set to use this layer. "
                 "IntegerLookup finds them in data"
             )
-        self.num_tokens = check_count(num_tokens, "num_tokens")
+        self.num_tokens = check_count(num_tokens, "num_tokens", phrase="`num_tokens` must be >= 1.")
         self.output_mode = check_mode(output_mode, MODES[1:])
         self._weighing: tuple[Dot, CategoryEncoding] | None = None
 
@@ -238,7 +238,8 @@ class CategoryEncoding(Numbering):
             return super().__call__(inputs, training)
         if self.output_mode != "count":
             raise ValueError(
-                f"count_weights: expected None where output_mode is {self.output_mode!r}, got some. Let it be 'count'"
+                f"count_weights: expected None where output_mode is {self.output_mode!r}, got some. Let it be 'count' "
+                f"(`count_weights` is not used when `output_mode` is not `'count'`.)"
             )
         if isinstance(inputs, Symbol) or isinstance(count_weights, Symbol):
             raise TypeError(

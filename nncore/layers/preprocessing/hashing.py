@@ -97,7 +97,8 @@ class Hashing(Encoder):
         name: str | None = None,
     ) -> None:
         super().__init__(name)
-        self.num_bins = check_count(num_bins, "num_bins")
+        phrase = f"The `num_bins` for `{type(self).__name__}` cannot be `None` or non-positive"
+        self.num_bins = check_count(num_bins, "num_bins", phrase=phrase)
         self.output_mode = check_mode(output_mode, MODES)
         self.salt = check_salt(salt)
         self.mask_value = mask_value
@@ -159,7 +160,8 @@ class HashedCrossing(Encoder):
 
     def __init__(self, num_bins: int, output_mode: str = "int", name: str | None = None) -> None:
         super().__init__(name)
-        self.num_bins = check_count(num_bins, "num_bins")
+        phrase = f"The `num_bins` for `{type(self).__name__}` cannot be `None` or non-positive"
+        self.num_bins = check_count(num_bins, "num_bins", phrase=phrase)
         self.output_mode = check_mode(output_mode, MODES[:2])
 
     @property

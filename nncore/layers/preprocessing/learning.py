@@ -48,7 +48,8 @@ def batches(data: Any, steps: Any, read: Callable[[Any, str], Array], argument: 
             for part in data
         )
     )
-    if not arrays and is_array_like(data) and not hasattr(data, "__next__"):
+    none = isinstance(data, (list, tuple)) and not data
+    if not arrays and not none and is_array_like(data) and not hasattr(data, "__next__"):
         array = read(data, argument)
         yield array if array.ndim else array[None]
         return
