@@ -49,6 +49,10 @@ DTYPE = "A model has one dtype: Model(…, dtype=…)."
 GENERATOR = "Batches are taken in the thread that trains."
 FORMAT = "What is written is safetensors."
 
+#: Layers that make whole numbers, or columns of them, and the dtypes that Keras has for either.
+NUMBERING = "StringLookup", "IntegerLookup", "Hashing", "HashedCrossing", "Discretization", "CategoryEncoding"
+WHOLE = "float32", "int32", "int64"
+
 #: By name, or by "owner.name" where the same name means different things.
 HABITS = {
     "lr": Habit("The optimizers call it learning_rate."),
@@ -57,6 +61,7 @@ HABITS = {
     "batch_input_shape": Habit(INPUT),
     # layers
     "dtype": OfDtype(DTYPE, ("float32",)),
+    **{f"{name}.dtype": OfDtype(DTYPE, WHOLE) for name in NUMBERING},
     "activity_regularizer": Habit("Put an ActivityRegularization layer behind it."),
     "lora_rank": Habit("Set trainable=False where weights should stay."),
     "lora_alpha": Habit("Set trainable=False where weights should stay."),

@@ -44,14 +44,9 @@ from nncore.layers.images.mixing import CutMix, MixUp
 from nncore.layers.images.pixels import RandomBrightness, RandomContrast, RandomErasing
 from nncore.layers.images.places import RandomFlip, RandomRotation, RandomTranslation, RandomZoom
 from nncore.layers.images.sizes import CenterCrop, RandomCrop, Resizing
+from nncore.layers.lengths import RMSNormalization, UnitNormalization
 from nncore.layers.merging import Add, Average, Concatenate, Divide, Dot, Maximum, Minimum, Multiply, Subtract
-from nncore.layers.normalization import (
-    BatchNormalization,
-    GroupNormalization,
-    LayerNormalization,
-    RMSNormalization,
-    UnitNormalization,
-)
+from nncore.layers.normalization import BatchNormalization, GroupNormalization, LayerNormalization
 from nncore.layers.pooling import AveragePooling1D, AveragePooling2D, MaxPooling1D, MaxPooling2D
 from nncore.layers.preprocessing.categories import CategoryEncoding, Discretization
 from nncore.layers.preprocessing.hashing import HashedCrossing, Hashing

@@ -1,4 +1,4 @@
-"""Layers that bring their inputs to mean 0 and variance 1, or to length 1."""
+"""Layers that bring their inputs to mean 0 and variance 1."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from nncore import constraints, initializers, regularizers
-from nncore.arguments import check_flag, check_number, is_number, is_whole
+from nncore.arguments import check_flag, check_number, is_number, is_whole, the_only
 from nncore.graph import Shape
 from nncore.layers.base import LAYERS, Layer
 from nncore.operations import reshape
 from nncore.operations.arrangement import moved_last
-from nncore.operations.normalization import batch_norm, layer_norm, standardize, unit_norm
+from nncore.operations.normalization import batch_norm, layer_norm, standardize
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
@@ -24,6 +24,13 @@ def check_axes(axis: Any) -> Any:
     if not axes or not all(is_whole(a) and a != 0 for a in axes):
         raise ValueError(f"axis: expected a whole number other than 0 (the batch), or a list of them, got {axis!r}")
     return [int(a) for a in axes] if isinstance(axis, (list, tuple)) else int(axis)
+
+
+def one_axis(axis: Any) -> int:
+    """An axis that `check_axes` let pass, alone or in a list."""
+    if isinstance(axis, list) and len(axis) > 1:
+        raise ValueError(f"axis: expected one whole number other than 0 (the batch), got {axis!r}")
+    return int(the_only(axis))
 
 
 def check_epsilon(epsilon: Any) -> float:
@@ -209,8 +216,7 @@ class BatchNormalization(Normalizing):
             axis, epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer, gamma_regularizer,
             beta_constraint, gamma_constraint, name, trainable,
         )  # fmt: skip
-        if not is_whole(axis):
-            raise ValueError(f"axis: expected one whole number other than 0 (the batch), got {axis!r}")
+        self.axis = one_axis(self.axis)
         self.momentum = check_number(momentum, "momentum", "a number in [0, 1]", lambda m: 0 <= m <= 1)
         self.moving_mean_initializer = initializers.get(moving_mean_initializer, "moving_mean_initializer")
         self.moving_variance_initializer = initializers.get(moving_variance_initializer, "moving_variance_initializer")
@@ -291,8 +297,7 @@ class GroupNormalization(Normalizing):
                 f"groups: expected a whole number > 0, or -1 for a group of each feature, got {groups!r} "
                 "(Invalid value received for argument `groups`.)"
             )
-        if not is_whole(axis):
-            raise ValueError(f"axis: expected one whole number other than 0 (the batch), got {axis!r}")
+        self.axis = one_axis(self.axis)
         self.groups = int(groups)
 
     def count(self, n: int) -> int:
@@ -330,85 +335,3 @@ class GroupNormalization(Normalizing):
             return standardize(b, rows, gamma=self.gamma, beta=self.beta)
 
         return moved_last(b, moved_last(b, x, others, by_group), [axis], scaled)
-
-
-@LAYERS.register()
-class RMSNormalization(Layer):
-    """Y = γ ⊙ X / √(mean(X²) + ε), the mean over some axes of each sample.
-
-    Shapes: X and Y (B, …, n); γ, which Keras calls scale, has the shape of the axes, (n,) by default.
-
-    Parameters
-    ----------
-    axis : int or list of int, default -1
-        The axes over which the mean is taken, counted with the batch axis as 0.
-    epsilon : float, default 1e-6
-        ε, > 0.
-    name : str, optional
-    trainable : bool, default True
-
-    Raises
-    ------
-    ValueError
-        `epsilon` is not positive, or there is no such axis.
-
-    References
-    ----------
-    B. Zhang, R. Sennrich: Root mean square layer normalization, NeurIPS 2019, arXiv:1910.07467.
-    """
-
-    def __init__(self, axis: Any = -1, epsilon: float = 1e-6, name: str | None = None, trainable: bool = True) -> None:
-        super().__init__(name, trainable)
-        self.axis = check_axes(axis)
-        self.epsilon = check_epsilon(epsilon)
-
-    def output_shape(self, *shapes: Shape) -> Shape:
-        """The shape of the inputs."""
-        sample_axes(self, shapes[0])
-        return shapes[0]
-
-    def declare(self, *shapes: Shape) -> None:
-        """Declare γ."""
-        shape = tuple(shapes[0][a] for a in sample_axes(self, shapes[0]))
-        self.scale = self.add_parameter("scale", shape, initializers.Ones())
-
-    def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
-        """Y = γ ⊙ X / √(mean(X²) + ε)."""
-        axes = sample_axes(self, inputs[0].shape)
-
-        def normalize(x: Tensor) -> Tensor:
-            return layer_norm(b, x, x.shape[-len(axes) :], self.epsilon, self.scale, None, about_zero=True)
-
-        return moved_last(b, inputs[0], axes, normalize)
-
-
-@LAYERS.register()
-class UnitNormalization(Layer):
-    """Y = X / √max(Σ x², 1e-12), the sum over some axes of each sample: vectors of length 1.
-
-    Parameters
-    ----------
-    axis : int or list of int, default -1
-        The axes of a vector, counted with the batch axis as 0.
-    name : str, optional
-    """
-
-    def __init__(self, axis: Any = -1, name: str | None = None) -> None:
-        super().__init__(name)
-        self.axis = check_axes(axis)
-
-    def output_shape(self, *shapes: Shape) -> Shape:
-        """The shape of the inputs."""
-        sample_axes(self, shapes[0])
-        return shapes[0]
-
-    def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
-        """Y = X / |X|."""
-        axes = sample_axes(self, inputs[0].shape)
-
-        def normalize(x: Tensor) -> Tensor:
-            kept = len(x.shape) - len(axes)
-            rows = reshape(b, x, (*x.shape[:kept], math.prod(x.shape[kept:])))
-            return reshape(b, unit_norm(b, rows, 1e-12), x.shape)
-
-        return moved_last(b, inputs[0], axes, normalize)

@@ -14,7 +14,7 @@ import nncore as nn
 BENCH = Path(__file__).parents[2] / "bench"
 ROWS = 37
 #: Whose layers each have a line; of the others' some have.
-WHOLE = {"normalization", "dropout"}
+WHOLE = {"normalization", "lengths", "dropout"}
 SOME = {"activation", "depthwise", "edges", "merging", "pooling", "reshaping", "whole_pooling"}
 
 

@@ -145,6 +145,9 @@ def test_what_stands_for_open_sizes_in_python_is_small() -> None:
 def test_a_layer_that_has_nothing_to_declare_is_built() -> None:
     assert nn.Dropout(0.1).built and nn.Flatten().built and nn.Activation("relu").built
     assert nn.Dropout(0.1).get_weights() == [] and not nn.Dense(2).built
+    lookup = nn.StringLookup(vocabulary=["a"])
+    assert lookup.built and lookup.get_weights() == [] and lookup(["a"]).tolist() == [1] and lookup.get_weights() == []
+    assert not nn.StringLookup(vocabulary=["a"], idf_weights=[1.0], output_mode="tf_idf").built  # its factors
     bare = nn.LayerNormalization(center=False, scale=False)
     assert not bare.built
     bare.build((None, 3))
@@ -175,6 +178,9 @@ CONFIGS: list[tuple[type[nn.Layer], dict[str, Any]]] = [
     (nn.Embedding, {"input_dim": 4, "output_dim": 2, "mask_zero": False, "activity_regularizer": None, "dtype": DTYPE}),
     (nn.Dropout, {"rate": 0.5, "seed": 3, "noise_shape": [None, 1], "trainable": True, "dtype": "float32"}),
     (nn.BatchNormalization, {"synchronized": False, "renorm": False, "renorm_momentum": 0.99, "dtype": DTYPE}),
+    (nn.BatchNormalization, {"axis": [3], "momentum": 0.99, "dtype": "float32"}),  # as the second version wrote it
+    (nn.Hashing, {"num_bins": 3, "salt": None, "mask_value": None, "dtype": "int64"}),
+    (nn.CategoryEncoding, {"num_tokens": 3, "output_mode": "count", "dtype": "int32"}),
     (nn.Resizing, {"height": 3, "width": 4, "antialias": False, "trainable": True, "dtype": DTYPE}),
 ]
 
@@ -188,7 +194,8 @@ def test_configurations_of_keras_describe_layers(cls: type[nn.Layer], config: di
 
 
 @pytest.mark.parametrize(
-    "more", [{"dtype": "float16"}, {"dtype": DTYPE | {"config": {"name": "mixed_float16"}}}, {"x": 1}]
+    "more",
+    [{"dtype": "float16"}, {"dtype": "int64"}, {"dtype": DTYPE | {"config": {"name": "mixed_float16"}}}, {"x": 1}],
 )
 def test_what_they_ask_for_is_not_left_out(more: Any) -> None:
     with pytest.raises(ValueError, match=f"config of Dense: unknown keys {[*more]}".replace("[", r"\[")):

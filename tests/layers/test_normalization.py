@@ -215,6 +215,8 @@ def test_noise_has_the_moments_that_it_should() -> None:
         (lambda: nn.BatchNormalization(axis=[1, 2]), "axis: expected one whole number"),
         (lambda: nn.BatchNormalization(momentum=1.5), r"momentum: expected a number in \[0, 1\]"),
         (lambda: nn.BatchNormalization(epsilon=0), "epsilon: expected a finite number > 0"),
+        (lambda: nn.BatchNormalization(axis=[1, 2]), r"axis: expected one whole number other than 0 .*, got \[1, 2\]"),
+        (lambda: nn.GroupNormalization(axis=(1, 2)), r"axis: expected one whole number other than 0 .*, got \[1, 2\]"),
         (lambda: nn.BatchNormalization(axis=3)(np.ones((2, 3))), "BatchNormalization: expected axes of inputs"),
         (lambda: nn.GroupNormalization(groups=0), "groups: expected a whole number > 0"),
         (lambda: nn.GroupNormalization(2)(np.ones((2, 3))), "expected groups that divide the 3 features"),

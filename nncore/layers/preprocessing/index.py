@@ -305,6 +305,11 @@ class IndexLookup(Learning, Encoder):
             )
         return super().output_shape(*shapes)
 
+    @property
+    def declares_none(self) -> bool:
+        """Whether it has no weights to declare: only factors of columns are such."""
+        return self.output_mode != "tf_idf"
+
     def declare(self, *shapes: Shape) -> None:
         """Declare the factors of columns, of mode "tf_idf"."""
         self._scale: Parameter | None = None
