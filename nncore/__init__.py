@@ -5,6 +5,8 @@
 >>> model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
 """
 
+from types import ModuleType as _ModuleType
+
 from nncore import (
     activations,
     backend,
@@ -135,7 +137,7 @@ Optimizer.applied_by = _Applied  # which optimizers, on a lower storey, cannot i
 
 def __getattr__(name: str) -> object:
     for module in (layers, callbacks, losses, metrics, activations, initializers, regularizers, models, utils):
-        if not name.startswith("_") and hasattr(module, name):
+        if not name.startswith("_") and not isinstance(getattr(module, name, module), _ModuleType):
             raise AttributeError(
                 f"{__name__}: expected a name that it has, got {name!r}. It is {module.__name__}.{name}"
             )

@@ -1,4 +1,4 @@
-"""Arguments of Keras's functions that have none here: when they ask for nothing, and what to do where they ask."""
+"""Arguments and names of Keras that have none here: when arguments ask for nothing, and what to do instead."""
 
 from __future__ import annotations
 
@@ -67,6 +67,7 @@ HABITS = {
     "lora_alpha": Habit("Set trainable=False where weights should stay."),
     "quantization_config": Habit("For products of lower precision call compile(…, matmul_precision=…)."),
     "gptq_unpacked_column_size": Habit("No weights are packed: leave it out."),
+    "input_length": Habit("Sequences are as long as the input says.", types=(int,)),
     "mask_zero": Habit("There are no masks: give sequences of one length.", (False,)),
     "seed": Habit("Every random choice derives from the model's: Model(…, seed=…)."),
     "synchronized": Habit("A batch is one, whatever the number of threads.", (False,)),
@@ -113,4 +114,45 @@ HABITS = {
     "ragged": Habit("Give rows of one length.", (False,)),
     "optional": Habit("The input is needed.", (False,)),
     "tensor": Habit("Give arrays to fit and predict."),
+}
+
+DATASET = "Nothing is downloaded: read the arrays by NumPy, or take scikit-learn's fetch_openml."
+EXPRESSION = (
+    "Symbols take + - * / ** and slices, and so do the functions of nncore.activations; "
+    "anything else is a layer of your own, of NumPy arrays: see nncore.Layer."
+)
+IMAGES = "Give images as an array (n, height, width, channels); layers such as RandomFlip augment them."
+RECURRENT = "There are no recurrent layers: Conv1D reads series."
+
+#: Names in Keras's modules, and what does their work here.
+NAMES = {
+    # layers
+    **dict.fromkeys(("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM1D", "ConvLSTM2D"), RECURRENT),
+    **dict.fromkeys(("MultiHeadAttention", "Attention", "AdditiveAttention"), "There is no attention."),
+    **dict.fromkeys(("Conv3D", "MaxPooling3D", "AveragePooling3D"), "There are no layers for volumes."),
+    "Lambda": EXPRESSION,
+    "Masking": "There are no masks: give sequences of one length.",
+    "TextVectorization": "Make numbers of texts first, for example by scikit-learn's CountVectorizer.",
+    # modules
+    "applications": "There are no trained networks.",
+    "mixed_precision": "For products of lower precision call compile(…, matmul_precision=…).",
+    "ops": EXPRESSION,
+    "preprocessing": IMAGES,
+    "random": "Draw by numpy.random.default_rng.",
+    "wrappers": "nncore.sklearn has estimators.",
+    "GradientTape": "model.gradients gives gradients, train_on_batch(x, grad=…) takes them.",
+    "Variable": "A layer of your own has weights by add_weight: see nncore.Layer.",
+    # data sets
+    **dict.fromkeys(("mnist", "fashion_mnist", "cifar10", "cifar100", "imdb", "reuters"), DATASET),
+    **dict.fromkeys(("california_housing", "boston_housing"), DATASET),
+    # utils, backend
+    "FeatureSpace": "Give each column an Input and a layer, or take nncore.sklearn.TabularClassifier.",
+    "get_file": "Nothing is downloaded here; urllib.request.urlretrieve does it.",
+    "image_dataset_from_directory": IMAGES,
+    **dict.fromkeys(("plot_model", "model_to_dot"), "Call model.plot()."),
+    "pad_sequences": "Make rows of one length by NumPy.",
+    "split_dataset": "Slice arrays, or call fit(…, validation_split=…).",
+    "timeseries_dataset_from_array": "nncore.data.windows makes windows of a series.",
+    **dict.fromkeys(("set_value", "get_value"), "Assign: model.optimizer.learning_rate = 0.01."),
+    **dict.fromkeys(("set_floatx", "set_epsilon"), "A model has one dtype, Model(…, dtype=…); epsilon is fixed."),
 }

@@ -314,6 +314,9 @@ class Model(Compiled):
         """`evaluate` on one batch, silently."""
         return self.evaluate(x, y, verbose=0, sample_weight=sample_weight, return_dict=return_dict)
 
+    def reset_metrics(self) -> None:
+        """Do nothing: `train_on_batch` and `test_on_batch` give the values of their batch, with nothing before it."""
+
     # -- files and copies ------------------------------------------------------------------------------------------
 
     @explained

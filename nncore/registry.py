@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Generic, TypeVar, cast, dataclass_transform
 from nncore import custom
 from nncore.arguments import an, explained, habit_of
 from nncore.attributes import Guarded, arguments, shown
+from nncore.habits import NAMES
 
 
 def snake_case(name: str) -> str:
@@ -23,16 +24,22 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[0-9])(?=[A-Z](?![A-Z]|$))|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
-def unknown(argument: str, kind: str, given: object, known: list[str], own: str = "") -> ValueError:
-    """The error for a name that nobody registered, with the known ones and the nearest."""
-    near = difflib.get_close_matches(str(given), known, n=1)
+def unknown(
+    argument: str, kind: str, given: object, known: list[str], own: str = "", aliases: Iterable[str] = ()
+) -> ValueError:
+    """The error for a name that nobody registered, with the known ones and the nearest of these and their aliases."""
+    near = difflib.get_close_matches(str(given), [*known, *aliases], n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     remedy = f". {own}" if own else ""
     return ValueError(f"{argument}: expected a known {kind}, got {given!r}.{hint} Known: {', '.join(known)}{remedy}")
 
 
 def missing(module: str, name: str, known: Iterable[str]) -> AttributeError:
-    """The error for a name that a module lacks, with the names that it has and the nearest of them."""
+    """The error for a name that a module lacks: what does its work, or the nearest name; and all that it has."""
+    if name in NAMES:
+        return AttributeError(
+            f"{module}: expected a known name, got {name!r}. {NAMES[name]} Known: {', '.join(sorted(known))}"
+        )
     return AttributeError(str(unknown(module, "name", name, sorted(known))))
 
 
@@ -276,7 +283,7 @@ class Registry(Generic[T]):
             return self.spellings[spelling]
         if self.base is not None and not self.native and (own := custom.find(name, self.base)) is not None:
             return cast("type[T]", own)
-        raise unknown(argument, self.kind, name, self.names(), self.own)
+        raise unknown(argument, self.kind, name, self.names(), self.own, self.aliases)
 
     def named(self, module: str, name: str) -> type[T]:
         """A class by its name in a module, for ``nncore.regularizers.l2``; an AttributeError where there is none."""

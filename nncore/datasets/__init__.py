@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from nncore.registry import missing
+
 __all__ = ["load_digits"]
 
 Arrays: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.int64]]
@@ -59,3 +61,7 @@ def occurrence(labels: NDArray[Any]) -> NDArray[np.int64]:
         same = labels == label
         rank[same] = np.arange(np.count_nonzero(same))
     return rank
+
+
+def __getattr__(name: str) -> Any:
+    raise missing(__name__, name, __all__)

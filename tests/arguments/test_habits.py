@@ -37,7 +37,7 @@ TAKEN: list[tuple[Callable[..., Any], dict[str, Any]]] = [
     (DENSE, {"dtype": np.float32}),
     (DENSE, {"dtype": np.dtype("float32")}),
     (DENSE, {"dtype": {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}}}),
-    (partial(nn.Embedding, 3, 2), {"mask_zero": False}),
+    (partial(nn.Embedding, 3, 2), {"mask_zero": False, "input_length": 20}),
     (DROPOUT, {"seed": None, "noise_shape": None, "trainable": False}),
     (nn.Flatten, {"data_format": "channels_last", "dtype": None}),
     (nn.losses.Huber, {"reduction": "sum_over_batch_size", "name": "huber", "dtype": None}),

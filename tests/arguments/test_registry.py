@@ -196,6 +196,8 @@ def test_the_nearest_is_named() -> None:
         "loss: expected a known loss, got 'maee'. Did you mean 'mae'? Known: mae, mse"
     )
     assert "Did you mean" not in str(unknown("loss", "loss", "zzzzzz", ["mae", "mse"]))
+    with pytest.raises(ValueError, match="loss: expected a known loss, got 'msee'. Did you mean 'mse'?"):
+        losses.get("msee")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import operator
 import pathlib
 import re
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 import nncore as nn
 from nncore import activations, layers, losses, metrics, models
+from nncore.habits import NAMES
 from nncore.operations import rescale
 
 RNG = np.random.default_rng(6)
@@ -243,18 +245,55 @@ def test_save_model_asks_before_it_overwrites(tmp_path: pathlib.Path) -> None:
         (
             "layers",
             "LSTM",
-            "nncore.layers: expected a known name, got 'LSTM'. Known: Absolute, Activ",
+            "nncore.layers: expected a known name, got 'LSTM'. There are no recurrent layers: Conv1D reads series. "
+            "Known: Absolute, Activ",
         ),
         ("callbacks", "EarlyStop", "Did you mean 'EarlyStopping'?"),
         ("optimizers", "Rprop", "Known: Adadelta, Adafactor, Adagrad, Adam, AdamW, Adamax, Ftrl, LBFGS, Lamb, "),
         ("", "EarlyStopping", "It is nncore.callbacks.EarlyStopping"),
         ("", "relu", "It is nncore.activations.relu"),
         ("", "Densee", "Did you mean 'Dense'?"),
+        ("", "Zzz", "nncore: expected a known name, got 'Zzz'. Known: "),
+        ("", "ops", "got 'ops'. Symbols take + - * / ** and slices, and so do the functions of nncore.activations; "),
+        ("", "preprocessing", "Give images as an array (n, height, width, channels); layers such as RandomFlip"),
+        ("", "random", "Draw by numpy.random.default_rng"),
+        ("", "base", "nncore: expected a known name, got 'base'"),
+        ("datasets", "mnist", "got 'mnist'. Nothing is downloaded: read the arrays by NumPy"),
+        ("utils", "plot_model", "Call model.plot(). Known: PyDataset, "),
+        ("utils", "to_categoricl", "Did you mean 'to_categorical'?"),
+        ("backend", "set_value", "got 'set_value'. Assign: model.optimizer.learning_rate = 0.01. Known: clear"),
     ],
 )
 def test_names_that_are_missing(module: str, name: str, words: str) -> None:
     with pytest.raises(AttributeError, match=re.escape(words)):
         getattr(getattr(nn, module) if module else nn, name)
+
+
+def test_names_of_keras_are_missing_and_what_is_said_to_do_is_there() -> None:
+    modules = (nn, nn.backend, nn.callbacks, nn.datasets, nn.layers, nn.losses, nn.metrics, nn.models, nn.utils)
+    assert not [(m.__name__, name) for m in modules for name in NAMES if name in m.__all__]
+    paths = {path for words in NAMES.values() for path in re.findall(r"nncore\.(\w+(?:\.\w+)*)", words)}
+    assert len(paths) > 3
+    for path in paths - {"sklearn", "sklearn.TabularClassifier"}:
+        operator.attrgetter(path)(nn)
+    for name in {name for words in NAMES.values() for name in re.findall(r"\b(?:Conv1D|Random\w+)", words)}:
+        assert name in nn.layers.__all__
+
+
+def test_arrays_divided_by_their_norms() -> None:
+    x = np.array([[3, 4], [0, 0]], np.uint8)
+    assert nn.utils.normalize(x).tolist() == [[0.6, 0.8], [0, 0]]
+    assert nn.utils.normalize(x, axis=0, order=1).tolist() == [[1, 1], [0, 0]]
+    assert nn.utils.normalize([[3.0, 4.0]], order=np.inf).tolist() == [[0.75, 1]]
+
+
+def test_a_loop_for_keras_resets_metrics() -> None:
+    model = nn.Sequential([nn.Input(2), nn.Dense(1)], seed=0)
+    model.compile("sgd", "mse", metrics=["mae"])
+    x, y = np.ones((4, 2)), np.zeros(4)
+    before = model.test_on_batch(x, y)
+    model.reset_metrics()
+    assert model.test_on_batch(x, y) == before
 
 
 def test_dir_shows_what_is_public() -> None:
