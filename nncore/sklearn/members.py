@@ -22,6 +22,7 @@ UNITS = 128  # the recipe's 256 predict no better on the tables of bench/tabular
 VECTOR = 8  # elements of what is learned for a level of a category with many
 CYCLES = 4  # of the learning rate
 KINKS = 5  # rows between which a neuron's kink lies at the start
+SAME = 1e-5  # how far from each other, to their size, rows may be by rounding alone
 LOOKED_AT = 1024  # rows that the first weights are made for
 
 
@@ -127,7 +128,7 @@ class Trainer:
         for place, name in enumerate(DENSE):
             layer, z = self.model.get_layer(name), self.layers.predict(inputs)[place]
             spread = z.std(axis=0)
-            spread[spread == 0] = 1
+            spread[spread <= SAME * np.abs(z).max(axis=0)] = 1
             z /= spread
             layer.kernel.assign(layer.kernel.numpy() / spread)
             shares = rng.dirichlet(np.ones(KINKS), z.shape[1]).T

@@ -20,7 +20,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 import nncore as nn
 from nncore.arguments import check_count
 from nncore.sklearn import members, parameters, saving
-from nncore.sklearn.columns import Columns, columns_of, is_category
+from nncore.sklearn.columns import Columns, columns_of, gone, is_category
 from nncore.sklearn.members import Member, Recipe, Rows
 from nncore.sklearn.parameters import Argument, check, share, verbosity, with_arguments
 from nncore.state import Array
@@ -283,6 +283,11 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     _activation, _learning_rate, _epochs, _seen = "selu", 0.04, 16, 40_000
 
     def _encode(self, y: Any) -> Array:
+        labels = np.asarray(y)
+        if labels.dtype == object and labels.ndim == 1:
+            absent = (row for row, label in enumerate(labels.tolist()) if gone(label))
+            if (row := next(absent, None)) is not None:
+                raise ValueError(f"y: expected a class of each row, got {labels[row]} in row {row}. Leave these out")
         check_classification_targets(y)
         self.classes_, codes = np.unique(column_or_1d(y, warn=True), return_inverse=True)
         if len(self.classes_) < 2:

@@ -115,6 +115,20 @@ def test_a_category_without_values() -> None:
     assert model.predict_proba({"empty": ["seen", None]}).tolist() == model.predict_proba(X)[:2].tolist()
 
 
+@pytest.mark.parametrize("X", [{"a": np.ones(200)}, {"a": np.full(200, NAN), "b": ["x"] * 200}])
+def test_columns_that_tell_nothing_give_the_mean(X: Any) -> None:
+    y = np.random.default_rng(0).normal(3, size=200)
+    found = TabularRegressor(ensemble=2, random_state=0).fit(X, y).predict(X)
+    assert np.ptp(found) == 0 and found[0] == pytest.approx(y.mean(), abs=0.2)
+
+
+@pytest.mark.parametrize("absent", [None, NAN])
+def test_a_class_that_is_missing(absent: Any) -> None:
+    y = np.array(["a", "b", absent, "a"], object)
+    with pytest.raises(ValueError, match=r"y: expected a class of each row, got (None|nan) in row 2\. Leave these out"):
+        TabularClassifier().fit(np.ones((4, 2)), y)
+
+
 @pytest.mark.parametrize("library", ["dict", "pandas", "polars", "pyarrow"])
 def test_no_rows(library: str) -> None:
     model = TabularClassifier(ensemble=1, epochs=1).fit({"a": np.arange(20.0)}, [0, 1] * 10)
