@@ -13,10 +13,13 @@ Kind = Literal["number", "boolean", "date", "text"]
 
 DIFFERENT = 0.9  # of the texts of a column: beyond, they are names of rows
 FOREIGN = {  # texts that mean something else, and what is read
+    r"[-+]?\d{1,3}(,\d{3})+\.\d+|[-+]?\d{1,3}(,\d{3}){2,}": "numbers have no commas between thousands",
     r"[-+]?[\d.]*\d,\d+": "numbers have decimal points",
+    r"[-+]?[$€£¥]\s?[-+]?[\d.,]+|[-+]?[\d.,]+\s?[%$€£¥]": "numbers have no signs of units",
     r"\d{1,2}[./-]\d{1,2}[./-](\d\d){1,2}": "dates are as 2024-12-31",
 }
 UNNAMED = "Unnamed: "  # what pandas calls columns whose name is empty
+LONGEST = 40  # characters of a name or a text that are printed
 EXPECTED = {"number": "finite numbers", "date": "dates (ISO 8601)"}
 
 
@@ -166,10 +169,10 @@ def counts_rows(values: pd.Series) -> bool:
 def oddity(values: pd.Series) -> str:
     """Name what keeps a column of texts from being one of numbers or dates, if most of the texts are."""
     known = pd.Series(values.dropna().unique(), dtype=object)
-    for pattern, rule in FOREIGN.items():
-        if (like := known.astype(str).str.fullmatch(pattern)).mean() > 0.5:
-            return f"; {rule}, not {known[like].iloc[0]!r}"
     strange = known[numbers(known).isna()]
+    for pattern, rule in FOREIGN.items():
+        if len(strange) and (like := strange.astype(str).str.fullmatch(pattern)).mean() > 0.5:
+            return f"; {rule}, not {strange[like].iloc[0]!r}"
     return f"; numbers, but for {strange.iloc[0]!r}" if 0 < len(strange) < len(known) / 2 else ""
 
 
@@ -178,12 +181,18 @@ def described(column: Column, values: pd.Series) -> str:
     if column.levels is None:
         parts = [f"{shown(values.min())} to {shown(values.max())}"]
     else:
-        common = [str(level) for level in values.value_counts().index[:3]]
+        common = [brief(level) for level in values.value_counts().index[:3]]
         more = ", ..." if len(column.levels) > len(common) else ""
         parts = [f"{len(column.levels)} values: {', '.join(common)}{more}{oddity(values)}"]
     if gaps := int(values.isna().sum()):
         parts.append(f"{gaps} missing")
     return "; ".join(parts)
+
+
+def brief(text: Any) -> str:
+    """Return a name or a text on one line, cut where it is long."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 3]}..."
 
 
 def shown(value: Any) -> str:

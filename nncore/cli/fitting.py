@@ -82,14 +82,15 @@ def target_of(values: pd.Series, task: str, name: str) -> tuple[str, Array, str]
         found = f"{len(different)} values in {len(y)} rows{columns.oddity(values)}"
         raise ValueError(f"{where}: expected classes that several rows share, got {found}")
     common = np.argsort(-counts, kind="stable")[:10]
-    classes = ", ".join(f"{different[i]} ({counts[i]})" for i in common) + (", ..." if len(counts) > 10 else "")
+    classes = ", ".join(f"{columns.brief(different[i])} ({counts[i]})" for i in common)
+    classes += ", ..." if len(counts) > 10 else ""
     return task, y, f"classification, {len(different)} classes: {classes}"
 
 
 def listed(chosen: list[Column], X: pd.DataFrame, left: dict[str, str]) -> list[str]:
     """A line for each column, up to a number of them."""
-    rows = [(column.name, str(column.kind), columns.described(column, X[column.name])) for column in chosen[:SHOWN]]
-    rows += [(name, "-", f"left out: {why}") for name, why in list(left.items())[:SHOWN]]
+    rows = [(columns.brief(c.name), str(c.kind), columns.described(c, X[c.name])) for c in chosen[:SHOWN]]
+    rows += [(columns.brief(name), "-", f"left out: {why}") for name, why in list(left.items())[:SHOWN]]
     widths = [max(len(row[i]) for row in rows) for i in (0, 1)]
     lines = [f"  {name:<{widths[0]}}  {kind:<{widths[1]}}  {words}" for name, kind, words in rows]
     if more := len(chosen) + len(left) - len(rows):

@@ -102,6 +102,10 @@ def test_columns_that_tell_nothing() -> None:
     ("values", "hint"),
     [
         (["72,5", "1.072,25", "-3,0", None], "; numbers have decimal points, not '72,5'"),
+        (["1,234.50", "12,000.00", "7.25"], "; numbers have no commas between thousands, not '1,234.50'"),
+        (["1,234,567", "7"], "; numbers have no commas between thousands, not '1,234,567'"),
+        (["$12.50", "€ -3", "7"], "; numbers have no signs of units, not '$12.50'"),
+        (["12.5%", "3 %"], "; numbers have no signs of units, not '12.5%'"),
         (["31/12/2023", "1/2/2024", "05.07.24"], "; dates are as 2024-12-31, not '31/12/2023'"),
         (["Bonn, 5", "Oslo", "a,b"], ""),
         ([None, None], ""),
@@ -109,6 +113,18 @@ def test_columns_that_tell_nothing() -> None:
 )
 def test_numbers_and_dates_as_others_write_them(values: list[Any], hint: str) -> None:
     assert columns.oddity(pd.Series(values)) == hint
+
+
+def test_long_names_and_texts_are_cut_to_a_line() -> None:
+    text = "of two\nlines " + "x" * 50
+    table = pd.DataFrame({text: [text, "b"] * 6, "": ["a"] * 12})
+    chosen, X, left = columns.choose(table, pd.Series([True] * 12), list(table), "t")
+    cut = "of two lines " + "x" * 24 + "..."
+    assert fitting.listed(chosen, X, left) == [
+        f"  {cut}  text  2 values: {cut}, b",
+        f"  {'':40}  -     left out: it has no name",
+    ]
+    assert fitting.target_of(table[text], "auto", "t")[2] == f"classification, 2 classes: b (6), {cut} (6)"
 
 
 def test_values_of_kinds() -> None:
