@@ -34,6 +34,7 @@ REMEDIES = {
     "missing": "Fill the gaps, or leave these rows out",
     "O": "Give one number for each element",
 }
+TARGETS = ". Give targets: (x, y), or batches of these"
 LABELS = "Number them: classes, {name} = np.unique({name}, return_inverse=True)"
 
 
@@ -123,7 +124,7 @@ def refuse(data: Any, argument: str) -> None:
     """Raise for what NumPy would convert to something else than is meant, or not at all."""
     name = called(argument)
     if data is None:
-        raise TypeError(f"{argument}: expected an array, got None")
+        raise TypeError(f"{argument}: expected an array, got None{TARGETS if name == 'y' else ''}")
     if masked := hidden(data):
         raise ValueError(
             f"{argument}: expected an array without gaps, got a masked array that hides {masked} elements. Give them a "

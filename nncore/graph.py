@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from nncore.arguments import check_count, check_real, explained
+from nncore.habits import EXPRESSION
 
 Shape = tuple[int, ...]
 
@@ -54,6 +55,16 @@ class Call:
         return vars(self) | {"made": [], "number": -1}  # a copy of the graph brings them back
 
 
+#: Methods of symbols for operators, by the functions with which NumPy computes them.
+REFLECTED = {
+    "add": "__radd__",
+    "subtract": "__rsub__",
+    "multiply": "__rmul__",
+    "divide": "__rtruediv__",
+    "power": "__rpow__",
+}
+
+
 @dataclass(eq=False)
 class Symbol:
     """A tensor of the graph.
@@ -82,7 +93,6 @@ class Symbol:
 
     #: What makes layers of operators: layers stand above this module, and put it here (`layers.arithmetic`).
     arithmetic: ClassVar[Any] = None
-    __array_ufunc__: ClassVar[None] = None  # so that NumPy's numbers leave operators to it
     __iter__: ClassVar[None] = None  # an index alone would make it a sequence
 
     @property
@@ -128,6 +138,18 @@ class Symbol:
 
     def __getitem__(self, index: Any) -> Symbol:
         return self.arithmetic.part(self, index)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **options: Any) -> Any:
+        """Take the operators of NumPy's numbers and arrays that stand before a symbol; refuse its functions."""
+        if ufunc.__name__ in ("equal", "not_equal"):  # symbols are equal to themselves alone
+            return ufunc.__name__ == "not_equal"
+        reflected = REFLECTED.get(ufunc.__name__)
+        if reflected is None or method != "__call__" or options or isinstance(operands[0], Symbol):
+            raise TypeError(f"{ufunc.__name__}: expected arrays, got {self!r}. {EXPRESSION}")
+        return getattr(self, reflected)(operands[0])
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        raise TypeError(f"expected an array, got {self!r}, which stands for data that are yet to come. {EXPRESSION}")
 
     def activated(self, activation: Any) -> Symbol:
         """The symbol of ``Activation(activation)``, called on this one."""

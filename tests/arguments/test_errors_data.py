@@ -110,7 +110,7 @@ def test_no_rows(rows: int) -> None:
         (Y[:-1], r"y: expected shape \(40,\), got \(39,\)\. There are 40 rows of inputs"),
         (HOT, r"y: expected shape \(40,\), got \(40, 3\)\. One-hot targets go with loss=\"categorical_crossentropy\""),
         (Y.astype(str), "y: expected real numbers"),
-        (None, "y: expected an array, got None"),
+        (None, r"y: expected an array, got None\. Give targets: \(x, y\), or batches of these"),
         (0, r"y: expected shape \(40,\), got \(\)"),
     ],
 )

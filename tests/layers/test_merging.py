@@ -253,6 +253,12 @@ def test_operators(name: str, tmp_path: Path) -> None:
     trained(made, x, [data])
 
 
+def test_a_symbol_is_equal_to_itself_alone() -> None:
+    a, b = nn.Input(3), nn.Input(3)
+    assert a == a and a != b and a in [np.ones(3), a] and b not in [np.ones(3), a]
+    assert (np.ones(3) == a) is False and (np.ones(3) != a) is True
+
+
 def test_operators_on_scalars_per_sample() -> None:
     """What is left of a sample may be one number without an axis; a new one makes a column of it."""
     x = nn.Input(4)
@@ -274,6 +280,11 @@ def test_operators_on_scalars_per_sample() -> None:
             r"\+: expected .* got a symbol \+ ndarray of shape \(3,\).* make an Input",
         ),
         (lambda a: np.ones(3) * a, TypeError, r"\*: expected .* got ndarray of shape \(3,\) \* a symbol"),
+        (lambda a: np.exp(a), TypeError, r"exp: expected arrays, got <Symbol .*of nncore\.activations; anything else"),
+        (lambda a: np.maximum(a, 0), TypeError, "maximum: expected arrays, got <Symbol"),
+        (lambda a: np.add.reduce(a), TypeError, "add: expected arrays, got <Symbol"),
+        (lambda a: np.mean(a), TypeError, "expected an array, got <Symbol .*, which stands for data that are yet"),
+        (lambda a: np.concatenate([a, a]), TypeError, r"yet to come\. Symbols take \+ - \* / \*\* and slices"),
         (lambda a: a - "1", TypeError, "-: expected .* got a symbol - '1'"),
         (lambda a: a**a, TypeError, r"\*\*: expected a symbol to a number, a \*\* 2"),
         (lambda a: 2**a, TypeError, r"\*\*: expected a symbol to a number"),
