@@ -208,6 +208,7 @@ class FullBatchFit(Fit):
     gradient: Array | None = None  # at the weights of the model, if nobody else has changed these
     loss = math.nan
     moment: tuple[int, int] | None = None
+    vectors: dict[str, Array]  # increments and changes at that moment, by the names of the optimizer's arrays
 
     def take_stepper(self) -> bool:
         """Have an evaluator; True if it is another than before."""
@@ -248,6 +249,7 @@ class FullBatchFit(Fit):
         weights = evaluator.gather(evaluator.stepper.state.values)
         if self.gradient is None or self.moment != evaluator.stepper.moment():
             self.loss, self.gradient = evaluator(weights)
+            self.vectors = {}
             if not math.isfinite(self.loss):
                 raise DivergedError(
                     "training diverged: the loss is not finite before the first step of LBFGS. Scale the inputs",
@@ -257,7 +259,10 @@ class FullBatchFit(Fit):
         gradient = self.gradient
         k = optimizer.iterations
         kept = [i % m for i in range(max(0, k - m), k)]
-        pairs = [[evaluator.gather(arrays[f"{kind}{i}"]) for i in kept] for kind in "sy"]
+        for name in (f"{kind}{i}" for kind in "sy" for i in kept):
+            if name not in self.vectors:
+                self.vectors[name] = evaluator.gather(arrays[name])
+        pairs = [[self.vectors[f"{kind}{i}"] for i in kept] for kind in "sy"]
         d = direction(gradient, *pairs)
         start = Point(0.0, self.loss, dot(gradient, d), gradient)
         if not start.slope < 0:  # of rounding: begin anew
@@ -286,6 +291,7 @@ class FullBatchFit(Fit):
             ("y", combined([1.0, -1.0], [best.gradient, gradient])),
         ):
             evaluator.scatter(vector, arrays[f"{kind}{k % m}"])
+            self.vectors[f"{kind}{k % m}"] = vector
         before, self.loss, self.gradient = self.loss, after, best.gradient
         self.moment = evaluator.stepper.moment()
         optimizer.iterations = k + 1
