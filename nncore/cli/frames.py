@@ -17,6 +17,7 @@ from nncore.files.atomic import replace, write_all
 
 PARQUET = (".parquet", ".pq")
 SEPARATORS = ";\t|"  # where the header has no comma
+MISSING = ["?"]  # stands for a missing value in many public tables, beside what pandas knows: NA, nan, null, nothing
 SHOWN = 10  # names in an error
 
 
@@ -51,6 +52,7 @@ def kind_of_file(path: Path) -> str:
 def read_csv(path: Path) -> pd.DataFrame:
     """Read texts; the separator is the comma, or what the header has instead."""
     arguments: dict[str, Any] = {"index_col": False, "skipinitialspace": True, "encoding": "utf-8-sig", "dtype": str}
+    arguments["na_values"] = MISSING
     piped = None if path.is_file() else path.read_bytes()  # what can be read once
 
     def source() -> Any:

@@ -190,4 +190,5 @@ def joined(columns: Columns, members: list[nn.Model], factors: list[float] | Non
     if factors:
         scaled = zip(outputs, factors, strict=True)
         outputs = [nn.Activation("softmax")(nn.Rescaling(factor)(logits)) for logits, factor in scaled]
-    return nn.Model(given, nn.Average()(outputs) if len(outputs) > 1 else outputs[0])
+    mean = nn.Average()(outputs) if len(outputs) > 1 else outputs[0]
+    return nn.Model(given, mean, seed=members[0].seed)  # nothing is drawn, but a file of the same fit is the same

@@ -175,6 +175,22 @@ def test_rows_without_a_target_are_left_out_and_counted(capsys: pytest.CaptureFi
     assert "\nFitting all 57 rows\n" in out
 
 
+def test_question_marks_are_missing_values(capsys: pytest.CaptureFixture[str]) -> None:
+    """As those of any other mark, where a model is fitted and where it predicts."""
+    table = frame()
+    table.loc[0, ["size", "town"]] = np.nan
+    table.to_csv("empty.csv", index=False)
+    table.to_csv("marked.csv", index=False, na_rep="?")
+    for name in ("empty", "marked"):
+        run("fit", f"{name}.csv", "--target", "price", "-o", f"{name}.safetensors")
+        said = capsys.readouterr().out
+        assert re.search(r"size +number .*; 8 missing\n", said)
+        assert re.search(r"town +text +3 values: .*; 1 missing\n", said)
+        run("predict", "empty.safetensors", f"{name}.csv", "-o", f"{name}.out")
+    assert Path("marked.out").read_text() == Path("empty.out").read_text()
+    assert Path("marked.safetensors").read_bytes() == Path("empty.safetensors").read_bytes()
+
+
 def test_other_separators_and_marks_of_encodings(capsys: pytest.CaptureFixture[str]) -> None:
     for separator in ";\t|":
         frame().to_csv("table.csv", index=False, sep=separator, encoding="utf-8-sig")
