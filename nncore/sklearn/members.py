@@ -18,7 +18,7 @@ from nncore.state import Array
 HIDDEN = ("dense_0", "dense_1", "dense_2")
 OUTPUTS = "outputs"
 DENSE = (*HIDDEN, OUTPUTS)
-UNITS = 128  # the recipe's 256 predict no better on the tables of bench/tabular.py, in 2.5 times the time
+UNITS = 64  # four times as many networks as one of the recipe's 256 has room for: see bench/NOTES.md
 VECTOR = 8  # elements of what is learned for a level of a category with many
 CYCLES = 4  # of the learning rate
 KINKS = 5  # rows between which a neuron's kink lies at the start
@@ -143,7 +143,7 @@ def train(columns: Columns, rows: Rows, recipe: Recipe, seeds: list[int], n_thre
 
 
 def network(columns: Columns, recipe: Recipe, total: int, seed: int) -> nn.Model:
-    """Three layers of 128 neurons, whose weights are of order 1: inputs are divided by the root of their number.
+    """Three layers of 64 neurons, whose weights are of order 1: inputs are divided by the root of their number.
 
     It is to be trained for `total` steps.
     """

@@ -32,7 +32,7 @@ SCALARS = frozenset((float, int, str, bool, type(None)))
 FACTORS = 1.5  # of logits: exp(±1.5) at most
 
 ARGUMENTS: dict[str, Argument] = {
-    "ensemble": Argument(4, check_count),
+    "ensemble": Argument(8, check_count),
     "epochs": Argument("auto", parameters.batch),
     "batch_size": Argument("auto", parameters.batch),
     "learning_rate": Argument("auto", parameters.positive_or_auto),
@@ -234,7 +234,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
 
     Parameters
     ----------
-    ensemble : int, default 4
+    ensemble : int, default 8
         Networks whose predictions are averaged.
     epochs : int or "auto", default "auto"
         Of each network, at most: it ends after the third of four cycles of the learning rate if that brought nothing.
