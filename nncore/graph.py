@@ -141,8 +141,9 @@ class Symbol:
 
     def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **options: Any) -> Any:
         """Take the operators of NumPy's numbers and arrays that stand before a symbol; refuse its functions."""
-        if ufunc.__name__ in ("equal", "not_equal"):  # symbols are equal to themselves alone
-            return ufunc.__name__ == "not_equal"
+        if ufunc.__name__ in ("equal", "not_equal") and method == "__call__" and not options:
+            same = operands[0] is operands[1]  # symbols are equal to themselves alone
+            return same == (ufunc.__name__ == "equal")
         reflected = REFLECTED.get(ufunc.__name__)
         if reflected is None or method != "__call__" or options or isinstance(operands[0], Symbol):
             raise TypeError(f"{ufunc.__name__}: expected arrays, got {self!r}. {EXPRESSION}")
@@ -240,7 +241,7 @@ def check_sample(shape: Any, argument: str, given: Any) -> Shape:
         behind = "" if shape is given else " behind the batch axis"
         raise ValueError(
             f"{argument}: expected the sizes of a sample{behind}, got {given!r}. A model has one shape for all "
-            "samples: give each size, and leave the batch out or call it batch_shape"
+            "samples: give each size" + ("" if argument == "batch_shape" else ", and leave the batch out")
         )
     return check_shape(shape, argument, 0)
 

@@ -122,14 +122,16 @@ EXPRESSION = (
     "anything else is a layer of your own, of NumPy arrays: see nncore.Layer."
 )
 IMAGES = "Give images as an array (n, height, width, channels); layers such as RandomFlip augment them."
+VOLUMES = "There are no layers for volumes."
 RECURRENT = "There are no recurrent layers: Conv1D reads series."
 
 #: Names in Keras's modules, and what does their work here.
 NAMES = {
     # layers
-    **dict.fromkeys(("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM1D", "ConvLSTM2D"), RECURRENT),
+    **dict.fromkeys(("LSTM", "GRU", "SimpleRNN", "RNN", "LSTMCell", "GRUCell", "SimpleRNNCell"), RECURRENT),
+    **dict.fromkeys(("Bidirectional", "ConvLSTM1D", "ConvLSTM2D"), RECURRENT),
     **dict.fromkeys(("MultiHeadAttention", "Attention", "AdditiveAttention"), "There is no attention."),
-    **dict.fromkeys(("Conv3D", "MaxPooling3D", "AveragePooling3D"), "There are no layers for volumes."),
+    **dict.fromkeys(("Conv3D", "Conv3DTranspose", "MaxPooling3D", "AveragePooling3D"), VOLUMES),
     "Lambda": EXPRESSION,
     "Masking": "There are no masks: give sequences of one length.",
     "TextVectorization": "Make numbers of texts first, for example by scikit-learn's CountVectorizer.",

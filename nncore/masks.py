@@ -57,6 +57,11 @@ def of_concatenation(inputs: Any, mask: Any, axis: int) -> Array | None:
         return None
     rows, parts = next(len(m) for m in known if m is not None), []
     for x, m in zip(inputs, known, strict=True):
+        if m is not None and m.ndim not in (len(x.shape), len(x.shape) - 1):
+            raise ValueError(
+                f"mask: expected the axes of an input, or all but its last one, got shape {m.shape} for {x.shape}. Add "
+                "axes of length 1"
+            )
         whole = np.ones((), bool) if m is None else m if m.ndim == len(x.shape) else m[..., None]
         parts.append(np.broadcast_to(whole, (rows, *x.shape[1:])))  # of a symbol, too
     return np.asarray(np.concatenate(parts, axis).any(-1))

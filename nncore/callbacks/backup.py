@@ -68,6 +68,11 @@ class BackupAndRestore(Periodic):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Keep other fits out, and continue from the backup, if there is one."""
+        if self.model.fit_state is None:
+            raise RuntimeError(
+                f"{type(self).__name__}: expected a fit, whose place it holds, got a loop of your own. Call model.save "
+                "there"
+            )
         self.epoch, self.batches = 0, 0
         self.lock = self.locked()
         if os.path.exists(self.path):

@@ -84,6 +84,7 @@ class CallbackList:
         if check_flag(add_progbar, "add_progbar") and not any(isinstance(callback, ProgressBar) for callback in found):
             found.append(ProgressBar())
         self.callbacks = sorted(found, key=lambda callback: callback.comes_last)
+        self.params = params
         if model is not None:
             self.set_model(model)
         if params:
@@ -91,6 +92,7 @@ class CallbackList:
 
     def set_params(self, params: dict[str, Any]) -> None:
         """Give `params` to every callback."""
+        self.params = params
         for callback in self.callbacks:
             callback.set_params(params)
 

@@ -198,6 +198,8 @@ class TensorBoard(Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Write averages of the epoch so far."""
+        if self.update_freq == "epoch":  # called where another callback wants it
+            return
         step = self.model.optimizer.iterations
         if step % (1 if self.update_freq == "batch" else self.update_freq) == 0:
             for name, value in ((logs or {}) | self.speed("batch")).items():

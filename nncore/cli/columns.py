@@ -13,7 +13,7 @@ Kind = Literal["number", "boolean", "date", "text"]
 
 DIFFERENT = 0.9  # of the texts of a column: beyond, they are names of rows
 FOREIGN = {  # texts that mean something else, and what is read
-    r"[-+]?\d{1,3}(,\d{3})+\.\d+|[-+]?\d{1,3}(,\d{3}){2,}": "numbers have no commas between thousands",
+    r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?": "numbers have no commas between thousands",
     r"[-+]?[\d.]*\d,\d+": "numbers have decimal points",
     r"[-+]?[$€£¥]\s?[-+]?[\d.,]+|[-+]?[\d.,]+\s?[%$€£¥]": "numbers have no signs of units",
     r"\d{1,2}[./-]\d{1,2}[./-](\d\d){1,2}": "dates are as 2024-12-31",

@@ -44,6 +44,9 @@ class GlobalPooling(Pooling):
         shape = super().output_shape(*shapes)
         return shape if self.keepdims else (math.prod(shape),)
 
+    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
+        """None: what was masked is pooled."""
+
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """The largest or the mean of each channel."""
         y = super().emit(b, *inputs)

@@ -31,7 +31,7 @@ class Named(NamedTuple):
 class OptimizerMap(MutableMapping[str, Optimizer]):
     """Optimizers by regular expressions that match the whole path of a weight: ``map["dense_1/.*"] = Adam()``.
 
-    A dict of those that have a key; what is looked up is a path, of which any has an optimizer.
+    A mapping of those that have a key; what is looked up is a path, of which any has an optimizer.
 
     Parameters
     ----------
@@ -86,6 +86,16 @@ class OptimizerMap(MutableMapping[str, Optimizer]):
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._optimizers)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The optimizer of this key itself, as a dict has it."""
+        return self._optimizers.get(key, default)
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """The optimizer of this key itself, which becomes `default` where there is none."""
+        if key not in self._optimizers:
+            self[key] = default
+        return self._optimizers[key]
 
     def __contains__(self, key: object) -> bool:
         return key in self._optimizers
@@ -289,6 +299,13 @@ class MultiOptimizer(Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"optimizer_map": copy.copy(self.optimizer_map), "_together": None}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> MultiOptimizer:
+        for known in self._given:
+            memo[id(known)] = known  # a function returns these, of which the copy has its own
+        made = type(self).__new__(type(self))
+        made.__setstate__(copy.deepcopy(self.__getstate__(), memo))
+        return made
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state.pop("_ahead", None)

@@ -70,22 +70,20 @@ class Evaluator:
             **steppers.settings,
         )
         self.stepper.attach(data, shuffled=False)
-        self.parameters = list(steppers.graph.trained)
-        ends = np.cumsum([p.size for p in self.parameters])
-        self.places = [slice(int(e) - p.size, int(e)) for p, e in zip(self.parameters, ends, strict=True)]
-        self.size = int(ends[-1]) if self.parameters else 0
-        self.total, self.finite = np.zeros(self.size, self.stepper.state.dtype), True
+        state = self.stepper.state
+        where = np.arange(len(state.values))
+        self.places = np.concatenate([where[:0], *(state.view(p, where).ravel() for p in steppers.graph.trained)])
+        self.size = len(self.places)
+        self.total, self.finite = np.zeros(self.size, state.dtype), True
         self.evaluations = 0
 
     def gather(self, flat: Array) -> Array:
         """The trainable elements of an array laid out as the weights."""
-        state = self.stepper.state
-        return np.concatenate([state.view(p, flat).reshape(-1) for p in self.parameters])
+        return flat.take(self.places)
 
     def scatter(self, vector: Array, flat: Array) -> None:
         """The inverse."""
-        for p, place in zip(self.parameters, self.places, strict=True):
-            self.stepper.state.view(p, flat)[...] = vector[place].reshape(p.shape)
+        flat[self.places] = vector
 
     def put(self, weights: Array) -> None:
         """Let the model have these weights."""
@@ -208,7 +206,6 @@ class FullBatchFit(Fit):
     gradient: Array | None = None  # at the weights of the model, if nobody else has changed these
     loss = math.nan
     moment: tuple[int, int] | None = None
-    vectors: dict[str, Array]  # increments and changes at that moment, by the names of the optimizer's arrays
 
     def take_stepper(self) -> bool:
         """Have an evaluator; True if it is another than before."""
@@ -249,7 +246,6 @@ class FullBatchFit(Fit):
         weights = evaluator.gather(evaluator.stepper.state.values)
         if self.gradient is None or self.moment != evaluator.stepper.moment():
             self.loss, self.gradient = evaluator(weights)
-            self.vectors = {}
             if not math.isfinite(self.loss):
                 raise DivergedError(
                     "training diverged: the loss is not finite before the first step of LBFGS. Scale the inputs",
@@ -259,10 +255,7 @@ class FullBatchFit(Fit):
         gradient = self.gradient
         k = optimizer.iterations
         kept = [i % m for i in range(max(0, k - m), k)]
-        for name in (f"{kind}{i}" for kind in "sy" for i in kept):
-            if name not in self.vectors:
-                self.vectors[name] = evaluator.gather(arrays[name])
-        pairs = [[self.vectors[f"{kind}{i}"] for i in kept] for kind in "sy"]
+        pairs = [[evaluator.gather(arrays[f"{kind}{i}"]) for i in kept] for kind in "sy"]
         d = direction(gradient, *pairs)
         start = Point(0.0, self.loss, dot(gradient, d), gradient)
         if not start.slope < 0:  # of rounding: begin anew
@@ -291,7 +284,6 @@ class FullBatchFit(Fit):
             ("y", combined([1.0, -1.0], [best.gradient, gradient])),
         ):
             evaluator.scatter(vector, arrays[f"{kind}{k % m}"])
-            self.vectors[f"{kind}{k % m}"] = vector
         before, self.loss, self.gradient = self.loss, after, best.gradient
         self.moment = evaluator.stepper.moment()
         optimizer.iterations = k + 1

@@ -36,7 +36,7 @@ static inline ptrdiff_t nn_make_features(const nn_features *of, ptrdiff_t rows, 
             if (isinf(v)) return of->column[j];
             features[j] = nn_clipped_feature(of, j, v);
         }
-        for (; j < of->indicators; j++) features[j] = nn_clipped_feature(of, j, isnan(values[of->column[j]]));
+        for (; j < of->indicators; j++) features[j] = nn_clipped_feature(of, j, isnan(values[of->column[j]]) != 0);
         for (; j < of->n; j++) {
             const double v = values[of->column[j]];
             features[j] = nn_clipped_feature(of, j, (v == yes[j]) - (v == no[j]));

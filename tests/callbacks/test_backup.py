@@ -128,3 +128,10 @@ def test_backup_leaves_other_files(tmp_path: pathlib.Path) -> None:
     (tmp_path / "mine").touch()
     Fit(Model(), [BackupAndRestore(tmp_path)]).run()
     assert os.listdir(tmp_path) == ["mine"]
+
+
+def test_a_loop_of_ones_own_has_no_place_to_hold(tmp_path: pathlib.Path) -> None:
+    model = Model()
+    model.fit_state = None
+    with pytest.raises(RuntimeError, match=r"BackupAndRestore: expected a fit, .* Call model\.save"):
+        CallbackList([BackupAndRestore(str(tmp_path))], model=model).on_train_begin()

@@ -127,6 +127,10 @@ def test_tensorboard_writes_what_keras_does(tmp_path: Path, monkeypatch: pytest.
         ("epoch_learning_rate_adam", 0.25, 0),
         ("epoch_learning_rate_sgd", 0.5, 0),
     ]
+    written.clear()
+    each = LambdaCallback(on_train_batch_end=lambda batch, logs: None)  # because of which all are called
+    net().fit(X, Y, verbose=0, callbacks=[TensorBoard(tmp_path), each])
+    assert [w[1] for w in written] == ["epoch_loss", "epoch_mae", "epoch_learning_rate", "closed"]
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(ImportError, match="TensorBoard: expected tensorboardX to be installed"):

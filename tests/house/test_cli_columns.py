@@ -103,6 +103,7 @@ def test_columns_that_tell_nothing() -> None:
     [
         (["72,5", "1.072,25", "-3,0", None], "; numbers have decimal points, not '72,5'"),
         (["1,234.50", "12,000.00", "7.25"], "; numbers have no commas between thousands, not '1,234.50'"),
+        (["1,234", "567", "1,234,567"], "; numbers have no commas between thousands, not '1,234'"),
         (["1,234,567", "7"], "; numbers have no commas between thousands, not '1,234,567'"),
         (["$12.50", "€ -3", "7"], "; numbers have no signs of units, not '$12.50'"),
         (["12.5%", "3 %"], "; numbers have no signs of units, not '12.5%'"),

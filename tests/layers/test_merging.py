@@ -140,6 +140,10 @@ def test_masks_side_by_side() -> None:
     np.testing.assert_array_equal(features.compute_mask([x, x], [FEW, MORE]), MORE)
     np.testing.assert_array_equal(features.compute_mask([x, x], [FEW, ALL_BUT]), [[True, True, True]])
     assert features.compute_mask([x, x], [None, None]) is None
+    with pytest.raises(ValueError, match=r"mask: expected the axes of an input, .* got shape \(1,\) for"):
+        steps.compute_mask([x, x], [FEW, np.array([True])])
+    for pooling in (nn.GlobalAveragePooling1D(), nn.GlobalMaxPooling1D()):
+        assert pooling.compute_mask(x, FEW) is None
     symbols = [nn.Input((3, 4)), nn.Input((2, 4))]
     np.testing.assert_array_equal(steps.compute_mask(symbols, [FEW, None]), [[True, False, False, True, True]])
     assert nn.Dot(-1).compute_mask([x, x], [FEW, MORE]) is None
@@ -257,6 +261,7 @@ def test_a_symbol_is_equal_to_itself_alone() -> None:
     a, b = nn.Input(3), nn.Input(3)
     assert a == a and a != b and a in [np.ones(3), a] and b not in [np.ones(3), a]
     assert (np.ones(3) == a) is False and (np.ones(3) != a) is True
+    assert np.equal(a, a) is True and np.not_equal(a, a) is False and np.equal(a, b) is False
 
 
 def test_operators_on_scalars_per_sample() -> None:

@@ -120,6 +120,23 @@ def test_saved_and_resumed(tmp_path: pathlib.Path) -> None:
         assert all(np.array_equal(a, b) for a, b in zip(whole.get_weights(), other.get_weights(), strict=True))
 
 
+def test_what_a_callback_writes_into_the_state_is_read() -> None:
+    """The same as between two fits."""
+    x, labels = blobs()
+    parts, whole = (classifier((5,), 0.1, nn.optimizers.LBFGS(4), len(x)) for _ in range(2))
+
+    def clear(model: nn.Model) -> None:
+        for array in model.optimizer_state.values():
+            array[...] = 0
+
+    parts.fit(x, labels, epochs=7, verbose=0)
+    clear(parts)
+    parts.fit(x, labels, epochs=5, verbose=0)
+    callback = LambdaCallback(on_epoch_end=lambda epoch, logs: clear(whole) if epoch == 6 else None)
+    whole.fit(x, labels, epochs=12, verbose=0, callbacks=[callback])
+    assert all(np.array_equal(a, b) for a, b in zip(whole.get_weights(), parts.get_weights(), strict=True))
+
+
 def test_an_interrupted_search_leaves_the_weights_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
     x, labels = blobs()
     model = classifier((5,), 0.1, nn.optimizers.LBFGS(4), len(x))

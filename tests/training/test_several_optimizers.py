@@ -160,3 +160,24 @@ def test_variables_of_several() -> None:
     assert other.iterations == 3 and [part.learning_rate for part in other.optimizers] == [0.5, 0.0625]
     for a, b in zip(given, other.variables, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_map_has_what_has_a_key() -> None:
+    """But for what is looked up, of which any has an optimizer."""
+    default, adam = nn.SGD(0.1), nn.Adam()
+    known = OptimizerMap(default, {"dense/.*": adam})
+    assert known["dense/kernel"] is adam and known["other"] is default
+    assert known.get("dense/.*") is adam and known.get("dense/kernel") is None and known.get("other", 7) == 7
+    assert known.setdefault("dense/.*", default) is adam and "other" not in known
+    assert known.setdefault("other", added := nn.SGD(0.2)) is added and known["other"] is added
+
+
+def test_a_deep_copy_knows_what_the_function_returns() -> None:
+    first, second = nn.SGD(0.1), nn.Adam()
+    model = linear(MultiOptimizer(lambda weight: first if "kernel" in weight.path else second))
+    x, y = rows()
+    model.fit(x, y, epochs=1, verbose=0)
+    for made in (copy.copy(model.optimizer), copy.deepcopy(model.optimizer), copy.deepcopy(model).optimizer):
+        count = len(made.parts)
+        made.part_of("later/kernel")
+        assert len(made.parts) == count == 2

@@ -78,7 +78,7 @@ class Resizing(SteadyImageLayer):
     height, width : int
         Of the output.
     interpolation : {"bilinear", "nearest", "bicubic", "lanczos3", "lanczos5"}, default "bilinear"
-        "bicubic" is Keys's, with a = −½, as in TensorFlow and JAX; PyTorch has −¾.
+        "bicubic" is Keys's, with a = −½, as in TensorFlow and JAX; PyTorch has −¾ without `antialias`.
     crop_to_aspect_ratio : bool, default False
         Cut off at both sides what would be too much at the ratio of `height` to `width`, instead of distorting it.
     pad_to_aspect_ratio : bool, default False

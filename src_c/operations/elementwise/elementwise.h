@@ -91,8 +91,10 @@ SPAN(activate_partly_backward) {
                     const vf d = load_some(dy + k + j, left);
                     const vf change = load_some(f + k + j, left) - load_some(x + k + j, left);
                     if (dalpha) add_to_chain(dalpha + i % CHAINS * n, k + j, left, unfused(d * change));
-                    const vf less = load_some(room + j, left) - d; /* dY ⊙ (f′ − 1) */
-                    if (dx) store_some(dx + k + j, left, d + load_some(alpha + k + j, left) * less);
+                    if (dx) {
+                        const vf less = load_some(room + j, left) - d; /* dY ⊙ (f′ − 1) */
+                        store_some(dx + k + j, left, d + load_some(alpha + k + j, left) * less);
+                    }
                 });
             }
         }
