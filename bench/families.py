@@ -136,6 +136,7 @@ ACTIVATIONS = (
     Line("Activation", {"activation": "sparsemax"}),
     Line("Activation", {"activation": "glu"}, lambda t, x: t.nn.functional.glu(x, 1)),
     Line("Activation", {"activation": "gelu"}, lambda t, x: t.nn.functional.gelu(x)),
+    Line("Activation", {"activation": "mish"}, lambda t, x: t.nn.functional.mish(x)),
 )
 MERGING = (
     Line("Add", {}, lambda t, a, b: a + b, inputs=2),

@@ -137,7 +137,8 @@ Optimizer.applied_by = _Applied  # which optimizers, on a lower storey, cannot i
 
 def __getattr__(name: str) -> object:
     for module in (layers, callbacks, losses, metrics, activations, initializers, regularizers, models, utils):
-        if not name.startswith("_") and not isinstance(getattr(module, name, module), _ModuleType):
+        found = None if name.startswith("_") else getattr(module, name, None)
+        if found is not None and not isinstance(found, _ModuleType):  # `layers.base` is no name for users
             raise AttributeError(
                 f"{__name__}: expected a name that it has, got {name!r}. It is {module.__name__}.{name}"
             )

@@ -59,6 +59,8 @@ class CallbackList:
     Attributes
     ----------
     callbacks : list of Callback
+    params : dict
+        What `set_params` gave to all of them.
 
     Raises
     ------

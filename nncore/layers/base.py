@@ -123,11 +123,7 @@ class Layer(Weighted, Travelling, Configurable, Callable):
         Symbol or ndarray
             Of the output. Weights are drawn at the first call on arrays, unless the layer has some.
         """
-        if mask is not None or getattr(training, "ndim", False):  # which Keras's pooling layers take second
-            raise TypeError(
-                f"{arrays.label(self)}: mask: expected None, got one: layers compute with all of their inputs. Make "
-                "those 0 that are not to count, X * mask, or very small before a softmax, X + 1e9 * (mask - 1)"
-            )
+        self._refuse_mask(training, mask)
         given = tuple(inputs) if isinstance(inputs, (list, tuple)) else (inputs,)
         if not any(isinstance(s, Symbol) for s in given):
             return self.alone.call(self, inputs, training is not None and check_flag(training, "training"))
@@ -201,6 +197,14 @@ class Layer(Weighted, Travelling, Configurable, Callable):
         """
         sample = arrays.open_shape(self, input_shape)
         return input_shape[0][0] if self.takes_many else input_shape[0], *sample
+
+    def _refuse_mask(self, training: Any, mask: Any) -> None:
+        """Raise a TypeError for a mask, also in the place of `training`: Keras's pooling layers take it second."""
+        if mask is not None or getattr(training, "ndim", False):
+            raise TypeError(
+                f"{arrays.label(self)}: mask: expected None, got one: layers compute with all of their inputs. Make "
+                "those 0 that are not to count, X * mask, or very small before a softmax, X + 1e9 * (mask - 1)"
+            )
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """What of the output counts, where `mask` says it of the inputs: the same, unless a class has another rule.

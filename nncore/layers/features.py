@@ -88,7 +88,7 @@ class ParametricActivation(Layer):
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """Y = X + α ⊙ (f(X) − X)."""
         x = inputs[0]
-        if self.activation.kernel in ACTIVATIONS:
+        if self.activation.kernel in ACTIVATIONS:  # others see whole rows, or are a user's
             return activate_partly(b, x, self.activation, self.alpha)
         change = subtract(b, activate(b, x, self.activation), x)
         return add(b, x, standardize(b, change, gamma=self.alpha))

@@ -108,7 +108,7 @@ class Alone:
 
     def _rated(self) -> list[Optimizer]:
         """What has a learning rate that is a number: itself, or some of its parts."""
-        this: Optimizer = self  # type: ignore[assignment]
+        this: Any = self
         return [part for part in this.parts if isinstance(part._learning_rate, float)]
 
     def _number(self, name: str, kind: Any) -> Slot:

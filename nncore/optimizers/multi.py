@@ -105,8 +105,6 @@ class OptimizerMap(MutableMapping[str, Optimizer]):
             return NotImplemented
         return self._optimizers == other._optimizers and self.default_optimizer == other.default_optimizer
 
-    __hash__ = None  # type: ignore[assignment]
-
     def __call__(self, variable: Any) -> Optimizer:
         """The optimizer of a weight, by its `path`."""
         return self[variable.path]

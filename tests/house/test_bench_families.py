@@ -48,7 +48,7 @@ def lines() -> dict[str, Any]:
 COMPARED = (
     "BatchNormalization LayerNormalization GroupNormalization RMSNormalization UnitNormalization softmax log_softmax"
 )
-COMPARED += " glu gelu DepthwiseConv2D Add Multiply Maximum Concatenate Dot Permute"
+COMPARED += " glu gelu mish DepthwiseConv2D Add Multiply Maximum Concatenate Dot Permute"
 COMPARED += " MaxPooling2D AveragePooling2D GlobalAveragePooling2D ZeroPadding2D UpSampling2D"
 DISTURBED = ["Dropout", "AlphaDropout", "SpatialDropout1D", "SpatialDropout2D"]
 

@@ -164,10 +164,19 @@ def test_bad_masks(inputs: Any, mask: Any, message: str) -> None:
 
 
 def test_layers_compute_with_all_of_their_inputs() -> None:
-    x = np.array([[1.0, 2.0, 5.0]])
-    for call in (lambda: nn.Softmax()(x, mask=FEW), lambda: nn.GlobalAveragePooling1D()(x[..., None], FEW)):
+    x, images, numbers = np.array([[1.0, 2.0, 5.0]]), np.ones((2, 4, 4, 1)), np.array([[1, 0, 1]])
+    for call in (
+        lambda mask: nn.Softmax()(x, mask=mask),
+        lambda mask: nn.GlobalAveragePooling1D()(x[..., None], mask),
+        lambda mask: nn.CenterCrop(2, 2)(images, mask=mask),
+        lambda mask: nn.CenterCrop(2, 2)(images[0], mask=mask),
+        lambda mask: nn.Hashing(3)(numbers, mask=mask),
+        lambda mask: nn.CategoryEncoding(2)(numbers, mask=mask),
+        lambda mask: nn.CategoryEncoding(2, "count")(numbers, numbers, mask=mask),
+    ):
+        call(None)
         with pytest.raises(TypeError, match=r"mask: expected None, got one: .* all of their inputs\. Make those 0 "):
-            call()
+            call(FEW)
     np.testing.assert_allclose(nn.Softmax()(x + 1e9 * (FEW - 1.0)), [[1, 0, 0]], atol=1e-12)  # as the error says
 
 

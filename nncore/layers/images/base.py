@@ -33,7 +33,7 @@ class ImageLayer(Layer):
 
     data_format = "channels_last"
 
-    def __call__(self, inputs: Any, training: Any = True) -> Any:  # type: ignore[override]  # as in Keras, no mask
+    def __call__(self, inputs: Any, training: Any = True, *, mask: Any = None) -> Any:
         """Connect the layer to the symbol it reads, or compute it on images: by default as in training, as Keras does.
 
         Parameters
@@ -42,6 +42,8 @@ class ImageLayer(Layer):
             Images (B, height, width, channels), one image, or {"images": those, "labels": anything}.
         training : bool, default True
             Of arrays: whether what is random is done. None is the default.
+        mask : None
+            See `Layer`.
 
         Returns
         -------
@@ -52,11 +54,11 @@ class ImageLayer(Layer):
         if isinstance(inputs, Mapping):
             return self.on_labelled(inputs, training)
         if isinstance(inputs, Symbol) or (isinstance(inputs, (list, tuple)) and any_symbol(inputs)):
-            return super().__call__(inputs, training)
+            return super().__call__(inputs, training, mask=mask)
         images = conversion.as_array(inputs, f"{label(self)}: inputs")
         if images.ndim == 3:
-            return super().__call__(images[None], training)[0]
-        return super().__call__(images, training)
+            return super().__call__(images[None], training, mask=mask)[0]
+        return super().__call__(images, training, mask=mask)
 
     def on_labelled(self, given: Mapping[Any, Any], training: Any) -> dict[Any, Any]:
         """The same of the images in a dict."""

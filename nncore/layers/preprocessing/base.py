@@ -92,8 +92,9 @@ class Numbering(Layer):
         made = self.alone.call(self, arrays if self.takes_many else arrays[0], training)
         return made[0] if sample else made
 
-    def __call__(self, inputs: Any, training: Any = False) -> Any:  # type: ignore[override]  # as in Keras, no mask
-        """Connect the layer to the symbols it reads, or compute it on arrays: see `on_arrays`."""
+    def __call__(self, inputs: Any, training: Any = False, *, mask: Any = None) -> Any:
+        """Connect the layer to the symbols it reads, or compute it on arrays: see `on_arrays`; `mask` is None."""
+        self._refuse_mask(training, mask)
         given = tuple(inputs) if isinstance(inputs, (list, tuple)) else (inputs,)
         if any(isinstance(s, Symbol) for s in given):
             return self.connect(inputs)

@@ -231,11 +231,12 @@ class CategoryEncoding(Numbering):
         return 0, self.num_tokens
 
     def __call__(  # type: ignore[override]  # the arguments come in Keras's order
-        self, inputs: Any, count_weights: Any = None, training: Any = False
+        self, inputs: Any, count_weights: Any = None, training: Any = False, *, mask: Any = None
     ) -> Any:
         """Connect the layer to the symbol it reads, or compute it on arrays, whose numbers count by weights."""
         if count_weights is None:
-            return super().__call__(inputs, training)
+            return super().__call__(inputs, training, mask=mask)
+        self._refuse_mask(training, mask)
         if self.output_mode != "count":
             raise ValueError(
                 f"count_weights: expected None where output_mode is {self.output_mode!r}, got some. Let it be 'count' "

@@ -94,8 +94,9 @@ SPAN(join_moments) {
     inverse_root(count, variances, op->epsilon, at(run, op->inverse, first));
 }
 
-/* Of so many columns at a time the numbers of each. */
-enum { AFFINE_COLUMNS = 512 }; /* fewer leave of wide rows short pieces to fetch */
+/* Of so many columns at a time the numbers of each; by fewer, wide rows are read in pieces too short to be fetched
+ * ahead. */
+enum { AFFINE_COLUMNS = 512 };
 #define AFFINE_OF(a, cols, mean, inverse, gamma, beta)                                                               \
     real numbers_of_##a[3 * AFFINE_COLUMNS];                                                                         \
     const affine a = affine_at(numbers_of_##a, AFFINE_COLUMNS);                                                      \
