@@ -158,13 +158,12 @@ static const int saved_is_z[] = {
 #undef Z
 };
 
-/* g (rows,cols) by f′, f being any; z: room for as much. */
+/* g (rows,cols) by f′, f being any; what it is a function of lies there before. */
 INLINE void activation_repeated(const nn_table *table, int64_t function, const double *parameters, nn_index rows,
-                                nn_index cols, const affine *a, const real *x, const real *dy, nn_index n, real *z,
-                                real *g) {
-    affine_columns(0, rows, cols, a, x, n, z, cols);
-    if (!saved_is_z[function]) table->activate[function](rows, cols, z, cols, z, cols, parameters);
-    table->activate_backward[function](rows, cols, z, cols, dy, n, g, cols, parameters);
+                                nn_index cols, const affine *a, const real *x, const real *dy, nn_index n, real *g) {
+    affine_columns(0, rows, cols, a, x, n, g, cols);
+    if (!saved_is_z[function]) table->activate[function](rows, cols, g, cols, g, cols, parameters);
+    table->activate_backward[function](rows, cols, g, cols, dy, n, g, cols, parameters);
 }
 
 /* dβ += Σ g and dγ += Σ g (x − mean) of one group of rows; the first group sets them. */
@@ -191,7 +190,7 @@ SPAN(batch_norm_sums) {
     const real *mean = at(run, op->mean, 0), *inverse = at(run, op->inverse, 0);
     const real *gamma = at(run, op->gamma, 0), *beta = at(run, op->beta, 0);
     const int relu = op->function == NN_ACTIVATION_relu, plain = op->function == NN_ACTIVATION_linear;
-    real z[GROUP_ROWS * AFFINE_COLUMNS], gradient[GROUP_ROWS * AFFINE_COLUMNS];
+    real gradient[GROUP_ROWS * AFFINE_COLUMNS];
     for (nn_index j = 0; j < n; j += AFFINE_COLUMNS) {
         const nn_index cols = affine_width(n, j);
         AFFINE_OF(a, cols, mean + j, inverse + j, gamma ? gamma + j : NULL, beta ? beta + j : NULL);
@@ -202,7 +201,7 @@ SPAN(batch_norm_sums) {
             const int start = i % CHUNK_ROWS == 0;
             nn_index ldg = n;
             if (!relu && !plain) {
-                activation_repeated(run->table, op->function, op->parameters, rows, cols, &a, x, g, n, z, gradient);
+                activation_repeated(run->table, op->function, op->parameters, rows, cols, &a, x, g, n, gradient);
                 g = gradient, ldg = cols;
             }
             if (rows < GROUP_ROWS)
@@ -238,7 +237,7 @@ SPAN(batch_norm_backward) {
     const real *gamma = at(run, op->gamma, 0), *beta = at(run, op->beta, 0);
     const real *dgamma = at(run, op->dgamma, 0), *dbeta = at(run, op->dbeta, 0);
     const vf per_row = vset(1 / (real)(run->samples * op->rows));
-    real each[AFFINE_COLUMNS], slope[AFFINE_COLUMNS], z[ACTIVATED], gradient[ACTIVATED];
+    real each[AFFINE_COLUMNS], slope[AFFINE_COLUMNS], gradient[ACTIVATED];
     for (nn_index j = 0; j < n; j += AFFINE_COLUMNS) {
         const nn_index cols = affine_width(n, j), most = activated_rows(cols);
         AFFINE_OF(a, cols, mean + j, inverse + j, gamma ? gamma + j : NULL, beta ? beta + j : NULL);
@@ -257,7 +256,7 @@ SPAN(batch_norm_backward) {
             else if (op->function == NN_ACTIVATION_linear)
                 normalized_backward(AS_IT_IS, rows, cols, &a, each, slope, x, n, dy, n, dx);
             else {
-                activation_repeated(run->table, op->function, op->parameters, rows, cols, &a, x, dy, n, z, gradient);
+                activation_repeated(run->table, op->function, op->parameters, rows, cols, &a, x, dy, n, gradient);
                 normalized_backward(AS_IT_IS, rows, cols, &a, each, slope, x, n, gradient, cols, dx);
             }
         }
