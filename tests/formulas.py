@@ -254,7 +254,11 @@ def parametric_activation(layer: Any, w: Mapping[Any, Array], x: Array, draw: Dr
 @of(nn.layers.PeriodicEmbedding)
 def periodic_embedding(layer: Any, w: Mapping[Any, Array], x: Array, draw: Draw) -> Array:
     cosines = np.cos(np.pi * (w[layer.frequency] * x[..., None] + w[layer.phase]))
-    made = np.einsum("bnk,nkd->bnd", cosines, w[layer.kernel]) + w[layer.bias]
+    pieces = [
+        [np.interp(x[:, i], pair, (0, 1)) for pair in itertools.pairwise(t)] for i, t in enumerate(layer.knots or ())
+    ]
+    features = np.concatenate([cosines, *([np.transpose(pieces, (2, 0, 1))] if pieces else [])], axis=2)
+    made = np.einsum("bnk,nkd->bnd", features, w[layer.kernel]) + w[layer.bias]
     return np.concatenate([made.reshape(len(x), -1), x], axis=1)
 
 

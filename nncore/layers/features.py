@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from nncore import activations, initializers
 from nncore._kernels.table import ACTIVATIONS
-from nncore.activations import Cospi
-from nncore.arguments import check_count
+from nncore.arguments import check_count, is_number
 from nncore.graph import Shape
+from nncore.initializers import Initializer, RandomNormal, RandomUniform
 from nncore.layers.base import LAYERS, Layer
-from nncore.operations import activate, add, broadcast, concatenate, reshape
+from nncore.operations import activate, add, concatenate, reshape
 from nncore.operations.arithmetic import subtract
 from nncore.operations.dense import dense_at_positions
 from nncore.operations.elementwise import activate_partly
+from nncore.operations.embedding import number_features
 from nncore.operations.normalization import standardize
+from nncore.state import Array
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
     from nncore.compiler.operation import Tensor
+
+NARROW = 1e-6  # of all knots, up to which two are one: rounding would decide where a number lies
 
 
 @LAYERS.register()
@@ -101,15 +109,21 @@ class PeriodicEmbedding(Layer):
     cos(2π (w x + b)) W + c with w, b (k,), W (k, d − 1) and c of each number's own. Shapes: X (B, n), Y (B, n d): the
     combinations of all numbers, number by number, then the numbers.
 
+    Knots t₀ ≤ … ≤ t_p, such as quantiles, add p pieces of a line to what is combined, so that functions which bend
+    sharply are learned sooner: max(0, min(1, (x − tᵢ) / (tᵢ₊₁ − tᵢ))), 0 where that is less than a millionth of all.
+
     Parameters
     ----------
     frequencies : int, default 16
         k.
     outputs : int, default 4
         d, at least 2.
-    stddev : float, default 0.1
-        Of the normal distribution from which w is drawn: the frequencies, in periods per unit of x. b is uniform on
-        ±1/2, W and c on ±1/√k.
+    stddev : float or (float, float), default 0.1
+        Of the normal distribution from which w is drawn: the frequencies, in periods per unit of x. Of two, each w
+        has a standard deviation of its own, log-uniform between them: slow and fast changes are learned side by side.
+        b is uniform on ±1/2, W and c on ±1/√k.
+    knots : array_like, shape (n, p + 1), optional
+        Of each number, ascending. They are not trained.
     name : str, optional
     trainable : bool, default True
 
@@ -128,37 +142,86 @@ class PeriodicEmbedding(Layer):
         self,
         frequencies: int = 16,
         outputs: int = 4,
-        stddev: float = 0.1,
+        stddev: Any = 0.1,
+        knots: Any = None,
         name: str | None = None,
         trainable: bool = True,
     ) -> None:
         super().__init__(name, trainable)
         self.frequencies = check_count(frequencies, "frequencies")
         self.outputs = check_count(outputs, "outputs", 2)
-        self.stddev = initializers.RandomNormal(stddev=stddev).stddev
+        self.stddev = check_scales(stddev) if isinstance(stddev, (tuple, list)) else RandomNormal(stddev=stddev).stddev
+        self.knots = None if knots is None else check_knots(knots)
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """(n d,)."""
         if len(shapes[0]) != 1:
             raise ValueError(f"PeriodicEmbedding: expected inputs (batch, numbers), got (batch, *{shapes[0]})")
+        if self.knots and len(self.knots) != shapes[0][0]:
+            raise ValueError(f"knots: expected those of {shapes[0][0]} numbers, as inputs have, got {len(self.knots)}")
         return (shapes[0][0] * self.outputs,)
 
+    @property
+    def pieces(self) -> int:
+        """p."""
+        return len(self.knots[0]) - 1 if self.knots else 0
+
     def declare(self, *shapes: Shape) -> None:
-        """Declare 2 w and 2 b, in half periods, W and c."""
+        """Declare 2 w and 2 b, in half periods, W, also of the pieces, and c."""
         n, k, d = shapes[0][0], self.frequencies, self.outputs - 1
         bound = k**-0.5
-        uniform = initializers.RandomUniform(-bound, bound)
-        self.frequency = self.add_parameter("frequency", (n, k), initializers.RandomNormal(stddev=2 * self.stddev))
-        self.phase = self.add_parameter("phase", (n, k), initializers.RandomUniform(-1.0, 1.0))
-        self.kernel = self.add_parameter("kernel", (n, k, d), uniform)
+        uniform = RandomUniform(-bound, bound)
+        doubled = [2 * s for s in np.atleast_1d(self.stddev).tolist()]
+        normal = RandomNormal(stddev=doubled[0]) if len(doubled) == 1 else NormalOfScales(*doubled)
+        self.frequency = self.add_parameter("frequency", (n, k), normal)
+        self.phase = self.add_parameter("phase", (n, k), RandomUniform(-1.0, 1.0))
+        self.kernel = self.add_parameter("kernel", (n, k + self.pieces, d), uniform)
         self.bias = self.add_parameter("bias", (n, d), uniform)
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
-        """Cosines of all numbers, a product for each number, and the numbers."""
+        """Cosines and pieces of all numbers, a product for each number, and the numbers."""
         x = inputs[0]
-        n, k, d = x.size, self.frequencies, self.outputs - 1
-        repeated = reshape(b, broadcast(b, reshape(b, x, (n, 1)), (n, k)), (n * k,))
-        cosines = activate(b, standardize(b, repeated, gamma=self.frequency, beta=self.phase), Cospi())
-        combined = dense_at_positions(b, reshape(b, cosines, (1, n, k)), self.kernel)
+        n, d = x.size, self.outputs - 1
+        lines = through_knots(np.array(self.knots)) if self.knots else ([], [])
+        features = number_features(b, x, self.frequency, self.phase, lines)
+        combined = dense_at_positions(b, reshape(b, features, (1, *features.shape)), self.kernel)
         shifted = standardize(b, reshape(b, combined, (n * d,)), beta=self.bias)
         return concatenate(b, [shifted, x], 0, self.output_shape(x.shape))
+
+
+class NormalOfScales(Initializer):
+    """Normal numbers, each with a standard deviation of its own, log-uniform between two."""
+
+    def __init__(self, least: float, most: float) -> None:
+        self.least, self.most = least, most
+
+    def _draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        return np.exp(rng.uniform(np.log(self.least), np.log(self.most), shape)) * rng.standard_normal(shape)
+
+
+def through_knots(t: Array) -> tuple[list[float], list[float]]:
+    """Factors and offsets of the lines that are 0 at one knot and 1 at the next, number by number."""
+    widths, least = np.diff(t), NARROW * np.maximum(t[:, -1:] - t[:, :1], NARROW)
+    factors = np.divide(1, widths, out=np.zeros_like(widths), where=widths > least)
+    return factors.ravel().tolist(), (-t[:, :-1] * factors).ravel().tolist()
+
+
+def check_scales(stddev: Sequence[Any]) -> tuple[float, float]:
+    """Two standard deviations; a ValueError where they are no such pair."""
+    if len(stddev) != 2 or not all(map(is_number, stddev)) or not 0 < stddev[0] <= stddev[1] < math.inf:
+        raise ValueError(f"stddev: expected one ≥ 0, or two > 0 in ascending order, got {stddev!r}")
+    return float(stddev[0]), float(stddev[1])
+
+
+def check_knots(knots: Any) -> tuple[tuple[float, ...], ...]:
+    """The knots as a tuple for each number; a ValueError where they do not ascend."""
+    expected = "knots: expected finite, ascending numbers of shape (numbers, at least 2)"
+    try:
+        array = np.array(knots, np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{expected}, got {knots!r}") from error
+    if array.ndim != 2 or array.shape[1] < 2:
+        raise ValueError(f"{expected}, got shape {array.shape}")
+    if not (np.isfinite(array).all() and (np.diff(array) >= 0).all()):
+        raise ValueError(f"{expected}, got {array[~(np.diff(array) >= 0).all(axis=1)][:1].tolist() or 'some infinite'}")
+    return tuple(tuple(row) for row in array.tolist())

@@ -1,10 +1,11 @@
-"""Rows of a table, by number, and the gradient of a table of which a step reads few rows."""
+"""Rows of a table, by number, and the gradient of a table of which a step reads few rows; features of numbers."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from nncore.compiler.operation import Op, Tensor, Whole
+from nncore.operations.parameters import send_with_sums
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
@@ -45,3 +46,23 @@ def backward_rows(to: Builder, x: Tensor, dy: Tensor, w: Parameter) -> None:
     ]
     to.learned.add(w)
     to.row_gradients[w] = ids, count, dw
+
+
+def number_features(
+    b: Builder, x: Tensor, frequency: Parameter, phase: Parameter, lines: tuple[list[float], list[float]]
+) -> Tensor:
+    """Y (n, k + p): of each of n numbers cos(π (f x + φ)) with its f and φ (k), and then max(0, min(1, a x + c)).
+
+    `lines` are its a and its c (p), number by number. Backward: dX, df = Σ −π sin(π (f x + φ)) x dY, dφ likewise.
+    """
+    (n, k), p = frequency.shape, len(lines[0]) // x.size
+    y = Tensor((n, k + p), x.differentiable or any(w in b.trained for w in (frequency, phase)))
+    known: dict[str, Any] = {"frequency": Whole("parameters", frequency), "phase": Whole("parameters", phase)}
+    known |= {"factors": b.constant(lines[0]), "offsets": b.constant(lines[1]), "k": k, "p": p}
+
+    def backward(to: Builder, dy: Tensor) -> None:
+        sums = {"dfrequency": frequency, "dphase": phase}
+        send_with_sums(to, "number_features_backward", x, n, sums, dY=dy, **known)
+
+    b.record(y, Op("number_features", X=x, Y=y, n=n, per_sample=1, **known), backward)
+    return y

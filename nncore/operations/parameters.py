@@ -41,7 +41,7 @@ def send_with_sums(
     """
     rows = x.size // n
     parts: dict[str, Any] = {
-        at: Tensor((SUM_CHAINS, n), sum_rows=rows) for at, p in sums.items() if p is not None and p in to.trained
+        at: Tensor((SUM_CHAINS, p.size), sum_rows=rows) for at, p in sums.items() if p is not None and p in to.trained
     }
     dx = Tensor(x.shape) if x.differentiable else None
     if dx is None and not parts:

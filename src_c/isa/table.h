@@ -31,6 +31,7 @@ static size_t packed_bytes(int precision, int transposed, nn_index rows, nn_inde
 #include "operations/metrics/metrics.h"
 #include "operations/metrics/tallies.h"
 #include "operations/embedding/embedding.h"
+#include "operations/embedding/numbers.h"
 #include "operations/normalization/columns.h"
 #include "operations/normalization/normalization.h"
 #include "operations/preprocessing/preprocessing.h"

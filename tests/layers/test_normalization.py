@@ -47,6 +47,7 @@ LAYERS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "scale": (lambda: nn.layers.Scale(), (3, 4)),
     "parametric activation": (lambda: nn.layers.ParametricActivation("mish"), (5,)),
     "periodic": (lambda: nn.layers.PeriodicEmbedding(5, 3, 0.5), (4,)),
+    "periodic with pieces": (lambda: nn.layers.PeriodicEmbedding(5, 3, knots=[(-0.7, 0.1, 0.4), (-1, 0, 1)]), (2,)),
     "einsum": (lambda: nn.EinsumDense("ab,bc->ac", 3, "tanh", bias_axes="c"), (4,)),
     "einsum over an axis": (lambda: nn.EinsumDense("...x,xy->...y", (None, 3), bias_axes="y"), (2, 4)),
     "einsum over a middle axis": (lambda: nn.EinsumDense("abc,bd->adc", (5, 4), bias_axes="d"), (3, 4)),
@@ -258,3 +259,51 @@ def test_arguments_by_position() -> None:
     assert nn.BatchNormalization(renorm=False, renorm_clipping=None, renorm_momentum=0.99).center
     with pytest.raises(TypeError, match="rms_scaling: .*RMSNormalization"):
         nn.LayerNormalization(rms_scaling=True)
+
+
+@pytest.mark.parametrize(
+    ("knots", "got"),
+    [
+        ([0.0, 1.0], r"got shape \(2,\)"),
+        ([[0.0], [1.0]], r"got shape \(2, 1\)"),
+        ([[0.0, 1.0], [1.0, 0.5]], r"got \[\[1.0, 0.5\]\]"),
+        ([[0.0, float("inf")]], "got some infinite"),
+        ([[0.0, 1.0], [2.0]], "got"),
+        ("ab", "got 'ab'"),
+    ],
+)
+def test_knots_that_are_none(knots: Any, got: str) -> None:
+    with pytest.raises(ValueError, match="knots: expected finite, ascending numbers of shape .*" + got):
+        nn.layers.PeriodicEmbedding(knots=knots)
+
+
+def test_frequencies_of_several_scales() -> None:
+    """ln|w| is that of a normal number plus a uniform one; the parameter has 2 w, in half periods."""
+    layer = nn.layers.PeriodicEmbedding(50_000, 2, (0.05, 0.8))
+    layer.build((None, 1))
+    logs = np.log(np.abs(layer.frequency.numpy() / 2)).ravel()
+    normal, width = np.pi**2 / 8, np.log(0.8 / 0.05)  # the variance of ln|N|; its mean is −(γ + ln 2) / 2
+    mean = (np.log(0.05) + np.log(0.8)) / 2 - (np.euler_gamma + np.log(2)) / 2
+    np.testing.assert_allclose([logs.mean(), logs.var()], [mean, normal + width**2 / 12], rtol=0.02)
+
+
+@pytest.mark.parametrize("stddev", [(0.1,), (0.2, 0.1), (0.0, 1.0), (0.1, float("inf")), (0.1, "a"), (0.1, 0.2, 0.3)])
+def test_standard_deviations_that_are_none(stddev: Any) -> None:
+    with pytest.raises(ValueError, match="stddev: expected one ≥ 0, or two > 0 in ascending order, got"):
+        nn.layers.PeriodicEmbedding(stddev=stddev)
+
+
+def test_knots_of_other_numbers() -> None:
+    with pytest.raises(ValueError, match="knots: expected those of 3 numbers, as inputs have, got 2"):
+        nn.layers.PeriodicEmbedding(knots=[[0, 1], [0, 1]])(nn.Input(3))
+
+
+def test_knots_at_one_place_have_no_piece() -> None:
+    """However near, nothing that rounding decides, and nothing infinite."""
+    layer = nn.layers.PeriodicEmbedding(1, 2, knots=[[0, 0, 1e-9, 1], [5, 5, 5, 5], [1e-40, 2e-40, 3e-40, 4e-40]])
+    x = np.array([[1.0, 5.0, 1.0]], np.float32)
+    layer.build((None, 3))
+    kernel = np.zeros((3, 4, 1), np.float32)
+    kernel[:, 1:, 0] = [1, 2, 4]
+    layer.kernel.assign(kernel)
+    np.testing.assert_array_equal(layer(x)[0, :3] - layer.bias.numpy()[:, 0], [4, 0, 0])

@@ -1,4 +1,4 @@
-"""Cases of `test_operations`: rows of a table by number, and gradients of which few rows are not 0."""
+"""Cases of `test_operations`: rows of a table by number, gradients of which few rows are not 0; features of numbers."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import reference as ref
-from cases import SAMPLES, Case
+from cases import SAMPLES, Case, parts, parts_of
 from kernels import Array
 
 from nncore import optimizers
-from nncore._kernels.table import OPTIMIZERS
+from nncore._kernels.table import OPTIMIZERS, SUM_ROWS
 
 
 def numbers_of(c: Case) -> tuple[Array, dict[str, Array]]:
@@ -75,4 +75,48 @@ def update_rows(c: Case) -> dict[str, Array]:
     return {"W": want, "state": want_v}
 
 
-EMBEDDING = [lookup, sort_ids, lookup_backward, lookup_backward_rows, update_rows]
+def numbers_given(c: Case, k: int, p: int) -> tuple[dict[str, Array], Array, Array]:
+    """Three numbers for each of two rows of a sample, their angles and lines."""
+    x, frequency, phase = c.reals(SAMPLES, 2, 3), c.reals(3, k), c.reals(3, k)
+    factors, offsets = c.reals(3, p), c.reals(3, p)
+    given = {"X": x, "frequency": frequency, "phase": phase} | ({"factors": factors, "offsets": offsets} if p else {})
+    c.fields = given | {"n": 3, "k": k, "p": p, "per_sample": 2}
+    wide = ref.float64(x)[..., np.newaxis]
+    return given, wide * frequency + phase, wide * factors + offsets
+
+
+def number_features(c: Case) -> dict[str, Array]:
+    _, angles, lines = numbers_given(c, 19, 5)
+    c.fields |= {"Y": c.poisoned(SAMPLES, 2, 3, 24), "block": 4}
+    return {"Y": np.concatenate([np.cos(np.pi * angles), np.clip(lines, 0, 1)], axis=-1)}
+
+
+def number_features__without_lines(c: Case) -> dict[str, Array]:
+    _, angles, _ = numbers_given(c, 16, 0)
+    c.fields |= {"Y": c.poisoned(SAMPLES, 2, 3, 16), "block": 4}
+    return {"Y": np.cos(np.pi * angles)}
+
+
+def number_features_backward(c: Case) -> dict[str, Array]:
+    given, angles, lines = numbers_given(c, 19, 5)
+    dy = c.reals(SAMPLES, 2, 3, 24)
+    outputs = {"dX": c.poisoned(SAMPLES, 2, 3), "dfrequency": parts(c, 57), "dphase": parts(c, 57)}
+    c.fields |= {"dY": dy, "block": SUM_ROWS} | outputs
+    d = -np.pi * np.sin(np.pi * angles) * dy[..., :19]
+    bent = np.where((lines > 0) & (lines < 1), ref.float64(given["factors"]) * dy[..., 19:], 0)
+    by_row = (SAMPLES, 2, 57)
+    dfrequency = parts_of((d * given["X"][..., np.newaxis]).reshape(by_row))
+    dx = (d * given["frequency"]).sum(-1) + bent.sum(-1)
+    return {"dX": dx, "dfrequency": dfrequency, "dphase": parts_of(d.reshape(by_row))}
+
+
+EMBEDDING = [
+    lookup,
+    sort_ids,
+    lookup_backward,
+    lookup_backward_rows,
+    update_rows,
+    number_features,
+    number_features__without_lines,
+    number_features_backward,
+]

@@ -58,6 +58,12 @@ def test_the_order_of_sums_that_are_brought_along(n: int, threads: int, table: T
         given |= {"F": normal(table, 1, rows, n, key="f")}
         [dalpha] = brought(table, "activate_partly_backward", threads, rows, {"dalpha": 0}, alpha=slope, **given)
         assert_same_bits(dalpha, ordered_sum((dy * (given.pop("F") - x))[0]), rows)
+        angles = {"frequency": np.zeros(n, dy.dtype), "phase": np.full(n, 0.5, dy.dtype), "k": 1}  # sin(π / 2) is 1
+        both = {"dfrequency": 0, "dphase": 0}
+        dfrequency, dphase = brought(table, "number_features_backward", threads, rows, both, **angles, **given)
+        d = dy * dy.dtype.type(-np.pi)
+        assert_same_bits(dphase, ordered_sum(d[0]), rows)
+        assert_same_bits(dfrequency, ordered_sum((d * x)[0]), rows)
         mean, inverse = normal(table, 1, rows, key="mean"), abs(normal(table, 1, rows, key="inverse"))
         given |= {"mean": mean, "inverse": inverse}
         dgamma, dbeta = brought(table, "layer_norm_backward", threads, rows, {"dgamma": 0, "dbeta": 0}, **given)
