@@ -17,6 +17,7 @@ from nncore.state import Array
 
 FEW = 8  # levels, up to which a category has a feature for each; beyond, a vector that is learned
 CLIP = 3.0  # numbers end within ± this many interquartile ranges of the median
+PIECES = 8  # between quantiles of a column of numbers
 BLOCK = 16384  # rows that are float64 at a time
 DAY = 86400.0  # seconds
 DTYPES = {"features": "float32", "codes": "int32"}  # of a network's inputs
@@ -38,6 +39,8 @@ class Column:
         Of each of its features what is subtracted, and then the factor; see `Columns`.
     dates : bool
         Numbers are days: texts are read as dates, such as 2024-12-31.
+    quantiles : list of float
+        Of numbers: the least, those between 8 parts with as many rows each, the most; zeros if there are none.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Column:
     missing: bool = False
     scaling: list[tuple[float, float]] = field(default_factory=list)
     dates: bool = False
+    quantiles: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.codes = {level: i + 1 for i, level in enumerate(self.levels or ())}
@@ -173,6 +177,16 @@ class Columns:
         """Room for the inputs of rows."""
         return {name: np.empty((rows, width), DTYPES[name]) for name, width in self.widths.items()}
 
+    def knots(self) -> Array:
+        """What the quantiles become, of each column of numbers (numbers, 9)."""
+        values = np.zeros((PIECES + 1, len(self.known)))
+        for i, column in enumerate(self.known):
+            if column.levels is None:
+                values[:, i] = column.quantiles
+        inputs = {"features": np.empty((len(values), self.widths["features"]), np.float32)}
+        self.fill(inputs, values)
+        return inputs["features"][:, : self.numbers].T
+
     def require(self, given: Mapping[str, Any]) -> None:
         """A ValueError where a column lacks."""
         for c in self.known:
@@ -184,8 +198,7 @@ class Columns:
         if "features" in inputs:
             place = (self._column, self._scaling, self.numbers, self._indicators, CLIP)
             if (infinite := scaling.features(values, *place, inputs["features"])) >= 0:
-                name = self.known[infinite].name
-                raise ValueError(f"X: expected finite numbers or missing ones, got infinity in column {name!r}")
+                raise infinity(self.known[infinite].name)
         if "codes" in inputs:
             np.add(values.take(self._many, axis=1), self._first_codes, out=inputs["codes"], casting="unsafe")
 
@@ -206,26 +219,38 @@ def learned(name: str, given: Array, category: bool) -> Column:
         if column.many:
             return column
         codes = column.values(given)
-        features = [(codes == yes) * 1.0 - (codes == no) for yes, no in pairs(column)]
+        parts = [quantiles((codes == yes) * 1.0 - (codes == no)) for yes, no in pairs(column)]
     else:
         dated = given.dtype == object and any(isinstance(v, (date, np.datetime64)) for v in given.tolist())
         column = Column(name, dates=dated or given.dtype.kind == "M")
         numbers = column.values(given)
+        if np.isinf(numbers).any():
+            raise infinity(name)
         absent = np.isnan(numbers)
         column.missing = bool(absent.any())
-        features = [numbers[~absent], *([absent * 1.0] if column.missing else [])]
-    column.scaling = [median_and_factor(feature) for feature in features]
+        parts = [quantiles(numbers[~absent]), *([quantiles(absent * 1.0)] if column.missing else [])]
+        column.quantiles = parts[0].tolist()
+    column.scaling = [median_and_factor(part) for part in parts]
     return column
 
 
-def median_and_factor(feature: Array) -> tuple[float, float]:
-    """The median, and what brings the range between the quartiles to 1; see `Columns`."""
+def infinity(name: str) -> ValueError:
+    """The error where a column has it."""
+    return ValueError(f"X: expected finite numbers or missing ones, got infinity in column {name!r}")
+
+
+def quantiles(feature: Array) -> Array:
+    """The least, those between parts with as many rows each, the most; zeros without any."""
     if not feature.size:
-        return 0.0, 0.0
-    with np.errstate(over="ignore", invalid="ignore"):  # infinite ones are refused where they are read
-        least, low, median, high, most = np.quantile(feature, [0, 0.25, 0.5, 0.75, 1])
-        spread = high - low if high > low else (most - least) / 2
-    return float(median), float(1 / spread) if 0 < spread < math.inf else 0.0
+        return np.zeros(PIECES + 1)
+    return 2 * np.quantile(feature / 2, np.arange(PIECES + 1) / PIECES)  # the distance of two may be infinite
+
+
+def median_and_factor(quantiles: Array) -> tuple[float, float]:
+    """The median, and what brings the range between the quartiles to 1; see `Columns`."""
+    least, low, median, high, most = quantiles[:: PIECES // 4].tolist()
+    spread = high - low if high > low else most / 2 - least / 2
+    return median, 1 / spread if 0 < spread < math.inf else 0.0
 
 
 def columns_of(X: Any) -> dict[str, Any]:

@@ -19,6 +19,7 @@ HIDDEN = ("dense_0", "dense_1", "dense_2")
 OUTPUTS = "outputs"
 DENSE = (*HIDDEN, OUTPUTS)
 UNITS = 64  # four times as many networks as one of the recipe's 256 has room for: see bench/NOTES.md
+STDDEV = 0.05, 0.8  # of frequencies, in periods per range between the quartiles
 VECTOR = 8  # elements of what is learned for a level of a category with many
 CYCLES = 4  # of the learning rate
 KINKS = 5  # rows between which a neuron's kink lies at the start
@@ -151,7 +152,8 @@ def network(columns: Columns, recipe: Recipe, total: int, seed: int) -> nn.Model
     symbols = inputs_of(columns)
     parts = []
     if columns.numbers:
-        parts.append(PeriodicEmbedding(name="periodic")(symbols["features"][:, : columns.numbers]))
+        numbers = symbols["features"][:, : columns.numbers]
+        parts.append(PeriodicEmbedding(stddev=STDDEV, knots=columns.knots(), name="periodic")(numbers))
     if columns.widths.get("features", 0) > columns.numbers:
         parts.append(symbols["features"][:, columns.numbers :])
     if columns.n_codes:

@@ -48,8 +48,8 @@ ARGUMENTS: dict[str, Argument] = {
 class BaseTabular(BaseEstimator, ABC):
     """What both have in common.
 
-    The recipe is RealMLP's (arXiv:2407.04491), with fewer epochs, batches that follow the number of rows, and several
-    networks, each with rows for validation of its own.
+    The recipe is RealMLP's (arXiv:2407.04491), with fewer epochs, batches that follow the number of rows, frequencies
+    of several scales, pieces of lines between quantiles, and several networks, each with its own rows for validation.
     """
 
     arguments: ClassVar[dict[str, Argument]]

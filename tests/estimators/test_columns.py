@@ -64,6 +64,22 @@ def test_numbers_far_off_are_at_the_ends() -> None:
     np.testing.assert_allclose(columns.row({"a": 2.0, "wide": 1e308})["features"], [[0, clipped(1.0)]])
 
 
+def test_knots_are_features_of_quantiles() -> None:
+    often = np.array([0.0] * 14 + [1, 2, 3, 4])
+    columns = fitted(
+        {"a": np.array([*range(17), NAN]), "k": np.array([*"xyz"] * 6), "b": often, "none": np.full(18, NAN)}
+    )
+    a = clipped((np.arange(0, 17, 2) - 8) / 8)
+    b = clipped(2 * np.quantile(often, np.arange(9) / 8) / 4)  # quartiles alike: by the whole range
+    np.testing.assert_allclose(columns.knots(), [a, b, np.zeros(9)], 1e-6)
+
+
+@pytest.mark.parametrize("most", [1e308, 1.7e308])
+def test_knots_of_the_largest_numbers_are_finite(most: float) -> None:
+    knots = fitted({"a": np.array([-most, most])}).knots()
+    assert np.isfinite(knots).all() and (np.diff(knots) >= 0).all()
+
+
 def test_many_levels_are_numbers_of_vectors() -> None:
     names = [f"n{i:02d}" for i in range(12)]
     columns = fitted({"who": names, "where": [*names[:10], "n00", "n01"]})  # of 12 levels, and of 10
