@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from nncore.custom import checked as checked_objects
 from nncore.custom import find, get_registered_name
-from nncore.graph import Input, Shape, Symbol, check_shape
+from nncore.graph import Input, Shape, Symbol, check_sample
+from nncore.layers.arrays import declared_for
 from nncore.layers.base import LAYERS, Layer
 from nncore.network import names_of
 from nncore.registry import serialize, snake_case
+from nncore.sizes import fits
 
 if TYPE_CHECKING:
     from nncore.model import Model
@@ -290,29 +292,23 @@ class Outline:
         if not self.built:
             return
         places = self.places(layers)
-        ends: list[tuple[list[Shape], list[Shape]]] = []  # shapes that each entry takes and makes, if it is a model
         seen: set[int] = set()
-        for entry in self.entries:
+        made = Made(self, layers)
+        for i, entry in enumerate(self.entries):
             if "graph" not in entry:
-                ends.append(([], []))
                 continue
-            graph = entry["graph"]
-            shapes = [tuple(shape) for _, shape in graph["inputs"] or ()]
-            for number, read in graph["calls"] if shapes else ():
-                given = [shapes[s] for s in read]
-                if "graph" in self.entries[number]:
-                    if given != ends[number][0]:
-                        raise ValueError(f"graph: expected shapes {ends[number][0]} for a model, got {given}")
-                    shapes += ends[number][1]
-                    continue
-                layer = layers[number] if number in layers else layer_of(self.entries[number], custom)
-                if number not in seen:
-                    seen.add(number)
-                    layers[number] = layer
-                    layer.declare(*given)
-                    yield layer, places[number]
-                shapes.append(layer.output_shape(*given))
-            ends.append(([tuple(shape) for _, shape in graph["inputs"] or ()], [shapes[s] for s in graph["outputs"]]))
+            shapes = made.inputs(i)
+            for number, read in entry["graph"]["calls"] if shapes else ():
+                given = tuple(shapes[s] for s in read)
+                if "graph" not in self.entries[number]:
+                    layer = layers[number] if number in layers else layer_of(self.entries[number], custom)
+                    if number not in seen:
+                        seen.add(number)
+                        layers[number] = layer
+                        layer.declare(*declared_for(layer, given))
+                        yield layer, places[number]
+                shapes += made(number, given)
+            made.known[i, tuple(made.inputs(i))] = [shapes[s] for s in entry["graph"]["outputs"]]
 
     def make(self, layers: Mapping[int, Layer]) -> Model:
         """A new model of the described architecture, of these layers by number."""
@@ -331,7 +327,7 @@ class Outline:
             model = CLASSES["sequential"]([made[number] for number, _ in graph["calls"]], **settings)
             if inputs is not None:
                 [(name, shape)] = inputs
-                model.build(tuple(shape))
+                model._settle(tuple(shape))
                 model.inputs[0].name = name
         else:
             symbols: list[Symbol] = [Input(tuple(shape), name=name) for name, shape in inputs]
@@ -344,6 +340,32 @@ class Outline:
             model = CLASSES["model"](*ends, **settings)
         model._named = bool(entry.get("named"))
         return model
+
+
+class Made:
+    """The shapes that entries of an outline make of given ones, each found once."""
+
+    def __init__(self, outline: Outline, layers: Mapping[int, Layer]) -> None:
+        self.entries, self.layers = outline.entries, layers
+        self.known: dict[tuple[int, tuple[Shape, ...]], list[Shape]] = {}
+
+    def inputs(self, number: int) -> list[Shape]:
+        """The shapes that a model takes."""
+        return [tuple(shape) for _, shape in self.entries[number]["graph"]["inputs"] or ()]
+
+    def __call__(self, number: int, given: tuple[Shape, ...]) -> list[Shape]:
+        """Of samples of these shapes; a ValueError where the entry does not take them."""
+        if "graph" not in self.entries[number]:
+            return [self.layers[number].made_shape(*given)]
+        if (number, given) not in self.known:
+            graph, taken = self.entries[number]["graph"], self.inputs(number)
+            if len(given) != len(taken) or not all(map(fits, given, taken)):
+                raise ValueError(f"graph: expected shapes {taken} for a model, got {list(given)}")
+            shapes = list(given)
+            for inner, read in graph["calls"]:
+                shapes += self(inner, tuple(shapes[s] for s in read))
+            self.known[number, given] = [shapes[s] for s in graph["outputs"]]
+        return self.known[number, given]
 
 
 @dataclass(eq=False)
@@ -366,5 +388,5 @@ def construct(about: Document, custom: Mapping[str, type[Layer]]) -> Model:
     outline = Outline(about)
     for entry in outline.entries:
         for _, shape in entry.get("graph", {}).get("inputs") or ():
-            check_shape(tuple(shape), "inputs", 0)
+            check_sample(tuple(shape), "inputs", shape)
     return outline.make({i: layer_of(outline.entries[i], custom) for i in outline.leaves()})

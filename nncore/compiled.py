@@ -196,7 +196,7 @@ class Compiled(Predicting):
             graph.train(trainable)
             raise
         self._steppers = None
-        self._predictor = None  # its products may have another precision
+        self._predictors, self._predictor = {}, None  # products may have another precision
         self.optimizer_state = {name: graph.state.like() for name in config.optimizer.array_names}
         config.optimizer.iterations = 0
         self.averages_in_place = False
@@ -204,10 +204,10 @@ class Compiled(Predicting):
     def _pack(self, graph: Graph, config: CompileConfiguration) -> None:
         """Let there be packed copies for whatever the programs read; raises where the configuration does not fit."""
         graph.packed, graph.draft = packing.packed_weights(graph.state, config.matmul_precision), None
-        if config.has_loss:
-            b, outputs = emit_step(graph, config, training=True, warns=True)
+        if config.has_loss and (example := graph.example()) is not None:
+            b, outputs = emit_step(example, config, training=True, warns=True)
             graph.learned = {p: path for p, path in graph.trained.items() if p in b.learned}
-            graph.draft = config, b, outputs
+            graph.draft = None if graph.open else (config, b, outputs)
 
     @property
     def optimizer(self) -> Any:
@@ -240,7 +240,8 @@ class Compiled(Predicting):
         """A program of steps with its memory, attached to data; to be given back to `steppers`."""
         steppers = self.steppers()
         dataset.require(steppers.configuration.heads)
-        stepper = steppers.take(training, dataset.weighted, batch, self.threads())
+        sizes = steppers.graph.sizes(dataset.inputs)
+        stepper = steppers.take(training, dataset.weighted, batch, self.threads(), sizes)
         stepper.attach(dataset, shuffled)
         return stepper
 
@@ -250,4 +251,5 @@ class Compiled(Predicting):
         inputs = self._inputs(x, prefix)
         if not inputs[0].rows:
             raise ValueError(f"{prefix}x: expected at least one row, got shape {inputs[0].array.shape}")
-        return data.dataset(inputs, y, sample_weight, self._built(), config.heads, prefix)
+        graph = self._built()
+        return data.dataset(inputs, y, sample_weight, graph.sized(graph.sizes(inputs)), config.heads, prefix)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from nncore.arguments import an
 from nncore.graph import Shape, Symbol
+from nncore.sizes import fits
 from nncore.sparse import SparseRows
 
 Array = npt.NDArray[Any]
@@ -82,7 +83,7 @@ def only(data: Any, fits: Callable[[Shape], bool]) -> Any:
 
 def sole(x: Any, shape: Shape | None) -> Any:
     """What a dict or list of one holds of samples of `shape`, if that is known."""
-    return only(x, lambda s: len(s) > 1 if shape is None else s[1:] == shape != s)
+    return only(x, lambda s: len(s) > 1 if shape is None else fits(s[1:], shape) and not fits(s, shape))
 
 
 def as_input(x: Any, argument: str, shape: Shape | None) -> Any:
@@ -96,7 +97,13 @@ def as_input(x: Any, argument: str, shape: Shape | None) -> Any:
     if hasattr(x, "tocsr"):
         return SparseRows.of(x, argument)
     if isinstance(x, (list, tuple)) and shape is not None and len(x) > 1:
-        batches = (len(s := getattr(part, "shape", ())) > 0 and s[1:] == shape != s for part in x)
+        samples = dict.fromkeys(getattr(part, "shape", ()) for part in x) if None in shape else ()
+        if len(samples) > 1 and all(fits(s, shape) for s in samples):
+            raise ValueError(
+                f"{argument}: expected samples of one size, got a list of {len(x)} of shapes "
+                f"{', '.join(map(str, [*samples][:8]))}. Fill them up to one size, or give each size as a batch"
+            )
+        batches = (len(s := getattr(part, "shape", ())) > 0 and fits(s[1:], shape) for part in x)
         if all(batches):
             shapes = str([part.shape for part in x[:8]])[1:-1]
             raise ValueError(

@@ -7,6 +7,7 @@ Texts and categories become int32 once, where a user's data are bound: an encode
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any, NamedTuple
 
 from nncore import conversion
@@ -33,6 +34,13 @@ class Feed(NamedTuple):
     source: Source
     shape: Shape
     integers: Integers | None
+
+
+def shape_of(source: Source, inputs: Sequence[Shape]) -> Shape:
+    """The shape of a source's samples, for those of the inputs: encoders keep shapes."""
+    while isinstance(source, Encoded):
+        source = source.sources[0]
+    return inputs[source]
 
 
 class Operand(NamedTuple):
@@ -113,10 +121,10 @@ def operands(call: Call, name: str, inputs: Mapping[int, int]) -> list[Operand]:
                     f"{name}: expected an Input for each of its inputs that {feed.source.layer.name} reads. Give the "
                     "model an input for it"
                 )
-            found.append(Operand(source, None, feed.integers, feed.shape))
+            found.append(Operand(source, None, feed.integers, shape_of(feed.source, call.shapes)))
         else:
             s = call.inputs[feed.source]
-            found.append(Operand(inputs.get(id(s)), s, feed.integers, feed.shape))
+            found.append(Operand(inputs.get(id(s)), s, feed.integers, s.sample_shape))
     return found
 
 
@@ -181,6 +189,12 @@ class Feeds:
         self.feeds = [Feed(source, shapes[source], taken[source]) for source in order]
         self.encodes = any(isinstance(source, Encoded) for source in order)
         self.check()
+
+    def sized(self, shapes: Sequence[Shape]) -> Feeds:
+        """The same, where samples of the feeds have these shapes."""
+        made = copy(self)
+        made.feeds = [feed._replace(shape=shape) for feed, shape in zip(self.feeds, shapes, strict=True)]
+        return made
 
     def _check_made(self, s: Symbol, integers: Integers | None, name: str) -> None:
         """Raise unless what a layer makes can be read as whole numbers, if it is."""

@@ -7,7 +7,6 @@ that it reads. The calls that lead from a model's inputs to its outputs form its
 from __future__ import annotations
 
 import itertools
-import math
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,8 +14,8 @@ from typing import Any, ClassVar
 
 from nncore.arguments import check_count, check_real, explained
 from nncore.habits import EXPRESSION
-
-Shape = tuple[int, ...]
+from nncore.sizes import Shape as Shape
+from nncore.sizes import elements
 
 _numbers = itertools.count()
 
@@ -74,7 +73,7 @@ class Symbol:
     shape : tuple
         With the batch, which is None, as the first axis.
     sample_shape : tuple of int
-        Of one sample.
+        Of one sample; None is a size that is open, which the data of each call settle.
     name : str or None
         Of an `Input`.
     dtype : str or None
@@ -210,40 +209,34 @@ def symbolic(x: Any) -> bool:
 
 
 def check_shape(shape: Any, argument: str, fewest: int = 1) -> Shape:
-    """A sample's shape, of at least so many axes, from 784, (784,) or (None, 784).
+    """A sample's shape, of at least so many axes, from 784, (784,) or (None, 784); (None, None, 64) leaves a size open.
 
     Raises
     ------
     ValueError
-        An axis other than the batch is unknown, or not positive.
+        A size is not positive.
     """
     axes = tuple(shape) if isinstance(shape, (Sequence, tuple)) else (shape,)
-    if len(axes) > 1 and axes[0] is None:
-        axes = axes[1:]
+    return check_sample(axes[1:] if axes[:1] == (None,) else axes, argument, shape, fewest)
+
+
+def check_sample(shape: Any, argument: str, given: Any, fewest: int = 0) -> Shape:
+    """The shape of a sample, without the batch axis, that `given` has: None are sizes that are open."""
+    axes = tuple(shape) if isinstance(shape, (Sequence, tuple)) else (shape,)
+    known: Any = ()
     try:
-        known = tuple(int(axis) for axis in axes)
-        exact = all(int(axis) == axis for axis in axes)
+        known = tuple(None if axis is None else int(axis) for axis in axes)
+        exact = all(n is axis or n == axis for n, axis in zip(known, axes, strict=True))
     except (TypeError, ValueError, OverflowError):
         exact = False
-    if not exact or len(known) < fewest or min(known, default=1) < 1:
+    if not exact or len(known) < fewest or min((n for n in known if n is not None), default=1) < 1:
         raise ValueError(
             f"{argument}: expected the positive sizes of one sample, such as 784, (28, 28) or (None, 784), "
-            f"got {shape!r}"
+            f"got {given!r}"
         )
-    if math.prod(known) > 2**40:
+    if elements(known) > 2**40:
         raise ValueError(f"{argument}: expected a sample of at most 2**40 elements, got shape {known}")
     return known
-
-
-def check_sample(shape: Any, argument: str, given: Any) -> Shape:
-    """The shape of a sample that `given` has, without the batch axis; a ValueError where it leaves a size open."""
-    if isinstance(shape, (tuple, list)) and None in shape:
-        behind = "" if shape is given else " behind the batch axis"
-        raise ValueError(
-            f"{argument}: expected the sizes of a sample{behind}, got {given!r}. A model has one shape for all "
-            "samples: give each size" + ("" if argument == "batch_shape" else ", and leave the batch out")
-        )
-    return check_shape(shape, argument, 0)
 
 
 @explained
@@ -260,7 +253,8 @@ def Input(
     Parameters
     ----------
     shape : int or tuple of int
-        Shape of one sample, without the batch axis: ``(784,)``; ``()`` is one number without an axis.
+        Shape of one sample, without the batch axis: ``(784,)``; ``()`` is one number without an axis. None leaves a
+        size open, ``(None, 64)``: each call's data settle it, the same for its samples, another in the next call.
     name : str, optional
     batch_size : int, optional
         Of no consequence: a model takes any number of samples.

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from nncore.bindings import Binding
 from nncore.feeds import Feed, Feeds
 from nncore.graph import Call, Symbol, topological
+from nncore.layers.arrays import declared_for
 from nncore.layers.base import Layer
 from nncore.operations.data import real
 from nncore.operations.parameters import activity_penalty
 from nncore.parameter import Parameter
 from nncore.registry import snake_case
+from nncore.sizes import Shape, fits, is_open, with_sizes
 from nncore.state import State
 
 if TYPE_CHECKING:
@@ -20,6 +24,9 @@ if TYPE_CHECKING:
     from nncore.compiler.configuration import CompileConfiguration
     from nncore.compiler.operation import Tensor
     from nncore.packing import Packed
+
+EXAMPLES = 32, 64, 128, 256, 480, 3360, 2**12, 2**14, 2**16  # halved often, or cut by 3, 5 or 7; for short programs
+MOST_SHAPES = 1024  # of data, whose outputs' shapes are known
 
 
 class Arrangement:
@@ -90,6 +97,10 @@ class Graph:
         Each call with the symbols of its outputs.
     fed : Feeds
         What its program reads: the inputs, or what layers make of them in Python.
+    open : bool
+        Whether the inputs have sizes that data settle: a program is of `sized`, which has them.
+    made : tuple of tuple of int
+        Shapes of the outputs' samples.
     layers : dict of Layer or Model to str
         What is called, with its name within this model.
     places : dict of Layer to str
@@ -108,6 +119,8 @@ class Graph:
         self.takes, self.gives = Arrangement(inputs), Arrangement(outputs)
         self.inputs, self.outputs = tuple(self.takes.flat(inputs)), tuple(self.gives.flat(outputs))
         self.symbols = topological(self.outputs, self.inputs)
+        self.open = is_open([s.sample_shape for s in self.inputs])
+        self.made = tuple(s.sample_shape for s in self.outputs)
         self._check()
         self.calls: list[tuple[Call, list[Symbol]]] = []
         made: dict[int, list[Symbol]] = {}  # by the id of the call
@@ -120,6 +133,7 @@ class Graph:
         self.layers: dict[Any, str] = names_of([call.layer for call, _ in self.calls])
         named = [(call, self.layers[call.layer]) for call, _ in self.calls]
         self.fed = Feeds(self.inputs, self.outputs, named)
+        self.shapes: dict[Any, tuple[Shape, ...]] = {}  # `made` of `sizes` that there were
         self.packed: Packed | None = None
         self.draft: tuple[CompileConfiguration, Builder, list[Tensor]] | None = None
         self._build(dtype)
@@ -145,7 +159,7 @@ class Graph:
             layer = call.layer
             if isinstance(layer, Layer) and layer.state is None and layer not in self.places:
                 layer.parameters = []
-                layer.declare(*call.shapes)
+                layer.declare(*declared_for(layer, call.shapes))
             for leaf, path in layer_places(layer).items():
                 self.places.setdefault(leaf, f"{self.layers[layer]}{path}")
         self.parameters = [p for leaf in self.places for p in leaf.parameters]
@@ -229,9 +243,57 @@ class Graph:
             leaf.input_shapes = leaf.state = None
         for call, symbols in self.calls:
             shapes = call.shapes
-            symbols[0].sample_shape = call.layer.output_shape(*shapes)
+            symbols[0].sample_shape = call.layer.made_shape(*shapes)
             call.layer.take_shapes(shapes)
         return Graph(self.takes.pack(self.inputs), self.gives.pack(self.outputs), self.state.dtype.name)
+
+    def sizes(self, inputs: Sequence[Binding]) -> tuple[Shape, ...]:
+        """What names the programs for such data: the shapes of their samples; () where all sizes are known."""
+        return tuple([x.array.shape[1:] for x in inputs]) if self.open else ()
+
+    def sized(self, sizes: tuple[Shape, ...]) -> Graph:
+        """The graph for samples of these `sizes`: another only in what it is fed, and in the shapes of its outputs."""
+        if not self.open:
+            return self
+        graph = object.__new__(Graph)
+        vars(graph).update(vars(self), open=False, draft=None, fed=self.fed.sized(sizes))
+        if (made := self.shapes.get(sizes)) is None:
+            if len(self.shapes) >= MOST_SHAPES:
+                self.shapes.clear()
+            made = self.shapes[sizes] = self.shapes_made(sizes)
+        graph.made = made
+        return graph
+
+    def shapes_made(self, fed: Sequence[Shape]) -> tuple[Shape, ...]:
+        """The shapes of the outputs' samples, where what it is fed has these; a ValueError where a layer cannot."""
+        read: dict[Any, Shape] = dict(zip((feed.source for feed in self.feeds), fed, strict=True))
+        known = {id(s): read[i] for i, s in enumerate(self.inputs) if i in read}
+        for (call, symbols), operands in zip(self.calls, self.fed.reads, strict=True):
+            layer = call.layer
+            shapes = tuple(read[source] if s is None else known[id(s)] for source, s, *_ in operands)
+            if isinstance(layer, Layer):
+                made: tuple[Shape, ...] = (layer.made_shape(*shapes),)
+                if not (layer.encodes or layer.declares_none):
+                    layer.take_shapes(shapes)
+            else:
+                made = layer.graph.shapes_made(shapes)
+            for s in symbols:
+                if not fits(made[s.index], s.sample_shape):
+                    raise ValueError(
+                        f"{self.layers[layer]}: expected inputs that it makes {s.shape} of, as the layers behind it "
+                        f"were told, got {', '.join(str((None, *shape)) for shape in shapes)}, of which it makes "
+                        f"{(None, *made[s.index])}. Give longer samples"
+                    )
+                known[id(s)] = made[s.index]
+        return tuple(known[id(s)] for s in self.outputs)
+
+    def example(self) -> Graph | None:
+        """The graph for samples of some size that all layers take, in place of each that is open; None: not found."""
+        fed = [feed.shape for feed in self.feeds]
+        for size in EXAMPLES:
+            with suppress(ValueError):
+                return self.sized(tuple(with_sizes(fed, size)))
+        return None
 
     def drafted(self, config: CompileConfiguration) -> tuple[Builder, list[Tensor]] | None:
         """The draft, if it is one by this configuration; there is none from then on."""
@@ -263,7 +325,7 @@ class Graph:
                     xs.append(x)
                 if isinstance(call.layer, Layer):
                     made = regularized(b, call.layer, call.layer.emit(b, *xs))
-                    if made.shape != symbols[0].sample_shape:
+                    if not fits(made.shape, symbols[0].sample_shape):
                         raise ValueError(
                             f"{call.layer.name}: expected emit to return what output_shape says, "
                             f"{symbols[0].sample_shape} a sample, got {made.shape}. Let output_shape return that"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from nncore import columns, runtime
@@ -10,9 +11,10 @@ from nncore.bindings import Binding
 from nncore.callbacks import CallbackList
 from nncore.callbacks.logs import display
 from nncore.data.streams import is_stream
-from nncore.execution.prediction import Predictor
+from nncore.execution.prediction import TILE_ROWS, Predictor
 from nncore.execution.standalone import TrainingForward
 from nncore.graph import symbolic
+from nncore.sizes import hold
 from nncore.structure import Structure
 from nncore.training import feeding, looking
 
@@ -20,11 +22,12 @@ from nncore.training import feeding, looking
 class Predicting(Structure):
     """The part of a `nncore.Model` that predicts."""
 
-    _transient: ClassVar[tuple[str, ...]] = ("_predictor", "_in_training", "_lock", "_calls")
+    _transient: ClassVar[tuple[str, ...]] = ("_predictor", "_predictors", "_in_training", "_lock", "_calls")
 
     def _reset(self) -> None:
         """Forget the compiled prediction."""
-        self._predictor: Predictor | None = None
+        self._predictor: Predictor | None = None  # the last one
+        self._predictors: dict[Any, Predictor] = {}  # by the sizes that data have settled
         self._in_training: TrainingForward | None = None
 
     def threads(self) -> int:
@@ -113,16 +116,19 @@ class Predicting(Structure):
         if symbolic(x):
             return self._join(x)
         inputs = self._inputs(x)
-        return self._built().gives.pack(self.predictor().outputs(inputs, self.threads()))
+        return self._built().gives.pack(self.predictor(inputs).outputs(inputs, self.threads()))
 
     def _call_in_training(self, x: Any, training: bool) -> Any:
         """See `__call__`."""
         inputs = self._inputs(x)
-        forward, rows = self._in_training, inputs[0].rows
-        if forward is None or forward.rows < rows or forward.state.joined:
-            forward = TrainingForward(self._built(), self.seed, max(rows, 1), self.threads())
+        graph, last, rows = self._built(), self._in_training, inputs[0].rows
+        sizes, forward = graph.sizes(inputs), last
+        if forward is None or forward.rows < rows or forward.sizes != sizes or forward.state.joined:
+            forward = TrainingForward(graph, self.seed, max(rows, 1), self.threads(), sizes)
+            if last is not None and last.sizes != sizes:
+                forward.steps[:] = last.steps  # or each length would begin with the same random numbers
             self._in_training = forward
-        return self._built().gives.pack(forward.outputs(inputs, self.threads(), self._updates()))
+        return graph.gives.pack(forward.outputs(inputs, self.threads(), self._updates()))
 
     def _updates(self) -> int:
         """The steps that an optimizer has made."""
@@ -142,14 +148,22 @@ class Predicting(Structure):
             raise ValueError(f"{argument}: expected as many rows for each input, got {rows}")
         return bound
 
-    def predictor(self) -> Predictor:
-        """The compiled prediction."""
+    def predictor(self, inputs: Sequence[Binding] = ()) -> Predictor:
+        """The compiled prediction; where sizes are open, of samples as these data have them."""
         with self._lock():
-            while (predictor := self._predictor) is None:
-                predictor = self._predictor = Predictor(self._built())
-                if predictor.state.joined is not None:  # meanwhile
-                    self._predictor = None
-            return predictor
+            graph = self._built()
+            sizes = graph.sizes(inputs)
+            most = min(TILE_ROWS, inputs[0].rows) if graph.open else TILE_ROWS  # each size has memory of its own
+            while True:
+                predictor = self._predictors.get(sizes)
+                if predictor is None or predictor.most < most:
+                    room = max(most, min(TILE_ROWS, 2 * predictor.most)) if predictor else max(most, 1)
+                    predictor = Predictor(graph, None, sizes, room)
+                if predictor.state.joined is None:
+                    hold(self._predictors, sizes, predictor)
+                    self._predictor = predictor
+                    return predictor
+                self._predictors, self._predictor = {}, None  # joined meanwhile
 
     def _listeners(self, callbacks: Any, verbose: Any) -> CallbackList:
         """Callbacks of an evaluation or prediction, with its display."""

@@ -11,6 +11,7 @@ import numpy as np
 from nncore import runtime
 from nncore.arguments import check_flag, dtype_name, explained
 from nncore.copying import Travelling
+from nncore.feeds import shape_of
 from nncore.graph import Callable, Input, Shape, Symbol, check_shape
 from nncore.inspection import Inspected
 from nncore.layers.arrays import label
@@ -19,6 +20,7 @@ from nncore.locks import Lock
 from nncore.network import Arrangement, Graph
 from nncore.output import say
 from nncore.parameter import Parameter
+from nncore.sizes import fits
 from nncore.state import Array, State
 from nncore.summary import summary
 
@@ -52,7 +54,7 @@ class Structure(Travelling, Inspected, Callable):
         for layer in layers or []:
             self._append(layer, held)
         if self._stack and (shape := self._given_shape(self._stack)) is not None:
-            self.build(shape)
+            self._settle(shape)
 
     def _given_shape(self, stack: Sequence[Any]) -> Shape | None:
         """Of a sample, where it is known before there are data: from an Input, or a model that is the first layer."""
@@ -170,13 +172,13 @@ class Structure(Travelling, Inspected, Callable):
         self.graph, self._stack = None, stack
         try:
             if shape is not None and stack:
-                self.build(shape)
+                self._settle(shape)
         except Exception:
             self._stack = old
             if not alone:
                 self.graph = graph
             elif shape is not None and old:
-                self.build(shape)
+                self._settle(shape)
             raise
         finally:
             for layer in self._stack:
@@ -219,14 +221,17 @@ class Structure(Travelling, Inspected, Callable):
         Parameters
         ----------
         input_shape : int or tuple
-            784, (784,) or (None, 784).
+            784, (784,) or (None, 784). (None, None, 64) has the batch first, then a size that each call's data settle.
         """
         if self.graph is not None and len(self.graph.inputs) > 1:
             return  # as are all models of symbols
-        shape = check_shape(input_shape, "input_shape", 0)
+        self._settle(check_shape(input_shape, "input_shape", 0))
+
+    def _settle(self, shape: Shape) -> None:
+        """Build it for samples of this shape."""
         with self._lock():
             if self.graph is not None:
-                if shape != self._sample_shape():
+                if not fits(shape, self.graph.inputs[0].sample_shape):
                     raise ValueError(
                         f"input_shape: the model is built for {self._sample_shape()}, got {shape}. Make a new model"
                     )
@@ -275,17 +280,21 @@ class Structure(Travelling, Inspected, Callable):
         """Call it as a layer: the symbols of its outputs for the symbols `x`, which stand for its inputs."""
         if self.graph is None:
             [only] = Arrangement(x).flat(x)
-            self.build(only.sample_shape)
+            self._settle(only.sample_shape)
         graph = self._built()
         symbols = graph.takes.match(x, graph.input_names, self.name)
         for given, own, name in zip(symbols, graph.inputs, graph.input_names, strict=True):
-            if not isinstance(given, Symbol) or given.shape != own.shape:
+            if not isinstance(given, Symbol) or not fits(given.sample_shape, own.sample_shape):
                 got = given.shape if isinstance(given, Symbol) else type(given).__name__
                 raise ValueError(
                     f"{self.name}: expected for its input {name} a symbol of shape {own.shape}, got {got}. "
                     "A model keeps the shapes it was built for"
                 )
-        return graph.gives.pack(self._connect(symbols, (s.sample_shape for s in graph.outputs)))
+        made = graph.made
+        if graph.open:
+            shapes = [s.sample_shape for s in symbols]
+            made = graph.shapes_made([shape_of(feed.source, shapes) for feed in graph.feeds])
+        return graph.gives.pack(self._connect(symbols, made))
 
     def emit(self, b: Builder, *inputs: Tensor, wanted: Sequence[int] | None = None) -> tuple[Tensor, ...]:
         """Emit the operations of its layers, for the outputs of these numbers."""

@@ -13,6 +13,7 @@ from nncore.bindings import Binding, Integers, SparseBinding
 from nncore.conversion import as_array, as_rows
 from nncore.data.windows import windows as windows
 from nncore.graph import Shape
+from nncore.sizes import fits
 from nncore.sparse import SparseRows
 from nncore.state import Array
 
@@ -84,7 +85,7 @@ class Dataset:
         [y], [own] = self.targets, self.weights
         assert y is not None
         total = np.ones(y.rows, y.dtype) if own is None else own.array.copy()
-        classes = per_class(class_weight, y, max(outputs[-1], 2)).astype(y.dtype)
+        classes = per_class(class_weight, y, max(outputs[-1] or 1, 2)).astype(y.dtype)
         total *= classes.reshape(-1, *[1] * (total.ndim - 1))
         return Dataset(self.inputs, self.targets, [Binding(total, "sample_weight", y.dtype)])
 
@@ -95,7 +96,7 @@ def dataset(
     """The rows that go with those of `inputs`, checked."""
     first = inputs[0]
     if len(heads) == 1:
-        shape = graph.outputs[0].sample_shape
+        [shape] = graph.made
         target = targets(y, first.rows, shape, heads[0], first.dtype, f"{prefix}y")
         weight = sample_weights(sample_weight, first.rows, shape, heads[0], first.dtype, f"{prefix}sample_weight")
         return Dataset(inputs, [target], [weight])
@@ -104,11 +105,11 @@ def dataset(
     weighs = weights_of_each(sample_weight, names, f"{prefix}sample_weight")
     bound: list[Binding | None] = []
     weights: list[Binding | None] = []
-    for head, target, weight, name, s in zip(heads, ys, weighs, names, graph.outputs, strict=True):
+    for head, target, weight, name, shape in zip(heads, ys, weighs, names, graph.made, strict=True):
         if head.compares:
-            bound.append(targets(target, first.rows, s.sample_shape, head, first.dtype, f"{prefix}y[{name!r}]"))
+            bound.append(targets(target, first.rows, shape, head, first.dtype, f"{prefix}y[{name!r}]"))
             argument = f"{prefix}sample_weight[{name!r}]"
-            weights.append(sample_weights(weight, first.rows, s.sample_shape, head, first.dtype, argument))
+            weights.append(sample_weights(weight, first.rows, shape, head, first.dtype, argument))
         else:
             bound.append(None)
             weights.append(None)
@@ -142,12 +143,12 @@ def weights_of_each(given: Any, names: Sequence[str], argument: str) -> list[Any
 def shaped(array: Any, shape: Shape, argument: str) -> Any:
     """An input's array as rows of `shape`; where that is of one element, its axis may be there or not."""
     if isinstance(array, SparseRows):
-        if array.shape[1:] == shape:
+        if fits(array.shape[1:], shape):
             return array
         raise ValueError(f"{argument}: expected shape (n, {', '.join(map(str, shape))}), got sparse {array.shape}")
     if shape in ((), (1,)) and array.shape[1:] in ((), (1,)) and array.ndim:
         return array.reshape(len(array), *shape)
-    if array.ndim == 0 or array.shape[1:] != shape:
+    if array.ndim == 0 or not fits(array.shape[1:], shape) or 0 in array.shape[1:]:
         expected = f"(n, {', '.join(map(str, shape))})" if shape else "(n,)"
         raise ValueError(
             f"{argument}: expected shape {expected}, got {array.shape}{remedy(array.shape, shape, argument)}"
@@ -157,6 +158,8 @@ def shaped(array: Any, shape: Shape, argument: str) -> Any:
 
 def remedy(given: Shape, shape: Shape, argument: str) -> str:
     """What makes an array of shape `given` rows of `shape`, as the end of a message; perhaps nothing."""
+    if None in shape:
+        return f". For a single sample give {argument}[None]" if fits(given, shape) else ""
     if given == shape:
         return f". For a single sample give {argument}[None]"
     if (*given, 1) == shape:

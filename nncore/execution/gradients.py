@@ -12,7 +12,7 @@ from nncore.compiler.builder import Builder
 from nncore.compiler.operation import PythonCall, Tensor
 from nncore.data import Dataset
 from nncore.execution.stepping import Stepper, Steppers
-from nncore.graph import Symbol
+from nncore.graph import Shape, Symbol
 from nncore.parameter import Parameter
 from nncore.state import Array
 
@@ -22,10 +22,13 @@ class Taken:
 
     def __init__(self, symbols: Sequence[Symbol]) -> None:
         self.arrays: dict[int, Array | None] = dict.fromkeys(map(id, symbols))
+        self.shapes: dict[int, Shape] = {}  # of their samples
 
     def see(self, b: Builder, symbol: Symbol, x: Tensor) -> None:
         """Have the gradient of `x` copied, before what made `x` takes it."""
         key = id(symbol)
+        if key in self.arrays:
+            self.shapes[key] = x.shape
         if key not in self.arrays or not x.differentiable:
             return
 
@@ -70,6 +73,7 @@ class Gradients:
             threads=threads,
             reduce=self.collect,
             watch=self.watch,
+            sizes=steppers.graph.sizes(data.inputs),
             **steppers.settings | {"steps": self.steps},
         )
         self.loss, self.of_weights = float("nan"), dict[Parameter, Array]()
@@ -113,6 +117,6 @@ def arrays(made: Gradients, wanted: Sequence[Any], rows: int) -> list[Array]:
             gradient = made.of_weights.get(one)
             shape: tuple[int, ...] = one.shape
         else:
-            gradient, shape = made.of_symbols[id(one)], (rows, *one.sample_shape)
+            gradient, shape = made.of_symbols[id(one)], (rows, *made.watch.shapes[id(one)])
         found.append(np.zeros(shape, made.stepper.state.dtype) if gradient is None else gradient)
     return found

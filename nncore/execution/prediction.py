@@ -18,7 +18,7 @@ from nncore.compiler.programs import prediction
 from nncore.execution import team
 from nncore.execution.calls import called
 from nncore.execution.tuning import SLICE
-from nncore.graph import Symbol
+from nncore.graph import Shape, Symbol
 from nncore.network import Graph
 from nncore.state import Array
 
@@ -50,14 +50,25 @@ class Predictor:
     graph : Graph
     of : sequence of Symbol, optional
         What is wanted of the graph; default its outputs.
+    sizes : tuple of tuple of int
+        Those that data have settled: see `Graph.sizes`.
+    most : int
+        Rows of a tile.
     """
 
     rows = math.inf  # that it has room for
 
-    def __init__(self, graph: Graph, of: Sequence[Symbol] | None = None) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        of: Sequence[Symbol] | None = None,
+        sizes: tuple[Shape, ...] = (),
+        most: int = TILE_ROWS,
+    ) -> None:
+        self.most, graph = most, graph.sized(sizes)
         with graph.state.reading() as self.state:
             self.packed = graph.packed
-            self.program, self.values = prediction(graph, TILE_ROWS, of=of), self.state.values
+            self.program, self.values = prediction(graph, most, of=of), self.state.values
         self.dtype, self.shape, self.made = self.state.dtype, graph.feeds[0].shape, self.program.outputs[0].shape
         self.plain = len(graph.feeds) == len(self.program.outputs) == 1 and graph.feeds[0].integers is None
         self.names, self.gives = graph.input_names, graph.gives
@@ -201,8 +212,8 @@ class Predictor:
                     parts = inputs if direct else [x.part(part) if x.direct else x.converted(part) for x in inputs]
                     self.attach(run, parts, [out[part] for out in outputs])
                     rows = part.stop - start
-                    run.begin(rows, TILE_ROWS)
-                    tile = tile_rows(rows, self.least, threads)
+                    run.begin(rows, self.most)
+                    tile = min(self.most, tile_rows(rows, self.least, threads))
                     reason = engine.TIME
                     while reason == engine.TIME:
                         reason = run.predict(tile, SLICE)
@@ -221,8 +232,8 @@ class Predictor:
         with self.state.gate.reading():  # of one moment, however long it takes
             if self.packed and self.packed.stale:
                 self.packed.refresh()
-            for start in range(0, n, TILE_ROWS):
-                part = slice(start, min(start + TILE_ROWS, n))
+            for start in range(0, n, self.most):
+                part = slice(start, min(start + self.most, n))
                 rows = part.stop - start
                 self.attach(run, [x.converted(part) for x in inputs], [out[part] for out in outputs])
                 run.begin(rows, rows)

@@ -16,10 +16,11 @@ from nncore.data import rows_of
 from nncore.execution.calls import called
 from nncore.execution.prediction import Predictor
 from nncore.graph import Input, Shape, check_shape
-from nncore.layers.arrays import NARROW, STAND_INS, computes, label, with_sizes
+from nncore.layers.arrays import label, stand_ins
 from nncore.layers.base import Layer
 from nncore.network import Graph
 from nncore.schedules import ahead
+from nncore.sizes import with_sizes
 from nncore.state import Array
 
 
@@ -33,12 +34,14 @@ class TrainingForward:
         Of the random numbers, which differ from call to call, and from those of steps of training.
     rows, threads : int
         Largest batch; most threads.
+    sizes : tuple of tuple of int
+        See `Graph.sizes`.
     """
 
-    def __init__(self, graph: Graph, seed: int, rows: int, threads: int) -> None:
-        self.rows, self.most, self.packed = rows, threads, graph.packed
+    def __init__(self, graph: Graph, seed: int, rows: int, threads: int, sizes: tuple[Shape, ...] = ()) -> None:
+        self.rows, self.most, self.packed, self.sizes = rows, threads, graph.packed, sizes
         with graph.state.reading() as self.state:
-            self.program = prediction(graph, rows, training=True)
+            self.program = prediction(graph.sized(sizes), rows, training=True)
         self.steps, self.updates = np.zeros(1, np.int64), np.zeros(2, np.int64)
         self.run = self.program.new_run(engine.Executor, runtime.kernels(self.state.dtype.name), threads)
         self.run.bind_gate(self.state.gate)
@@ -152,7 +155,7 @@ class Alone:
         """See `Layer.build`."""
         given = input_shape if layer.takes_many else [input_shape]
         shapes = [s[1:] if isinstance(s, (list, tuple)) and len(s) > 1 else s for s in given]
-        sizes = NARROW if computes(layer) else STAND_INS
+        sizes = stand_ins(layer)
         one, other = ([check_shape(s, "input_shape") for s in with_sizes(shapes, unknown)] for unknown in sizes)
         if one != other and layer._declared(tuple(one)) != layer._declared(tuple(other)):
             raise ValueError(

@@ -23,6 +23,7 @@ from nncore.execution.tuning import SLICE, Pace
 from nncore.execution.updating import UPDATE_FLOPS, bind_numbers, bind_optimizer
 from nncore.network import Graph
 from nncore.schedules import Ahead, ahead
+from nncore.sizes import Shape, hold
 from nncore.state import Array
 
 Reduce = Callable[["Stepper"], bool]
@@ -51,6 +52,8 @@ class Stepper:
         (`State.gradients`), and returns whether the update is to follow.
     watch : Watch, optional
         What looks at tensors and their gradients.
+    sizes : tuple of tuple of int
+        See `Graph.sizes`.
     """
 
     def __init__(
@@ -67,19 +70,21 @@ class Stepper:
         steps: Array,
         reduce: Reduce | None = None,
         watch: Watch | None = None,
+        sizes: tuple[Shape, ...] = (),
     ) -> None:
         reduces = training and reduce is not None
         self.reduce, self.packed = reduce, graph.packed
         self.optimizer = optimizer = config.optimizer
         with graph.state.reading() as self.state:
             kind: dict[str, Any] = {"training": training, "weighted": weighted, "watch": watch}
-            self.program = step(graph, config, max_samples=max_samples, reduces=reduces, **kind)
+            self.program = step(graph.sized(sizes), config, max_samples=max_samples, reduces=reduces, **kind)
             by_rows = self.program.by_rows
             known = self.program.learned if training else graph.learned
             learned = {p: path for p, path in graph.trained.items() if p in known and p not in by_rows}
             chunks = self.state.chunks(learned, self.packed, optimizer.settings)
             values = self.state.values
-        self.training, self.weighted, self.max_samples, self.most_threads = training, weighted, max_samples, threads
+        self.training, self.weighted, self.sizes = training, weighted, sizes
+        self.max_samples, self.most_threads = max_samples, threads
         size = self.state.size - sum(p.size for p in by_rows)
         self.overhead = UPDATE_FLOPS * size * training  # of a step, whatever its rows
         self.run = self.program.new_run(
@@ -122,6 +127,10 @@ class Stepper:
         for i, binding in enumerate(self.bindings):
             if binding is not None:
                 binding.attach(self.run, i, shuffled)
+
+    def serves(self, data: Dataset, graph: Graph) -> bool:
+        """Whether its program is one for such data, whatever their number."""
+        return self.weighted == data.weighted and self.sizes == graph.sizes(data.inputs)
 
     def begin(self, batch: int, order: Array | None = None, row: int = 0) -> None:
         """Start a pass at `row`, in batches of `batch` rows in the given order."""
@@ -266,6 +275,8 @@ class Stepper:
 class Steppers:
     """The steppers of a compiled model that are not in use: for training and evaluation, with and without weights.
 
+    Where data settle sizes, there is one for each of the last ones.
+
     Each serves every batch up to the size that it has room for, so that batches of changing sizes, and fits among
     single steps, find their programs made.
 
@@ -280,14 +291,14 @@ class Steppers:
     ) -> None:
         self.graph, self.configuration = graph, config
         self.settings: dict[str, Any] = {"optimizer_state": optimizer_state, "seed": seed, "steps": steps}
-        self.idle: dict[tuple[bool, tuple[int, ...]], Stepper] = {}
+        self.idle: dict[tuple[bool, tuple[int, ...]], dict[Any, Stepper]] = {}  # of each the last ones, by sizes
         self.given: dict[tuple[int, ...], Steppers] = {}
 
     def reseed(self, seed: int) -> None:
         """Let those not in use draw by another seed."""
         self.settings["seed"] = seed
         self.given.clear()
-        for stepper in self.idle.values():
+        for stepper in (one for known in self.idle.values() for one in known.values()):
             if stepper.training:
                 stepper.run.bind_random(seed, self.settings["steps"])
 
@@ -299,7 +310,9 @@ class Steppers:
             self.given[outputs] = Steppers(self.graph, config, **self.settings)
         return self.given[outputs]
 
-    def take(self, training: bool, weighted: tuple[int, ...], batch: int, threads: int) -> Stepper:
+    def take(
+        self, training: bool, weighted: tuple[int, ...], batch: int, threads: int, sizes: tuple[Shape, ...] = ()
+    ) -> Stepper:
         """One with room for `batch`; give it back in the end. Where there was one with less room, room doubles."""
         optimizer = self.configuration.optimizer
         if training and optimizer.full_batch:
@@ -307,14 +320,14 @@ class Steppers:
                 f"optimizer: expected one of single steps, got {type(optimizer).__name__}, which needs fit. Compile "
                 "with another"
             )
-        stepper = self.idle.pop((training, weighted), None)
+        stepper = self.idle.get((training, weighted), {}).pop(sizes, None)
         if stepper and stepper.max_samples >= batch and stepper.most_threads == threads:
             return stepper
         room = max(batch, 2 * stepper.max_samples if stepper and stepper.max_samples < batch else 0)
-        kind: dict[str, Any] = {"training": training, "weighted": weighted}
+        kind: dict[str, Any] = {"training": training, "weighted": weighted, "sizes": sizes}
         return Stepper(self.graph, self.configuration, **kind, max_samples=room, threads=threads, **self.settings)
 
     def give(self, stepper: Stepper) -> None:
         """Let go of the stepper's data, and keep it for the next pass."""
         stepper.release()
-        self.idle[stepper.training, stepper.weighted] = stepper
+        hold(self.idle.setdefault((stepper.training, stepper.weighted), {}), stepper.sizes, stepper)

@@ -12,6 +12,7 @@ import numpy as np
 
 from nncore.arguments import is_whole
 from nncore.operations import python
+from nncore.sizes import agreed, is_open, with_sizes
 from nncore.state import Array, State
 
 if TYPE_CHECKING:
@@ -57,25 +58,57 @@ def without_batch(layer: Layer, given: Any) -> list[Any]:
 #: Sizes that stand for unknown ones: what does not follow from them is what is the same for both.
 STAND_INS = 1024, 2048
 
-#: The same where shapes alone are computed, so that no stride makes one of both; where `forward` is called on arrays.
-WIDE, NARROW = (2**16, 2**17), (32, 48)
+#: The same where shapes alone are computed, so that no stride makes one of both, and what is cut into parts can be;
+#: where `forward` is called on arrays.
+WIDE, NARROW = (720_720, 1_441_440), (32, 48)
 
 
-def with_sizes(shapes: Sequence[Any], size: int) -> list[Any]:
-    """Shapes with `size` where they have None."""
-    return [tuple(size if n is None else n for n in s) if isinstance(s, (list, tuple)) else s for s in shapes]
+def stand_ins(layer: Layer, native: tuple[int, int] = STAND_INS) -> tuple[int, int]:
+    """Two sizes in place of those that are open, of which a layer of Python is to make no more than it must."""
+    return NARROW if computes(layer) else native
+
+
+def made_shape(layer: Layer, shapes: Sequence[Shape], find: Callable[..., Shape] | None = None) -> Shape:
+    """The shape of a sample's output, from shapes some of whose sizes are open, perhaps by another rule than its own.
+
+    A ValueError where the layer needs one of them.
+    """
+    find = find or layer.output_shape
+    if not is_open(shapes):
+        return find(*shapes)
+    size = 0
+    try:
+        sizes = stand_ins(layer, WIDE)
+        made = [find(*with_sizes(shapes, size := n)) for n in sizes]
+    except ValueError as error:
+        named = str(error).replace(f"{size}", "None")  # nobody gave the size that stood in
+        raise ValueError(f"{named}. None is a size that is open: where a layer needs it, give it") from error
+    return agreed(*made)
+
+
+def declared_for(layer: Layer, shapes: Sequence[Shape]) -> Sequence[Shape]:
+    """Shapes by which a layer may declare its parameters; a ValueError where these depend on sizes that are open."""
+    if not is_open(shapes):
+        return shapes
+    one, other = (with_sizes(shapes, size) for size in stand_ins(layer))
+    if layer._declared(tuple(one)) != layer._declared(tuple(other)):
+        raise ValueError(
+            f"{label(layer)}: expected the size of each axis that its weights depend on, got inputs of shape "
+            f"{', '.join(str((None, *s)) for s in shapes)}. Give it in place of None, or put a layer before it that "
+            "makes one size of all, such as GlobalAveragePooling1D"
+        )
+    return one
 
 
 def open_shape(layer: Layer, given: Any) -> tuple[Any, ...]:
     """The shape of a sample's output, from shapes with the batch in which None stands for sizes that are unknown."""
-    shapes, native = without_batch(layer, given), not computes(layer)
-    find = layer.output_shape if native else lambda *form: made_of_zeros(layer, form)
-    if not any(None in shape for shape in shapes):
-        return find(*shapes)
+    shapes = without_batch(layer, given)
+    find = (lambda *form: made_of_zeros(layer, form)) if computes(layer) else None
     try:
-        made, other = (find(*with_sizes(shapes, size)) for size in (WIDE if native else NARROW))
-        return tuple(n if n == m else None for n, m in zip(made, other, strict=True))
-    except ValueError as error:  # which may name sizes that nobody gave
+        return made_shape(layer, shapes, find)
+    except ValueError as error:
+        if not is_open(shapes):
+            raise
         raise ValueError(
             f"input_shape: expected the sizes that the output of {label(layer)} depends on, got {given!r}. Give each "
             "size in place of None"

@@ -16,6 +16,7 @@ from nncore.layers import arrays
 from nncore.layers.weights import Weighted
 from nncore.parameter import Parameter
 from nncore.registry import Configurable, Registry, brief, to_json
+from nncore.sizes import with_sizes
 from nncore.state import State
 
 if TYPE_CHECKING:
@@ -154,13 +155,14 @@ class Layer(Weighted, Travelling, Configurable, Callable):
             wanted = "a list of two or more symbols" if self.takes_many else "one symbol"
             raise ValueError(f"{label}: expected {wanted}, got {len(symbols)} in a {type(inputs).__name__}")
         shapes = tuple(s.sample_shape for s in symbols)
-        shape = self.output_shape(*shapes)
+        shape = self.made_shape(*shapes)
         self.take_shapes(shapes)
         return self._connect(symbols, [shape])[0]
 
     def take_shapes(self, shapes: tuple[Shape, ...]) -> None:
         """Be called on inputs of these shapes; a ValueError where the weights of the first call do not fit them."""
         if self.input_shapes is None:
+            arrays.declared_for(self, shapes)
             self.input_shapes = shapes
         elif shapes != self.input_shapes and self._declared(shapes) != self._declared(self.input_shapes):
             raise ValueError(
@@ -178,12 +180,16 @@ class Layer(Weighted, Travelling, Configurable, Callable):
         return [[(p.name, p.shape) for p in twin.parameters], changed]
 
     def _twin(self, shapes: Sequence[Shape]) -> Layer:
-        """A layer of the same settings that has declared its parameters for these shapes."""
+        """A layer of the same settings that has declared its parameters for these shapes, where open for some size."""
         twin = object.__new__(type(self))
         held = {n: copy(v) if isinstance(v, (list, dict, set)) else v for n, v in vars(self).items()}
         vars(twin).update(held, parameters=[])
-        twin.declare(*shapes)
+        twin.declare(*with_sizes(shapes, arrays.stand_ins(self)[0]))
         return twin
+
+    def made_shape(self, *shapes: Shape) -> Shape:
+        """`output_shape` also of shapes with sizes that are open, None, and so are those that follow from them."""
+        return arrays.made_shape(self, shapes)
 
     def output_shape(self, *shapes: Shape) -> Shape:
         """Shape of one sample's output, from those of its inputs; ValueError where they do not fit."""
@@ -232,7 +238,8 @@ class Layer(Weighted, Travelling, Configurable, Callable):
     def declare(self, *shapes: Shape) -> None:
         """Declare parameters with `add_parameter`, for inputs of which a sample has these shapes.
 
-        A `build` that a class overrides is called, with the batch as None.
+        Those on which no parameter depends may be others than the data's. A `build` that a class overrides is called,
+        with the batch as None.
         """
         if type(self).build is not Layer.build:
             self._declaring = True

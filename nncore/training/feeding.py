@@ -42,10 +42,10 @@ class Feeder:
 
     def feed(self, data: Dataset) -> Stepper:
         """A stepper with these data at its beginning; where it is another than before, it has the sums of that."""
-        steppers, old = self.model.steppers(), None
+        steppers, before, old = self.model.steppers(), self.steppers, None
         if self.steppers is not None:
             old = self.stepper
-            if steppers is self.steppers and old.max_samples >= data.rows and old.weighted == data.weighted:
+            if steppers is self.steppers and old.max_samples >= data.rows and old.serves(data, steppers.graph):
                 data.require(steppers.configuration.heads)
                 old.feed(data)
                 old.begin(data.rows)
@@ -56,6 +56,11 @@ class Feeder:
         self.steppers = steppers
         if old is not None and [s.means for s in old.program.sums] == [s.means for s in stepper.program.sums]:
             stepper.sums[:] = sums
+        elif old is not None and steppers is before:
+            raise ValueError(
+                f"metrics: expected those whose sums have no axis of a size that is open, got batches of samples "
+                f"{old.sizes}, then {stepper.sizes}. Leave out the metric that has a value for each output"
+            )
         stepper.begin(data.rows)
         return stepper
 
@@ -122,6 +127,12 @@ def predict(model: Model, stream: Stream, steps: int | None, callbacks: Callback
         callbacks.on_predict_batch_end(done, {"outputs": out})
     if not made:
         raise ValueError(f"{stream.argument}: expected batches, got none")
+    for arrays in zip(*made, strict=True):
+        if len(shapes := dict.fromkeys(array.shape[1:] for array in arrays)) > 1:
+            raise ValueError(
+                f"{stream.argument}: expected batches whose outputs have one shape, to join them, got "
+                f"{', '.join(map(str, shapes))} of a sample. Call model(x) for each"
+            )
     callbacks.on_predict_end()
     return model._built().gives.pack([np.concatenate(parts) for parts in zip(*made, strict=True)])
 
@@ -169,6 +180,7 @@ def predicted(model: Any, x: Any, batch: int, verbose: Any, steps: int | None, c
             inputs = [part.part(slice(steps * batch)) for part in inputs]
         listeners.set_params(evaluation.facts(inputs[0].rows, batch, verbose, []))
         arranged = model._built().gives.pack
-        return arranged(evaluation.predict(model.predictor(), inputs, model.threads(), listeners, batch, arranged))
+        predictor, threads = model.predictor(inputs), model.threads()
+        return arranged(evaluation.predict(predictor, inputs, threads, listeners, batch, arranged))
     finally:
         listeners.on_close()

@@ -66,6 +66,7 @@ class Evaluator:
             steppers.configuration,
             max_samples=self.batch,
             threads=model.threads(),
+            sizes=steppers.graph.sizes(data.inputs),
             **kind,
             **steppers.settings,
         )

@@ -32,6 +32,7 @@ def prepared(model: Model, x: Any, grad: Any) -> tuple[Dataset, Steppers]:
     if not inputs[0].rows:
         raise ValueError(f"x: expected at least one row, got shape {inputs[0].array.shape}")
     graph = model._built()
+    graph = graph.sized(graph.sizes(inputs))
     function, outputs = as_function(grad, graph, inputs[0].rows)
     steppers = model.steppers(need_loss=False).by_gradients(outputs)
     assert steppers.configuration.given is not None
@@ -45,7 +46,8 @@ def step(model: Model, x: Any, grad: Any) -> dict[str, float]:
     dataset, steppers = prepared(model, x, grad)
     given = steppers.configuration.given
     assert given is not None
-    stepper = steppers.take(True, dataset.weighted, dataset.rows, model.threads())
+    sizes = steppers.graph.sizes(dataset.inputs)
+    stepper = steppers.take(True, dataset.weighted, dataset.rows, model.threads(), sizes)
     try:
         stepper.attach(dataset, shuffled=False)
         stepper.begin(dataset.rows)
@@ -89,13 +91,13 @@ def of_outputs(given: Any, graph: Graph, rows: int) -> Gradients:
         what = f"{len(given)}" if isinstance(given, (list, tuple)) else an(type(given).__name__)
         raise ValueError(f"grad: expected a list of {len(names)} gradients, of the outputs {names}, got {what}")
     found: Gradients = []
-    for part, name, s in zip(given, names, graph.outputs, strict=True):
-        argument, shape = "grad" if single else f"grad[{name!r}]", (rows, *s.sample_shape)
+    for part, name, sample in zip(given, names, graph.made, strict=True):
+        argument, shape = "grad" if single else f"grad[{name!r}]", (rows, *sample)
         if part is None and not single:
             found.append(None)
             continue
         array = as_array(part, argument)
-        if array.shape != shape and array.shape in ((rows,), (rows, 1)) and s.sample_shape in ((), (1,)):
+        if array.shape != shape and array.shape in ((rows,), (rows, 1)) and sample in ((), (1,)):
             array = array.reshape(shape)
         if array.shape != shape:
             raise ValueError(

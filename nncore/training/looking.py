@@ -77,9 +77,10 @@ def outputs(model: Any, inputs: list[Binding], symbols: list[Symbol]) -> list[Ar
     """The arrays of symbols, as they are in prediction."""
     unique = list({id(s): s for s in symbols}.values())
     made: dict[int, Array] = {}
+    graph: Graph = model._built()
     for start in range(0, len(unique), 64):  # there is room for so many bindings
         part = unique[start : start + 64]
-        arrays = Predictor(model._built(), of=part).outputs(inputs, model.threads())
+        arrays = Predictor(graph, part, graph.sizes(inputs)).outputs(inputs, model.threads())
         made.update(zip(map(id, part), arrays, strict=True))
     return [made[id(s)] for s in symbols]
 

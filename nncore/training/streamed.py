@@ -146,8 +146,9 @@ class StreamedFit(Fit):
         return self.samples or self.batch * self.settings.batch_size
 
     def data_identity(self) -> Any:
-        """What the first batch looks like: its values may differ from run to run."""
-        looks = [b and [list(b.array.shape[1:]), b.dtype.name] for b in self.data.bindings]
+        """What a batch looks like: its values may differ from run to run, and sizes from batch to batch if any may."""
+        free = self.model._built().open
+        looks = [b and [b.array.ndim if free else list(b.array.shape[1:]), b.dtype.name] for b in self.data.bindings]
         return [type(self.stream.source).__name__, self.stream.length, looks]
 
     def most_rows(self) -> float:

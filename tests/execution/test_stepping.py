@@ -93,7 +93,7 @@ def test_batches_of_any_size_have_the_bits_of_their_own_programs(
 def test_nothing_of_the_data_stays() -> None:
     model = network()
     model.fit(X, Y, verbose=0)
-    for stepper in model.steppers().idle.values():
+    for [stepper] in (known.values() for known in model.steppers().idle.values()):
         assert stepper.order is None and stepper.bindings == [] and stepper.rows == 0
 
 

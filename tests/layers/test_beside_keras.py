@@ -52,15 +52,14 @@ def test_it_means_nothing_elsewhere_but_is_checked() -> None:
     assert nn.Embedding(input_dim=5, output_dim=2).input_dim == 5
     with pytest.raises(ValueError, match=r"input_shape: expected the positive sizes of one sample.*got \('a',\)"):
         nn.Dense(3, input_shape=("a",))
-    for told, behind in (
-        ({"input_shape": (None, 3)}, ""),
-        ({"input_shape": [3, None]}, ""),
-        ({"batch_input_shape": (None, None, 3)}, " behind the batch axis"),
+    for told, shape in (
+        ({"input_shape": (None, 3)}, (None, None, 3)),
+        ({"input_shape": [None, 8, 3]}, (None, None, 8, 3)),
+        ({"batch_input_shape": (None, None, 3)}, (None, None, 3)),
     ):
-        [(name, shape)] = told.items()
-        words = f"{name}: expected the sizes of a sample{behind}, got {shape}. A model has one shape for all samples"
-        with pytest.raises(ValueError, match=re.escape(words)):
-            nn.Dense(4, **told)
+        assert nn.Sequential([nn.Dense(4, **told)]).input_shape == shape
+    with pytest.raises(ValueError, match="size of each axis that its weights depend on"):
+        nn.Sequential([nn.Dense(4, input_shape=[3, None])])
 
 
 # ---- sizes that are left open ----------------------------------------------------------------------------------------
