@@ -91,6 +91,10 @@ def test_inputs_have_sizes_of_their_own_and_models_are_layers() -> None:
         made = both.predict([given, long])
         np.testing.assert_allclose(made[0], inner.predict(given).mean(axis=1), rtol=1e-5)
         np.testing.assert_allclose(made[1], inner.predict(long).reshape(8, -1), rtol=1e-6)
+    known = nn.Model(fixed, nn.Flatten()(inner(fixed)))
+    np.testing.assert_allclose(known.predict(long), made[1], rtol=1e-6)
+    with pytest.raises(ValueError, match=r"x: expected shape \(n, 12, 4\), got \(8, 5, 4\)"):
+        known.predict(short)
     with pytest.raises(ValueError, match=r"expected for its input input_layer a symbol of shape \(None, None, 4\)"):
         inner(nn.Input((None, 5)))
 
