@@ -14,6 +14,7 @@ from nncore.layers.windows import check_data_format, to_channels_last
 from nncore.operations import rescale, reshape
 from nncore.operations.arrangement import repeat, transpose
 from nncore.operations.normalization import scale_columns
+from nncore.sizes import is_open
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
@@ -85,6 +86,10 @@ class Reshape(Layer):
                 f"got {self.target_shape}"
             )
         return shape
+
+    def made_shape(self, *shapes: Shape) -> Shape:
+        """The target shape, also where sizes are open: the data have to have as many elements, then."""
+        return self.target_shape if is_open(shapes) and -1 not in self.target_shape else super().made_shape(*shapes)
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """The same elements in another shape."""

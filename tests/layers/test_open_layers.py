@@ -199,7 +199,10 @@ DEPENDS = "expected the size of each axis that its weights depend on, got inputs
         (lambda: nn.LayerNormalization(axis=(1, 2))(nn.Input((None, 3))), DEPENDS + r"\(None, None, 3\)"),
         (lambda: nn.TimeDistributed(nn.Dense(3))(nn.Input((7, None))), DEPENDS + r"\(None, 7, None\)"),
         (lambda: Whole()(nn.Input((None, 3))), DEPENDS + r"\(None, None, 3\)"),
-        (lambda: nn.Reshape((3, 3))(nn.Input((None,))), r"Reshape: .*shape \(None,\).*where a layer needs it, give it"),
+        (
+            lambda: nn.Reshape((-1, 17))(nn.Input((None,))),
+            r"Reshape: .*shape \(None,\).*where a layer needs it, give it",
+        ),
         (lambda: nn.Add()([nn.Input((None, 3)), nn.Input((None, 4))]), r"Add: .*got \(None, 3\), \(None, 4\)"),
         (lambda: nn.Permute((1, 2, 3))(nn.Input((None, 3))), r"Permute: expected inputs with 3 axes"),
     ],
@@ -207,6 +210,16 @@ DEPENDS = "expected the size of each axis that its weights depend on, got inputs
 def test_sizes_that_must_be_known_are_asked_for(make: Callable[[], Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         make()
+
+
+def test_a_target_shape_settles_sizes() -> None:
+    x = nn.Input((None, 2))
+    model = nn.Model(x, nn.Dense(3)(nn.Flatten()(nn.Reshape((3, 4))(x))))
+    assert model.predict(np.ones((5, 6, 2))).shape == (5, 3)
+    model.compile("sgd", "mse")
+    assert np.isfinite(model.train_on_batch(np.ones((5, 6, 2)), np.ones((5, 3))))
+    with pytest.raises(ValueError, match=r"Reshape: expected a target_shape of 14 elements .*got \(3, 4\)"):
+        model.predict(np.ones((5, 7, 2)))
 
 
 def test_shapes_leave_open_what_follows_from_open_sizes() -> None:
