@@ -9,7 +9,7 @@ from typing import Any
 #: Of a sample. Those of a symbol may have None, for a size that is open.
 Shape = tuple[int, ...]
 
-MOST_KNOWN = 16  # sizes at once whose programs are held
+MOST_KNOWN = 64  # sizes at once whose programs are held
 MOST_BYTES = 1 << 28  # that these have for their batches, if it is more than one
 
 
