@@ -68,7 +68,6 @@ HABITS = {
     "quantization_config": Habit("For products of lower precision call compile(…, matmul_precision=…)."),
     "gptq_unpacked_column_size": Habit("No weights are packed: leave it out."),
     "input_length": Habit("Sequences are as long as the input says.", types=(int,)),
-    "mask_zero": Habit("There are no masks: give sequences of one length.", (False,)),
     "seed": Habit("Every random choice derives from the model's: Model(…, seed=…)."),
     "synchronized": Habit("A batch is one, whatever the number of threads.", (False,)),
     "renorm": Habit("Statistics are those of the batch.", (False,)),
@@ -133,7 +132,6 @@ NAMES = {
     **dict.fromkeys(("MultiHeadAttention", "Attention", "AdditiveAttention"), "There is no attention."),
     **dict.fromkeys(("Conv3D", "Conv3DTranspose", "MaxPooling3D", "AveragePooling3D"), VOLUMES),
     "Lambda": EXPRESSION,
-    "Masking": "There are no masks: give sequences of one length.",
     "TextVectorization": "Make numbers of texts first, for example by scikit-learn's CountVectorizer.",
     # modules
     "applications": "There are no trained networks.",

@@ -12,12 +12,14 @@ from nncore.feeds import Feed, Feeds
 from nncore.graph import Call, Symbol, topological
 from nncore.layers.arrays import declared_for
 from nncore.layers.base import Layer
+from nncore.operations.arrangement import reshape
 from nncore.operations.data import real
 from nncore.operations.parameters import activity_penalty
 from nncore.parameter import Parameter
 from nncore.registry import snake_case
 from nncore.sizes import Shape, fits, is_open, with_sizes
 from nncore.state import State
+from nncore.warning import warn
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
@@ -330,7 +332,7 @@ class Graph:
                             f"{call.layer.name}: expected emit to return what output_shape says, "
                             f"{symbols[0].sample_shape} a sample, got {made.shape}. Let output_shape return that"
                         )
-                    tensors[id(symbols[0])] = made
+                    tensors[id(symbols[0])] = masked(b, call.layer, xs, made)
                 else:
                     made = call.layer.emit(b, *xs, wanted=[s.index for s in symbols])
                     tensors.update((id(s), y) for s, y in zip(symbols, made, strict=True))
@@ -345,6 +347,20 @@ def regularized(b: Builder, layer: Layer, y: Tensor) -> Tensor:
     regularizer = getattr(layer, "activity_regularizer", None)
     if regularizer is not None and (regularizer.l1 or regularizer.l2) and not b.predicts:
         activity_penalty(b, y, regularizer)
+    return y
+
+
+def masked(b: Builder, layer: Layer, xs: Sequence[Tensor], y: Tensor) -> Tensor:
+    """The output of a layer, which has a mask if that gave it one, or lets those of its inputs go along."""
+    if not layer.supports_masking and any(x.mask is not None for x in xs):
+        if b.warns:
+            warn(
+                f"{layer.name}: what is masked of its inputs counts from here on, for {type(layer).__name__} does not "
+                "support masking"
+            )
+        return reshape(b, y, y.shape) if any(y is x for x in xs) else y
+    if y.mask is None:
+        y.mask = layer.emit_mask(b, *xs)
     return y
 
 

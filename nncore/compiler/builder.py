@@ -74,6 +74,7 @@ class Builder:
     reduces: bool = False  # whether others are to see the gradients before the update
     watch: Watch | None = None  # what looks at tensors of the graph, and their gradients
     predicts: bool = False  # whether there are no sums
+    warns: bool = False  # whether to tell the user of what is lost on the way
     forward: list[Step] = field(default_factory=list)
     backward: list[Step] = field(default_factory=list)
     penalties: list[Op] = field(default_factory=list)  # at the end of the backward section: they add to gradients
@@ -257,8 +258,9 @@ class Builder:
             each = len(self.statistics)
             sections.append(Section("UPDATE", len(items), len(items) + len(update), each=each, steps=self.steps))
             items += update
-        local_bytes = place_locals(items, max_samples, self.itemsize, outputs)
-        workspace = place_tensors(items, sections, max_samples, self.itemsize, outputs)
+        kept = [*outputs, *(entry.weight for entry in self.sums if entry.weight)]  # until the step's end
+        local_bytes = place_locals(items, max_samples, self.itemsize, kept)
+        workspace = place_tensors(items, sections, max_samples, self.itemsize, kept)
         for item in items:
             if isinstance(item, PythonCall):
                 item.places = [array_place(operand, self.itemsize) for operand in (*item.given, *item.made)]

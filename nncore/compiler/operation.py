@@ -96,6 +96,8 @@ class Tensor:
         False: there is one array of `shape`, whatever the size of the batch.
     sum_rows : int
         Not 0: there is an array for every SUM_ROWS rows of the batch, of which a sample has so many: parts of a sum.
+    mask : Tensor, optional
+        (B, …) of its first axes: what counts of it, 1 or 0, for whoever heeds that; None: all.
     offset : int
         Of an alias: its first element in what it is a part of. Otherwise its first byte, once it is placed.
     """
@@ -109,6 +111,7 @@ class Tensor:
     per_sample: bool = True
     sum_rows: int = 0
     offset: int = 0
+    mask: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.alias_of is not None and self.alias_of.alias_of is not None:

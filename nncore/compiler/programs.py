@@ -20,6 +20,7 @@ from nncore.operations.arrangement import reshape
 from nncore.operations.data import batch
 from nncore.operations.elementwise import activate, copied
 from nncore.operations.losses import given_gradients, loss
+from nncore.operations.masks import spread
 from nncore.operations.metrics import measure
 from nncore.operations.parameters import orthogonal_penalty, penalty
 from nncore.operations.updates import optimize
@@ -153,6 +154,8 @@ class Compared:
         Whether nothing else has computed that activation.
     target, weight : Tensor
         Of the batch; the weight may be None.
+    mask : Tensor or None
+        What counts of the output: one number for each row of its last axis.
     probabilities : Tensor or None
         Made of logits, once a metric has asked for them.
     """
@@ -164,6 +167,7 @@ class Compared:
     left_out: bool
     target: Tensor
     weight: Tensor | None
+    mask: Tensor | None
     probabilities: Tensor | None = None
 
     @property
@@ -177,6 +181,7 @@ def compare(
 ) -> Compared:
     """An output `y` with its targets and weights, which are bindings after those of the inputs."""
     head, n = config.heads[output], len(config.heads)
+    mask = None if y.mask is None else spread(b, y.mask, y.shape[:-1])
     y = own_output(b, y)
     activation, spoiled = last_activation(b, y)
     try:
@@ -208,7 +213,7 @@ def compare(
             f"{of_output(graph, output)}sample_weight: expected None for a loss of the whole batch, got weights. Give "
             "the loss an axis, for one of each sample"
         )
-    return Compared(head, y, activation, terms, left_out, target, weight)
+    return Compared(head, y, activation, terms, left_out, target, weight, mask)
 
 
 def mixed(b: Builder, graph: Graph, output: int, target: Tensor) -> Tensor:
@@ -275,6 +280,7 @@ def emit_step(
         by_rows=set() if reduces else {p for p in lazy if p.gradient == "rows" and not (p.regularizer or p.constraint)},
         reduces=reduces,
         watch=watch,
+        warns=warns,
     )
     wanted = config.compared
     ys = graph.emit(b, *inputs_of(b, graph), wanted=wanted)
@@ -334,6 +340,7 @@ def emit_sums(b: Builder, graph: Graph, config: CompileConfiguration, compared: 
                 term.p,
                 c.target,
                 c.weight,
+                mask=c.mask,
                 prob=prob,
                 scale=scale,
                 part=term.factor,
@@ -341,7 +348,7 @@ def emit_sums(b: Builder, graph: Graph, config: CompileConfiguration, compared: 
     for c, m, plan, weighs, name in metrics:
         logits = c.fused.p if c.fused else c.y
         read = logits if plan.reads == "logits" else c.y if plan.reads == "outputs" else probabilities_of(b, c)
-        measure(b, name, m, plan, read, c.target, c.weight if weighs else None)
+        measure(b, name, m, plan, read, c.target, c.weight if weighs else None, c.mask)
 
 
 def fits(c: Compared, name: str, weighs: bool) -> None:

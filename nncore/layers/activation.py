@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 class Applied(Layer):
     """Base of the layers that are an activation function."""
 
+    supports_masking = True
+
     activation: activations.Activation
 
     @property
@@ -46,6 +48,8 @@ class ActivityRegularization(Layer):
         Factors ≥ 0.
     name : str, optional
     """
+
+    supports_masking = True
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0, name: str | None = None) -> None:
         super().__init__(name)
@@ -297,6 +301,8 @@ class PReLU(Layer):
     ----------
     K. He et al.: Delving deep into rectifiers, ICCV 2015, arXiv:1502.01852, equation 1.
     """
+
+    supports_masking = True
 
     def __init__(
         self,

@@ -66,6 +66,10 @@ class Layer(Weighted, Travelling, Configurable, Callable):
         The learned arrays, in Keras's order; the latter two by what `trainable` is now. Also called …variables.
     input, output : Symbol
         What the layer reads (a list, if it joins several) and makes, once it was called: of its first call.
+    supports_masking : bool
+        Whether what counts of its inputs, by a mask that `Embedding` or `Masking` made, counts of its output, too. The
+        mask ends with any other layer. GlobalAveragePooling1D, losses and metrics of means leave out what does not
+        count.
     """
 
     own = True
@@ -75,6 +79,7 @@ class Layer(Weighted, Travelling, Configurable, Callable):
     _declaring = False  # whether a user's `build` is at work
     _first_shape: Shape | None = None  # of a sample of the inputs, where the constructor was told
     takes_many = False  # whether it is called on a list of symbols
+    supports_masking = False
     encodes = (
         False  # whether Python makes whole numbers of its inputs where data are bound: see `preprocessing.Encoder`
     )
@@ -208,17 +213,22 @@ class Layer(Weighted, Travelling, Configurable, Callable):
         """Raise a TypeError for a mask, also in the place of `training`: Keras's pooling layers take it second."""
         if mask is not None or getattr(training, "ndim", False):
             raise TypeError(
-                f"{arrays.label(self)}: mask: expected None, got one: layers compute with all of their inputs. Make "
-                "those 0 that are not to count, X * mask, or very small before a softmax, X + 1e9 * (mask - 1)"
+                f"{arrays.label(self)}: mask: expected None, got one: masks are what Embedding(mask_zero=True) and "
+                "Masking make of their inputs. Make those 0 that are not to count, X * mask, or very small before a "
+                "softmax, X + 1e9 * (mask - 1)"
             )
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """What of the output counts, where `mask` says it of the inputs: the same, unless a class has another rule.
 
-        Keras's method, for who carries masks along himself: the last one may be the `sample_weight` of a fit, or of a
-        loss. Layers compute with all of their inputs; no layer makes or reads a mask by itself.
+        Keras's method, for who carries masks of arrays along himself: the last one may be the `sample_weight` of a fit,
+        or of a loss. In a model masks go along by themselves: see `emit_mask`.
         """
         return mask
+
+    def emit_mask(self, b: Builder, *inputs: Tensor) -> Tensor | None:
+        """What of the output counts, by the masks of the inputs: as of these where it `supports_masking`; None: all."""
+        return inputs[0].mask if self.supports_masking else None
 
     @property
     def keeps_rows_apart(self) -> bool:

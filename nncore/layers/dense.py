@@ -47,6 +47,8 @@ class Dense(Layer):
         `units` is not a positive whole number, or a name is unknown.
     """
 
+    supports_masking = True
+
     def __init__(
         self,
         units: int,

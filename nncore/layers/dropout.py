@@ -84,6 +84,8 @@ class Dropping(Layer):
         `rate` is neither a number nor a schedule.
     """
 
+    supports_masking = True
+
     def __init__(self, rate: Scheduled, seed: int | None = None, name: str | None = None) -> None:
         super().__init__(name)
         self.rate = scheduled("rate", rate, 1.0, ", the fraction to drop,", RATE)
@@ -95,7 +97,7 @@ class Dropping(Layer):
         return f"rate of layer {self.name}"
 
 
-class Masking(Dropping):
+class NoiseShaped(Dropping):
     """Base of those whose mask may have another shape than the inputs.
 
     Parameters
@@ -116,7 +118,7 @@ class Masking(Dropping):
 
 
 @LAYERS.register()
-class Dropout(Masking):
+class Dropout(NoiseShaped):
     """In training, set each input to 0 with probability `rate` and scale the others by 1 / (1 − rate).
 
     Parameters
@@ -287,7 +289,7 @@ class GaussianDropout(Dropping):
 
 
 @LAYERS.register()
-class AlphaDropout(Masking):
+class AlphaDropout(NoiseShaped):
     """In training, set each input to −λ α ≈ −1.758, the limit of SELU, with probability `rate`, then scale and shift.
 
     Y = a (X or −λ α) + b with a and b such that inputs of mean 0 and variance 1 keep these: the dropout of networks
@@ -349,6 +351,8 @@ class GaussianNoise(Layer):
     TypeError, ValueError
         `stddev` is no number, or not finite, or negative.
     """
+
+    supports_masking = True
 
     def __init__(self, stddev: float, seed: int | None = None, name: str | None = None) -> None:
         super().__init__(name)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nncore import constraints, initializers, regularizers
-from nncore.arguments import check_count, the_only
+from nncore.arguments import check_count, check_flag, the_only
 from nncore.conversion import as_array
 from nncore.graph import Shape
 from nncore.initializers.constants import Given
 from nncore.layers.base import LAYERS, Layer
 from nncore.operations.embedding import lookup
+from nncore.operations.masks import differs
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
@@ -42,6 +43,9 @@ class Embedding(Layer):
         A penalty on E that is added to the loss; every row has a gradient then.
     embeddings_constraint : str, Constraint or None, default None
         What E is made to fit after each update; every row is updated then.
+    mask_zero : bool, default False
+        Whether the number 0 stands for what does not count, such as the end of a text that is shorter than others: see
+        `Layer.supports_masking`.
     weights : array_like, optional
         What E is at first, (input_dim, output_dim), or a list of that: vectors learned elsewhere. It is not part of the
         configuration, and not kept beside E.
@@ -59,6 +63,8 @@ class Embedding(Layer):
     Y. Bengio et al.: A neural probabilistic language model, JMLR 3 (2003), section 2.
     """
 
+    supports_masking = True
+
     def __init__(
         self,
         input_dim: int,
@@ -66,6 +72,7 @@ class Embedding(Layer):
         embeddings_initializer: Any = "uniform",
         embeddings_regularizer: Any = None,
         embeddings_constraint: Any = None,
+        mask_zero: bool = False,
         weights: Any = None,
         name: str | None = None,
         trainable: bool = True,
@@ -76,6 +83,7 @@ class Embedding(Layer):
         self.embeddings_initializer = initializers.get(embeddings_initializer, "embeddings_initializer")
         self.embeddings_regularizer = regularizers.get(embeddings_regularizer, "embeddings_regularizer")
         self.embeddings_constraint = constraints.get(embeddings_constraint, "embeddings_constraint")
+        self.mask_zero = check_flag(mask_zero, "mask_zero")
         self._learned = None if weights is None else self.table_of(weights)
 
     @classmethod
@@ -121,4 +129,10 @@ class Embedding(Layer):
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """Y = rows of E."""
-        return lookup(b, inputs[0], self.embeddings)
+        y = lookup(b, inputs[0], self.embeddings)
+        y.mask = differs(b, inputs[0], 0) if self.mask_zero else None
+        return y
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """Which numbers of an array count; None: all."""
+        return as_array(inputs, "inputs") != 0 if self.mask_zero else None

@@ -79,6 +79,8 @@ class UnitNormalization(Layer):
     name : str, optional
     """
 
+    supports_masking = True
+
     def __init__(self, axis: Any = -1, name: str | None = None) -> None:
         super().__init__(name)
         self.axis = check_axes(axis)

@@ -13,6 +13,7 @@ from nncore.layers.base import LAYERS, Layer
 from nncore.operations import add, broadcast, concatenate, multiply, rescale, reshape, transpose
 from nncore.operations.arithmetic import divide, dot, maximum, minimum, subtract
 from nncore.operations.data import real
+from nncore.operations.masks import either, ones
 from nncore.operations.normalization import unit_norm
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Elementwise(Layer):
     """
 
     takes_many = True
+    supports_masking = True
     join: ClassVar[Any]
     most: ClassVar[int | None] = None
 
@@ -62,6 +64,13 @@ class Elementwise(Layer):
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """What counts in one of the inputs; None where all of one does."""
         return masks.of_sum(inputs, mask)
+
+    def emit_mask(self, b: Builder, *inputs: Tensor) -> Tensor | None:
+        """The same, where inputs have as many axes as one another."""
+        shapes, known = {x.shape for x in inputs}, [x.mask for x in inputs if x.mask is not None]
+        if len(known) < len(inputs) or len({len(m.shape) for m in known}) > 1 or len(set(map(len, shapes))) > 1:
+            return None
+        return either(b, known, self.output_shape(*shapes)[: len(known[0].shape)])
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """Join them from the left."""
@@ -143,6 +152,7 @@ class Concatenate(Layer):
     """
 
     takes_many = True
+    supports_masking = True
 
     def __init__(self, axis: int = -1, name: str | None = None) -> None:
         super().__init__(name)
@@ -168,6 +178,19 @@ class Concatenate(Layer):
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """The inputs' masks side by side; of a row of the last axis, whether something of it counts."""
         return masks.of_concatenation(inputs, mask, self.axis)
+
+    def emit_mask(self, b: Builder, *inputs: Tensor) -> Tensor | None:
+        """The same, of masks of all axes but the last."""
+        known, shape = [x.mask for x in inputs], inputs[0].shape
+        if any(m is not None and len(m.shape) != len(shape) - 1 for m in known):
+            return None
+        axis = self.sample_axis(shape)
+        if axis == len(shape) - 1:
+            return None if None in known else either(b, [m for m in known if m is not None], shape[:-1])
+        if all(m is None for m in known):
+            return None
+        parts = [ones(b, x.shape[:-1]) if x.mask is None else x.mask for x in inputs]
+        return concatenate(b, parts, axis, self.output_shape(*(x.shape for x in inputs))[:-1])
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """Y = [X1, X2, …] along the axis."""
@@ -196,6 +219,7 @@ class Dot(Layer):
     """
 
     takes_many = True
+    supports_masking = True
 
     def __init__(self, axes: Any, normalize: bool = False, name: str | None = None) -> None:
         super().__init__(name)
@@ -227,6 +251,9 @@ class Dot(Layer):
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> None:
         """None: all of the output counts."""
+
+    def emit_mask(self, b: Builder, *inputs: Tensor) -> None:
+        """None, likewise."""
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """Y = X1 X2ᵀ, their axes behind the others."""

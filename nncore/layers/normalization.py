@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nncore import constraints, initializers, regularizers
 from nncore.arguments import check_flag, check_number, is_number, is_whole, the_only
 from nncore.graph import Shape
+from nncore.layers.arrays import label
 from nncore.layers.base import LAYERS, Layer
 from nncore.operations import reshape
 from nncore.operations.arrangement import moved_last
@@ -70,6 +71,8 @@ class Normalizing(Layer):
     name : str, optional
     trainable : bool, default True
     """
+
+    supports_masking = True
 
     def __init__(
         self,
@@ -234,6 +237,11 @@ class BatchNormalization(Normalizing):
         """By the batch's moments in training, by the moving statistics otherwise."""
         learned = self.gamma, self.beta
         statistics = self.moving_mean, self.moving_variance
+        if inputs[0].mask is not None and b.training and self.moving_mean.changes:
+            raise ValueError(
+                f"{label(self)}: expected inputs without a mask, for its moments are of all steps, got some with one. "
+                "Take LayerNormalization, or put it where the mask ends"
+            )
 
         def normalize(x: Tensor) -> Tensor:
             if b.training and self.moving_mean.changes:  # which is what was compiled

@@ -125,6 +125,8 @@ class Rescaling(Layer):
         A number is not finite, or X has another number of elements along its last axis.
     """
 
+    supports_masking = True
+
     def __init__(self, scale: Numbers, offset: Numbers = 0.0, name: str | None = None) -> None:
         super().__init__(name)
         self.scale, self.offset = check_numbers(scale, "scale"), check_numbers(offset, "offset")

@@ -9,8 +9,9 @@ from nncore.arguments import check_flag
 from nncore.graph import Shape
 from nncore.layers.base import LAYERS
 from nncore.layers.pooling import Pooling
-from nncore.layers.windows import Axis, check_data_format, check_sizes
+from nncore.layers.windows import Axis, check_data_format, check_sizes, to_channels_last
 from nncore.operations import reshape
+from nncore.operations.masks import mean_where
 from nncore.operations.pooling import average_pool, max_pool
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ class GlobalPooling(Pooling):
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> None:
         """None: what was masked is pooled."""
+
+    def emit_mask(self, b: Builder, *inputs: Tensor) -> None:
+        """None, likewise."""
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """The largest or the mean of each channel."""
@@ -105,7 +109,7 @@ class GlobalMaxPooling2D(GlobalPooling):
 
 @LAYERS.register()
 class GlobalAveragePooling1D(GlobalPooling):
-    """Y: the mean over all steps of a series, channel by channel.
+    """Y: the mean over all steps of a series, channel by channel; over those that a mask lets count, 0 where none does.
 
     Shapes: X (B, steps, channels), Y (B, channels), with `keepdims` (B, 1, channels).
 
@@ -125,6 +129,15 @@ class GlobalAveragePooling1D(GlobalPooling):
     """
 
     rank, pool = 1, average_pool
+    supports_masking = True
+
+    def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
+        """The mean of each channel."""
+        [x] = inputs
+        if x.mask is None:
+            return super().emit(b, x)
+        mean = mean_where(b, to_channels_last(b, x, self.data_format), x.mask)
+        return reshape(b, mean, self.output_shape(x.shape))
 
 
 @LAYERS.register()

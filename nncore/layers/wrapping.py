@@ -96,6 +96,8 @@ class TimeDistributed(Wrapper):
         X has no axis of steps, or the layer was called elsewhere, or reads several inputs.
     """
 
+    supports_masking = True
+
     def inner_shapes(self, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
         """Without the axis of steps."""
         if len(shapes[0]) < 2:

@@ -83,15 +83,17 @@ def dot(b: Builder, a: Tensor, c: Tensor) -> Tensor:
     (m, k), n = a.shape, c.shape[0]
     y = Tensor((m, n), a.differentiable or c.differentiable)
 
-    def sizes(rows: int, columns: int, terms: int) -> dict[str, Any]:
-        block = max(1, SPAN_ELEMENTS // (columns * terms))
-        return {"rows": rows, "per_sample": rows, "block": block, "cost": 2 * rows * columns * terms}
-
     def backward(to: Builder, dy: Tensor) -> None:
         ahead: dict[str, Any] = {"m": n, "n": k, "s_row": n, "s_column": 1}
         across: dict[str, Any] = {"m": m, "n": k, "s_row": 1, "s_column": n}
-        to.send(a, lambda da: Op("pair_sums", S=dy, C=c, Y=da, **ahead, **sizes(m, k, n)))
-        to.send(c, lambda dc: Op("pair_sums", S=dy, C=a, Y=dc, **across, **sizes(n, k, m)))
+        to.send(a, lambda da: Op("pair_sums", S=dy, C=c, Y=da, **ahead, **of_pairs(m, k, n)))
+        to.send(c, lambda dc: Op("pair_sums", S=dy, C=a, Y=dc, **across, **of_pairs(n, k, m)))
 
-    b.record(y, Op("pair_dots", A=a, C=c, Y=y, m=n, n=k, **sizes(m, n, k)), backward)
+    b.record(y, Op("pair_dots", A=a, C=c, Y=y, m=n, n=k, **of_pairs(m, n, k)), backward)
     return y
+
+
+def of_pairs(rows: int, columns: int, terms: int) -> dict[str, Any]:
+    """Sizes of an operation that makes rows of a sample, each of so many columns, of which each is a sum of terms."""
+    block = max(1, SPAN_ELEMENTS // (columns * terms))
+    return {"rows": rows, "per_sample": rows, "block": block, "cost": 2 * rows * columns * terms}

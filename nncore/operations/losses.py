@@ -10,6 +10,7 @@ import numpy as np
 from nncore._kernels.table import CHUNK_ROWS, LOSS_FORMS, LOSSES
 from nncore.compiler.operation import Op, PythonCall, Tensor
 from nncore.losses.own import of_batch
+from nncore.operations.masks import weights
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
@@ -26,38 +27,47 @@ def loss(
     target: Tensor,
     weight: Tensor | None,
     *,
+    mask: Tensor | None = None,
     prob: Tensor | None = None,
     scale: float = 1.0,
     part: float = 1.0,
 ) -> None:
     """Σ weight loss(p, target), which counts `scale` times; in training also dP, with `prob` the logits' probabilities.
 
-    `part`: of that loss in what is called by its name. Losses of the same `p` add to its gradient.
+    Means are of what counts by the mask, a number for each row. `part`: of that loss in what is called by its name.
+    Losses of the same `p` add to its gradient.
     """
     gradient = Tensor(p.shape) if b.training and p.differentiable else None
+    by_batch = loss.python is None and (loss.joined or LOSS_FORMS[kernel] == "BATCH")
+    if mask is not None and (loss.python is not None or by_batch or loss.row(p.shape) * mask.size != p.size):
+        raise ValueError(
+            "loss: expected one of nncore's along the last axis, for a mask says which steps count, got "
+            f"{loss.name}. Let a layer that does not support masking come last"
+        )
     if loss.python is not None:
         own_loss(b, name, loss, p, target, weight, gradient, scale, part)
         return
-    n, joined = loss.row(p.shape), loss.joined
+    n = loss.row(p.shape)
     rows = p.size // n
+    if mask is not None:
+        weight = weights(b, weight, mask)
     fields: dict[str, Any] = {"P": p, "T": target, "weight": weight, "dP": gradient, "rows": rows, "n": n}
     fields |= {"function": LOSSES[kernel], "parameters": loss.numbers(kernel), "scale": scale}
     fields |= {"labels": int(target.integer), "targets": target.size // rows, "total": int(loss.reduction == "sum")}
     fields["sum"] = b.sum(name, "loss", scale=scale, part=part)
-    mean_of_weights = loss.reduction == "mean_with_sample_weight" and weight is not None
-    if joined or LOSS_FORMS[kernel] == "BATCH":
-        fields |= {"joined": int(joined), "weighted": int(mean_of_weights)}
+    counts = {"mean_with_sample_weight": weight, "sum": None}.get(str(loss.reduction), mask)  # in what a mean is of
+    if by_batch:
+        fields |= {"joined": int(loss.joined), "weighted": int(counts is not None)}
         b.emit(Op("batch_loss", fixed=1, **fields))
     else:
-        weights = 1 if weight is None else weight.size
         ignored = loss.labels(p.shape[-1])[2] if target.integer else None
-        if mean_of_weights or (ignored is not None and loss.reduction != "sum"):
+        if counts is not None or (ignored is not None and loss.reduction != "sum"):
             fields["divisor"] = divisor = Tensor((1,), per_sample=False)
-            counted: dict[str, Any] = {"weight": weight if mean_of_weights else None, "weights": weights, "rows": rows}
+            counted: dict[str, Any] = {"weight": counts, "weights": counts.size if counts else 1, "rows": rows}
             counted |= {"label": None if ignored is None else target, "ignored": ignored or 0}
             b.emit(Op("weight_sum", Y=divisor, fixed=1, cost=rows, **counted))
-        columns = b.constant(loss.columns)
-        b.emit(Op("loss", columns=columns, prob=prob, weights=weights, block=CHUNK_ROWS, **fields))
+        columns, each = b.constant(loss.columns), weight.size if weight else 1
+        b.emit(Op("loss", columns=columns, prob=prob, weights=each, block=CHUNK_ROWS, **fields))
     if gradient is not None:
         b.add_gradient(p, gradient)
 

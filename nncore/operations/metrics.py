@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from nncore._kernels.table import LOSSES, METRICS, TALLIES
 from nncore.compiler.operation import Op, PythonCall, Tensor
+from nncore.operations.arithmetic import dot
+from nncore.operations.arrangement import reshape
+from nncore.operations.elementwise import rescale
 from nncore.operations.losses import accumulate, of_rows
+from nncore.operations.masks import ones, spread, weights
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
@@ -16,9 +20,16 @@ COLUMNS = 64  # of which moments are summed in one span
 
 
 def measure(
-    b: Builder, name: str, metric: Metric, plan: Plan, p: Tensor, target: Tensor, weight: Tensor | None
+    b: Builder,
+    name: str,
+    metric: Metric,
+    plan: Plan,
+    p: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    mask: Tensor | None = None,
 ) -> None:
-    """The sums of a plan, of predictions and targets of a batch."""
+    """The sums of a plan, of predictions and targets of a batch, as far as they count by a mask of the rows."""
     if not target.integer and target.size != p.size:
         raise ValueError(
             f"metrics: {metric.name} expects as many targets as outputs, {p.size} a sample, but the loss takes "
@@ -27,14 +38,26 @@ def measure(
     fields = of_rows(p, target, weight)
     if plan.flat:
         fields |= {"rows": p.size, "n": 1}
+    if mask is not None:
+        if plan.sums != "mean":
+            raise ValueError(
+                f"metrics: {metric.name} counts all steps, and a mask says that some of the output do not count. "
+                "Compute it from predict, in a callback"
+            )
+        fields["weight"] = weights(b, weight, spread(b, mask, p.shape) if plan.flat else mask)
     {"mean": mean, "tally": tally, "moments": moments, "python": called}[plan.sums](b, name, metric, plan, fields)
 
 
 def mean(b: Builder, name: str, metric: Metric, plan: Plan, fields: dict[str, Any]) -> None:
     """Σ weight metric(p, target), of each row a value."""
     kernel = METRICS[plan.kernel] if plan.kernel in METRICS else len(METRICS) + LOSSES[plan.kernel]
-    number = b.sum(name, "metric", fields["weight"], metric=metric)
-    b.emit(Op("metric", function=kernel, parameters=plan.parameters, sum=number, **fields))
+    weight, rows = fields["weight"], fields["rows"]
+    each = weight.size if weight else 1
+    if each > 1:  # of a sample's rows not the mean but the sum, as of their weights
+        fields["weight"] = rescale(b, weight, float(rows), 0.0)
+        weight = dot(b, reshape(b, weight, (1, rows)), ones(b, (1, rows)))
+    number = b.sum(name, "metric", weight, metric=metric)
+    b.emit(Op("metric", function=kernel, parameters=plan.parameters, sum=number, weights=each, **fields))
 
 
 def called(b: Builder, name: str, metric: Metric, plan: Plan, fields: dict[str, Any]) -> None:

@@ -66,7 +66,6 @@ REFUSED: list[tuple[Callable[..., Any], str, Any, str, str]] = [
     (DENSE, "dtype", "float16", "Dense", r"A model has one dtype: Model\(…, dtype=…\)"),
     (nn.Flatten, "activity_regularizer", "l2", "Flatten", "Put an ActivityRegularization layer behind it"),
     (DENSE, "dtype", {"class_name": "DTypePolicy", "config": {"name": "float64"}}, "Dense", "A model has one dtype"),
-    (partial(nn.Embedding, 3, 2), "mask_zero", True, "Embedding", "There are no masks"),
     (nn.Flatten, "seed", 1, "Flatten", r"Every random choice derives from the model's: Model\(…, seed=…\)"),
     (nn.SGD, "decay", 1e-6, "SGD", r"Set optimizer\.learning_rate in a callback"),
     (trained().compile, "run_eagerly", "yes", "compile", "Python is called at each step .*: give True or False"),

@@ -163,7 +163,7 @@ def test_bad_masks(inputs: Any, mask: Any, message: str) -> None:
         nn.Add().compute_mask(inputs, mask)
 
 
-def test_layers_compute_with_all_of_their_inputs() -> None:
+def test_layers_take_no_mask_beside_their_inputs() -> None:
     x, images, numbers = np.array([[1.0, 2.0, 5.0]]), np.ones((2, 4, 4, 1)), np.array([[1, 0, 1]])
     for call in (
         lambda mask: nn.Softmax()(x, mask=mask),
@@ -175,7 +175,7 @@ def test_layers_compute_with_all_of_their_inputs() -> None:
         lambda mask: nn.CategoryEncoding(2, "count")(numbers, numbers, mask=mask),
     ):
         call(None)
-        with pytest.raises(TypeError, match=r"mask: expected None, got one: .* all of their inputs\. Make those 0 "):
+        with pytest.raises(TypeError, match=r"mask: expected None, got one: masks are what .*\. Make those 0 "):
             call(FEW)
     np.testing.assert_allclose(nn.Softmax()(x + 1e9 * (FEW - 1.0)), [[1, 0, 0]], atol=1e-12)  # as the error says
 

@@ -56,4 +56,26 @@ def count_numbers__scaled(c: Case) -> dict[str, Array]:
     return {"Y": hot(x).sum(2) * ref.float64(scale)}
 
 
-PREPROCESSING = [digitize, digitize__of_many, count_numbers, count_numbers__once, count_numbers__scaled]
+def differs(c: Case) -> dict[str, Array]:
+    """Of rows that are 2.5 all through, in part, and nowhere; nan is not."""
+    x = c.reals(SAMPLES, 2, 3)
+    x[0], x[1, :, :2], x[2, 0] = 2.5, 2.5, np.nan
+    c.fields = {"X": x, "Y": c.poisoned(SAMPLES, 2), "n": 3, "value": 2.5, "per_sample": 2, "block": 4}
+    return {"Y": (x != 2.5).any(2).astype(np.float64)}
+
+
+def differs__of_whole_numbers(c: Case) -> dict[str, Array]:
+    x = numbers(c)
+    c.fields = {"X": x, "Y": c.poisoned(SAMPLES, 6), "n": 1, "integers": 1, "per_sample": 6, "block": 4}
+    return {"Y": (x != 0).reshape(SAMPLES, 6).astype(np.float64)}
+
+
+PREPROCESSING = [
+    digitize,
+    digitize__of_many,
+    count_numbers,
+    count_numbers__once,
+    count_numbers__scaled,
+    differs,
+    differs__of_whole_numbers,
+]

@@ -169,6 +169,14 @@ def metric(c: Case) -> dict[str, Array]:
     return {"sums": np.array([((ref.float64(p) - t) ** 2).sum(1).sum(), SAMPLES])}
 
 
+def metric__of_weighed_rows(c: Case) -> dict[str, Array]:
+    p, t, w = c.reals(SAMPLES, 2, 5), c.reals(SAMPLES, 2, 5), abs(c.reals(SAMPLES, 2))
+    c.fields = {"P": p, "T": t, "weight": w, "rows": 2, "n": 5, "weights": 2, "block": CHUNK_ROWS}
+    c.fields["function"], c.sums = METRICS["brier_score"], np.zeros(2)
+    scores = ((ref.float64(p) - t) ** 2).sum(2)
+    return {"sums": np.array([(w * scores).mean(1).sum(), SAMPLES])}
+
+
 def metric__by_loss(c: Case) -> dict[str, Array]:
     """A loss's function, after those of metrics."""
     p, t = c.reals(SAMPLES, 5), c.reals(SAMPLES, 5)

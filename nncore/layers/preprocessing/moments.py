@@ -55,6 +55,8 @@ class Normalization(Learning):
         Only one of `mean` and `variance` is given, a variance is negative, or there is no such axis.
     """
 
+    supports_masking = True
+
     remedies: ClassVar[dict[str, str]] = Learning.remedies | dict.fromkeys(("mean", "variance"), "Call adapt.")
 
     def __init__(

@@ -125,8 +125,8 @@ SPAN(metric) {
     const nn_index f = op->function;
     const rowwise w = {.kernel = f < NN_METRICS ? table->metric[f] : table->loss[f - NN_METRICS], .P = op->P,
                        .T = op->T, .weight = op->weight, .rows = op->rows, .n = op->n,
-                       .targets = op->labels ? 1 : op->n, .weights = 1, .sum = op->sum, .labels = op->labels != 0,
-                       .parameters = op->parameters};
+                       .targets = op->labels ? 1 : op->n, .weights = op->weights, .sum = op->sum,
+                       .labels = op->labels != 0, .parameters = op->parameters};
     sum_chunks(&w, run, first, count);
 }
 

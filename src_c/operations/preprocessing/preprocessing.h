@@ -1,4 +1,5 @@
-/* preprocessing.h: reals to the numbers of intervals, and whole numbers to columns that count them. */
+/* preprocessing.h: reals to the numbers of intervals, and whole numbers to columns that count them; rows that
+ * are not all one number. */
 #ifndef NNCORE_PREPROCESSING_H
 #define NNCORE_PREPROCESSING_H
 
@@ -40,6 +41,18 @@ SPAN(count_numbers) {
         for (nn_index j = 0; j < k; j++)
             if (x[j] >= 0 && x[j] < n) y[x[j]] = op->once ? 1 : y[x[j]] + 1;
         if (scale) multiply_elements(n, y, scale, y);
+    }
+}
+
+SPAN(differs) {
+    const nn_index n = op->n;
+    const real *x = op->integers ? NULL : at(run, op->X, first * n), value = (real)op->value;
+    const int32_t *whole = op->integers ? integers_at(run, op->X) + first * n : NULL;
+    real *y = at(run, op->Y, first);
+    for (nn_index r = 0; r < count; r++) {
+        int found = 0;
+        for (nn_index j = r * n; j < (r + 1) * n; j++) found |= x ? x[j] != value : whole[j] != (int32_t)op->value;
+        y[r] = (real)found;
     }
 }
 
