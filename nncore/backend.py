@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from nncore.dtypes import floatx, set_floatx
 from nncore.registry import missing
 from nncore.utils import clear_session
 
-__all__ = ["clear_session", "epsilon", "floatx", "image_data_format"]
+__all__ = ["clear_session", "epsilon", "floatx", "image_data_format", "set_floatx"]
 
 
 def epsilon() -> float:
     """Return 1e-7, how near to 0 and 1 crossentropies take probabilities for what they are."""
     return 1e-7
-
-
-def floatx() -> str:
-    """Return "float32", the default dtype of models."""
-    return "float32"
 
 
 def image_data_format() -> str:

@@ -35,7 +35,7 @@ class Compiled(Predicting):
         name: str | None = None,
         seed: int | None = None,
         n_threads: int | None = None,
-        dtype: Any = "float32",
+        dtype: Any = None,
     ) -> None:
         if unused := [name for name in UNUSED if hasattr(self, name)]:
             raise TypeError(

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from nncore.arguments import check_count, check_real, explained
+from nncore.arguments import check_count, explained
+from nncore.dtypes import check_real
 from nncore.habits import EXPRESSION
 from nncore.sizes import Shape as Shape
 from nncore.sizes import elements

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
+from nncore.dtypes import floatx
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,12 @@ class OfDtype(Habit):
         if isinstance(value, dict):
             config = value.get("config", value)
             value = config.get("name", config) if isinstance(config, dict) else config
-        return super().asks_nothing("float32" if value is np.float32 else getattr(value, "name", value))
+        name = value.__name__ if isinstance(value, type) else getattr(value, "name", value)
+        return super().asks_nothing(name) or name == floatx()
 
 
 INPUT = "Let nncore.Input(shape) come first in the model."
-DTYPE = "A model has one dtype: Model(…, dtype=…)."
+DTYPE = "A model has one dtype: Model(…, dtype=…), or that of nncore.backend.set_floatx."
 GENERATOR = "Batches are taken in the thread that trains."
 FORMAT = "What is written is safetensors."
 
@@ -154,5 +155,5 @@ NAMES = {
     "split_dataset": "Slice arrays, or call fit(…, validation_split=…).",
     "timeseries_dataset_from_array": "nncore.data.windows makes windows of a series.",
     **dict.fromkeys(("set_value", "get_value"), "Assign: model.optimizer.learning_rate = 0.01."),
-    **dict.fromkeys(("set_floatx", "set_epsilon"), "A model has one dtype, Model(…, dtype=…); epsilon is fixed."),
+    "set_epsilon": "It is fixed.",
 }

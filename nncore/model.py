@@ -32,8 +32,8 @@ class Model(Compiled):
         among the layers has drawn its weights by a seed of its own.
     n_threads : int, optional
         Most threads to use; default `get_num_threads()`. Results have the same bits for any number.
-    dtype : {"float32", "float64"}
-        Of weights and arithmetic.
+    dtype : {"float32", "float64"}, optional
+        Of weights and arithmetic; default `backend.floatx()`, which is "float32" unless `set_floatx` has changed it.
 
     Attributes
     ----------

@@ -13,7 +13,8 @@ import numpy as np
 
 from nncore._kernels import table, threads
 from nncore._version import ARITHMETIC, __version__
-from nncore.arguments import check_whole, dtype_name
+from nncore.arguments import check_whole
+from nncore.dtypes import dtype_name
 from nncore.output import say
 
 

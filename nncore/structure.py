@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nncore import runtime
-from nncore.arguments import check_flag, dtype_name, explained
+from nncore.arguments import check_flag, explained
 from nncore.copying import Travelling
+from nncore.dtypes import dtype_name, floatx
 from nncore.feeds import shape_of
 from nncore.graph import Callable, Input, Shape, Symbol, check_shape
 from nncore.inspection import Inspected
@@ -37,7 +38,7 @@ class Structure(Travelling, Inspected, Callable):
     def __init__(self, layers: Any, outputs: Any, inputs: Any, name: str | None, seed: int | None, dtype: Any) -> None:
         self.name = "model" if name is None else name
         self._named = name is None
-        self.dtype = dtype_name(dtype)
+        self.dtype = floatx() if dtype is None else dtype_name(dtype)
         self.seed = runtime.next_seed() if seed is None else seed
         self.graph: Graph | None = None
         self._stack: list[Any] = []

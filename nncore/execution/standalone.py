@@ -13,6 +13,7 @@ from nncore._kernels.table import BUFFERS, OWN_SCHEDULED
 from nncore.bindings import Binding
 from nncore.compiler.programs import prediction
 from nncore.data import rows_of
+from nncore.dtypes import floatx
 from nncore.execution.calls import called
 from nncore.execution.prediction import Predictor
 from nncore.graph import Input, Shape, check_shape
@@ -132,11 +133,11 @@ class Alone:
 
     @staticmethod
     def dtype(layer: Layer, shapes: tuple[Shape, ...], arrays: Sequence[Array]) -> str:
-        """That of the weights, by default float32; of a layer without weights float64 where an array has that."""
+        """That of the weights, by default `floatx`; of a layer without weights float64 where an array has that."""
         if layer.state is not None:
             return str(layer.state.dtype)
         [declared, *_] = layer._declared(shapes)
-        return "float64" if not declared and any(a.dtype == np.float64 for a in arrays) else "float32"
+        return "float64" if not declared and any(a.dtype == np.float64 for a in arrays) else floatx()
 
     @classmethod
     def graph(cls, layer: Layer, shapes: Sequence[Shape], dtype: str) -> Graph:
@@ -151,7 +152,7 @@ class Alone:
         return graph
 
     @classmethod
-    def build(cls, layer: Layer, input_shape: Any, dtype: str = "float32") -> None:
+    def build(cls, layer: Layer, input_shape: Any) -> None:
         """See `Layer.build`."""
         given = input_shape if layer.takes_many else [input_shape]
         shapes = [s[1:] if isinstance(s, (list, tuple)) and len(s) > 1 else s for s in given]
@@ -162,7 +163,7 @@ class Alone:
                 f"input_shape: expected the size of each axis that weights of {label(layer)} depend on, got "
                 f"{input_shape!r}. Give it in place of None"
             )
-        cls.graph(layer, one, dtype)
+        cls.graph(layer, one, floatx())
 
 
 Layer.alone = Alone

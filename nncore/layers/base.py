@@ -117,7 +117,7 @@ class Layer(Weighted, Travelling, Configurable, Callable):
         ----------
         inputs : Symbol or array_like, or a list of them
             Arrays (B, …), one or, for a layer that joins several, a list of them. They are computed with in the dtype
-            of the layer's weights, float32 unless a model of float64 has them; without weights, in their own.
+            of the layer's weights, `backend.floatx()` unless a model has them; without weights, in their own.
         training : bool, default False
             Of arrays: compute as in a step of training, in which dropout is on, and statistics follow the batch. None:
             the default.

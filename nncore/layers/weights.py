@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nncore import initializers, regularizers
-from nncore.arguments import an, dtype_name
+from nncore.arguments import an
+from nncore.dtypes import dtype_name
 from nncore.graph import Shape
 from nncore.initializers import Initializer
 from nncore.initializers.base import lengths

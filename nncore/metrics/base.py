@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from nncore._kernels.table import LOSS_TARGETS, METRIC_TARGETS
-from nncore.arguments import real_name
 from nncore.attributes import ours
 from nncore.conversion import as_array
+from nncore.dtypes import real_name
 from nncore.masks import masked
 from nncore.metrics import arrays
 from nncore.metrics.variables import Keeping

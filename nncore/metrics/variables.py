@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nncore import initializers
-from nncore.arguments import real_name
+from nncore.dtypes import real_name
 from nncore.initializers.base import lengths
 from nncore.values import Values, fitting
 

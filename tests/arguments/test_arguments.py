@@ -15,12 +15,12 @@ from nncore.arguments import (
     check_flag,
     check_nonnegative,
     check_number,
-    check_real,
     check_whole,
     is_number,
     is_whole,
     the_only,
 )
+from nncore.dtypes import check_real
 
 
 @pytest.mark.parametrize("value", [0, -3, 2**70, np.int8(3), np.uint64(2**63), np.array(3), np.array(3, ">i2")])
