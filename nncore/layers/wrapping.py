@@ -77,8 +77,7 @@ class Wrapper(Layer):
 class TimeDistributed(Wrapper):
     """A layer on each step of a sequence by itself, with the same weights: Y[:, t] = layer(X[:, t]).
 
-    Shapes: X (B, steps, …), Y (B, steps, …). A Dense acts on the last axis of any input, and needs none of this;
-    where it is trained, that costs one product in place of one for each step. A Dense that is not trained, an
+    Shapes: X (B, steps, …), Y (B, steps, …). A Dense acts on the last axis of any input, and needs none of this. It, an
     activation, and a layer that reads whole numbers are computed at once for all steps; any other is computed step by
     step, in a program as long as the sequence.
 
@@ -109,10 +108,9 @@ class TimeDistributed(Wrapper):
         return (shapes[0][0], *self.layer.output_shape(*self.inner_shapes(shapes)))
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
-        """All steps at once where they have the bits of one after another, else step by step."""
-        x, learned = inputs[0], any(p in b.trained for p in self.parameters)
-        apart = self.layer.keeps_rows_apart and not learned  # gradients of weights are added up in the steps' order
-        if apart or self.integers is not None:  # numbers of rows of a table may have any shape
+        """All steps at once where rows of the last axis are made by themselves, else step by step."""
+        x = inputs[0]
+        if self.layer.keeps_rows_apart or self.integers is not None:  # numbers of rows of a table may have any shape
             return self.layer.emit(b, x)
         steps, *shape = x.shape
         parts = []

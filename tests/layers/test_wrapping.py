@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pathlib
+import warnings
 from typing import Any
 
 import numpy as np
@@ -130,6 +131,21 @@ def test_steps_at_once_have_the_bits_of_each_by_itself(
     monkeypatch.setattr(owner, "emit", lambda self, b, *xs: calls.append(1) or emit(self, b, *xs))
     np.testing.assert_array_equal(model.predict(x), wanted)
     assert len(calls) == (1 if at_once else 3)
+
+
+def test_a_softmax_of_steps_is_that_of_the_loss() -> None:
+    """So labels get no warning, and gradients are those of all steps, by the formula."""
+    x, labels = RNG.standard_normal((6, 3, 4)), RNG.integers(0, 2, (6, 3))
+    model = nn.Sequential([nn.Input((3, 4)), nn.TimeDistributed(nn.Dense(2, "softmax"))], dtype="float64", seed=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.compile(nn.SGD(1.0), "sparse_categorical_crossentropy")
+    w, bias = model.get_weights()
+    powers = np.exp(x @ w + bias)
+    dz = (powers / powers.sum(-1, keepdims=True) - np.eye(2)[labels]) / labels.size
+    model.train_on_batch(x, labels)
+    np.testing.assert_allclose(model.get_weights()[0], w - np.einsum("bti,btj->ij", x, dz), rtol=1e-12)
+    np.testing.assert_allclose(model.get_weights()[1], bias - dz.sum((0, 1)), rtol=1e-12)
 
 
 def test_what_a_class_of_ones_own_emits_is_emitted_for_each_step() -> None:
