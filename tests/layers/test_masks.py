@@ -226,3 +226,29 @@ def test_a_change_of_mask_zero_is_followed() -> None:
     model = embedded(nn.GlobalAveragePooling1D())
     model.layers[0 if isinstance(model.layers[0], nn.Embedding) else 1].mask_zero = False
     np.testing.assert_allclose(model.predict(IDS), TABLE[IDS].mean(1), rtol=1e-12)
+
+
+def test_texts_that_are_filled_up() -> None:
+    """A table that reads what a lookup makes: the mask token has the number 0."""
+    words = np.array([["a", "b", "", ""], ["c", "", "", ""], ["b", "b", "a", "c"]])
+    lookup, texts = nn.StringLookup(vocabulary=["a", "b", "c"], mask_token=""), nn.Input(4, dtype="string")
+    x = nn.Embedding(5, 3, mask_zero=True, weights=TABLE)(lookup(texts))
+    model = nn.Model(texts, nn.GlobalAveragePooling1D()(x), dtype="float64")
+    wanted = means(TABLE[lookup(words)], (words != "").astype(float))
+    np.testing.assert_allclose(model.predict(words), wanted, rtol=1e-12)
+
+
+def test_trainings_have_the_same_bits_for_any_number_of_threads() -> None:
+    ids = RNG.integers(0, 5, (500, 30))
+    found = []
+    for threads in (1, 2):
+        model = nn.Model([nn.Input(30), nn.Embedding(5, 3, mask_zero=True)], seed=2)
+        steps = nn.Dense(3, "softmax")(nn.Dense(8, "relu")(model.output))
+        pooled = nn.Dense(1)(nn.GlobalAveragePooling1D()(steps))
+        both = nn.Model(model.input, [steps, pooled], seed=2, n_threads=threads)
+        both.compile("adam", ["sparse_categorical_crossentropy", "mse"], metrics=[["accuracy"], []])
+        history = both.fit(ids, [ids % 3, ids[:, :1] / 5], epochs=2, verbose=0).history
+        found.append((both.get_weights(), history))
+    assert found[0][1] == found[1][1]
+    for one, two in zip(found[0][0], found[1][0], strict=True):
+        np.testing.assert_array_equal(one, two)
