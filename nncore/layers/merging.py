@@ -13,7 +13,7 @@ from nncore.layers.base import LAYERS, Layer
 from nncore.operations import add, broadcast, concatenate, multiply, rescale, reshape, transpose
 from nncore.operations.arithmetic import divide, dot, maximum, minimum, subtract
 from nncore.operations.data import real
-from nncore.operations.masks import either, ones
+from nncore.operations.masks import choose, either, keep, ones
 from nncore.operations.normalization import unit_norm
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Elementwise(Layer):
 
     def emit_mask(self, b: Builder, *inputs: Tensor) -> Tensor | None:
         """The same, where inputs have as many axes as one another."""
-        shapes, known = {x.shape for x in inputs}, [x.mask for x in inputs if x.mask is not None]
+        shapes, known = [x.shape for x in inputs], [x.mask for x in inputs if x.mask is not None]
         if len(known) < len(inputs) or len({len(m.shape) for m in known}) > 1 or len(set(map(len, shapes))) > 1:
             return None
         return either(b, known, self.output_shape(*shapes)[: len(known[0].shape)])
@@ -94,9 +94,21 @@ class Subtract(Elementwise):
 
 @LAYERS.register()
 class Multiply(Elementwise):
-    """Y = X1 ⊙ X2 ⊙ …, from the left; called on a list of symbols of one shape, or broadcast to one."""
+    """Y = X1 ⊙ X2 ⊙ …, from the left; called on a list of symbols of one shape, or broadcast to one.
+
+    What a mask says does not count is taken for 1, as in Keras; where nothing counts, Y is 0.
+    """
 
     join = staticmethod(multiply)
+
+    def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
+        """The product of what counts, 0 where nothing does."""
+        factors = [x if x.mask is None else choose(b, x.mask, x, ones(b, x.shape)) for x in inputs]
+        y, mask = super().emit(b, *factors), self.emit_mask(b, *inputs)
+        if mask is not None:
+            y = keep(b, y, mask)
+            y.mask = mask
+        return y
 
 
 @LAYERS.register()
@@ -120,21 +132,40 @@ class Average(Elementwise):
         return rescale(b, super().emit(b, *inputs), 1 / len(inputs), 0.0)
 
 
+class Extreme(Elementwise):
+    """Base of the two that choose one of their inputs: of two of which a mask leaves out one, the other."""
+
+    def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
+        """From the left, of what counts."""
+        shape = self.output_shape(*(x.shape for x in inputs))
+        first, *others = inputs
+        y, mask = broadcast(b, real(b, first), shape), first.mask
+        for x in others:
+            z = broadcast(b, real(b, x), shape)
+            z = z if x.mask is None else choose(b, x.mask, z, y)
+            y = type(self).join(b, y if mask is None else choose(b, mask, y, z), z)
+            both = [m for m in (mask, x.mask) if m is not None]
+            mask = either(b, both, shape[: len(both[0].shape)]) if len(both) == 2 else None
+        return y
+
+
 @LAYERS.register()
-class Maximum(Elementwise):
+class Maximum(Extreme):
     """Y = max(X1, X2, …); called on a list of symbols of one shape, or broadcast to one.
 
     Where two are equal, each has half of the gradient, as in PyTorch and JAX; of several they are taken from the left.
+    Where a mask says that one of two does not count, it is the other, as in Keras.
     """
 
     join = staticmethod(maximum)
 
 
 @LAYERS.register()
-class Minimum(Elementwise):
+class Minimum(Extreme):
     """Y = min(X1, X2, …); called on a list of symbols of one shape, or broadcast to one.
 
     Where two are equal, each has half of the gradient, as in PyTorch and JAX; of several they are taken from the left.
+    Where a mask says that one of two does not count, it is the other, as in Keras.
     """
 
     join = staticmethod(minimum)

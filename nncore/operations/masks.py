@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from nncore.compiler.operation import Op, Tensor
 from nncore.operations.arithmetic import maximum, of_pairs
 from nncore.operations.arrangement import broadcast, reshape
-from nncore.operations.elementwise import multiply
+from nncore.operations.elementwise import add, multiply, rescale
 from nncore.operations.normalization import unit_norm
 
 if TYPE_CHECKING:
@@ -49,6 +49,12 @@ def spread(b: Builder, mask: Tensor, shape: Shape) -> Tensor:
 def keep(b: Builder, x: Tensor, mask: Tensor) -> Tensor:
     """X where it counts, else 0; backward likewise."""
     return multiply(b, x, spread(b, mask, x.shape))
+
+
+def choose(b: Builder, mask: Tensor, x: Tensor, other: Tensor) -> Tensor:
+    """X where it counts, else `other`, of its shape; backward likewise."""
+    there = spread(b, mask, x.shape)
+    return add(b, multiply(b, x, there), multiply(b, other, rescale(b, there, -1.0, 1.0)))
 
 
 def weights(b: Builder, weight: Tensor | None, mask: Tensor) -> Tensor:

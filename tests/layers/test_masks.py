@@ -107,6 +107,7 @@ def test_masks_of_joined_inputs() -> None:
         nn.Concatenate()([x, y]),
         nn.Add()([x, plain]),
         nn.Concatenate()([x, plain]),
+        nn.Subtract()([x, y]),
     ]
     model = nn.Model([a, b], [nn.GlobalAveragePooling1D()(z) for z in pooled], dtype="float64")
     X, Y, more = TABLE[IDS], TABLE[other], (other != 0).astype(float)
@@ -118,9 +119,31 @@ def test_masks_of_joined_inputs() -> None:
         means(np.concatenate([X, Y], 2), one),
         (X + Y).mean(1),
         np.concatenate([X, Y], 2).mean(1),
+        means(X - Y, one),
     ]
     for made, expected in zip(model.predict({"a": IDS, "b": other}), wanted, strict=True):
         np.testing.assert_allclose(made, expected, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("cls", [nn.Maximum, nn.Minimum, nn.Multiply])
+def test_what_does_not_count_leaves_the_others_alone(cls: Any) -> None:
+    """A factor is 1 there, and of two of which one counts, that one is the larger and the smaller."""
+    counts = np.array([[1, 1, 0, 0], [1, 0, 1, 0], [1, 1, 1, 1]], float)
+    x = RNG.standard_normal((3, 2, 4, 2)) * counts[:, None, :, None]
+    a, b, c = (nn.Input((4, 2), name=name) for name in "abc")
+    inputs = [nn.Masking()(a), nn.Masking()(b), c]  # the last without a mask
+    model = nn.Model([a, b, c], [cls()(inputs[:2]), cls()(inputs)], dtype="float64")
+    if cls is nn.Multiply:
+        two = np.where(counts[0, :, None] > 0, x[0], 1) * np.where(counts[1, :, None] > 0, x[1], 1)
+        two, three = two * counts[:2].any(0)[:, None], two * x[2]
+    else:
+        join = np.maximum if cls is nn.Maximum else np.minimum
+        two = np.stack([join(x[0, :, 0], x[1, :, 0]), x[0, :, 1], x[1, :, 2], x[0, :, 3]], 1)
+        three = join(two, x[2])
+        three[:, 3] = x[2, :, 3]
+    made = model.predict({"a": x[0], "b": x[1], "c": x[2]})
+    np.testing.assert_allclose(made[0], two, rtol=1e-12)
+    np.testing.assert_allclose(made[1], three, rtol=1e-12)
 
 
 def test_other_layers_end_a_mask_and_say_so() -> None:
