@@ -10,6 +10,7 @@ import numpy as np
 
 from nncore import runtime
 from nncore.arguments import check_flag, explained
+from nncore.arrangement import Arrangement
 from nncore.copying import Travelling
 from nncore.dtypes import dtype_name, floatx
 from nncore.feeds import shape_of
@@ -18,7 +19,7 @@ from nncore.inspection import Inspected
 from nncore.layers.arrays import label
 from nncore.layers.base import Layer
 from nncore.locks import Lock
-from nncore.network import Arrangement, Graph
+from nncore.network import Graph
 from nncore.output import say
 from nncore.parameter import Parameter
 from nncore.sizes import fits

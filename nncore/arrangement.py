@@ -1,0 +1,53 @@
+"""How a user gives several things, and gets them back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+class Arrangement:
+    """One by itself, or all in a list or dict.
+
+    Parameters
+    ----------
+    given : object
+        One, a list or tuple, or a dict, which is taken in the order of its sorted keys, as Keras does. A list or dict
+        of one is that one.
+    """
+
+    def __init__(self, given: Any) -> None:
+        self.single = False
+        self.keys: list[str] | None = None
+        if isinstance(given, Mapping) and len(given) > 1 and all(isinstance(key, str) for key in given):
+            self.keys = sorted(given)
+        self.single = self.keys is None and not (isinstance(given, (list, tuple)) and len(given) > 1)
+
+    def flat(self, given: Any) -> list[Any]:
+        """What is given in this arrangement, as a list."""
+        if self.keys is not None:
+            return [given[key] for key in self.keys]
+        if isinstance(given, Mapping):
+            return list(given.values())
+        return list(given) if isinstance(given, (list, tuple)) else [given]
+
+    def match(self, given: Any, names: Sequence[str], argument: str) -> list[Any]:
+        """What is given for things of these names, in their order: in a list, or in a dict by name."""
+        if self.single:
+            return self.flat(given) if isinstance(given, (list, tuple, Mapping)) and len(given) == 1 else [given]
+        if isinstance(given, Mapping):
+            if set(given) != set(names):
+                raise ValueError(f"{argument}: expected a dict with the keys {list(names)}, got {list(given)}")
+            return [given[name] for name in names]
+        if not isinstance(given, (list, tuple)) or len(given) != len(names):
+            what = f"{len(given)}" if isinstance(given, (list, tuple)) else type(given).__name__
+            raise ValueError(
+                f"{argument}: expected a list of {len(names)}, or a dict with the keys {list(names)}, got {what}"
+            )
+        return list(given)
+
+    def pack(self, values: Sequence[Any]) -> Any:
+        """A value for each, arranged as they were given."""
+        if self.single:
+            return values[0]
+        return list(values) if self.keys is None else dict(zip(self.keys, values, strict=True))
