@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from nncore import conversion, runtime
 from nncore._kernels import engine
 from nncore._kernels.table import BUFFERS, OWN_SCHEDULED
 from nncore.bindings import Binding
+from nncore.compiler.program import Program
 from nncore.compiler.programs import prediction
 from nncore.data import rows_of
 from nncore.dtypes import floatx
@@ -21,7 +22,7 @@ from nncore.layers.arrays import label, stand_ins
 from nncore.layers.base import Layer
 from nncore.network import Graph
 from nncore.schedules import ahead
-from nncore.sizes import with_sizes
+from nncore.sizes import hold, with_sizes
 from nncore.state import Array
 
 
@@ -95,6 +96,18 @@ def trainable(layer: Layer) -> tuple[Any, ...]:
     return layer.trainable, *map(trainable, layer.held)
 
 
+class Compiled(NamedTuple):
+    """A forward pass of a layer alone, and which of its inputs are whole numbers."""
+
+    forward: Any  # a Predictor or a TrainingForward
+    integers: Sequence[Any]
+
+    @property
+    def program(self) -> Program:
+        """That of the pass."""
+        return self.forward.program
+
+
 class Alone:
     """Layers outside of models: they draw their weights, and are computed on arrays."""
 
@@ -113,23 +126,30 @@ class Alone:
             raise ValueError(f"{named}: expected arrays of as many samples each, (n, …), got {got}")
         shapes: tuple[Shape, ...] = tuple(a.shape[1:] for a in arrays)
         rows = len(arrays[0])
-        dtype, threads = cls.dtype(layer, shapes, arrays), runtime.get_num_threads()
+        dtype = cls.dtype(layer, shapes, arrays)
         key = shapes, dtype, training, trainable(layer)
-        forward, integers = (layer._forwards or {}).get(key, (None, ()))
-        if forward is None or forward.state.joined or forward.rows < rows:
-            graph = cls.graph(layer, shapes, dtype)
-            forward = (
-                TrainingForward(graph, runtime.next_seed(), max(rows, 1), threads) if training else Predictor(graph)
-            )
-            integers = tuple(feed.integers for feed in graph.feeds)
-            layer._forwards = (layer._forwards or {}) | {key: (forward, integers)}
+        known = (layer._forwards or {}).get(key)
+        if known is None or known.forward.state.joined or known.forward.rows < rows:
+            known = cls.compiled(layer, shapes, dtype, rows if training else None)
+            held = dict(layer._forwards or {})  # a copy: other threads may read
+            hold(held, key, known)
+            layer._forwards = held
         if layer.encodes:
             bound = [layer.bound(arrays, [argument] * len(arrays), np.dtype(dtype))]
         else:
-            parts = zip(arrays, shapes, integers, strict=True)
+            parts = zip(arrays, shapes, known.integers, strict=True)
             bound = [rows_of(a, shape, np.dtype(dtype), argument, taken) for a, shape, taken in parts]
-        made = forward.outputs(bound, threads)[0]
+        made = known.forward.outputs(bound, runtime.get_num_threads())[0]
         return made if layer.makes_integers is None else made.astype(np.int32)
+
+    @classmethod
+    def compiled(cls, layer: Layer, shapes: Sequence[Shape], dtype: str, rows: int | None) -> Compiled:
+        """What computes it on arrays of samples of these shapes; in training, so many of them."""
+        graph = cls.graph(layer, shapes, dtype)
+        integers = [feed.integers for feed in graph.feeds]
+        if rows is None:
+            return Compiled(Predictor(graph), integers)
+        return Compiled(TrainingForward(graph, runtime.next_seed(), max(rows, 1), runtime.get_num_threads()), integers)
 
     @staticmethod
     def dtype(layer: Layer, shapes: tuple[Shape, ...], arrays: Sequence[Array]) -> str:

@@ -275,3 +275,24 @@ def test_trainings_have_the_same_bits_for_any_number_of_threads() -> None:
     assert found[0][1] == found[1][1]
     for one, two in zip(found[0][0], found[1][0], strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+def test_batches_of_open_sizes_are_those_that_are_filled_up() -> None:
+    def model(steps: int | None) -> nn.Model:
+        table = nn.Embedding(5, 3, mask_zero=True, weights=TABLE)
+        made = nn.Model(
+            [nn.Input((steps,), dtype="int32"), table, nn.GlobalAveragePooling1D(), nn.Dense(2, "softmax")],
+            dtype="float64",
+            seed=1,
+        )
+        made.compile(nn.SGD(0.5), "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return made
+
+    short, long = model(None), model(9)
+    for steps in (4, 7, 9, 4):
+        ids = RNG.integers(0, 5, (6, steps))
+        filled, labels = np.zeros((6, 9), np.int32), RNG.integers(0, 2, 6)
+        filled[:, :steps] = ids
+        np.testing.assert_allclose(short.train_on_batch(ids, labels), long.train_on_batch(filled, labels), rtol=1e-12)
+    for a, b in zip(short.get_weights(), long.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12)

@@ -12,6 +12,7 @@ import pytest
 
 import nncore as nn
 import nncore.schedules
+from nncore import sizes
 
 RNG = np.random.default_rng(3)
 
@@ -79,6 +80,15 @@ def test_a_model_takes_a_layer_with_the_weights_that_it_has() -> None:
     np.testing.assert_array_equal(np.maximum(layer(x), 0), model.predict(x))
     nn.Model(inputs=(s := nn.Input(3)), outputs=nn.Dense(1)(layer(s)))  # joins two states
     np.testing.assert_array_equal(np.maximum(layer(x), 0), model.predict(x))
+
+
+def test_programs_of_the_last_shapes_are_held() -> None:
+    layer, lengths = nn.Cropping1D(1), range(3, 3 + sizes.MOST_KNOWN + 5)
+    for _ in range(2):
+        for steps in lengths:
+            x = np.arange(2 * steps, dtype=np.float32).reshape(2, steps, 1)
+            np.testing.assert_array_equal(layer(x), x[:, 1:-1])
+    assert layer._forwards is not None and len(layer._forwards) == sizes.MOST_KNOWN
 
 
 def test_dropout_is_on_in_training_alone() -> None:
