@@ -173,6 +173,9 @@ def remedy(given: Shape, shape: Shape, argument: str) -> str:
         return f". The axes are in another order, which reshape does not mend: {how}"
     if len(given) > 1 and math.prod(given[1:]) == math.prod(shape):
         return f". The elements fit: reshape {argument}, or start the model with Flatten or Reshape"
+    if len(given) == len(shape) + 1 > 2 and given[-1] == shape[-1]:
+        open_shape = (*(m if m == n else None for n, m in zip(given[1:], shape, strict=True)),)
+        return f". Where sizes differ from call to call, begin the model with Input({open_shape})"
     return ""
 
 

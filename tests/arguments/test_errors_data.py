@@ -21,6 +21,8 @@ import nncore as nn
         ((8, 8), (8, 8, 1), r"For a single sample give x\[None, \.\.\., None\]$"),
         ((6, 8, 8), (8, 8, 1), r"The elements fit: reshape x"),
         ((6, 1, 8, 9), (8, 9, 1), r"The elements fit: reshape x"),
+        ((6, 30, 4), (20, 4), r"from call to call, begin the model with Input\(\(None, 4\)\)$"),
+        ((6, 8, 9, 3), (8, 8, 3), r"begin the model with Input\(\(8, None, 3\)\)$"),
         ((6, 7), (8,), r"got \(6, 7\)$"),
     ],
 )
