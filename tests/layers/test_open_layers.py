@@ -71,6 +71,7 @@ CASES: dict[str, Case] = {
     "integer_lookup": (lambda: nn.IntegerLookup(vocabulary=[3, 1], output_mode="count"), (None,)),
     "layer_normalization": (lambda: nn.LayerNormalization(), SERIES),
     "leaky_re_lu": (lambda: nn.LeakyReLU(), SERIES),
+    "masking": (lambda: nn.Masking(), SERIES),
     "max_pooling1d": (lambda: nn.MaxPooling1D(3, strides=2), SERIES),
     "max_pooling2d": (lambda: nn.MaxPooling2D(2), IMAGES),
     "maximum": (lambda: lambda x: nn.Maximum()([x, nn.Dense(4)(x)]), SERIES),

@@ -144,7 +144,6 @@ def test_inputs_and_outputs_in_lists_and_dicts_of_one(wrap: Any) -> None:
         (lambda: nn.Model([nn.Dense(3)], n_threads=0), "n_threads: expected a whole number from 1 to 1024, got 0"),
         (lambda: nn.Model([nn.Dense(3)], n_threads="2"), "n_threads: expected"),
         (lambda: nn.Model([nn.Dense(3)], dtype="float16"), 'dtype: expected "float32" or "float64", got \'float16\''),
-        (lambda: nn.Model([nn.Dense(3)], dtype=None), "dtype: expected"),
         (lambda: nn.Model([nn.Dense(3)], dtype=int), "dtype: expected"),
         (lambda: nn.Model([nn.Dense(3)], name=3), "name: expected a string"),
     ],
