@@ -195,6 +195,16 @@ def check_flag(value: Any, argument: str, remedy: str = "") -> bool:
     raise TypeError(f"{argument}: expected True or False, got {value!r}{remedy}")
 
 
+def refuse_mask(named: str, mask: Any) -> None:
+    """A TypeError unless the mask that something called `named` is given is None."""
+    if mask is not None:
+        raise TypeError(
+            f"{named}: mask: expected None, got one: masks are what Embedding(mask_zero=True) and Masking make of "
+            "their inputs. Make those 0 that are not to count, X * mask, or very small before a softmax, "
+            "X + 1e9 * (mask - 1)"
+        )
+
+
 def check_path(value: Any, argument: str) -> str:
     """`value` as the name of a file or directory: str, bytes or path-like, as the `open` of Python takes them.
 

@@ -197,7 +197,10 @@ def unreadable(data: Any, argument: str, error: Exception) -> Exception:
             f"input and one output: join the arrays, np.concatenate({name}, axis=1)"
         )
     if shapes and isinstance(error, ValueError):
-        return ValueError(f"{argument}: expected a rectangular array of numbers, got rows that differ: {error}")
+        return ValueError(
+            f"{argument}: expected a rectangular array of numbers, got rows that differ: {error}. Fill them up to one "
+            "length, or give those of each length as a batch"
+        )
     data = data[0] if shapes else data
     remedy = f"{name}.detach().cpu().numpy()" if hasattr(data, "detach") else "its library says how"
     return TypeError(

@@ -151,9 +151,9 @@ NAMES = {
     "get_file": "Nothing is downloaded here; urllib.request.urlretrieve does it.",
     "image_dataset_from_directory": IMAGES,
     **dict.fromkeys(("plot_model", "model_to_dot"), "Call model.plot()."),
-    "pad_sequences": "Make rows of one length by NumPy.",
     "split_dataset": "Slice arrays, or call fit(…, validation_split=…).",
     "timeseries_dataset_from_array": "nncore.data.windows makes windows of a series.",
     **dict.fromkeys(("set_value", "get_value"), "Assign: model.optimizer.learning_rate = 0.01."),
     "set_epsilon": "It is fixed.",
+    "config": "Its floatx and set_floatx are those of nncore.backend.",
 }

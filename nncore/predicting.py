@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from nncore import columns, runtime
-from nncore.arguments import check_count, check_flag, check_steps, without_habits
+from nncore.arguments import check_count, check_flag, check_steps, refuse_mask, without_habits
 from nncore.bindings import Binding
 from nncore.callbacks import CallbackList
 from nncore.callbacks.logs import display
@@ -94,7 +94,7 @@ class Predicting(Structure):
         """`predict` on one batch."""
         return self(x)
 
-    def __call__(self, x: Any, training: Any = None) -> Any:
+    def __call__(self, x: Any, training: Any = None, mask: Any = None) -> Any:
         """`predict` with the least overhead.
 
         On symbols, it is called as a layer, and returns the symbols of its outputs.
@@ -106,7 +106,11 @@ class Predicting(Structure):
         training : bool, optional
             True: the forward pass of a step of training, of all rows as one batch: dropout is on, statistics follow
             the batch. Weights stay as they are.
+        mask : None
+            Keras's argument; only None: masks are what `Embedding` and `Masking` make.
         """
+        if mask is not None:
+            refuse_mask(self.name, mask)
         if training:
             return self._call_in_training(x, check_flag(training, "training"))
         if self._predictor is not None:

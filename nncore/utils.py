@@ -6,13 +6,15 @@ from typing import Any
 
 import numpy as np
 
+from nncore.arguments import check_count
 from nncore.data import to_categorical
 from nncore.data.numbered import PyDataset
 from nncore.data.numbered import PyDataset as Sequence
 from nncore.registry import missing
 from nncore.runtime import set_random_seed
 
-__all__ = ["PyDataset", "Sequence", "clear_session", "normalize", "set_random_seed", "to_categorical"]
+__all__ = ["PyDataset", "Sequence", "clear_session", "normalize", "pad_sequences", "set_random_seed", "to_categorical"]
+SIDES = ("pre", "post")
 
 
 def clear_session() -> None:
@@ -38,6 +40,66 @@ def normalize(x: Any, axis: int = -1, order: Any = 2) -> Any:
     """
     norms = np.linalg.norm(x, order, axis, keepdims=True)
     return x / np.where(norms == 0, 1, norms)
+
+
+def pad_sequences(
+    sequences: Any,
+    maxlen: int | None = None,
+    dtype: Any = "int32",
+    padding: str = "pre",
+    truncating: str = "pre",
+    value: Any = 0.0,
+) -> Any:
+    """Return sequences of different lengths as rows of one, filled up or cut.
+
+    Parameters
+    ----------
+    sequences : iterable of array_like
+        Of numbers, or of steps of one shape.
+    maxlen : int, optional
+        Of the rows; default that of the longest sequence.
+    dtype : dtype, default "int32"
+    padding, truncating : {"pre", "post"}
+        Whether a row is filled up, and cut, in front or behind. `Embedding(mask_zero=True)` takes both.
+    value : float, default 0.0
+        In places that are filled up.
+
+    Returns
+    -------
+    ndarray, shape (sequences, maxlen, …)
+
+    Raises
+    ------
+    ValueError, TypeError
+        `sequences` holds what has no length, or steps of different shapes; an argument is none of its values.
+
+    Examples
+    --------
+    >>> import nncore as nn
+    >>> nn.utils.pad_sequences([[1, 2, 3], [4]], padding="post")
+    array([[1, 2, 3],
+           [4, 0, 0]], dtype=int32)
+    """
+    for argument, side in (("padding", padding), ("truncating", truncating)):
+        if side not in SIDES:
+            raise ValueError(f"{argument}: expected one of {SIDES}, got {side!r}")
+    rows = [np.asarray(sequence) for sequence in sequences]
+    if flat := [i for i, row in enumerate(rows) if not row.ndim]:
+        raise ValueError(
+            f"sequences: expected sequences, got {rows[flat[0]].item()!r} at {flat[0]}; make a list of them"
+        )
+    longest = max(map(len, rows), default=0)
+    length = longest if maxlen is None else check_count(maxlen, "maxlen")
+    steps = {row.shape[1:] for row in rows if len(row)} or {()}
+    if len(steps) > 1:
+        raise ValueError(f"sequences: expected steps of one shape, got {', '.join(map(str, sorted(steps)))}")
+    made = np.full((len(rows), length, *steps.pop()), value, dtype)
+    for to, row in zip(made, rows, strict=True):
+        some = row[-length:] if truncating == "pre" else row[:length]
+        if len(some):
+            place = slice(length - len(some), None) if padding == "pre" else slice(len(some))
+            to[place] = some
+    return made
 
 
 def __getattr__(name: str) -> Any:

@@ -14,7 +14,7 @@ from nncore.compiler.operation import Op, Tensor
 from nncore.compiler.program import Program
 from nncore.graph import Symbol
 from nncore.losses import Loss, LossChoice
-from nncore.metrics import Given
+from nncore.metrics import Given, Plan
 from nncore.network import Graph
 from nncore.operations.arrangement import reshape
 from nncore.operations.data import batch
@@ -319,10 +319,11 @@ def emit_sums(b: Builder, graph: Graph, config: CompileConfiguration, compared: 
     for i, m, weighs, name in config.every_metric(names):
         c = compared[i]
         try:
-            fits(c, name, weighs)
             plan = m.plan_in_model(
                 Given(c.y.shape[-1], c.head.labels, c.head.loss, c.fused is not None, c.activation, len(c.y.shape))
             )
+            if weighs:
+                fits(c, name, plan)
         except ValueError as error:
             raise ValueError(f"{of_output(graph, i)}{error}") from None
         metrics.append((c, m, plan, weighs, name))
@@ -351,12 +352,13 @@ def emit_sums(b: Builder, graph: Graph, config: CompileConfiguration, compared: 
         measure(b, name, m, plan, read, c.target, c.weight if weighs else None, c.mask)
 
 
-def fits(c: Compared, name: str, weighs: bool) -> None:
-    """A ValueError where a metric cannot take the weights of an output."""
-    if weighs and c.weight is not None and c.weight.size > 1:
+def fits(c: Compared, name: str, plan: Plan) -> None:
+    """A ValueError where a metric by this plan cannot take the weights of an output."""
+    each = 1 if c.weight is None else c.weight.size
+    rows = c.y.size if plan.flat else c.y.size // c.y.shape[-1]
+    if each > 1 and (plan.sums != "mean" or rows % each):
         raise ValueError(
-            f"weighted_metrics: {name} takes a weight for each sample, got {c.weight.size} for each. Give it as one of "
-            "metrics"
+            f"weighted_metrics: {name} takes a weight for each sample, got {each} for each. Give it as one of metrics"
         )
 
 

@@ -208,7 +208,7 @@ def targets(y: Any, rows: int, outputs: Shape, head: Head, dtype: np.dtype[Any],
         elif labels and array.shape[1:] == outputs:
             hint = '. One-hot targets go with loss="categorical_crossentropy"'
         elif len(outputs) > 1 and array.ndim == 1:
-            hint = f". The model gives {outputs} per sample: put Flatten before the first Dense to join axes"
+            hint = f". The model gives {outputs} per sample: put Flatten before the first Dense, or pool, to join axes"
         elif labels:
             hint = ". Labels are the number of its class for each sample"
         elif array.shape[1:] in ((), (1,)) and len(outputs) == 1:

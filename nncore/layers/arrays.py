@@ -94,8 +94,8 @@ def declared_for(layer: Layer, shapes: Sequence[Shape]) -> Sequence[Shape]:
     if layer._declared(tuple(one)) != layer._declared(tuple(other)):
         raise ValueError(
             f"{label(layer)}: expected the size of each axis that its weights depend on, got inputs of shape "
-            f"{', '.join(str((None, *s)) for s in shapes)}. Give it in place of None, or put a layer before it that "
-            "makes one size of all, such as GlobalAveragePooling1D"
+            f"{', '.join(str((None, *s)) for s in shapes)}. Give it in place of None, or make one size of all before: "
+            "a GlobalAveragePooling1D or 2D in place of Flatten"
         )
     return one
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from copy import copy
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nncore.arguments import check_flag, explained
+from nncore.arguments import check_flag, explained, refuse_mask
 from nncore.attributes import arguments, as_made
 from nncore.copying import Travelling
 from nncore.graph import Call, Callable, Shape, Symbol, check_sample
@@ -212,11 +212,7 @@ class Layer(Weighted, Travelling, Configurable, Callable):
     def _refuse_mask(self, training: Any, mask: Any) -> None:
         """Raise a TypeError for a mask, also in the place of `training`: Keras's pooling layers take it second."""
         if mask is not None or getattr(training, "ndim", False):
-            raise TypeError(
-                f"{arrays.label(self)}: mask: expected None, got one: masks are what Embedding(mask_zero=True) and "
-                "Masking make of their inputs. Make those 0 that are not to count, X * mask, or very small before a "
-                "softmax, X + 1e9 * (mask - 1)"
-            )
+            refuse_mask(arrays.label(self), training if mask is None else mask)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """What of the output counts, where `mask` says it of the inputs: the same, unless a class has another rule.

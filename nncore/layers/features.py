@@ -156,7 +156,7 @@ class PeriodicEmbedding(Layer):
     def output_shape(self, *shapes: Shape) -> Shape:
         """(n d,)."""
         if len(shapes[0]) != 1:
-            raise ValueError(f"PeriodicEmbedding: expected inputs (batch, numbers), got (batch, *{shapes[0]})")
+            raise ValueError(f"PeriodicEmbedding: expected inputs (batch, numbers), got {(None, *shapes[0])}")
         if self.knots and len(self.knots) != shapes[0][0]:
             raise ValueError(f"knots: expected those of {shapes[0][0]} numbers, as inputs have, got {len(self.knots)}")
         return (shapes[0][0] * self.outputs,)
@@ -215,13 +215,15 @@ def check_scales(stddev: Sequence[Any]) -> tuple[float, float]:
 
 def check_knots(knots: Any) -> tuple[tuple[float, ...], ...]:
     """The knots as a tuple for each number; a ValueError where they do not ascend."""
-    expected = "knots: expected finite, ascending numbers of shape (numbers, at least 2)"
+    expected = "knots: expected finite, ascending numbers of shape (numbers, at least 2), a row for each number"
     try:
         array = np.array(knots, np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{expected}, got {knots!r}") from error
     if array.ndim != 2 or array.shape[1] < 2:
         raise ValueError(f"{expected}, got shape {array.shape}")
-    if not (np.isfinite(array).all() and (np.diff(array) >= 0).all()):
-        raise ValueError(f"{expected}, got {array[~(np.diff(array) >= 0).all(axis=1)][:1].tolist() or 'some infinite'}")
+    for i, row in enumerate(array):
+        if not (np.isfinite(row).all() and (np.diff(row) >= 0).all()):
+            turned = ". Is a column of these for each? Give knots.T" if (np.diff(array, axis=0) >= 0).all() else ""
+            raise ValueError(f"{expected}, got row {i}: {row.tolist()}{turned}")
     return tuple(tuple(row) for row in array.tolist())

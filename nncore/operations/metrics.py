@@ -45,7 +45,14 @@ def measure(
                 "Compute it from predict, in a callback"
             )
         fields["weight"] = weights(b, weight, spread(b, mask, p.shape) if plan.flat else mask)
+    elif weight is not None and 1 < weight.size < fields["rows"]:
+        fields["weight"] = for_each_row(b, weight, fields["rows"])
     {"mean": mean, "tally": tally, "moments": moments, "python": called}[plan.sums](b, name, metric, plan, fields)
+
+
+def for_each_row(b: Builder, weight: Tensor, rows: int) -> Tensor:
+    """Weights of a sample, each as often as there are rows to it."""
+    return reshape(b, spread(b, weight, (weight.size, rows // weight.size)), (rows,))
 
 
 def mean(b: Builder, name: str, metric: Metric, plan: Plan, fields: dict[str, Any]) -> None:

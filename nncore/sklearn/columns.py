@@ -236,7 +236,7 @@ def learned(name: str, given: Array, category: bool) -> Column:
 
 def infinity(name: str) -> ValueError:
     """The error where a column has it."""
-    return ValueError(f"X: expected finite numbers or missing ones, got infinity in column {name!r}")
+    return ValueError(f"X: expected finite numbers or missing ones, got infinity in column {name!r}; make NaN of it")
 
 
 def quantiles(feature: Array) -> Array:

@@ -101,8 +101,8 @@ class StreamedFit(Fit):
     def exhausted(self) -> None:
         """An iterator has come to its end before the epoch has."""
         warn(
-            f"x: expected batches for {self.settings.epochs} epochs, got an end after {self.batch} of epoch "
-            f"{self.epoch}, from 0; training ends here. Give a function that returns the generator, so that it can be "
+            f"x: expected batches for {self.settings.epochs} epochs, got no more after {self.batch} batches of epoch "
+            f"{self.epoch + 1}; training ends here. Give a function that returns the generator, so that it can be "
             "started anew, or ask for less by steps_per_epoch or epochs"
         )
         self.model.stop_training = True

@@ -192,3 +192,9 @@ def test_a_forgotten_flatten_is_named() -> None:
     model.compile("sgd", "sparse_categorical_crossentropy")
     with pytest.raises(ValueError, match=r"y: expected shape \(5, 8\), got \(5,\).*\(8, 10\) per sample: put Flatten"):
         model.fit(np.zeros((5, 8, 8)), np.zeros(5, int), verbose=0)
+
+
+def test_a_mask_that_a_model_is_given() -> None:
+    model = nn.Model([nn.Input(3), nn.Dense(2)], name="given")
+    with pytest.raises(TypeError, match=r"given: mask: expected None, got one: masks are what Embedding"):
+        model(np.zeros((1, 3)), mask=np.ones((1, 3)))

@@ -266,8 +266,9 @@ def test_arguments_by_position() -> None:
     [
         ([0.0, 1.0], r"got shape \(2,\)"),
         ([[0.0], [1.0]], r"got shape \(2, 1\)"),
-        ([[0.0, 1.0], [1.0, 0.5]], r"got \[\[1.0, 0.5\]\]"),
-        ([[0.0, float("inf")]], "got some infinite"),
+        ([[0.0, 1.0], [1.0, 0.5]], r"got row 1: \[1.0, 0.5\]$"),
+        ([[0.0, float("inf")]], r"got row 0: \[0.0, inf\]"),
+        ([[3.0, 1.0], [4.0, 2.0]], r"got row 0: \[3.0, 1.0\]. Is a column of these for each\? Give knots.T$"),
         ([[0.0, 1.0], [2.0]], "got"),
         ("ab", "got 'ab'"),
     ],

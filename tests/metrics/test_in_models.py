@@ -292,3 +292,29 @@ def test_what_does_not_fit_is_said(metric: Any, kind: str, message: str) -> None
     model, y = model_of(kind, [metric])
     with pytest.raises(ValueError, match=message):
         model.evaluate(X, y, verbose=0)
+
+
+@pytest.mark.parametrize("labels", [False, True])
+def test_means_of_steps_that_have_weights_of_their_own(labels: bool) -> None:
+    rng = np.random.default_rng(3)
+    x, weight = rng.standard_normal((20, 6, 4)), rng.random((20, 6))
+    model = nn.Model([nn.Input((6, 4)), nn.Dense(3, "softmax" if labels else "linear")], dtype="float64")
+    y = rng.integers(0, 3, (20, 6)) if labels else rng.standard_normal((20, 6, 3))
+    names = ["sparse_categorical_accuracy"] if labels else ["mae", nn.metrics.CosineSimilarity(name="cosine")]
+    model.compile("sgd", "sparse_categorical_crossentropy" if labels else "mse", weighted_metrics=names)
+    found = model.evaluate(x, y, batch_size=7, sample_weight=weight, verbose=0, return_dict=True)
+    p = model.predict(x)
+    if labels:
+        expected = {names[0]: p.argmax(-1) == y}
+    else:
+        lengths = np.linalg.norm(p, axis=-1) * np.linalg.norm(y, axis=-1)
+        expected = {"mae": abs(p - y).mean(-1), "cosine": (p * y).sum(-1) / lengths}
+    for name, values in expected.items():
+        assert found[name] == pytest.approx(np.average(values, weights=weight), rel=1e-9)
+
+
+def test_a_tally_of_steps_takes_no_weights_of_their_own() -> None:
+    model = nn.Model([nn.Input((6, 4)), nn.Dense(1, "sigmoid")])
+    model.compile("sgd", "binary_crossentropy", weighted_metrics=[nn.metrics.AUC()])
+    with pytest.raises(ValueError, match="weighted_metrics: auc takes a weight for each sample, got 6 for each"):
+        model.evaluate(np.zeros((5, 6, 4)), np.zeros((5, 6, 1)), sample_weight=np.ones((5, 6)), verbose=0)

@@ -287,6 +287,35 @@ def test_arrays_divided_by_their_norms() -> None:
     assert nn.utils.normalize([[3.0, 4.0]], order=np.inf).tolist() == [[0.75, 1]]
 
 
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, [[1, 2, 3], [0, 0, 4], [0, 0, 0]]),
+        ({"padding": "post"}, [[1, 2, 3], [4, 0, 0], [0, 0, 0]]),
+        ({"maxlen": 2}, [[2, 3], [0, 4], [0, 0]]),
+        ({"maxlen": 2, "truncating": "post", "value": 9}, [[1, 2], [9, 4], [9, 9]]),
+        ({"maxlen": 4, "padding": "post", "value": -1}, [[1, 2, 3, -1], [4, -1, -1, -1], [-1, -1, -1, -1]]),
+    ],
+)
+def test_sequences_of_one_length(settings: dict[str, Any], expected: list[list[int]]) -> None:
+    made = nn.utils.pad_sequences([[1, 2, 3], (4,), []], **settings)
+    assert made.tolist() == expected and made.dtype == np.int32
+
+
+def test_sequences_of_steps_and_what_is_none() -> None:
+    made = nn.utils.pad_sequences([np.ones((2, 3)), np.full((1, 3), 2.0)], dtype="float32", value=0.5)
+    assert made.tolist() == [[[1] * 3] * 2, [[0.5] * 3, [2] * 3]]
+    assert nn.utils.pad_sequences([]).shape == (0, 0)
+    with pytest.raises(ValueError, match="sequences: expected sequences, got 3 at 1"):
+        nn.utils.pad_sequences([[1], 3])
+    with pytest.raises(ValueError, match=r"sequences: expected steps of one shape, got \(2,\), \(3,\)"):
+        nn.utils.pad_sequences([np.ones((2, 3)), np.ones((2, 2))])
+    with pytest.raises(ValueError, match=r"padding: expected one of \('pre', 'post'\), got 'left'"):
+        nn.utils.pad_sequences([[1]], padding="left")
+    with pytest.raises(ValueError, match="maxlen: expected"):
+        nn.utils.pad_sequences([[1]], maxlen=0)
+
+
 def test_a_loop_for_keras_resets_metrics() -> None:
     model = nn.Sequential([nn.Input(2), nn.Dense(1)], seed=0)
     model.compile("sgd", "mse", metrics=["mae"])

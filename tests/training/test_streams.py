@@ -270,10 +270,10 @@ def test_a_resume_is_exact(source: str, step: int, tmp_path: Path) -> None:
 
 def test_a_generator_that_ends_ends_the_fit() -> None:
     model = net()
-    with pytest.warns(UserWarning, match="got an end after 3 of epoch 1.*function"):
+    with pytest.warns(UserWarning, match="got no more after 3 batches of epoch 2; .*function"):
         history = model.fit(iter(list(Again()) + list(Again())[:3]), epochs=5, steps_per_epoch=7, verbose=0).history
     assert model.optimizer.iterations == 10 and len(history["loss"]) == 2
-    with pytest.warns(UserWarning, match="got an end after 0 of epoch 1"):
+    with pytest.warns(UserWarning, match="got no more after 0 batches of epoch 2;"):
         assert len(net().fit(iter(Again()), epochs=2, verbose=0).history["loss"]) == 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
