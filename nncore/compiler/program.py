@@ -37,6 +37,7 @@ class Sum:
     events: int = 0  # of a part, which count at places of the sum; 0: a part is `width` values
     metric: Metric | None = None  # whose result is made of its values
     part: float = 1.0  # of a loss in what has its name
+    of_batch: bool = False  # of a loss whether it is no mean over samples, so that batches do not add up to it
 
     @property
     def size(self) -> int:

@@ -54,14 +54,16 @@ def loss(
     fields: dict[str, Any] = {"P": p, "T": target, "weight": weight, "dP": gradient, "rows": rows, "n": n}
     fields |= {"function": LOSSES[kernel], "parameters": loss.numbers(kernel), "scale": scale}
     fields |= {"labels": int(target.integer), "targets": target.size // rows, "total": int(loss.reduction == "sum")}
-    fields["sum"] = b.sum(name, "loss", scale=scale, part=part)
     counts = {"mean_with_sample_weight": weight, "sum": None}.get(str(loss.reduction), mask)  # in what a mean is of
+    ignored = loss.labels(p.shape[-1])[2] if target.integer and not by_batch else None
+    divides = counts is not None or (ignored is not None and loss.reduction != "sum")
+    of_batch = by_batch or divides or loss.reduction == "sum"
+    fields["sum"] = b.sum(name, "loss", scale=scale, part=part, of_batch=of_batch)
     if by_batch:
         fields |= {"joined": int(loss.joined), "weighted": int(counts is not None)}
         b.emit(Op("batch_loss", fixed=1, **fields))
     else:
-        ignored = loss.labels(p.shape[-1])[2] if target.integer else None
-        if counts is not None or (ignored is not None and loss.reduction != "sum"):
+        if divides:
             fields["divisor"] = divisor = Tensor((1,), per_sample=False)
             counted: dict[str, Any] = {"weight": counts, "weights": counts.size if counts else 1, "rows": rows}
             counted |= {"label": None if ignored is None else target, "ignored": ignored or 0}
@@ -91,7 +93,8 @@ def own_loss(
     values, given = Tensor(()), [target, p] if weight is None else [target, p, weight]
     made = [values] if gradient is None else [values, gradient]
     b.emit(PythonCall(filler(loss, weight is not None, scale), given, made))
-    number = b.sum(name, "loss", scale=scale, part=part)
+    of_batch = loss.reduction == "sum" or (loss.reduction == "mean_with_sample_weight" and weight is not None)
+    number = b.sum(name, "loss", scale=scale, part=part, of_batch=of_batch)
     b.emit(Op("accumulate", V=values, sum=number, block=CHUNK_ROWS))
     if gradient is not None:
         b.add_gradient(p, gradient)

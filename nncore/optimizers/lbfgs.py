@@ -16,9 +16,10 @@ class LBFGS(Optimizer):
 
     An epoch of `fit` is one iteration: a direction from the last `history_size` pairs of increments and changes of the
     gradient, then a search along it for a step that meets the strong conditions of Wolfe, with loss and gradient of
-    all rows at each trial. `batch_size` says only how many rows are computed at once; `shuffle` changes nothing. `fit`
-    ends by itself when the tolerances are met; until then, `epochs` is the most iterations. Dropout and noise make
-    another function of each trial: leave them out. There is no learning rate, clipping, weight decay or running mean.
+    all rows at each trial. `batch_size` says only how many rows are computed at once: all where the loss is no mean
+    over samples, as with masks, an ignored class or "mean_with_sample_weight". `shuffle` changes nothing. `fit` ends by
+    itself when the tolerances are met; until then, `epochs` is the most iterations. Dropout and noise make another
+    function of each trial: leave them out. There is no learning rate, clipping, weight decay or running mean.
 
     Parameters
     ----------

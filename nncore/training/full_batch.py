@@ -16,7 +16,7 @@ import numpy as np
 from nncore._kernels import engine
 from nncore.data import Dataset
 from nncore.errors import DivergedError
-from nncore.execution.stepping import Stepper
+from nncore.execution.stepping import Stepper, Steppers
 from nncore.products import matmul
 from nncore.state import Array
 from nncore.training.fit import Fit
@@ -54,22 +54,16 @@ class Evaluator:
     model : Model
     data : Dataset
     batch : int
-        Rows that are computed at once.
+        Rows that are computed at once: all where a loss is no mean over samples.
     """
 
     def __init__(self, model: Model, data: Dataset, batch: int) -> None:
         steppers = model.steppers()
         self.model, self.data, self.batch = model, data, min(batch, data.rows)
-        kind: dict[str, Any] = {"training": True, "weighted": data.weighted, "reduce": self.collect}
-        self.stepper = Stepper(
-            steppers.graph,
-            steppers.configuration,
-            max_samples=self.batch,
-            threads=model.threads(),
-            sizes=steppers.graph.sizes(data.inputs),
-            **kind,
-            **steppers.settings,
-        )
+        self.stepper = self.stepper_for(steppers)
+        if self.batch < data.rows and any(s.of_batch for s in self.stepper.program.sums):
+            self.batch = data.rows
+            self.stepper = self.stepper_for(steppers)
         self.stepper.attach(data, shuffled=False)
         state = self.stepper.state
         where = np.arange(len(state.values))
@@ -77,6 +71,19 @@ class Evaluator:
         self.size = len(self.places)
         self.total, self.finite = np.zeros(self.size, state.dtype), True
         self.evaluations = 0
+
+    def stepper_for(self, steppers: Steppers) -> Stepper:
+        """One for batches of the evaluator's size."""
+        kind: dict[str, Any] = {"training": True, "weighted": self.data.weighted, "reduce": self.collect}
+        return Stepper(
+            steppers.graph,
+            steppers.configuration,
+            max_samples=self.batch,
+            threads=self.model.threads(),
+            sizes=steppers.graph.sizes(self.data.inputs),
+            **kind,
+            **steppers.settings,
+        )
 
     def gather(self, flat: Array) -> Array:
         """The trainable elements of an array laid out as the weights."""

@@ -221,3 +221,25 @@ def test_the_cubic_of_two_points() -> None:
     assert cubic(at(0.0), at(3.0)) == pytest.approx(1)
     assert cubic(at(3.0), at(0.0)) == pytest.approx(1)
     assert cubic(at(0.0), at(1.01)) == pytest.approx(0.505)  # too close to an end
+
+
+@pytest.mark.parametrize("kind", ["mask", "ignored", "weights", "sum"])
+def test_a_loss_that_is_no_mean_over_samples_is_of_all_rows(kind: str) -> None:
+    """However many are computed at once: the weights are those of a single batch."""
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal((30, 5, 4))
+    x[np.arange(5) >= rng.integers(1, 6, 30)[:, None]] = 0
+    labels = (x[..., 0] > x[..., 1]) + (x.any(-1) * rng.integers(0, 2, (30, 5)))
+    reduction = {"weights": "mean_with_sample_weight", "sum": "sum"}.get(kind, "sum_over_batch_size")
+    ignored = 2 if kind == "ignored" else None
+    found = []
+    for batch in (30, 7):
+        first = [nn.Masking()] if kind == "mask" else []
+        model = nn.Model([nn.Input((5, 4)), *first, nn.Dense(3, "softmax")], seed=1, dtype="float64")
+        loss = nn.losses.SparseCategoricalCrossentropy(ignore_class=ignored, reduction=reduction)
+        model.compile(nn.optimizers.LBFGS(), loss)
+        weight = np.linspace(0.1, 2, 30) if kind == "weights" else None
+        model.fit(x, labels, sample_weight=weight, batch_size=batch, epochs=5, verbose=0)
+        found.append(model.get_weights())
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-9)
