@@ -20,6 +20,7 @@ OUTPUTS = "outputs"
 DENSE = (*HIDDEN, OUTPUTS)
 UNITS = 64  # four times as many networks as one of the recipe's 256 has room for: see bench/NOTES.md
 STDDEV = 0.05, 0.8  # of frequencies, in periods per range between the quartiles
+DTYPE = "float32"  # whatever that of other models is
 VECTOR = 8  # elements of what is learned for a level of a category with many
 CYCLES = 4  # of the learning rate
 KINKS = 5  # rows between which a neuron's kink lies at the start
@@ -96,7 +97,7 @@ class Trainer:
         self.model = network(columns, recipe, self.total, 0)
         self.model.n_threads = n_threads
         layers = [self.model.get_layer(name).output for name in DENSE]
-        self.layers = nn.Model(self.model.input, layers, n_threads=n_threads)  # the last one's are the network's
+        self.layers = nn.Model(self.model.input, layers, n_threads=n_threads, dtype=DTYPE)  # the last: the network's
         self.model.compile(optimizer(recipe, self.total), recipe.loss)
 
     def train(self, seed: int) -> Member:
@@ -165,7 +166,7 @@ def network(columns: Columns, recipe: Recipe, total: int, seed: int) -> nn.Model
         h = ParametricActivation(recipe.activation, name=f"activation_{i}")(z)
         h = nn.Dropout(FlatCosine(recipe.dropout, total))(h) if recipe.dropout else h
     outputs = nn.Dense(recipe.outputs, kernel_initializer=normal, name=OUTPUTS)(nn.Rescaling(UNITS**-0.5)(h))
-    return nn.Model(list(symbols.values()), outputs, seed=seed)
+    return nn.Model(list(symbols.values()), outputs, seed=seed, dtype=DTYPE)
 
 
 def optimizer(recipe: Recipe, total: int) -> nn.optimizers.Optimizer:
@@ -193,4 +194,5 @@ def joined(columns: Columns, members: list[nn.Model], factors: list[float] | Non
         scaled = zip(outputs, factors, strict=True)
         outputs = [nn.Activation("softmax")(nn.Rescaling(factor)(logits)) for logits, factor in scaled]
     mean = nn.Average()(outputs) if len(outputs) > 1 else outputs[0]
-    return nn.Model(given, mean, seed=members[0].seed)  # nothing is drawn, but a file of the same fit is the same
+    seed = members[0].seed  # nothing is drawn, but a file of the same fit is the same
+    return nn.Model(given, mean, seed=seed, dtype=DTYPE)

@@ -301,3 +301,15 @@ def test_classes_in_a_file(dtype: str, tmp_path: Path) -> None:
     classes = TabularClassifier.load(tmp_path / "m.safetensors").classes_
     assert classes.tolist() == model.classes_.tolist()
     assert classes.dtype.kind == model.classes_.dtype.kind and (dtype.startswith("U") or classes.dtype == dtype)
+
+
+def test_networks_have_one_dtype_whatever_that_of_models_is() -> None:
+    X = np.random.default_rng(0).standard_normal((40, 2))
+    found = []
+    for dtype in ("float32", "float64"):
+        nn.backend.set_floatx(dtype)
+        try:
+            found.append(TabularRegressor(ensemble=2, epochs=4, random_state=0).fit(X, X[:, 0]).predict(X))
+        finally:
+            nn.backend.set_floatx("float32")
+    np.testing.assert_array_equal(*found)
