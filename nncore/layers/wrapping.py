@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from nncore import initializers
@@ -11,6 +12,7 @@ from nncore.graph import Callable, Shape
 from nncore.layers.base import LAYERS, Layer
 from nncore.operations import concatenate, reshape
 from nncore.operations.arrangement import take
+from nncore.operations.masks import differs
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
@@ -111,14 +113,43 @@ class TimeDistributed(Wrapper):
         """All steps at once where rows of the last axis are made by themselves, else step by step."""
         x = inputs[0]
         if self.layer.keeps_rows_apart or self.integers is not None:  # numbers of rows of a table may have any shape
-            return self.layer.emit(b, x)
-        steps, *shape = x.shape
+            return self.made(b, x)
+        heeds = x.mask is not None and self.layer.supports_masking
         parts = []
-        for t in range(steps):
-            step = take(b, x, [slice(t, t + 1), *[slice(None)] * len(shape)])
-            y = self.layer.emit(b, reshape(b, step, tuple(shape)))
-            parts.append(reshape(b, y, (1, *y.shape)))
-        return concatenate(b, parts, 0, self.output_shape(x.shape)) if steps > 1 else parts[0]
+        for t in range(x.shape[0]):
+            step = step_of(b, x, t)
+            step.mask = step_of(b, x.mask, t) if heeds and x.mask else None
+            parts.append(self.made(b, step))
+        y, masks = joined(b, parts), [part.mask for part in parts if part.mask is not None]
+        y.mask = joined(b, masks) if len(masks) == len(parts) else None
+        return y
+
+    def made(self, b: Builder, x: Tensor) -> Tensor:
+        """What the layer makes of X, with its mask."""
+        y = self.layer.emit(b, x)
+        if y.mask is None and self.layer.supports_masking:
+            y.mask = self.layer.emit_mask(b, x)
+        return y
+
+    def emit_mask(self, b: Builder, *inputs: Tensor) -> Tensor | None:
+        """Which steps count: where something of one does, if the layer does not tell more."""
+        mask = inputs[0].mask
+        if mask is None or len(mask.shape) == 1:
+            return mask
+        steps, *shape = mask.shape
+        return reshape(b, differs(b, reshape(b, mask, (steps, math.prod(shape))), 0.0, math.prod(shape)), (steps,))
+
+
+def step_of(b: Builder, x: Tensor, t: int) -> Tensor:
+    """X[:, t]."""
+    step = take(b, x, [slice(t, t + 1), *[slice(None)] * (len(x.shape) - 1)])
+    return reshape(b, step, x.shape[1:])
+
+
+def joined(b: Builder, parts: list[Tensor]) -> Tensor:
+    """Tensors of one shape as steps."""
+    steps = [reshape(b, y, (1, *y.shape)) for y in parts]
+    return concatenate(b, steps, 0, (len(steps), *parts[0].shape)) if len(steps) > 1 else steps[0]
 
 
 @LAYERS.register()

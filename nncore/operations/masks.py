@@ -73,6 +73,8 @@ def mean_where(b: Builder, x: Tensor, mask: Tensor) -> Tensor:
 
     It is S X with S = mask / count, which is the square of the mask brought to length 1.
     """
+    if not mask.shape:
+        mask = spread(b, mask, x.shape[:1])
     if mask.shape != x.shape[:1]:
         raise ValueError(f"expected a mask of the steps of inputs (batch, steps, channels), got {mask.shape} a sample")
     m, n = x.shape

@@ -296,3 +296,24 @@ def test_batches_of_open_sizes_are_those_that_are_filled_up() -> None:
         np.testing.assert_allclose(short.train_on_batch(ids, labels), long.train_on_batch(filled, labels), rtol=1e-12)
     for a, b in zip(short.get_weights(), long.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
+def test_steps_of_steps_have_masks_of_their_own() -> None:
+    """Sentences of words: of each the mean of those that count, and of the sentences those with a word."""
+    ids = np.array([[[1, 0, 2], [0, 0, 0], [3, 4, 1]], [[2, 2, 0], [4, 0, 0], [0, 0, 1]]])
+    words = nn.Input((3, 3))
+    each = nn.TimeDistributed(nn.GlobalAveragePooling1D())(nn.Embedding(5, 3, mask_zero=True, weights=TABLE)(words))
+    model = nn.Model(words, [each, nn.GlobalAveragePooling1D()(each)], dtype="float64")
+    wanted = means(TABLE[ids].reshape(6, 3, 3), (ids != 0).reshape(6, 3)).reshape(2, 3, 3)
+    sentences, mean = model.predict(ids)
+    np.testing.assert_allclose(sentences, wanted, rtol=1e-12)
+    np.testing.assert_allclose(mean, means(wanted, ids.any(-1)), rtol=1e-12)
+    x = RNG.standard_normal((4, 4, 2, 3)) * COUNTS[:, :, None, None]
+    inner = [nn.Input((4, 2, 3)), nn.TimeDistributed(nn.Masking()), nn.TimeDistributed(nn.GlobalAveragePooling1D())]
+    x[0, 0, 1] = 0
+    counts = x.any(-1).reshape(16, 2)
+    np.testing.assert_allclose(
+        nn.Model(inner, dtype="float64").predict(x).reshape(16, 3), means(x.reshape(16, 2, 3), counts), rtol=1e-12
+    )
+    with pytest.raises(ValueError, match="expected inputs without a mask, for its moments are of all steps"):
+        embedded(nn.TimeDistributed(nn.BatchNormalization()), nn.GlobalAveragePooling1D()).compile("sgd", "mse")
