@@ -201,7 +201,8 @@ class NormalOfScales(Initializer):
 
 def through_knots(t: Array) -> tuple[list[float], list[float]]:
     """Factors and offsets of the lines that are 0 at one knot and 1 at the next, number by number."""
-    widths, least = np.diff(t), NARROW * np.maximum(t[:, -1:] - t[:, :1], NARROW)
+    with np.errstate(over="ignore"):  # an infinite width has the factor 0
+        widths, least = np.diff(t), NARROW * np.maximum(t[:, -1:] - t[:, :1], NARROW)
     factors = np.divide(1, widths, out=np.zeros_like(widths), where=widths > least)
     return factors.ravel().tolist(), (-t[:, :-1] * factors).ravel().tolist()
 
@@ -223,7 +224,7 @@ def check_knots(knots: Any) -> tuple[tuple[float, ...], ...]:
     if array.ndim != 2 or array.shape[1] < 2:
         raise ValueError(f"{expected}, got shape {array.shape}")
     for i, row in enumerate(array):
-        if not (np.isfinite(row).all() and (np.diff(row) >= 0).all()):
-            turned = ". Is a column of these for each? Give knots.T" if (np.diff(array, axis=0) >= 0).all() else ""
+        if not (np.isfinite(row).all() and (row[1:] >= row[:-1]).all()):
+            turned = ". Is a column of these for each? Give knots.T" if (array[1:] >= array[:-1]).all() else ""
             raise ValueError(f"{expected}, got row {i}: {row.tolist()}{turned}")
     return tuple(tuple(row) for row in array.tolist())

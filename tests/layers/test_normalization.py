@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -308,3 +309,13 @@ def test_knots_at_one_place_have_no_piece() -> None:
     kernel[:, 1:, 0] = [1, 2, 4]
     layer.kernel.assign(kernel)
     np.testing.assert_array_equal(layer(x)[0, :3] - layer.bias.numpy()[:, 0], [4, 0, 0])
+
+
+def test_no_knot_is_so_large_that_it_warns() -> None:
+    """Widths that are infinite have no piece; infinite knots are refused."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = nn.Model([nn.Input(1), nn.layers.PeriodicEmbedding(1, 2, knots=[[-1.7e308, 1.7e308]])])
+        assert np.isfinite(model.predict(np.ones((2, 1)))).all()
+        with pytest.raises(ValueError, match="knots: expected finite"):
+            nn.layers.PeriodicEmbedding(knots=[[np.inf, np.inf]])
