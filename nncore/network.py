@@ -315,6 +315,11 @@ def masked(b: Builder, layer: Layer, xs: Sequence[Tensor], y: Tensor) -> Tensor:
         return reshape(b, y, y.shape) if any(y is x for x in xs) else y
     if y.mask is None:
         y.mask = layer.emit_mask(b, *xs)
+    if y.mask is not None and y.mask.shape != y.shape[: len(y.mask.shape)]:
+        raise ValueError(
+            f"{layer.name}: expected a mask of the first axes of what it makes, {y.shape} a sample, got one of "
+            f"{y.mask.shape}. Let emit_mask return what of the output counts, or let supports_masking be False"
+        )
     return y
 
 

@@ -170,6 +170,26 @@ def test_a_layer_of_a_user_may_support_masking() -> None:
     np.testing.assert_allclose(model.predict(IDS), 2 * means(TABLE[IDS], COUNTS), rtol=1e-12)
 
 
+def test_a_mask_of_other_axes_than_a_layer_makes_is_refused() -> None:
+    class Total(nn.Layer):
+        supports_masking = True
+
+        def output_shape(self, *shapes: tuple[int, ...]) -> tuple[int, ...]:
+            return shapes[0][1:]
+
+        def forward(self, x: Array) -> Array:
+            return x.sum(1)
+
+        def backward(self, dy: Array) -> Array:
+            return np.repeat(dy[:, None], 4, 1)
+
+    model = embedded(Total(name="total"))
+    with pytest.raises(
+        ValueError, match=r"total: expected a mask of the first axes .* \(3,\) a sample, got one of \(4,\)"
+    ):
+        model.predict(IDS)
+
+
 def by_steps(loss: Any, **settings: Any) -> nn.Model:
     model = embedded(nn.Dense(2, "softmax"))
     model.compile(nn.SGD(1.0), loss, **settings)
