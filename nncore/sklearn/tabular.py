@@ -26,7 +26,7 @@ from nncore.sklearn.parameters import Argument, check, share, verbosity, with_ar
 from nncore.state import Array
 
 PREDICTED = 65536  # rows at a time
-EPOCHS = 128  # of a network, at most
+EPOCHS = 112  # of a network, at most
 MANY = 40_000  # rows, from which on epochs are fewer, and networks trained one by one: each copies all rows
 SCALARS = frozenset((float, int, str, bool, type(None)))
 FACTORS = 1.5  # of logits: exp(±1.5) at most
@@ -238,8 +238,8 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
         Networks whose predictions are averaged.
     epochs : int or "auto", default "auto"
         Of each network, at most: it ends after the third of four cycles of the learning rate if that brought nothing.
-        "auto": 40 000 / n, at most 128, at least 16; from 40 000 rows on 16 √(40 000 / n). For regression twice the
-        first, at least 24.
+        "auto": 36 000 / n, at most 112, at least 14; from 40 000 rows on 14 √(40 000 / n). For regression twice the
+        first, at least 22.
     batch_size : int or "auto", default "auto"
         "auto": 64 up to 1280 rows, 128 up to 10 000, 256 up to 40 000, else 512.
     learning_rate : float or "auto", default "auto"
@@ -280,7 +280,7 @@ class TabularClassifier(ClassifierMixin, BaseTabular):
     >>> model = TabularClassifier(random_state=0).fit(X, y)
     """
 
-    _activation, _learning_rate, _epochs, _seen = "selu", 0.04, 16, 40_000
+    _activation, _learning_rate, _epochs, _seen = "selu", 0.04, 14, 36_000
 
     def _encode(self, y: Any) -> Array:
         labels = np.asarray(y)
@@ -353,7 +353,7 @@ class TabularRegressor(RegressorMixin, BaseTabular):
         As of `TabularClassifier`.
     """
 
-    _activation, _learning_rate, _epochs, _seen = "mish", 0.2, 24, 80_000
+    _activation, _learning_rate, _epochs, _seen = "mish", 0.2, 22, 72_000
 
     def _encode(self, y: Any) -> Array:
         targets = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y")
