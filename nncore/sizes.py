@@ -47,6 +47,8 @@ def hold(known: dict[Any, Any], sizes: Any, made: Any) -> None:
     """Hold what has a program for these sizes, and of others those that were asked for last."""
     known.pop(sizes, None)
     known[sizes] = made
+    if len(known) == 1:  # always, where none is open
+        return
     while len(held := [*known.items()]) > MOST_KNOWN or (  # a copy: other threads may write
         len(held) > 1 and sum(one.program.workspace for _, one in held) > MOST_BYTES
     ):

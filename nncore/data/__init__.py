@@ -148,7 +148,8 @@ def shaped(array: Any, shape: Shape, argument: str) -> Any:
         raise ValueError(f"{argument}: expected shape (n, {', '.join(map(str, shape))}), got sparse {array.shape}")
     if shape in ((), (1,)) and array.shape[1:] in ((), (1,)) and array.ndim:
         return array.reshape(len(array), *shape)
-    if array.ndim == 0 or not fits(array.shape[1:], shape) or 0 in array.shape[1:]:
+    sample = array.shape[1:]
+    if array.ndim == 0 or (sample != shape and not fits(sample, shape)) or 0 in sample:
         expected = f"(n, {', '.join(map(str, shape))})" if shape else "(n,)"
         raise ValueError(
             f"{argument}: expected shape {expected}, got {array.shape}{remedy(array.shape, shape, argument)}"
