@@ -123,7 +123,7 @@ class PeriodicEmbedding(Layer):
         has a standard deviation of its own, log-uniform between them: slow and fast changes are learned side by side.
         b is uniform on ±1/2, W and c on ±1/√k.
     knots : array_like, shape (n, p + 1), optional
-        Of each number, ascending. They are not trained.
+        Of each number, ascending: ``np.quantile(x, np.arange(9) / 8, axis=0).T``. They are not trained.
     name : str, optional
     trainable : bool, default True
 
