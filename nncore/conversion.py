@@ -70,13 +70,13 @@ def as_reals(data: Any, argument: str) -> Array:
     return array.astype(np.float64 if wide else np.float32, copy=False)
 
 
-def only(data: Any, fits: Callable[[Shape], bool]) -> Any:
-    """What a dict of one holds, or a list of one array whose shape `fits`: Keras's way to name a model's only input."""
+def only(data: Any, suits: Callable[[Shape], bool]) -> Any:
+    """What a dict of one holds, or a list of one array whose shape `suits`: so Keras names a model's only input."""
     if type(data) is np.ndarray:
         return data
     if isinstance(data, Mapping) and len(data) == 1:
         return next(iter(data.values()))
-    if isinstance(data, (list, tuple)) and len(data) == 1 and fits(getattr(data[0], "shape", ())):
+    if isinstance(data, (list, tuple)) and len(data) == 1 and suits(getattr(data[0], "shape", ())):
         return data[0]
     return data
 

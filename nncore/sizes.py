@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 #: Of a sample. Those of a symbol may have None, for a size that is open.
@@ -15,10 +16,8 @@ MOST_BYTES = 1 << 28  # that these have for their batches, if it is more than on
 
 def is_open(shapes: Sequence[Shape]) -> bool:
     """Whether some size is open."""
-    for shape in shapes:  # noqa: SIM110 (any would take three calls, for each layer)
-        if None in shape:
-            return True
-    return False
+    every: Iterable[Any] = chain.from_iterable(shapes)
+    return None in every
 
 
 def fits(shape: Shape, known: Shape) -> bool:

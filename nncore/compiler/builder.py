@@ -258,9 +258,9 @@ class Builder:
             each = len(self.statistics)
             sections.append(Section("UPDATE", len(items), len(items) + len(update), each=each, steps=self.steps))
             items += update
-        kept = [*outputs, *(entry.weight for entry in self.sums if entry.weight)]  # until the step's end
-        local_bytes = place_locals(items, max_samples, self.itemsize, kept)
-        workspace = place_tensors(items, sections, max_samples, self.itemsize, kept)
+        lasting = [*outputs, *(entry.weight for entry in self.sums if entry.weight)]  # until the step's end
+        local_bytes = place_locals(items, max_samples, self.itemsize, lasting)
+        workspace = place_tensors(items, sections, max_samples, self.itemsize, lasting)
         for item in items:
             if isinstance(item, PythonCall):
                 item.places = [array_place(operand, self.itemsize) for operand in (*item.given, *item.made)]

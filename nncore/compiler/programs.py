@@ -323,7 +323,7 @@ def emit_sums(b: Builder, graph: Graph, config: CompileConfiguration, compared: 
                 Given(c.y.shape[-1], c.head.labels, c.head.loss, c.fused is not None, c.activation, len(c.y.shape))
             )
             if weighs:
-                fits(c, name, plan)
+                check_weights(c, name, plan)
         except ValueError as error:
             raise ValueError(f"{of_output(graph, i)}{error}") from None
         metrics.append((c, m, plan, weighs, name))
@@ -352,11 +352,10 @@ def emit_sums(b: Builder, graph: Graph, config: CompileConfiguration, compared: 
         measure(b, name, m, plan, read, c.target, c.weight if weighs else None, c.mask)
 
 
-def fits(c: Compared, name: str, plan: Plan) -> None:
+def check_weights(c: Compared, name: str, plan: Plan) -> None:
     """A ValueError where a metric by this plan cannot take the weights of an output."""
     each = 1 if c.weight is None else c.weight.size
-    rows = c.y.size if plan.flat else c.y.size // c.y.shape[-1]
-    if each > 1 and (plan.sums != "mean" or rows % each):
+    if each > 1 and (plan.sums != "mean" or each != c.y.size // c.y.shape[-1]):
         raise ValueError(
             f"weighted_metrics: {name} takes a weight for each sample, got {each} for each. Give it as one of metrics"
         )

@@ -17,12 +17,12 @@ from nncore.data import rows_of
 from nncore.dtypes import floatx
 from nncore.execution.calls import called
 from nncore.execution.prediction import Predictor
-from nncore.graph import Input, Shape, check_shape
-from nncore.layers.arrays import label, stand_ins
+from nncore.graph import Input, Shape, check_sample
+from nncore.layers.arrays import label, settled
 from nncore.layers.base import Layer
 from nncore.network import Graph
 from nncore.schedules import ahead
-from nncore.sizes import hold, with_sizes
+from nncore.sizes import hold
 from nncore.state import Array
 
 
@@ -96,8 +96,8 @@ def trainable(layer: Layer) -> tuple[Any, ...]:
     return layer.trainable, *map(trainable, layer.held)
 
 
-class Compiled(NamedTuple):
-    """A forward pass of a layer alone, and which of its inputs are whole numbers."""
+class Ready(NamedTuple):
+    """A compiled forward pass of a layer alone, and which of its inputs are whole numbers."""
 
     forward: Any  # a Predictor or a TrainingForward
     integers: Sequence[Any]
@@ -130,7 +130,7 @@ class Alone:
         key = shapes, dtype, training, trainable(layer)
         known = (layer._forwards or {}).get(key)
         if known is None or known.forward.state.joined or known.forward.rows < rows:
-            known = cls.compiled(layer, shapes, dtype, rows if training else None)
+            known = cls.ready(layer, shapes, dtype, rows if training else None)
             held = dict(layer._forwards or {})  # a copy: other threads may read
             hold(held, key, known)
             layer._forwards = held
@@ -143,13 +143,13 @@ class Alone:
         return made if layer.makes_integers is None else made.astype(np.int32)
 
     @classmethod
-    def compiled(cls, layer: Layer, shapes: Sequence[Shape], dtype: str, rows: int | None) -> Compiled:
+    def ready(cls, layer: Layer, shapes: Sequence[Shape], dtype: str, rows: int | None) -> Ready:
         """What computes it on arrays of samples of these shapes; in training, so many of them."""
         graph = cls.graph(layer, shapes, dtype)
         integers = [feed.integers for feed in graph.feeds]
         if rows is None:
-            return Compiled(Predictor(graph), integers)
-        return Compiled(TrainingForward(graph, runtime.next_seed(), max(rows, 1), runtime.get_num_threads()), integers)
+            return Ready(Predictor(graph), integers)
+        return Ready(TrainingForward(graph, runtime.next_seed(), max(rows, 1), runtime.get_num_threads()), integers)
 
     @staticmethod
     def dtype(layer: Layer, shapes: tuple[Shape, ...], arrays: Sequence[Array]) -> str:
@@ -175,15 +175,14 @@ class Alone:
     def build(cls, layer: Layer, input_shape: Any) -> None:
         """See `Layer.build`."""
         given = input_shape if layer.takes_many else [input_shape]
-        shapes = [s[1:] if isinstance(s, (list, tuple)) and len(s) > 1 else s for s in given]
-        sizes = stand_ins(layer)
-        one, other = ([check_shape(s, "input_shape") for s in with_sizes(shapes, unknown)] for unknown in sizes)
-        if one != other and layer._declared(tuple(one)) != layer._declared(tuple(other)):
+        sizes = (s[1:] if isinstance(s, (list, tuple)) and len(s) > 1 else s for s in given)
+        shapes = settled(layer, [check_sample(s, "input_shape", input_shape, 1) for s in sizes])
+        if shapes is None:
             raise ValueError(
                 f"input_shape: expected the size of each axis that weights of {label(layer)} depend on, got "
                 f"{input_shape!r}. Give it in place of None"
             )
-        cls.graph(layer, one, floatx())
+        cls.graph(layer, shapes, floatx())
 
 
 Layer.alone = Alone

@@ -86,18 +86,23 @@ def made_shape(layer: Layer, shapes: Sequence[Shape], find: Callable[..., Shape]
     return agreed(*made)
 
 
-def declared_for(layer: Layer, shapes: Sequence[Shape]) -> Sequence[Shape]:
-    """Shapes by which a layer may declare its parameters; a ValueError where these depend on sizes that are open."""
+def settled(layer: Layer, shapes: Sequence[Shape]) -> Sequence[Shape] | None:
+    """Shapes by which a layer may declare its parameters; None where these depend on sizes that are open."""
     if not is_open(shapes):
         return shapes
     one, other = (with_sizes(shapes, size) for size in stand_ins(layer))
-    if layer._declared(tuple(one)) != layer._declared(tuple(other)):
+    return one if layer._declared(tuple(one)) == layer._declared(tuple(other)) else None
+
+
+def declared_for(layer: Layer, shapes: Sequence[Shape]) -> Sequence[Shape]:
+    """The same, but a ValueError where there are none."""
+    if (known := settled(layer, shapes)) is None:
         raise ValueError(
             f"{label(layer)}: expected the size of each axis that its weights depend on, got inputs of shape "
             f"{', '.join(str((None, *s)) for s in shapes)}. Give it in place of None, or make one size of all before: "
             "a GlobalAveragePooling1D or 2D in place of Flatten"
         )
-    return one
+    return known
 
 
 def open_shape(layer: Layer, given: Any) -> tuple[Any, ...]:

@@ -171,9 +171,9 @@ class PeriodicEmbedding(Layer):
         n, k, d = shapes[0][0], self.frequencies, self.outputs - 1
         bound = k**-0.5
         uniform = RandomUniform(-bound, bound)
-        doubled = [2 * s for s in np.atleast_1d(self.stddev).tolist()]
-        normal = RandomNormal(stddev=doubled[0]) if len(doubled) == 1 else NormalOfScales(*doubled)
-        self.frequency = self.add_parameter("frequency", (n, k), normal)
+        s = self.stddev
+        drawn = NormalOfScales(2 * s[0], 2 * s[1]) if isinstance(s, tuple) else RandomNormal(stddev=2 * s)
+        self.frequency = self.add_parameter("frequency", (n, k), drawn)
         self.phase = self.add_parameter("phase", (n, k), RandomUniform(-1.0, 1.0))
         self.kernel = self.add_parameter("kernel", (n, k + self.pieces, d), uniform)
         self.bias = self.add_parameter("bias", (n, d), uniform)

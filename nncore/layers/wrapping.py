@@ -127,7 +127,7 @@ class TimeDistributed(Wrapper):
     def made(self, b: Builder, x: Tensor) -> Tensor:
         """What the layer makes of X, with its mask."""
         y = self.layer.emit(b, x)
-        if y.mask is None and self.layer.supports_masking:
+        if y.mask is None:
             y.mask = self.layer.emit_mask(b, x)
         return y
 

@@ -57,8 +57,8 @@ def loss(
     counts = {"mean_with_sample_weight": weight, "sum": None}.get(str(loss.reduction), mask)  # in what a mean is of
     ignored = loss.labels(p.shape[-1])[2] if target.integer and not by_batch else None
     divides = counts is not None or (ignored is not None and loss.reduction != "sum")
-    of_batch = by_batch or divides or loss.reduction == "sum"
-    fields["sum"] = b.sum(name, "loss", scale=scale, part=part, of_batch=of_batch)
+    whole = by_batch or divides or loss.reduction == "sum"
+    fields["sum"] = b.sum(name, "loss", scale=scale, part=part, of_batch=whole)
     if by_batch:
         fields |= {"joined": int(loss.joined), "weighted": int(counts is not None)}
         b.emit(Op("batch_loss", fixed=1, **fields))
@@ -93,8 +93,8 @@ def own_loss(
     values, given = Tensor(()), [target, p] if weight is None else [target, p, weight]
     made = [values] if gradient is None else [values, gradient]
     b.emit(PythonCall(filler(loss, weight is not None, scale), given, made))
-    of_batch = loss.reduction == "sum" or (loss.reduction == "mean_with_sample_weight" and weight is not None)
-    number = b.sum(name, "loss", scale=scale, part=part, of_batch=of_batch)
+    whole = loss.reduction == "sum" or (loss.reduction == "mean_with_sample_weight" and weight is not None)
+    number = b.sum(name, "loss", scale=scale, part=part, of_batch=whole)
     b.emit(Op("accumulate", V=values, sum=number, block=CHUNK_ROWS))
     if gradient is not None:
         b.add_gradient(p, gradient)

@@ -62,10 +62,14 @@ def weights(b: Builder, weight: Tensor | None, mask: Tensor) -> Tensor:
     counts = reshape(b, mask, (mask.size,))
     if weight is None:
         return counts
-    given = weight if weight.size > 1 else broadcast(b, weight, counts.shape)
-    if given.size > counts.size:
-        counts = reshape(b, spread(b, counts, (counts.size, given.size // counts.size)), given.shape)
-    return multiply(b, given, counts)
+    rows = max(counts.size, weight.size)
+    return multiply(b, for_each_row(b, weight, rows), for_each_row(b, counts, rows))
+
+
+def for_each_row(b: Builder, weight: Tensor, rows: int) -> Tensor:
+    """Weights of a sample, each as often as there are rows to it."""
+    n = weight.size
+    return reshape(b, weight if n == rows else broadcast(b, reshape(b, weight, (n, 1)), (n, rows // n)), (rows,))
 
 
 def mean_where(b: Builder, x: Tensor, mask: Tensor) -> Tensor:

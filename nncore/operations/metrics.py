@@ -10,7 +10,7 @@ from nncore.operations.arithmetic import dot
 from nncore.operations.arrangement import reshape
 from nncore.operations.elementwise import rescale
 from nncore.operations.losses import accumulate, of_rows
-from nncore.operations.masks import ones, spread, weights
+from nncore.operations.masks import ones, weights
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
@@ -44,15 +44,8 @@ def measure(
                 f"metrics: {metric.name} counts all steps, and a mask says that some of the output do not count. "
                 "Compute it from predict, in a callback"
             )
-        fields["weight"] = weights(b, weight, spread(b, mask, p.shape) if plan.flat else mask)
-    elif weight is not None and 1 < weight.size < fields["rows"]:
-        fields["weight"] = for_each_row(b, weight, fields["rows"])
+        fields["weight"] = weights(b, weight, mask)
     {"mean": mean, "tally": tally, "moments": moments, "python": called}[plan.sums](b, name, metric, plan, fields)
-
-
-def for_each_row(b: Builder, weight: Tensor, rows: int) -> Tensor:
-    """Weights of a sample, each as often as there are rows to it."""
-    return reshape(b, spread(b, weight, (weight.size, rows // weight.size)), (rows,))
 
 
 def mean(b: Builder, name: str, metric: Metric, plan: Plan, fields: dict[str, Any]) -> None:

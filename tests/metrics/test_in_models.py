@@ -313,6 +313,19 @@ def test_means_of_steps_that_have_weights_of_their_own(labels: bool) -> None:
         assert found[name] == pytest.approx(np.average(values, weights=weight), rel=1e-9)
 
 
+def test_elements_of_masked_steps_have_the_weights_of_these() -> None:
+    rng = np.random.default_rng(4)
+    x, weight = rng.standard_normal((20, 6, 4)), rng.random((20, 6))
+    x[:, 4:] = 0
+    model = nn.Model([nn.Input((6, 4)), nn.Masking(), nn.Dense(3, "sigmoid")], dtype="float64")
+    model.compile("sgd", "binary_crossentropy", weighted_metrics=[nn.metrics.BinaryAccuracy(name="hits")])
+    y, p = rng.integers(0, 2, (20, 6, 3)), model.predict(x)
+    for w in (weight, weight[:, 0]):
+        found = model.evaluate(x, y, batch_size=7, sample_weight=w, verbose=0, return_dict=True)["hits"]
+        each = np.broadcast_to(w.reshape(20, -1), (20, 6)) * (np.arange(6) < 4)
+        assert found == pytest.approx(np.average(((p > 0.5) == y).mean(-1), weights=each), rel=1e-9)
+
+
 def test_a_tally_of_steps_takes_no_weights_of_their_own() -> None:
     model = nn.Model([nn.Input((6, 4)), nn.Dense(1, "sigmoid")])
     model.compile("sgd", "binary_crossentropy", weighted_metrics=[nn.metrics.AUC()])

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from open_models import batch, batches, compiled, series
 
 import nncore as nn
 
@@ -90,6 +91,18 @@ def test_attributes_of_models_and_layers_travel(way: Any) -> None:
     assert same(model, twin) and twin.optimizer.iterations == model.optimizer.iterations == 8
     twin.first.units = 5
     assert twin.best is not twin.first.kernel and model.first.kernel.shape == (4, 3)
+
+
+@ways
+def test_models_whose_sizes_are_open_travel(way: Any) -> None:
+    model = compiled(series())
+    model.fit(batches, verbose=0)
+    twin = way(model)
+    assert twin.input_shape == (None, None, 4) and twin.compiled
+    for made in (model, twin):
+        made.fit(batches, verbose=0)
+    assert same(model, twin)
+    np.testing.assert_array_equal(twin.predict(batch(11)[0]), model.predict(batch(11)[0]))
 
 
 @ways

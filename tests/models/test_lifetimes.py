@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from open_models import batch, batches, compiled, series
 
 import nncore as nn
 
@@ -161,6 +162,16 @@ def test_a_dropped_model_is_gone_at_once(
     del model, parts
     assert [name for name, part in watched if part() is not None] == []
     del held
+
+
+def test_programs_of_several_sizes_hold_no_model(uncollected: None) -> None:
+    model = compiled(series())
+    model.fit(batches, verbose=0)
+    model.predict(batch(5)[0])
+    model(batch(6)[0], training=True)
+    gone = weakref.ref(model)
+    del model
+    assert gone() is None
 
 
 def test_a_callback_knows_its_model_as_long_as_that_lives() -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-import gc
-import weakref
 from pathlib import Path
 from typing import Any
 
 import networks
 import numpy as np
 import pytest
+from callback_fits import Interrupts
 from kernels import assert_same_bits
 from open_models import batch, batches, compiled, series
 
@@ -91,26 +90,14 @@ def test_outputs_of_open_sizes() -> None:
             model.fit(given, np.zeros((6, steps + 1)), verbose=0)
 
 
-class Stop(nn.callbacks.Callback):
-    """Breaks off a fit behind some batches."""
-
-    def __init__(self, batches: int) -> None:
-        self.left = batches
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self.left -= 1
-        if not self.left:
-            raise KeyboardInterrupt
-
-
 @pytest.mark.parametrize("done", [2, 3, 7])
 def test_an_interrupted_fit_goes_on_with_the_same_bits(tmp_path: Path, done: int) -> None:
     settings: dict[str, Any] = {"epochs": 3, "verbose": 0}
     whole = compiled(series())
     wanted = whole.fit(batches, **settings).history
-    broken = compiled(series())
+    broken, backup = compiled(series()), nn.callbacks.BackupAndRestore(tmp_path, save_freq=1)
     with pytest.raises(KeyboardInterrupt):
-        broken.fit(batches, callbacks=[nn.callbacks.BackupAndRestore(tmp_path, save_freq=1), Stop(done)], **settings)
+        broken.fit(batches, callbacks=[backup, Interrupts(done)], **settings)
     resumed = compiled(series())
     history = resumed.fit(batches, callbacks=[nn.callbacks.BackupAndRestore(tmp_path, save_freq=1)], **settings)
     assert history.history == wanted
@@ -160,17 +147,3 @@ def test_no_more_memory_is_held_than_some(monkeypatch: pytest.MonkeyPatch) -> No
             model.train_on_batch(*batch(steps))
         [steppers] = model.steppers().idle.values()
         assert len(model._predictors) == len(steppers) == held
-
-
-def test_it_is_gone_at_once_when_nobody_holds_it() -> None:
-    model = compiled(series())
-    model.fit(batches, verbose=0)
-    model.predict(batch(5)[0])
-    model(batch(6)[0], training=True)
-    gone = weakref.ref(model)
-    gc.disable()
-    try:
-        del model
-        assert gone() is None
-    finally:
-        gc.enable()

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from callback_fits import Interrupts
 
 import nncore as nn
 from nncore.execution import team
@@ -238,18 +239,6 @@ def test_callbacks_see_batches_and_facts() -> None:
     assert sees.seen == [("predict", i, 16 if i < 6 else 4) for i in range(7)]
 
 
-class Ends(nn.Callback):
-    """Interrupts a fit after so many steps, as Ctrl-C would."""
-
-    def __init__(self, step: int) -> None:
-        self.left = step
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self.left -= 1
-        if not self.left:
-            raise KeyboardInterrupt
-
-
 @pytest.mark.parametrize("source", [s for s in SOURCES if s != "tensors"] + ["shuffled"])
 @pytest.mark.parametrize("step", [3, 7, 16])
 def test_a_resume_is_exact(source: str, step: int, tmp_path: Path) -> None:
@@ -260,10 +249,10 @@ def test_a_resume_is_exact(source: str, step: int, tmp_path: Path) -> None:
     path = tmp_path / "backup"
     backup = nn.callbacks.BackupAndRestore(path, save_freq=1)
     with pytest.raises(KeyboardInterrupt):
-        net().fit(make(), epochs=4, verbose=0, callbacks=[backup, Ends(step)], **settings)
+        net().fit(make(), epochs=4, verbose=0, callbacks=[backup, Interrupts(step)], **settings)
     model = net()
     backup = nn.callbacks.BackupAndRestore(path, save_freq=1)
-    found = model.fit(make(), epochs=4, verbose=0, callbacks=[backup, Ends(100)], **settings).history
+    found = model.fit(make(), epochs=4, verbose=0, callbacks=[backup, Interrupts(100)], **settings).history
     assert weights(model) == weights(whole)
     assert found == wanted
 
