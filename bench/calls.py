@@ -20,6 +20,7 @@ CALLS = 400
 WINDOW = 24
 SERIES = 20_000  # steps of time
 DEPTHS = (100, 400, 1600)
+SERIES_ROWS, LENGTHS = 32, range(40, 140)  # more lengths than programs are held for
 
 
 def cases(threads: int, names: list[str] | None = None) -> Iterator[Case]:
@@ -38,6 +39,9 @@ def cases(threads: int, names: list[str] | None = None) -> Iterator[Case]:
     }
     for name, rows in batches.items():
         yield Case(f"train_on_batch, per row: {name}", sum(rows), {"": partial(steps_run, rows, "weighted" in name)})
+    lengths = {"of one": [LENGTHS.start] * len(LENGTHS), "each of another": list(LENGTHS)}
+    series = {name: partial(series_run, steps) for name, steps in lengths.items()}
+    yield Case(f"train_on_batch: {SERIES_ROWS} series of open length", len(LENGTHS), series)
     for features in (1, 4):
         views = {name: partial(windows_run, features, name == "copied") for name in ("as views", "copied")}
         yield Case(f"windows of {WINDOW} of {features} feature(s), per row", SERIES - WINDOW + 1, views)
@@ -86,6 +90,23 @@ def steps_run(rows: list[int], weighted: bool) -> Run:
     model, (x, y) = network(), data()
     w = np.ones(ROWS, np.float32)
     batches = [(x[:n], y[:n], w[:n] if weighted and i % 2 else None) for i, n in enumerate(rows)]
+
+    def run() -> None:
+        for batch in batches:
+            model.train_on_batch(*batch)
+
+    return run
+
+
+def series_run(lengths: list[int]) -> Run:
+    """Single steps of README's classifier of series, of these lengths."""
+    import nncore as nn
+
+    rng, numbers = np.random.default_rng(0), nn.Input((None,), dtype="int64")
+    h = nn.Conv1D(32, 2, activation="relu")(nn.Embedding(10, 8)(numbers))
+    model = nn.Model(numbers, nn.Dense(1, "sigmoid")(nn.GlobalMaxPooling1D()(h)), seed=0, n_threads=1)
+    model.compile("adam", "binary_crossentropy")
+    batches = [(rng.integers(0, 10, (SERIES_ROWS, n)), rng.integers(0, 2, SERIES_ROWS)) for n in lengths]
 
     def run() -> None:
         for batch in batches:
