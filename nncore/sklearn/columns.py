@@ -183,7 +183,7 @@ class Columns:
         for i, column in enumerate(self.known):
             if column.levels is None:
                 values[:, i] = column.quantiles
-        inputs = {"features": np.empty((len(values), self.widths["features"]), np.float32)}
+        inputs = self.room(len(values))
         self.fill(inputs, values)
         return inputs["features"][:, : self.numbers].T
 
