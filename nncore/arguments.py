@@ -199,9 +199,8 @@ def refuse_mask(named: str, mask: Any) -> None:
     """A TypeError unless the mask that something called `named` is given is None."""
     if mask is not None:
         raise TypeError(
-            f"{named}: mask: expected None, got one: masks are what Embedding(mask_zero=True) and Masking make of "
-            "their inputs. Make those 0 that are not to count, X * mask, or very small before a softmax, "
-            "X + 1e9 * (mask - 1)"
+            f"{named}: mask: expected None, got one. A layer that heeds masks takes one, and Embedding(mask_zero=True) "
+            "and Masking make them of their inputs. Make those 0 that are not to count, X * mask"
         )
 
 

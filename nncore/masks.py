@@ -26,10 +26,8 @@ def masked(y_pred: Any, sample_weight: Any) -> Any:
     return counts * weight
 
 
-def of_inputs(inputs: Any, mask: Any) -> list[Any] | None:
-    """The masks of several inputs, checked; None where there are none."""
-    if mask is None:
-        return None
+def check_lists(inputs: Any, mask: Any) -> None:
+    """A ValueError unless there is a mask, or None, for each of several inputs."""
     for argument, given in (("mask", mask), ("inputs", inputs)):
         if not isinstance(given, (list, tuple)):
             phrase = f"`{argument}` should be a list."
@@ -39,6 +37,13 @@ def of_inputs(inputs: Any, mask: Any) -> list[Any] | None:
             f"mask: expected {len(inputs)}, one or None for each input, got {len(mask)} (The lists `inputs` and `mask` "
             "should have the same length.)"
         )
+
+
+def of_inputs(inputs: Any, mask: Any) -> list[Any] | None:
+    """The masks of several inputs, checked; None where there are none."""
+    if mask is None:
+        return None
+    check_lists(inputs, mask)
     return None if all(m is None for m in mask) else [None if m is None else np.asarray(m, bool) for m in mask]
 
 

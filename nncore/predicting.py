@@ -107,7 +107,7 @@ class Predicting(Structure):
             True: the forward pass of a step of training, of all rows as one batch: dropout is on, statistics follow
             the batch. Weights stay as they are.
         mask : None
-            Keras's argument; only None: masks are what `Embedding` and `Masking` make.
+            Keras's argument; only None: layers are called with masks, `Embedding` and `Masking` make them.
         """
         if mask is not None:
             refuse_mask(self.name, mask)

@@ -20,6 +20,7 @@ from nncore.execution.prediction import Predictor
 from nncore.graph import Input, Shape, check_sample
 from nncore.layers.arrays import label, settled
 from nncore.layers.base import Layer
+from nncore.layers.masking import arrays_of
 from nncore.network import Graph
 from nncore.schedules import ahead
 from nncore.sizes import hold
@@ -112,7 +113,7 @@ class Alone:
     """Layers outside of models: they draw their weights, and are computed on arrays."""
 
     @classmethod
-    def call(cls, layer: Any, inputs: Any, training: bool) -> Array:
+    def call(cls, layer: Any, inputs: Any, training: bool, mask: Any = None) -> Array:
         """See `Layer.__call__`."""
         named = label(layer)
         many = isinstance(inputs, (list, tuple)) and layer.takes_many
@@ -127,25 +128,29 @@ class Alone:
         shapes: tuple[Shape, ...] = tuple(a.shape[1:] for a in arrays)
         rows = len(arrays[0])
         dtype = cls.dtype(layer, shapes, arrays)
-        key = shapes, dtype, training, trainable(layer)
+        marks = arrays_of(layer, arrays, inputs, mask)
+        masked = tuple(None if m is None else m.shape[1:] for m in marks)
+        key = shapes, dtype, training, trainable(layer), masked
         known = (layer._forwards or {}).get(key)
         if known is None or known.forward.state.joined or known.forward.rows < rows:
-            known = cls.ready(layer, shapes, dtype, rows if training else None)
+            known = cls.ready(layer, shapes, dtype, rows if training else None, masked)
             held = dict(layer._forwards or {})  # a copy: other threads may read
             hold(held, key, known)
             layer._forwards = held
         if layer.encodes:
             bound = [layer.bound(arrays, [argument] * len(arrays), np.dtype(dtype))]
         else:
-            parts = zip(arrays, shapes, known.integers, strict=True)
-            bound = [rows_of(a, shape, np.dtype(dtype), argument, taken) for a, shape, taken in parts]
+            parts = zip([*arrays, *(m for m in marks if m is not None)], known.integers, strict=True)
+            bound = [rows_of(a, a.shape[1:], np.dtype(dtype), argument, taken) for a, taken in parts]
         made = known.forward.outputs(bound, runtime.get_num_threads())[0]
         return made if layer.makes_integers is None else made.astype(np.int32)
 
     @classmethod
-    def ready(cls, layer: Layer, shapes: Sequence[Shape], dtype: str, rows: int | None) -> Ready:
-        """What computes it on arrays of samples of these shapes; in training, so many of them."""
-        graph = cls.graph(layer, shapes, dtype)
+    def ready(
+        cls, layer: Layer, shapes: Sequence[Shape], dtype: str, rows: int | None, masks: Sequence[Shape | None] = ()
+    ) -> Ready:
+        """What computes it on arrays of samples of these shapes, with such masks; in training, so many of them."""
+        graph = cls.graph(layer, shapes, dtype, masks)
         integers = [feed.integers for feed in graph.feeds]
         if rows is None:
             return Ready(Predictor(graph), integers)
@@ -160,10 +165,14 @@ class Alone:
         return "float64" if not declared and any(a.dtype == np.float64 for a in arrays) else floatx()
 
     @classmethod
-    def graph(cls, layer: Layer, shapes: Sequence[Shape], dtype: str) -> Graph:
-        """A graph of this layer alone; its weights are drawn if it has none."""
+    def graph(cls, layer: Layer, shapes: Sequence[Shape], dtype: str, masks: Sequence[Shape | None] = ()) -> Graph:
+        """A graph of this layer alone, which reads inputs, then their masks; its weights are drawn if it has none."""
         symbols = [Input(shape) for shape in shapes]
-        graph = Graph(symbols, layer.connect(symbols if layer.takes_many else symbols[0]), dtype)
+        marks = [None if shape is None else Input(shape) for shape in masks]
+        read: Any = symbols if layer.takes_many else symbols[0]
+        if any(marks):
+            read = layer.masking.applied(layer, read, marks if layer.takes_many else marks[0])
+        graph = Graph([*symbols, *filter(None, marks)], layer.connect(read), dtype)
         if not layer.parameters:
             layer.state = None  # so that models of any dtype may have it
             layer._weightless = True

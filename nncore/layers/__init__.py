@@ -45,7 +45,7 @@ from nncore.layers.images.pixels import RandomBrightness, RandomContrast, Random
 from nncore.layers.images.places import RandomFlip, RandomRotation, RandomTranslation, RandomZoom
 from nncore.layers.images.sizes import CenterCrop, RandomCrop, Resizing
 from nncore.layers.lengths import RMSNormalization, UnitNormalization
-from nncore.layers.masking import Masking
+from nncore.layers.masking import ApplyMask, Masking
 from nncore.layers.merging import Add, Average, Concatenate, Divide, Dot, Maximum, Minimum, Multiply, Subtract
 from nncore.layers.normalization import BatchNormalization, GroupNormalization, LayerNormalization
 from nncore.layers.pooling import AveragePooling1D, AveragePooling2D, MaxPooling1D, MaxPooling2D
@@ -89,6 +89,7 @@ __all__ = [
     "AdaptiveMaxPooling2D",
     "Add",
     "AlphaDropout",
+    "ApplyMask",
     "Average",
     "AveragePooling1D",
     "AveragePooling2D",

@@ -11,6 +11,7 @@ from nncore.layers.base import LAYERS, Layer
 from nncore.operations import activate
 from nncore.operations.arrangement import moved_last, reshape
 from nncore.operations.elementwise import prelu
+from nncore.operations.masks import keep, lowered
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
@@ -188,6 +189,9 @@ class ELU(Named):
 class Softmax(Named):
     """Y = `activations.Softmax` of X: outputs ≥ 0 that sum to one along an axis.
 
+    Of elements that do not count, by ``layer(x, mask=mask)`` or a mask that goes along and has this axis, Y is 0, and
+    the others sum to one; where none counts, all are 0.
+
     Parameters
     ----------
     axis : int or tuple of int, default -1
@@ -197,16 +201,34 @@ class Softmax(Named):
     Raises
     ------
     ValueError
-        `axis` is none of the inputs' axes, or the batch.
+        `axis` is none of the inputs' axes, or the batch; `mask` has other axes than all of X's, of length 1 or theirs.
     """
+
+    masked_axes = "axes, all of them,"
 
     def __init__(self, axis: Any = -1, name: str | None = None) -> None:
         self.axis = list(axis) if isinstance(axis, tuple) else axis
         super().__init__(name)
 
-    def made(self) -> activations.Activation:
+    def made(self) -> activations.Softmax:
         """See `Named`."""
         return activations.Softmax(self.axis)
+
+    def takes_mask(self, shape: Shape, mask: Shape) -> bool:
+        """Masks of elements: others than of steps, which have fewer axes, they would be without effect."""
+        return len(mask) == len(shape) and super().takes_mask(shape, mask)
+
+    def emit_mask(self, b: Builder, *inputs: Tensor) -> Tensor | None:
+        """That of the inputs, but for one of elements, which ends: they are 0."""
+        mask = super().emit_mask(b, *inputs)
+        return None if mask is None or len(mask.shape) == len(inputs[0].shape) else mask
+
+    def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
+        """Y = f(X), of what counts."""
+        [x], mask = inputs, inputs[0].mask
+        if mask is None or max(self.made().sample_axes(x.shape)) >= len(mask.shape):
+            return super().emit(b, x)
+        return keep(b, activate(b, lowered(b, x, mask), self.activation), mask)
 
 
 @LAYERS.register()

@@ -80,11 +80,13 @@ class Layer(Weighted, Travelling, Configurable, Callable):
     _first_shape: Shape | None = None  # of a sample of the inputs, where the constructor was told
     takes_many = False  # whether it is called on a list of symbols
     supports_masking = False
+    masked_axes: ClassVar[str] = "first axes"  # of its inputs, that a mask may have
     encodes = (
         False  # whether Python makes whole numbers of its inputs where data are bound: see `preprocessing.Encoder`
     )
     alone: ClassVar[Any]  # what computes layers outside of models: `execution.standalone`, which stands above
     _forwards: dict[Any, Any] | None = None  # what that has compiled
+    masking: ClassVar[Any]  # what gives inputs a mask: `masking.ApplyMask`, which stands above, too
     remedies: ClassVar[dict[str, str]] = {"weights": "Call set_weights."}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -121,19 +123,23 @@ class Layer(Weighted, Travelling, Configurable, Callable):
         training : bool, default False
             Of arrays: compute as in a step of training, in which dropout is on, and statistics follow the batch. None:
             the default.
-        mask : None
-            Keras's argument; only None, see `compute_mask`.
+        mask : Symbol or array_like, or a list of them, optional
+            What of the inputs counts, in place of a mask that they have: not 0 for each place of their first axes
+            (B, …), which may be of length 1; of several inputs a list, with None where all of one counts. Only for
+            layers that `supports_masking`; in a model it goes along from there, as any other. It may also stand in the
+            place of `training`, where some of Keras's layers have it.
 
         Returns
         -------
         Symbol or ndarray
             Of the output. Weights are drawn at the first call on arrays, unless the layer has some.
         """
-        self._refuse_mask(training, mask)
+        if getattr(training, "ndim", False) or isinstance(training, Symbol):
+            training, mask = False, training
         given = tuple(inputs) if isinstance(inputs, (list, tuple)) else (inputs,)
         if not any(isinstance(s, Symbol) for s in given):
-            return self.alone.call(self, inputs, training is not None and check_flag(training, "training"))
-        return self.connect(inputs)
+            return self.alone.call(self, inputs, training is not None and check_flag(training, "training"), mask)
+        return self.connect(inputs if mask is None else self.masking.applied(self, inputs, mask))
 
     def of_first(self, given: dict[str, Any], known: Collection[str]) -> dict[str, Any]:
         """The arguments `given` to the constructor, which knows some, without what a first layer is told of its inputs.
@@ -221,6 +227,10 @@ class Layer(Weighted, Travelling, Configurable, Callable):
         or of a loss. In a model masks go along by themselves: see `emit_mask`.
         """
         return mask
+
+    def takes_mask(self, shape: Shape, mask: Shape) -> bool:
+        """Whether it may be given a mask of which a sample has this shape, for inputs of which one has the other."""
+        return len(mask) <= len(shape) and all(n in (1, m) for m, n in zip(shape, mask, strict=False))
 
     def emit_mask(self, b: Builder, *inputs: Tensor) -> Tensor | None:
         """What of the output counts, by the masks of the inputs: as of these where it `supports_masking`; None: all."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
     from nncore.graph import Shape
 
+LOW = 1e30  # far below all that a network makes, and finite in float32: no nan where a row has nothing else
+
 
 def differs(b: Builder, x: Tensor, value: float, n: int = 1) -> Tensor:
     """Y: 1 where one of n elements of X, side by side, is not `value`, else 0; computed where something reads it."""
@@ -49,6 +51,12 @@ def spread(b: Builder, mask: Tensor, shape: Shape) -> Tensor:
 def keep(b: Builder, x: Tensor, mask: Tensor) -> Tensor:
     """X where it counts, else 0; backward likewise."""
     return multiply(b, x, spread(b, mask, x.shape))
+
+
+def lowered(b: Builder, x: Tensor, mask: Tensor) -> Tensor:
+    """X where it counts, else so low that a softmax makes 0 of it; backward: dY where it counts, else 0."""
+    there = spread(b, mask, x.shape)
+    return add(b, multiply(b, x, there), rescale(b, there, LOW, -LOW))
 
 
 def choose(b: Builder, mask: Tensor, x: Tensor, other: Tensor) -> Tensor:

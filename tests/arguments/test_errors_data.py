@@ -196,5 +196,5 @@ def test_a_forgotten_flatten_is_named() -> None:
 
 def test_a_mask_that_a_model_is_given() -> None:
     model = nn.Model([nn.Input(3), nn.Dense(2)], name="given")
-    with pytest.raises(TypeError, match=r"given: mask: expected None, got one: masks are what Embedding"):
+    with pytest.raises(TypeError, match=r"given: mask: expected None, got one\. A layer that heeds masks"):
         model(np.zeros((1, 3)), mask=np.ones((1, 3)))

@@ -163,11 +163,9 @@ def test_bad_masks(inputs: Any, mask: Any, message: str) -> None:
         nn.Add().compute_mask(inputs, mask)
 
 
-def test_layers_take_no_mask_beside_their_inputs() -> None:
-    x, images, numbers = np.array([[1.0, 2.0, 5.0]]), np.ones((2, 4, 4, 1)), np.array([[1, 0, 1]])
+def test_layers_of_numbers_and_images_take_no_mask() -> None:
+    images, numbers = np.ones((2, 4, 4, 1)), np.array([[1, 0, 1]])
     for call in (
-        lambda mask: nn.Softmax()(x, mask=mask),
-        lambda mask: nn.GlobalAveragePooling1D()(x[..., None], mask),
         lambda mask: nn.CenterCrop(2, 2)(images, mask=mask),
         lambda mask: nn.CenterCrop(2, 2)(images[0], mask=mask),
         lambda mask: nn.Hashing(3)(numbers, mask=mask),
@@ -175,9 +173,8 @@ def test_layers_take_no_mask_beside_their_inputs() -> None:
         lambda mask: nn.CategoryEncoding(2, "count")(numbers, numbers, mask=mask),
     ):
         call(None)
-        with pytest.raises(TypeError, match=r"mask: expected None, got one: masks are what .*\. Make those 0 "):
+        with pytest.raises(TypeError, match=r"mask: expected None.*, got one.* Make those 0 that are not to count"):
             call(FEW)
-    np.testing.assert_allclose(nn.Softmax()(x + 1e9 * (FEW - 1.0)), [[1, 0, 0]], atol=1e-12)  # as the error says
 
 
 def test_functions() -> None:

@@ -33,6 +33,7 @@ CASES: dict[str, Case] = {
     "adaptive_max_pooling2d": (lambda: nn.AdaptiveMaxPooling2D((3, 2)), IMAGES),
     "add": (lambda: lambda x: nn.Add()([x, nn.Dense(4)(x), nn.Dense(1)(x)]), SERIES),
     "alpha_dropout": (lambda: nn.AlphaDropout(0.5), SERIES),
+    "apply_mask": (lambda: lambda x: nn.Softmax()(x, mask=x - nn.Dense(4, "relu")(x)), SERIES),
     "average": (lambda: lambda x: nn.Average()([x, nn.Dense(4)(x)]), SERIES),
     "average_pooling1d": (lambda: nn.AveragePooling1D(2, padding="same"), SERIES),
     "average_pooling2d": (lambda: nn.AveragePooling2D(2), IMAGES),
