@@ -216,7 +216,7 @@ class Softmax(Named):
 
     def takes_mask(self, shape: Shape, mask: Shape) -> bool:
         """Masks of elements: others than of steps, which have fewer axes, they would be without effect."""
-        return len(mask) == len(shape) and super().takes_mask(shape, mask)
+        return len(mask) == len(shape) and super().takes_mask((*shape, 1), mask)
 
     def emit_mask(self, b: Builder, *inputs: Tensor) -> Tensor | None:
         """That of the inputs, but for one of elements, which ends: they are 0."""

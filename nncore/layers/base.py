@@ -67,9 +67,9 @@ class Layer(Weighted, Travelling, Configurable, Callable):
     input, output : Symbol
         What the layer reads (a list, if it joins several) and makes, once it was called: of its first call.
     supports_masking : bool
-        Whether what counts of its inputs, by a mask that `Embedding` or `Masking` made, counts of its output, too. The
-        mask ends with any other layer. GlobalAveragePooling1D, losses and metrics of means leave out what does not
-        count.
+        Whether what counts of its inputs, by a mask that `Embedding` or `Masking` made or that it was called with,
+        counts of its output, too. The mask ends with any other layer. GlobalAveragePooling1D, BatchNormalization,
+        losses and metrics of means leave out what does not count.
     """
 
     own = True
@@ -229,8 +229,8 @@ class Layer(Weighted, Travelling, Configurable, Callable):
         return mask
 
     def takes_mask(self, shape: Shape, mask: Shape) -> bool:
-        """Whether it may be given a mask of which a sample has this shape, for inputs of which one has the other."""
-        return len(mask) <= len(shape) and all(n in (1, m) for m, n in zip(shape, mask, strict=False))
+        """Whether it may be given a mask of samples of one shape, for inputs of samples of the other."""
+        return len(mask) < max(len(shape), 1) and all(n in (1, m) for m, n in zip(shape, mask, strict=False))
 
     def emit_mask(self, b: Builder, *inputs: Tensor) -> Tensor | None:
         """What of the output counts, by the masks of the inputs: as of these where it `supports_masking`; None: all."""

@@ -96,6 +96,10 @@ class ApplyMask(Layer):
         check_mask(self, *shapes)
         return shapes[0]
 
+    def takes_mask(self, shape: Shape, mask: Shape) -> bool:
+        """Masks of elements, too."""
+        return super().takes_mask((*shape, 1), mask)
+
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """The mask."""
         return inputs[1]
@@ -129,7 +133,8 @@ def masks_for(layer: Layer, inputs: Any, mask: Any) -> list[Any]:
     if not layer.supports_masking or layer.integers is not None or layer.encodes:
         raise TypeError(
             f"{label(layer)}: mask: expected None for a layer that lets no mask along, got one. "
-            "GlobalAveragePooling1D, Softmax and layers that join inputs heed masks. Make those 0 that are not to count, X * mask"
+            "GlobalAveragePooling1D, Softmax and layers that join inputs heed masks. Make those 0 that are not to "
+            "count, X * mask"
         )
     if layer.takes_many:
         masks.check_lists(inputs, mask)

@@ -61,6 +61,10 @@ class Elementwise(Layer):
             )
         return tuple(next(iter(one), 1) for one in sizes)
 
+    def takes_mask(self, shape: Shape, mask: Shape) -> bool:
+        """Masks of elements, too."""
+        return super().takes_mask((*shape, 1), mask)
+
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """What counts in one of the inputs; None where all of one does."""
         return masks.of_sum(inputs, mask)

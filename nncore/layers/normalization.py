@@ -12,6 +12,7 @@ from nncore.layers.arrays import label
 from nncore.layers.base import LAYERS, Layer
 from nncore.operations import reshape
 from nncore.operations.arrangement import moved_last
+from nncore.operations.masks import spread
 from nncore.operations.normalization import batch_norm, layer_norm, standardize
 
 if TYPE_CHECKING:
@@ -161,8 +162,9 @@ class BatchNormalization(Normalizing):
 
     In training they are the batch's: features are the elements of `axis`, and all other axes are averaged over, in an
     order that the shape alone gives. The moving statistics follow them at the end of each step that is applied, m ←
-    momentum m + (1 − momentum) μ, and likewise the variance (a mean over rows). Predictions and evaluations use the
-    moving statistics; so do steps of training while the layer is not trainable. Right behind a dense layer or a
+    momentum m + (1 − momentum) μ, and likewise the variance (a mean over rows). What a mask says does not count has
+    no part in the moments, and is normalized by them; where nothing counts, they are 0. Predictions and evaluations use
+    the moving statistics; so do steps of training while the layer is not trainable. Right behind a dense layer or a
     convolution without an activation, channels last and not transposed, that costs nothing then: these normalize their
     sums themselves.
 
@@ -237,18 +239,25 @@ class BatchNormalization(Normalizing):
         """By the batch's moments in training, by the moving statistics otherwise."""
         learned = self.gamma, self.beta
         statistics = self.moving_mean, self.moving_variance
-        if inputs[0].mask is not None and b.training and self.moving_mean.changes:
+        shape, mask = inputs[0].shape, inputs[0].mask
+        [axis] = sample_axes(self, shape)
+        if mask is not None and len(mask.shape) > axis:
             raise ValueError(
-                f"{label(self)}: expected inputs without a mask, for its moments are of all steps, got some with one. "
-                "Take LayerNormalization, or put it where the mask ends"
+                f"{label(self)}: expected a mask of axes before that of its features, axis={self.axis}, got one of "
+                f"shape {mask.shape} a sample, for inputs of {shape}. Put the features last"
             )
 
         def normalize(x: Tensor) -> Tensor:
             if b.training and self.moving_mean.changes:  # which is what was compiled
-                return batch_norm(b, x, self.epsilon, self.momentum, *learned, *statistics)
+                those = None if mask is None else spread(b, mask, shape[:axis] + shape[axis + 1 :])
+                return batch_norm(b, x, self.epsilon, self.momentum, *learned, *statistics, those)
             return standardize(b, x, self.epsilon, *statistics, *learned)
 
-        return moved_last(b, inputs[0], sample_axes(self, inputs[0].shape), normalize)
+        return moved_last(b, inputs[0], [axis], normalize)
+
+    def takes_mask(self, shape: Shape, mask: Shape) -> bool:
+        """Masks of axes before its own: what counts is the same for all its elements."""
+        return len(mask) <= sample_axes(self, shape)[0] and super().takes_mask(shape, mask)
 
 
 @LAYERS.register()

@@ -58,10 +58,12 @@ def batch_norm(
     beta: Parameter | None,
     means: Parameter,
     variances: Parameter,
+    mask: Tensor | None = None,
 ) -> Tensor:
     """Y = γ ⊙ (X − μ) / √(σ² + ε) + β by the moments of each element of the last axis over the batch's other axes.
 
-    The statistics `means` and `variances` follow them by `momentum`. Backward: dX, dγ, dβ.
+    Of these axes a mask, which has them all, says what counts for the moments; Y is made of the rest, too. The
+    statistics `means` and `variances` follow the moments by `momentum`. Backward: dX, dγ, dβ.
     """
     n = x.shape[-1]
     rows = x.size // n
@@ -71,6 +73,7 @@ def batch_norm(
     each_row: dict[str, Any] = {"n": n, "per_sample": rows}
     in_parts = each_row | {"block": max(SUM_ROWS, SPAN_ELEMENTS // n // SUM_ROWS * SUM_ROWS)}
     all_rows: dict[str, Any] = {"rows": rows, "n": n, "fixed": n}
+    count = total(b, mask, rows) if mask is not None and b.training else None
 
     def backward(to: Builder, dy: Tensor) -> None:
         known: dict[str, Any] = {"X": x, "mean": mean, "inverse": inverse, "dY": dy, "gamma": g, "beta": c}
@@ -80,17 +83,24 @@ def batch_norm(
         for part, place in zip(parts, places, strict=True):
             to.backward.append(Op("sum_parts", parts=part, dW=place, rows=rows, apart=part.size, fixed=n))
         to.backward += additions
-        known |= {"dgamma": places[0], "dbeta": places[1], "rows": rows}
+        known |= {"dgamma": places[0], "dbeta": places[1], "rows": rows, "mask": mask, "count": count}
         to.send(x, lambda dx: Op("batch_norm_backward", dX=dx, **known, **each_row))
 
     parts = Tensor((2, n), sum_rows=rows)
     moments: dict[str, Any] = {"mean": mean, "variance": variance, "inverse": inverse}
-    b.emit(Op("column_moments", X=x, parts=parts, **in_parts))
-    b.emit(Op("join_moments", parts=parts, epsilon=epsilon, block=COLUMNS, **moments, **all_rows))
+    b.emit(Op("column_moments", X=x, mask=mask, parts=parts, **in_parts))
+    b.emit(Op("join_moments", parts=parts, mask=mask, epsilon=epsilon, block=COLUMNS, **moments, **all_rows))
     known: dict[str, Any] = {"X": x, "mean": mean, "variance": variance, "gamma": g, "beta": c, "epsilon": epsilon}
     b.record(y, Op("standardize", Y=y, **known, **each_row), backward)
     moving_average(b, means, mean, momentum)
     moving_average(b, variances, variance, momentum)
+    return y
+
+
+def total(b: Builder, mask: Tensor, rows: int) -> Tensor:
+    """How many of so many rows of each sample count, over the batch."""
+    y = Tensor((1,), per_sample=False)
+    b.emit(Op("weight_sum", weight=mask, weights=mask.size, rows=rows, Y=y, fixed=1, cost=rows))
     return y
 
 

@@ -98,6 +98,42 @@ def test_masks_of_several_inputs(layer: nn.Layer, wanted: Any) -> None:
     np.testing.assert_allclose(layer([X, other], mask=[COUNTS, None]), wanted(X, other), rtol=1e-12)
 
 
+@pytest.mark.parametrize("counts", [COUNTS, COUNTS & False])
+def test_moments_of_a_batch_are_of_what_counts(counts: Array) -> None:
+    layer = nn.BatchNormalization(momentum=0.75)
+    made = layer(X, training=True, mask=counts)
+    kept = X[counts] if counts.any() else np.zeros((1, 2))
+    mean, variance = kept.mean(0), kept.var(0)
+    np.testing.assert_allclose(made, (X - mean) / np.sqrt(variance + 1e-3), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(layer.moving_mean, mean / 4, rtol=1e-6)
+    np.testing.assert_allclose(layer.moving_variance, 0.75 + variance / 4, rtol=1e-6)
+    again = layer(X, mask=counts)
+    np.testing.assert_allclose(again, (X - mean / 4) / np.sqrt(0.751 + variance / 4), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("activation", ["linear", "relu", "silu"])
+def test_gradients_of_masked_moments(activation: str) -> None:
+    """By differences of the loss in float64, of a few rows and of more than a chunk."""
+    for rows in (3, 40):
+        ids = RNG.integers(0, 5, (rows, 4))
+        table = nn.Embedding(5, 2, mask_zero=True, weights=RNG.standard_normal((5, 2)))
+        layers = [nn.BatchNormalization(), nn.Activation(activation), nn.Flatten(), nn.Dense(2)]
+        model = nn.Model([nn.Input(4), table, *layers], dtype="float64", seed=3)
+        with pytest.warns(UserWarning, match="for Flatten does not support masking"):
+            model.compile("sgd", "mse")
+        with pytest.warns(UserWarning, match="for Flatten does not support masking"):
+            assert nn.check_gradients(model, ids, RNG.standard_normal((rows, 2)))
+
+
+def test_a_batch_of_which_nothing_is_masked() -> None:
+    """It has the moments of one without a mask."""
+    for rows in (1, 3, 50):
+        x = RNG.standard_normal((rows, 4, 2))
+        one, other = nn.BatchNormalization(), nn.BatchNormalization()
+        made = one(x, training=True, mask=np.ones((rows, 4)))
+        np.testing.assert_allclose(made, other(x, training=True), rtol=1e-6, atol=1e-6)
+
+
 def test_masks_in_models(tmp_path: Path) -> None:
     x, counts = nn.Input((4, 2)), nn.Input((4,), dtype="bool")
     model = nn.Model([x, counts], nn.GlobalAveragePooling1D()(nn.Dropout(0.5)(x, mask=counts)), dtype="float64")
@@ -139,6 +175,12 @@ def test_masks_of_layers_that_learn() -> None:
             ValueError,
             "Softmax: mask: expected one of the axes, all",
         ),
+        (
+            lambda: nn.BatchNormalization(1)(X, mask=COUNTS),
+            ValueError,
+            "mask: expected one of the first axes of",
+        ),
+        (lambda: nn.Dense(2)(X, mask=X), ValueError, r"first axes of inputs .* got shape \(None, 4, 2\)"),
         (lambda: nn.Add()([X, X], mask=COUNTS), ValueError, "mask: expected a list, one of each input, got ndarray"),
         (lambda: nn.Add()([X, X], mask=[COUNTS]), ValueError, "mask: expected 2, one or None for each input, got 1"),
         (lambda: nn.Dropout(0)(nn.Input((4, 2)), mask=COUNTS), TypeError, "mask: expected a symbol for the symbol"),

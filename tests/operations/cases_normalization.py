@@ -78,6 +78,36 @@ def column_moments(c: Case) -> dict[str, Array]:
     return {"parts": np.stack([[chunk.mean(0), chunk.var(0) * len(chunk)] for chunk in chunks])}
 
 
+def mask_of(c: Case, *shape: int) -> Array:
+    """About half of the rows; none of the first 8, nor of the first chunk of 64 where there are more than three."""
+    mask = (c.reals(*shape) > 0).astype(c.table.dtype)
+    mask.reshape(-1)[: SUM_ROWS if mask.size > 3 * SUM_ROWS else 8] = 0
+    return mask
+
+
+def column_moments__masked(c: Case) -> dict[str, Array]:
+    x, mask = c.reals(SAMPLES, 2, 7) + 100, mask_of(c, SAMPLES, 2)
+    x[mask == 0] = np.nan
+    c.fields = {"X": x, "mask": mask, "parts": c.poisoned(2, 2, 7), "n": 7, "per_sample": 2, "block": SUM_ROWS}
+    rows, counts = rows_of(x), mask.reshape(-1) > 0
+    chunks = [rows[part][counts[part]] for part in (slice(SUM_ROWS), slice(SUM_ROWS, None))]
+    return {"parts": np.stack([[chunk.mean(0), chunk.var(0) * len(chunk)] for chunk in chunks])}
+
+
+def join_moments__masked(c: Case) -> dict[str, Array]:
+    """The first chunk has no row that counts."""
+    x, mask = c.reals(SAMPLES, 6, 7) + 100, mask_of(c, SAMPLES, 6)
+    rows, counts = rows_of(x), mask.reshape(-1) > 0
+    chunks = [rows[i : i + SUM_ROWS][counts[i : i + SUM_ROWS]] for i in range(0, 6 * SAMPLES, SUM_ROWS)]
+    assert len(chunks[0]) == 0 and all(map(len, chunks[1:]))
+    parts = np.stack([[np.zeros(7)] * 2, *([chunk.mean(0), chunk.var(0) * len(chunk)] for chunk in chunks[1:])])
+    made = {name: c.poisoned(7) for name in ("mean", "variance", "inverse")}
+    c.fields = {"parts": parts.astype(x.dtype), "mask": mask, "rows": 6, "n": 7, "epsilon": 0.5, "fixed": 7, "block": 3}
+    c.fields |= made
+    mean, variance = rows[counts].mean(0), rows[counts].var(0)
+    return {"mean": mean, "variance": variance, "inverse": 1 / np.sqrt(variance + 0.5)}
+
+
 def join_moments(c: Case) -> dict[str, Array]:
     """Columns in spans of 3."""
     x = c.reals(SAMPLES, 5, 7) + 100
@@ -135,6 +165,18 @@ def batch_norm_backward(c: Case, n: int = 7, function: str = "linear") -> dict[s
     c.fields["function"] = ACTIVATIONS[function]
     rest = g - (dbeta + wide["hat"] * dgamma) / len(g)
     return {"dX": given["gamma"] * wide["inverse"] * rest}
+
+
+def batch_norm_backward__masked(c: Case) -> dict[str, Array]:
+    """Rows that do not count have no part in the moments, which have one in every row."""
+    expected = batch_norm_backward(c, 7, "relu")
+    mask = mask_of(c, SAMPLES, 2)
+    c.fields |= {"mask": mask, "count": np.array([mask.sum()], c.table.dtype)}
+    given, counts = c.fields, mask.reshape(-1, 1)
+    hat = (rows_of(given["X"]) - ref.float64(given["mean"])) * given["inverse"]
+    g = rows_of(given["dY"]) * (hat * given["gamma"] + given["beta"] > 0)
+    rest = g - counts * (ref.float64(given["dbeta"]) + hat * given["dgamma"]) / mask.sum()
+    return expected | {"dX": given["gamma"] * given["inverse"] * rest}
 
 
 def batch_norm_backward__relu(c: Case) -> dict[str, Array]:
@@ -203,8 +245,10 @@ def unit_norm_backward(c: Case) -> dict[str, Array]:
 
 NORMALIZATION = [
     layer_norm, layer_norm__wide, layer_norm_backward, layer_norm_backward__wide, layer_norm__about_zero,
-    layer_norm_backward__about_zero, column_moments, join_moments, batch_norm_sums, batch_norm_sums__relu,
-    batch_norm_sums__from_y, batch_norm_sums__from_z, batch_norm_backward, batch_norm_backward__relu,
+    layer_norm_backward__about_zero, column_moments, column_moments__masked, join_moments,
+    join_moments__masked, batch_norm_sums, batch_norm_sums__relu,
+    batch_norm_sums__from_y, batch_norm_sums__from_z, batch_norm_backward, batch_norm_backward__masked,
+    batch_norm_backward__relu,
     batch_norm_backward__from_y, batch_norm_backward__from_z, standardize, standardize__relu, standardize__keeping_z,
     affine, affine__of_nothing, scale_backward, unit_norm, unit_norm_backward,
 ]  # fmt: skip

@@ -26,17 +26,29 @@ INLINE void load_group(nn_index rows, const real *x, nn_index n, nn_index left, 
     for (int i = 0; i < GROUP_ROWS; i++) v[i] = i < rows ? load_some(x + i * n, left) : (vf){0};
 }
 
-/* Mean and Σ (x − mean)² of `before` rows become those of `before` + `rows`. */
-INLINE void add_moments(nn_index before, nn_index rows, nn_index n, const real *x, real *mean, real *squares) {
-    const real all = (real)(before + rows), share = (real)rows / all, between = (real)before * share;
-    const vf per_row = vset(1 / (real)rows);
+/* How many of these rows count; without a mask all do. */
+INLINE nn_index counted(nn_index rows, const real *mask) {
+    if (!mask) return rows;
+    nn_index found = 0;
+    for (nn_index i = 0; i < rows; i++) found += mask[i] != 0;
+    return found;
+}
+
+/* Mean and Σ (x − mean)² of `before` rows become those of `before` and of `more`, which count of these. */
+INLINE void add_moments(nn_index before, nn_index more, nn_index rows, nn_index n, const real *x, const real *mask,
+                        real *mean, real *squares) {
+    const real all = (real)(before + more), share = (real)more / all, between = (real)before * share;
+    const vf per_row = vset(1 / (real)more);
     VECTORS(j, left, n, {
         vf v[GROUP_ROWS];
         load_group(rows, x + j, n, left, v);
+        if (mask)
+            for (int i = 0; i < rows; i++)
+                if (mask[i] == 0) v[i] = (vf){0};
         const vf average = sum_of(v) * per_row;
         _Pragma("GCC unroll 8") for (int i = 0; i < GROUP_ROWS; i++) {
             const vf d = v[i] - average;
-            v[i] = i < rows ? d * d : (vf){0};
+            v[i] = i < rows && (!mask || mask[i] != 0) ? d * d : (vf){0};
         }
         vf m = average, m2 = sum_of(v);
         if (before) {
@@ -51,14 +63,22 @@ INLINE void add_moments(nn_index before, nn_index rows, nn_index n, const real *
 
 SPAN(column_moments) {
     const nn_index n = op->n, end = first + count;
+    nn_index before = 0; /* of the chunk */
     for (nn_index i = first; i < end; i += GROUP_ROWS) {
-        const nn_index before = i % CHUNK_ROWS;
-        const real *x = at(run, op->X, i * n);
+        const nn_index rows = end - i < GROUP_ROWS ? end - i : GROUP_ROWS;
+        const real *x = at(run, op->X, i * n), *mask = at(run, op->mask, i);
         real *mean = at(run, op->parts, i / CHUNK_ROWS * 2 * n);
-        if (end - i >= GROUP_ROWS) /* a constant, known to the compiler */
-            add_moments(before, GROUP_ROWS, n, x, mean, mean + n);
-        else
-            add_moments(before, end - i, n, x, mean, mean + n);
+        if (i % CHUNK_ROWS == 0) before = 0;
+        const nn_index more = counted(rows, mask);
+        if (mask && before + more == 0)
+            memset(mean, 0, (size_t)(2 * n) * sizeof(real));
+        else if (mask && more)
+            add_moments(before, more, rows, n, x, mask, mean, mean + n);
+        else if (!mask && rows == GROUP_ROWS) /* a constant, known to the compiler */
+            add_moments(before, GROUP_ROWS, GROUP_ROWS, n, x, NULL, mean, mean + n);
+        else if (!mask)
+            add_moments(before, rows, rows, n, x, NULL, mean, mean + n);
+        before += more;
     }
 }
 
@@ -74,12 +94,14 @@ SPAN(join_moments) {
     real *means = at(run, op->mean, first), *variances = at(run, op->variance, first);
     nn_index cols;
     for (nn_index j = 0; j < count; j += cols) {
-        double mean[JOINED] = {0}, squares[JOINED] = {0};
+        double mean[JOINED] = {0}, squares[JOINED] = {0}, before = 0;
         const real *part = at(run, op->parts, first + j);
         cols = count - j < JOINED ? count - j : JOINED;
-        for (nn_index before = 0; before < rows; before += CHUNK_ROWS, part += 2 * n) {
-            const double more = (double)(rows - before < CHUNK_ROWS ? rows - before : CHUNK_ROWS);
-            const double share = more / ((double)before + more), between = (double)before * share;
+        for (nn_index i = 0; i < rows; i += CHUNK_ROWS, part += 2 * n) {
+            const double more = (double)counted(rows - i < CHUNK_ROWS ? rows - i : CHUNK_ROWS, at(run, op->mask, i));
+            if (more == 0) continue;
+            const double share = more / (before + more), between = before * share;
+            before += more;
             for (nn_index k = 0; k < cols; k++) {
                 const double delta = (double)part[k] - mean[k];
                 mean[k] += delta * share;
@@ -88,7 +110,7 @@ SPAN(join_moments) {
         }
         for (nn_index k = 0; k < cols; k++) {
             means[j + k] = (real)mean[k];
-            variances[j + k] = (real)(squares[k] / (double)rows);
+            variances[j + k] = (real)(squares[k] / (before > 0 ? before : 1));
         }
     }
     inverse_root(count, variances, op->epsilon, at(run, op->inverse, first));
@@ -219,16 +241,26 @@ SPAN(batch_norm_sums) {
     }
 }
 
-/* dX = factor (g − each − (x − mean) slope), `each` and `slope` of the columns. */
+/* dX = factor (g − each − (x − mean) slope), `each` and `slope` of the columns; of rows that a mask leaves
+ * out, on which the moments do not depend, factor g. */
 INLINE void normalized_backward(int how, nn_index rows, nn_index cols, const affine *a, const real *each,
-                                const real *slope, const real *x, nn_index n, const real *g, nn_index ldg, real *dx) {
-    for (; rows > 0; rows--, x += n, g += ldg, dx += n)
+                                const real *slope, const real *mask, const real *x, nn_index n, const real *g,
+                                nn_index ldg, real *dx) {
+    for (nn_index i = 0; i < rows; i++, x += n, g += ldg, dx += n) {
+        if (mask && mask[i] == 0) {
+            VECTORS(j, left, cols, {
+                const vf d = before_activation(how, a, j, left, load_some(x + j, left), load_some(g + j, left));
+                store_some(dx + j, left, d * load_some(a->factor + j, left));
+            });
+            continue;
+        }
         VECTORS(j, left, cols, {
             const vf v = load_some(x + j, left);
             const vf d = before_activation(how, a, j, left, v, load_some(g + j, left)) - load_some(each + j, left);
             const vf rest = d - (v - load_some(a->mean + j, left)) * load_some(slope + j, left);
             store_some(dx + j, left, rest * load_some(a->factor + j, left));
         });
+    }
 }
 
 SPAN(batch_norm_backward) {
@@ -236,7 +268,9 @@ SPAN(batch_norm_backward) {
     const real *mean = at(run, op->mean, 0), *inverse = at(run, op->inverse, 0);
     const real *gamma = at(run, op->gamma, 0), *beta = at(run, op->beta, 0);
     const real *dgamma = at(run, op->dgamma, 0), *dbeta = at(run, op->dbeta, 0);
-    const vf per_row = vset(1 / (real)(run->samples * op->rows));
+    const real *count_of_mask = at(run, op->count, 0);
+    const real all = count_of_mask ? *count_of_mask : (real)(run->samples * op->rows);
+    const vf per_row = vset(1 / (all > 0 ? all : 1));
     real each[AFFINE_COLUMNS], slope[AFFINE_COLUMNS], gradient[ACTIVATED];
     for (nn_index j = 0; j < n; j += AFFINE_COLUMNS) {
         const nn_index cols = affine_width(n, j), most = activated_rows(cols);
@@ -250,14 +284,15 @@ SPAN(batch_norm_backward) {
         for (nn_index i = first; i < first + count; i += rows) {
             rows = first + count - i < most ? first + count - i : most;
             const real *x = at(run, op->X, i * n + j), *dy = at(run, op->dY, i * n + j);
+            const real *mask = at(run, op->mask, i);
             real *dx = at(run, op->dX, i * n + j);
             if (op->function == NN_ACTIVATION_relu)
-                normalized_backward(BY_RELU, rows, cols, &a, each, slope, x, n, dy, n, dx);
+                normalized_backward(BY_RELU, rows, cols, &a, each, slope, mask, x, n, dy, n, dx);
             else if (op->function == NN_ACTIVATION_linear)
-                normalized_backward(AS_IT_IS, rows, cols, &a, each, slope, x, n, dy, n, dx);
+                normalized_backward(AS_IT_IS, rows, cols, &a, each, slope, mask, x, n, dy, n, dx);
             else {
                 activation_repeated(run->table, op->function, op->parameters, rows, cols, &a, x, dy, n, gradient);
-                normalized_backward(AS_IT_IS, rows, cols, &a, each, slope, x, n, gradient, cols, dx);
+                normalized_backward(AS_IT_IS, rows, cols, &a, each, slope, mask, x, n, gradient, cols, dx);
             }
         }
     }
