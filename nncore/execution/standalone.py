@@ -143,6 +143,8 @@ class Alone:
             parts = zip([*arrays, *(m for m in marks if m is not None)], known.integers, strict=True)
             bound = [rows_of(a, a.shape[1:], np.dtype(dtype), argument, taken) for a, taken in parts]
         made = known.forward.outputs(bound, runtime.get_num_threads())[0]
+        if (regularizer := getattr(layer, "activity_regularizer", None)) is not None and rows:
+            layer._activity = regularizer(made) / rows
         return made if layer.makes_integers is None else made.astype(np.int32)
 
     @classmethod

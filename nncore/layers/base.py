@@ -73,7 +73,7 @@ class Layer(Weighted, Travelling, Configurable, Callable):
     """
 
     own = True
-    _transient: ClassVar[tuple[str, ...]] = ("_models", "_calls", "_forwards")
+    _transient: ClassVar[tuple[str, ...]] = ("_models", "_calls", "_forwards", "_activity")
     constructors = ("__init__", "declare")
     emitting: ClassVar[Any]  # `emit`, where a class has none of its own
     _declaring = False  # whether a user's `build` is at work
@@ -178,7 +178,8 @@ class Layer(Weighted, Travelling, Configurable, Callable):
         elif shapes != self.input_shapes and self._declared(shapes) != self._declared(self.input_shapes):
             raise ValueError(
                 f"{arrays.label(self)}: expected inputs that its weights fit, as those of its "
-                f"first call, {batched(self.input_shapes)}, got {batched(shapes)}. Make another layer for these"
+                f"first call, {batched(self.input_shapes)}, got {batched(shapes)}. Make another layer for these "
+                "(Input is incompatible with the layer.)"
             )
 
     def _declared(self, shapes: tuple[Shape, ...]) -> list[Any]:

@@ -26,6 +26,7 @@ class Weighted:
     parameters: list[Parameter]
     state: State | None
     _declaring: bool
+    _activity: np.floating[Any] | None = None  # the penalty on its output, of its last call on arrays
     _weightless = False  # whether a build has found that it declares none
 
     if TYPE_CHECKING:  # of `Layer`
@@ -75,10 +76,10 @@ class Weighted:
 
     @property
     def losses(self) -> list[np.floating[Any]]:
-        """The penalties on its trainable weights as they are now; those on activities are computed in steps alone."""
-        if self.state is None:
-            return []
-        return [p.regularizer(np.asarray(p)) for p in self.trainable_weights if p.regularizer is not None]
+        """The penalties on its trainable weights as they are now, and that on what it last made of arrays by itself."""
+        of_weights = [p for p in self.trainable_weights if p.regularizer is not None] if self.state is not None else []
+        penalties = [p.regularizer(np.asarray(p)) for p in of_weights if p.regularizer is not None]
+        return penalties if self._activity is None else [*penalties, self._activity]
 
     def count_params(self) -> int:
         """Number of values, learned or kept."""

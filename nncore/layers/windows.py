@@ -93,7 +93,10 @@ def check_sizes(value: Any, argument: str, rank: int, least: int = 1) -> tuple[i
     if isinstance(sizes, (tuple, list)) and len(sizes) == rank and all(is_whole(n) and n >= least for n in sizes):
         return tuple(int(n) for n in sizes)
     each = f", or a tuple of {rank} of them" if rank > 1 else ""
-    raise ValueError(f"{argument}: expected a whole number of at least {least}{each}, got {value!r}")
+    phrase = f"The `{argument}` argument must be a tuple of {rank} integers. Received {argument}={value}"
+    few = {n for n in sizes if is_whole(n) and n < least} if isinstance(sizes, (tuple, list)) else set()
+    phrase += f", including values {few} that do not satisfy `value {'>= 0' if least == 0 else '> 0'}`" if few else ""
+    raise ValueError(f"{argument}: expected a whole number of at least {least}{each}, got {value!r} ({phrase})")
 
 
 def check_choice(value: Any, argument: str, choices: tuple[str, ...]) -> str:

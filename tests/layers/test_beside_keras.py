@@ -168,6 +168,23 @@ def test_losses_are_the_penalties_on_weights() -> None:
     assert layer.losses == []
 
 
+def test_losses_have_the_penalty_on_what_a_layer_made() -> None:
+    """Of its last call on arrays by itself, for each sample."""
+    x = RNG.normal(size=(4, 2))
+    layer = nn.ActivityRegularization(l1=0.2, l2=0.3)
+    assert layer.losses == []
+    layer(2 * np.ones((1, 2)))
+    layer(x)
+    assert layer.losses == [pytest.approx((0.2 * np.abs(x) + 0.3 * x**2).sum() / 4, rel=1e-12)]
+    assert copy.deepcopy(layer).losses == []
+    dense = nn.Dense(3, kernel_regularizer="l1", activity_regularizer="l2")
+    y = dense(x)
+    wanted = [0.01 * np.abs(dense.kernel).sum(), 0.01 * (y**2).sum() / 4]
+    np.testing.assert_allclose(dense.losses, wanted, rtol=1e-5)
+    dense(x[:0])
+    np.testing.assert_allclose(dense.losses, wanted, rtol=1e-5)
+
+
 # ---- configurations of Keras -----------------------------------------------------------------------------------------
 
 GLOROT = {"module": "keras.initializers", "class_name": "GlorotUniform", "config": {"seed": None}}

@@ -22,6 +22,27 @@ CASES: list[tuple[Any, str, str]] = [
         "Invalid value for argument `filters`. Expected a strictly positive value. Received filters=0.",
     ),
     (
+        lambda: nn.Conv2D(2, (1, 0)),
+        "kernel_size: expected a whole number of at least 1, or a tuple of 2 of them, got (1, 0)",
+        "The `kernel_size` argument must be a tuple of 2 integers. Received kernel_size=(1, 0), including values {0} "
+        "that do not satisfy `value > 0`",
+    ),
+    (
+        lambda: nn.Conv1DTranspose(2, 3, output_padding=-1),
+        "output_padding: expected a whole number of at least 0, got -1",
+        "including values {-1} that do not satisfy `value >= 0`",
+    ),
+    (
+        lambda: nn.MaxPooling2D("2"),
+        "pool_size: expected a whole number of at least 1",
+        "The `pool_size` argument must be a tuple of 2 integers. Received pool_size=2",
+    ),
+    (
+        lambda: [layer(nn.Input(n)) for layer in [nn.Dense(2)] for n in (2, 3)],
+        "Dense: expected inputs that its weights fit, as those of its first call, (None, 2), got (None, 3)",
+        "Input is incompatible with the layer.",
+    ),
+    (
         lambda: nn.SeparableConv1D(2, 3, depth_multiplier=0),
         "depth_multiplier: expected",
         "Invalid value for argument `depth_multiplier`. Expected a strictly positive value. "

@@ -143,7 +143,7 @@ class Discretization(Learning, Numbering):
 
         Parameters
         ----------
-        data : array_like, Series, or iterable of these
+        data : array_like, Series, or iterable or `PyDataset` of these
             Of any shape: there are boundaries for all elements in common.
         steps : int, optional
             Of an iterable: how many of its arrays.

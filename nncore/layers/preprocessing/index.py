@@ -334,7 +334,7 @@ class IndexLookup(Learning, Encoder):
 
         Parameters
         ----------
-        data : array_like, Series, or iterable of these
+        data : array_like, Series, or iterable or `PyDataset` of these
             Of any shape. Of mode "tf_idf" each row is a document; of one axis, each element is.
         steps : int, optional
             Of an iterable: how many of its arrays.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from nncore.arguments import check_count
 from nncore.conversion import is_array_like
+from nncore.data.streams import Stream, is_numbered
 from nncore.initializers import Initializer
 from nncore.layers.base import Layer
 from nncore.state import Array
@@ -37,7 +39,10 @@ class Learning(Layer):
 
 
 def batches(data: Any, steps: Any, read: Callable[[Any, str], Array], argument: str) -> Iterator[Array]:
-    """The arrays of data: itself, or those that an iterable yields, alone or first in a tuple; at most `steps`."""
+    """The arrays of data: itself, or those that an iterable yields, or a `PyDataset` has; at most `steps`.
+
+    They come alone, or first in a tuple.
+    """
     if steps is not None:
         steps = check_count(steps, "steps")
     arrays = (
@@ -53,6 +58,9 @@ def batches(data: Any, steps: Any, read: Callable[[Any, str], Array], argument: 
         array = read(data, argument)
         yield array if array.ndim else array[None]
         return
+    if is_numbered(data) and not hasattr(data, "__iter__"):  # whose `iter` ends where a number is refused, if at all
+        length = Stream(data, argument).length
+        data = map(data.__getitem__, itertools.count() if length is None else range(length))
     count = 0
     for part in data:
         if count == steps:

@@ -189,7 +189,7 @@ class Normalization(Learning):
 
         Parameters
         ----------
-        data : array_like, frame, or iterable of arrays, alone or first in tuples
+        data : array_like, frame, or iterable or `PyDataset` of arrays, alone or first in tuples
             (n, …). Moments of an iterable's arrays are joined (Chan, Golub, LeVeque 1983).
         steps : int, optional
             Of an iterable: how many of its arrays.
