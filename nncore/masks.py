@@ -28,7 +28,7 @@ def masked(y_pred: Any, sample_weight: Any) -> Any:
 
 def check_lists(inputs: Any, mask: Any) -> None:
     """A ValueError unless there is a mask, or None, for each of several inputs."""
-    for argument, given in (("mask", mask), ("inputs", inputs)):
+    for argument, given in (("inputs", inputs), ("mask", mask)):
         if not isinstance(given, (list, tuple)):
             phrase = f"`{argument}` should be a list."
             raise ValueError(f"{argument}: expected a list, one of each input, got {type(given).__name__} ({phrase})")

@@ -46,11 +46,12 @@ class Relu(Activation):
     threshold: float = 0.0
 
     def __post_init__(self) -> None:
-        check_nonnegative(self.negative_slope, "negative_slope", SLOPE_REMEDY)
+        phrase = "{} of a ReLU layer cannot be None or a negative value"
+        check_nonnegative(self.negative_slope, "negative_slope", SLOPE_REMEDY, phrase.format("negative_slope"))
         if self.max_value is not None:
-            phrase = "max_value of a ReLU layer cannot be a negative value"
-            check_nonnegative(self.max_value, "max_value", "None is no largest value", phrase)
-        check_nonnegative(self.threshold, "threshold", "subtract a shift from the inputs")
+            words = "max_value of a ReLU layer cannot be a negative value"
+            check_nonnegative(self.max_value, "max_value", "None is no largest value", words)
+        check_nonnegative(self.threshold, "threshold", "subtract a shift from the inputs", phrase.format("threshold"))
 
     @property
     def kernel(self) -> str:

@@ -181,6 +181,8 @@ def test_masks_of_layers_that_learn() -> None:
             "mask: expected one of the first axes of",
         ),
         (lambda: nn.Dense(2)(X, mask=X), ValueError, r"first axes of inputs .* got shape \(None, 4, 2\)"),
+        (lambda: nn.Add()(X, X), ValueError, "Add: expected a list of arrays, got ndarray"),
+        (lambda: nn.Add()(*[nn.Input(4)] * 2), ValueError, "inputs: expected a list, one of each input, got Symbol"),
         (lambda: nn.Add()([X, X], mask=COUNTS), ValueError, "mask: expected a list, one of each input, got ndarray"),
         (lambda: nn.Add()([X, X], mask=[COUNTS]), ValueError, "mask: expected 2, one or None for each input, got 1"),
         (lambda: nn.Dropout(0)(nn.Input((4, 2)), mask=COUNTS), TypeError, "mask: expected a symbol for the symbol"),

@@ -115,6 +115,16 @@ CASES: list[tuple[Any, str, str]] = [
         "Subtract layer should be called on exactly 2 inputs",
     ),
     (lambda: nn.ReLU(-10), "max_value: expected a finite", "max_value of a ReLU layer cannot be a negative value"),
+    (
+        lambda: nn.ReLU(threshold=-1),
+        "threshold: expected a finite number ≥ 0, got -1; subtract a shift from the inputs",
+        "threshold of a ReLU layer cannot be None or a negative value",
+    ),
+    (
+        lambda: nn.ReLU(negative_slope=-10),
+        "negative_slope: expected a finite number ≥ 0, got -10",
+        "negative_slope of a ReLU layer cannot be None or a negative value",
+    ),
     (lambda: nn.CategoryEncoding(0), "num_tokens: expected", "`num_tokens` must be >= 1."),
     (
         lambda: nn.CategoryEncoding(2)([[1]], count_weights=[[1]]),
