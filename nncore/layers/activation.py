@@ -190,7 +190,7 @@ class Softmax(Named):
     """Y = `activations.Softmax` of X: outputs ≥ 0 that sum to one along an axis.
 
     Of elements that do not count, by ``layer(x, mask=mask)`` or a mask that goes along and has this axis, Y is 0, and
-    the others sum to one; where none counts, all are 0.
+    the others sum to one; where none counts, all are 0. Arrays of masks are broadcast to X as NumPy does it.
 
     Parameters
     ----------
@@ -204,7 +204,7 @@ class Softmax(Named):
         `axis` is none of the inputs' axes, or the batch; `mask` has other axes than all of X's, of length 1 or theirs.
     """
 
-    masked_axes = "axes, all of them,"
+    masks_elements = True
 
     def __init__(self, axis: Any = -1, name: str | None = None) -> None:
         self.axis = list(axis) if isinstance(axis, tuple) else axis

@@ -80,7 +80,7 @@ class Layer(Weighted, Travelling, Configurable, Callable):
     _first_shape: Shape | None = None  # of a sample of the inputs, where the constructor was told
     takes_many = False  # whether it is called on a list of symbols
     supports_masking = False
-    masked_axes: ClassVar[str] = "first axes"  # of its inputs, that a mask may have
+    masks_elements = False  # whether a mask that it is called with has all axes of its inputs
     encodes = (
         False  # whether Python makes whole numbers of its inputs where data are bound: see `preprocessing.Encoder`
     )

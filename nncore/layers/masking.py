@@ -143,13 +143,18 @@ def masks_for(layer: Layer, inputs: Any, mask: Any) -> list[Any]:
 
 
 def arrays_of(layer: Layer, arrays: list[Array], inputs: Any, mask: Any) -> list[Array | None]:
-    """The masks that a layer is called with on arrays, as arrays of bool with as many samples."""
+    """The masks that a layer is called with on arrays, as arrays of bool with as many samples.
+
+    Those of elements may lack their first axes, as NumPy's broadcasting has it: one of queries and keys, say.
+    """
     if mask is None:
         return [None] * len(arrays)
     made: list[Array | None] = []
     for x, given in zip(arrays, masks_for(layer, inputs, mask), strict=True):
         m = None if given is None else as_array(given, f"{label(layer)}: mask") != 0
         if m is not None:
+            if layer.masks_elements:
+                m = m[(None,) * (x.ndim - m.ndim)]
             if not m.ndim or len(m) not in (1, len(x)):
                 raise refused(layer, x.shape, m.shape)
             check_mask(layer, x.shape[1:], m.shape[1:])
@@ -166,8 +171,9 @@ def check_mask(layer: Layer, shape: Shape, mask: Shape) -> None:
 
 def refused(layer: Layer, shape: tuple[int | None, ...], mask: tuple[int | None, ...]) -> ValueError:
     """The error for a mask of this shape, for inputs of the other."""
+    axes = "axes, all of them," if layer.masks_elements else "first axes"
     return ValueError(
-        f"{label(layer)}: mask: expected one of the {layer.masked_axes} of inputs {shape}, of their lengths or 1, got "
+        f"{label(layer)}: mask: expected one of the {axes} of inputs {shape}, of their lengths or 1, got "
         f"shape {mask} (The `mask` passed to the `{type(layer).__name__}` layer has a shape that is not broadcastable.)"
     )
 

@@ -59,7 +59,11 @@ def test_softmax_of_what_counts(axis: Any) -> None:
 
 def test_a_softmax_of_rows_that_share_a_mask() -> None:
     z, counts = RNG.standard_normal((3, 4, 5)), np.array([1, 1, 0, 1, 0], bool)
-    np.testing.assert_allclose(nn.Softmax()(z, mask=counts[None, None]), softmax(z, counts), rtol=1e-12)
+    for mask in (counts, counts[None], counts[None, None]):
+        np.testing.assert_allclose(nn.Softmax()(z, mask=mask), softmax(z, counts), rtol=1e-12)
+    earlier = np.tril(np.ones((5, 5)))  # of queries and keys
+    scores = RNG.standard_normal((5, 5, 5))
+    np.testing.assert_allclose(nn.Softmax()(scores, mask=earlier), softmax(scores, earlier), rtol=1e-12)
 
 
 def test_a_softmax_behind_steps_that_are_masked() -> None:
@@ -171,7 +175,7 @@ def test_masks_of_layers_that_learn() -> None:
         ),
         (lambda: nn.Dropout(0.5)(X, mask=np.ones((2, 4))), ValueError, r"of their lengths or 1, got shape \(2, 4\)"),
         (
-            lambda: nn.Softmax()(X[0, :2], mask=np.ones(2)),
+            lambda: nn.Softmax()(X[0, :2], mask=np.ones((2, 2, 2))),
             ValueError,
             "Softmax: mask: expected one of the axes, all",
         ),
