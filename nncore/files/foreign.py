@@ -8,9 +8,9 @@ from typing import Any
 from nncore.arguments import check_flag, check_path
 from nncore.errors import FormatError
 
-#: Endings that promise another format.
+#: Endings that promise another format. Keras takes no name for a model but one in .keras, so its programs have these.
 ENDINGS = (
-    *(".keras", ".h5", ".hdf5", ".pb", ".tflite", ".onnx", ".pt", ".pth"),
+    *(".h5", ".hdf5", ".pb", ".tflite", ".onnx", ".pt", ".pth"),
     *(".pkl", ".pickle", ".joblib", ".npy", ".npz", ".json"),
 )
 #: How files of other formats begin.

@@ -191,7 +191,6 @@ def test_custom_layers(tmp_path: pathlib.Path) -> None:
 @pytest.mark.parametrize(
     ("name", "better"),
     [
-        ("a.keras", "a.safetensors"),
         ("a.h5", "a.safetensors"),
         ("a.weights.h5", "a.safetensors"),
         ("A.HDF5", "A.safetensors"),
@@ -212,7 +211,7 @@ def test_names_that_promise_another_format(name: str, better: str, tmp_path: pat
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["a", "a.safetensors", "a.nn", "keras", ".h5.d"])
+@pytest.mark.parametrize("name", ["a", "a.safetensors", "a.nn", "keras", ".h5.d", "a.keras"])
 def test_other_names(name: str, tmp_path: pathlib.Path) -> None:
     model = stack()
     model.build(4)
