@@ -27,13 +27,15 @@ REAL = "biuf"  # kinds of dtypes
 BATCHES = "Collect its batches in one array (np.concatenate), or call train_on_batch for each"
 DATES = "Give durations as numbers: ({name} - {name}.min()) / np.timedelta64(1, 'D')"
 REMEDIES = {
-    "U": "Give each column of text an Input and a StringLookup, or encode it: scikit-learn's OneHotEncoder",
+    "U": "Give each column of text an Input and a StringLookup, or encode it: scikit-learn's OneHotEncoder, and "
+    "CountVectorizer for sentences",
     "M": DATES,
     "m": "Divide them by a unit: {name} / np.timedelta64(1, 's')",
     "c": "Give real and imaginary parts as columns: np.concatenate([{name}.real, {name}.imag], axis=-1)",
     "V": "Give its fields as columns: numpy.lib.recfunctions.structured_to_unstructured({name})",
     "missing": "Fill the gaps, or leave these rows out",
     "O": "Give one number for each element",
+    "dict": "Make columns of them: pandas.DataFrame({name})",
 }
 TARGETS = ". Give targets: (x, y), or batches of these"
 LABELS = "Number them: classes, {name} = np.unique({name}, return_inverse=True)"
@@ -231,6 +233,8 @@ def fault_of(element: Any) -> tuple[str, str] | None:
         return f"text such as {element[:40]!r}", "U"
     if isinstance(element, complex):
         return f"complex numbers such as {element}", "c"
+    if isinstance(element, Mapping):
+        return f"dicts such as {repr(element)[:80]}", "dict"
     if element is None or type(element).__name__ in ("NAType", "NaTType"):
         return f"missing values ({element!r})", "missing"
     try:

@@ -130,6 +130,8 @@ class BaseTabular(BaseEstimator, ABC):
         """The columns as arrays, and which are categories, after scikit-learn's checks of their names and number."""
         if hasattr(X, "collect"):
             raise TypeError("X: expected a frame, got one that is computed when it is needed. Give X.collect()")
+        if isinstance(X, (list, tuple)) and X and isinstance(X[0], Mapping):
+            raise TypeError("X: expected a frame, a dict of columns or an array, got dicts. Give pandas.DataFrame(X)")
         if isinstance(X, Mapping) and not issparse(X):
             if fresh:
                 self.feature_names_in_ = np.array([str(name) for name in X], object)

@@ -220,6 +220,7 @@ REFUSED: list[tuple[Any, str]] = [
     ([X, X[:, :2]], r"got 2 of shapes \(6, 4\), \(6, 2\)\. .*np\.concatenate\(x, axis=1\)"),
     ([[1, 2], [3]], "expected a rectangular array of numbers, got rows that differ"),
     (np.array(["a", "b"]), "got text such as 'a'. Give each column of text an Input and a StringLookup, or encode it"),
+    ([{"a": 1.0}, {"a": 2.0}], r"got dicts such as {'a': 1\.0}\. Make columns of them: pandas\.DataFrame\(x\)"),
     (np.array([b"a", b"b"]), "got text such as b'a'. Give each column"),
     (np.array(["1.5", "2"]), r"got text such as '1\.5'\. Convert them: x\.astype\(float\)"),
     (np.array(["1.5", 2], object), r"got text such as '1\.5'\. Convert them: x\.astype\(float\)"),
