@@ -155,7 +155,9 @@ class CompileConfiguration:
                     metric_list(weighted, "weighted_metrics", name),
                 )
             ]
-        heads = [Head(trainable(losses.get(a, "loss")), loss_weight(b), list(c), list(d)) for a, b, c, d in given]
+        heads = [
+            Head(trainable(losses.get(alone(a), "loss")), loss_weight(b), list(c), list(d)) for a, b, c, d in given
+        ]
         return cls(optimizer, heads, str(matmul_precision))  # of a grid, perhaps: NumPy's
 
     @property
@@ -293,6 +295,11 @@ def metric_list(given: Any, argument: str, name: str | None = None) -> list[Metr
 def several(item: Any) -> bool:
     """Whether it is the list of an output, or None for an output without metrics."""
     return item is None or isinstance(item, (list, tuple))
+
+
+def alone(given: Any) -> Any:
+    """The loss of an output, which may be in a list of its own, as metrics are."""
+    return given[0] if isinstance(given, (list, tuple)) and len(given) == 1 else given
 
 
 def trainable(loss: losses.Loss | None) -> losses.Loss | None:

@@ -74,7 +74,7 @@ class Dataset:
         return self.part(slice(cut)), self.part(slice(cut, None), "validation ")
 
     def weigh_classes(self, class_weight: Any, outputs: Shape) -> Dataset:
-        """The same with the weight of its class for each row, beside its own."""
+        """The same with the weight of its class for each row, or position, beside its own."""
         if class_weight is None:
             return self
         if len(self.targets) > 1:
@@ -84,10 +84,11 @@ class Dataset:
             )
         [y], [own] = self.targets, self.weights
         assert y is not None
-        total = np.ones(y.rows, y.dtype) if own is None else own.array.copy()
-        classes = per_class(class_weight, y, max(outputs[-1] or 1, 2)).astype(y.dtype)
-        total *= classes.reshape(-1, *[1] * (total.ndim - 1))
-        return Dataset(self.inputs, self.targets, [Binding(total, "sample_weight", y.dtype)])
+        weights = per_class(class_weight, y, max(outputs[-1] or 1, 2)).astype(y.dtype)
+        if own is not None:
+            more = own.array.ndim - weights.ndim
+            weights = weights.reshape(*weights.shape, *[1] * more) * own.array.reshape(*own.array.shape, *[1] * -more)
+        return Dataset(self.inputs, self.targets, [Binding(weights, "sample_weight", y.dtype)])
 
 
 def dataset(
@@ -117,12 +118,17 @@ def dataset(
 
 
 def of_each(given: Any, names: Sequence[str], argument: str, needed: Sequence[bool]) -> list[Any]:
-    """What is given for each output, in a list, or in a dict by name; None where it is not needed and not there."""
+    """What is given for each output, in a list, or in a dict by name; None where it is not needed and not there.
+
+    An array by itself is that of the only output that needs one.
+    """
     if isinstance(given, Mapping):
         required = {name for name, need in zip(names, needed, strict=True) if need}
         if not required <= set(given) <= set(names):
             raise ValueError(f"{argument}: expected a dict with the keys {list(names)}, got {list(given)}")
         return [given.get(name) for name in names]
+    if sum(needed) == 1 and not isinstance(given, (list, tuple)) and given is not None:
+        return [given if need else None for need in needed]
     if not isinstance(given, (list, tuple)) or len(given) != len(names):
         what = f"a list of {len(given)}" if isinstance(given, (list, tuple)) else an(type(given).__name__)
         what = "None" if given is None else what
@@ -260,11 +266,11 @@ def of_parts(known: Mapping[str, Any]) -> str:
 
 
 def per_class(class_weight: Any, y: Binding, classes: int) -> Array:
-    """The weight of each row's class; 1 for classes that `class_weight` does not name."""
+    """The weight of the class of each row, or position; 1 for classes that `class_weight` does not name."""
     labels = classes_of(y, classes)
     if isinstance(class_weight, str) and class_weight == "balanced":
-        counts = np.bincount(labels, minlength=classes)
-        table = y.rows / (np.count_nonzero(counts) * np.maximum(counts, 1))
+        counts = np.bincount(labels.ravel(), minlength=classes)
+        table = labels.size / (np.count_nonzero(counts) * np.maximum(counts, 1))
     else:
         table = class_table(class_weight, classes, float(np.finfo(y.dtype).max))
     return table[labels]
@@ -296,28 +302,29 @@ def class_table(class_weight: Any, classes: int, most: float) -> Array:
 
 
 def classes_of(y: Binding, classes: int) -> Array:
-    """The class of each row, from labels, one-hot rows, or values 0 and 1."""
+    """The class of each row, or of each of its positions, from labels, one-hot rows, or values 0 and 1."""
     labels = np.asarray(y.array)
-    if labels.ndim == 2 and labels.shape[1] > 1:
-        clear = np.count_nonzero(labels == labels.max(axis=1, keepdims=True), axis=1) == 1
+    if not y.integers and labels.ndim > 1 and labels.shape[-1] > 1:
+        clear = np.count_nonzero(labels == labels.max(axis=-1, keepdims=True), axis=-1) == 1
         if not clear.all():
-            raise ValueError(
-                f"class_weight: expected one class per sample, got {labels[np.argmin(clear)]} in row "
-                f"{np.argmin(clear)} of {y.argument}. Give sample_weight instead"
-            )
-        return labels.argmax(axis=1)
-    if labels.size != y.rows:
-        raise ValueError(f"class_weight: expected one class per sample, got targets of shape {labels.shape}")
-    labels = labels.reshape(-1)
+            raise no_class("one class per sample", labels, clear, y)
+        return labels.argmax(axis=-1)
+    if not y.integers and labels.ndim > 1:
+        labels = labels[..., 0]
     numbers = labels.astype(np.int64) if labels.dtype.kind != "f" else np.nan_to_num(labels).astype(np.int64)
     whole = (numbers == labels) & (numbers >= 0) & (numbers < classes)
     if not whole.all():
-        row = int(np.argmin(whole))
-        raise ValueError(
-            f"class_weight: expected classes from 0 to {classes - 1} as targets, got {labels[row]} in row {row} of "
-            f"{y.argument}. Give sample_weight instead"
-        )
+        raise no_class(f"classes from 0 to {classes - 1} as targets", labels, whole, y)
     return numbers
+
+
+def no_class(expected: str, labels: Array, good: Array, y: Binding) -> ValueError:
+    """The error for targets that are no classes, where they are not `good`."""
+    place = tuple(np.argwhere(~good)[0].tolist())
+    return ValueError(
+        f"class_weight: expected {expected}, got {labels[place]} in row {', '.join(map(str, place))} of {y.argument}. "
+        "Give sample_weight instead"
+    )
 
 
 def to_categorical(y: Any, num_classes: int | None = None) -> Array:

@@ -180,3 +180,20 @@ def test_an_output_of_one_number_without_an_axis() -> None:
     model = nn.Model([nn.Input(3), nn.EinsumDense("ab,b->a", (), kernel_initializer="ones"), nn.Reshape((1,))])
     model.compile("sgd", "mse")
     assert model.evaluate(x, np.ones(4), verbose=0) == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize("loss", [["mse"], ("mse",), {"say": ["mse"]}, [["mse"]]])
+def test_the_loss_of_an_output_in_a_list_of_its_own(loss: Any) -> None:
+    model = nn.Model([nn.Input(4), nn.Dense(1, name="say")])
+    model.compile("sgd", loss)
+    assert model.loss == nn.losses.MeanSquaredError()
+
+
+def test_losses_of_several_outputs_in_lists_of_their_own() -> None:
+    inputs = nn.Input(4)
+    model = nn.Model(inputs, [nn.Dense(1, name="y")(inputs), nn.Dense(1, name="z")(inputs)])
+    for loss in ([["mse"], ["mae"]], {"y": ["mse"], "z": "mae"}):
+        model.compile("sgd", loss)
+        assert model.loss == [nn.losses.MeanSquaredError(), nn.losses.MeanAbsoluteError()]
+    with pytest.raises(TypeError, match=r"loss: expected the name of a loss, .* got \['mse', 'mae'\]"):
+        model.compile("sgd", [["mse", "mae"], "mae"])

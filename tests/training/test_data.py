@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import pathlib
 import tracemalloc
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -287,6 +288,36 @@ def test_balanced_classes(how: str) -> None:
     one = np.zeros(12)  # classes that are not there count for nothing: 12 / (1 × 12)
     expected = trained(one, {}, "bce", how, 1)
     assert np.allclose(trained(one, {"class_weight": "balanced"}, "bce", how, 1)[0], expected[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("how", ["fit", "train_on_batch"])
+def test_class_weight_is_that_of_each_position(how: str) -> None:
+    """Of labels (n, steps), one-hot (n, steps, classes), values (n, steps, 1), times the weights of rows or steps."""
+    series, labels = np.random.default_rng(2).normal(size=(6, 2, 4)), LABELS.reshape(6, 2)
+    of_rows, of_steps = np.linspace(0.5, 2, 6), np.linspace(0.5, 2, 12).reshape(6, 2)
+
+    def weights_after(targets: Any, loss: str, units: int = 3, **weights: Any) -> Any:
+        model = nn.Model([nn.Input((2, 4)), nn.Dense(units, "softmax" if units > 1 else "sigmoid")], seed=0)
+        model.compile("sgd", loss)
+        (partial(model.fit, shuffle=False, verbose=0) if how == "fit" else model.train_on_batch)(
+            series, targets, **weights
+        )
+        return tuple(model.get_weights())
+
+    given, steps = {0: 3.0, 1: 0.5}, np.where(labels == 0, 3.0, np.where(labels == 1, 0.5, 1.0))
+    balanced = np.where(labels == 2, 0.5, 2.0)  # as of 12 rows
+    two = np.float32(labels != 2)[..., None]
+    for targets, loss, units, classes, expected in (
+        (labels, "sparse_categorical_crossentropy", 3, given, steps),
+        (labels, "sparse_categorical_crossentropy", 3, "balanced", balanced),
+        (nn.to_categorical(labels), "categorical_crossentropy", 3, given, steps),
+        (two, "binary_crossentropy", 1, {1: 0.25}, 1 - 0.75 * two[..., 0]),
+    ):
+        for own, whole in ((None, 1), (of_rows, of_rows[:, None]), (of_steps, of_steps)):
+            found = weights_after(targets, loss, units, class_weight=classes, sample_weight=own)
+            assert identical(
+                found, weights_after(targets, loss, units, sample_weight=np.float32(expected) * np.float32(whole))
+            )
 
 
 @pytest.mark.parametrize(

@@ -184,6 +184,17 @@ def test_data_that_do_not_fit(case: str) -> None:
     model.fit([X, Z], [Y, KINDS], verbose=0)  # nothing stays behind
 
 
+def test_targets_of_the_only_output_that_has_a_loss() -> None:
+    """They need no list, as in Keras; of two outputs they do."""
+    model = compiled(loss={"kind": SPARSE})
+    assert model.evaluate([X, Z], KINDS, verbose=0) == model.evaluate([X, Z], [None, KINDS], verbose=0)
+    for call in (model.train_on_batch, model.test_on_batch):
+        call([X, Z], KINDS)
+    model.fit([X, Z], KINDS, validation_data=([X, Z], KINDS), verbose=0)
+    with pytest.raises(ValueError, match="y: expected a list of 2"):
+        compiled().evaluate([X, Z], KINDS, verbose=0)
+
+
 def test_class_weights_want_one_output_and_not_one_loss() -> None:
     with pytest.raises(ValueError, match="^class_weight"):
         compiled(loss={"kind": SPARSE}).fit([X, Z], {"kind": KINDS}, class_weight={0: 2.0}, verbose=0)
