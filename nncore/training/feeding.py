@@ -87,8 +87,9 @@ def batches(stream: Stream, steps: int | None) -> Iterator[Batch]:
 def evaluate(
     model: Model, stream: Stream, steps: int | None, callbacks: CallbackList, prefix: str = ""
 ) -> dict[str, Any]:
-    """Loss and metrics over the batches of a stream."""
+    """Loss and metrics over the batches of a stream, unless a callback ends it."""
     stepped, feeder, done, rows = callbacks.wants_test_batches, Feeder(model, training=False), 0, 0
+    model.stop_evaluating = False
     callbacks.on_test_begin()
     try:
         for batch in batches(stream, steps):
@@ -101,6 +102,8 @@ def evaluate(
             done, rows = done + 1, rows + data.rows
             if stepped:
                 callbacks.on_test_batch_end(done - 1, stepper.logs())
+            if model.stop_evaluating:
+                break
         if not done:
             remedy = "" if stream.passes else ". Give a function that returns it, so that it can be started anew"
             raise ValueError(f"{stream.argument}: expected batches, got none{remedy}")
@@ -114,7 +117,8 @@ def evaluate(
 
 
 def predict(model: Model, stream: Stream, steps: int | None, callbacks: CallbackList) -> Any:
-    """The outputs for the inputs of all batches, one after another."""
+    """The outputs for the inputs of all batches, one after another, unless a callback ends it."""
+    model.stop_predicting = False
     callbacks.on_predict_begin()
     made, rows = [], 0
     for done, (x, _, _) in enumerate(batches(stream, steps)):
@@ -125,6 +129,8 @@ def predict(model: Model, stream: Stream, steps: int | None, callbacks: Callback
         rows += len(parts[0])
         callbacks.on_tick(rows)
         callbacks.on_predict_batch_end(done, {"outputs": out})
+        if model.stop_predicting:
+            break
     if not made:
         raise ValueError(f"{stream.argument}: expected batches, got none")
     for arrays in zip(*made, strict=True):
@@ -159,7 +165,7 @@ def evaluated(
         try:
             listeners.set_params(evaluation.facts(dataset.rows, batch, verbose, stepper.program.names()))
             with model.state.reading():
-                return evaluation.evaluate(stepper, listeners, size)
+                return evaluation.evaluate(model, stepper, listeners, size)
         finally:
             steppers.give(stepper)
     finally:
@@ -181,6 +187,6 @@ def predicted(model: Any, x: Any, batch: int, verbose: Any, steps: int | None, c
         listeners.set_params(evaluation.facts(inputs[0].rows, batch, verbose, []))
         arranged = model._built().gives.pack
         predictor, threads = model.predictor(inputs), model.threads()
-        return arranged(evaluation.predict(predictor, inputs, threads, listeners, batch, arranged))
+        return arranged(evaluation.predict(model, predictor, inputs, threads, listeners, batch, arranged))
     finally:
         listeners.on_close()

@@ -230,7 +230,7 @@ class Fit:
         rows = rows_at_once(self.callbacks, self.settings.validation_batch_size, self.validation.rows)
         steppers, evaluator = self.model.steppers(), self.model.stepper(False, self.validation, rows)
         try:
-            return evaluate(evaluator, self.callbacks, rows)
+            return evaluate(self.model, evaluator, self.callbacks, rows)
         finally:
             steppers.give(evaluator)  # a callback may have compiled meanwhile
 

@@ -7,6 +7,7 @@ import math
 import pathlib
 from typing import Any
 
+import numpy as np
 import pytest
 from callback_fits import X, Y, fit, model, same
 
@@ -210,3 +211,42 @@ def test_a_backup_holds_the_weights_that_were_not_restored(tmp_path: pathlib.Pat
     made = model()
     fit(made, *callbacks(9))
     assert same(kept[3], whole[3]) and same(made.get_weights(), whole[1])
+
+
+# ---- evaluations and predictions -------------------------------------------------------------------------------------
+
+
+class Enough(nn.Callback):
+    """Ends an evaluation or a prediction behind its batch of this number."""
+
+    def __init__(self, last: int) -> None:
+        self.last, self.seen = last, 0
+
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.seen += 1
+        self.model.stop_evaluating = batch == self.last
+
+    def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.seen += 1
+        self.model.stop_predicting = batch == self.last
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_evaluations_and_predictions_end_where_a_callback_says_so(streamed: bool) -> None:
+    """With what the first rows give; the next ones are of all rows again."""
+    net = model()
+    whole, some = net.evaluate(X, Y, verbose=0), net.evaluate(X[:8], Y[:8], verbose=0)
+    rows = [slice(i, i + 4) for i in range(0, len(X), 4)]
+    given = ((lambda: ((X[r], Y[r]) for r in rows)), None) if streamed else (X, Y)
+    enough = Enough(1)
+    assert net.evaluate(*given, batch_size=4, callbacks=[enough], verbose=0) == pytest.approx(some, rel=1e-6)
+    assert enough.seen == 2 and net.evaluate(*given, verbose=0) == pytest.approx(whole, rel=1e-6)
+    made = net.predict(given[0], batch_size=4, callbacks=[Enough(2)])
+    assert np.array_equal(made, net.predict(X[:12])) and len(net.predict(given[0])) == len(X)
+
+
+def test_validations_end_where_a_callback_says_so() -> None:
+    net, enough = model(), Enough(0)
+    history = net.fit(X, Y, validation_data=(X, Y), validation_batch_size=4, epochs=2, callbacks=[enough], verbose=0)
+    assert enough.seen == 2  # of each of two epochs the first batch
+    assert history.history["val_loss"][-1] == pytest.approx(net.evaluate(X[:4], Y[:4], verbose=0), rel=1e-6)
