@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nncore import data, packing, runtime
-from nncore.arguments import explained
+from nncore.arguments import check_flag, explained
 from nncore.compiler.configuration import CompileConfiguration
 from nncore.compiler.programs import emit_step
 from nncore.data import Dataset
@@ -36,6 +36,7 @@ class Compiled(Predicting):
         seed: int | None = None,
         n_threads: int | None = None,
         dtype: Any = None,
+        trainable: bool = True,
     ) -> None:
         if unused := [name for name in UNUSED if hasattr(self, name)]:
             raise TypeError(
@@ -51,6 +52,8 @@ class Compiled(Predicting):
         self.stop_training = False
         self.averages_in_place = False  # of the weights: see swap_averages
         super().__init__(layers, outputs, inputs, name, seed, dtype)
+        if not check_flag(trainable, "trainable"):
+            self.trainable = False
 
     def reseed(self, seed: int) -> None:
         """Let later random choices derive from `seed`; weights stay."""

@@ -60,6 +60,10 @@ HABITS = {
     "input_shape": Habit(INPUT),
     "input_dim": Habit(INPUT),
     "batch_input_shape": Habit(INPUT),
+    # clone_model
+    "input_tensors": Habit("Call the clone: clone_model(model)(symbol)."),
+    "call_function": Habit("Call the layers one by one, then Model(inputs, outputs)."),
+    "recursive": Habit("Layers within models are cloned, too, in any case.", (True, False)),
     # layers
     "dtype": OfDtype(DTYPE, ("float32",)),
     **{f"{name}.dtype": OfDtype(DTYPE, WHOLE) for name in NUMBERING},
@@ -121,11 +125,15 @@ EXPRESSION = (
     "Symbols take + - * / ** and slices, and so do the functions of nncore.activations; "
     "anything else is a layer of your own, of NumPy arrays: see nncore.Layer."
 )
+STEPS = "Steps are native code; callbacks see each, and train_on_batch(x, grad=…) takes the gradient of any loss."
+BATCHES = "fit, evaluate and predict take batches, too."
+OBJECTS = "Each module has its own, such as nncore.layers.serialize and nncore.layers.deserialize."
+PICTURES = "Pillow reads and writes pictures: numpy.asarray(PIL.Image.open(path))."
 IMAGES = "Give images as an array (n, height, width, channels); layers such as RandomFlip augment them."
 VOLUMES = "There are no layers for volumes."
 RECURRENT = "There are no recurrent layers: Conv1D reads series."
 
-#: Names in Keras's modules, and what does their work here.
+#: Names in Keras's modules, and of methods of its models, and what does their work here.
 NAMES = {
     # layers
     **dict.fromkeys(("LSTM", "GRU", "SimpleRNN", "RNN", "LSTMCell", "GRUCell", "SimpleRNNCell"), RECURRENT),
@@ -155,5 +163,28 @@ NAMES = {
     "timeseries_dataset_from_array": "nncore.data.windows makes windows of a series.",
     **dict.fromkeys(("set_value", "get_value"), "Assign: model.optimizer.learning_rate = 0.01."),
     "set_epsilon": "It is fixed.",
+    "set_image_data_format": "Channels stand last; layers take data_format.",
+    **dict.fromkeys(("load_img", "save_img", "img_to_array", "array_to_img"), PICTURES),
+    **dict.fromkeys(("text_dataset_from_directory", "audio_dataset_from_directory"), "fit takes batches of arrays."),
+    **dict.fromkeys(("enable_interactive_logging", "disable_interactive_logging"), "Give verbose=0, 1 or 2 to fit."),
+    "Progbar": "tqdm shows one.",
+    **dict.fromkeys(("serialize_keras_object", "deserialize_keras_object"), OBJECTS),
+    "LossScaleOptimizer": "Gradients are float32, which need no scaling.",
+    "OrbaxCheckpoint": "It is ModelCheckpoint, or BackupAndRestore.",
+    "Functional": "It is Model(inputs, outputs).",
+    "dtype_policies": "A model has one dtype: Model(…, dtype=…).",
     "config": "Its floatx and set_floatx are those of nncore.backend.",
+    # methods
+    "add_loss": "Give losses to compile, penalties to layers (ActivityRegularization); train_on_batch(x, grad=…) takes "
+    "the gradient of any loss.",
+    "add_metric": "Give metrics to compile.",
+    **dict.fromkeys(("train_step", "test_step", "predict_step", "make_train_function", "make_test_function"), STEPS),
+    **dict.fromkeys(("compute_loss", "compute_metrics"), "evaluate and test_on_batch give loss and metrics."),
+    **dict.fromkeys(("fit_generator", "evaluate_generator", "predict_generator"), BATCHES),
+    "predict_classes": "It is model.predict(x).argmax(axis=-1).",
+    "predict_proba": "It is model.predict(x).",
+    "export": "model.save writes safetensors, whose arrays many libraries read.",
+    "quantize": "For products of lower precision call compile(…, matmul_precision=…).",
+    "to_yaml": "It is model.to_json().",
+    "stateless_call": "It is model(x).",
 }

@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from nncore import architecture, display, plots, runtime
 from nncore.attributes import Guarded
 from nncore.custom import custom_object_scope
+from nncore.graph import check_sample
+from nncore.habits import NAMES
+from nncore.registry import to_json
+from nncore.sizes import fits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +35,9 @@ class Inspected(Guarded):
     layers: Any
     history: Any = None
     stop_training: bool = False
-    settable = ("stop_training",)
+    stop_evaluating: bool = False
+    stop_predicting: bool = False
+    settable = ("stop_training", "stop_evaluating", "stop_predicting")
     remedies: ClassVar[dict[str, str]] = {
         "dtype": "Make a new model with it.",
         "is_stack": "Make a new model.",
@@ -45,6 +51,14 @@ class Inspected(Guarded):
         "built": "Call build(input_shape).",
         "compiled": "Call compile.",
     }
+
+    if not TYPE_CHECKING:  # or there would be no attribute that is unknown
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what does the work of a method of Keras's models that is not here."""
+            if name in NAMES:
+                raise AttributeError(f"{type(self).__name__} has no {name}. {NAMES[name]}")
+            return object.__getattribute__(self, name)  # raises what it did before
 
     # -- what may be set -------------------------------------------------------------------------------------------
 
@@ -199,6 +213,47 @@ class Inspected(Guarded):
     def _output_names(self) -> list[str]:
         """Names of the outputs; before there is a graph, there is one."""
         return self.graph.output_names if self.graph else [""]
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The shape of the output, from that of the input, both with the batch's axis; weights are not needed.
+
+        Parameters
+        ----------
+        input_shape : tuple, or list or dict of tuples
+            ``(None, 784)``; of several inputs of each, as they were given to `Model`.
+
+        Returns
+        -------
+        tuple, or list or dict of tuples
+            None are sizes that are unknown.
+
+        Raises
+        ------
+        ValueError
+            The layers do not take it, or it is not what the model was built for.
+        """
+        if self.graph is None:
+            for layer in self.layers:
+                input_shape = layer.compute_output_shape(input_shape)
+            return input_shape
+        graph = self.graph
+        whole = [input_shape] if graph.takes.single else input_shape
+        given = graph.takes.match(whole, graph.input_names, "input_shape")
+        shapes = [check_sample(tuple(shape[1:]), "input_shape", shape) for shape in given]
+        for shape, own in zip(shapes, graph.inputs, strict=True):
+            if not fits(shape, own.sample_shape):
+                raise ValueError(f"input_shape: expected one that fits {own.shape}, got {(None, *shape)}")
+        batch = given[0][0]
+        return graph.gives.pack([(batch, *made) for made in graph.outputs_of(shapes)])
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Return the arguments that `compile` was given, as values that JSON can hold; {} before."""
+        return to_json(self.configuration.arguments()) if self.configuration else {}
+
+    def compile_from_config(self, config: Mapping[str, Any]) -> None:
+        """Call `compile` with what `get_compile_config` returned, of a model with the same outputs."""
+        if config:
+            cast("Model", self).compile(**config)
 
     # -- configuration and show ------------------------------------------------------------------------------------
 

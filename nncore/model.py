@@ -34,6 +34,8 @@ class Model(Compiled):
         Most threads to use; default `get_num_threads()`. Results have the same bits for any number.
     dtype : {"float32", "float64"}, optional
         Of weights and arithmetic; default `backend.floatx()`, which is "float32" unless `set_floatx` has changed it.
+    trainable : bool, default True
+        False: as if it were set on the model afterwards, so on the layers that there are.
 
     Attributes
     ----------
@@ -44,6 +46,9 @@ class Model(Compiled):
         Of the last fit.
     stop_training : bool
         Set it in a callback to end a fit.
+    stop_evaluating, stop_predicting : bool
+        Set it in a callback of batches to end an evaluation, whose values are those of the rows so far, or a
+        prediction, which returns these rows.
     seed : int
     """
 
@@ -107,8 +112,9 @@ class Model(Compiled):
             Whether each epoch draws a new order of the rows; of batches, of those that have numbers.
         class_weight : dict of class to float, list of float or "balanced", optional
             Weights of the classes, whose numbers are those of `y` or of the columns of one-hot rows; 1 for those that a
-            dict does not name. "balanced": n / (k count), for k classes among the rows given, as in scikit-learn. For
-            models of one output.
+            dict does not name. "balanced": n / (k count), for k classes among the n targets given, as in scikit-learn.
+            Where each position of a sample has a class, as each step of a series, it is weighted by that. For models of
+            one output.
         sample_weight : array_like, shape (n,), optional
             The loss is Σ wᵢ ℓᵢ / n. For several outputs, one for all, or a list or dict as that of `y`.
         initial_epoch : int, default 0
@@ -326,7 +332,8 @@ class Model(Compiled):
         Parameters
         ----------
         path : str or path-like
-            With any ending but those of other formats, such as ``.h5`` and ``.keras``.
+            With any ending but those of other formats, such as ``.h5``. ``.keras`` names a safetensors file, too, which
+            Keras does not read.
         overwrite : bool, default True
             False: a FileExistsError where there is such a file.
         """

@@ -11,6 +11,7 @@ from nncore.architecture import Numbered, Outline
 from nncore.arguments import check_flag, explained
 from nncore.layers.base import Layer
 from nncore.model import Model
+from nncore.registry import missing
 from nncore.sequential import Sequential
 
 __all__ = ["Model", "Sequential", "clone_model", "load_model", "model_from_json", "save_model"]
@@ -116,3 +117,7 @@ def load_model(path: Any, custom_objects: Any = None, compile: bool = True, veri
 def save_model(model: Model, filepath: Any, overwrite: bool = True) -> None:
     """Call ``model.save(filepath, overwrite)``."""
     model.save(filepath, overwrite)
+
+
+def __getattr__(name: str) -> Any:
+    raise missing(__name__, name, __all__)

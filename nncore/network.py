@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nncore.arrangement import Arrangement
 from nncore.bindings import Binding
-from nncore.feeds import Feed, Feeds
+from nncore.feeds import Feed, Feeds, shape_of
 from nncore.graph import Call, Symbol, topological
 from nncore.layers.arrays import declared_for
 from nncore.layers.base import Layer
@@ -103,9 +103,10 @@ class Graph:
         strangers = [s for s in self.symbols if s.call is None and id(s) not in ends]
         if strangers or not ends <= known:
             wanted = "this Input" if len(ends) == 1 else "each of these inputs"
+            unread = [s for s in self.inputs if id(s) not in known]
+            got = f"depend on {strangers[0]!r}, too" if strangers else f"do not depend on {unread[0]!r}"
             raise ValueError(
-                f"inputs, outputs: expected outputs that depend on {wanted} and on no other"
-                + (f", got outputs that depend on {strangers[0]!r}, too" if strangers else "")
+                f"inputs, outputs: expected outputs that depend on {wanted} and on no other, got outputs that {got}"
             )
 
     def _build(self, dtype: str) -> None:
@@ -242,6 +243,10 @@ class Graph:
                     )
                 known[id(s)] = made[s.index]
         return tuple(known[id(s)] for s in self.outputs)
+
+    def outputs_of(self, shapes: Sequence[Shape]) -> tuple[Shape, ...]:
+        """The shapes of the outputs' samples, for inputs' samples of these shapes, which fit."""
+        return self.shapes_made([shape_of(feed.source, shapes) for feed in self.feeds]) if self.open else self.made
 
     def example(self) -> Graph | None:
         """The graph for samples of some size that all layers take, in place of each that is open; None: not found."""

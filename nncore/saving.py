@@ -1,5 +1,7 @@
 """Files under Keras's module path, and what files call classes and functions of a user's own."""
 
+from typing import Any
+
 from nncore.custom import (
     custom_object_scope,
     get_custom_objects,
@@ -9,6 +11,7 @@ from nncore.custom import (
 )
 from nncore.custom import custom_object_scope as CustomObjectScope
 from nncore.models import load_model, save_model
+from nncore.registry import missing
 
 __all__ = [
     "CustomObjectScope",
@@ -20,3 +23,7 @@ __all__ = [
     "register_keras_serializable",
     "save_model",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    raise missing(__name__, name, __all__)

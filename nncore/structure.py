@@ -13,7 +13,6 @@ from nncore.arguments import check_flag, explained
 from nncore.arrangement import Arrangement
 from nncore.copying import Travelling
 from nncore.dtypes import dtype_name, floatx
-from nncore.feeds import shape_of
 from nncore.graph import Callable, Input, Shape, Symbol, check_shape
 from nncore.inspection import Inspected
 from nncore.layers.arrays import label
@@ -292,11 +291,7 @@ class Structure(Travelling, Inspected, Callable):
                     f"{self.name}: expected for its input {name} a symbol of shape {own.shape}, got {got}. "
                     "A model keeps the shapes it was built for"
                 )
-        made = graph.made
-        if graph.open:
-            shapes = [s.sample_shape for s in symbols]
-            made = graph.shapes_made([shape_of(feed.source, shapes) for feed in graph.feeds])
-        return graph.gives.pack(self._connect(symbols, made))
+        return graph.gives.pack(self._connect(symbols, graph.outputs_of([s.sample_shape for s in symbols])))
 
     def emit(self, b: Builder, *inputs: Tensor, wanted: Sequence[int] | None = None) -> tuple[Tensor, ...]:
         """Emit the operations of its layers, for the outputs of these numbers."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from nncore.structure import Structure
 
 
+UNKNOWN = "?"
 HEADER = "Layer", "Output shape", "Parameters", "Trainable"
 Row = tuple[str, str, str, str]
 
@@ -41,16 +42,22 @@ def rows_of(model: Inspected, nested: bool = False, depth: int = 0) -> list[Row]
     return rows
 
 
+def rows_of_stack(model: Inspected) -> list[Row]:
+    """The same of layers of a stack that is not built."""
+    return [(f"{layer.name} ({type(layer).__name__})", UNKNOWN, UNKNOWN, UNKNOWN) for layer in model.layers]
+
+
 def summary(model: Structure, expand_nested: bool, show_trainable: bool) -> str:
     """Layers, output shapes and numbers of parameters as text, and what products multiply."""
-    if model.graph is None:
-        raise ValueError("summary: the model has no shapes yet: call build(input_shape), fit or predict first")
-    rows = [HEADER, *rows_of(model, expand_nested)]
+    rows = [HEADER, *(rows_of(model, expand_nested) if model.graph else rows_of_stack(model))]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [f"{row[0]:{widths[0]}}  {row[1]:{widths[1]}}  {row[2]:>{widths[2]}}" for row in rows]
     if show_trainable:
         lines = [f"{line}  {row[3]:{widths[3]}}" for line, row in zip(lines, rows, strict=True)]
     lines.insert(1, "─" * len(lines[0]))
+    if model.graph is None:
+        lines.append("Not built: build(input_shape), fit or predict settles shapes and parameters.")
+        return "\n".join(lines)
     total = model.count_params()
     wanted = sum(p.size for p in model.trainable_weights)
     learned = sum(p.size for p in model.graph.trained) if model.compiled else wanted

@@ -7,13 +7,35 @@ from typing import Any
 import numpy as np
 
 from nncore.arguments import check_count
+from nncore.custom import (
+    custom_object_scope,
+    get_custom_objects,
+    get_registered_name,
+    get_registered_object,
+    register_keras_serializable,
+)
+from nncore.custom import custom_object_scope as CustomObjectScope
 from nncore.data import to_categorical
 from nncore.data.numbered import PyDataset
 from nncore.data.numbered import PyDataset as Sequence
 from nncore.registry import missing
 from nncore.runtime import set_random_seed
 
-__all__ = ["PyDataset", "Sequence", "clear_session", "normalize", "pad_sequences", "set_random_seed", "to_categorical"]
+__all__ = [
+    "CustomObjectScope",
+    "PyDataset",
+    "Sequence",
+    "clear_session",
+    "custom_object_scope",
+    "get_custom_objects",
+    "get_registered_name",
+    "get_registered_object",
+    "normalize",
+    "pad_sequences",
+    "register_keras_serializable",
+    "set_random_seed",
+    "to_categorical",
+]
 SIDES = ("pre", "post")
 
 

@@ -40,6 +40,7 @@ TAKEN: list[tuple[Callable[..., Any], dict[str, Any]]] = [
     (partial(nn.Embedding, 3, 2), {"mask_zero": False, "input_length": 20}),
     (DROPOUT, {"seed": None, "noise_shape": None, "trainable": False}),
     (nn.Flatten, {"data_format": "channels_last", "dtype": None}),
+    (partial(nn.clone_model, MODEL), {"input_tensors": None, "call_function": None, "recursive": True}),
     (nn.losses.Huber, {"reduction": "sum_over_batch_size", "name": "huber", "dtype": None}),
     (nn.losses.CategoricalCrossentropy, {"label_smoothing": 0.0, "axis": -1}),
     (nn.metrics.MeanSquaredError, {"dtype": None}),
@@ -88,6 +89,7 @@ REFUSED: list[tuple[Callable[..., Any], str, Any, str, str]] = [
         "save",
         "For weights without the optimizer call save_weights",
     ),
+    (partial(nn.clone_model, MODEL), "input_tensors", nn.Input(4), "clone_model", "Call the clone: clone_model"),
     (partial(MODEL.load_weights, "x"), "skip_mismatch", True, "load_weights", "The file must fit"),
     (partial(nn.load_model, "x"), "custom_object", {}, "load_model", "Did you mean 'custom_objects'"),
 ]

@@ -228,7 +228,7 @@ def test_weights_that_do_not_fit_change_nothing(weights: Any, error: type, words
 
 
 def test_before_shapes_there_is_nothing_to_see() -> None:
-    for what in (nn.Model.get_weights, nn.Model.count_params, nn.Model.summary):
+    for what in (nn.Model.get_weights, nn.Model.count_params):
         with pytest.raises(ValueError, match=r"no shapes yet.*build"):
             what(classifier())
     with pytest.raises(ValueError, match="no weights before"):
@@ -246,6 +246,24 @@ def test_summary(capsys: pytest.CaptureFixture[str]) -> None:
     said: list[str] = []
     model.summary(print_fn=said.append)
     assert "\n".join(said) == text.rstrip("\n")
+
+
+def test_a_summary_before_there_are_shapes() -> None:
+    said: list[str] = []
+    nn.Sequential([nn.Flatten(name="flat"), nn.Dense(3, name="say")]).summary(said.append, show_trainable=True)
+    head, rule, *rows, last = said[0].splitlines()
+    assert [row.split() for row in rows] == [["flat", "(Flatten)", *"???"], ["say", "(Dense)", *"???"]]
+    assert len(head) == len(rule) and last.startswith("Not built: build(input_shape), fit or predict")
+
+
+def test_what_is_not_trainable_from_the_start() -> None:
+    inputs = nn.Input(4)
+    graph = nn.Model(inputs, nn.Dense(2)(inputs), trainable=False)
+    for model in (nn.Sequential([nn.Input(4), nn.Dense(2)], trainable=False), graph):
+        assert not model.trainable and model.trainable_weights == [] and len(model.weights) == 2
+    assert nn.Sequential([nn.Dense(2)], trainable=True).layers[0].trainable
+    with pytest.raises(TypeError, match="trainable: expected True or False, got 'no'"):
+        nn.Sequential([nn.Dense(2)], trainable="no")
 
 
 def test_a_summary_of_models_within_models_and_of_what_is_trained() -> None:

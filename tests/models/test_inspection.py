@@ -269,3 +269,39 @@ def test_tables() -> None:
     evil = nn.Model([nn.Input(2), nn.Dense(1, name="<script>alert(1)<")], name="<b>&")
     assert Cells(evil._repr_html_()).tags == {"table", "caption", "thead", "tbody", "tr", "td", "th"}
     assert Cells(evil._repr_html_()).rows[2][0] == "<script>alert(1)< (Dense)"
+
+
+def test_shapes_of_outputs() -> None:
+    """As of layers, without weights; by sizes that are open, by what was built, by the arrangement of the ends."""
+    stack = nn.Sequential([nn.Conv1D(5, 3), nn.GlobalMaxPooling1D(), nn.Dense(2)])
+    assert stack.compute_output_shape((None, 9, 4)) == (None, 2) and not stack.built
+    words = nn.Input((None, 4))
+    seen = nn.Model(words, nn.Conv1D(5, 3)(words))
+    assert seen.compute_output_shape((None, None, 4)) == (None, None, 5)
+    assert seen.compute_output_shape((8, 9, 4)) == (8, 7, 5)
+    with pytest.raises(ValueError, match=r"input_shape: expected one that fits \(None, None, 4\), got \(None, 9, 3\)"):
+        seen.compute_output_shape((None, 9, 3))
+    a, b = nn.Input(2), nn.Input(3)
+    both = nn.Model({"a": a, "b": b}, {"y": nn.Dense(4)(a), "z": nn.layers.Concatenate()([a, b])})
+    assert both.compute_output_shape({"b": (None, 3), "a": (None, 2)}) == {"y": (None, 4), "z": (None, 5)}
+    with pytest.raises(ValueError, match=r"input_shape: expected a dict with the keys \['a', 'b'\], got \['a'\]"):
+        both.compute_output_shape({"a": (None, 2)})
+
+
+def test_what_compile_was_given() -> None:
+    model = net()
+    assert model.get_compile_config() == {}
+    model.compile_from_config({})
+    assert not model.compiled
+    model.compile(nn.Adam(0.25, beta_1=0.5), nn.losses.Huber(2.0), metrics=["mae"], weighted_metrics=["mse"])
+    config = json.loads(json.dumps(model.get_compile_config()))
+    other = net()
+    other.compile_from_config(config)
+    assert (other.optimizer.learning_rate, other.optimizer.beta_1, other.loss) == (0.25, 0.5, nn.losses.Huber(2.0))
+    assert other.metrics_names == model.metrics_names and other.get_compile_config() == config
+    inputs = nn.Input(4)
+    several = nn.Model(inputs, [nn.Dense(1, name="y")(inputs), nn.Dense(1, name="z")(inputs)])
+    several.compile("sgd", ["mse", None], loss_weights=[0.5, 1.0], metrics=[["mae"], ["mse"]])
+    loss, names = several.loss, several.metrics_names
+    several.compile_from_config(several.get_compile_config())
+    assert several.loss == loss and several.metrics_names == names and several.configuration.heads[0].weight == 0.5

@@ -98,7 +98,8 @@ def test_json() -> None:
         ("", "Input Layer Loss Metric Model Sequential Optimizer Initializer Regularizer __version__"),
         ("models", "Model Sequential clone_model load_model save_model model_from_json"),
         ("saving", "load_model save_model"),
-        ("utils", "to_categorical set_random_seed clear_session"),
+        ("utils", "to_categorical set_random_seed clear_session register_keras_serializable custom_object_scope"),
+        ("utils", "CustomObjectScope get_custom_objects get_registered_name get_registered_object"),
         (
             "layers",
             "Activation Add Concatenate Dense Dropout Flatten Input InputLayer Layer Multiply Rescaling Reshape",
@@ -259,7 +260,11 @@ def test_save_model_asks_before_it_overwrites(tmp_path: pathlib.Path) -> None:
         ("", "random", "Draw by numpy.random.default_rng"),
         ("", "base", "nncore: expected a known name, got 'base'"),
         ("datasets", "mnist", "got 'mnist'. Nothing is downloaded: read the arrays by NumPy"),
-        ("utils", "plot_model", "Call model.plot(). Known: PyDataset, "),
+        ("utils", "plot_model", "Call model.plot(). Known: CustomObjectScope, PyDataset, "),
+        ("utils", "img_to_array", "Pillow reads and writes pictures"),
+        ("saving", "serialize_keras_object", "Each module has its own, such as nncore.layers.serialize and"),
+        ("models", "Functional", "It is Model(inputs, outputs). Known: Model, "),
+        ("optimizers", "LossScaleOptimizer", "Gradients are float32, which need no scaling. Known: "),
         ("utils", "to_categoricl", "Did you mean 'to_categorical'?"),
         ("backend", "set_value", "got 'set_value'. Assign: model.optimizer.learning_rate = 0.01. Known: clear"),
     ],
@@ -267,6 +272,24 @@ def test_save_model_asks_before_it_overwrites(tmp_path: pathlib.Path) -> None:
 def test_names_that_are_missing(module: str, name: str, words: str) -> None:
     with pytest.raises(AttributeError, match=re.escape(words)):
         getattr(getattr(nn, module) if module else nn, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("add_loss", "Give losses to compile, penalties to layers"),
+        ("fit_generator", "fit, evaluate and predict take batches, too."),
+        ("predict_classes", "It is model.predict(x).argmax(axis=-1)."),
+        ("export", "model.save writes safetensors"),
+    ],
+)
+def test_methods_that_are_missing(name: str, words: str) -> None:
+    model = nn.Sequential([nn.Dense(1)])
+    with pytest.raises(AttributeError, match=re.escape(f"Sequential has no {name}. {words}")):
+        getattr(model, name)
+    with pytest.raises(AttributeError, match="'Sequential' object has no attribute 'strange'"):
+        _ = model.strange  # type: ignore[attr-defined]
+    assert not hasattr(model, name) and not any(hasattr(model, name) for name in NAMES)
 
 
 def test_names_of_keras_are_missing_and_what_is_said_to_do_is_there() -> None:
