@@ -290,6 +290,14 @@ def Input(
     return Symbol(check_sample(shape, "shape", shape), name=name, dtype=text)
 
 
+class InputLayer:
+    """`Input` by the name of Keras's class. What it makes is a symbol, and no layer of a model is an instance of it."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Symbol:  # type: ignore[misc]
+        """See `Input`."""
+        return Input(*args, **kwargs)
+
+
 def topological(outputs: Iterable[Symbol], inputs: Iterable[Symbol] = ()) -> list[Symbol]:
     """Every symbol that `outputs` depend on, but for what is before `inputs`, each after those it reads."""
     order: list[Symbol] = []

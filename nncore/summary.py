@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nncore import runtime
+from nncore.registry import snake_case
 
 if TYPE_CHECKING:
     from nncore.graph import Symbol
@@ -44,7 +45,8 @@ def rows_of(model: Inspected, nested: bool = False, depth: int = 0) -> list[Row]
 
 def rows_of_stack(model: Inspected) -> list[Row]:
     """The same of layers of a stack that is not built."""
-    return [(f"{layer.name} ({type(layer).__name__})", UNKNOWN, UNKNOWN, UNKNOWN) for layer in model.layers]
+    kinds = [(layer.name, type(layer).__name__) for layer in model.layers]  # names are given when it is built
+    return [(f"{name or snake_case(kind)} ({kind})", UNKNOWN, UNKNOWN, UNKNOWN) for name, kind in kinds]
 
 
 def summary(model: Structure, expand_nested: bool, show_trainable: bool) -> str:

@@ -81,6 +81,7 @@ def pad_sequences(
     maxlen : int, optional
         Of the rows; default that of the longest sequence.
     dtype : dtype, default "int32"
+        `str` is of texts as long as the longest.
     padding, truncating : {"pre", "post"}
         Whether a row is filled up, and cut, in front or behind. `Embedding(mask_zero=True)` takes both.
     value : float, default 0.0
@@ -93,7 +94,8 @@ def pad_sequences(
     Raises
     ------
     ValueError, TypeError
-        `sequences` holds what has no length, or steps of different shapes; an argument is none of its values.
+        `sequences` holds what has no length, or steps of different shapes; an argument is none of its values, or
+        `dtype` cannot hold `value`.
 
     Examples
     --------
@@ -112,10 +114,19 @@ def pad_sequences(
         )
     longest = max(map(len, rows), default=0)
     length = longest if maxlen is None else check_count(maxlen, "maxlen")
+    if np.dtype(dtype) == np.dtype(str):  # of no length, for which NumPy takes that of the first text it sees
+        dtype = np.result_type(np.asarray(value, str), *rows)
+    try:
+        filled = np.asarray(value, dtype)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(
+            f"dtype: expected one that holds the value {value!r}, got {dtype!r}: {error}. For texts give dtype=object "
+            f"(`dtype` {dtype} is not compatible with `value`'s type: {type(value)}.)"
+        ) from None
     steps = {row.shape[1:] for row in rows if len(row)} or {()}
     if len(steps) > 1:
         raise ValueError(f"sequences: expected steps of one shape, got {', '.join(map(str, sorted(steps)))}")
-    made = np.full((len(rows), length, *steps.pop()), value, dtype)
+    made = np.full((len(rows), length, *steps.pop()), filled, dtype)
     for to, row in zip(made, rows, strict=True):
         some = row[-length:] if truncating == "pre" else row[:length]
         if len(some):

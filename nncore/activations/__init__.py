@@ -94,8 +94,11 @@ __all__ = [
 def get(identifier: Any, argument: str = "activation") -> Activation:
     """Turn a name, configuration, class, function or object into an `Activation`; None is `Linear`.
 
-    A pair of functions of your own, f and its derivative, is a `PythonActivation`.
+    A pair of functions of your own, f and its derivative, is a `PythonActivation`; a layer that is an activation, such
+    as ``LeakyReLU(0.1)``, stands for that.
     """
+    if getattr(identifier, "is_activation", False):
+        identifier = (identifier() if isinstance(identifier, type) else identifier).activation
     if isinstance(identifier, PythonActivation):
         return identifier
     if isinstance(identifier, tuple) and len(identifier) == 2 and all(map(callable, identifier)):

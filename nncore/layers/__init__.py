@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from nncore.graph import Input
-from nncore.graph import Input as InputLayer
+from nncore.graph import Input, InputLayer
 from nncore.layers.activation import (
     ELU,
     Activation,

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 
 class Applied(Layer):
-    """Base of the layers that are an activation function."""
+    """Base of the layers that are an activation function, and may be given as that of another layer."""
 
     supports_masking = True
+    is_activation = True
 
     activation: activations.Activation
 

@@ -110,7 +110,8 @@ class R2Score(ShareOfVariance):
     def check(self) -> None:
         """See `Metric.check`."""
         super().check()
-        check_whole(self.num_regressors, "num_regressors", "a whole number of at least 0", 0)
+        phrase = "Invalid value for argument `num_regressors`. Expected a value >= 0."
+        check_whole(self.num_regressors, "num_regressors", "a whole number of at least 0", 0, phrase=phrase)
 
     def of(self, sums: Array, weight: float, rows: float) -> Any:
         """See `Metric.of`."""

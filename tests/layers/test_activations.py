@@ -254,3 +254,19 @@ def test_functions():
         TypeError, match=r"celu: expected celu\(x, alpha.*1.0\): got an unexpected keyword argument 'b'"
     ):
         activations.celu([1.0], b=2)
+
+
+def test_layers_that_are_activations_stand_for_these() -> None:
+    """As in Keras, ``Dense(3, activation=LeakyReLU(0.1))``: the same as the function, in files, too."""
+    for layer, function in (
+        (nn.LeakyReLU(0.1), LeakyRelu(0.1)),
+        (nn.ReLU(max_value=6.0), Relu(max_value=6.0)),
+        (nn.ReLU, Relu()),
+        (nn.layers.Activation("silu"), Silu()),
+        (nn.layers.Activation(nn.ELU(2.0)), Elu(2.0)),
+    ):
+        made = nn.Dense(3, activation=layer)
+        assert made.activation == function and nn.Dense.from_config(made.get_config()).activation == function
+    for other in (nn.PReLU(), nn.Dense(2, activation="relu")):  # which have weights
+        with pytest.raises(TypeError, match="activation: expected the name of an activation, or one of its objects"):
+            nn.Dense(3, activation=other)

@@ -250,9 +250,14 @@ def test_summary(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_summary_before_there_are_shapes() -> None:
     said: list[str] = []
-    nn.Sequential([nn.Flatten(name="flat"), nn.Dense(3, name="say")]).summary(said.append, show_trainable=True)
+    model = nn.Sequential([nn.Flatten(), nn.Dense(3), nn.Dense(3, name="say")])
+    model.summary(said.append, show_trainable=True)
     head, rule, *rows, last = said[0].splitlines()
-    assert [row.split() for row in rows] == [["flat", "(Flatten)", *"???"], ["say", "(Dense)", *"???"]]
+    kinds = ["flatten (Flatten)", "dense (Dense)", "say (Dense)"]
+    assert [row.split() for row in rows] == [[*kind.split(), *"???"] for kind in kinds]
+    model.build(5)
+    model.summary(said.append)
+    assert [line.split("  ")[0] for line in said[1].splitlines()[3:6]] == kinds
     assert len(head) == len(rule) and last.startswith("Not built: build(input_shape), fit or predict")
 
 

@@ -165,6 +165,7 @@ def test_layers_by_other_names() -> None:
     np.testing.assert_allclose(run(layers.Softmax()).sum(-1), 1)
     np.testing.assert_array_equal(run(layers.Identity()), x)
     assert run(layers.InputLayer((4,)), layers.Dense(2)).shape == (5, 2)
+    assert not isinstance(layers.Dense(2), layers.InputLayer)  # as programs ask that go through layers
     i = layers.Input((4,))
     a, b = layers.Dense(3, name="a")(i), layers.Dense(3, name="b")(i)
     joined = layers.concatenate([layers.add([a, b]), layers.multiply([a, b], name="product")], axis=1)
@@ -323,6 +324,14 @@ def test_arrays_divided_by_their_norms() -> None:
 def test_sequences_of_one_length(settings: dict[str, Any], expected: list[list[int]]) -> None:
     made = nn.utils.pad_sequences([[1, 2, 3], (4,), []], **settings)
     assert made.tolist() == expected and made.dtype == np.int32
+
+
+def test_sequences_of_texts() -> None:
+    for dtype in (object, str, "U7"):
+        made = nn.utils.pad_sequences([["a", "bcd"], ["x"]], dtype=dtype, value="padding")
+        assert made.tolist() == [["a", "bcd"], ["padding", "x"]]
+    with pytest.raises(ValueError, match=r"^dtype: .* holds the value 'pad', got 'int32': .* dtype=object"):
+        nn.utils.pad_sequences([[1]], value="pad")
 
 
 def test_sequences_of_steps_and_what_is_none() -> None:
