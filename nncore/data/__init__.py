@@ -147,14 +147,17 @@ def weights_of_each(given: Any, names: Sequence[str], argument: str) -> list[Any
 
 
 def shaped(array: Any, shape: Shape, argument: str) -> Any:
-    """An input's array as rows of `shape`; where that is of one element, its axis may be there or not."""
+    """An input's array as rows of `shape`; a last axis of one element may be there or not, as that of a channel."""
     if isinstance(array, SparseRows):
         if fits(array.shape[1:], shape):
             return array
         raise ValueError(f"{argument}: expected shape (n, {', '.join(map(str, shape))}), got sparse {array.shape}")
-    if shape in ((), (1,)) and array.shape[1:] in ((), (1,)) and array.ndim:
-        return array.reshape(len(array), *shape)
     sample = array.shape[1:]
+    one = None in shape and fits(array.shape, shape)  # a sample by itself, whose rows are none
+    if array.ndim and not one and shape[-1:] == (1,) and fits(sample, shape[:-1]):
+        array, sample = array[..., None], (*sample, 1)
+    elif array.ndim and sample[-1:] == (1,) and fits(sample[:-1], shape):
+        array, sample = array[..., 0], sample[:-1]
     if array.ndim == 0 or (sample != shape and not fits(sample, shape)) or 0 in sample:
         expected = f"(n, {', '.join(map(str, shape))})" if shape else "(n,)"
         raise ValueError(

@@ -19,7 +19,9 @@ import nncore as nn
         ((6, 4, 5, 3), (3, 4, 5), r"give np\.moveaxis\(x, -1, 1\)$"),
         ((6, 5, 4, 3), (4, 5, 3), r"give np\.transpose\(x, …\)$"),
         ((8, 8), (8, 8, 1), r"For a single sample give x\[None, \.\.\., None\]$"),
-        ((6, 8, 8), (8, 8, 1), r"The elements fit: reshape x"),
+        ((6, 64), (8, 8, 1), r"The elements fit: reshape x"),
+        ((8, 8, 1), (None, None, 1), r"For a single sample give x\[None\]$"),
+        ((6, 8, 8, 1, 1), (8, 8), r"got \(6, 8, 8, 1, 1\)\. The elements fit: reshape x"),
         ((6, 1, 8, 9), (8, 9, 1), r"The elements fit: reshape x"),
         ((6, 30, 4), (20, 4), r"from call to call, begin the model with Input\(\(None, 4\)\)$"),
         ((6, 8, 9, 3), (8, 8, 3), r"begin the model with Input\(\(8, None, 3\)\)$"),
@@ -30,6 +32,26 @@ def test_what_makes_an_array_fit(given: tuple[int, ...], shape: tuple[int, ...],
     model = nn.Model([nn.Input(shape), nn.Flatten()])
     with pytest.raises(ValueError, match=remedy):
         model.predict(np.zeros(given))
+
+
+@pytest.mark.parametrize(
+    ("given", "shape"),
+    [
+        ((6, 8, 8), (8, 8, 1)),
+        ((6, 8, 8, 1), (8, 8)),
+        ((6, 8, 8), (None, None, 1)),
+        ((6, 8, 8, 1), (None, 8)),
+        ((6, 8), (8, 1)),
+        ((6,), (1,)),
+        ((6, 1), ()),
+    ],
+)
+def test_an_axis_of_one_channel_may_be_there_or_not(given: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    x = np.random.default_rng(0).normal(size=(*given, 2)).astype(np.float32)[..., 0]  # strided
+    model = nn.Model([nn.Input(shape), nn.Rescaling(2.0)])
+    made = model.predict(x)
+    assert np.array_equal(made.ravel(), 2 * x.ravel()) and np.array_equal(made, model(x))
+    assert made.shape == (6, *(size or 8 for size in shape))
 
 
 def test_targets_of_another_image() -> None:
