@@ -111,6 +111,14 @@ HABITS = {
     "line_length": Habit("Lines are as long as they must be.", types=(int,)),
     "positions": Habit("Columns are as wide as they must be."),
     "layer_range": Habit("See model.layers."),
+    # plot_model
+    "show_shapes": Habit("Shapes are shown in any case.", (True, False)),
+    "show_layer_names": Habit("Names are shown in any case.", (True, False)),
+    "show_dtype": Habit("A model has one dtype: model.dtype.", (False,)),
+    "show_layer_activations": Habit("Activations are not shown.", (False,)),
+    "show_trainable": Habit("See model.summary(show_trainable=True).", (False,)),
+    "expand_nested": Habit("Draw each model within by itself.", (False,)),
+    "rankdir": Habit("Layers stand below what they read.", ("TB",)),
     # Input
     "Input.input_shape": Habit("Give it first: Input((28, 28, 1))."),
     "Input.sparse": Habit("Sparse matrices may be given in any case.", types=(bool,)),
@@ -159,7 +167,7 @@ NAMES = {
     "FeatureSpace": "Give each column an Input and a layer, or take nncore.sklearn.TabularClassifier.",
     "get_file": "Nothing is downloaded here; urllib.request.urlretrieve does it.",
     "image_dataset_from_directory": IMAGES,
-    **dict.fromkeys(("plot_model", "model_to_dot"), "Call model.plot()."),
+    "model_to_dot": "Call model.plot().",
     "split_dataset": "Slice arrays, or call fit(…, validation_split=…).",
     "timeseries_dataset_from_array": "nncore.data.windows makes windows of a series.",
     **dict.fromkeys(("set_value", "get_value"), "Assign: model.optimizer.learning_rate = 0.01."),

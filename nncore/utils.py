@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from nncore.arguments import check_count
+from nncore import plots
+from nncore.arguments import check_count, explained
 from nncore.custom import (
     custom_object_scope,
     get_custom_objects,
@@ -32,6 +33,7 @@ __all__ = [
     "get_registered_object",
     "normalize",
     "pad_sequences",
+    "plot_model",
     "register_keras_serializable",
     "set_random_seed",
     "to_categorical",
@@ -133,6 +135,28 @@ def pad_sequences(
             place = slice(length - len(some), None) if padding == "pre" else slice(len(some))
             to[place] = some
     return made
+
+
+@explained
+def plot_model(model: Any, to_file: Any = "model.png", dpi: int = 200) -> None:
+    """Draw a model's layers with their shapes into a file, as `Model.plot` does on axes.
+
+    Parameters
+    ----------
+    model : Model
+    to_file : str or PathLike, default "model.png"
+        Its ending says in which format: png, svg, pdf.
+    dpi : int, default 200
+        Dots per inch.
+
+    Raises
+    ------
+    ImportError
+        There is no matplotlib.
+    """
+    ax = model.plot()
+    ax.figure.savefig(to_file, dpi=check_count(dpi, "dpi"))
+    plots.pyplot().close(ax.figure)
 
 
 def __getattr__(name: str) -> Any:

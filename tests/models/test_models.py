@@ -261,7 +261,7 @@ def test_save_model_asks_before_it_overwrites(tmp_path: pathlib.Path) -> None:
         ("", "random", "Draw by numpy.random.default_rng"),
         ("", "base", "nncore: expected a known name, got 'base'"),
         ("datasets", "mnist", "got 'mnist'. Nothing is downloaded: read the arrays by NumPy"),
-        ("utils", "plot_model", "Call model.plot(). Known: CustomObjectScope, PyDataset, "),
+        ("utils", "model_to_dot", "Call model.plot(). Known: CustomObjectScope, PyDataset, "),
         ("utils", "img_to_array", "Pillow reads and writes pictures"),
         ("saving", "serialize_keras_object", "Each module has its own, such as nncore.layers.serialize and"),
         ("models", "Functional", "It is Model(inputs, outputs). Known: Model, "),
@@ -324,6 +324,18 @@ def test_arrays_divided_by_their_norms() -> None:
 def test_sequences_of_one_length(settings: dict[str, Any], expected: list[list[int]]) -> None:
     made = nn.utils.pad_sequences([[1, 2, 3], (4,), []], **settings)
     assert made.tolist() == expected and made.dtype == np.int32
+
+
+def test_a_picture_in_a_file(tmp_path: pathlib.Path) -> None:
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    pyplot.switch_backend("Agg")
+    model = nn.Sequential([nn.Input(2), nn.Dense(1)])
+    nn.utils.plot_model(model, tmp_path / "model.png", show_shapes=True, rankdir="TB", dpi=50)
+    assert (tmp_path / "model.png").read_bytes()[:4] == b"\x89PNG" and not pyplot.get_fignums()
+    nn.utils.plot_model(model, to_file=str(tmp_path / "model.svg"))
+    assert "</svg>" in (tmp_path / "model.svg").read_text()
+    with pytest.raises(TypeError, match="rankdir: .* Layers stand below what they read"):
+        nn.utils.plot_model(model, rankdir="LR")
 
 
 def test_sequences_of_texts() -> None:
