@@ -128,7 +128,7 @@ def of_each(given: Any, names: Sequence[str], argument: str, needed: Sequence[bo
             raise ValueError(f"{argument}: expected a dict with the keys {list(names)}, got {list(given)}")
         return [given.get(name) for name in names]
     if sum(needed) == 1 and not isinstance(given, (list, tuple)) and given is not None:
-        return [given if need else None for need in needed]
+        return [given] * len(names)
     if not isinstance(given, (list, tuple)) or len(given) != len(names):
         what = f"a list of {len(given)}" if isinstance(given, (list, tuple)) else an(type(given).__name__)
         what = "None" if given is None else what

@@ -183,13 +183,16 @@ def test_by_checks_of_scikit_learn(make: Any) -> None:
     assert len(passed) > 40
 
 
+def test_rows_that_are_dicts() -> None:
+    with pytest.raises(TypeError, match=r"X: expected a frame, .*, got dicts\. Give pandas\.DataFrame\(X\)"):
+        TabularClassifier().fit([{"a": 1.0}, {"a": 2.0}], [0, 1])
+
+
 def test_frames_that_are_none() -> None:
     pl = pytest.importorskip("polars")
     X, y = np.ones((4, 2)), [0, 1, 0, 1]
     with pytest.raises(TypeError, match=r"Give X\.collect\(\)"):
         TabularClassifier().fit(pl.DataFrame({"a": y}).lazy(), y)
-    with pytest.raises(TypeError, match=r"X: expected a frame, .*, got dicts\. Give pandas\.DataFrame\(X\)"):
-        TabularClassifier().fit([{"a": 1.0}, {"a": 2.0}], y[:2])
     with pytest.raises(ValueError, match=r"X: expected columns of one axis, got shape \(4, 2\) of 'a'"):
         TabularClassifier().fit({"a": X}, y)
     with pytest.raises(ValueError, match="n_jobs: expected None or a whole number other than 0, got 'a'"):
