@@ -95,7 +95,7 @@ INLINE void add_copies(const convolution *v, band b, nn_index most, const real *
     word *const Xt = (word *)v->band, *const panels = (word *)v->P;
     const nn_index depth = v->depth, height = even_rows(depth), no_offset = 0;
     const int of_two = height == depth;
-    const slab s = {0}; /* nothing follows the sums */
+    slab s = {.end = {.C = dW, .ldc = ldy}}; /* nothing follows the sums */
     shape_tiles(height, 0);
     for (nn_index l = 0; l < b.lines; l += most, add = 1) {
         const nn_index padding = clamp(v->w.before - b.ow, 0, b.columns - 1 + v->reach_w);
@@ -103,17 +103,19 @@ INLINE void add_copies(const convolution *v, band b, nn_index most, const real *
         const band some = {b.oh + l, c.lines, b.ow, c.columns};
         copy_lines(v, &c, some, x, dY + l * v->w.out * ldy, ldy, n, Xt, panels, pieces);
         dot t = {.K = c.words, .segments = 1, .offsets = &no_offset, .lda = c.ld, .a_piece = c.x_piece,
-                 .b_piece = c.dy_piece, .ldc = ldy, .add = add};
+                 .b_piece = c.dy_piece};
+        s.end.add = add;
         strips strips;
         strips_begin(&strips, &s);
-        for (nn_index j = 0; j < n; j += PANEL)
-            for (nn_index i = 0; i < v->K; i += t.rows) {
-                const nn_index from = row_of_copy(v, &c, i), below = row_of_copy(v, &c, i + height) - from;
-                t.rows = least(2 * height, of_two ? v->K - i : depth - i % depth), t.n = least(PANEL, n - j);
-                t.A = (const word *)((const char *)Xt + from), t.B = panels + j / PANEL * c.dy_step;
-                t.C = dW + i * ldy + j;
-                multiply_strip(&strips, &t, height, below, i, j, pieces);
+        for (t.j = 0; t.j < n; t.j += PANEL) {
+            t.n = least(PANEL, n - t.j), t.B = panels + t.j / PANEL * c.dy_step;
+            for (t.i = 0; t.i < v->K; t.i += t.rows) {
+                const nn_index from = row_of_copy(v, &c, t.i), below = row_of_copy(v, &c, t.i + height) - from;
+                t.rows = least(2 * height, of_two ? v->K - t.i : depth - t.i % depth);
+                t.A = (const word *)((const char *)Xt + from);
+                multiply_strip(&strips, &t, height, below, pieces);
             }
+        }
         strips_end(&strips);
     }
     dot_end();

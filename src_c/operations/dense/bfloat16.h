@@ -23,53 +23,57 @@
 /* Of A at a time: two pieces of half as many rows share L2 better. */
 #define ROWS_OF_BLOCK(pieces) (BF16_MC / (pieces))
 
-typedef struct dot { /* C (rows ≤ BF16_ROWS, n ≤ PANEL) = f( [C +] bias + Σ over K words of pairs ) */
+typedef struct dot { /* sums over K words of pairs for rows ≤ BF16_ROWS and n ≤ PANEL columns of C */
+    nn_index i, j; /* of the first of them; from the first column of a slab on */
     nn_index rows, n, K;
     nn_index segments; /* of K words each, one after another in B, and */
     const nn_index *offsets; /* where they begin in A; NULL: there is one */
     const word *A, *B; /* piece 0; the others lie a_piece, b_piece words further on */
     nn_index lda, a_piece, b_piece;
+} dot;
+
+typedef struct ending { /* C = f( [C +] bias + sums ), of the columns of a slab */
     real *C;
     nn_index ldc;
-    const real *bias; /* (n) or NULL */
+    const real *bias; /* a number for each column, or NULL */
     const real *affine; /* as in tile.h */
     nn_index ldaffine;
-    int add, relu; /* f, as in tile.h: ReLU; its derivative, of (rows,n) saved elements; or a look for inf and nan */
+    int add, relu; /* f, as in tile.h: ReLU; its derivative, of saved elements; or a look for inf and nan */
     const real *saved;
     nn_index ldsaved;
     vf *zeros;
-} dot;
+} ending;
 
-/* C from row `first` on = f of m rows of sums, nv vectors each. Over tiles in registers, for a pass over C is dear
+/* m rows from (i,j) on = f of sums, nv vectors each, of n columns. Over tiles in registers, for a pass over C is dear
  * where K is short. */
-INLINE void finish_rows(const int m, const int nv, vf (*c)[2], nn_index first, const dot *t) {
-    const vmask last = mask_first(t->n - (nv - 1) * LANES), whole = mask_first(LANES);
+INLINE void finish_rows(const int m, const int nv, vf (*c)[2], const ending *e, nn_index i, nn_index j, nn_index n) {
+    const vmask last = mask_first(n - (nv - 1) * LANES), whole = mask_first(LANES);
     const vmask mask[2] = {nv == 1 ? last : whole, last};
-    const nn_index ldc = t->ldc, ldsaved = t->ldsaved;
-    real *const C = t->C + first * ldc;
+    const nn_index ldc = e->ldc, ldsaved = e->ldsaved;
+    real *const C = e->C + i * ldc + j;
 #define EACH_SUM                                             \
-    _Pragma("GCC unroll 12") for (int i = 0; i < m; i++) \
+    _Pragma("GCC unroll 12") for (int r = 0; r < m; r++) \
         _Pragma("GCC unroll 2") for (int v = 0; v < nv; v++)
-    if (t->bias) EACH_SUM c[i][v] += load_mask(t->bias + v * LANES, mask[v]);
-    if (t->add) EACH_SUM c[i][v] += load_mask(C + i * ldc + v * LANES, mask[v]);
-    if (t->affine)
+    if (e->bias) EACH_SUM c[r][v] += load_mask(e->bias + j + v * LANES, mask[v]);
+    if (e->add) EACH_SUM c[r][v] += load_mask(C + r * ldc + v * LANES, mask[v]);
+    if (e->affine)
         _Pragma("GCC unroll 2") for (int v = 0; v < nv; v++) {
-            const real *const a = t->affine + v * LANES;
-            const vf mean = load_mask(a, mask[v]), factor = load_mask(a + t->ldaffine, mask[v]);
-            const vf offset = load_mask(a + 2 * t->ldaffine, mask[v]);
-            _Pragma("GCC unroll 12") for (int i = 0; i < m; i++) c[i][v] = (c[i][v] - mean) * factor + offset;
+            const real *const a = e->affine + j + v * LANES;
+            const vf mean = load_mask(a, mask[v]), factor = load_mask(a + e->ldaffine, mask[v]);
+            const vf offset = load_mask(a + 2 * e->ldaffine, mask[v]);
+            _Pragma("GCC unroll 12") for (int r = 0; r < m; r++) c[r][v] = (c[r][v] - mean) * factor + offset;
         }
-    if (t->relu) EACH_SUM c[i][v] = f_relu(c[i][v], NULL);
-    if (t->saved) {
-        const real *const saved = t->saved + first * ldsaved;
-        EACH_SUM c[i][v] *= derivative_relu(load_mask(saved + i * ldsaved + v * LANES, mask[v]), NULL);
+    if (e->relu) EACH_SUM c[r][v] = f_relu(c[r][v], NULL);
+    if (e->saved) {
+        const real *const saved = e->saved + i * ldsaved + j;
+        EACH_SUM c[r][v] *= derivative_relu(load_mask(saved + r * ldsaved + v * LANES, mask[v]), NULL);
     }
-    if (t->zeros) {
-        vf sum[4] = {*t->zeros};
-        EACH_SUM sum[(i * nv + v) % 4] += c[i][v] * (real)0;
-        *t->zeros = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    if (e->zeros) {
+        vf sum[4] = {*e->zeros};
+        EACH_SUM sum[(r * nv + v) % 4] += c[r][v] * (real)0;
+        *e->zeros = (sum[0] + sum[1]) + (sum[2] + sum[3]);
     }
-    EACH_SUM store_mask(C + i * ldc + v * LANES, mask[v], c[i][v]);
+    EACH_SUM store_mask(C + r * ldc + v * LANES, mask[v], c[r][v]);
 #undef EACH_SUM
 }
 
@@ -81,7 +85,8 @@ typedef struct slab {
     const word *B;     /* the panel at jc, packed by others, or NULL */
     nn_index b_piece;  /* between the pieces of a panel */
     word *scratch;
-    dot t;             /* what all tiles have in common */
+    dot t;             /* what all tiles have in common; written in place, as copies of what was just written wait */
+    ending end;
 } slab;
 
 INLINE packing rows_of_A(const slab *s, nn_index i, nn_index rows, word *y) {
@@ -123,19 +128,6 @@ INLINE void pack_panels(const slab *s, word *packed, nn_index step, const int pi
     }
 }
 
-/* `all`: what tiles have in common */
-INLINE dot tile_at(const slab *s, const dot *all, nn_index i, nn_index rows, nn_index j) {
-    const nn_gemm *g = s->g;
-    dot t = *all;
-    t.rows = rows;
-    t.n = least(PANEL, s->cols - j);
-    t.C += i * t.ldc + j;
-    if (t.bias) t.bias += j;
-    if (t.affine) t.affine += j;
-    if (t.saved) t.saved += i * g->ldsaved + j;
-    return t;
-}
-
 #include BF16_KERNEL
 _Static_assert(BF16_MC % (2 * BF16_ROWS) == 0 && BF16_MC % LANES == 0, "blocks of A are whole tiles and vectors");
 #define BF16_SCRATCH ((size_t)(A_WORDS + B_WORDS + MORE_WORDS) * sizeof(word))
@@ -153,9 +145,8 @@ INLINE void multiply_pieces(const nn_gemm *g, const int pieces) {
     const nn_index nc = g->packed || (packs_in_turn(g, pieces) && !g->a_piece) ? N : fits;
     const int finish = !ends_in_tile(g), relu = !finish && g->activation == NN_ACTIVATION_relu;
     vf zeros = {0};
-    const dot common = {.ldc = g->Z ? g->ldz : g->ldc, .ldaffine = g->ldaffine, .ldsaved = g->ldsaved,
-                        .segments = 1, .a_piece = A_WORDS / pieces};
-    slab s = {.g = g, .scratch = g->scratch, .t = common};
+    const ending end = {.ldc = g->Z ? g->ldz : g->ldc, .ldaffine = g->ldaffine, .ldsaved = g->ldsaved};
+    slab s = {.g = g, .scratch = g->scratch, .t = {.segments = 1, .a_piece = A_WORDS / pieces}, .end = end};
 
     dot_begin(g);
     for (nn_index jc = 0; jc < N; jc += nc) /* LOOP 5 cuts N, so that packed B fits its buffer */
@@ -170,13 +161,13 @@ INLINE void multiply_pieces(const nn_gemm *g, const int pieces) {
             s.t.K = whole_words(depth);
             s.t.lda = s.t.K + 16;
             s.t.b_piece = s.b_piece;
-            s.t.C = (real *)(g->Z ? g->Z : g->C) + jc;
-            s.t.bias = kb == 0 && g->bias ? (const real *)g->bias + jc : NULL;
-            s.t.affine = last && g->affine ? (const real *)g->affine + jc : NULL;
-            s.t.add = kb > 0 || g->add;
-            s.t.relu = relu && last && !g->saved;
-            s.t.saved = relu && last && g->saved ? (const real *)g->saved + jc : NULL;
-            s.t.zeros = !finish && last && g->nonfinite ? &zeros : NULL;
+            s.end.C = (real *)(g->Z ? g->Z : g->C) + jc;
+            s.end.bias = kb == 0 && g->bias ? (const real *)g->bias + jc : NULL;
+            s.end.affine = last && g->affine ? (const real *)g->affine + jc : NULL;
+            s.end.add = kb > 0 || g->add;
+            s.end.relu = relu && last && !g->saved;
+            s.end.saved = relu && last && g->saved ? (const real *)g->saved + jc : NULL;
+            s.end.zeros = !finish && last && g->nonfinite ? &zeros : NULL;
             g->a_piece ? multiply_windows(&s, pieces) : multiply_slab(&s, pieces);
         }
     dot_end();

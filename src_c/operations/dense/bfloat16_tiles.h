@@ -57,11 +57,11 @@ INLINE void dot_begin(const nn_gemm *g) {
 #define dot_end() tile_release()
 
 typedef struct block { /* sums of a block of C that are to be finished */
-    dot t;
-    nn_index i, j;
-    nn_index done; /* rows */
+    nn_index i, j, rows, n, done;
     real sums[C_REALS] __attribute__((aligned(64)));
 } block;
+
+INLINE void block_is(block *b, const dot *t) { b->i = t->i, b->j = t->j, b->rows = t->rows, b->n = t->n, b->done = 0; }
 
 typedef struct chores { /* what goes on between the dots */
     const slab *s;
@@ -70,51 +70,41 @@ typedef struct chores { /* what goes on between the dots */
     block *before;
 } chores;
 
-#define ROWS_AHEAD 6 /* of C, fetched for writing */
-/* Finished at a time: fewer take longer. */
-#define ROWS_TOGETHER ((nn_index)8)
+#define ROWS_TOGETHER ((nn_index)4) /* finished at a time */
 
 INLINE void finish_some(const int m, const slab *s, block *b) {
-    const nn_index i = b->done;
-    const real *const sums = b->sums + i * PANEL;
+    const nn_index i = b->i + b->done;
+    const real *const sums = b->sums + b->done * PANEL;
     vf c[ROWS_TOGETHER][2];
-#pragma GCC unroll 8
+#pragma GCC unroll 4
     for (int r = 0; r < m; r++) {
-        const real *const C = b->t.C + (i + r + ROWS_AHEAD) * b->t.ldc;
-        __builtin_prefetch(C, 1);
-        __builtin_prefetch(C + b->t.n - 1, 1);
         c[r][0] = vload(sums + r * PANEL);
         c[r][1] = vload(sums + r * PANEL + LANES);
     }
-    if (b->t.n > LANES)
-        finish_rows(m, 2, c, i, &b->t);
+    if (b->n > LANES)
+        finish_rows(m, 2, c, &s->end, i, b->j, b->n);
     else
-        finish_rows(m, 1, c, i, &b->t);
+        finish_rows(m, 1, c, &s->end, i, b->j, b->n);
     b->done += m;
-    if (s->finish && b->done == b->t.rows) finish_sums(s->g, b->i, s->jc + b->j, b->t.rows, b->t.n);
+    if (s->finish && b->done == b->rows) finish_sums(s->g, b->i, s->jc + b->j, b->rows, b->n);
 }
 
-/* The four dots of a step, of rows from A and from A1 on, through two tiles for operands */
-#define DOTS_OF(a, A, A1, b, B)               \
-    do {                                      \
-        LOAD_B(b, B);                         \
-        LOAD_A(a, A);                         \
-        tile_dot(0, a, b);                    \
-        if (tall) {                           \
-            LOAD_A(a, A1);                    \
-            tile_dot(2, a, b);                \
-        }                                     \
-        if (wide) {                           \
-            LOAD_B(b, (B) + TILE_SIDE);       \
-            if (tall) {                       \
-                tile_dot(3, a, b);            \
-                LOAD_A(a, A);                 \
-            }                                 \
-            tile_dot(1, a, b);                \
-        }                                     \
+/* The four dots of a step of one piece, of rows from A and from A1 on, whose tiles but for A1's lie in 4, 6 and 7; those
+ * of the next step, from A2 and B2 on, are loaded between them. */
+#define DOTS_AHEAD(A1, A2, B2)                             \
+    do {                                                   \
+        const word *const next_A = A2, *const next_B = B2; \
+        tile_dot(0, 4, 6);                                 \
+        if (tall) LOAD_A(5, A1);                           \
+        if (wide) tile_dot(1, 4, 7);                       \
+        LOAD_A(4, next_A);                                 \
+        if (tall) tile_dot(2, 5, 6);                       \
+        LOAD_B(6, next_B);                                 \
+        if (tall && wide) tile_dot(3, 5, 7);               \
+        if (wide) LOAD_B(7, next_B + TILE_SIDE);           \
     } while (0)
 
-/* The same of one piece or two, lo hi, hi hi, hi lo; each tile is loaded once: of two pieces eight for twelve dots */
+/* Those of one piece or two, lo hi, hi hi, hi lo; each tile is loaded once: of two pieces eight for twelve dots */
 #define DOTS_ONCE(A, A1, B)                                      \
     do {                                                         \
         LOAD_B(6, B);                                            \
@@ -143,10 +133,10 @@ INLINE void finish_some(const int m, const slab *s, block *b) {
 
 /* The next ROWS_TOGETHER rows, or what is left of them */
 static __attribute__((noinline)) void finish_next(const slab *s, block *b) {
-    if (b->t.rows - b->done >= ROWS_TOGETHER)
+    if (b->rows - b->done >= ROWS_TOGETHER)
         finish_some(ROWS_TOGETHER, s, b);
     else
-        for (nn_index left = b->t.rows - b->done; left > 0; left--) finish_some(1, s, b);
+        for (nn_index left = b->rows - b->done; left > 0; left--) finish_some(1, s, b);
 }
 
 static __attribute__((noinline)) void pack_block_1(packing *p) { pack_block(p, 1); }
@@ -159,7 +149,7 @@ INLINE void dot_tiles(const dot *t, const real *from, real *to, chores *todo, co
     const size_t a_stride = (size_t)t->lda * sizeof(word), b_stride = PANEL * sizeof(word);
     const size_t c_stride = PANEL * sizeof(real);
     const nn_index steps = t->K / TILE_SIDE;
-    const nn_index groups = ceil_div(todo->before->t.rows - todo->before->done, ROWS_TOGETHER);
+    const nn_index groups = ceil_div(todo->before->rows - todo->before->done, ROWS_TOGETHER);
     nn_index groups_due = 0;
 #define EACH_C(X)                                   \
     do {                                                           \
@@ -185,9 +175,14 @@ INLINE void dot_tiles(const dot *t, const real *from, real *to, chores *todo, co
     else
         EACH_C(ZERO);
     const word *A = t->A, *A1 = A + TILE_SIDE * t->lda, *B = t->B;
-    for (nn_index k = 0; k < steps; k++, A += TILE_SIDE, A1 += TILE_SIDE, B += TILE_SIDE * PANEL) {
-        if (pieces == 1) /* two tiles for operands: no loss alone, a gain beside a busy sibling */
-            DOTS_OF(4, A, A1, 6, B);
+    if (pieces == 1) {
+        LOAD_B(6, B);
+        LOAD_A(4, A);
+        if (wide) LOAD_B(7, B + TILE_SIDE);
+    }
+    for (nn_index k = 1; k <= steps; k++, A += TILE_SIDE, A1 += TILE_SIDE, B += TILE_SIDE * PANEL) {
+        if (pieces == 1)
+            DOTS_AHEAD(A1, k < steps ? A + TILE_SIDE : A, k < steps ? B + TILE_SIDE * PANEL : B);
         else
             DOTS_ONCE(A, A1, B);
         for (todo->due += todo->blocks; todo->due >= todo->steps; todo->due -= todo->steps)
@@ -229,9 +224,10 @@ INLINE void multiply_slab(slab *s, const int pieces) {
     word *const A = s->scratch, *const packed = A + A_WORDS;
     const word *const B = s->B ? s->B : packed;
     real *const unfinished = (real *)(packed + B_WORDS);
+    dot *const t = &s->t;
     block blocks[2], *now = &blocks[0];
     chores todo = {.s = s, .before = &blocks[1]};
-    todo.before->t.rows = todo.before->done = 0;
+    todo.before->rows = todo.before->done = 0;
 
     if (!in_turn)
         pack_panels(s, packed, panel_words, pieces);
@@ -260,15 +256,15 @@ INLINE void multiply_slab(slab *s, const int pieces) {
                     const nn_index i = (rows_outside ? outer : inner) * BF16_ROWS, j = rows_outside ? inner : outer;
                     const int ends = k + part >= depth;
                     real *const sums = unfinished + inner * C_REALS;
-                    now->t = tile_at(s, &s->t, ic + i, least(BF16_ROWS, rows - i), j * PANEL);
-                    now->t.K = least(part, depth - k);
-                    now->t.A = A + (rows_outside ? outer % 2 * BF16_ROWS : i) * lda + k;
-                    now->t.B = B + (in_turn ? j % 2 : j) * panel_words + k * PANEL;
-                    now->i = ic + i, now->j = j * PANEL, now->done = 0;
+                    t->i = ic + i, t->rows = least(BF16_ROWS, rows - i);
+                    t->j = j * PANEL, t->n = least(PANEL, s->cols - t->j), t->K = least(part, depth - k);
+                    t->A = A + (rows_outside ? outer % 2 * BF16_ROWS : i) * lda + k;
+                    t->B = B + (in_turn ? j % 2 : j) * panel_words + k * PANEL;
+                    block_is(now, t);
                     if (rows_outside || strips == 1) /* B passes by */
-                        dot_block(&now->t, k ? sums : NULL, ends ? now->sums : sums, &todo, pieces, 0);
+                        dot_block(t, k ? sums : NULL, ends ? now->sums : sums, &todo, pieces, 0);
                     else
-                        dot_block(&now->t, k ? sums : NULL, ends ? now->sums : sums, &todo, pieces, 1);
+                        dot_block(t, k ? sums : NULL, ends ? now->sums : sums, &todo, pieces, 1);
                     if (ends) {
                         block *const finished = todo.before;
                         todo.before = now;
@@ -277,7 +273,7 @@ INLINE void multiply_slab(slab *s, const int pieces) {
                 }
         }
     }
-    while (todo.before->done < todo.before->t.rows) finish_next(s, todo.before);
+    while (todo.before->done < todo.before->rows) finish_next(s, todo.before);
 }
 
 #include "operations/dense/bfloat16_windows.h"

@@ -12,11 +12,31 @@ typedef struct strips { /* what goes on from strip to strip */
 
 INLINE void strips_begin(strips *p, const slab *s) {
     p->todo.s = s, p->todo.before = &p->blocks[0], p->now = &p->blocks[1];
-    p->todo.before->t.rows = p->todo.before->done = 0;
+    p->todo.before->rows = p->todo.before->done = 0;
 }
 INLINE void strips_end(strips *p) {
-    while (p->todo.before->done < p->todo.before->t.rows) finish_next(p->todo.s, p->todo.before);
+    while (p->todo.before->done < p->todo.before->rows) finish_next(p->todo.s, p->todo.before);
 }
+
+/* The four dots of a step of one piece, through two tiles for operands */
+#define DOTS_OF(a, A, A1, b, B)               \
+    do {                                      \
+        LOAD_B(b, B);                         \
+        LOAD_A(a, A);                         \
+        tile_dot(0, a, b);                    \
+        if (tall) {                           \
+            LOAD_A(a, A1);                    \
+            tile_dot(2, a, b);                \
+        }                                     \
+        if (wide) {                           \
+            LOAD_B(b, (B) + TILE_SIDE);       \
+            if (tall) {                       \
+                tile_dot(3, a, b);            \
+                LOAD_A(a, A);                 \
+            }                                 \
+            tile_dot(1, a, b);                \
+        }                                     \
+    } while (0)
 
 /* C (2 × 2 tiles) = Σ over K of all segments; the second tile of A lies `below` bytes behind the first. */
 INLINE void dot_strip(const dot *t, nn_index height, nn_index below, real *to, const chores *todo, const int pieces,
@@ -25,7 +45,7 @@ INLINE void dot_strip(const dot *t, nn_index height, nn_index below, real *to, c
     const size_t c_stride = PANEL * sizeof(real);
     const int no_rest = t->K % TILE_SIDE == 0; /* else tiles 5 and 7 have another shape */
     const nn_index steps = t->segments * ceil_div(t->K, TILE_SIDE);
-    const nn_index groups = ceil_div(todo->before->t.rows - todo->before->done, ROWS_TOGETHER);
+    const nn_index groups = ceil_div(todo->before->rows - todo->before->done, ROWS_TOGETHER);
     nn_index groups_due = 0;
 #define LOAD_A(tile, p) tile_load(tile, p, a_stride)
 #define LOAD_B(tile, p) tile_load(tile, p, b_stride)
@@ -64,12 +84,11 @@ INLINE void dot_strip(const dot *t, nn_index height, nn_index below, real *to, c
 #undef DOTS
 }
 
-/* The strip t, of tiles of `height` rows, at (i,j) of C */
-INLINE void multiply_strip(strips *p, const dot *t, nn_index height, nn_index below, nn_index i, nn_index j,
-                           const int pieces) {
+/* The strip t, of tiles of `height` rows */
+INLINE void multiply_strip(strips *p, const dot *t, nn_index height, nn_index below, const int pieces) {
     const int tall = t->rows > height, wide = t->n > TILE_SIDE;
     block *const now = p->now;
-    now->t = *t, now->i = i, now->j = j, now->done = 0;
+    block_is(now, t);
     tiles_read(t->A);
     if (tall && wide) dot_strip(t, height, below, now->sums, &p->todo, pieces, 1, 1);
     else if (tall) dot_strip(t, height, below, now->sums, &p->todo, pieces, 1, 0);
@@ -87,14 +106,14 @@ INLINE void multiply_windows(slab *s, const int pieces) {
     strips all_strips, *const strips = &all_strips;
     strips_begin(strips, s);
     pack_panels(s, packed, step, pieces);
-    const dot all = windows_of(s);
-    for (nn_index j = 0; j < s->cols; j += PANEL)
-        for (nn_index i = 0, rows; i < g->M; i += rows) {
-            rows = least(2 * height, lines ? g->M - i : columns - i % columns);
-            dot t = tile_at(s, &all, i, rows, j);
-            t.A = (const word *)g->A + i / columns * g->a_group + i % columns * g->a_row;
-            t.B = (s->B ? s->B : packed) + j / PANEL * step;
-            multiply_strip(strips, &t, height, below, i, j, pieces);
+    dot t = windows_of(s);
+    for (t.j = 0; t.j < s->cols; t.j += PANEL) {
+        t.B = (s->B ? s->B : packed) + t.j / PANEL * step, t.n = least(PANEL, s->cols - t.j);
+        for (t.i = 0; t.i < g->M; t.i += t.rows) {
+            t.rows = least(2 * height, lines ? g->M - t.i : columns - t.i % columns);
+            t.A = (const word *)g->A + t.i / columns * g->a_group + t.i % columns * g->a_row;
+            multiply_strip(strips, &t, height, below, pieces);
         }
+    }
     strips_end(strips);
 }
