@@ -293,7 +293,7 @@ def Input(
 class InputLayer:
     """`Input` by the name of Keras's class. What it makes is a symbol, and no layer of a model is an instance of it."""
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Symbol:  # type: ignore[misc]
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """See `Input`."""
         return Input(*args, **kwargs)
 

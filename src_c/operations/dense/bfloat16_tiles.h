@@ -89,22 +89,27 @@ INLINE void finish_some(const int m, const slab *s, block *b) {
     if (s->finish && b->done == b->rows) finish_sums(s->g, b->i, s->jc + b->j, b->rows, b->n);
 }
 
-/* The four dots of a step of one piece, of rows from A and from A1 on, whose tiles but for A1's lie in 4, 6 and 7; those
- * of the next step, from A2 and B2 on, are loaded between them. */
-#define DOTS_AHEAD(A1, A2, B2)                             \
-    do {                                                   \
-        const word *const next_A = A2, *const next_B = B2; \
-        tile_dot(0, 4, 6);                                 \
-        if (tall) LOAD_A(5, A1);                           \
-        if (wide) tile_dot(1, 4, 7);                       \
-        LOAD_A(4, next_A);                                 \
-        if (tall) tile_dot(2, 5, 6);                       \
-        LOAD_B(6, next_B);                                 \
-        if (tall && wide) tile_dot(3, 5, 7);               \
-        if (wide) LOAD_B(7, next_B + TILE_SIDE);           \
+/* The four dots of a step, of rows from A and from A1 on, through two tiles for operands */
+#define DOTS_OF(a, A, A1, b, B)               \
+    do {                                      \
+        LOAD_B(b, B);                         \
+        LOAD_A(a, A);                         \
+        tile_dot(0, a, b);                    \
+        if (tall) {                           \
+            LOAD_A(a, A1);                    \
+            tile_dot(2, a, b);                \
+        }                                     \
+        if (wide) {                           \
+            LOAD_B(b, (B) + TILE_SIDE);       \
+            if (tall) {                       \
+                tile_dot(3, a, b);            \
+                LOAD_A(a, A);                 \
+            }                                 \
+            tile_dot(1, a, b);                \
+        }                                     \
     } while (0)
 
-/* Those of one piece or two, lo hi, hi hi, hi lo; each tile is loaded once: of two pieces eight for twelve dots */
+/* The same of one piece or two, lo hi, hi hi, hi lo; each tile is loaded once: of two pieces eight for twelve dots */
 #define DOTS_ONCE(A, A1, B)                                      \
     do {                                                         \
         LOAD_B(6, B);                                            \
@@ -175,14 +180,9 @@ INLINE void dot_tiles(const dot *t, const real *from, real *to, chores *todo, co
     else
         EACH_C(ZERO);
     const word *A = t->A, *A1 = A + TILE_SIDE * t->lda, *B = t->B;
-    if (pieces == 1) {
-        LOAD_B(6, B);
-        LOAD_A(4, A);
-        if (wide) LOAD_B(7, B + TILE_SIDE);
-    }
-    for (nn_index k = 1; k <= steps; k++, A += TILE_SIDE, A1 += TILE_SIDE, B += TILE_SIDE * PANEL) {
-        if (pieces == 1)
-            DOTS_AHEAD(A1, k < steps ? A + TILE_SIDE : A, k < steps ? B + TILE_SIDE * PANEL : B);
+    for (nn_index k = 0; k < steps; k++, A += TILE_SIDE, A1 += TILE_SIDE, B += TILE_SIDE * PANEL) {
+        if (pieces == 1) /* two tiles for operands: little loss alone, a gain beside a busy sibling */
+            DOTS_OF(4, A, A1, 6, B);
         else
             DOTS_ONCE(A, A1, B);
         for (todo->due += todo->blocks; todo->due >= todo->steps; todo->due -= todo->steps)

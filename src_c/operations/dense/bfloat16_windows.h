@@ -18,26 +18,6 @@ INLINE void strips_end(strips *p) {
     while (p->todo.before->done < p->todo.before->rows) finish_next(p->todo.s, p->todo.before);
 }
 
-/* The four dots of a step of one piece, through two tiles for operands */
-#define DOTS_OF(a, A, A1, b, B)               \
-    do {                                      \
-        LOAD_B(b, B);                         \
-        LOAD_A(a, A);                         \
-        tile_dot(0, a, b);                    \
-        if (tall) {                           \
-            LOAD_A(a, A1);                    \
-            tile_dot(2, a, b);                \
-        }                                     \
-        if (wide) {                           \
-            LOAD_B(b, (B) + TILE_SIDE);       \
-            if (tall) {                       \
-                tile_dot(3, a, b);            \
-                LOAD_A(a, A);                 \
-            }                                 \
-            tile_dot(1, a, b);                \
-        }                                     \
-    } while (0)
-
 /* C (2 × 2 tiles) = Σ over K of all segments; the second tile of A lies `below` bytes behind the first. */
 INLINE void dot_strip(const dot *t, nn_index height, nn_index below, real *to, const chores *todo, const int pieces,
                       const int tall, const int wide) {
