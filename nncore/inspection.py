@@ -239,6 +239,9 @@ class Inspected(Guarded):
         graph = self.graph
         whole = [input_shape] if graph.takes.single else input_shape
         given = graph.takes.match(whole, graph.input_names, "input_shape")
+        for shape in given:
+            if not isinstance(shape, (tuple, list)) or not shape:
+                raise TypeError(f"input_shape: expected the shape of a batch, such as (None, 784), got {shape!r}")
         shapes = [check_sample(tuple(shape[1:]), "input_shape", shape) for shape in given]
         for shape, own in zip(shapes, graph.inputs, strict=True):
             if not fits(shape, own.sample_shape):

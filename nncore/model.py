@@ -124,7 +124,7 @@ class Model(Compiled):
         validation_steps : int, optional
             Batches of `validation_data` to validate on; default all.
         validation_batch_size : int, optional
-            Only what callbacks see as batches; default `batch_size`.
+            See `evaluate`; default `batch_size`.
         validation_freq : int, default 1
             Validate after each epoch whose number, counted from 1, is a multiple of it.
 
@@ -275,7 +275,8 @@ class Model(Compiled):
         x, y, sample_weight : array_like
             As in `fit`.
         batch_size : int, optional
-            Only what callbacks see as batches, and `steps` counts; default 32.
+            What callbacks see as batches, and `steps` counts; and of a loss that is no mean over samples, as behind a
+            mask or by sums, what its means are of. Default 32.
         verbose : {"auto", 0, 1, 2}
         steps : int, optional
             Batches to evaluate; default all.

@@ -138,7 +138,7 @@ def pad_sequences(
 
 
 @explained
-def plot_model(model: Any, to_file: Any = "model.png", dpi: int = 200) -> None:
+def plot_model(model: Any, to_file: Any = "model.png", *, dpi: int = 200) -> None:
     """Draw a model's layers with their shapes into a file, as `Model.plot` does on axes.
 
     Parameters
@@ -154,9 +154,12 @@ def plot_model(model: Any, to_file: Any = "model.png", dpi: int = 200) -> None:
     ImportError
         There is no matplotlib.
     """
+    check_count(dpi, "dpi")
     ax = model.plot()
-    ax.figure.savefig(to_file, dpi=check_count(dpi, "dpi"))
-    plots.pyplot().close(ax.figure)
+    try:
+        ax.figure.savefig(to_file, dpi=dpi)
+    finally:
+        plots.pyplot().close(ax.figure)
 
 
 def __getattr__(name: str) -> Any:

@@ -181,6 +181,11 @@ def compare(
 ) -> Compared:
     """An output `y` with its targets and weights, which are bindings after those of the inputs."""
     head, n = config.heads[output], len(config.heads)
+    if y.mask is not None and len(y.mask.shape) >= len(y.shape) > 0:
+        raise ValueError(
+            f"{of_output(graph, output)}loss: expected a mask of whole rows of the output, of shape {y.shape} a "
+            f"sample, got one of its elements, {y.mask.shape}. Let a layer that does not support masking come last"
+        )
     mask = None if y.mask is None else spread(b, y.mask, y.shape[:-1])
     y = own_output(b, y)
     activation, spoiled = last_activation(b, y)

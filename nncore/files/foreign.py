@@ -8,7 +8,7 @@ from typing import Any
 from nncore.arguments import check_flag, check_path
 from nncore.errors import FormatError
 
-#: Endings that promise another format. Keras takes no name for a model but one in .keras, so its programs have these.
+#: Endings that promise another format. Not .keras, which Keras asks of a model's name, so that its programs have it.
 ENDINGS = (
     *(".h5", ".hdf5", ".pb", ".tflite", ".onnx", ".pt", ".pth"),
     *(".pkl", ".pickle", ".joblib", ".npy", ".npz", ".json"),

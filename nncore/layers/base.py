@@ -135,6 +135,8 @@ class Layer(Weighted, Travelling, Configurable, Callable):
             Of the output. Weights are drawn at the first call on arrays, unless the layer has some.
         """
         if getattr(training, "ndim", False) or isinstance(training, Symbol):
+            if mask is not None:
+                raise TypeError(f"{arrays.label(self)}: training: expected True or False, got a second mask")
             training, mask = False, training
         given = tuple(inputs) if isinstance(inputs, (list, tuple)) else (inputs,)
         if not any(isinstance(s, Symbol) for s in given):

@@ -59,7 +59,7 @@ class Masking(Layer):
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """Y = X where it counts, else 0."""
         x = real(b, inputs[0])
-        mask = differs(b, x, self.mask_value, x.shape[-1])
+        mask = differs(b, x, self.mask_value, rows=True)
         y = keep(b, x, mask)
         y.mask = mask
         return y

@@ -241,14 +241,15 @@ class BatchNormalization(Normalizing):
         statistics = self.moving_mean, self.moving_variance
         shape, mask = inputs[0].shape, inputs[0].mask
         [axis] = sample_axes(self, shape)
-        if mask is not None and len(mask.shape) > axis:
+        learns = b.training and self.moving_mean.changes  # which is what was compiled
+        if learns and mask is not None and len(mask.shape) > axis:
             raise ValueError(
                 f"{label(self)}: expected a mask of axes before that of its features, axis={self.axis}, got one of "
-                f"shape {mask.shape} a sample, for inputs of {shape}. Put the features last"
+                f"shape {mask.shape} a sample, for inputs of {shape}. Put the features last, and mask whole steps"
             )
 
         def normalize(x: Tensor) -> Tensor:
-            if b.training and self.moving_mean.changes:  # which is what was compiled
+            if learns:
                 those = None if mask is None else spread(b, mask, shape[:axis] + shape[axis + 1 :])
                 return batch_norm(b, x, self.epsilon, self.momentum, *learned, *statistics, those)
             return standardize(b, x, self.epsilon, *statistics, *learned)

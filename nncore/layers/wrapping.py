@@ -137,7 +137,7 @@ class TimeDistributed(Wrapper):
         if mask is None or len(mask.shape) == 1:
             return mask
         steps, *shape = mask.shape
-        return reshape(b, differs(b, reshape(b, mask, (steps, math.prod(shape))), 0.0, math.prod(shape)), (steps,))
+        return differs(b, reshape(b, mask, (steps, math.prod(shape))), 0.0, rows=True)
 
 
 def step_of(b: Builder, x: Tensor, t: int) -> Tensor:

@@ -75,7 +75,7 @@ class BinaryAccuracy(MeanOfRows):
 
     def check(self) -> None:
         """See `Metric.check`."""
-        remedy = "it is a probability, also where the model gives logits"
+        remedy = "it is a probability, also where the model gives logits, of which 0 is its default 0.5"
         check_number(self.threshold, "threshold", "a number between 0 and 1", lambda t: 0 < t < 1, remedy)
 
     def plan(self, given: Given) -> Plan:

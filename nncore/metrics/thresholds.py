@@ -192,6 +192,15 @@ class OfThresholds(Decisions):
             given = 0.5 if self.top_k is None else []
         object.__setattr__(self, "_limits", check_thresholds(given) if given != [] else [-math.inf])
 
+    def plan(self, given: Given) -> Plan:
+        """See `Metric.plan`."""
+        if given.logits and self.limits() in ([0.0], [1.0]):
+            raise ValueError(
+                f"thresholds: expected a probability between 0 and 1, also where the model gives logits, got "
+                f"{self.thresholds!r}, which no probability passes. 0.5, the default, is the logit 0"
+            )
+        return super().plan(given)
+
     def limits(self) -> list[float]:
         """See `Decisions.limits`."""
         return sorted(float(t) for t in vars(self)["_limits"])
@@ -353,7 +362,8 @@ class Precision(ShareOf):
     Parameters
     ----------
     thresholds : float or list of float in [0, 1], optional
-        A score above it is positive; of a list, the result is an array. Default 0.5, or none with `top_k`.
+        A score above it is positive, a probability, also where the model gives logits; of a list, the result is an
+        array. Default 0.5, or none with `top_k`.
     top_k : int, optional
         Only the k largest scores of a row may be positive; of equal ones the first count.
     class_id : int, optional
@@ -378,7 +388,8 @@ class Recall(ShareOf):
     Parameters
     ----------
     thresholds : float or list of float in [0, 1], optional
-        A score above it is positive; of a list, the result is an array. Default 0.5, or none with `top_k`.
+        A score above it is positive, a probability, also where the model gives logits; of a list, the result is an
+        array. Default 0.5, or none with `top_k`.
     top_k : int, optional
         Only the k largest scores of a row may be positive; of equal ones the first count.
     class_id : int, optional

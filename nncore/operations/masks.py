@@ -20,11 +20,14 @@ if TYPE_CHECKING:
 LOW = 1e30  # far below all that a network makes, and finite in float32: no nan where a row has nothing else
 
 
-def differs(b: Builder, x: Tensor, value: float, n: int = 1) -> Tensor:
-    """Y: 1 where one of n elements of X, side by side, is not `value`, else 0; computed where something reads it."""
-    rows = x.size // n
-    y = Tensor(x.shape if n == 1 else x.shape[:-1])
-    op = Op("differs", X=x, Y=y, value=value, n=n, integers=int(x.integer), per_sample=rows)
+def differs(b: Builder, x: Tensor, value: float, rows: bool = False) -> Tensor:
+    """Y: 1 where an element of X is not `value`, else 0; computed where something reads it.
+
+    `rows`: where one of a row along the last axis is not, without that axis.
+    """
+    n = x.shape[-1] if rows else 1
+    y = Tensor(x.shape[:-1] if rows else x.shape)
+    op = Op("differs", X=x, Y=y, value=value, n=n, integers=int(x.integer), per_sample=x.size // n)
     b.record(y, op, lambda to, dy: None, deferred=True)
     return y
 

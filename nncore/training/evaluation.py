@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nncore._kernels import engine
 from nncore.bindings import Binding
 from nncore.callbacks import CallbackList
+from nncore.data import Dataset
 from nncore.execution.prediction import Predictor
 from nncore.execution.stepping import Stepper
 from nncore.state import Array
@@ -16,12 +17,22 @@ if TYPE_CHECKING:
     from nncore.model import Model
     from nncore.predicting import Predicting
 
-EVALUATION_ROWS = 256  # per batch; has no influence on the result
+EVALUATION_ROWS = 256  # per batch, which has no influence on means over samples
 
 
-def rows_at_once(callbacks: CallbackList, batch_size: int, rows: int) -> int:
-    """Rows of a batch of an evaluation: `batch_size` only if a callback wants to see them."""
-    return min(batch_size, rows) if callbacks.wants_test_batches else EVALUATION_ROWS
+def taken(model: Model, dataset: Dataset, callbacks: CallbackList, batch_size: int) -> tuple[Stepper, int]:
+    """What evaluates data, to be given back, and by how many rows.
+
+    That is `batch_size` where a callback wants to see batches, or a loss is no mean over samples: then a pass has the
+    mean of its batches' losses, as in Keras.
+    """
+    asked = min(batch_size, dataset.rows)
+    rows = asked if callbacks.wants_test_batches else EVALUATION_ROWS
+    stepper = model.stepper(False, dataset, rows)
+    if rows != asked and any(one.of_batch for one in stepper.program.sums):
+        model.steppers().give(stepper)
+        rows, stepper = asked, model.stepper(False, dataset, asked)
+    return stepper, rows
 
 
 def evaluate(model: Model, stepper: Stepper, callbacks: CallbackList, batch_size: int) -> dict[str, float]:
@@ -31,7 +42,7 @@ def evaluate(model: Model, stepper: Stepper, callbacks: CallbackList, batch_size
     model.stop_evaluating = False
     callbacks.on_test_begin()
     batch = 0
-    while stepper.run.row < stepper.rows and not model.stop_evaluating:
+    while stepper.run.row < stepper.rows:
         if stepped:
             callbacks.on_test_batch_begin(batch)
         while stepper.advance(1 if stepped else -1) == engine.TIME:
@@ -39,6 +50,8 @@ def evaluate(model: Model, stepper: Stepper, callbacks: CallbackList, batch_size
         if stepped:
             callbacks.on_test_batch_end(batch, stepper.logs())
             batch += 1
+        if model.stop_evaluating:
+            break
     logs = stepper.logs()
     stepper.tell_metrics()
     callbacks.on_test_end(logs)

@@ -160,8 +160,8 @@ def evaluated(
         dataset = model._dataset(x, y, sample_weight)
         if steps is not None:
             dataset = dataset.part(slice(steps * batch))
-        size = evaluation.rows_at_once(listeners, batch, dataset.rows)
-        steppers, stepper = model.steppers(), model.stepper(False, dataset, size)
+        steppers = model.steppers()
+        stepper, size = evaluation.taken(model, dataset, listeners, batch)
         try:
             listeners.set_params(evaluation.facts(dataset.rows, batch, verbose, stepper.program.names()))
             with model.state.reading():

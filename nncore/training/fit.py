@@ -22,8 +22,7 @@ from nncore.errors import BadDataError, DivergedError
 from nncore.execution.stepping import Stepper, Steppers
 from nncore.execution.tuning import SLICE
 from nncore.state import Array
-from nncore.training import averages, feeding, resuming
-from nncore.training.evaluation import evaluate, rows_at_once
+from nncore.training import averages, evaluation, feeding, resuming
 from nncore.training.fingerprint import fingerprint
 
 if TYPE_CHECKING:
@@ -227,10 +226,10 @@ class Fit:
         if isinstance(self.validation, Stream):
             steps = self.settings.validation_steps
             return feeding.evaluate(self.model, self.validation, steps, self.callbacks, "validation ")
-        rows = rows_at_once(self.callbacks, self.settings.validation_batch_size, self.validation.rows)
-        steppers, evaluator = self.model.steppers(), self.model.stepper(False, self.validation, rows)
+        steppers, size = self.model.steppers(), self.settings.validation_batch_size
+        evaluator, rows = evaluation.taken(self.model, self.validation, self.callbacks, size)
         try:
-            return evaluate(self.model, evaluator, self.callbacks, rows)
+            return evaluation.evaluate(self.model, evaluator, self.callbacks, rows)
         finally:
             steppers.give(evaluator)  # a callback may have compiled meanwhile
 

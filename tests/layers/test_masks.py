@@ -54,6 +54,17 @@ def test_masking_makes_steps_0() -> None:
         nn.Masking(np.nan)
 
 
+def test_series_of_one_channel_are_masked_by_steps() -> None:
+    x = np.where(COUNTS > 0, RNG.standard_normal((4, 4)), 0.0)[..., None]
+    model = nn.Model([nn.Input((4, 1)), nn.Masking(), nn.GlobalAveragePooling1D()], dtype="float64")
+    np.testing.assert_allclose(model.predict(x), means(x, COUNTS), rtol=1e-12)
+    each = nn.Model([nn.Input((4, 1)), nn.Masking(), nn.Dense(2), nn.GlobalAveragePooling1D()], dtype="float64", seed=1)
+    kernel, bias = each.get_weights()
+    np.testing.assert_allclose(each.predict(x), means(x @ kernel + bias, COUNTS), rtol=1e-12)
+    whole = nn.Masking().compute_mask(x)
+    np.testing.assert_array_equal(whole, COUNTS > 0)
+
+
 def test_gradients_go_to_steps_that_count() -> None:
     target = RNG.standard_normal((4, 3))
     model = embedded(nn.GlobalAveragePooling1D())
@@ -242,6 +253,35 @@ def test_metrics_leave_them_out() -> None:
     assert model.evaluate(IDS, y, verbose=0, return_dict=True)["mae"] == pytest.approx(wanted, rel=1e-9)
 
 
+class Watching(nn.callbacks.Callback):
+    def on_test_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        pass
+
+
+def test_losses_of_an_evaluation_are_means_of_batches_of_that_size() -> None:
+    counts = RNG.random((300, 5)) < np.linspace(0.1, 0.9, 300)[:, None]
+    x = np.where(counts, RNG.uniform(1, 2, (300, 5)), 0.0)[..., None] * np.ones(2)
+    y = np.linspace(0, 3, 300)[:, None, None] * np.ones((5, 1))
+    model = nn.Model([nn.Input((5, 2)), nn.Masking(), nn.Dense(1)], dtype="float64", seed=1)
+    model.compile("sgd", "mse", metrics=["mse"])
+    kernel, bias = model.get_weights()
+    squares = ((x @ kernel + bias - y) ** 2)[..., 0] * counts
+    mean = squares.sum() / counts.sum()
+    for size in (32, 100, 300):
+        parts = [slice(first, first + size) for first in range(0, 300, size)]
+        loss = sum(squares[p].sum() / counts[p].sum() * len(squares[p]) for p in parts) / 300
+        for callbacks in (None, [Watching()]):
+            made = model.evaluate(x, y, batch_size=size, verbose=0, callbacks=callbacks)
+            np.testing.assert_allclose(made, [loss, mean], rtol=1e-12)
+
+
+def test_a_mask_of_elements_of_the_output_is_refused() -> None:
+    x, m = nn.Input((4, 2)), nn.Input((4, 2))
+    model = nn.Model([x, m], nn.Dropout(0.1)(nn.layers.ApplyMask()([x, m])))
+    with pytest.raises(ValueError, match=r"loss: expected a mask of whole rows of the output, of shape \(4, 2\)"):
+        model.compile("sgd", "mse")
+
+
 def test_what_cannot_leave_them_out_says_so() -> None:
     model = embedded(nn.Dense(2, "softmax"))
     with pytest.raises(ValueError, match="metrics: auc counts all steps, and a mask says that some"):
@@ -252,6 +292,7 @@ def test_what_cannot_leave_them_out_says_so() -> None:
         embedded(nn.BatchNormalization(axis=1), nn.GlobalAveragePooling1D()).compile("sgd", "mse")
     frozen = embedded(nn.BatchNormalization(trainable=False), nn.GlobalAveragePooling1D())
     frozen.compile("sgd", "mse")
+    assert embedded(nn.BatchNormalization(axis=1)).predict(IDS).shape == (4, 4, 3)  # which learns nothing
     np.testing.assert_allclose(frozen.predict(IDS), means(TABLE[IDS], COUNTS) / np.sqrt(1.001), rtol=1e-9)
 
 

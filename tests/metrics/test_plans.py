@@ -22,6 +22,8 @@ from nncore.metrics import (
     CategoricalAccuracy,
     MeanAbsoluteError,
     MeanSquaredError,
+    Precision,
+    Recall,
     SparseCategoricalAccuracy,
     get,
     register_function,
@@ -133,6 +135,18 @@ def test_a_threshold_on_logits_separates_as_it_does_on_probabilities(threshold):
         kernel, (logit,), read = chosen(metric, loss, 1, activation)
         assert (kernel, read) == ("binary_accuracy", reads)
         assert 1 / (1 + math.exp(-logit)) == pytest.approx(threshold, rel=1e-15)
+
+
+@pytest.mark.parametrize("cls", [Precision, Recall])
+def test_a_threshold_that_no_probability_passes_is_refused_for_logits(cls):
+    with pytest.raises(ValueError, match=r"thresholds: expected a probability .* logits, got 0\.0, .* 0\.5"):
+        chosen(cls(thresholds=0.0), BINARY_LOGITS, 1, "linear")
+    for passed, loss, last in (
+        (0.0, BINARY, "sigmoid"),
+        ([0.0, 0.5], BINARY_LOGITS, "linear"),
+        (0.5, BINARY_LOGITS, "linear"),
+    ):
+        assert chosen(cls(thresholds=passed), loss, 1, last)[0] == "thresholds"
 
 
 def test_rankings_are_read_from_logits_only_where_they_are_at_hand():

@@ -23,7 +23,7 @@
 /* Of A at a time: two pieces of half as many rows share L2 better. */
 #define ROWS_OF_BLOCK(pieces) (BF16_MC / (pieces))
 
-typedef struct dot { /* sums over K words of pairs for rows ≤ BF16_ROWS and n ≤ PANEL columns of C */
+typedef struct dot { /* sums over K words of pairs, of rows ≤ BF16_ROWS, n ≤ PANEL columns of C (more in dot_row) */
     nn_index i, j; /* of the first of them; from the first column of a slab on */
     nn_index rows, n, K;
     nn_index segments; /* of K words each, one after another in B, and */
@@ -81,7 +81,7 @@ INLINE void finish_rows(const int m, const int nv, vf (*c)[2], const ending *e, 
 typedef struct slab {
     const nn_gemm *g;
     nn_index jc, cols, kb, depth;
-    int finish;        /* C needs what `dot` does not do: finish_sums */
+    int finish;        /* C needs what `ending` does not say: finish_sums */
     const word *B;     /* the panel at jc, packed by others, or NULL */
     nn_index b_piece;  /* between the pieces of a panel */
     word *scratch;

@@ -156,12 +156,12 @@ INLINE void dot_tiles(const dot *t, const real *from, real *to, chores *todo, co
     const nn_index steps = t->K / TILE_SIDE;
     const nn_index groups = ceil_div(todo->before->rows - todo->before->done, ROWS_TOGETHER);
     nn_index groups_due = 0;
-#define EACH_C(X)                                   \
-    do {                                                           \
-        X(0, 0);                                                   \
-        if (wide) X(1, TILE_SIDE);                                 \
-        if (tall) X(2, TILE_SIDE * PANEL);                         \
-        if (tall && wide) X(3, TILE_SIDE * PANEL + TILE_SIDE);     \
+#define EACH_C(X)                                              \
+    do {                                                       \
+        X(0, 0);                                               \
+        if (wide) X(1, TILE_SIDE);                             \
+        if (tall) X(2, TILE_SIDE * PANEL);                     \
+        if (tall && wide) X(3, TILE_SIDE * PANEL + TILE_SIDE); \
     } while (0)
 #define ZERO(tile, at) tile_zero(tile)
 #define LOAD_C(tile, at) tile_load(tile, from + (at), c_stride)

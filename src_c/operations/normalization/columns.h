@@ -63,7 +63,7 @@ INLINE void add_moments(nn_index before, nn_index more, nn_index rows, nn_index 
 
 SPAN(column_moments) {
     const nn_index n = op->n, end = first + count;
-    nn_index before = 0; /* of the chunk */
+    nn_index before = 0; /* of the chunk, which the span begins with */
     for (nn_index i = first; i < end; i += GROUP_ROWS) {
         const nn_index rows = end - i < GROUP_ROWS ? end - i : GROUP_ROWS;
         const real *x = at(run, op->X, i * n), *mask = at(run, op->mask, i);
