@@ -77,8 +77,8 @@ class Weighted:
     @property
     def losses(self) -> list[np.floating[Any]]:
         """The penalties on its trainable weights as they are now, and that on what it last made of arrays by itself."""
-        of_weights = [p for p in self.trainable_weights if p.regularizer is not None] if self.state is not None else []
-        penalties = [p.regularizer(np.asarray(p)) for p in of_weights if p.regularizer is not None]
+        learned = self.trainable_weights if self.state is not None else []
+        penalties = [p.regularizer(np.asarray(p)) for p in learned if p.regularizer is not None]
         return penalties if self._activity is None else [*penalties, self._activity]
 
     def count_params(self) -> int:

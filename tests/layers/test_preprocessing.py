@@ -417,37 +417,6 @@ def test_columns_of_whole_numbers(mode: str) -> None:
         np.testing.assert_array_equal(made, columns(np.array(x), mode, 6))
 
 
-@pytest.mark.parametrize("endless", [False, True])
-def test_layers_learn_from_batches_by_number(endless: bool) -> None:
-    """As many as there are, though there would be others by higher numbers; with targets behind, or without."""
-
-    class Batches(nn.utils.PyDataset):
-        @property
-        def num_batches(self) -> int | None:
-            return None if endless else 3
-
-        def __getitem__(self, index: int) -> Any:
-            x = np.full((2, 1), float(index))
-            return (x, np.zeros(2)) if index % 2 else x
-
-    layer = nn.Normalization()
-    layer.adapt(Batches(), steps=4 if endless else None)
-    seen = np.arange(4 if endless else 3)
-    np.testing.assert_allclose([layer.mean[0], layer.variance[0]], [seen.mean(), seen.var()], rtol=1e-12)
-
-
-def test_adapted_layers_travel() -> None:
-    """Configurations and copies have what was learned."""
-    normal, lookup = L.Normalization(), L.StringLookup()
-    normal.adapt(RNG.standard_normal((50, 3)))
-    lookup.adapt(list("abca"))
-    x = RNG.standard_normal((4, 3)).astype(np.float32)
-    expected = normal(x)
-    for again in (L.Normalization.from_config(normal.get_config()),):
-        np.testing.assert_allclose(again(x), expected, 1e-6)
-    assert L.StringLookup.from_config(lookup.get_config()).get_vocabulary() == ["[UNK]", "a", "c", "b"]
-
-
 def test_counts_are_weighted() -> None:
     """By hand: each number adds its weight to its column."""
     layer = L.CategoryEncoding(4, "count")
