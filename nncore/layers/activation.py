@@ -205,7 +205,7 @@ class Softmax(Named):
         `axis` is none of the inputs' axes, or the batch; `mask` has other axes than all of X's, of length 1 or theirs.
     """
 
-    masks_elements = True
+    mask_axes = "elements"  # one of steps would be without effect
 
     def __init__(self, axis: Any = -1, name: str | None = None) -> None:
         self.axis = list(axis) if isinstance(axis, tuple) else axis
@@ -214,10 +214,6 @@ class Softmax(Named):
     def made(self) -> activations.Softmax:
         """See `Named`."""
         return activations.Softmax(self.axis)
-
-    def takes_mask(self, shape: Shape, mask: Shape) -> bool:
-        """Masks of elements: others than of steps, which have fewer axes, they would be without effect."""
-        return len(mask) == len(shape) and super().takes_mask((*shape, 1), mask)
 
     def emit_mask(self, b: Builder, *inputs: Tensor) -> Tensor | None:
         """That of the inputs, but for one of elements, which ends: they are 0."""

@@ -80,7 +80,7 @@ class Layer(Weighted, Travelling, Configurable, Callable):
     _first_shape: Shape | None = None  # of a sample of the inputs, where the constructor was told
     takes_many = False  # whether it is called on a list of symbols
     supports_masking = False
-    masks_elements = False  # whether a mask that it is called with has all axes of its inputs
+    mask_axes = "steps"  # of a mask that it is called with: fewer than its inputs have; "elements": all; or "any"
     encodes = (
         False  # whether Python makes whole numbers of its inputs where data are bound: see `preprocessing.Encoder`
     )
@@ -233,7 +233,12 @@ class Layer(Weighted, Travelling, Configurable, Callable):
 
     def takes_mask(self, shape: Shape, mask: Shape) -> bool:
         """Whether it may be given a mask of samples of one shape, for inputs of samples of the other."""
-        return len(mask) < max(len(shape), 1) and all(n in (1, m) for m, n in zip(shape, mask, strict=False))
+        fits = {
+            "steps": len(mask) < max(len(shape), 1),
+            "elements": len(mask) == len(shape),
+            "any": len(mask) <= len(shape),
+        }
+        return fits[self.mask_axes] and all(n in (1, m) for m, n in zip(shape, mask, strict=False))
 
     def emit_mask(self, b: Builder, *inputs: Tensor) -> Tensor | None:
         """What of the output counts, by the masks of the inputs: as of these where it `supports_masking`; None: all."""

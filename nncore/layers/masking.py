@@ -85,6 +85,7 @@ class ApplyMask(Layer):
 
     takes_many = True
     supports_masking = True
+    mask_axes = "any"
 
     def __init__(self, name: str | None = None) -> None:
         super().__init__(name)
@@ -95,10 +96,6 @@ class ApplyMask(Layer):
             raise ValueError(f"ApplyMask: expected the list [X, mask], got {len(shapes)} inputs")
         check_mask(self, *shapes)
         return shapes[0]
-
-    def takes_mask(self, shape: Shape, mask: Shape) -> bool:
-        """Masks of elements, too."""
-        return super().takes_mask((*shape, 1), mask)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """The mask."""
@@ -153,7 +150,7 @@ def arrays_of(layer: Layer, arrays: list[Array], inputs: Any, mask: Any) -> list
     for x, given in zip(arrays, masks_for(layer, inputs, mask), strict=True):
         m = None if given is None else as_array(given, f"{label(layer)}: mask") != 0
         if m is not None:
-            if layer.masks_elements:
+            if layer.mask_axes == "elements":
                 m = m[(None,) * (x.ndim - m.ndim)]
             if not m.ndim or len(m) not in (1, len(x)):
                 raise refused(layer, x.shape, m.shape)
@@ -171,7 +168,7 @@ def check_mask(layer: Layer, shape: Shape, mask: Shape) -> None:
 
 def refused(layer: Layer, shape: tuple[int | None, ...], mask: tuple[int | None, ...]) -> ValueError:
     """The error for a mask of this shape, for inputs of the other."""
-    axes = "axes, all of them," if layer.masks_elements else "first axes"
+    axes = "axes, all of them," if layer.mask_axes == "elements" else "first axes"
     return ValueError(
         f"{label(layer)}: mask: expected one of the {axes} of inputs {shape}, of their lengths or 1, got "
         f"shape {mask} (The `mask` passed to the `{type(layer).__name__}` layer has a shape that is not broadcastable.)"

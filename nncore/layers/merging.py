@@ -39,6 +39,7 @@ class Elementwise(Layer):
 
     takes_many = True
     supports_masking = True
+    mask_axes = "any"
     join: ClassVar[Any]
     most: ClassVar[int | None] = None
 
@@ -60,10 +61,6 @@ class Elementwise(Layer):
                 f"{label}: expected inputs of one shape, or with axes of length 1 where these differ, got {given}"
             )
         return tuple(next(iter(one), 1) for one in sizes)
-
-    def takes_mask(self, shape: Shape, mask: Shape) -> bool:
-        """Masks of elements, too."""
-        return super().takes_mask((*shape, 1), mask)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """What counts in one of the inputs; None where all of one does."""
