@@ -19,9 +19,12 @@ cdef extern from "core/contract.h" nogil:
         NN_PACK_ROWS
         NN_MANY_ROWS
         NN_WINDOWS
+        NN_WINDOW_GRADIENTS
         NN_BAND_REALS
         NN_LINE_WINDOWS
         NN_WINDOW_PLACES
+        NN_POINTS
+        NN_SIDE_REALS
         NN_PARAMETERS
 
     ctypedef struct nn_gemm:

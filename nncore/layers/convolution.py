@@ -139,9 +139,16 @@ class Conv1D(Convolution):
         An argument is outside its range; inputs have other axes, are shorter than a window, or have a number of
         channels that `groups` does not divide.
 
+    Notes
+    -----
+    Windows of 3 or 5 places across, one place apart, of 8 channels and filters or more, take 0.5 to 0.7 of the
+    multiplications of a direct sum, by Winograd's minimal filtering, unless `matmul_precision` has a faster way.
+    Rounding errors are up to twice those of a direct sum; an inf or nan also reaches up to 3 windows beside its own.
+
     References
     ----------
     Y. LeCun et al., "Gradient-Based Learning Applied to Document Recognition", Proceedings of the IEEE 86 (1998).
+    A. Lavin and S. Gray, "Fast Algorithms for Convolutional Neural Networks", arXiv:1509.09308 (2015).
     """
 
     rank = 1
@@ -189,6 +196,10 @@ class Conv2D(Convolution):
     ValueError
         An argument is outside its range; inputs have other axes, are smaller than a window, or have a number of
         channels that `groups` does not divide.
+
+    Notes
+    -----
+    How it is computed: see `Conv1D`.
 
     References
     ----------

@@ -5,19 +5,30 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from nncore._kernels.table import BAND_REALS, LINE_WINDOWS, MANY_ROWS, PRECISIONS, SUM_ROWS, WINDOWS
+from nncore._kernels.table import (
+    BAND_REALS,
+    LINE_WINDOWS,
+    MANY_ROWS,
+    POINTS,
+    PRECISIONS,
+    SUM_ROWS,
+    WINDOW_GRADIENTS,
+    WINDOWS,
+)
 from nncore.compiler.operation import Op, Tensor, Whole, part_of
+from nncore.operations import winograd
 from nncore.operations.dense import made_copy, packed_copy
-from nncore.operations.parameters import samples_of_part, send_column_sums, send_sum_of_parts
+from nncore.operations.parameters import samples_of_part, send_column_sums, send_sum_of_parts, sum_of_parts
 from nncore.operations.windows import windows_over
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nncore.compiler.builder import Builder
+    from nncore.compiler.builder import Backward, Builder
     from nncore.layers.windows import Axis
     from nncore.parameter import Parameter
 
+LEAST_WINDOWS = 128  # of these lines: fewer would read W too often
 BLOCK_FLOPS = 2_000_000  # of lines of windows that a thread takes at a time: 10 to 50 µs
 LEAST_FLIPPED = 8  # channels of a group: fewer leave too much of a vector idle
 MOST_REACHED = BAND_REALS // 2  # numbers from the first of a window to its last: a thread lays out several
@@ -42,7 +53,7 @@ def convolve(
             to.backward += windows.transposed(to, dz, dx)
             to.add_gradient(x, dx)
 
-    b.record(z, windows.forward(x, z, bias), backward)
+    record_last(b, z, windows.forward(b, x, z, bias), backward)
     return z
 
 
@@ -61,13 +72,20 @@ def convolve_transposed(
         if bias:
             send_column_sums(to, bias, dz)
         windows.send_weights(to, dz, x)
-        to.send(x, lambda dx: windows.forward(dz, dx, None))
+        if x.differentiable:
+            dx = Tensor(x.shape)
+            to.backward += windows.forward(to, dz, dx, None)
+            to.add_gradient(x, dx)
 
-    ops = windows.transposed(b, x, z, bias)
+    record_last(b, z, windows.transposed(b, x, z, bias), backward)
+    return z
+
+
+def record_last(b: Builder, z: Tensor, ops: Sequence[Op], backward: Backward) -> None:
+    """Emit operations, the last of which makes `z`, and note its backward pass."""
     for op in ops[:-1]:
         b.emit(op)
     b.record(z, ops[-1], backward)
-    return z
 
 
 class Windows:
@@ -79,13 +97,27 @@ class Windows:
         self.k, self.n = kernel.matrix
         self.channels = kernel.shape[-2] * groups
         self.places = self.k // kernel.shape[-2]  # of a window
-        self.fields = self.lying(axes, self.channels, self.n)
+        self.at_points = self.suits_points(axes, self.channels, self.n)
+        self.fields = self.lying(axes, self.channels, self.n, self.at_points)
 
-    def lying(self, axes: Sequence[Axis], channels: int, n: int) -> dict[str, Any]:
+    def suits_points(self, axes: Sequence[Axis], channels: int, n: int, rows: int = WINDOWS) -> bool:
+        """Whether windows along `axes` of so many channels are convolved at points (`winograd`), n filters by each.
+
+        Not where products of a lower precision are faster; `rows`: what `precision_for` of contract.h is told.
+        """
+        if self.groups > 1 or not winograd.pays(axes, channels, n):
+            return False
+        packed, depth = self.b.packed, self.places * channels
+        return not packed or not packed.table.packed_bytes(packed.precision, False, depth, n, rows)
+
+    def lying(self, axes: Sequence[Axis], channels: int, n: int, at_points: bool) -> dict[str, Any]:
         """The attributes of windows along `axes` of so many channels, for n filters."""
         *down, across = axes
-        most = BAND_REALS // (math.prod(a.reach for a in down) * channels)  # places of a row
-        line = min(across.out, LINE_WINDOWS, (most - across.reach) // across.stride + 1)
+        if at_points:
+            line = min(across.out, winograd.tiles_of_line(axes, channels, n) * winograd.windows_of_tile(across))
+        else:
+            most = BAND_REALS // (math.prod(a.reach for a in down) * channels)  # places of a row
+            line = min(across.out, LINE_WINDOWS, (most - across.reach) // across.stride + 1)
         assert line > 0, "a window fits a thread's band"
         fields: dict[str, Any] = windows_over(axes) | {
             "channels": channels, "groups": self.groups, "n": n, "line": line,
@@ -104,25 +136,40 @@ class Windows:
     def flips(self) -> bool:
         """Whether dX is computed as a convolution of dZ: of windows one place apart, if they fit a thread's band.
 
-        And if they are single places, or channels fill vectors and there are hardly more windows of dZ, which are the
-        places of X, than dZ has places.
+        And if they are single places, or channels fill vectors and it takes hardly more multiplications: windows of dZ
+        are as many as X has places.
         """
         fits = math.prod(a.reach for a in self.axes) * self.n <= MOST_REACHED
-        hardly_more = math.prod(a.length for a in self.axes) <= 1.125 * self.windows
+        turned = self.turned
+        at_points = self.suits_points(turned, self.n, self.channels)
+        products = winograd.multiplications(turned) if at_points else math.prod(a.size * a.out for a in turned)
+        hardly_more = products <= 1.125 * self.windows * self.places
         pays = self.places == 1 or (hardly_more and self.channels // self.groups >= LEAST_FLIPPED)
         return fits and pays and all(a.stride == 1 for a in self.axes)
+
+    @property
+    def turned(self) -> list[Axis]:
+        """How the windows of dZ lie that places of X are in: the last of them begins at this place."""
+        return [a._replace(length=a.out, out=a.length, before=a.reach - 1 - a.before) for a in self.axes]
 
     def by_lines(self, fields: dict[str, Any]) -> dict[str, int]:
         """How threads divide lines of windows of such attributes."""
         lines = fields["out_h"] * -(-fields["out_w"] // fields["line"])
-        return {"per_sample": lines, "block": max(1, BLOCK_FLOPS * lines // max(1, fields["cost"]))}
+        block = BLOCK_FLOPS * lines // max(1, fields["cost"])
+        return {"per_sample": lines, "block": max(1, block, LEAST_WINDOWS // fields["line"])}
 
-    def forward(self, x: Tensor, z: Tensor, bias: Parameter | None) -> Op:
+    def forward(self, b: Builder, x: Tensor, z: Tensor, bias: Parameter | None) -> list[Op]:
         """Z from X."""
-        return Op(
-            "convolve", X=x, W=Whole("parameters", self.kernel), b=Whole("parameters", bias) if bias else None,
-            packed=self.packed_copy(self.b, False), Y=z, **self.by_lines(self.fields), **self.fields,
+        W = Whole("parameters", self.kernel)
+        op = Op(
+            "convolve", X=x, W=W, b=Whole("parameters", bias) if bias else None, Y=z,
+            **self.by_lines(self.fields), **self.fields,
         )  # fmt: skip
+        if self.at_points:
+            to_points, op.U = winograd.filters_at_points(W, self.axes, self.channels, self.n)
+            return [to_points, op]
+        op.packed = self.packed_copy(b, False)
+        return [op]
 
     def transposed(self, b: Builder, dz: Tensor, dx: Tensor, bias: Parameter | None = None) -> list[Op]:
         """dX from dZ."""
@@ -141,10 +188,10 @@ class Windows:
     def flipped(self, dz: Tensor, dx: Tensor, bias: Whole | None) -> list[Op]:
         """dX from dZ, as a convolution of dZ by W (places, C / groups, N), turned: (places in reverse, N / groups, C).
 
-        The windows of X that a place is in are a window of dZ, and the last of them begins at this place.
+        The windows of X that a place is in are a window of dZ.
         """
-        axes = [a._replace(length=a.out, out=a.length, before=a.reach - 1 - a.before) for a in self.axes]
-        fields = self.lying(axes, self.n, self.channels)
+        at_points = self.suits_points(self.turned, self.n, self.channels)
+        fields = self.lying(self.turned, self.n, self.channels, at_points)
         n, channels, places = self.n // self.groups, self.channels // self.groups, self.places
         W, b = Tensor((places, n, self.channels), per_sample=False), self.b
         op = Op("convolve_flipped", dY=dz, W=W, b=bias, dX=dx, **self.by_lines(fields), **fields)
@@ -157,6 +204,9 @@ class Windows:
             n=n * self.channels, n2=n, n3=channels, x_row=channels * self.n, x1=n, x2=1, x3=self.n,
             y_row=-n * self.channels, y1=channels, y2=self.channels, y3=1,
         )  # fmt: skip
+        if at_points:
+            to_points, op.U = winograd.filters_at_points(W, self.turned, n, channels)
+            return [flip, to_points, op]
         pack = made_copy(b, W, (places * n, self.channels), self.rows) if self.groups == 1 else []
         op.packed = pack[0].packed if pack else None
         return [flip, *pack, op]
@@ -167,11 +217,20 @@ class Windows:
             return
         samples = samples_of_part(self.windows, PART_WINDOWS)
         rows = SUM_ROWS // samples  # so many of a sample make a part of a sum
-        parts = Tensor((self.k, self.n), sum_rows=rows)
+        at_points = self.suits_points(self.axes, self.channels, self.n, WINDOW_GRADIENTS)
+        fields = self.lying(self.axes, self.channels, self.n, at_points)
+        parts = Tensor((self.k // self.axes[-1].size * POINTS if at_points else self.k, self.n), sum_rows=rows)
         of_bias = Tensor((self.n,), sum_rows=rows) if bias in to.trained else None
-        made: dict[str, Any] = {"dW": parts, "db": of_bias, "part": samples, "block": samples}
-        to.backward.append(Op("convolve_weights", X=x, dY=dz, **made, **self.fields))
-        send_sum_of_parts(to, self.kernel, parts, rows)
+        made: dict[str, Any] = {"dU" if at_points else "dW": parts, "db": of_bias}
+        to.backward.append(Op("convolve_weights", X=x, dY=dz, part=samples, block=samples, **made, **fields))
+        if at_points:
+            dU = Tensor(parts.shape, per_sample=False)
+            to.backward.append(sum_of_parts(parts, dU, dU.size, rows))
+            to.send_to_parameter(
+                self.kernel, lambda dW: winograd.filters_from_points(dU, dW, self.axes, self.channels, self.n)
+            )
+        else:
+            send_sum_of_parts(to, self.kernel, parts, rows)
         if bias and of_bias:
             send_sum_of_parts(to, bias, of_bias, rows)
 

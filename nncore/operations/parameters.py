@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nncore._kernels.table import CHUNK_ROWS, SUM_CHAINS, SUM_ROWS
-from nncore.compiler.operation import SPAN_ELEMENTS, Op, Tensor, Whole
+from nncore.compiler.operation import SPAN_ELEMENTS, Op, Operand, Tensor, Whole
 
 if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
@@ -63,7 +63,12 @@ def samples_of_part(windows: int, least: int) -> int:
 
 def send_sum_of_parts(to: Builder, p: Parameter, parts: Tensor, rows: int) -> None:
     """Send to the gradient of `p` the sum of its parts over all rows of the batch, `rows` of a sample."""
-    to.send_to_parameter(p, lambda dp: Op("sum_parts", parts=parts, dW=dp, rows=rows, apart=parts.size, fixed=p.size))
+    to.send_to_parameter(p, lambda dp: sum_of_parts(parts, dp, p.size, rows))
+
+
+def sum_of_parts(parts: Tensor, to: Operand, n: int, rows: int) -> Op:
+    """What adds up parts of a sum of n numbers over all rows of the batch, `rows` of a sample."""
+    return Op("sum_parts", parts=parts, dW=to, rows=rows, apart=parts.size, fixed=n)
 
 
 def penalty(b: Builder) -> None:

@@ -64,10 +64,12 @@ enum {
     NN_FUNCTIONS
 };
 
-enum { NN_PACK_ROWS = 32, NN_MANY_ROWS = -1, NN_WINDOWS = -2 };
+enum { NN_PACK_ROWS = 32, NN_MANY_ROWS = -1, NN_WINDOWS = -2, NN_WINDOW_GRADIENTS = -3 };
 
 /* What a convolution lays out at a time: reals of an image; windows of a line; places of a window. */
 enum { NN_BAND_REALS = 1 << 18, NN_LINE_WINDOWS = 504, NN_WINDOW_PLACES = 1 << 12 };
+/* Of winograd.h: points at which it computes; reals of both sides of its products, at all of these, at a time. */
+enum { NN_POINTS = 6, NN_SIDE_REALS = 1 << 16 };
 enum { NN_PARAMETERS = 4 }; /* numbers that an activation, loss or metric may take */
 
 /* A block of a product:  C (M,N) = f( a( bias + Σ_k A(i,k) B(k,j) ) ),  order: given by K, and where the rows of A are
@@ -181,7 +183,8 @@ typedef struct nn_table {
     nn_index (*depth)(nn_index K);
     /* It, or `highest` where that is faster for the whole product; rows: of C, or 0: any number, by packed weights,
      * which must not show in a row's bits; or any number, but seldom few: NN_MANY_ROWS; or
-     * NN_WINDOWS, of more than one place. */
+     * NN_WINDOWS, of more than one place; or NN_WINDOW_GRADIENTS, of weights, where winograd.h could compute them in
+     * reals. */
     int (*precision_for)(int precision, nn_index rows, nn_index K, nn_index N);
     const char *arithmetic[NN_PRECISIONS]; /* what it multiplies: "float32", … */
 

@@ -25,6 +25,7 @@ static size_t packed_bytes(int precision, int transposed, nn_index rows, nn_inde
 #include "operations/arithmetic/arithmetic.h"
 #include "operations/arrangement/arrangement.h"
 #include "operations/convolution/convolution.h"
+#include "operations/convolution/transposed.h"
 #include "operations/dense/products.h"
 #include "operations/depthwise/depthwise.h"
 #include "operations/losses/losses.h"

@@ -40,6 +40,9 @@ SETTINGS: dict[str, tuple[int, int, int, Any, dict[str, Any]]] = {
     "windows larger than images": (2, 2, 3, (9, 12), {"padding": "same"}),
     "lines": (2, 5, 16, (1, 4), {"padding": "same"}),
     "columns": (2, 5, 16, (4, 1), {}),
+    "at points": (2, 8, 17, 3, {"padding": "same"}),
+    "lines at points": (2, 16, 9, (1, 5), {}),
+    "holes down at points": (2, 9, 8, (3, 5), {"dilation_rate": (2, 1), "padding": "same"}),
     "channels first": (2, 3, 5, 3, {"data_format": "channels_first"}),
     "series with channels first": (1, 3, 5, 3, {"data_format": "channels_first", "padding": "same"}),
 }  # fmt: skip
@@ -128,7 +131,7 @@ def test_shapes_are_those_of_the_values(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["images", "strides", "holes", "groups", "single places apart", "causal series", "lines"]
+    "kind", ["images", "at points", "strides", "holes", "groups", "single places apart", "causal series", "lines"]
 )
 def test_neither_threads_nor_batches_change_a_bit(kind: str, teams: None) -> None:
     x = data_of(kind, 70).astype(np.float32)
@@ -164,6 +167,29 @@ def test_kernels_of_one_row_have_the_bits_of_their_sizes(layer: Any, dtype: str,
     for other in made[1:]:
         for a, b in zip(made[0], other, strict=True):
             assert_same_bits(a, b)
+
+
+def test_rounding_at_points() -> None:
+    """Of windows that are multiplied at points: an error of a few units, as of sums of as many products."""
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((2, 12, 16, 64)), rng.standard_normal((3, 3, 64, 32)) / 24
+    layer = nn.Conv2D(32, 3, use_bias=False)
+    layer.build((None, 12, 16, 64))
+    layer.set_weights([w])
+    settings: dict[str, Any] = {"strides": (1, 1), "dilation": (1, 1), "pads": [(0, 0), (0, 0)]}
+    x32, w32 = x.astype(np.float32), w.astype(np.float32)
+    error = layer(x32) - reference.convolve(x32, w32, None, **settings)
+    assert np.sqrt(np.mean(error**2)) < 8 * np.finfo(np.float32).eps  # of numbers whose variance is 1
+
+
+def test_what_is_not_finite_stays_within_a_tile() -> None:
+    """Of windows at points, a nan reaches at most three beside those that it is in, and no others."""
+    x = np.zeros((1, 8, 24, 8), np.float32)
+    x[0, 4, 11, 3] = np.nan
+    layer = nn.Conv2D(8, 3, padding="same")
+    found = np.isnan(layer(x))[0].any(-1)
+    assert found[3:6, 10:13].all()
+    assert not found[:3].any() and not found[6:].any() and not found[:, :7].any() and not found[:, 16:].any()
 
 
 def test_more_filters_than_windows_have_room() -> None:

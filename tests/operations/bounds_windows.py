@@ -12,7 +12,7 @@ from kernels import Array, edges
 from placed import run_placed
 from reference_depthwise import Way, sizes_of
 
-from nncore._kernels.table import ACTIVATIONS, PRECISIONS, WINDOWS, Table
+from nncore._kernels.table import ACTIVATIONS, POINTS, PRECISIONS, WINDOWS, Table
 
 SAMPLES = 3
 
@@ -151,7 +151,45 @@ def convolutions(table: Table) -> Cases:
             return [y, dw, db, dx, flipped]
 
         yield f"convolution {down} {across} {groups} {line} {depth} {n}", case
+    yield from at_points(table)
     yield from lower_precisions(table)
+
+
+#: That winograd.h takes: the same, lines of tiles and a part of one, the last lines of an image left out.
+AT_POINTS = [
+    (Way(5, 3, 1, 1, 1, 5), Way(6, 3, 1, 1, 1, 6), 6),
+    (Way(1, 1, 1, 1, 0, 1), Way(19, 3, 1, 1, 2, 19), 8),
+    (Way(8, 3, 2, 2, 1, 2), Way(9, 5, 1, 1, 0, 5), 5),
+]
+
+
+def at_points(table: Table) -> Cases:
+    """What is multiplied at points: forward, and backward with all that it may write."""
+    columns = sorted({1, 6, table.lanes - 1, table.lanes, 2 * table.lanes + 1})
+    for (down, across, line), depth, n in product(AT_POINTS, (1, 6, table.lanes + 1), columns):
+
+        def case(place: Place, at: Any = (down, across, line), depth: int = depth, n: int = n) -> list[Array]:
+            down, across, line = at
+            x, dy = (
+                place(reals(table, SAMPLES, down.length, across.length, depth)),
+                place(reals(table, SAMPLES, down.out, across.out, n)),
+            )
+            w = place(reals(table, down.size, across.size, depth, n))
+            u, dw = place(empty(table, POINTS, down.size, depth, n)), place(np.full_like(w, np.nan))
+            y, flipped = place(np.full_like(dy, np.nan)), place(np.full_like(dy, np.nan))
+            du, db = place(empty(table, 2, *u.shape)), place(empty(table, 2, n))
+            rows = {"rows": down.size * depth, "size_w": across.size, "channels": depth, "n": n}
+            rows |= {"fixed": down.size * depth, "block": 2}
+            fields = sizes_of(n, down, across) | {"channels": depth, "groups": 1, "line": line}
+            lines = {"per_sample": down.out * -(-across.out // line), "block": 2, "function": ACTIVATIONS["relu"]}
+            run_placed(table, "filters_at_points", SAMPLES, W=w, U=u, **rows)
+            run_placed(table, "convolve", SAMPLES, X=x, W=w, U=u, b=place(reals(table, n)), Y=y, **lines, **fields)
+            run_placed(table, "convolve_flipped", SAMPLES, dY=x, W=w, U=u, saved=dy, dX=flipped, **lines, **fields)
+            run_placed(table, "convolve_weights", SAMPLES, X=x, dY=dy, dU=du, db=db, part=2, block=2, **fields)
+            run_placed(table, "filters_from_points", SAMPLES, dU=u, dW=dw, **rows)
+            return [u, y, flipped, du, db, dw]
+
+        yield f"convolution at points {down} {across} {line} {depth} {n}", case
 
 
 def lower_precisions(table: Table) -> Cases:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import reference as ref
 import reference_convolution as convolution
+import reference_winograd as winograd
 from cases import SAMPLES, Case
 from kernels import Array, eps
 
@@ -57,6 +58,40 @@ def convolve__groups_and_holes(c: Case) -> dict[str, Array]:
     return convolve(c, groups=2, dilation_h=2, dilation_w=3, stride_w=1)
 
 
+def at_points(**changes: Any) -> dict[str, Any]:
+    """Sizes that winograd.h takes: windows across are one place apart, the last tile is not whole."""
+    return {"size_w": 3, "stride_w": 1, "width": 12} | changes
+
+
+def convolve__at_points(c: Case, lines: int = 1, **changes: Any) -> dict[str, Array]:
+    made = convolve(c, lines, **at_points(**changes))
+    c.fields["U"] = winograd.filters_at_points(c.fields["W"]).astype(c.table.dtype)
+    c.fields["W"] = np.full_like(c.fields["W"], np.nan)  # nobody reads it
+    return made
+
+
+def convolve__at_points_of_whole_samples(c: Case) -> dict[str, Array]:
+    """Several of them at a time."""
+    made = convolve__at_points(c, n=9, dilation_h=2)
+    c.fields["block"] = 4 * c.fields["out_h"]
+    return made
+
+
+def convolve__at_points_strides_down(c: Case) -> dict[str, Array]:
+    return convolve__at_points(c, stride_h=2, dilation_h=2, height=9, size_w=5, left=2)
+
+
+def convolve__at_points_short_lines(c: Case) -> dict[str, Array]:
+    return convolve__at_points(c, 2, line=8, width=13)
+
+
+def convolve__at_points_affine(c: Case) -> dict[str, Array]:
+    sums, numbers = convolve__at_points(c)["Z"], c.reals(3, 10)
+    c.fields["affine"] = numbers
+    z = (sums - numbers[0]) * ref.float64(numbers[1]) + numbers[2]
+    return {"Z": z, "Y": ref.activate("gelu", z, 0.0)}
+
+
 def convolve__affine(c: Case) -> dict[str, Array]:
     sums, numbers = convolve(c, groups=2)["Z"], c.reals(3, 10)
     c.fields["affine"] = numbers
@@ -73,6 +108,42 @@ def convolve_weights(c: Case, **changes: Any) -> dict[str, Array]:
     c.fields = given | {"X": x, "dY": dy, "dW": c.poisoned(len(parts), *w.shape), "db": c.poisoned(len(parts), b.size)}
     c.fields |= {"part": PART, "block": PART}
     return {"dW": np.stack([dw for dw, _ in parts]), "db": np.stack([db for _, db in parts])}
+
+
+def convolve_weights__at_points(c: Case, **changes: Any) -> dict[str, Array]:
+    made = convolve_weights(c, **at_points(**changes))
+    x, dy, f = c.fields["X"], c.fields["dY"], c.fields
+    shape = f["size_h"], f["size_w"], f["channels"], f["n"]
+    pads = [(f["top"], f["top"] + f["height"]), (f["left"], 0)]
+    parts = [
+        winograd.weights_at_points(x[i : i + PART], dy[i : i + PART], shape, f["stride_h"], f["dilation_h"], pads)
+        for i in range(0, SAMPLES, PART)
+    ]
+    del c.fields["dW"]
+    c.fields["dU"] = c.poisoned(len(parts), *parts[0].shape)
+    return {"dU": np.stack(parts), "db": made["db"]}
+
+
+def convolve_weights__at_points_strides_down(c: Case) -> dict[str, Array]:
+    return convolve_weights__at_points(c, stride_h=2, dilation_h=2, height=9, size_w=5, left=2)
+
+
+def convolve_weights__at_points_short_lines(c: Case) -> dict[str, Array]:
+    return convolve_weights__at_points(c, line=8, width=13)
+
+
+def filters_at_points(c: Case) -> dict[str, Array]:
+    w = c.reals(2, 5, 7, 9)
+    sizes = {"rows": 14, "size_w": 5, "channels": 7, "n": 9, "fixed": 14, "block": 3}
+    c.fields = {"W": w, "U": c.poisoned(winograd.POINTS, 2, 7, 9)} | sizes
+    return {"U": winograd.filters_at_points(w)}
+
+
+def filters_from_points(c: Case) -> dict[str, Array]:
+    du = c.reals(winograd.POINTS, 2, 7, 9)
+    sizes = {"rows": 14, "size_w": 3, "channels": 7, "n": 9, "fixed": 14, "block": 3}
+    c.fields = {"dU": du, "dW": c.poisoned(2, 3, 7, 9)} | sizes
+    return {"dW": winograd.filters_from_points(du, 3)}
 
 
 def convolve_weights__short_lines(c: Case) -> dict[str, Array]:
@@ -116,6 +187,13 @@ def convolve_flipped(c: Case, **changes: Any) -> dict[str, Array]:
     return {"dX": (formula + b) * (saved > 0)}
 
 
+def convolve_flipped__at_points(c: Case) -> dict[str, Array]:
+    made = convolve_flipped(c, **at_points())
+    c.fields["U"] = winograd.filters_at_points(c.fields["W"]).astype(c.table.dtype)
+    c.fields["W"] = np.full_like(c.fields["W"], np.nan)
+    return made
+
+
 def convolve_flipped__groups_and_holes(c: Case) -> dict[str, Array]:
     return convolve_flipped(c, groups=2, dilation_h=2, dilation_w=3, left=2)
 
@@ -141,7 +219,10 @@ CONVOLUTION = [
     convolve, convolve__short_lines, convolve__groups_and_holes, convolve__affine, convolve_weights,
     convolve_weights__short_lines, convolve_weights__groups_and_holes, convolve_transposed,
     convolve_transposed__groups_and_holes, convolve_flipped, convolve_flipped__groups_and_holes,
-    convolve__few_filters_of_wide_windows,
+    convolve__few_filters_of_wide_windows, convolve__at_points, convolve__at_points_of_whole_samples,
+    convolve__at_points_strides_down, convolve__at_points_short_lines, convolve__at_points_affine,
+    convolve_weights__at_points, convolve_weights__at_points_strides_down, convolve_weights__at_points_short_lines,
+    convolve_flipped__at_points, filters_at_points, filters_from_points,
     *(few_filters(of, n) for of in (convolve, convolve_weights) for n in (1, 2, 3, 4, 6, 8, 11)),
 ]  # fmt: skip
 assert SUM_ROWS % PART == 0

@@ -11,6 +11,7 @@ import pytest
 import reference as ref
 import reference_losses
 import reference_metrics
+import reference_winograd
 from reference import Array, Rule
 
 SRC = Path(__file__).parents[2] / "src_c"
@@ -18,6 +19,20 @@ DEFINITIONS = [SRC / "kernels.def", SRC / "operations" / "parameters" / "optimiz
 DIFFERENCE = 1e-6  # step of the central differences; their error is about 1e-10
 
 LOSSES = sorted(ref.LOSSES)
+
+
+@pytest.mark.parametrize("size", [3, 5])
+def test_minimal_filtering_is_a_convolution(size: int) -> None:
+    """In fractions, so exactly: each window of a tile is the sum of its places by the filter."""
+    a, g, b = reference_winograd.matrices(size)
+    numbers = iter(range(1, 100))
+    w, d = ([next(numbers) ** 2 for _ in range(n)] for n in (size, reference_winograd.POINTS))
+    products = [
+        sum(x * y for x, y in zip(g_row, w, strict=True)) * sum(x * y for x, y in zip(b_row, d, strict=True))
+        for g_row, b_row in zip(g, b, strict=True)
+    ]
+    made = [sum(x * y for x, y in zip(row, products, strict=True)) for row in a]
+    assert made == [sum(w[k] * d[i + k] for k in range(size)) for i in range(reference_winograd.POINTS + 1 - size)]
 
 
 def central(f: Callable[[Array], float], x: Array) -> Array:

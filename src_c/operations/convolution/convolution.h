@@ -8,8 +8,7 @@
  *
  * Order: an element of Y is that of the product (gemm.h), cut in segments or, by the sizes alone, `plain`; so is one
  * of dX where that is a convolution (convolve_flipped). One of dW adds up bands of each sample of its part, in order,
- * as products or, by the sizes alone, as pairs.h or bfloat16_weights.h do. Otherwise one of dX adds up, for each band
- * of lines of windows, its places in these, size_h and size_w ascending. Bands are cut by the sizes alone.
+ * as products or, by the sizes alone, as pairs.h or bfloat16_weights.h do. Bands are cut by the sizes alone.
  */
 #ifndef NNCORE_CONVOLUTION_H
 #define NNCORE_CONVOLUTION_H
@@ -192,6 +191,18 @@ static void convolve_lines(convolution *v, const nn_run *run, const nn_gemm *who
     run->table->precision_for((int)op->precision, op->size_h * op->size_w > 1 ? NN_WINDOWS : NN_MANY_ROWS,           \
                               op->size_h * op->size_w * op->channels / op->groups, op->n / op->groups)
 
+/* y (n) = Σ of rows of x (rows,n), or += it; room for ROWS_REALS */
+INLINE void add_column_sums(nn_index rows, nn_index n, const real *x, int add, real *room, real *y) {
+    int nonfinite;
+    for (nn_index j = 0; j < n; j += ROWS_REALS) {
+        const nn_index some = least(ROWS_REALS, n - j);
+        column_sums(rows, some, x + j, n, add ? room : y + j, &nonfinite);
+        if (add) add_elements(some, y + j, room, y + j);
+    }
+}
+
+#include "operations/convolution/winograd.h"
+
 SPAN(convolve) {
     const int precision = PRECISION_OF_WINDOWS(op);
     CONVOLUTION_OF(v, op, run->table->mr[precision]);
@@ -201,7 +212,11 @@ SPAN(convolve) {
         .ldaffine = op->n, .C = at(run, op->Y, 0), .ldc = op->n, .Z = at(run, op->Z, 0), .ldz = op->n,
         .activation = (int)op->function, .parameters = op->parameters, .scratch = scratch,
     };
-    convolve_lines(&v, run, &whole, op->groups, precision, first, count);
+    const real *const U = at(run, op->U, 0);
+    if (U)
+        convolve_lines_at_points(&v, run, &whole, U, first, count);
+    else
+        convolve_lines(&v, run, &whole, op->groups, precision, first, count);
 }
 
 SPAN(convolve_flipped) {
@@ -213,17 +228,11 @@ SPAN(convolve_flipped) {
         .saved = at(run, op->saved, 0), .ldsaved = op->n,
         .activation = (int)op->function, .parameters = op->parameters, .scratch = scratch,
     };
-    convolve_lines(&v, run, &whole, op->groups, precision, first, count);
-}
-
-/* y (n) = Σ of rows of x (rows,n), or += it; room for ROWS_REALS */
-INLINE void add_column_sums(nn_index rows, nn_index n, const real *x, int add, real *room, real *y) {
-    int nonfinite;
-    for (nn_index j = 0; j < n; j += ROWS_REALS) {
-        const nn_index some = least(ROWS_REALS, n - j);
-        column_sums(rows, some, x + j, n, add ? room : y + j, &nonfinite);
-        if (add) add_elements(some, y + j, room, y + j);
-    }
+    const real *const U = at(run, op->U, 0);
+    if (U)
+        convolve_lines_at_points(&v, run, &whole, U, first, count);
+    else
+        convolve_lines(&v, run, &whole, op->groups, precision, first, count);
 }
 
 /* dW (K,n) of lines of windows of an image of one channel, as pairs of them, which P has room for */
@@ -254,6 +263,10 @@ static void pair_windows(const convolution *v, band b, const real *image, const 
 SPAN(convolve_weights) {
     const nn_index depth = op->channels / op->groups, n = op->n / op->groups;
     CONVOLUTION_OF(v, op, run->table->mr[NN_PRECISION_highest]);
+    if (at(run, op->dU, 0)) {
+        weights_at_points(&v, run, op, first, count, scratch);
+        return;
+    }
     const nn_index per = v.h.out * v.parts, image = op->height * op->width * op->channels;
     const nn_index most = least(ROWS_REALS / v.ld, MOST_ROWS / 2); /* windows, as rows: long sums pay */
     const int precise = run->table->precision_for((int)op->precision, v.K, most, n) == NN_PRECISION_highest;
@@ -310,94 +323,6 @@ SPAN(convolve_weights) {
                 }
             }
         }
-    }
-}
-
-/* Of windows `from` … `to` − 1 along an axis those that a place is in, which lies `at` from where window 0
- * begins: it is place `first` of `window`, then that `step` places further on of one before, and so on, `count`
- * times. */
-typedef struct found {
-    nn_index first, window, count;
-} found;
-INLINE found windows_at(nn_index at, nn_index size, nn_index stride, nn_index dilation, nn_index step,
-                        nn_index from, nn_index to) {
-    const nn_index late = at - (to - 1) * stride, early = at - from * stride;
-    nn_index first = late <= 0 ? 0 : dilation == 1 ? late : ceil_div(late, dilation);
-    const nn_index end = early < 0 ? 0 : least(size, (dilation == 1 ? early : early / dilation) + 1);
-    if (stride == 1) return (found){first, at - first * dilation, end > first ? end - first : 0};
-    while (first < end && (at - first * dilation) % stride) first++;
-    return (found){first, (at - first * dilation) / stride, end > first ? ceil_div(end - first, step) : 0};
-}
-static nn_index common_divisor(nn_index a, nn_index b) {
-    while (b) {
-        const nn_index rest = a % b;
-        a = b, b = rest;
-    }
-    return a;
-}
-
-/* dX (height,width,channels), of `depth` channels, += what the windows [p,p + count) of a sample, which are the rows
- * of P (count,ld), have of its places: whole rows of windows, or a part of one. */
-static void add_windows(const convolution *v, nn_index p, nn_index count, real *dX) {
-    const nn_index first = p / v->w.out, last = (p + count - 1) / v->w.out, depth = v->depth, ld = v->ld;
-    const nn_index from = first == last ? p % v->w.out : 0, to = first == last ? from + count : v->w.out;
-    const nn_index top = clamp(first * v->h.stride - v->h.before, 0, v->h.length);
-    const nn_index bottom = clamp(last * v->h.stride - v->h.before + v->reach_h, top, v->h.length);
-    const nn_index left = clamp(from * v->w.stride - v->w.before, 0, v->w.length);
-    const nn_index right = clamp((to - 1) * v->w.stride - v->w.before + v->reach_w, left, v->w.length);
-    const nn_index common_h = common_divisor(v->h.stride, v->h.dilation), step_h = v->h.stride / common_h;
-    const nn_index common_w = common_divisor(v->w.stride, v->w.dilation), step_w = v->w.stride / common_w;
-    const nn_index next_h = step_h * v->w.size * depth - v->h.dilation / common_h * v->w.out * ld;
-    const nn_index next_w = step_w * depth - v->w.dilation / common_w * ld;
-    for (nn_index h = top; h < bottom; h++) {
-        const found i = windows_at(h + v->h.before, v->h.size, v->h.stride, v->h.dilation, step_h, first, last + 1);
-        const real *const row = v->P + (i.window * v->w.out - p) * ld + i.first * v->w.size * depth;
-        for (nn_index at = left; at < right && i.count; at++) {
-            const found j = windows_at(at + v->w.before, v->w.size, v->w.stride, v->w.dilation, step_w, from, to);
-            const real *const terms = row + j.window * ld + j.first * depth;
-            real *const y = dX + (h * v->w.length + at) * v->channels;
-            VECTORS(c, more, depth, {
-                vf sum = load_some(y + c, more);
-                const real *line = terms + c;
-                for (nn_index k = 0; k < i.count; k++, line += next_h) {
-                    const real *term = line;
-                    for (nn_index l = 0; l < j.count; l++, term += next_w) sum += load_some(term, more);
-                }
-                store_some(y + c, more, sum);
-            });
-        }
-    }
-}
-
-SPAN(convolve_transposed) {
-    const nn_index depth = op->channels / op->groups, n = op->n / op->groups, per = op->out_h * op->out_w;
-    const nn_index image = op->height * op->width;
-    const nn_index K = op->size_h * op->size_w * depth;
-    const int precision = run->table->precision_for((int)op->precision, NN_MANY_ROWS, n, K);
-    CONVOLUTION_OF(v, op, run->table->mr[precision]);
-    const nn_index together = v.rows < v.w.out ? v.rows : v.rows / v.w.out * v.w.out; /* windows at a time */
-    const real *const bias = at(run, op->b, 0);
-    for (nn_index end = first + count; first < end; first++) {
-        real *const dX = at(run, op->dX, first * image * op->channels);
-        const real *const saved = at(run, op->saved, first * image * op->channels);
-        for (nn_index i = 0; bias && i < image; i++) copy_reals(dX + i * op->channels, bias, op->channels);
-        if (!bias) clear_reals(dX, image * op->channels);
-        for (nn_index p = 0, rows = 0; p < per; p += rows) {
-            rows = least(together, v.rows < v.w.out ? v.w.out - p % v.w.out : per - p);
-            for (nn_index group = 0; group < op->groups; group++) {
-                const nn_gemm g = {
-                    .M = rows, .N = v.K, .K = n, .A = at(run, op->dY, (first * per + p) * op->n + group * n),
-                    .a_row = op->n, .a_col = 1, .B = at(run, op->W, group * n * v.K), .b_row = v.K, .b_col = 1,
-                    .packed = at(run, op->packed, 0), .C = v.P, .ldc = v.ld, .activation = NN_ACTIVATION_linear,
-                    .scratch = scratch,
-                };
-                run->table->gemm[precision](&g);
-                add_windows(&v, p, rows, dX + group * depth);
-            }
-        }
-        const nn_index size = image * op->channels;
-        if (saved)
-            run->table->activate_backward[op->function](1, size, saved, size, dX, size, dX, size, op->parameters);
     }
 }
 

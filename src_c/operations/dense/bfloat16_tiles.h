@@ -27,7 +27,7 @@ _Static_assert(MORE_WORDS >= B_WORDS / (PANEL * TILE_K) * C_REALS && MORE_WORDS 
  * than in float32. Two pieces are as many bytes as float32; there one row pays for what more rows gain. Where both
  * operands are packed here: sizes at which also ragged ones are hardly slower. Measured: bench/NOTES.md */
 INLINE int pays(int pieces, nn_index rows, nn_index K, nn_index N) {
-    if (rows == NN_WINDOWS && K % 2 == 0) return 1;
+    if (rows <= NN_WINDOWS && K % 2 == 0) return 1;
     if (rows < 0) return N >= 32 && K * N >= 4096 * pieces;
     if (rows == 0) return K >= 128 && N >= (pieces == 1 ? 16 : 48) && K * N >= 8192 * pieces;
     if (pieces == 1) return rows >= 16 && rows * K * N >= 1 << 18;

@@ -12,10 +12,10 @@
 #define dot_end() ((void)0)
 
 /* Whether this is no slower than float32: where B is not packed yet, enough rows must repay that; (8,512,512) breaks
- * even. */
+ * even. Gradients of windows' weights take half of the multiplications in float32. Measured: bench/NOTES.md */
 INLINE int pays(int pieces, nn_index rows, nn_index K, nn_index N) {
     (void)pieces, (void)K, (void)N;
-    return rows <= 0 || rows >= 16;
+    return rows != NN_WINDOW_GRADIENTS && (rows <= 0 || rows >= 16);
 }
 
 INLINE void dot_rows(const int m, const int nv, const dot *t, const ending *e) {

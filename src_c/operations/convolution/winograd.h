@@ -1,0 +1,276 @@
+/* winograd.h: convolutions with fewer multiplications, by Winograd's minimal filtering (Winograd, "Arithmetic
+ * Complexity of Computations", 1980; Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks",
+ * arXiv:1509.09308), of windows whose places and neighbours are one place apart across, on one thread.
+ *
+ * POINTS places side by side make a tile, whose POINTS + 1 − size_w windows lie in it: 4 of 3 places. Sums over a row
+ * of windows are products of polynomials; these are known by their values at POINTS points, 0, ±¾, ±1½ and ∞,
+ * where they are products of numbers. So a tile takes 6 multiplications of channels by filters for 12. A row of
+ * places d, of filters w and of windows y of a tile:
+ *
+ *     y = Aᵀ ((G w) ⊙ (Bᵀ d))    dw = Gᵀ ((Bᵀ d) ⊙ (A dy))
+ *
+ * The images of all tiles at one point are images again, as wide as there are tiles, which are convolved by filters
+ * (size_h, 1): POINTS products. These points keep what rounding loses below twice of what it is in a direct sum.
+ *
+ * Order: an element of such a product is that of gemm.h, in segments. A tile has its bits whatever lies beside it.
+ */
+#ifndef NNCORE_WINOGRAD_H
+#define NNCORE_WINOGRAD_H
+
+enum { POINTS = NN_POINTS, SIDE_REALS = NN_SIDE_REALS };
+#define POINT_NEAR ((real)0.75)
+#define POINT_FAR ((real)1.5)
+#define POINTS_SUM (POINT_NEAR * POINT_NEAR + POINT_FAR * POINT_FAR) /* all of these are exact */
+#define POINTS_PRODUCT (POINT_NEAR * POINT_NEAR * POINT_FAR * POINT_FAR)
+
+/* Bᵀ d */
+INLINE void places_at_points(const vf d[POINTS], vf v[POINTS]) {
+    const vf even_near = d[4] - POINT_FAR * POINT_FAR * d[2], odd_near = d[3] - POINT_FAR * POINT_FAR * d[1];
+    const vf even_far = d[4] - POINT_NEAR * POINT_NEAR * d[2], odd_far = d[3] - POINT_NEAR * POINT_NEAR * d[1];
+    v[0] = d[4] - POINTS_SUM * d[2] + POINTS_PRODUCT * d[0];
+    v[1] = even_near + POINT_NEAR * odd_near;
+    v[2] = even_near - POINT_NEAR * odd_near;
+    v[3] = even_far + POINT_FAR * odd_far;
+    v[4] = even_far - POINT_FAR * odd_far;
+    v[5] = d[5] - POINTS_SUM * d[3] + POINTS_PRODUCT * d[1];
+}
+
+/* A dy, of `count` windows */
+INLINE void windows_at_points(int count, const vf dy[], vf v[POINTS]) {
+    vf even_near = dy[0], even_far = dy[0], odd_near = {0}, odd_far = {0};
+    real near = POINT_NEAR, far = POINT_FAR;
+    for (int i = 1; i < count; i++, near *= POINT_NEAR, far *= POINT_FAR) {
+        if (i % 2)
+            odd_near += near * dy[i], odd_far += far * dy[i];
+        else
+            even_near += near * dy[i], even_far += far * dy[i];
+    }
+    v[0] = dy[0];
+    v[1] = even_near + odd_near;
+    v[2] = even_near - odd_near;
+    v[3] = even_far + odd_far;
+    v[4] = even_far - odd_far;
+    v[5] = dy[count - 1];
+}
+
+/* Aᵀ v */
+INLINE void windows_from_points(int count, const vf v[POINTS], vf y[]) {
+    const vf even_near = v[1] + v[2], odd_near = v[1] - v[2], even_far = v[3] + v[4], odd_far = v[3] - v[4];
+    real near = POINT_NEAR, far = POINT_FAR;
+    y[0] = v[0] + even_near + even_far;
+    for (int i = 1; i < count; i++, near *= POINT_NEAR, far *= POINT_FAR)
+        y[i] = i % 2 ? near * odd_near + far * odd_far : near * even_near + far * even_far;
+    y[count - 1] += v[5];
+}
+
+/* G (POINTS,size) */
+INLINE void filter_factors(nn_index size, real G[][POINTS]) {
+    const double near = POINT_NEAR, far = POINT_FAR, point[] = {0, near, -near, far, -far};
+    const double gap = far * far - near * near, at_near = -2 * near * near * gap, at_far = 2 * far * far * gap;
+    const double scale[] = {near * near * far * far, at_near, at_near, at_far, at_far}; /* Π of distances to others */
+    for (int p = 0; p < POINTS - 1; p++) {
+        double power = 1 / scale[p];
+        for (nn_index j = 0; j < size; j++, power *= point[p]) G[p][j] = (real)power;
+    }
+    for (nn_index j = 0; j < size; j++) G[POINTS - 1][j] = j == size - 1;
+}
+
+SPAN(filters_at_points) {
+    const nn_index size = op->size_w, n = op->n;
+    real G[POINTS][POINTS];
+    filter_factors(size, G);
+    for (nn_index r = first; r < first + count; r++) {
+        const real *const W = at(run, op->W, (r / op->channels * size * op->channels + r % op->channels) * n);
+        real *const U = at(run, op->U, r * n);
+        VECTORS(j, left, n, {
+            for (int p = 0; p < POINTS; p++) {
+                vf u = G[p][0] * load_some(W + j, left);
+                for (nn_index i = 1; i < size; i++) u += G[p][i] * load_some(W + i * op->channels * n + j, left);
+                store_some(U + p * op->rows * n + j, left, u);
+            }
+        });
+    }
+}
+
+SPAN(filters_from_points) {
+    const nn_index size = op->size_w, n = op->n;
+    real G[POINTS][POINTS];
+    filter_factors(size, G);
+    for (nn_index r = first; r < first + count; r++) {
+        const real *const dU = at(run, op->dU, r * n);
+        real *const dW = at(run, op->dW, (r / op->channels * size * op->channels + r % op->channels) * n);
+        for (nn_index i = 0; i < size; i++)
+            VECTORS(j, left, n, {
+                vf dw = G[0][i] * load_some(dU + j, left);
+                for (int p = 1; p < POINTS; p++) dw += G[p][i] * load_some(dU + p * op->rows * n + j, left);
+                store_some(dW + i * op->channels * n + j, left, dw);
+            });
+    }
+}
+
+/* A tile's places, of which those outside of the image are NULL, at all points, which are `piece` apart */
+INLINE void tile_at_points(nn_index channels, const real *const place[POINTS], int all, real *V, nn_index piece) {
+    VECTORS(c, left, channels, {
+        vf d[POINTS], v[POINTS];
+        for (int i = 0; i < POINTS; i++) d[i] = all || place[i] ? load_some(place[i] + c, left) : (vf){0};
+        places_at_points(d, v);
+        for (int p = 0; p < POINTS; p++) store_some(V + p * piece + c, left, v[p]);
+    });
+}
+
+/* V (POINTS, …): `high` lines of tiles (high,tiles,channels) at each point, from place (top,left) of an image x on */
+static void image_at_points(const convolution *v, const real *x, nn_index top, nn_index high, nn_index left,
+                            nn_index tiles, real *V, nn_index piece) {
+    const nn_index channels = v->channels, width = v->w.length, next = POINTS + 1 - v->w.size;
+    for (nn_index h = top; h < top + high; h++, V += tiles * channels) {
+        if (h < 0 || h >= v->h.length) {
+            for (int p = 0; p < POINTS; p++) clear_reals(V + p * piece, tiles * channels);
+            continue;
+        }
+        const real *const row = x + h * width * channels;
+        for (nn_index t = 0, from = left; t < tiles; t++, from += next) {
+            const real *place[POINTS];
+            for (nn_index i = 0; i < POINTS; i++)
+                place[i] = from + i >= 0 && from + i < width ? row + (from + i) * channels : NULL;
+            if (from >= 0 && from + POINTS <= width)
+                tile_at_points(channels, place, 1, V + t * channels, piece);
+            else
+                tile_at_points(channels, place, 0, V + t * channels, piece);
+        }
+    }
+}
+
+/* A line of `columns` gradients dY (columns,n) by tiles, of `size` windows each, at all points */
+INLINE void line_at_points(int size, nn_index columns, nn_index n, const real *dY, real *V, nn_index piece) {
+    for (nn_index i = 0; i < columns; i += size, dY += size * n, V += n) {
+        const nn_index there = least(size, columns - i);
+        VECTORS(j, left, n, {
+            vf dy[POINTS], v[POINTS];
+            for (int k = 0; k < size; k++) dy[k] = k < there ? load_some(dY + k * n + j, left) : (vf){0};
+            windows_at_points(size, dy, v);
+            for (int p = 0; p < POINTS; p++) store_some(V + p * piece + j, left, v[p]);
+        });
+    }
+}
+
+/* The sums of a line of windows (columns,n), ldy apart, from those at all points */
+INLINE void line_from_points(int size, nn_index columns, nn_index n, const real *V, nn_index piece, const real *bias,
+                             real *Y, nn_index ldy) {
+    for (nn_index i = 0; i < columns; i += size, Y += size * ldy, V += n) {
+        const nn_index there = least(size, columns - i);
+        VECTORS(j, left, n, {
+            vf v[POINTS], y[POINTS];
+            for (int p = 0; p < POINTS; p++) v[p] = load_some(V + p * piece + j, left);
+            windows_from_points(size, v, y);
+            const vf b = bias ? load_some(bias + j, left) : (vf){0};
+            for (int k = 0; k < size; k++)
+                if (k < there) store_some(Y + k * ldy + j, left, y[k] + b);
+        });
+    }
+}
+
+/* f(windows of a tile, …), that number a constant; windows have 3 places across, or 5 */
+#define FOR_SIZES(size_w, f, ...) ((size_w) == 3 ? f(4, __VA_ARGS__) : f(2, __VA_ARGS__))
+
+/* What is computed at a time: so many lines of windows of a sample, or of as many samples if these are all its lines */
+typedef struct chunk {
+    nn_index lines, samples;
+} chunk;
+
+/* Both sides of a product at all points share L2; or if filters alone would fill it, there is room for many windows
+ * by which to multiply these. */
+INLINE chunk chunk_at_points(const convolution *v, nn_index n) {
+    const nn_index tiles = POINTS * ceil_div(v->line, POINTS + 1 - v->w.size), depth = tiles * v->channels;
+    const nn_index most = v->h.size * v->channels * n <= SIDE_REALS ? SIDE_REALS : BAND_REALS + ROWS_REALS;
+    const nn_index fit = least((BAND_REALS / depth - v->reach_h) / v->h.stride + 1, ROWS_REALS / (tiles * n));
+    assert(fit > 0);
+    const nn_index lines = clamp(most / (depth * v->h.stride + tiles * n), 1, least(fit, v->h.out));
+    if (v->parts > 1 || lines < v->h.out) return (chunk){v->parts > 1 ? 1 : least(lines, MOST_SEGMENTS), 1};
+    const nn_index high = (lines - 1) * v->h.stride + v->reach_h, samples = most / (high * depth + lines * tiles * n);
+    const nn_index room = least(BAND_REALS / (high * depth), ROWS_REALS / (lines * tiles * n));
+    return (chunk){lines, clamp(samples, 1, least(room, MOST_SEGMENTS / lines))};
+}
+
+/* convolve_lines, of filters U at all points */
+static void convolve_lines_at_points(convolution *v, const nn_run *run, const nn_gemm *whole, const real *U,
+                                     nn_index first, nn_index count) {
+    const nn_index per = v->h.out * v->parts, image = v->h.length * v->w.length * v->channels, n = whole->N;
+    const nn_index K = v->h.size * v->channels, size = POINTS + 1 - v->w.size;
+    const chunk most = chunk_at_points(v, n);
+    v->lines = most.lines;
+    for (nn_index end = first + count, lines, some; first < end; first += some * lines) {
+        const nn_index sample = first / per;
+        const band b = band_at(v, first % per, least(end - first, per - first % per));
+        lines = b.lines;
+        some = lines == per && v->h.stride == 1 ? least(most.samples, (end - first) / per) : 1;
+        const nn_index tiles = ceil_div(b.columns, size), high = (lines - 1) * v->h.stride + v->reach_h;
+        const nn_index down = tiles * v->channels, rows = lines * tiles;
+        const nn_index x_piece = some * high * down, y_piece = some * rows * n;
+        for (nn_index s = 0; s < some; s++)
+            image_at_points(v, (const real *)whole->A + (sample + s) * image, b.oh * v->h.stride - v->h.before, high,
+                            b.ow - v->w.before, tiles, v->band + s * high * down, x_piece);
+        for (nn_index i = 0; i < v->h.size; i++) v->offsets[i] = i * v->h.dilation * down;
+        for (int p = 0; p < POINTS; p++) {
+            const nn_gemm g = {
+                .M = some * rows, .N = n, .K = K, .A = v->band + p * x_piece, .a_row = v->channels, .a_col = 1,
+                .segments = v->h.size, .offsets = v->offsets, .group = v->h.stride == 1 ? rows : tiles,
+                .a_group = v->h.stride == 1 ? high * down : v->h.stride * down, .B = U + p * K * n, .b_row = n,
+                .b_col = 1, .C = v->P + p * y_piece, .ldc = n, .activation = NN_ACTIVATION_linear,
+                .scratch = whole->scratch,
+            };
+            run->table->gemm[NN_PRECISION_highest](&g);
+        }
+        for (nn_index l = 0; l < some * lines; l++) {
+            const nn_index window = (sample * v->h.out + b.oh + l) * v->w.out + b.ow;
+            const nn_gemm line = rows_of(whole, window);
+            FOR_SIZES(v->w.size, line_from_points, b.columns, n, v->P + l * tiles * n, y_piece, whole->bias,
+                      line.Z ? line.Z : line.C, line.Z ? line.ldz : line.ldc);
+            if (line.affine) affine_sums(&line, 0, b.columns);
+            finish_sums(&line, 0, 0, b.columns, n);
+        }
+    }
+}
+
+/* Parts of dU (POINTS,size_h,channels,n), and of db */
+static void weights_at_points(convolution *v, const nn_run *run, const nn_op_convolve_weights *op, nn_index first,
+                              nn_index count, void *scratch) {
+    const nn_index n = op->n, image = v->h.length * v->w.length * v->channels, per = v->h.out * v->parts;
+    const nn_index size = POINTS + 1 - v->w.size, K = v->h.size * v->channels;
+    const chunk most = chunk_at_points(v, n);
+    v->lines = most.lines;
+    for (nn_index sample = first, some; sample < first + count; sample += some) {
+        some = least(most.samples, least(op->part - sample % op->part, first + count - sample));
+        real *const dU = at(run, op->dU, sample / op->part * POINTS * K * n);
+        real *const db = at(run, op->db, sample / op->part * n);
+        band b;
+        for (nn_index line = 0; line < per; line += b.lines) {
+            b = band_at(v, line, per - line);
+            const nn_index tiles = ceil_div(b.columns, size), high = (b.lines - 1) * v->h.stride + v->reach_h;
+            const nn_index down = tiles * v->channels, rows = b.lines * tiles;
+            const nn_index x_piece = some * high * down, y_piece = some * rows * n;
+            const nn_index window = (sample * v->h.out + b.oh) * v->w.out + b.ow;
+            const int add = sample % op->part || line;
+            for (nn_index s = 0; s < some; s++)
+                image_at_points(v, at(run, op->X, (sample + s) * image), b.oh * v->h.stride - v->h.before, high,
+                                b.ow - v->w.before, tiles, v->band + s * high * down, x_piece);
+            for (nn_index l = 0; l < some * b.lines; l++)
+                FOR_SIZES(v->w.size, line_at_points, b.columns, n, at(run, op->dY, (window + l * v->w.out) * n),
+                          v->P + l * tiles * n, y_piece);
+            const nn_index of_sample = v->h.stride == 1 ? 1 : b.lines, segments = some * of_sample;
+            for (nn_index s = 0; s < segments; s++)
+                v->offsets[s] = (s / of_sample * high + s % of_sample * v->h.stride) * down;
+            for (int p = 0; p < POINTS; p++) {
+                const nn_gemm g = {
+                    .M = K, .N = n, .K = some * rows, .A = v->band + p * x_piece, .a_row = 1, .a_col = v->channels,
+                    .segments = segments, .offsets = v->offsets, .group = v->channels,
+                    .a_group = v->h.dilation * down, .B = v->P + p * y_piece, .b_row = n, .b_col = 1,
+                    .C = dU + p * K * n, .ldc = n, .add = add, .activation = NN_ACTIVATION_linear, .scratch = scratch,
+                };
+                run->table->gemm[NN_PRECISION_highest](&g);
+            }
+            if (db) add_column_sums(some * b.lines * b.columns, n, at(run, op->dY, window * n), add, v->P, db);
+        }
+    }
+}
+
+#endif
