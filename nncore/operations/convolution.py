@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from nncore.layers.windows import Axis
     from nncore.parameter import Parameter
 
-LEAST_WINDOWS = 128  # of these lines: fewer would read W too often
 BLOCK_FLOPS = 2_000_000  # of lines of windows that a thread takes at a time: 10 to 50 µs
+LEAST_WINDOWS = 128  # of these lines: fewer would read W too often
 LEAST_FLIPPED = 8  # channels of a group: fewer leave too much of a vector idle
 MOST_REACHED = BAND_REALS // 2  # numbers from the first of a window to its last: a thread lays out several
 PART_WINDOWS = 512  # or a few more, whose products are a part of the sum that dW is

@@ -217,14 +217,15 @@ def test_more_filters_than_a_band_has_room(filters: int, dilation: int, channels
     np.testing.assert_allclose(first - model.get_weights()[0], np.einsum("bti,bto->io", x, dx), 1e-9, 1e-11)
 
 
-def test_long_lines_are_cut() -> None:
+@pytest.mark.parametrize(("filters", "dilation"), [(3, 3), (40, 1)])
+def test_long_lines_are_cut(filters: int, dilation: int) -> None:
     """More windows side by side than are taken at a time, and more of an image than a thread lays out."""
     x = np.random.default_rng(0).standard_normal((2, 3000, 40))
-    layer = nn.Conv1D(3, 5, padding="same", dilation_rate=3)
+    layer = nn.Conv1D(filters, 5, padding="same", dilation_rate=dilation)
     model = nn.Model([nn.Input(x.shape[1:]), nn.Conv1D(40, 1), layer], dtype="float64", seed=2)
     [w0, b0, w, b] = model.get_weights()
     seen = x @ w0[0] + b0
-    settings: dict[str, Any] = {"strides": (1,), "dilation": (3,), "pads": [(6, 6)]}
+    settings: dict[str, Any] = {"strides": (1,), "dilation": (dilation,), "pads": [(2 * dilation,) * 2]}
     y = model.predict(x, verbose=0)
     np.testing.assert_allclose(y, reference.convolve(seen, w, b, **settings), 1e-11, 1e-11)
     model.compile(nn.SGD(1.0), "mse")
