@@ -2,15 +2,16 @@
  * Complexity of Computations", 1980; Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks",
  * arXiv:1509.09308), of windows whose places and neighbours are one place apart across, on one thread.
  *
- * POINTS places side by side make a tile, whose POINTS + 1 − size_w windows lie in it: 4 of 3 places. Sums over a row
- * of windows are products of polynomials; these are known by their values at POINTS points, 0, ±¾, ±1½ and ∞,
- * where they are products of numbers. So a tile takes 6 multiplications of channels by filters for 12. A row of
- * places d, of filters w and of windows y of a tile:
+ * POINTS places side by side make a tile, whose POINTS + 1 − size_w windows lie in it: 4 of 3 places. What a filter w
+ * adds to places is a product of polynomials, whose coefficients these are; it is known by its values at POINTS points,
+ * 0, ±¾, ±1½ and ∞, where it is a product of numbers: 6 multiplications of channels by filters for 12. A window's
+ * sum is that transposed. So of a row of places d of a tile, of a filter w and of windows y:
  *
- *     y = Aᵀ ((G w) ⊙ (Bᵀ d))    dw = Gᵀ ((Bᵀ d) ⊙ (A dy))
+ *     y = Vᵀ ((S V w) ⊙ (Bᵀ d))    dw = Vᵀ S ((Bᵀ d) ⊙ (V dy))
  *
- * The images of all tiles at one point are images again, as wide as there are tiles, which are convolved by filters
- * (size_h, 1): POINTS products. These points keep what rounding loses below twice of what it is in a direct sum.
+ * V: the values of a polynomial at all points, by its coefficients; S: a factor for each point; Bᵀ: interpolation,
+ * transposed. The images of all tiles at one point are images again, as wide as there are tiles, which are convolved
+ * by filters (size_h, 1): POINTS products. With these points rounding errors are up to twice those of direct sums.
  *
  * Order: an element of such a product is that of gemm.h, in segments. A tile has its bits whatever lies beside it.
  */
@@ -18,9 +19,9 @@
 #define NNCORE_WINOGRAD_H
 
 enum { POINTS = NN_POINTS, SIDE_REALS = NN_SIDE_REALS };
-#define POINT_NEAR ((real)0.75)
+#define POINT_NEAR ((real)0.75) /* these two, and what is made of them here, are exact */
 #define POINT_FAR ((real)1.5)
-#define POINTS_SUM (POINT_NEAR * POINT_NEAR + POINT_FAR * POINT_FAR) /* all of these are exact */
+#define POINTS_SUM (POINT_NEAR * POINT_NEAR + POINT_FAR * POINT_FAR)
 #define POINTS_PRODUCT (POINT_NEAR * POINT_NEAR * POINT_FAR * POINT_FAR)
 
 /* Bᵀ d */
@@ -35,26 +36,26 @@ INLINE void places_at_points(const vf d[POINTS], vf v[POINTS]) {
     v[5] = d[5] - POINTS_SUM * d[3] + POINTS_PRODUCT * d[1];
 }
 
-/* A dy, of `count` windows */
-INLINE void windows_at_points(int count, const vf dy[], vf v[POINTS]) {
-    vf even_near = dy[0], even_far = dy[0], odd_near = {0}, odd_far = {0};
+/* V x, of `count` coefficients; at ∞ it is the last */
+INLINE void values_at_points(int count, const vf x[], vf v[POINTS]) {
+    vf even_near = x[0], even_far = x[0], odd_near = {0}, odd_far = {0};
     real near = POINT_NEAR, far = POINT_FAR;
     for (int i = 1; i < count; i++, near *= POINT_NEAR, far *= POINT_FAR) {
         if (i % 2)
-            odd_near += near * dy[i], odd_far += far * dy[i];
+            odd_near += near * x[i], odd_far += far * x[i];
         else
-            even_near += near * dy[i], even_far += far * dy[i];
+            even_near += near * x[i], even_far += far * x[i];
     }
-    v[0] = dy[0];
+    v[0] = x[0];
     v[1] = even_near + odd_near;
     v[2] = even_near - odd_near;
     v[3] = even_far + odd_far;
     v[4] = even_far - odd_far;
-    v[5] = dy[count - 1];
+    v[5] = x[count - 1];
 }
 
-/* Aᵀ v */
-INLINE void windows_from_points(int count, const vf v[POINTS], vf y[]) {
+/* Vᵀ v */
+INLINE void sums_over_points(int count, const vf v[POINTS], vf y[]) {
     const vf even_near = v[1] + v[2], odd_near = v[1] - v[2], even_far = v[3] + v[4], odd_far = v[3] - v[4];
     real near = POINT_NEAR, far = POINT_FAR;
     y[0] = v[0] + even_near + even_far;
@@ -63,49 +64,54 @@ INLINE void windows_from_points(int count, const vf v[POINTS], vf y[]) {
     y[count - 1] += v[5];
 }
 
-/* G (POINTS,size) */
-INLINE void filter_factors(nn_index size, real G[][POINTS]) {
-    const double near = POINT_NEAR, far = POINT_FAR, point[] = {0, near, -near, far, -far};
-    const double gap = far * far - near * near, at_near = -2 * near * near * gap, at_far = 2 * far * far * gap;
-    const double scale[] = {near * near * far * far, at_near, at_near, at_far, at_far}; /* Π of distances to others */
-    for (int p = 0; p < POINTS - 1; p++) {
-        double power = 1 / scale[p];
-        for (nn_index j = 0; j < size; j++, power *= point[p]) G[p][j] = (real)power;
-    }
-    for (nn_index j = 0; j < size; j++) G[POINTS - 1][j] = j == size - 1;
+/* S v: of each point the reciprocal of its distances to all others, multiplied */
+INLINE void scale_points(vf v[POINTS]) {
+    const double near = 2 * POINT_NEAR * POINT_NEAR * (POINT_NEAR * POINT_NEAR - POINT_FAR * POINT_FAR);
+    const double far = 2 * POINT_FAR * POINT_FAR * (POINT_FAR * POINT_FAR - POINT_NEAR * POINT_NEAR);
+    v[0] *= (real)(1.0 / POINTS_PRODUCT);
+    for (int i = 1; i <= 2; i++) v[i] *= (real)(1 / near), v[2 + i] *= (real)(1 / far);
+}
+
+/* f(size_w, …), that a constant: windows have 3 places across, or 5 */
+#define FOR_SIZES(size_w, f, ...) ((size_w) == 3 ? f(3, __VA_ARGS__) : f(5, __VA_ARGS__))
+
+/* Vectors of n filters, of which places lie `next` apart, at all points, which are `piece` apart */
+INLINE void filters_to(int size_w, nn_index n, const real *W, nn_index next, real *U, nn_index piece) {
+    VECTORS(j, left, n, {
+        vf w[POINTS], u[POINTS];
+        for (int i = 0; i < size_w; i++) w[i] = load_some(W + i * next + j, left);
+        values_at_points(size_w, w, u);
+        scale_points(u);
+        for (int p = 0; p < POINTS; p++) store_some(U + p * piece + j, left, u[p]);
+    });
+}
+INLINE void filters_from(int size_w, nn_index n, const real *dU, nn_index piece, real *dW, nn_index next) {
+    VECTORS(j, left, n, {
+        vf du[POINTS], dw[POINTS];
+        for (int p = 0; p < POINTS; p++) du[p] = load_some(dU + p * piece + j, left);
+        scale_points(du);
+        sums_over_points(size_w, du, dw);
+        for (int i = 0; i < size_w; i++) store_some(dW + i * next + j, left, dw[i]);
+    });
+}
+
+/* Where row r of filters (size_h,size_w,channels,n) begins, the rows being those of (size_h,channels,n) */
+INLINE nn_index filters_at(nn_index r, nn_index size_w, nn_index channels, nn_index n) {
+    return (r / channels * size_w * channels + r % channels) * n;
 }
 
 SPAN(filters_at_points) {
-    const nn_index size = op->size_w, n = op->n;
-    real G[POINTS][POINTS];
-    filter_factors(size, G);
-    for (nn_index r = first; r < first + count; r++) {
-        const real *const W = at(run, op->W, (r / op->channels * size * op->channels + r % op->channels) * n);
-        real *const U = at(run, op->U, r * n);
-        VECTORS(j, left, n, {
-            for (int p = 0; p < POINTS; p++) {
-                vf u = G[p][0] * load_some(W + j, left);
-                for (nn_index i = 1; i < size; i++) u += G[p][i] * load_some(W + i * op->channels * n + j, left);
-                store_some(U + p * op->rows * n + j, left, u);
-            }
-        });
-    }
+    const nn_index size = op->size_w, channels = op->channels, n = op->n;
+    for (nn_index r = first; r < first + count; r++)
+        FOR_SIZES(size, filters_to, n, at(run, op->W, filters_at(r, size, channels, n)), channels * n,
+                  at(run, op->U, r * n), op->rows * n);
 }
 
 SPAN(filters_from_points) {
-    const nn_index size = op->size_w, n = op->n;
-    real G[POINTS][POINTS];
-    filter_factors(size, G);
-    for (nn_index r = first; r < first + count; r++) {
-        const real *const dU = at(run, op->dU, r * n);
-        real *const dW = at(run, op->dW, (r / op->channels * size * op->channels + r % op->channels) * n);
-        for (nn_index i = 0; i < size; i++)
-            VECTORS(j, left, n, {
-                vf dw = G[0][i] * load_some(dU + j, left);
-                for (int p = 1; p < POINTS; p++) dw += G[p][i] * load_some(dU + p * op->rows * n + j, left);
-                store_some(dW + i * op->channels * n + j, left, dw);
-            });
-    }
+    const nn_index size = op->size_w, channels = op->channels, n = op->n;
+    for (nn_index r = first; r < first + count; r++)
+        FOR_SIZES(size, filters_from, n, at(run, op->dU, r * n), op->rows * n,
+                  at(run, op->dW, filters_at(r, size, channels, n)), channels * n);
 }
 
 /* A tile's places, of which those outside of the image are NULL, at all points, which are `piece` apart */
@@ -140,37 +146,36 @@ static void image_at_points(const convolution *v, const real *x, nn_index top, n
     }
 }
 
-/* A line of `columns` gradients dY (columns,n) by tiles, of `size` windows each, at all points */
-INLINE void line_at_points(int size, nn_index columns, nn_index n, const real *dY, real *V, nn_index piece) {
+/* A line of gradients dY (columns,n), tile by tile, at all points */
+INLINE void line_at_points(int size_w, nn_index columns, nn_index n, const real *dY, real *V, nn_index piece) {
+    const int size = POINTS + 1 - size_w; /* of a tile */
     for (nn_index i = 0; i < columns; i += size, dY += size * n, V += n) {
         const nn_index there = least(size, columns - i);
         VECTORS(j, left, n, {
             vf dy[POINTS], v[POINTS];
             for (int k = 0; k < size; k++) dy[k] = k < there ? load_some(dY + k * n + j, left) : (vf){0};
-            windows_at_points(size, dy, v);
+            values_at_points(size, dy, v);
             for (int p = 0; p < POINTS; p++) store_some(V + p * piece + j, left, v[p]);
         });
     }
 }
 
 /* The sums of a line of windows (columns,n), ldy apart, from those at all points */
-INLINE void line_from_points(int size, nn_index columns, nn_index n, const real *V, nn_index piece, const real *bias,
-                             real *Y, nn_index ldy) {
+INLINE void line_from_points(int size_w, nn_index columns, nn_index n, const real *V, nn_index piece,
+                             const real *bias, real *Y, nn_index ldy) {
+    const int size = POINTS + 1 - size_w; /* of a tile */
     for (nn_index i = 0; i < columns; i += size, Y += size * ldy, V += n) {
         const nn_index there = least(size, columns - i);
         VECTORS(j, left, n, {
             vf v[POINTS], y[POINTS];
             for (int p = 0; p < POINTS; p++) v[p] = load_some(V + p * piece + j, left);
-            windows_from_points(size, v, y);
+            sums_over_points(size, v, y);
             const vf b = bias ? load_some(bias + j, left) : (vf){0};
             for (int k = 0; k < size; k++)
                 if (k < there) store_some(Y + k * ldy + j, left, y[k] + b);
         });
     }
 }
-
-/* f(windows of a tile, …), that number a constant; windows have 3 places across, or 5 */
-#define FOR_SIZES(size_w, f, ...) ((size_w) == 3 ? f(4, __VA_ARGS__) : f(2, __VA_ARGS__))
 
 /* What is computed at a time: so many lines of windows of a sample, or of as many samples if these are all its lines */
 typedef struct chunk {
