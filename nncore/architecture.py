@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nncore.custom import checked as checked_objects
-from nncore.custom import find, get_registered_name
+from nncore.custom import find, get_registered_name, keeping
 from nncore.graph import Input, Shape, Symbol, check_sample
 from nncore.layers.arrays import declared_for
 from nncore.layers.base import LAYERS, Layer
@@ -168,6 +168,13 @@ def entry_of(layer: Layer, trained: Collection[Parameter] | None) -> Document:
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
+
+
+def another(layer: Layer) -> Layer:
+    """A layer of the same class and configuration, without weights; what functions it has need not be registered."""
+    with keeping():
+        made: Layer = type(layer).from_config(layer.get_config())
+    return made
 
 
 def checked(config: Any) -> Document:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nncore.architecture import Numbered, Outline
+from nncore.architecture import Numbered, Outline, another
 from nncore.arguments import check_count, check_number, explained
 from nncore.bindings import Binding
 from nncore.data import Dataset
@@ -196,7 +196,7 @@ def in_float64(model: Model) -> Model:
     layers = {}
     for i in outline.leaves():
         old = numbered.layers[i]
-        layer = layers[i] = type(old).from_config(old.get_config())
+        layer = layers[i] = another(old)
         layer._trainable, layer._named = old.trainable, old._named
     twin = outline.make(layers)
     twin.n_threads = 1

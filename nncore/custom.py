@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -12,6 +13,15 @@ T = TypeVar("T", bound=Callable[..., Any])
 #: By registered name. Files name nothing else of a user's.
 OBJECTS: dict[str, Any] = {}
 _names: dict[Any, str] = {}
+
+
+class Kept(threading.local):
+    """What was named within `keeping`, by these names; None elsewhere."""
+
+    objects: dict[str, Any] | None = None
+
+
+_kept = Kept()
 
 
 def register_keras_serializable(package: str = "Custom", name: str | None = None) -> Callable[[T], T]:
@@ -36,13 +46,13 @@ def register_keras_serializable(package: str = "Custom", name: str | None = None
         if not callable(thing):
             raise TypeError(f"register_keras_serializable: expected a class or function, got {thing!r}")
         key = f"{package}>{name or thing.__name__}"
-        known = OBJECTS.get(key)
-        same = (getattr(known, "__module__", None), getattr(known, "__qualname__", None)) == (
+        other = OBJECTS.get(key)
+        same = (getattr(other, "__module__", None), getattr(other, "__qualname__", None)) == (
             thing.__module__,
             thing.__qualname__,
         )
-        if known is not None and known is not thing and not same:  # a cell of a notebook may be run again
-            raise ValueError(f"name: expected one that no other has, got {key!r} of {known!r}. Give another name=…")
+        if other is not None and other is not thing and not same:  # a cell of a notebook may be run again
+            raise ValueError(f"name: expected one that no other has, got {key!r} of {other!r}. Give another name=…")
         OBJECTS[key] = thing
         _names[thing] = key
         return thing
@@ -58,7 +68,25 @@ def register_function(function: T) -> T:
 
 def get_registered_name(obj: Any) -> str:
     """The name under which files have a class or function: the registered one, or else its own."""
-    return _names.get(obj) or str(getattr(obj, "__name__", type(obj).__name__))
+    name = _names.get(obj) or str(getattr(obj, "__name__", type(obj).__name__))
+    if _kept.objects is not None and _kept.objects.setdefault(name, obj) is not obj:
+        name = f"{name}#{len(_kept.objects)}"
+        _kept.objects[name] = obj
+    return name
+
+
+@contextmanager
+def keeping() -> Iterator[None]:
+    """A context within which a name that a configuration is given stands for this very class or function.
+
+    So that another object can be made by the configuration of one whose parts nobody has registered, or whose names
+    others have, too: two functions called ``<lambda>``.
+    """
+    before, _kept.objects = _kept.objects, {}
+    try:
+        yield
+    finally:
+        _kept.objects = before
 
 
 def get_registered_object(
@@ -66,11 +94,16 @@ def get_registered_object(
 ) -> Any:
     """The class or function of a registered name, or of one that is given, or None."""
     own = name.rpartition(">")[2]
-    for known in (custom_objects or {}, OBJECTS, module_objects or {}):
+    for objects in (custom_objects or {}, _kept.objects or {}, OBJECTS, module_objects or {}):
         for key in (name, own):
-            if key in known:
-                return known[key]
+            if key in objects:
+                return objects[key]
     return None
+
+
+def known() -> dict[str, Any]:
+    """All that has a name here, by it."""
+    return OBJECTS | (_kept.objects or {})
 
 
 def find(name: Any, base: type | None = None) -> Any:
@@ -85,9 +118,9 @@ def function(name: str, argument: str) -> Any:
     """The function of a user's that has this name; a ValueError that says which there are."""
     found = find(name)
     if found is None:
-        known = ", ".join(key for key, thing in OBJECTS.items() if not inspect.isclass(thing))
+        names = ", ".join(key for key, thing in OBJECTS.items() if not inspect.isclass(thing))
         raise ValueError(
-            f"{argument}: expected the name of a registered function, got {name!r}. Known: {known or 'none'}. Make it "
+            f"{argument}: expected the name of a registered function, got {name!r}. Known: {names or 'none'}. Make it "
             "known before: @nncore.saving.register_keras_serializable(), or custom_objects"
         )
     return found

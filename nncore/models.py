@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nncore import checkpoint, runtime
-from nncore.architecture import Numbered, Outline
+from nncore.architecture import Numbered, Outline, another
 from nncore.arguments import check_flag, explained
 from nncore.layers.base import Layer
 from nncore.model import Model
@@ -43,7 +43,7 @@ def clone_model(model: Model, clone_function: Callable[[Layer], Layer] | None = 
         raise TypeError(f"model: expected a Model, got {type(model).__name__}")
     numbered = Numbered(model)
     outline = Outline(numbered.about(model))
-    make = clone_function or (lambda layer: type(layer).from_config(layer.get_config()))
+    make = clone_function or another
     layers: dict[int, Layer] = {}
     for i in outline.leaves():
         old = numbered.layers[i]

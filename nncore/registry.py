@@ -281,9 +281,17 @@ class Registry(Generic[T]):
         """The class called `name` or having this alias, whatever case and underscores, or a ValueError."""
         if isinstance(name, str) and (spelling := plain(name)) in self.spellings:
             return self.spellings[spelling]
-        if self.base is not None and not self.native and (own := custom.find(name, self.base)) is not None:
-            return cast("type[T]", own)
+        if self.base is not None and not self.native and (own := self.find_own(name, self.base)) is not None:
+            return own
         raise unknown(argument, self.kind, name, self.names(), self.own, self.aliases)
+
+    def find_own(self, name: str, base: type) -> type[T] | None:
+        """A user's class by the name that it is known by, or by the one of files that it gets without any."""
+        found = custom.find(name, base)
+        if found is None and isinstance(name, str):
+            spelt = (key for key in custom.known() if plain(key.rpartition(">")[2]) == plain(name))
+            found = next(filter(None, (custom.find(key, base) for key in spelt)), None)
+        return cast("type[T] | None", found)
 
     def named(self, module: str, name: str) -> type[T]:
         """A class by its name in a module, for ``nncore.regularizers.l2``; an AttributeError where there is none."""

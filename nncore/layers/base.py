@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from nncore.compiler.builder import Builder
     from nncore.compiler.operation import Tensor
 
-LAYERS: Registry[Layer] = Registry("layer")
+LAYERS: Registry[Layer] = Registry(
+    "layer", own="Make one of your own known before: @nncore.saving.register_keras_serializable(), or custom_objects"
+)
 
 
 FIRST = "input_shape", "input_dim", "batch_input_shape"  # what Keras's first layers may be told
@@ -407,4 +409,5 @@ def batched(shapes: tuple[Shape, ...]) -> str:
     return ", ".join(str((None, *shape)) for shape in shapes)
 
 
+Layer.registry = LAYERS
 Layer.emitting = Layer.emit

@@ -252,7 +252,11 @@ class Loss(Addend, Configurable):
 #: What to do about a flag that is none.
 REMEDIES = {"from_logits": "True if the last layer has no softmax or sigmoid"}
 
-LOSSES: Registry[Loss] = Registry("loss", own="A loss of your own is a function (y_true, y_pred) → (losses, gradient)")
+LOSSES: Registry[Loss] = Registry(
+    "loss",
+    own="A loss of your own is a function (y_true, y_pred) → (losses, gradient); files need it to be known before: "
+    "@nncore.saving.register_keras_serializable(), or custom_objects",
+)
 
 Loss.registry = LOSSES
 

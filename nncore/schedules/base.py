@@ -104,7 +104,8 @@ class LearningRateSchedule(Configurable):
 
 
 SCHEDULES: Registry[LearningRateSchedule] = Registry(
-    "schedule", own="Make one of your own known before: @nncore.schedules.SCHEDULES.register() on its class"
+    "schedule",
+    own="Make one of your own known before: @nncore.schedules.SCHEDULES.register() on its class, or custom_objects",
 )
 LearningRateSchedule.registry = SCHEDULES
 

@@ -1,0 +1,137 @@
+"""Parts of a user's own in files and copies of models, whatever holds them and whoever else has their names."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nncore as nn
+
+Array = np.ndarray[Any, Any]
+X, Y = np.linspace(-1, 1, 120).reshape(20, 6), np.linspace(0, 1, 40).reshape(20, 2)
+STEPS = X.reshape(20, 3, 2)
+
+
+@nn.saving.register_keras_serializable("own_parts")
+class Threefold(nn.Layer):
+    """Y = 3 X, known."""
+
+    def forward(self, x: Array) -> Array:
+        return 3 * x
+
+    def backward(self, dy: Array) -> Array:
+        return 3 * dy
+
+
+class Fourfold(nn.Layer):
+    """Y = 4 X, which nobody knows."""
+
+    def forward(self, x: Array) -> Array:
+        return 4 * x
+
+    def backward(self, dy: Array) -> Array:
+        return 4 * dy
+
+
+class SquaredSum(nn.Loss):
+    """Σ (p − t)², which nobody knows."""
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return ((y_pred - y_true) ** 2).sum(axis=1), 2 * (y_pred - y_true)
+
+
+class Rising(nn.schedules.LearningRateSchedule):
+    """0.01 (1 + t), which nobody knows."""
+
+    def __call__(self, step: Any) -> Any:
+        return 0.01 * (1 + np.asarray(step))
+
+
+def power(n: int) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
+    """An activation and its derivative, called as those of any other `n`."""
+
+    def raised(z: Array) -> Array:
+        return z**n
+
+    def derivative(z: Array) -> Array:
+        return n * z ** (n - 1)
+
+    return raised, derivative
+
+
+def dense(activation: Any) -> nn.Model:
+    """One layer, compiled."""
+    model = nn.Model([nn.Input((6,)), nn.Dense(2, activation=activation)], seed=0)
+    model.compile("sgd", "mse")
+    return model
+
+
+@pytest.mark.parametrize(("layer", "factor"), [(Threefold, 3), (Fourfold, 4)])
+def test_a_layer_within_another_is_in_files_and_copies(layer: Any, factor: int, tmp_path: Path) -> None:
+    model = nn.Model([nn.Input((3, 2)), nn.TimeDistributed(layer()), nn.Flatten()], seed=0)
+    model.compile("sgd", "mse")
+    model.save(tmp_path / "m")
+    custom = {} if layer is Threefold else {"Fourfold": Fourfold}
+    made = [
+        nn.load_model(tmp_path / "m", custom_objects=custom),
+        nn.models.model_from_json(model.to_json(), custom_objects=custom),
+        copy.deepcopy(model),
+        pickle.loads(pickle.dumps(model)),
+        nn.models.clone_model(model),
+    ]
+    for twin in made:
+        np.testing.assert_allclose(twin.predict(STEPS), (factor * STEPS).reshape(20, 6), rtol=1e-6)
+
+
+def test_a_file_with_an_unknown_layer_within_another_says_what_to_do(tmp_path: Path) -> None:
+    model = nn.Model([nn.Input((3, 2)), nn.TimeDistributed(Fourfold())], seed=0)
+    model.save(tmp_path / "m")
+    with pytest.raises(nn.FormatError, match=r"layer: expected a known layer, got 'fourfold'.* or custom_objects"):
+        nn.load_model(tmp_path / "m")
+
+
+@pytest.mark.parametrize("own", [SquaredSum, Rising])
+def test_custom_objects_have_the_names_of_their_classes(own: Any, tmp_path: Path) -> None:
+    model = nn.Model([nn.Input((6,)), nn.Dense(2, kernel_initializer="zeros")], seed=0)
+    model.compile(nn.SGD(Rising() if own is Rising else 0.01), SquaredSum() if own is SquaredSum else "mse")
+    model.save(tmp_path / "m")
+    with pytest.raises(nn.FormatError, match="custom_objects"):
+        nn.load_model(tmp_path / "m")
+    loaded = nn.load_model(tmp_path / "m", custom_objects={own.__name__: own})
+    if own is Rising:
+        loaded.fit(X, Y, batch_size=5, epochs=1, verbose=0)  # 4 steps
+        assert float(loaded.optimizer.learning_rate) == pytest.approx(0.05)
+    else:
+        assert loaded.evaluate(X, Y, verbose=0) == pytest.approx((Y**2).sum(axis=1).mean(), rel=1e-6)
+
+
+def test_clones_keep_functions_that_nobody_has_registered() -> None:
+    model = dense((lambda z: z**2, lambda z: 2 * z))
+    clone = nn.models.clone_model(model)
+    clone.set_weights(kept := model.get_weights())
+    np.testing.assert_allclose(clone.predict(X), (X @ kept[0] + kept[1]) ** 2, rtol=1e-4, atol=1e-6)
+    assert nn.check_gradients(model, X, Y)
+
+
+def test_clones_keep_functions_whose_names_others_have() -> None:
+    model = dense(power(2))
+    others = power(3)
+    with nn.saving.custom_object_scope({"raised": others[0], "derivative": others[1]}):
+        clone = nn.models.clone_model(model)
+        clone.set_weights(kept := model.get_weights())
+        np.testing.assert_allclose(clone.predict(X), (X @ kept[0] + kept[1]) ** 2, rtol=1e-4, atol=1e-6)
+        wrong = dense((power(2)[0], others[1]))  # z² with the derivative of z³
+        with pytest.raises(ValueError, match="DIFFER"):
+            nn.check_gradients(wrong, X, Y)
+
+
+def test_a_rate_of_dropout_that_nobody_has_registered_is_cloned() -> None:
+    model = nn.Model([nn.Input((6,)), nn.Dropout(lambda t: 0.5 / (1 + t)), nn.Dense(2)], seed=0)
+    [dropout, _] = nn.models.clone_model(model).layers
+    assert float(dropout.rate(4)) == pytest.approx(0.1)
