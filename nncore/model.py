@@ -300,8 +300,8 @@ class Model(Compiled):
         x, y, sample_weight : array_like
             As in `train_on_batch`; dropout is on, and weights of the regularizers' penalties are in.
         of : "inputs", Layer, str, Symbol, Parameter or list of these, optional
-            Of what: the inputs, the output of a layer (given by itself or its name), or a weight. Default: all weights
-            that are trained, in a dict by their paths, such as "dense/kernel".
+            Of what: the inputs, the output of a layer or one input (given by itself or its name), or a weight. Default:
+            all weights that are trained, in a dict by their paths, such as "dense/kernel".
         grad : array_like or callable, optional
             In place of y and the loss: see `train_on_batch`.
 

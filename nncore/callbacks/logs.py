@@ -16,6 +16,7 @@ from nncore import files, plots, progress
 from nncore.arguments import check_flag, check_path, explained
 from nncore.callbacks.base import Callback
 from nncore.display import history_table, history_text
+from nncore.files.atomic import naming, write_all
 from nncore.warning import warn
 
 INTS = {int, *(np.dtype(code).type for code in "bhilqBHILQ")}  # neither bools nor spans of time
@@ -210,7 +211,8 @@ class CSVLogger(Callback):
         if self.file.tell() == 0:
             rows.writerow(["epoch", *self.keys])
         rows.writerow(row)
-        self.file.write(text.getvalue().encode())
+        with naming(self.filename):
+            write_all(self.file, text.getvalue().encode())
 
     def on_close(self) -> None:
         """Close the file."""

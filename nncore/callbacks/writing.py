@@ -17,6 +17,7 @@ import numpy as np
 from nncore.arguments import check_flag, check_path, explained
 from nncore.callbacks.base import Callback
 from nncore.callbacks.rates import named
+from nncore.files.atomic import naming, write_all
 from nncore.warning import warn
 
 
@@ -67,7 +68,8 @@ class JSONLogger(Callback):
             self.file = io.FileIO(self.filename, "a+" if self.append else "w")
         seconds = round(time.perf_counter() - self.began, 3)
         line = {"epoch": epoch, "time": seconds} | as_json(logs or {})
-        self.file.write(f"{json.dumps(line)}\n".encode())
+        with naming(self.filename):
+            write_all(self.file, f"{json.dumps(line)}\n".encode())
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Close the file."""

@@ -260,7 +260,7 @@ def is_by_name(given: Any) -> bool:
 
 def for_each(given: Any, argument: str, names: Sequence[str]) -> list[Any]:
     """What is given for outputs of these names, in a list, or in a dict by name; None where there is nothing."""
-    if given is None:
+    if given is None or (argument.endswith("metrics") and isinstance(given, (list, tuple)) and not given):
         return [None] * len(names)
     known = f"the outputs {list(names)}"
     if is_by_name(given):

@@ -215,6 +215,11 @@ def targets(y: Any, rows: int, outputs: Shape, head: Head, dtype: np.dtype[Any],
         hint = ""
         if array.ndim and len(array) != rows:
             hint = f". There are {rows} rows of inputs"
+        elif any(loss.python for _, loss in head.terms()):
+            hint = (
+                f". The model gives {outputs} per sample. A loss of your own that reads other targets is a class with "
+                "`target_shape`, see nncore.Loss, or the gradient that train_on_batch(x, grad=…) takes"
+            )
         elif labels and array.shape[1:] == outputs:
             hint = '. One-hot targets go with loss="categorical_crossentropy"'
         elif len(outputs) > 1 and array.ndim == 1:

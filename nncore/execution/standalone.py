@@ -163,6 +163,8 @@ class Alone:
         """That of the weights, by default `floatx`; of a layer without weights float64 where an array has that."""
         if layer.state is not None:
             return str(layer.state.dtype)
+        if () in shapes:
+            layer.made_shape(*shapes)  # says what is missing, where `declare` does not look
         [declared, *_] = layer._declared(shapes)
         return "float64" if not declared and any(a.dtype == np.float64 for a in arrays) else floatx()
 

@@ -11,7 +11,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from nncore.files.opening import owned, sync_directory
 
@@ -21,11 +21,23 @@ PLAIN_NAME = 64  # bytes of a target's name that a temporary's may contain: name
 def replace(path: str, fill: Callable[[io.FileIO], None]) -> None:
     """Atomically make what `fill` writes to an empty file the content of `path`."""
     directory, base = os.path.split(path)
-    mode = target_mode(path)
-    remove_leftovers(directory, base)
-    while not replaced(path, os.path.join(directory, temporary_name(base)), mode, fill):
-        pass
-    sync_directory(directory)
+    with naming(path):
+        mode = target_mode(path)
+        remove_leftovers(directory, base)
+        while not replaced(path, os.path.join(directory, temporary_name(base)), mode, fill):
+            pass
+        sync_directory(directory)
+
+
+@contextlib.contextmanager
+def naming(path: str | bytes) -> Iterator[None]:
+    """A context within which an OSError that names no file, such as that of a full disk, names this one."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = path
+        raise
 
 
 def target_mode(path: str) -> int | None:

@@ -86,7 +86,10 @@ class Dense(Layer):
     def output_shape(self, *shapes: Shape) -> Shape:
         """(…, I) → (…, O), or what the activation makes of that."""
         if not shapes[0]:
-            raise ValueError("Dense: expected inputs with an axis beside the batch, got (None,). Give Input((1,))")
+            raise ValueError(
+                "Dense: expected inputs with an axis beside the batch, got (None,). Give Input((1,)), "
+                "or arrays of shape (n, 1)"
+            )
         return self.activation.output_shape((*shapes[0][:-1], self.units))
 
     def declare(self, *shapes: Shape) -> None:

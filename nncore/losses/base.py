@@ -35,6 +35,10 @@ class LossChoice(NamedTuple):
 class Loss(Addend, Configurable):
     """Base of the losses; objects are immutable and equal where class and arguments are.
 
+    A class of a user's own has ``call(y_true, y_pred)``, which returns (losses, gradient) as the function of a
+    `FunctionLoss` does. Where its targets have another shape than the outputs, as those that hold actions beside their
+    advantages, ``target_shape(shape)`` returns it, for outputs of `shape` per sample.
+
     Parameters
     ----------
     reduction : str or None, default "sum_over_batch_size"

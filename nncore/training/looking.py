@@ -32,9 +32,14 @@ def calls(graph: Graph) -> Iterator[tuple[Any, Symbol]]:
 
 
 def symbol_of(model: Any, one: Any) -> Symbol:
-    """The symbol that is meant: given as such, as a layer, or as a layer's name."""
+    """The symbol that is meant: given as such, as a layer, or by the name of a layer or an input."""
     graph: Graph = model._built()
     known = list(calls(graph))
+    if isinstance(one, str) and one not in (layers := list(graph.layers.values())):
+        inputs = dict(zip(graph.input_names, graph.inputs, strict=True))
+        if one not in inputs:
+            raise ValueError(f"of: expected the name of a layer or an input, {[*layers, *inputs]}, got {one!r}")
+        one = inputs[one]
     if isinstance(one, Symbol):
         if any(one is s for s in graph.inputs):
             return read(graph, one)

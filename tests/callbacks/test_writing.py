@@ -56,6 +56,14 @@ def test_json_lines(tmp_path: Path) -> None:
     assert len(lines(path)) == 1
 
 
+@pytest.mark.parametrize("log", [nn.callbacks.CSVLogger, nn.callbacks.JSONLogger])
+def test_a_full_disk_is_named(log: Any) -> None:
+    model = nn.Model([nn.Input(2), nn.Dense(1)], seed=0)
+    model.compile("sgd", "mse")
+    with pytest.raises(OSError, match=r"No space left on device: '/dev/full'"):
+        model.fit(np.ones((4, 2)), np.ones(4), verbose=0, callbacks=[log("/dev/full")])
+
+
 def test_json_lines_after_a_resume(tmp_path: Path) -> None:
     class Stops(nn.Callback):
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:

@@ -369,3 +369,6 @@ def test_an_input_of_one_number_without_an_axis(tmp_path: Path) -> None:
     np.testing.assert_array_equal(nn.ReLU(max_value=1)(np.array([-2.0, 0.5, 3.0])), [0, 0.5, 1])
     with pytest.raises(ValueError, match="Dense: expected inputs with an axis beside the batch"):
         nn.Dense(3)(x)
+    for layer in (nn.Dense(3), nn.PeriodicEmbedding(3)):
+        with pytest.raises(ValueError, match=f"{type(layer).__name__}: expected inputs "):
+            layer(data)

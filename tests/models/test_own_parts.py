@@ -1,4 +1,4 @@
-"""Parts of a user's own in files and copies of models, whatever holds them and whoever else has their names."""
+"""Parts of a user's own in models, their files and copies, whatever holds them and whoever else has their names."""
 
 from __future__ import annotations
 
@@ -135,3 +135,39 @@ def test_a_rate_of_dropout_that_nobody_has_registered_is_cloned() -> None:
     model = nn.Model([nn.Input((6,)), nn.Dropout(lambda t: 0.5 / (1 + t)), nn.Dense(2)], seed=0)
     [dropout, _] = nn.models.clone_model(model).layers
     assert float(dropout.rate(4)) == pytest.approx(0.1)
+
+
+class Surrogate(nn.Loss):
+    """Clipped ratios of probabilities, by targets that hold the action taken, its advantage and its old logarithm."""
+
+    def target_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return (3,)
+
+    def call(self, y_true: Array, y_pred: Array) -> Any:
+        rows, (action, advantage, old) = np.arange(len(y_true)), y_true.T
+        p = np.exp(y_pred) / np.exp(y_pred).sum(axis=1, keepdims=True)
+        taken = np.eye(y_pred.shape[1])[action.astype(int)]
+        ratio = p[rows, action.astype(int)] / np.exp(old)
+        inside = ratio * advantage <= np.clip(ratio, 0.8, 1.2) * advantage
+        loss = -np.minimum(ratio * advantage, np.clip(ratio, 0.8, 1.2) * advantage)
+        return loss, np.where(inside, -advantage * ratio, 0)[:, None] * (taken - p)
+
+
+def test_targets_of_a_shape_that_a_loss_of_the_users_says() -> None:
+    x = np.random.default_rng(2).standard_normal((40, 4))
+    y = np.stack([np.arange(40) % 3, np.linspace(-1, 1, 40), np.full(40, -1.1)], axis=1)
+    made = nn.Model([nn.Input(4), nn.Dense(3)], seed=0, dtype="float64")
+    made.compile(nn.SGD(0.1), Surrogate())
+    W, b = made.get_weights()
+    loss, gradient = Surrogate().call(y, x @ W + b)
+    assert made.evaluate(x, y, batch_size=40, verbose=0) == pytest.approx(loss.mean())
+    made.fit(x, y, batch_size=40, shuffle=False, verbose=0)
+    np.testing.assert_allclose(made.get_weights()[0], W - 0.1 * x.T @ gradient / 40, rtol=1e-12)
+    assert nn.check_gradients(made, x, y)
+
+
+def test_other_targets_of_a_function_are_refused_with_what_to_do() -> None:
+    made = nn.Model([nn.Input(4), nn.Dense(3)])
+    made.compile("sgd", lambda t, p: (((p - t) ** 2).sum(axis=1), 2 * (p - t)))
+    with pytest.raises(ValueError, match=r"y: expected shape \(8, 3\), got \(8, 5\).*`target_shape`.*grad="):
+        made.fit(np.zeros((8, 4)), np.zeros((8, 5)))

@@ -153,6 +153,13 @@ def test_losses_and_metrics_of_weighted_rows(case: str, loss_weights: Any, u: fl
     assert model.train_on_batch(**data, return_dict=True) == pytest.approx(wanted, rel=1e-12)
 
 
+@pytest.mark.parametrize("nothing", [None, [], (), {}])
+def test_no_metrics_are_none_of_any_output(nothing: Any) -> None:
+    model = compiled(metrics=nothing, weighted_metrics=nothing)
+    logs = model.evaluate([X, Z], [Y, KINDS], verbose=0, return_dict=True)
+    assert list(logs) == ["loss", "value_loss", "kind_loss"]
+
+
 def test_an_output_without_a_loss_has_weighted_metrics() -> None:
     model = compiled(loss=[None, SPARSE], metrics=["mae", None], weighted_metrics=["mae", None])
     rows, penalty = formulas(model)

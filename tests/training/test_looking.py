@@ -111,6 +111,11 @@ def test_graphs_nested_models_and_whole_numbers() -> None:
     expected = np.zeros((7, 2))
     np.add.at(expected, data[0], dj[:, :4].reshape(3, 2, 2))
     np.testing.assert_allclose(table, expected, 1e-4, 1e-6)
+    of_input = model.gradients(data, targets, of="x")
+    np.testing.assert_array_equal(of_input, model.gradients(data, targets, of=x))
+    (W,) = (w for w in inner.get_weights() if w.ndim == 2)
+    np.testing.assert_allclose(of_input, (dj[:, 4:] * (1 - made["join"][:, 4:] ** 2)) @ W.T, 1e-4, 1e-6)
+    np.testing.assert_array_equal(model.activations(data, of="x"), data[1])
     of_other = model.gradients(data, of=model.get_layer("q").kernel, grad={"p": dp})
     np.testing.assert_array_equal(of_other, np.zeros((8, 2)))
 
@@ -130,7 +135,7 @@ def test_views_of_weights() -> None:
 
 def test_what_is_not_right_is_told() -> None:
     model = net()
-    with pytest.raises(ValueError, match="name: expected one of"):
+    with pytest.raises(ValueError, match=r"of: expected the name of a layer or an input, .*'nobody'"):
         model.activations(X, "nobody")
     with pytest.raises(ValueError, match="of: expected a layer of this model"):
         model.gradients(X, Y, of=nn.Dense(3))
