@@ -97,8 +97,8 @@ class Numbered:
             "inputs": [[s.name, list(s.sample_shape)] for s in graph.inputs],
             "calls": calls,
             "outputs": [symbols[id(s)] for s in graph.outputs],
-            "takes": graph.takes.keys,
-            "gives": graph.gives.keys,
+            "takes": graph.takes.form,
+            "gives": graph.gives.form,
         }
 
 
@@ -384,9 +384,11 @@ class Named:
 
 
 def arranged(form: Any, symbols: Sequence[Symbol]) -> Any:
-    """Inputs or outputs of a model as they were given: `form` is that of an `Arrangement`."""
+    """Inputs or outputs of a model as they were given: `form` is what `Arrangement.form` says."""
     if isinstance(form, list):
         return dict(zip(form, symbols, strict=True))
+    if form == "tuple":
+        return tuple(symbols)
     return list(symbols) if len(symbols) > 1 else symbols[0]
 
 

@@ -7,21 +7,26 @@ from typing import Any
 
 
 class Arrangement:
-    """One by itself, or all in a list or dict.
+    """One by itself, or all in a list, tuple or dict.
 
     Parameters
     ----------
     given : object
-        One, a list or tuple, or a dict, which is taken in the order of its sorted keys, as Keras does. A list or dict
-        of one is that one.
+        One, a list or tuple, or a dict, which is taken in the order of its sorted keys, as Keras does. A list or tuple
+        of one is that one; a dict of one stays a dict.
     """
 
     def __init__(self, given: Any) -> None:
-        self.single = False
         self.keys: list[str] | None = None
-        if isinstance(given, Mapping) and len(given) > 1 and all(isinstance(key, str) for key in given):
+        if isinstance(given, Mapping) and given and all(isinstance(key, str) for key in given):
             self.keys = sorted(given)
-        self.single = self.keys is None and not (isinstance(given, (list, tuple)) and len(given) > 1)
+        self.single = not (isinstance(given, (list, tuple, Mapping)) and len(given) > 1)
+        self.kind: type[list[Any] | tuple[Any, ...]] = tuple if isinstance(given, tuple) else list
+
+    @property
+    def form(self) -> list[str] | str | None:
+        """What files say of it: the keys of a dict, "tuple", or else None."""
+        return "tuple" if self.kind is tuple and not self.single else self.keys
 
     def flat(self, given: Any) -> list[Any]:
         """What is given in this arrangement, as a list."""
@@ -34,7 +39,8 @@ class Arrangement:
     def match(self, given: Any, names: Sequence[str], argument: str) -> list[Any]:
         """What is given for things of these names, in their order: in a list, or in a dict by name."""
         if self.single:
-            return self.flat(given) if isinstance(given, (list, tuple, Mapping)) and len(given) == 1 else [given]
+            parts = given.values() if isinstance(given, Mapping) else given
+            return list(parts) if isinstance(given, (list, tuple, Mapping)) and len(given) == 1 else [given]
         if isinstance(given, Mapping):
             if set(given) != set(names):
                 raise ValueError(f"{argument}: expected a dict with the keys {list(names)}, got {list(given)}")
@@ -48,6 +54,6 @@ class Arrangement:
 
     def pack(self, values: Sequence[Any]) -> Any:
         """A value for each, arranged as they were given."""
-        if self.single:
-            return values[0]
-        return list(values) if self.keys is None else dict(zip(self.keys, values, strict=True))
+        if self.keys is not None:
+            return dict(zip(self.keys, values, strict=True))
+        return values[0] if self.single else self.kind(values)

@@ -41,8 +41,9 @@ def given(x: Any, graph: Graph, argument: str) -> tuple[list[Any], list[str]]:
     """
     found = None if type(x) is np.ndarray else column_names(x)
     if len(graph.inputs) == 1:
-        own = graph.inputs[0].name
-        return [x[own] if found and len(found) > 1 and own in found else x], [argument]
+        own = (*graph.input_names, graph.inputs[0].name)
+        known = [name for name in own if name in found] if found and len(found) > 1 else []
+        return [x[known[0]] if known else x], [argument]
     names = graph.input_names
     called = [f"{argument}[{name!r}]" for name in names]
     if found is None:

@@ -237,7 +237,7 @@ class Inspected(Guarded):
                 input_shape = layer.compute_output_shape(input_shape)
             return input_shape
         graph = self.graph
-        whole = [input_shape] if graph.takes.single else input_shape
+        whole = [input_shape] if graph.takes.single and not isinstance(input_shape, dict) else input_shape
         given = graph.takes.match(whole, graph.input_names, "input_shape")
         for shape in given:
             if not isinstance(shape, (tuple, list)) or not shape:

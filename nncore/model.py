@@ -23,9 +23,9 @@ class Model(Compiled):
     ----------
     layers : list of Layer
         From input to output; an `Input` may come first. Otherwise the first `build`, `fit` or `predict` settles shapes.
-    inputs, outputs : Symbol, or list or dict of Symbol
-        The graph's ends. Layers between them may be parts of other models: those share the weights. A model is called
-        on symbols as a layer is.
+    inputs, outputs : Symbol, or list, tuple or dict of Symbol
+        The graph's ends; what the model makes is arranged as `outputs`, but a list or tuple of one is that one. Layers
+        between them may be parts of other models: those share the weights. A model is called on symbols as a layer is.
     name : str, optional
     seed : int, optional
         What every random choice derives from: initial weights, shuffles, dropout. None draws one; see `seed`. A model

@@ -62,7 +62,7 @@ class Predicting(Structure):
         Returns
         -------
         ndarray, shape (n, …) of the model's dtype
-            Of several outputs a list or dict of arrays, as they were given to `Model`.
+            Of several outputs a list, tuple or dict of arrays, as they were given to `Model`; a dict of one, too.
         """
         if habits:
             without_habits("predict", ("x", "batch_size", "verbose", "steps", "callbacks"), habits)

@@ -243,6 +243,8 @@ class Structure(Travelling, Inspected, Callable):
             try:
                 for layer in self._stack:
                     symbol = layer(symbol)
+                    if isinstance(symbol, dict) and len(symbol) == 1:  # of a model that gives its output a name
+                        [symbol] = symbol.values()
                 self._adopt(Graph(first, symbol, self.dtype))
             except Exception as error:
                 self._release()
@@ -345,7 +347,7 @@ class Structure(Travelling, Inspected, Callable):
 
 
 def ends(given: Any) -> Any:
-    """The inputs or outputs of a graph: a symbol, or a list or dict of symbols."""
+    """The inputs or outputs of a graph: a symbol, or a list, tuple or dict of symbols."""
     flat = Arrangement(given).flat(given)
     if not flat or not all(isinstance(s, Symbol) for s in flat):
         strange = next((s for s in flat if not isinstance(s, Symbol)), given)

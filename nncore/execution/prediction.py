@@ -71,6 +71,7 @@ class Predictor:
             self.program, self.values = prediction(graph, most, of=of), self.state.values
         self.dtype, self.shape, self.made = self.state.dtype, graph.feeds[0].shape, self.program.outputs[0].shape
         self.plain = len(graph.feeds) == len(self.program.outputs) == 1 and graph.feeds[0].integers is None
+        self.plain &= graph.gives.keys is None
         self.names, self.gives = graph.input_names, graph.gives
         self.limits = [feed.integers and feed.integers.span for feed in graph.feeds]
         self.read = [(INT32 if feed.integers else self.dtype, feed.shape) for feed in graph.feeds]
