@@ -214,8 +214,10 @@ class Compiled(Predicting):
 
     @property
     def optimizer(self) -> Any:
-        """What `compile` was given."""
-        return self._compiled().optimizer
+        """What `compile` was given; an AttributeError before, so that `hasattr` and `getattr` tell, as in Keras."""
+        if self.configuration is None:
+            raise AttributeError('optimizer: the model is not compiled: call compile(optimizer="adam", loss=…) first')
+        return self.configuration.optimizer
 
     @property
     def matmul_precision(self) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
 from typing import Any
 
 from nncore import checkpoint, runtime
@@ -19,7 +21,7 @@ __all__ = ["Model", "Sequential", "clone_model", "load_model", "model_from_json"
 
 @explained
 def clone_model(model: Model, clone_function: Callable[[Layer], Layer] | None = None) -> Model:
-    """Make a model of the same architecture, of new layers with new weights; it is not compiled.
+    """Make a model of the same architecture, of new layers with new weights, compiled as the model is.
 
     Parameters
     ----------
@@ -32,7 +34,8 @@ def clone_model(model: Model, clone_function: Callable[[Layer], Layer] | None = 
     -------
     Model or Sequential
         Its seed is another one that follows from that of `model`, so that the same program makes the same clone; name,
-        dtype and number of threads are those of `model`.
+        dtype and number of threads are those of `model`. If `model` is compiled, so is the clone, with an optimizer of
+        its own that begins at step 0, unless the loss does not fit what `clone_function` made.
 
     Raises
     ------
@@ -56,6 +59,11 @@ def clone_model(model: Model, clone_function: Callable[[Layer], Layer] | None = 
             entry["graph"]["seed"] = runtime.derived_seed(int(entry["graph"]["seed"]), 0)
     clone = outline.make(layers)
     clone.n_threads = model.n_threads
+    if (configuration := model.configuration) is not None:
+        arguments = copy.deepcopy(configuration.arguments() | {"optimizer": None})
+        optimizer = configuration.optimizer
+        with suppress(ValueError) if clone_function else nullcontext():
+            clone.compile(**arguments | {"optimizer": type(optimizer).from_config(optimizer.get_config())})
     return clone
 
 

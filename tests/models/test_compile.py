@@ -146,6 +146,9 @@ def test_metrics_are_checked_once_there_are_shapes() -> None:
 
 def test_a_model_without_loss_predicts_only() -> None:
     model = nn.Model([nn.Dense(3)], seed=0)
+    assert not hasattr(model, "optimizer") and getattr(model, "optimizer", None) is None
+    with pytest.raises(AttributeError, match=r"^optimizer: the model is not compiled: call compile"):
+        _ = model.optimizer
     uncompiled = model.predict(X)
     model.compile()
     assert type(model.optimizer) is nn.RMSprop and np.array_equal(model.predict(X), uncompiled)

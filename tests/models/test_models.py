@@ -46,7 +46,7 @@ def test_clone() -> None:
     clone = models.clone_model(model)
     assert (
         type(clone) is nn.Model
-        and not clone.compiled
+        and clone.compiled == model.compiled
         and (clone.name, clone.dtype, clone.n_threads) == ("g", "float64", 1)
     )
     assert clone.get_config()["layers"] == model.get_config()["layers"] and clone.seed != model.seed
@@ -60,6 +60,32 @@ def test_clone() -> None:
     assert not np.array_equal(first.get_weights()[0], nn.clone_model(first).get_weights()[0])
     unbuilt = nn.clone_model(nn.Sequential([nn.Dense(2), nn.Dropout(0.5)]))
     assert type(unbuilt) is nn.Sequential and not unbuilt.built and len(unbuilt.layers) == 2
+
+
+def test_clones_are_compiled_as_the_model_is() -> None:
+    """With numbers that a callback may have changed, an optimizer and metrics of their own; a step of SGD by hand."""
+    model = nn.Sequential([nn.Input(4), nn.Dense(1, kernel_initializer="zeros")])
+    model.compile(nn.SGD(0.5, momentum=0.9), nn.losses.MeanSquaredError("sum"), metrics=[nn.metrics.AUC(), "mae"])
+    x, y = np.eye(4, dtype=np.float32), np.arange(4, dtype=np.float32)[:, None]
+    model.optimizer.learning_rate = 0.125
+    model.fit(x, y > 1, batch_size=4, verbose=0)
+    clone = nn.clone_model(model)
+    assert clone.compiled and clone.metrics_names == ["loss", "auc", "mae"] and nn.clone_model(clone).compiled
+    assert clone.optimizer is not model.optimizer and clone.metrics[0] is not model.metrics[0]
+    assert clone.optimizer.learning_rate == 0.125
+    assert [m.optimizer.iterations for m in (clone, model)] == [0, 1]
+    clone.compile(clone.optimizer, clone.loss)
+    clone.fit(x, y, batch_size=4, verbose=0)  # w −= 0.125 · 2 (0 − y) for the rows of the identity, b the sum of these
+    np.testing.assert_allclose(clone.get_weights()[0][:, 0], 0.25 * y[:, 0])
+    np.testing.assert_allclose(clone.get_weights()[1], [0.25 * y.sum()])
+    assert model.optimizer.iterations == 1
+
+
+def test_a_clone_whose_outputs_the_loss_does_not_fit_is_not_compiled() -> None:
+    model = nn.Sequential([nn.Input(4), nn.Dense(2)])
+    model.compile("sgd", "gaussian_nll")  # of a mean and a variance
+    assert not nn.clone_model(model, lambda layer: nn.Dense(3)).compiled
+    assert nn.clone_model(model, lambda layer: nn.Dense(2)).compiled
 
 
 def test_clone_with_a_function() -> None:
