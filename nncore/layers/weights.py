@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from nncore.parameter import ROLES, Parameter
 from nncore.regularizers import Regularizer
 from nncore.state import Array, State
 
+if TYPE_CHECKING:
+    from nncore.layers.base import Layer
+
 
 class Weighted:
     """The part of `Layer` that users ask for its weights, and that declares them."""
@@ -31,6 +34,10 @@ class Weighted:
 
     if TYPE_CHECKING:  # of `Layer`
         name: str | None
+        input_shapes: tuple[Shape, ...] | None
+
+        def draw(self, input_shape: Any) -> None:
+            """See `Layer.draw`."""
 
         @property
         def trainable(self) -> bool:
@@ -103,7 +110,12 @@ class Weighted:
         return self.state is None and self.built and not self.parameters
 
     def _built(self) -> State:
-        """The arrays of the model; a ValueError before they exist."""
+        """The arrays of the model; a ValueError before they exist.
+
+        A layer that was called on symbols alone draws its own, which the model that is made of these then has.
+        """
+        if self.state is None and self.input_shapes is not None:
+            self.draw(arrays.with_batch(cast("Layer", self), self.input_shapes))
         if self.state is None:
             raise ValueError(
                 f"layer {arrays.label(self)}: has no weights before its model is built; call model.build(input_shape)"

@@ -156,6 +156,24 @@ def test_a_layer_that_has_nothing_to_declare_is_built() -> None:
         nn.Dense(2).get_weights()
 
 
+def test_a_layer_that_was_called_on_symbols_has_weights_before_there_is_a_model() -> None:
+    """Those of a table of words, say, which the model that is made then has: y = Σ of the rows' elements."""
+    words, length = nn.Input((None,), dtype="int32"), nn.Input((4, 3))
+    table, last = nn.Embedding(5, 2), nn.Dense(1, use_bias=False)
+    y = last(nn.GlobalAveragePooling1D()(table(words)))
+    rows = np.arange(10, dtype=np.float32).reshape(5, 2)
+    table.set_weights([rows])
+    last.set_weights([np.ones((2, 1))])
+    model = nn.Model(words, y, seed=0)
+    np.testing.assert_array_equal(model.predict(np.array([[3, 3], [0, 2]]), verbose=0), [[13.0], [5.0]])
+    assert table.built and np.array_equal(table.get_weights()[0], rows)
+    steps, both = nn.TimeDistributed(nn.Dense(2)), nn.Dot(2)
+    assert steps(length).shape == (None, 4, 2) and both([length, length]).shape == (None, 4, 4)
+    assert [w.shape for w in steps.get_weights()] == [(3, 2), (2,)] and both.get_weights() == []
+    with pytest.raises(ValueError, match=r"weights of layer .*: expected shape \(5, 2\)"):
+        table.set_weights([rows.T])
+
+
 def test_losses_are_the_penalties_on_weights() -> None:
     layer = nn.Dense(3, kernel_regularizer=nn.regularizers.L1L2(0.5, 0.25), bias_regularizer="l2")
     assert layer.losses == []
