@@ -26,6 +26,7 @@ class Model(Compiled):
     inputs, outputs : Symbol, or list, tuple or dict of Symbol
         The graph's ends; what the model makes is arranged as `outputs`, but a list or tuple of one is that one. Layers
         between them may be parts of other models: those share the weights. A model is called on symbols as a layer is.
+        Inputs on which no output depends are given data all the same, which are not looked at.
     name : str, optional
     seed : int, optional
         What every random choice derives from: initial weights, shuffles, dropout. None draws one; see `seed`. A model

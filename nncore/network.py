@@ -74,7 +74,12 @@ class Graph:
     def __init__(self, inputs: Any, outputs: Any, dtype: str) -> None:
         self.takes, self.gives = Arrangement(inputs), Arrangement(outputs)
         self.inputs, self.outputs = tuple(self.takes.flat(inputs)), tuple(self.gives.flat(outputs))
-        self.symbols = topological(self.outputs, self.inputs)
+        between = topological(self.outputs, self.inputs)
+        read = set(map(id, between))
+        self.symbols = [
+            *(s for s in self.inputs if id(s) not in read),
+            *between,
+        ]  # what is not read is given all the same
         self.open = is_open([s.sample_shape for s in self.inputs])
         self.made = tuple(s.sample_shape for s in self.outputs)
         self._check()
@@ -99,14 +104,11 @@ class Graph:
         ends = set(map(id, self.inputs))
         if len(ends) < len(self.inputs):
             raise ValueError("inputs: expected each symbol once")
-        known = set(map(id, self.symbols))
-        strangers = [s for s in self.symbols if s.call is None and id(s) not in ends]
-        if strangers or not ends <= known:
-            wanted = "this Input" if len(ends) == 1 else "each of these inputs"
-            unread = [s for s in self.inputs if id(s) not in known]
-            got = f"depend on {strangers[0]!r}, too" if strangers else f"do not depend on {unread[0]!r}"
+        if strangers := [s for s in self.symbols if s.call is None and id(s) not in ends]:
+            wanted = "this Input" if len(ends) == 1 else "these inputs"
             raise ValueError(
-                f"inputs, outputs: expected outputs that depend on {wanted} and on no other, got outputs that {got}"
+                f"inputs, outputs: expected outputs that depend on {wanted} and on no other, got outputs that "
+                f"depend on {strangers[0]!r}, too"
             )
 
     def _build(self, dtype: str) -> None:

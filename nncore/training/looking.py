@@ -57,6 +57,8 @@ def symbol_of(model: Any, one: Any) -> Symbol:
 
 def read(graph: Graph, s: Symbol) -> Symbol:
     """An input of the graph; a ValueError where its programs read only the numbers that layers make of it in Python."""
+    if all(s is not one for one in (*graph.outputs, *(x for call, _ in graph.calls for x in call.inputs))):
+        raise ValueError(f"of: expected an input that some layer reads, got {s!r}. Ask for the others")
     if not any(graph.inputs[i] is s for i in graph.fed_inputs()):
         raise ValueError(
             f"of: expected an input of numbers, got {s!r}, of which Python makes numbers. Ask for what reads it"

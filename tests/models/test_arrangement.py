@@ -1,4 +1,4 @@
-"""What models make is arranged as their outputs were given: by itself, in a list, a tuple or a dict, as Keras does."""
+"""What models make is arranged as their outputs were given, as in Keras; an input that nothing reads is given, too."""
 
 from __future__ import annotations
 
@@ -100,3 +100,56 @@ def test_a_model_that_gives_a_dict_of_one_may_stand_in_a_stack_and_is_called_for
     np.testing.assert_array_equal(stack.predict(X, verbose=0), 3 * SUMS)
     symbols = model(nn.Input((3,)))
     assert list(symbols) == ["sum"] and symbols["sum"].shape == (None, 1)
+
+
+# ---- inputs that no output depends on --------------------------------------------------------------------------------
+
+MORE = np.arange(20, dtype=np.float32).reshape(4, 5)
+
+
+def with_one_unread(wrap: Any) -> nn.Model:
+    read, unread = nn.Input((3,), name="read"), nn.Input((5,), name="unread")
+    return nn.Model(wrap(unread, read), nn.Dense(1, kernel_initializer="ones")(read))
+
+
+@pytest.mark.parametrize(
+    ("wrap", "given"),
+    [
+        (lambda a, b: [a, b], [MORE, X]),
+        (lambda a, b: [b, a], [X, MORE]),
+        (lambda a, b: {"a": a, "b": b}, {"a": MORE, "b": X}),
+        (lambda a, b: [a, b], {"read": X, "unread": MORE}),
+    ],
+)
+def test_an_input_that_nothing_reads_is_given_all_the_same(wrap: Any, given: Any, tmp_path: pathlib.Path) -> None:
+    """One step of gradient descent on mean (y − Σx)² moves the bias by −0.001 · 2 mean(Σx − y)."""
+    model, y = with_one_unread(wrap), np.ones((4, 1), np.float32)
+    model.compile(nn.SGD(0.001), "mse")
+    model.save(tmp_path / "model.safetensors")
+    for again in model, nn.load_model(tmp_path / "model.safetensors"), copy.deepcopy(model):
+        np.testing.assert_array_equal(again.predict(given, verbose=0), SUMS)
+        np.testing.assert_array_equal(again(given, training=True), SUMS)
+        np.testing.assert_allclose(again.evaluate(given, y, verbose=0), np.mean((SUMS - y) ** 2), rtol=1e-6)
+        again.fit(given, y, verbose=0)
+        np.testing.assert_allclose(again.get_weights()[1], [-0.002 * np.mean(SUMS - y)], rtol=1e-5)
+    assert len(model.inputs) == 2 and len(nn.clone_model(model).inputs) == 2
+    with pytest.raises(ValueError, match="x: expected a list of 2, or a dict with the keys"):
+        model.predict([X], verbose=0)
+
+
+def test_a_model_with_an_unread_input_is_called_as_a_layer() -> None:
+    inner, x, z = with_one_unread(lambda a, b: [b, a]), nn.Input((3,)), nn.Input((4,))
+    outer = nn.Model([x, z], inner([x, nn.Dense(5)(z)]))
+    np.testing.assert_array_equal(outer.predict([X, MORE[:, :4]], verbose=0), SUMS)
+    outer.compile(nn.SGD(0.001), "mse")
+    before = outer.get_weights()
+    outer.fit([X, MORE[:, :4]], SUMS + 1, verbose=0)
+    moved = [not np.array_equal(a, b) for a, b in zip(before, outer.get_weights(), strict=True)]
+    assert sorted(moved) == [False, False, True, True]  # the layer that nothing reads has no gradient
+
+
+def test_gradients_by_an_input_that_nothing_reads_are_refused() -> None:
+    model = with_one_unread(lambda a, b: [a, b])
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="of: expected an input that some layer reads, got <Symbol"):
+        model.gradients([MORE, X], SUMS, of="inputs")

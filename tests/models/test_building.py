@@ -134,7 +134,7 @@ def test_inputs_and_outputs_in_lists_and_dicts_of_one(wrap: Any) -> None:
         (lambda: nn.Model([nn.Add()]), "Add joins several inputs"),
         (
             lambda: nn.Model([nn.Input(3), nn.Input(3)], nn.Dense(3)(nn.Input(3))),
-            "inputs, outputs: expected outputs that depend on each of these inputs and on no other",
+            "inputs, outputs: expected outputs that depend on these inputs and on no other",
         ),
         (lambda: nn.Model([i := nn.Input(3), i], nn.Dense(3)(i)), "inputs: expected each symbol once"),
         (lambda: nn.Model(inputs=nn.Input(3)), "inputs, outputs: expected symbols, .* got NoneType"),
