@@ -76,10 +76,8 @@ class Graph:
         self.inputs, self.outputs = tuple(self.takes.flat(inputs)), tuple(self.gives.flat(outputs))
         between = topological(self.outputs, self.inputs)
         read = set(map(id, between))
-        self.symbols = [
-            *(s for s in self.inputs if id(s) not in read),
-            *between,
-        ]  # what is not read is given all the same
+        unread = [s for s in self.inputs if id(s) not in read]  # but given all the same
+        self.symbols = [*unread, *between]
         self.open = is_open([s.sample_shape for s in self.inputs])
         self.made = tuple(s.sample_shape for s in self.outputs)
         self._check()
