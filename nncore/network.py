@@ -150,6 +150,11 @@ class Graph:
         return self._state
 
     @property
+    def augments(self) -> bool:
+        """Whether it learns nothing and changes samples at random: called on arrays it does as its layers alone do."""
+        return any(layer.augments for layer in self.places) and all(p.role != "weight" for p in self.parameters)
+
+    @property
     def feeds(self) -> list[Feed]:
         """The bindings of its program that are read."""
         return self.fed.feeds

@@ -69,7 +69,7 @@ class Predicting(Structure):
         batch = 32 if batch_size is None else check_count(batch_size, "batch_size")
         limit = check_steps(steps, "steps")
         if callbacks is None and verbose == 0 and limit is None and not is_stream(x):
-            return self(x)
+            return self(x, training=False)
         return feeding.predicted(self, x, batch, verbose, limit, callbacks)
 
     def activations(self, x: Any, of: Any = None) -> Any:
@@ -92,7 +92,7 @@ class Predicting(Structure):
 
     def predict_on_batch(self, x: Any) -> Any:
         """`predict` on one batch."""
-        return self(x)
+        return self(x, training=False)
 
     def __call__(self, x: Any, training: Any = None, mask: Any = None) -> Any:
         """`predict` with the least overhead.
@@ -105,7 +105,8 @@ class Predicting(Structure):
             See `predict`.
         training : bool, optional
             True: the forward pass of a step of training, of all rows as one batch: dropout is on, statistics follow
-            the batch. Weights stay as they are.
+            the batch. Weights stay as they are. Default: False; but a model without weights that has layers such as
+            `RandomFlip`, a stack that augments images, does as these do by themselves.
         mask : None
             Keras's argument; only None: layers are called with masks, `Embedding` and `Masking` make them.
         """
@@ -120,6 +121,8 @@ class Predicting(Structure):
         if symbolic(x):
             return self._join(x)
         inputs = self._inputs(x)
+        if training is None and self._built().augments:
+            return self._call_in_training(x, True)
         return self._built().gives.pack(self.predictor(inputs).outputs(inputs, self.threads()))
 
     def _call_in_training(self, x: Any, training: bool) -> Any:
@@ -165,7 +168,7 @@ class Predicting(Structure):
                     predictor = Predictor(graph, None, sizes, room)
                 if predictor.state.joined is None:
                     hold(self._predictors, sizes, predictor)
-                    self._predictor = predictor
+                    self._predictor = None if graph.augments else predictor
                     return predictor
                 self._predictors, self._predictor = {}, None  # joined meanwhile
 

@@ -86,6 +86,7 @@ class Layer(Weighted, Travelling, Configurable, Callable):
     encodes = (
         False  # whether Python makes whole numbers of its inputs where data are bound: see `preprocessing.Encoder`
     )
+    augments: ClassVar[bool] = False  # whether it changes arrays at random where it is called on them by itself
     alone: ClassVar[Any]  # what computes layers outside of models: `execution.standalone`, which stands above
     _forwards: dict[Any, Any] | None = None  # what that has compiled
     masking: ClassVar[Any]  # what gives inputs a mask: `masking.ApplyMask`, which stands above, too

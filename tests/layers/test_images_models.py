@@ -244,3 +244,19 @@ def test_a_layer_that_is_changed_mixes_by_what_it_is() -> None:
 def even_of(layer: Any, given: Any) -> Array:
     """What a new layer of the same arguments makes at its first call."""
     return np.diag(type(layer)(**layer.get_config())(given)["labels"])
+
+
+def test_a_stack_that_augments_does_as_its_layers_where_it_is_called() -> None:
+    """On arrays, as in Keras; a prediction leaves images alone, and so does a call of a model that learns."""
+    x = np.arange(24.0, dtype=np.float32).reshape(1, 2, 4, 3) + np.zeros((40, 1, 1, 1), np.float32)
+    stack = nn.Sequential([nn.Rescaling(0.5), nn.RandomFlip("horizontal", seed=3)])
+    plain = nn.Sequential([nn.Rescaling(0.5)])
+    for _ in range(2):
+        np.testing.assert_array_equal(stack.predict(x, verbose=0), x / 2)
+        np.testing.assert_array_equal(stack(x, training=False), x / 2)
+        flipped = (stack(x) != x / 2).any((1, 2, 3))
+        assert 5 < flipped.sum() < 35
+    np.testing.assert_array_equal(stack.predict_on_batch(x), x / 2)
+    np.testing.assert_array_equal(plain(x), x / 2)
+    learning = nn.Sequential([nn.RandomFlip("horizontal"), nn.Flatten(), nn.Dense(2)])
+    np.testing.assert_array_equal(learning(x), learning.predict(x, verbose=0))

@@ -103,6 +103,7 @@ class RandomImageLayer(ImageLayer, ABC):
     """
 
     parts = 1  # streams of random numbers that it needs
+    augments = True
 
     def __init__(self, seed: int | None, data_format: str | None, name: str | None) -> None:
         super().__init__(name)
