@@ -38,6 +38,14 @@ INLINE void store_some(real *p, nn_index left, vf v) {
         store_mask(p, mask_first(left), v);
 }
 
+enum { LINE_BYTES = 64, ROWS_AHEAD = 8 };
+
+/* For a row that is to be read soon, and lies where the CPU does not expect it: its lines. */
+INLINE void fetch_row(const void *row, nn_index bytes) {
+    for (nn_index b = 0; b < bytes; b += LINE_BYTES) __builtin_prefetch((const char *)row + b);
+    __builtin_prefetch((const char *)row + bytes - 1);
+}
+
 /* The larger one, lane by lane; nan where either is. */
 INLINE vf vlarger(vf a, vf b) { return vselect((b > a) | (b != b), b, a); }
 

@@ -13,7 +13,6 @@
 #include "vectors/lanes.h"
 
 enum {
-    LINE_BYTES = 64,
     AHEAD_BYTES = 8192, /* asked for before they are used: a small batch arrives while the one before it is computed */
     CHECKED = 2048,     /* elements between two looks */
 };
@@ -40,11 +39,6 @@ static __attribute__((noinline)) void prefetch_view(const char *x, const nn_row 
         for (nn_index b = 0; b < row->count[1]; b += skip[1])
             for (nn_index c = 0; c < row->count[2]; c += skip[2])
                 __builtin_prefetch(x + a * row->step[0] + b * row->step[1] + c * row->step[2]);
-}
-
-INLINE void prefetch_row(const char *x, nn_index bytes) {
-    for (nn_index b = 0; b < bytes; b += LINE_BYTES) __builtin_prefetch(x + b);
-    __builtin_prefetch(x + bytes - 1);
 }
 
 /* Where element j of a row lies. */
@@ -82,7 +76,7 @@ INLINE nn_index gather_rows(nn_index rows, const nn_row *row, const void *x, nn_
         const char *at = row_of(x, stride, index, r);
         if (r < fetched) {
             const char *next = row_of(x, stride, index, r + ahead);
-            whole ? prefetch_row(next, n * itemsize) : prefetch_view(next, row);
+            whole ? fetch_row(next, n * itemsize) : prefetch_view(next, row);
         }
         if (whole)
             convert(n, at, itemsize, y + r * n);
@@ -111,7 +105,7 @@ INLINE nn_index gather_integers(nn_index rows, const nn_row *row, const void *x,
         const char *at = row_of(x, stride, index, r);
         if (r < fetched) {
             const char *next = row_of(x, stride, index, r + ahead);
-            whole ? prefetch_row(next, n * itemsize) : prefetch_view(next, row);
+            whole ? fetch_row(next, n * itemsize) : prefetch_view(next, row);
         }
         for (nn_index j = 0; j < n; j++) {
             const double value = element(at + (whole ? j * itemsize : offset_of(row, j))); /* exact below 2⁵³ */

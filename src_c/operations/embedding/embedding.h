@@ -15,7 +15,11 @@ SPAN(lookup) {
     const int32_t *x = integers_at(run, op->X);
     const real *w = at(run, op->W, 0);
     real *y = at(run, op->Y, 0);
-    for (nn_index i = first; i < first + count; i++) memcpy(y + i * n, w + x[i] * n, (size_t)n * sizeof(real));
+    const nn_index size = n * (nn_index)sizeof(real), end = first + count;
+    for (nn_index i = first; i < end; i++) {
+        if (i + ROWS_AHEAD < end) fetch_row(w + x[i + ROWS_AHEAD] * n, size);
+        memcpy(y + i * n, w + x[i] * n, (size_t)size);
+    }
 }
 
 enum { DIGIT = 256 };

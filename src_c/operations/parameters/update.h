@@ -73,6 +73,12 @@ INLINE updating row_of_update(const updated *u, nn_index r, int used, const coef
     const nn_index first = (u->ids ? u->ids[r] : r) * u->n;
     updating row = {.W = (real *)u->W + first, .g = (const real *)u->g + r * u->n, .used = used, .c = c};
     for (int k = 0; k < NN_STATES; k++) row.state[k] = used >> k & 1 ? (real *)u->state[k] + first : NULL;
+    if (u->ids && r + ROWS_AHEAD < u->rows) {
+        const nn_index later = u->ids[r + ROWS_AHEAD] * u->n, size = u->n * (nn_index)sizeof(real);
+        fetch_row((real *)u->W + later, size);
+        for (int k = 0; k < NN_STATES; k++)
+            if (used >> k & 1) fetch_row((real *)u->state[k] + later, size);
+    }
     return row;
 }
 
