@@ -146,14 +146,10 @@ def entry_of(layer: Layer, trained: Collection[Parameter] | None) -> Document:
     model was compiled, whose `trained` parameters are given.
     """
     cls = type(layer)
-    name = get_registered_name(cls)
-    entry: Document = {"class": name, "config": layer.get_config()}
+    check_class(layer)
+    entry: Document = {"class": get_registered_name(cls), "config": layer.get_config()}
     if cls in LAYERS.classes.values():
         entry = serialize(layer)
-    elif name == cls.__name__ and snake_case(cls.__name__) in (*LAYERS.classes, *MODELS):
-        raise ValueError(
-            f"layer {layer.name}: expected a class with a name of its own, got another {cls.__name__}; rename it"
-        )
     weights = [p for p in layer.parameters if p.role == "weight"]
     trainable = layer.learns if trained is None or not weights else weights[0] in trained
     configs = [entry["config"]]
@@ -165,6 +161,18 @@ def entry_of(layer: Layer, trained: Collection[Parameter] | None) -> Document:
         for place in told:
             place["trainable"] = trainable
     return entry
+
+
+def check_class(layer: Layer) -> None:
+    """A ValueError where files would take the class of a layer, or of one that it holds, for one of nncore's."""
+    cls = type(layer)
+    of_users = cls not in LAYERS.classes.values() and get_registered_name(cls) == cls.__name__
+    if of_users and snake_case(cls.__name__) in (*LAYERS.classes, *MODELS):
+        raise ValueError(
+            f"layer {layer.name}: expected a class with a name of its own, got another {cls.__name__}; rename it"
+        )
+    for held in layer.held:
+        check_class(held)
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------

@@ -60,10 +60,9 @@ def clone_model(model: Model, clone_function: Callable[[Layer], Layer] | None = 
     clone = outline.make(layers)
     clone.n_threads = model.n_threads
     if (configuration := model.configuration) is not None:
-        arguments = copy.deepcopy(configuration.arguments() | {"optimizer": None})
-        optimizer = configuration.optimizer
+        arguments = copy.deepcopy(configuration.arguments())  # by no descriptions, which nobody's own parts have
         with suppress(ValueError) if clone_function else nullcontext():
-            clone.compile(**arguments | {"optimizer": type(optimizer).from_config(optimizer.get_config())})
+            clone.compile(**arguments)
     return clone
 
 

@@ -131,6 +131,34 @@ def test_clones_keep_functions_whose_names_others_have() -> None:
             nn.check_gradients(wrong, X, Y)
 
 
+def test_clones_are_compiled_with_schedules_and_optimizers_that_no_file_could_name() -> None:
+    """A class of a user's own, a function of the step, and one that chooses an optimizer for each weight."""
+    model = nn.Model([nn.Input((6,)), nn.Dense(2)], seed=0)
+    model.compile(nn.SGD(Rising()), "mse")
+    model.fit(X, Y, batch_size=5, verbose=0)  # 4 steps
+    clone = nn.models.clone_model(model)
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.05)
+    assert float(clone.optimizer.learning_rate) == pytest.approx(0.01)
+    model.compile(nn.SGD(lambda t: 0.5 / (1 + t)), "mse")
+    assert float(nn.models.clone_model(model).optimizer.learning_rate) == 0.5
+    slow, fast = nn.SGD(0.25), nn.SGD(0.5)
+    model.compile(nn.optimizers.MultiOptimizer(lambda weight: slow if weight.name == "bias" else fast), "mse")
+    clone = nn.models.clone_model(model)
+    before = clone.get_weights()
+    clone.train_on_batch(X, grad=np.ones((20, 2)))  # the sum over samples is the gradient
+    np.testing.assert_allclose(clone.get_weights()[0], before[0] - 0.5 * X.sum(axis=0)[:, None], rtol=1e-5)
+    np.testing.assert_allclose(clone.get_weights()[1], before[1] - 0.25 * 20, rtol=1e-6)
+    assert (clone.optimizer.iterations, model.optimizer.iterations) == (1, 0)
+
+
+def test_a_layer_within_another_has_a_name_that_no_layer_of_nncore_has(tmp_path: Path) -> None:
+    """Or a file would be loaded with that layer in its place."""
+    other = type("Flatten", (Fourfold,), {})
+    model = nn.Model([nn.Input((3, 2)), nn.TimeDistributed(other())], seed=0)
+    with pytest.raises(ValueError, match="expected a class with a name of its own, got another Flatten; rename it"):
+        model.save(tmp_path / "m")
+
+
 def test_a_rate_of_dropout_that_nobody_has_registered_is_cloned() -> None:
     model = nn.Model([nn.Input((6,)), nn.Dropout(lambda t: 0.5 / (1 + t)), nn.Dense(2)], seed=0)
     [dropout, _] = nn.models.clone_model(model).layers
