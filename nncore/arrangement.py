@@ -57,3 +57,10 @@ class Arrangement:
         if self.keys is not None:
             return dict(zip(self.keys, values, strict=True))
         return values[0] if self.single else self.kind(values)
+
+
+def unnamed(made: Any) -> Any:
+    """What the next layer of a stack reads of what one made: that of a dict of one, to which a model gives a name."""
+    if isinstance(made, dict) and len(made) == 1:
+        [made] = made.values()
+    return made

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from nncore import architecture, display, plots, runtime
+from nncore.arrangement import unnamed
 from nncore.attributes import Guarded
 from nncore.custom import custom_object_scope
 from nncore.graph import check_sample
@@ -234,7 +235,7 @@ class Inspected(Guarded):
         """
         if self.graph is None:
             for layer in self.layers:
-                input_shape = layer.compute_output_shape(input_shape)
+                input_shape = unnamed(layer.compute_output_shape(input_shape))
             return input_shape
         graph = self.graph
         whole = [input_shape] if graph.takes.single and not isinstance(input_shape, dict) else input_shape

@@ -10,7 +10,7 @@ import numpy as np
 
 from nncore import runtime
 from nncore.arguments import check_flag, explained
-from nncore.arrangement import Arrangement
+from nncore.arrangement import Arrangement, unnamed
 from nncore.copying import Travelling
 from nncore.dtypes import dtype_name, floatx
 from nncore.graph import Callable, Input, Shape, Symbol, check_shape
@@ -242,9 +242,7 @@ class Structure(Travelling, Inspected, Callable):
             first = symbol = Input(shape, name=self._input.name if self._input else None)
             try:
                 for layer in self._stack:
-                    symbol = layer(symbol)
-                    if isinstance(symbol, dict) and len(symbol) == 1:  # of a model that gives its output a name
-                        [symbol] = symbol.values()
+                    symbol = unnamed(layer(symbol))
                 self._adopt(Graph(first, symbol, self.dtype))
             except Exception as error:
                 self._release()

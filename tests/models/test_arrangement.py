@@ -98,6 +98,7 @@ def test_a_model_that_gives_a_dict_of_one_may_stand_in_a_stack_and_is_called_for
     model = model_of(lambda x: x, lambda a, b: {"sum": a})
     stack = nn.Sequential([nn.Input((3,)), model, nn.Rescaling(3.0)])
     np.testing.assert_array_equal(stack.predict(X, verbose=0), 3 * SUMS)
+    assert nn.Sequential([nn.Dense(3), model, nn.Dense(2)]).compute_output_shape((None, 5)) == (None, 2)
     symbols = model(nn.Input((3,)))
     assert list(symbols) == ["sum"] and symbols["sum"].shape == (None, 1)
 
