@@ -141,9 +141,12 @@ class Conv1D(Convolution):
 
     Notes
     -----
-    Windows of 3 or 5 places across, one place apart, of 8 channels and filters or more, take 0.5 to 0.7 of the
-    multiplications of a direct sum, by Winograd's minimal filtering, unless `matmul_precision` has a faster way.
-    Rounding errors are up to twice those of a direct sum; an inf or nan also reaches up to 3 windows beside its own.
+    Windows of 3 or 5 places across that lie one place apart, of 8 channels and filters or more, are mostly computed
+    by Winograd's minimal filtering, which takes 0.5 to 0.75 of the multiplications of direct sums: not with `groups`,
+    nor for fewer than 32 windows in a sample, nor where `matmul_precision` has a faster way. It makes up to 4 windows
+    side by side of the 6 places in a row that these read together. So rounding errors, up to twice those of direct
+    sums, go by the largest of these numbers, also in a window that does not read that one; and an inf or nan reaches
+    up to 3 windows beside its own, too.
 
     References
     ----------

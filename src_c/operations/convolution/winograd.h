@@ -11,7 +11,8 @@
  *
  * V: the values of a polynomial at all points, by its coefficients; S: a factor for each point; Bᵀ: interpolation,
  * transposed. The images of all tiles at one point are images again, as wide as there are tiles, which are convolved
- * by filters (size_h, 1): POINTS products. With these points rounding errors are up to twice those of direct sums.
+ * by filters (size_h, 1): POINTS products. With these points rounding errors are up to twice those of direct sums;
+ * they go by the largest number of a tile, also in a window that does not read it.
  *
  * Order: an element of such a product is that of gemm.h, in segments. A tile has its bits whatever lies beside it.
  */
