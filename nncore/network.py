@@ -128,7 +128,7 @@ class Graph:
                 state = leaf.state
                 if state is not None and state.dtype != dtype:
                     raise ValueError(
-                        f"dtype: expected that of the weights of layer {leaf.name}, which are part of another model, "
+                        f"dtype: expected that of the weights of layer {leaf.name}, which are there already, "
                         f"got {dtype}. Call Model(…, dtype={state.dtype.name!r})"
                     )
                 parts |= dict.fromkeys([state] if state is not None else leaf.parameters)

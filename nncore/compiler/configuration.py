@@ -286,6 +286,8 @@ def of_output(given: Any, argument: str, name: str | None) -> Any:
 
 def metric_list(given: Any, argument: str, name: str | None = None) -> list[Metric]:
     """One metric, or a list of them, also in a list or dict of the only output, as a list."""
+    if isinstance(given, Mapping) and not given:
+        return []
     if isinstance(given, Mapping) or (isinstance(given, (list, tuple)) and any(map(several, given))):
         given = of_output(given, argument, name)
     items = [] if given is None else list(given) if isinstance(given, (list, tuple)) else [given]

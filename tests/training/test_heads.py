@@ -158,6 +158,9 @@ def test_no_metrics_are_none_of_any_output(nothing: Any) -> None:
     model = compiled(metrics=nothing, weighted_metrics=nothing)
     logs = model.evaluate([X, Z], [Y, KINDS], verbose=0, return_dict=True)
     assert list(logs) == ["loss", "value_loss", "kind_loss"]
+    model = nn.Model([nn.Input(3), nn.Dense(1)])
+    model.compile("sgd", "mse", metrics=nothing, weighted_metrics=nothing)
+    assert model.metrics_names == ["loss"]
 
 
 def test_an_output_without_a_loss_has_weighted_metrics() -> None:
