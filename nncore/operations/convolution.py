@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from nncore.parameter import Parameter
 
 BLOCK_FLOPS = 2_000_000  # of lines of windows that a thread takes at a time: 10 to 50 µs
-LEAST_WINDOWS = 128  # of these lines: fewer would read W too often
+BLOCK_WINDOWS = 128  # in these lines, at least: fewer would read W too often
 LEAST_FLIPPED = 8  # channels of a group: fewer leave too much of a vector idle
 MOST_REACHED = BAND_REALS // 2  # numbers from the first of a window to its last: a thread lays out several
 PART_WINDOWS = 512  # or a few more, whose products are a part of the sum that dW is
@@ -156,7 +156,7 @@ class Windows:
         """How threads divide lines of windows of such attributes."""
         lines = fields["out_h"] * -(-fields["out_w"] // fields["line"])
         block = BLOCK_FLOPS * lines // max(1, fields["cost"])
-        return {"per_sample": lines, "block": max(1, block, LEAST_WINDOWS // fields["line"])}
+        return {"per_sample": lines, "block": max(1, block, BLOCK_WINDOWS // fields["line"])}
 
     def forward(self, b: Builder, x: Tensor, z: Tensor, bias: Parameter | None) -> list[Op]:
         """Z from X."""

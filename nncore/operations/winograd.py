@@ -36,7 +36,7 @@ def multiplications(axes: Sequence[Axis]) -> int:
 
 
 def tiles_of_line(axes: Sequence[Axis], channels: int, n: int) -> int:
-    """How many tiles side by side are computed at a time: as many in each line, whose numbers share L2."""
+    """How many tiles side by side are computed at a time: rows are cut evenly into lines whose numbers share L2."""
     *down, across = axes
     tiles = -(-across.out // windows_of_tile(across))
     most = max(1, SIDE_REALS // (POINTS * (math.prod(a.reach for a in down) * channels + n)))

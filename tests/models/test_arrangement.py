@@ -60,7 +60,7 @@ def test_outputs_are_arranged_as_they_were_given(outputs: Any, wanted: Any, tmp_
 
 
 def test_a_dict_of_one_output_has_its_loss_and_metrics_and_targets_by_its_key() -> None:
-    """σ = mean of (y − Σx)², by one step of gradient descent: w −= 0.001 · 2 mean((Σx − y) x)."""
+    """The loss is mean (y − Σx)², and one step of gradient descent w −= 0.001 · 2 mean((Σx − y) x)."""
     y = np.ones((4, 1), np.float32)
     for targets in y, {"sum": y}:
         model = model_of(lambda x: x, lambda a, b: {"sum": a})
