@@ -252,3 +252,13 @@ def test_chunks_of_the_update(precision: str) -> None:
     none, plain, both = (False, False), (True, False), (True, True)
     own = [plain, none, both, both, none, none, none]  # kernel, bias; kernel; kernel, bias; kernel, bias
     assert with_copies == (own if has_copies(precision) else [none] * 7)
+
+
+def test_gradients_by_inputs_behind_a_prediction() -> None:
+    """dX = G Wᵀ, of operands of 8 bits: for this product no step has made a copy of W."""
+    model = nn.Model([nn.Input(64), nn.Dense(64)], seed=0)
+    model.compile("sgd", "mse", matmul_precision="medium")
+    x, g = np.random.default_rng(0).standard_normal((2, 20, 64))
+    model.predict(x, verbose=0)
+    expected = g @ model.get_weights()[0].T
+    np.testing.assert_allclose(model.gradients(x, of="inputs", grad=g), expected, atol=0.02 * np.abs(expected).max())
