@@ -378,8 +378,15 @@ class Registry(Generic[T]):
 
 
 def serialize(obj: Configurable) -> dict[str, Any]:
-    """Describe a registered object: ``{"class": name, "config": {…}}``."""
-    return {"class": obj.registry.name_of(obj), "config": obj.get_config()}
+    """Describe an object: ``{"class": name, "config": {…}}``; a ValueError where that would be another class's."""
+    registry, cls = obj.registry, type(obj)
+    name = registry.name_of(obj)
+    if cls not in registry.keys and plain(name) in registry.spellings:
+        raise ValueError(
+            f"{registry.kind}: expected a class with a name of its own, got another {cls.__name__}; rename it, or let "
+            "@nncore.saving.register_keras_serializable() give it one in files"
+        )
+    return {"class": name, "config": obj.get_config()}
 
 
 def brief(value: Any) -> str:

@@ -169,6 +169,18 @@ def test_kernels_of_one_row_have_the_bits_of_their_sizes(layer: Any, dtype: str,
             assert_same_bits(a, b)
 
 
+def test_more_lines_than_segments() -> None:
+    """Of images so high, and windows so deep, that all lines of a sample fit a thread's room: 4,176 of them."""
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((1, 5200, 6, 8)), rng.standard_normal((1025, 3, 8, 8))
+    layer = nn.Conv2D(8, (1025, 3), use_bias=False)
+    model = nn.Sequential([nn.Input(x.shape[1:]), layer], dtype="float64")
+    model.set_weights([w])
+    y = model.predict(x, verbose=0)[0]
+    for i, j in ((0, 0), (4095, 2), (4096, 1), (4175, 3)):
+        np.testing.assert_allclose(y[i, j], np.einsum("hwc,hwcn->n", x[0, i : i + 1025, j : j + 3], w), 1e-9, 1e-9)
+
+
 def test_rounding_at_points() -> None:
     """Of windows that are multiplied at points: an error of a few units, as of sums of as many products."""
     rng = np.random.default_rng(0)

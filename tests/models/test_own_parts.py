@@ -199,3 +199,23 @@ def test_other_targets_of_a_function_are_refused_with_what_to_do() -> None:
     made.compile("sgd", lambda t, p: (((p - t) ** 2).sum(axis=1), 2 * (p - t)))
     with pytest.raises(ValueError, match=r"y: expected shape \(8, 3\), got \(8, 5\).*`target_shape`.*grad="):
         made.fit(np.zeros((8, 4)), np.zeros((8, 5)))
+
+
+def test_a_part_that_has_the_name_of_one_of_nncores_is_not_taken_for_that(tmp_path: Path) -> None:
+    """Under a name of its own in files it comes back; without one it is not saved."""
+
+    class Huber(nn.Loss):
+        def call(self, y_true: Array, y_pred: Array) -> Any:
+            return 5 * ((y_pred - y_true) ** 2).sum(axis=1), 10 * (y_pred - y_true)
+
+    model = nn.Sequential([nn.Input((6,)), nn.Dense(2)], seed=1)
+    model.compile("sgd", Huber())
+    with pytest.raises(ValueError, match="loss: expected a class with a name of its own, got another Huber; rename"):
+        model.save(tmp_path / "m.safetensors")
+    known = nn.saving.register_keras_serializable("own_parts", "own_huber")(Huber)
+    model.compile("sgd", known())
+    model.save(tmp_path / "m.safetensors")
+    again = nn.load_model(tmp_path / "m.safetensors")
+    assert type(again.loss) is Huber
+    expected = 5 * ((model.predict(X, verbose=0) - Y) ** 2).sum(1).mean()
+    np.testing.assert_allclose(again.evaluate(X, Y, verbose=0), expected, 1e-5)

@@ -188,10 +188,11 @@ typedef struct chunk {
 INLINE chunk chunk_at_points(const convolution *v, nn_index n) {
     const nn_index tiles = POINTS * ceil_div(v->line, POINTS + 1 - v->w.size), depth = tiles * v->channels;
     const nn_index most = v->h.size * v->channels * n <= SIDE_REALS ? SIDE_REALS : BAND_REALS + ROWS_REALS;
-    const nn_index fit = least((BAND_REALS / depth - v->reach_h) / v->h.stride + 1, ROWS_REALS / (tiles * n));
-    assert(fit > 0);
-    const nn_index lines = clamp(most / (depth * v->h.stride + tiles * n), 1, least(fit, v->h.out));
-    if (v->parts > 1 || lines < v->h.out) return (chunk){v->parts > 1 ? 1 : least(lines, MOST_SEGMENTS), 1};
+    const nn_index there = least((BAND_REALS / depth - v->reach_h) / v->h.stride + 1, ROWS_REALS / (tiles * n));
+    assert(there > 0);
+    const nn_index fit = least(least(there, MOST_SEGMENTS), v->h.out);
+    const nn_index lines = v->parts > 1 ? 1 : clamp(most / (depth * v->h.stride + tiles * n), 1, fit);
+    if (v->parts > 1 || lines < v->h.out) return (chunk){lines, 1};
     const nn_index high = (lines - 1) * v->h.stride + v->reach_h, samples = most / (high * depth + lines * tiles * n);
     const nn_index room = least(BAND_REALS / (high * depth), ROWS_REALS / (lines * tiles * n));
     return (chunk){lines, clamp(samples, 1, least(room, MOST_SEGMENTS / lines))};
