@@ -178,7 +178,8 @@ def test_outside_of_training_nothing_is_disturbed() -> None:
         assert not np.array_equal(layer(x), layer(x))
         model = nn.Model([nn.Input(SHAPE), layer, nn.Rescaling(2.0)])
         np.testing.assert_array_equal(model.predict(x), 2 * x)
-        np.testing.assert_array_equal(model(x), 2 * x)
+        np.testing.assert_array_equal(model(x, training=False), 2 * x)
+        assert not np.array_equal(model(x), 2 * x)  # it learns nothing, so it does as the layer
         model.compile("sgd", "mse")
         assert model.evaluate(x, 2 * x, verbose=0) == 0
 
