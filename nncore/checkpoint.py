@@ -142,14 +142,19 @@ class Draft:
         return model
 
 
-def draft(document: Document, entries: Shapes, custom: Mapping[str, type[Layer]]) -> Draft:
-    """Judge a document by the shapes of the tensors that come with it; what is cheap comes first."""
+def draft(document: Document, entries: Shapes, custom: Mapping[str, type[Layer]], compiled: bool = True) -> Draft:
+    """Judge a document by the shapes of the tensors that come with it; what is cheap comes first.
+
+    Not `compiled`, the model needs nothing of what it was compiled with, which may name what nobody has.
+    """
     document = current(document)
     own = set(files.tensor_names(document["history"]))
     references = own | set(files.tensor_names(document["fit"]))
     outline = Outline(document["architecture"])
     refuse_strangers(outline, entries, references, named=not (custom or OBJECTS))
-    config = document["compile"] and CompileConfiguration.restored(document["compile"], outline.makes[-1])
+    config = None
+    if compiled and document["compile"]:
+        config = CompileConfiguration.restored(document["compile"], outline.makes[-1])
     counters, iterations = numbers(document)
     layers: dict[int, Layer] = {}
     expected: dict[str, Shaped] = {}
@@ -162,7 +167,8 @@ def draft(document: Document, entries: Shapes, custom: Mapping[str, type[Layer]]
         for name, form in forms.items():
             require(name, form, entries)
         expected |= forms
-    refuse_others(expected, entries, references)
+    kept = entries if compiled else {name for name in entries if not name.startswith("optimizer/")}
+    refuse_others(expected, kept, references)
     return Draft(document, outline, layers, config, counters, iterations, own | set(expected))
 
 
@@ -211,12 +217,12 @@ def copy_tensors(model: Model, targets: Tensors, tensors: Tensors) -> None:
             place[...] = tensors[name]
 
 
-def load(path: Any, custom_objects: Any = None, verify: bool = True) -> Model:
+def load(path: Any, custom_objects: Any = None, verify: bool = True, compiled: bool = True) -> Model:
     """Read a model; see `nncore.load_model`."""
     custom = layer_classes(custom_objects)
     check_flag(verify, "verify")
     with custom_object_scope(custom_objects), opened(path) as file:
-        drafted = draft(file.document, file.entries, custom)
+        drafted = draft(file.document, file.entries, custom, compiled)
         return drafted.make(file.tensors(drafted.wanted, verify))
 
 

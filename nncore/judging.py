@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -99,7 +99,7 @@ def refuse_strangers(outline: Outline, entries: Shapes, references: Container[st
             raise ValueError(f"{name}: expected no such array; the model has no place for it")
 
 
-def refuse_others(expected: Container[str], entries: Shapes, references: Container[str]) -> None:
+def refuse_others(expected: Container[str], entries: Iterable[str], references: Container[str]) -> None:
     """Raise where there is a tensor that is neither expected nor one that the document refers to."""
     for name in entries:
         if name not in expected and name not in references:

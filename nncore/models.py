@@ -102,7 +102,8 @@ def load_model(path: Any, custom_objects: Any = None, compile: bool = True, veri
         Layers and functions of your own, by the names under which they were saved; those that are registered are known:
         ``@nncore.saving.register_keras_serializable()``.
     compile : bool, default True
-        False leaves the model uncompiled, without the optimizer's state.
+        False leaves the model uncompiled, without the optimizer's state; losses, metrics and schedules of your own need
+        not be known then.
     verify : bool, default True
         Whether to compare the file's bytes with its checksum, at about 6 GB/s; False reads a damaged file as it is.
 
@@ -113,11 +114,7 @@ def load_model(path: Any, custom_objects: Any = None, compile: bool = True, veri
     FileNotFoundError
         There is no such file.
     """
-    compiled = check_flag(compile, "compile")
-    model = checkpoint.load(path, custom_objects, verify)
-    if not compiled:
-        model.configuration, model.optimizer_state = None, {}
-    return model
+    return checkpoint.load(path, custom_objects, verify, check_flag(compile, "compile"))
 
 
 @explained

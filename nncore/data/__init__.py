@@ -98,6 +98,8 @@ def dataset(
     first = inputs[0]
     if len(heads) == 1:
         [shape] = graph.made
+        check_key(y, graph, f"{prefix}y")
+        check_key(sample_weight, graph, f"{prefix}sample_weight")
         target = targets(y, first.rows, shape, heads[0], first.dtype, f"{prefix}y")
         weight = sample_weights(sample_weight, first.rows, shape, heads[0], first.dtype, f"{prefix}sample_weight")
         return Dataset(inputs, [target], [weight])
@@ -115,6 +117,12 @@ def dataset(
             bound.append(None)
             weights.append(None)
     return Dataset(inputs, bound, weights)
+
+
+def check_key(given: Any, graph: Graph, argument: str) -> None:
+    """A ValueError where a dict names another output than the only one, to which the model gives a name."""
+    if graph.gives.keys and isinstance(given, Mapping) and list(given) != graph.gives.keys:
+        raise ValueError(f"{argument}: expected a dict with the keys {graph.gives.keys}, got {list(given)}")
 
 
 def of_each(given: Any, names: Sequence[str], argument: str, needed: Sequence[bool]) -> list[Any]:

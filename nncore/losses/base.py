@@ -118,7 +118,7 @@ class Loss(Addend, Configurable):
     def get_config(self) -> dict[str, Any]:
         """Return the name and the reduction, and the constructor's other arguments that are not the default ones."""
         config = super().get_config()
-        given = inspect.signature(type(self)).parameters
+        given = {**inspect.signature(Loss).parameters, **inspect.signature(type(self)).parameters}  # or in **kwargs
         return {key: value for key, value in config.items() if key in self.common[:2] or value != given[key].default}
 
     def __repr__(self) -> str:

@@ -154,3 +154,17 @@ def test_gradients_by_an_input_that_nothing_reads_are_refused() -> None:
     model.compile("sgd", "mse")
     with pytest.raises(ValueError, match="of: expected an input that some layer reads, got <Symbol"):
         model.gradients([MORE, X], SUMS, of="inputs")
+
+
+def test_the_only_output_has_its_own_key() -> None:
+    """Targets and weights under another one are refused, as those of several outputs are."""
+    x = nn.Input((2,))
+    model = nn.Model(x, {"cls": nn.Dense(1)(x)})
+    model.compile("sgd", {"cls": "mse"})
+    a, y = np.ones((3, 2)), np.ones((3, 1))
+    model.fit(a, {"cls": y}, sample_weight={"cls": np.ones(3)}, verbose=0)
+    for given in ({"y": {"other": y}}, {"y": {"cls": y}, "sample_weight": {"other": np.ones(3)}}):
+        with pytest.raises(ValueError, match=r"expected a dict with the keys \['cls'\], got \['other'\]"):
+            model.fit(a, verbose=0, **given)
+        with pytest.raises(ValueError, match=r"expected a dict with the keys \['cls'\], got \['other'\]"):
+            model.evaluate(a, verbose=0, **given)

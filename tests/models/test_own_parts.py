@@ -219,3 +219,40 @@ def test_a_part_that_has_the_name_of_one_of_nncores_is_not_taken_for_that(tmp_pa
     assert type(again.loss) is Huber
     expected = 5 * ((model.predict(X, verbose=0) - Y) ** 2).sum(1).mean()
     np.testing.assert_allclose(again.evaluate(X, Y, verbose=0), expected, 1e-5)
+
+
+class Scaled(nn.Loss):
+    """d Σ (p − t)², whose constructor hands on what it does not know, as Keras's examples do."""
+
+    def __init__(self, d: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.d = d
+
+    def call(self, y_true: Array, y_pred: Array) -> Any:
+        return self.d * ((y_pred - y_true) ** 2).sum(axis=1), 2 * self.d * (y_pred - y_true)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "d": self.d}
+
+
+def test_a_loss_that_hands_its_arguments_on(tmp_path: Path) -> None:
+    model = nn.Sequential([nn.Input((6,)), nn.Dense(2)], seed=1)
+    model.compile("sgd", Scaled(2.0, reduction="sum"))
+    assert repr(model.loss) == "Scaled(d=2.0, reduction='sum')"
+    model.save(tmp_path / "m.safetensors")
+    again = nn.load_model(tmp_path / "m.safetensors", custom_objects={"Scaled": Scaled})
+    assert (again.loss.d, again.loss.reduction) == (2.0, "sum")
+
+
+def test_a_model_that_is_loaded_uncompiled_needs_nothing_that_it_was_compiled_with(tmp_path: Path) -> None:
+    """Neither its loss nor its schedule is known; the optimizer's arrays are left in the file."""
+    model = nn.Sequential([nn.Input((6,)), nn.Dense(2)], seed=1)
+    model.compile(nn.Adam(Rising()), SquaredSum())
+    model.fit(X, Y, verbose=0)
+    model.save(tmp_path / "m.safetensors")
+    with pytest.raises(nn.FormatError, match="learning_rate: expected a known schedule"):
+        nn.load_model(tmp_path / "m.safetensors")
+    again = nn.load_model(tmp_path / "m.safetensors", compile=False)
+    assert not again.compiled
+    kernel, bias = model.get_weights()
+    np.testing.assert_allclose(again.predict(X, verbose=0), X.astype(np.float32) @ kernel + bias, 1e-5, 1e-6)
