@@ -120,6 +120,23 @@ def test_layers_travel_alone(way: Any) -> None:
     assert again.get_weights()[0].min() == 1 and twin.get_weights()[0].max() == 0
 
 
+class Threefold(nn.Layer):
+    """Y = 3 X, in Python."""
+
+    def forward(self, x: Any) -> Any:
+        return 3 * x
+
+    def backward(self, dy: Any) -> Any:
+        return 3 * dy
+
+
+@ways
+def test_a_layer_of_ones_own_within_another_travels(way: Any) -> None:
+    model = nn.Model([nn.Input((2, 2)), nn.TimeDistributed(Threefold())], seed=0)
+    steps = X.reshape(40, 2, 2)
+    np.testing.assert_allclose(way(model).predict(steps, verbose=0), 3 * steps, rtol=1e-6)
+
+
 @ways
 def test_models_that_are_not_ready(way: Any) -> None:
     model = nn.Sequential(seed=5)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -82,7 +81,6 @@ def test_a_layer_within_another_is_in_files_and_copies(layer: Any, factor: int, 
         nn.load_model(tmp_path / "m", custom_objects=custom),
         nn.models.model_from_json(model.to_json(), custom_objects=custom),
         copy.deepcopy(model),
-        pickle.loads(pickle.dumps(model)),
         nn.models.clone_model(model),
     ]
     for twin in made:
