@@ -16,7 +16,7 @@ from nncore.graph import Input, Shape, Symbol, check_sample
 from nncore.layers.arrays import declared_for
 from nncore.layers.base import LAYERS, Layer
 from nncore.network import names_of
-from nncore.registry import serialize, snake_case
+from nncore.registry import serialize
 from nncore.sizes import fits
 
 if TYPE_CHECKING:
@@ -165,12 +165,7 @@ def entry_of(layer: Layer, trained: Collection[Parameter] | None) -> Document:
 
 def check_class(layer: Layer) -> None:
     """A ValueError where files would take the class of a layer, or of one that it holds, for one of nncore's."""
-    cls = type(layer)
-    of_users = cls not in LAYERS.classes.values() and get_registered_name(cls) == cls.__name__
-    if of_users and snake_case(cls.__name__) in (*LAYERS.classes, *MODELS):
-        raise ValueError(
-            f"layer {layer.name}: expected a class with a name of its own, got another {cls.__name__}; rename it"
-        )
+    LAYERS.check_name(type(layer), f"layer {layer.name}", MODELS)
     for held in layer.held:
         check_class(held)
 

@@ -66,6 +66,8 @@ class Graph:
     trained, learned : dict of Parameter to str
         Those that were trainable at the last compile, with their paths, and of these the ones that the loss depends on:
         fit changes them.
+    augments : bool
+        Whether it learns nothing and changes samples at random: called on arrays it does as its layers alone do.
     draft : tuple or None
         The operations of a training step and its outputs, as a compile with this configuration emitted them, for the
         first program that is made of them: it changes them.
@@ -122,6 +124,7 @@ class Graph:
         self.parameters = [p for leaf in self.places for p in leaf.parameters]
         self.paths = {p: f"{path}/{p.name}" for leaf, path in self.places.items() for p in leaf.parameters}
         self.train(self.trainable())
+        self.augments = any(leaf.augments for leaf in self.places) and all(p.role != "weight" for p in self.parameters)
         while True:
             parts: dict[Any, None] = {}  # parameters and states, each once, in the order of the model
             for leaf in self.places:
@@ -148,11 +151,6 @@ class Graph:
         if self._state.joined is not None:
             self._state = self._state.root
         return self._state
-
-    @property
-    def augments(self) -> bool:
-        """Whether it learns nothing and changes samples at random: called on arrays it does as its layers alone do."""
-        return any(layer.augments for layer in self.places) and all(p.role != "weight" for p in self.parameters)
 
     @property
     def feeds(self) -> list[Feed]:

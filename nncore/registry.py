@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any, ClassVar, Generic, TypeVar, cast, dataclass_transform
 
 from nncore import custom
@@ -319,6 +319,17 @@ class Registry(Generic[T]):
             f"{type(obj).__name__} is not a registered {self.kind}; known: {', '.join(self.names())}{self.limits()}"
         )
 
+    def check_name(self, cls: type, whose: str, others: Container[str] = ()) -> None:
+        """A ValueError where files would take a user's class for one of nncore's, registered here or of `others`."""
+        name = cls.__name__
+        if cls in self.keys or custom.get_registered_name(cls) != name:
+            return
+        if plain(name) in self.spellings or snake_case(name) in others:
+            raise ValueError(
+                f"{whose}: expected a class with a name of its own, got another {name}; rename it, or let "
+                "@nncore.saving.register_keras_serializable() give it one in files"
+            )
+
     def limits(self) -> str:
         """Why there cannot be others, as a sentence."""
         return f". {an(self.kind).capitalize()} of your own is not possible: {self.native}" if self.native else ""
@@ -379,14 +390,9 @@ class Registry(Generic[T]):
 
 def serialize(obj: Configurable) -> dict[str, Any]:
     """Describe an object: ``{"class": name, "config": {…}}``; a ValueError where that would be another class's."""
-    registry, cls = obj.registry, type(obj)
-    name = registry.name_of(obj)
-    if cls not in registry.keys and plain(name) in registry.spellings:
-        raise ValueError(
-            f"{registry.kind}: expected a class with a name of its own, got another {cls.__name__}; rename it, or let "
-            "@nncore.saving.register_keras_serializable() give it one in files"
-        )
-    return {"class": name, "config": obj.get_config()}
+    registry = obj.registry
+    registry.check_name(type(obj), registry.kind)
+    return {"class": registry.name_of(obj), "config": obj.get_config()}
 
 
 def brief(value: Any) -> str:

@@ -242,12 +242,16 @@ def several_heads(
 ) -> list[tuple[Any, Any, list[Metric], list[Metric]]]:
     """Loss, its weight and metrics of each of several outputs."""
     alike = not (isinstance(loss, (list, tuple)) or is_by_name(loss))
+    plain, weighted = or_none(plain), or_none(weighted)
     return list(
         zip(
             [loss] * len(names) if alike else for_each(loss, "loss", names),
             for_each(loss_weights, "loss_weights", names),
             [metric_list(given, "metrics") for given in for_each(plain, "metrics", names)],
-            [metric_list(given, "weighted_metrics") for given in for_each(weighted, "weighted_metrics", names)],
+            [
+                metric_list(given, "weighted_metrics")
+                for given in for_each(or_none(weighted), "weighted_metrics", names)
+            ],
             strict=True,
         )
     )
@@ -260,7 +264,7 @@ def is_by_name(given: Any) -> bool:
 
 def for_each(given: Any, argument: str, names: Sequence[str]) -> list[Any]:
     """What is given for outputs of these names, in a list, or in a dict by name; None where there is nothing."""
-    if given is None or (argument.endswith("metrics") and isinstance(given, (list, tuple)) and not given):
+    if given is None:
         return [None] * len(names)
     known = f"the outputs {list(names)}"
     if is_by_name(given):
@@ -286,12 +290,16 @@ def of_output(given: Any, argument: str, name: str | None) -> Any:
 
 def metric_list(given: Any, argument: str, name: str | None = None) -> list[Metric]:
     """One metric, or a list of them, also in a list or dict of the only output, as a list."""
-    if isinstance(given, Mapping) and not given:
-        return []
+    given = or_none(given)
     if isinstance(given, Mapping) or (isinstance(given, (list, tuple)) and any(map(several, given))):
         given = of_output(given, argument, name)
     items = [] if given is None else list(given) if isinstance(given, (list, tuple)) else [given]
     return [metrics.get(item, argument) for item in items]
+
+
+def or_none(given: Any) -> Any:
+    """Metrics as they are given; None where a list or dict of them is empty."""
+    return None if isinstance(given, (list, tuple, Mapping)) and not given else given
 
 
 def several(item: Any) -> bool:
