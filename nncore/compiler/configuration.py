@@ -248,10 +248,7 @@ def several_heads(
             [loss] * len(names) if alike else for_each(loss, "loss", names),
             for_each(loss_weights, "loss_weights", names),
             [metric_list(given, "metrics") for given in for_each(plain, "metrics", names)],
-            [
-                metric_list(given, "weighted_metrics")
-                for given in for_each(or_none(weighted), "weighted_metrics", names)
-            ],
+            [metric_list(given, "weighted_metrics") for given in for_each(weighted, "weighted_metrics", names)],
             strict=True,
         )
     )

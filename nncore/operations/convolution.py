@@ -97,7 +97,10 @@ class Windows:
         self.k, self.n = kernel.matrix
         self.channels = kernel.shape[-2] * groups
         self.places = self.k // kernel.shape[-2]  # of a window
+        #: How the windows of dZ lie that places of X are in: the last of them begins at this place.
+        self.turned = [a._replace(length=a.out, out=a.length, before=a.reach - 1 - a.before) for a in axes]
         self.at_points = self.suits_points(axes, self.channels, self.n)
+        self.turned_at_points = self.suits_points(self.turned, self.n, self.channels)
         self.fields = self.lying(axes, self.channels, self.n, self.at_points)
 
     def suits_points(self, axes: Sequence[Axis], channels: int, n: int, rows: int = WINDOWS) -> bool:
@@ -140,17 +143,11 @@ class Windows:
         are as many as X has places.
         """
         fits = math.prod(a.reach for a in self.axes) * self.n <= MOST_REACHED
-        turned = self.turned
-        at_points = self.suits_points(turned, self.n, self.channels)
-        products = winograd.multiplications(turned) if at_points else math.prod(a.size * a.out for a in turned)
+        direct = math.prod(a.size * a.out for a in self.turned)
+        products = winograd.multiplications(self.turned) if self.turned_at_points else direct
         hardly_more = products <= 1.125 * self.windows * self.places
         pays = self.places == 1 or (hardly_more and self.channels // self.groups >= LEAST_FLIPPED)
         return fits and pays and all(a.stride == 1 for a in self.axes)
-
-    @property
-    def turned(self) -> list[Axis]:
-        """How the windows of dZ lie that places of X are in: the last of them begins at this place."""
-        return [a._replace(length=a.out, out=a.length, before=a.reach - 1 - a.before) for a in self.axes]
 
     def by_lines(self, fields: dict[str, Any]) -> dict[str, int]:
         """How threads divide lines of windows of such attributes."""
@@ -190,8 +187,7 @@ class Windows:
 
         The windows of X that a place is in are a window of dZ.
         """
-        at_points = self.suits_points(self.turned, self.n, self.channels)
-        fields = self.lying(self.turned, self.n, self.channels, at_points)
+        fields = self.lying(self.turned, self.n, self.channels, self.turned_at_points)
         n, channels, places = self.n // self.groups, self.channels // self.groups, self.places
         W, b = Tensor((places, n, self.channels), per_sample=False), self.b
         op = Op("convolve_flipped", dY=dz, W=W, b=bias, dX=dx, **self.by_lines(fields), **fields)
@@ -204,7 +200,7 @@ class Windows:
             n=n * self.channels, n2=n, n3=channels, x_row=channels * self.n, x1=n, x2=1, x3=self.n,
             y_row=-n * self.channels, y1=channels, y2=self.channels, y3=1,
         )  # fmt: skip
-        if at_points:
+        if self.turned_at_points:
             to_points, op.U = winograd.filters_at_points(W, self.turned, n, channels)
             return [flip, to_points, op]
         pack = made_copy(b, W, (places * n, self.channels), self.rows) if self.groups == 1 else []

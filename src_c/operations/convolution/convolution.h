@@ -203,6 +203,15 @@ INLINE void add_column_sums(nn_index rows, nn_index n, const real *x, int add, r
 
 #include "operations/convolution/winograd.h"
 
+/* Either way: at points where there are filters U for that */
+static void convolve_either(convolution *v, const nn_run *run, const nn_gemm *whole, const real *U, nn_index groups,
+                            int precision, nn_index first, nn_index count) {
+    if (U)
+        convolve_lines_at_points(v, run, whole, U, first, count);
+    else
+        convolve_lines(v, run, whole, groups, precision, first, count);
+}
+
 SPAN(convolve) {
     const int precision = PRECISION_OF_WINDOWS(op);
     CONVOLUTION_OF(v, op, run->table->mr[precision]);
@@ -212,11 +221,7 @@ SPAN(convolve) {
         .ldaffine = op->n, .C = at(run, op->Y, 0), .ldc = op->n, .Z = at(run, op->Z, 0), .ldz = op->n,
         .activation = (int)op->function, .parameters = op->parameters, .scratch = scratch,
     };
-    const real *const U = at(run, op->U, 0);
-    if (U)
-        convolve_lines_at_points(&v, run, &whole, U, first, count);
-    else
-        convolve_lines(&v, run, &whole, op->groups, precision, first, count);
+    convolve_either(&v, run, &whole, at(run, op->U, 0), op->groups, precision, first, count);
 }
 
 SPAN(convolve_flipped) {
@@ -228,11 +233,7 @@ SPAN(convolve_flipped) {
         .saved = at(run, op->saved, 0), .ldsaved = op->n,
         .activation = (int)op->function, .parameters = op->parameters, .scratch = scratch,
     };
-    const real *const U = at(run, op->U, 0);
-    if (U)
-        convolve_lines_at_points(&v, run, &whole, U, first, count);
-    else
-        convolve_lines(&v, run, &whole, op->groups, precision, first, count);
+    convolve_either(&v, run, &whole, at(run, op->U, 0), op->groups, precision, first, count);
 }
 
 /* dW (K,n) of lines of windows of an image of one channel, as pairs of them, which P has room for */

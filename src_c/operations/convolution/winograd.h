@@ -115,11 +115,16 @@ SPAN(filters_from_points) {
                   at(run, op->dW, filters_at(r, size, channels, n)), channels * n);
 }
 
-/* A tile's places, of which those outside of the image are NULL, at all points, which are `piece` apart */
-INLINE void tile_at_points(nn_index channels, const real *const place[POINTS], int all, real *V, nn_index piece) {
+/* Places `at` … of a row of `width`, with zeros beside it, at all points, which are `piece` apart; `inside`: none is
+ * beside it */
+INLINE void tile_at_points(nn_index channels, nn_index width, const real *row, nn_index at, int inside, real *V,
+                           nn_index piece) {
     VECTORS(c, left, channels, {
         vf d[POINTS], v[POINTS];
-        for (int i = 0; i < POINTS; i++) d[i] = all || place[i] ? load_some(place[i] + c, left) : (vf){0};
+        for (nn_index i = 0; i < POINTS; i++) {
+            const int there = inside || (at + i >= 0 && at + i < width);
+            d[i] = there ? load_some(row + (at + i) * channels + c, left) : (vf){0};
+        }
         places_at_points(d, v);
         for (int p = 0; p < POINTS; p++) store_some(V + p * piece + c, left, v[p]);
     });
@@ -135,15 +140,11 @@ static void image_at_points(const convolution *v, const real *x, nn_index top, n
             continue;
         }
         const real *const row = x + h * width * channels;
-        for (nn_index t = 0, from = left; t < tiles; t++, from += next) {
-            const real *place[POINTS];
-            for (nn_index i = 0; i < POINTS; i++)
-                place[i] = from + i >= 0 && from + i < width ? row + (from + i) * channels : NULL;
-            if (from >= 0 && from + POINTS <= width)
-                tile_at_points(channels, place, 1, V + t * channels, piece);
+        for (nn_index t = 0, at = left; t < tiles; t++, at += next)
+            if (at >= 0 && at + POINTS <= width)
+                tile_at_points(channels, width, row, at, 1, V + t * channels, piece);
             else
-                tile_at_points(channels, place, 0, V + t * channels, piece);
-        }
+                tile_at_points(channels, width, row, at, 0, V + t * channels, piece);
     }
 }
 
@@ -198,39 +199,48 @@ INLINE chunk chunk_at_points(const convolution *v, nn_index n) {
     return (chunk){lines, clamp(samples, 1, least(room, MOST_SEGMENTS / lines))};
 }
 
+/* Some samples' bands at all points: of each sample `high` lines of tiles, `down` reals apart, for `rows` tiles of
+ * windows; from a point to the next of images and of windows */
+typedef struct grid {
+    nn_index tiles, high, down, rows, x_piece, y_piece;
+} grid;
+static grid bands_at_points(const convolution *v, band b, nn_index samples, const real *x, nn_index n) {
+    const nn_index tiles = ceil_div(b.columns, POINTS + 1 - v->w.size), high = (b.lines - 1) * v->h.stride + v->reach_h;
+    const nn_index down = tiles * v->channels, rows = b.lines * tiles;
+    const grid g = {tiles, high, down, rows, samples * high * down, samples * rows * n};
+    for (nn_index s = 0; s < samples; s++)
+        image_at_points(v, x + s * v->h.length * v->w.length * v->channels, b.oh * v->h.stride - v->h.before, high,
+                        b.ow - v->w.before, tiles, v->band + s * high * down, g.x_piece);
+    return g;
+}
+
 /* convolve_lines, of filters U at all points */
 static void convolve_lines_at_points(convolution *v, const nn_run *run, const nn_gemm *whole, const real *U,
                                      nn_index first, nn_index count) {
-    const nn_index per = v->h.out * v->parts, image = v->h.length * v->w.length * v->channels, n = whole->N;
-    const nn_index K = v->h.size * v->channels, size = POINTS + 1 - v->w.size;
+    const nn_index per = v->h.out * v->parts, image = v->h.length * v->w.length * v->channels;
+    const nn_index n = whole->N, K = v->h.size * v->channels;
     const chunk most = chunk_at_points(v, n);
+    const int even = v->h.stride == 1; /* rows of a sample, one after another */
     v->lines = most.lines;
     for (nn_index end = first + count, lines, some; first < end; first += some * lines) {
         const nn_index sample = first / per;
         const band b = band_at(v, first % per, least(end - first, per - first % per));
         lines = b.lines;
-        some = lines == per && v->h.stride == 1 ? least(most.samples, (end - first) / per) : 1;
-        const nn_index tiles = ceil_div(b.columns, size), high = (lines - 1) * v->h.stride + v->reach_h;
-        const nn_index down = tiles * v->channels, rows = lines * tiles;
-        const nn_index x_piece = some * high * down, y_piece = some * rows * n;
-        for (nn_index s = 0; s < some; s++)
-            image_at_points(v, (const real *)whole->A + (sample + s) * image, b.oh * v->h.stride - v->h.before, high,
-                            b.ow - v->w.before, tiles, v->band + s * high * down, x_piece);
-        for (nn_index i = 0; i < v->h.size; i++) v->offsets[i] = i * v->h.dilation * down;
+        some = lines == per && even ? least(most.samples, (end - first) / per) : 1;
+        const grid of = bands_at_points(v, b, some, (const real *)whole->A + sample * image, n);
+        for (nn_index i = 0; i < v->h.size; i++) v->offsets[i] = i * v->h.dilation * of.down;
         for (int p = 0; p < POINTS; p++) {
             const nn_gemm g = {
-                .M = some * rows, .N = n, .K = K, .A = v->band + p * x_piece, .a_row = v->channels, .a_col = 1,
-                .segments = v->h.size, .offsets = v->offsets, .group = v->h.stride == 1 ? rows : tiles,
-                .a_group = v->h.stride == 1 ? high * down : v->h.stride * down, .B = U + p * K * n, .b_row = n,
-                .b_col = 1, .C = v->P + p * y_piece, .ldc = n, .activation = NN_ACTIVATION_linear,
-                .scratch = whole->scratch,
+                .M = some * of.rows, .N = n, .K = K, .A = v->band + p * of.x_piece, .a_row = v->channels, .a_col = 1,
+                .segments = v->h.size, .offsets = v->offsets, .group = even ? of.rows : of.tiles,
+                .a_group = (even ? of.high : v->h.stride) * of.down, .B = U + p * K * n, .b_row = n, .b_col = 1,
+                .C = v->P + p * of.y_piece, .ldc = n, .activation = NN_ACTIVATION_linear, .scratch = whole->scratch,
             };
             run->table->gemm[NN_PRECISION_highest](&g);
         }
         for (nn_index l = 0; l < some * lines; l++) {
-            const nn_index window = (sample * v->h.out + b.oh + l) * v->w.out + b.ow;
-            const nn_gemm line = rows_of(whole, window);
-            FOR_SIZES(v->w.size, line_from_points, b.columns, n, v->P + l * tiles * n, y_piece, whole->bias,
+            const nn_gemm line = rows_of(whole, (sample * v->h.out + b.oh + l) * v->w.out + b.ow);
+            FOR_SIZES(v->w.size, line_from_points, b.columns, n, v->P + l * of.tiles * n, of.y_piece, whole->bias,
                       line.Z ? line.Z : line.C, line.Z ? line.ldz : line.ldc);
             if (line.affine) affine_sums(&line, 0, b.columns);
             finish_sums(&line, 0, 0, b.columns, n);
@@ -241,8 +251,8 @@ static void convolve_lines_at_points(convolution *v, const nn_run *run, const nn
 /* Parts of dU (POINTS,size_h,channels,n), and of db */
 static void weights_at_points(convolution *v, const nn_run *run, const nn_op_convolve_weights *op, nn_index first,
                               nn_index count, void *scratch) {
-    const nn_index n = op->n, image = v->h.length * v->w.length * v->channels, per = v->h.out * v->parts;
-    const nn_index size = POINTS + 1 - v->w.size, K = v->h.size * v->channels;
+    const nn_index image = v->h.length * v->w.length * v->channels, per = v->h.out * v->parts;
+    const nn_index n = op->n, K = v->h.size * v->channels;
     const chunk most = chunk_at_points(v, n);
     v->lines = most.lines;
     for (nn_index sample = first, some; sample < first + count; sample += some) {
@@ -252,25 +262,20 @@ static void weights_at_points(convolution *v, const nn_run *run, const nn_op_con
         band b;
         for (nn_index line = 0; line < per; line += b.lines) {
             b = band_at(v, line, per - line);
-            const nn_index tiles = ceil_div(b.columns, size), high = (b.lines - 1) * v->h.stride + v->reach_h;
-            const nn_index down = tiles * v->channels, rows = b.lines * tiles;
-            const nn_index x_piece = some * high * down, y_piece = some * rows * n;
+            const grid of = bands_at_points(v, b, some, at(run, op->X, sample * image), n);
             const nn_index window = (sample * v->h.out + b.oh) * v->w.out + b.ow;
             const int add = sample % op->part || line;
-            for (nn_index s = 0; s < some; s++)
-                image_at_points(v, at(run, op->X, (sample + s) * image), b.oh * v->h.stride - v->h.before, high,
-                                b.ow - v->w.before, tiles, v->band + s * high * down, x_piece);
             for (nn_index l = 0; l < some * b.lines; l++)
                 FOR_SIZES(v->w.size, line_at_points, b.columns, n, at(run, op->dY, (window + l * v->w.out) * n),
-                          v->P + l * tiles * n, y_piece);
+                          v->P + l * of.tiles * n, of.y_piece);
             const nn_index of_sample = v->h.stride == 1 ? 1 : b.lines, segments = some * of_sample;
             for (nn_index s = 0; s < segments; s++)
-                v->offsets[s] = (s / of_sample * high + s % of_sample * v->h.stride) * down;
+                v->offsets[s] = (s / of_sample * of.high + s % of_sample * v->h.stride) * of.down;
             for (int p = 0; p < POINTS; p++) {
                 const nn_gemm g = {
-                    .M = K, .N = n, .K = some * rows, .A = v->band + p * x_piece, .a_row = 1, .a_col = v->channels,
-                    .segments = segments, .offsets = v->offsets, .group = v->channels,
-                    .a_group = v->h.dilation * down, .B = v->P + p * y_piece, .b_row = n, .b_col = 1,
+                    .M = K, .N = n, .K = some * of.rows, .A = v->band + p * of.x_piece, .a_row = 1,
+                    .a_col = v->channels, .segments = segments, .offsets = v->offsets, .group = v->channels,
+                    .a_group = v->h.dilation * of.down, .B = v->P + p * of.y_piece, .b_row = n, .b_col = 1,
                     .C = dU + p * K * n, .ldc = n, .add = add, .activation = NN_ACTIVATION_linear, .scratch = scratch,
                 };
                 run->table->gemm[NN_PRECISION_highest](&g);
