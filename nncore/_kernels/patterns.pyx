@@ -4,7 +4,8 @@ from libc.stdint cimport int64_t
 
 from nncore._kernels.dense cimport product
 from nncore._kernels.table cimport (
-    NN_PATTERN_CHUNKS, NN_PATTERN_PRODUCT, nn_at_samples, nn_index, nn_member, nn_op, nn_run, nn_take_tile,
+    NN_PATTERN_CHUNKS, NN_PATTERN_PRODUCT, nn_at_samples, nn_fetch_samples, nn_index, nn_member, nn_op, nn_run,
+    nn_take_tile,
 )
 
 
@@ -45,10 +46,13 @@ cdef void perform_chain(const nn_op *ops, nn_run *run, int64_t index, nn_member 
         most = max(step, min(most, samples // (CHAIN_BLOCKS * run.threads) // step * step))
     if run.undivided:
         for block in range((samples + most - 1) // most):
-            some_samples(ops, run, block * most, min(most, samples - block * most), me)
+            first = block * most
+            nn_fetch_samples(run, ops, first + most, min(most, samples - first - most), me.thread)
+            some_samples(ops, run, first, min(most, samples - first), me)
         return
     while nn_take_tile(run, index, me, (samples + most - 1) // most):
         first = me.tile * most
+        nn_fetch_samples(run, ops, first + most, min(most, samples - first - most), me.thread)
         some_samples(ops, run, first, min(most, samples - first), me)
 
 

@@ -12,7 +12,7 @@ cdef class Run:
     cdef nn_scheduled *scheduled
     cdef const nn_section *sections
     cdef const nn_moving *moving
-    cdef View sections_held, moving_held, locals_held
+    cdef View sections_held, moving_held, locals_held, distant_held
     cdef int64_t n_sections, n_ops, max_samples, max_threads, copies, workspace, batch
     cdef dict held
     cdef Gate gate

@@ -20,6 +20,7 @@ class Run:
         bindings: int,
         local_bytes: int = 0,
         local_operands: _Array | None = None,
+        distant: _Array | None = None,
         accumulators: _Array | None = None,
         chunks: _Array | None = None,
         copies: int = 1,

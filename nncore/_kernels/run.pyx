@@ -9,9 +9,9 @@ from nncore._kernels.gate cimport Gate
 from nncore._kernels.patterns cimport perform, perform_chain
 from nncore._kernels.table cimport (
     NN_BAD_PLACES, NN_BINDINGS, NN_BUFFER_binding, NN_BUFFER_local, NN_BUFFER_measures, NN_BUFFER_norms,
-    NN_BUFFER_workspace, NN_NONE_BAD, NN_RULES, Table, View, aligned, nn_accumulator, nn_binding, nn_chunk,
-    nn_local, nn_member, nn_moving, nn_op, nn_parts, nn_run, nn_scheduled, nn_section, nn_tiles, nn_turn, room,
-    row_of, view,
+    NN_BUFFER_workspace, NN_NONE_BAD, NN_RULES, Table, View, aligned, nn_accumulator, nn_ahead, nn_binding,
+    nn_chunk, nn_distant, nn_local, nn_member, nn_moving, nn_op, nn_parts, nn_run, nn_scheduled, nn_section, nn_tiles,
+    nn_turn, room, row_of, view,
 )
 from nncore._kernels.table import NUMBERS_BYTES
 
@@ -44,6 +44,8 @@ cdef class Run:
         Bytes of each thread for the samples that a chain is at.
     local_operands : array of encoding.LOCAL_OPERAND, optional
         The operands that lie there.
+    distant : array of encoding.DISTANT, optional
+        What chains touch of other tensors.
     max_samples : int
         Largest batch (or tile of rows of a prediction).
     threads : int
@@ -59,7 +61,7 @@ cdef class Run:
     """
 
     def __cinit__(self, Table table, ops, *, sections, moving, int64_t workspace, int64_t max_samples,
-                  int threads, int64_t bindings, int64_t local_bytes=0, local_operands=None,
+                  int threads, int64_t bindings, int64_t local_bytes=0, local_operands=None, distant=None,
                   accumulators=None, chunks=None, int64_t copies=1):
         cdef View vops = view(ops), vchunks
         cdef int64_t i, n_partials = 0
@@ -92,12 +94,18 @@ cdef class Run:
             self.accumulators[i].partial = n_partials
             n_partials += self.accumulators[i].size * nn_parts(&self.r, &self.accumulators[i], max_samples)
         self.r.local_from = <int64_t> table.c.scratch
-        self.r.scratch_bytes = self.r.local_from + local_bytes
+        self.r.ahead_from = self.r.local_from + local_bytes
+        self.r.scratch_bytes = self.r.ahead_from + <int64_t> sizeof(nn_ahead)
         if local_operands is not None:
             self.locals_held = view(local_operands)
             self.r.locals = <const nn_local *> self.locals_held.data
+        if distant is not None:
+            self.distant_held = view(distant)
+            self.r.distant = <const nn_distant *> self.distant_held.data
         self.r.tiles = <nn_tiles *> aligned(max(1, self.n_ops) * threads * sizeof(nn_tiles))
         self.r.scratch = self.r.base[<int> NN_BUFFER_local] = <char *> room(threads * self.r.scratch_bytes)
+        for i in range(threads):
+            memset(self.r.scratch + i * self.r.scratch_bytes + self.r.ahead_from, 0, sizeof(nn_ahead))
         self.r.base[<int> NN_BUFFER_norms] = <char *> aligned(2 * self.r.n_chunks * sizeof(double))
         self.r.base[<int> NN_BUFFER_measures] = <char *> aligned(2 * self.r.n_chunks * sizeof(double))
         self.r.partial = <double *> aligned(n_partials * sizeof(double))

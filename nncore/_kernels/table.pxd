@@ -242,9 +242,15 @@ cdef extern from "core/program.h" nogil:
 
     ctypedef struct nn_op:
         int64_t kind, pattern, barrier, fixed, per_sample, block, cost, chain, chain_step, chain_most
-        int64_t first_local, n_locals
+        int64_t first_local, n_locals, first_distant, n_distant
 
     ctypedef struct nn_local:
+        pass
+
+    ctypedef struct nn_distant:
+        pass
+
+    ctypedef struct nn_ahead:
         pass
 
     ctypedef struct nn_section:
@@ -298,6 +304,7 @@ cdef extern from "core/program.h" nogil:
         const nn_table *table
         const nn_op *ops
         const nn_local *locals
+        const nn_distant *distant
         nn_binding *bindings
         int64_t n_bindings
         const int64_t *order
@@ -305,7 +312,7 @@ cdef extern from "core/program.h" nogil:
         int undivided
         nn_tiles *tiles
         char *scratch
-        int64_t scratch_bytes, local_from
+        int64_t scratch_bytes, local_from, ahead_from
         char *parts
         int64_t *parts_at
         uint64_t seed
@@ -340,6 +347,7 @@ cdef extern from "core/program.h" nogil:
     void *nn_at(const nn_run *, nn_operand)
     int64_t nn_parts(const nn_run *, const nn_accumulator *, int64_t samples)
     void nn_add_parts(const nn_run *, const nn_accumulator *, double times, double *out)
+    void nn_fetch_samples(const nn_run *, const nn_op *chain, int64_t first, int64_t count, int64_t thread)
     const nn_op *nn_at_samples(const nn_op *, nn_op *mine, const nn_run *, int64_t first, int64_t thread)
     bint nn_take_tile(nn_run *, int64_t index, nn_member *, long count)
 

@@ -20,7 +20,7 @@ from nncore._kernels.table import BINDINGS, OWN_SCHEDULED
 from nncore.compiler.barriers import place_barriers
 from nncore.compiler.chains import in_chains
 from nncore.compiler.copies import without_copies
-from nncore.compiler.encoding import array_place, encode, encode_locals, encode_sections, encode_sums
+from nncore.compiler.encoding import array_place, encode, encode_distant, encode_locals, encode_sections, encode_sums
 from nncore.compiler.fusion import fuse
 from nncore.compiler.memory import place_locals, place_tensors
 from nncore.compiler.operation import Loop, Moving, Op, PythonCall, Tensor, Whole, roots
@@ -268,6 +268,7 @@ class Builder:
         place_barriers(ops, {s.first for s in sections}, max_samples, self.itemsize, layout_bytes)
         parts, moving = encode_sections(sections, self.itemsize)
         local_operands = encode_locals(ops, self.itemsize)
+        distant = encode_distant(ops, self.itemsize)
         return Program(
             ops=encode(ops, self.itemsize),
             sections=sections,
@@ -277,6 +278,7 @@ class Builder:
             workspace=workspace,
             local_bytes=local_bytes,
             local_operands=local_operands,
+            distant=distant,
             max_samples=max_samples,
             sums=self.sums,
             constants=np.array(self.constants, f"f{self.itemsize}"),

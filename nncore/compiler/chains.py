@@ -17,7 +17,9 @@ from nncore.compiler.operation import Op, Operand, Tensor, Whole
 if TYPE_CHECKING:
     from nncore.compiler.builder import Step
 
-CACHE_BYTES = 1 << 20  # of the tensors that a chain touches, for the samples that go through it at a time
+#: Of the tensors that a chain touches, for a sample; for those that go through it at a time it is half of this, as
+#: what the next ones touch is fetched meanwhile (src_c/core/ahead.h).
+CACHE_BYTES = 1 << 20
 PATTERNS = ("ELEMENTS", "ROWS", "SAMPLES")
 
 Key = tuple[Any, ...]
@@ -153,5 +155,6 @@ class Chain:
     def close(self) -> list[Step]:
         """Its operations, marked, and those after it."""
         if len(self.ops) > 1:
-            mark(self.ops, self.step, max(1, CACHE_BYTES // max(1, self.bytes) // self.step) * self.step)
+            most = CACHE_BYTES // 2 // max(1, self.bytes)
+            mark(self.ops, self.step, max(1, most // self.step) * self.step)
         return [*self.ops, *self.later]

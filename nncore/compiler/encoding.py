@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from nncore._kernels.table import BUFFERS, OPERATION_BYTES, OPERATION_HEAD, PARAMETERS, PATTERNS, SECTIONS
-from nncore.compiler.memory import tensor_bytes
-from nncore.compiler.operation import OPERATIONS, ArrayPlace, Moving, Op, Operand, Tensor, Whole
+from nncore.compiler.chains import chains_of
+from nncore.compiler.memory import is_distant, tensor_bytes
+from nncore.compiler.operation import OPERATIONS, ArrayPlace, Moving, Op, Operand, Tensor, Whole, roots
 from nncore.compiler.program import Section, Sum
 
 #: struct nn_accumulator of src_c/core/program.h
@@ -28,6 +29,9 @@ MOVING_OPERAND = np.dtype([(name, "i8") for name in ("slot", "buffer", "offset",
 
 #: struct nn_local
 LOCAL_OPERAND = np.dtype([(name, "i8") for name in ("operand", "offset", "bytes")])
+
+#: struct nn_distant
+DISTANT = np.dtype([(name, "i8") for name in ("buffer", "offset", "bytes")])
 
 #: Types of attributes, for NumPy and for `struct`.
 ATTRIBUTES = {"INTEGER": np.dtype("i8"), "NUMBER": np.dtype("f8"), "PARAMETERS": np.dtype(("f8", PARAMETERS))}
@@ -101,12 +105,13 @@ def encode(ops: list[Op], itemsize: int) -> np.ndarray[Any, Any]:
         for operand in op.operand_values(d.operands):
             places += locate(operand, itemsize)
         head = d.number, PATTERNS[d.pattern], op.barrier, op.fixed, op.per_sample, op.block, op.cost
-        chain = op.chain, op.chain_step, op.chain_most, op.first_local, op.n_locals
+        chain = op.chain, op.chain_step, op.chain_most
+        of_run = op.first_local, op.n_locals, op.first_distant, op.n_distant
         attributes: list[float] = []
         for name, role in d.attributes.items():
             value = getattr(op, name)
             attributes += (*value, *no_parameters[len(value) :]) if role == "PARAMETERS" else (value,)
-        packer(op.kind).pack_into(memory, i * OPERATION_BYTES, *head, *chain, *places, *attributes)
+        packer(op.kind).pack_into(memory, i * OPERATION_BYTES, *head, *chain, *of_run, *places, *attributes)
     return encoded
 
 
@@ -123,6 +128,18 @@ def encode_locals(ops: list[Op], itemsize: int) -> np.ndarray[Any, Any]:
                 found.append((d.offsets[name], locate(operand, itemsize)[1], bytes_))
         op.n_locals = len(found) - op.first_local
     return np.array(found, LOCAL_OPERAND)
+
+
+def encode_distant(ops: list[Op], itemsize: int) -> np.ndarray[Any, Any]:
+    """What chains touch of tensors that are there for all samples, in that order, as an array of nn_distant."""
+    found: list[tuple[int, int, int]] = []
+    for chain in chains_of(ops):
+        touched = roots(operand for op in chain for operand in (*op.reads(), *op.writes()))
+        arrays = {(*locate(root, itemsize), tensor_bytes(root, 1, itemsize)): root for root in touched.values()}
+        chain[0].first_distant = len(found)
+        found += (array for array, root in arrays.items() if is_distant(root))
+        chain[0].n_distant = len(found) - chain[0].first_distant
+    return np.array(found, DISTANT)
 
 
 def encode_sums(sums: list[Sum], itemsize: int) -> np.ndarray[Any, Any]:

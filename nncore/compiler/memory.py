@@ -37,7 +37,7 @@ def place_locals(ops: list[Op | PythonCall], max_samples: int, itemsize: int, ou
             read |= roots(op.reads()).keys()
             for key, root in roots(op.writes()).items():
                 alone = touched[key] == inside[key] and key not in read and key not in shown
-                if alone and root.buffer == "workspace" and root.per_sample and not root.sum_rows:
+                if alone and is_distant(root):
                     root.buffer, root.offset = "local", top
                     top += lines(root, op.chain_most, itemsize)
         most = max(most, top)
@@ -50,8 +50,9 @@ def place_tensors(
     """Give each tensor of the workspace its first byte, sharing bytes among tensors that never live together.
 
     Best fit over the tensors in order of first use; returns the bytes needed. What a loop or a chain touches lives
-    through it.
+    through it, but for what is taken over within a chain.
     """
+    homes = taken_over(ops, outputs)
     tensors: dict[int, tuple[int, Tensor]] = {}  # by id, in order of first use: that, and the tensor
     last: dict[int, int] = {}
     loops = {i: range(s.first, s.end) for s in sections if s.turns > 1 for i in range(s.first, s.end)}
@@ -62,8 +63,9 @@ def place_tensors(
         loop = loops.get(i)
         for key, root in op.roots().items():
             if root.buffer == "workspace":
-                tensors.setdefault(key, (loop.start if loop else i, root))
-                last[key] = loop.stop - 1 if loop else i
+                home = homes.get(key, root)
+                tensors.setdefault(id(home), (loop.start if loop else i, home))
+                last[id(home)] = loop.stop - 1 if loop else i
     last |= {id(y.root): len(ops) for y in outputs}
     deaths: list[list[Tensor]] = [[] for _ in ops]  # by the first operation after the last use
     for key, (_, root) in tensors.items():
@@ -75,7 +77,42 @@ def place_tensors(
             holes.give(dead.offset, lines(dead, max_samples, itemsize))
         now = first + 1
         root.offset = holes.take(lines(root, max_samples, itemsize))
+    for key, root in roots(operand for op in ops for operand in (*op.reads(), *op.writes())).items():
+        root.offset = homes[key].offset if key in homes else root.offset
     return holes.top
+
+
+def taken_over(ops: list[Op | PythonCall], outputs: Sequence[Tensor]) -> dict[int, Tensor]:
+    """Tensors whose memory others take over, sample by sample, by the ids of these.
+
+    That is within a chain, where one is written first after another one of that size was read last: its lines are in
+    cache already. So a gradient lies where the one lay of which it was made.
+    """
+    first: dict[int, int] = {}  # operations that touch a tensor
+    last: dict[int, int] = {}
+    for i, op in enumerate(ops):
+        for key in op.roots():
+            first.setdefault(key, i)
+            last[key] = i
+    places = {id(op): i for i, op in enumerate(ops)}
+    shown, homes = {id(y.root) for y in outputs}, dict[int, Tensor]()
+    for chain in chains_of(ops):
+        begin = places[id(chain[0])]
+        left: list[Tensor] = []  # that were there before the chain, and that it does not touch any more
+        for i, op in enumerate(chain, begin):
+            met = {key: root for key, root in op.roots().items() if is_distant(root) and key not in shown}
+            for key, root in met.items():
+                home = next((x for x in left if (x.size, x.integer) == (root.size, root.integer)), None)
+                if first[key] == i and home is not None:
+                    left.remove(home)
+                    homes[key] = homes.get(id(home), home)
+            left += (root for key, root in met.items() if first[key] < begin and last[key] == i)
+    return homes
+
+
+def is_distant(root: Tensor) -> bool:
+    """Whether its samples lie in the workspace, one after another."""
+    return root.buffer == "workspace" and root.per_sample and not root.sum_rows
 
 
 def lines(tensor: Tensor, max_samples: int, itemsize: int) -> int:

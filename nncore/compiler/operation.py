@@ -204,7 +204,7 @@ class Op:
         vars(self).update(fields)
         self.kind, self.barrier = kind, False
         self.chain, self.chain_step, self.chain_most = 1, 1, 0  # see nn_op
-        self.first_local, self.n_locals = 0, 0  # likewise
+        self.first_local, self.n_locals, self.first_distant, self.n_distant = 0, 0, 0, 0  # likewise
         counted = self.counted()
         once, each = counted[:2] if fixed is per_sample is None else (0, 0)
         self.fixed = once if fixed is None else fixed

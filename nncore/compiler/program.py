@@ -77,6 +77,7 @@ class Program:
     workspace: int  # bytes for max_samples samples
     local_bytes: int  # of each thread, for the samples that a chain is at
     local_operands: np.ndarray[Any, Any]  # that lie there
+    distant: np.ndarray[Any, Any]  # what chains touch elsewhere
     max_samples: int
     sums: list[Sum]
     constants: np.ndarray[Any, Any]  # reals that its operations read
@@ -97,6 +98,7 @@ class Program:
             workspace=self.workspace,
             local_bytes=self.local_bytes,
             local_operands=self.local_operands,
+            distant=self.distant,
             max_samples=self.max_samples,
             threads=threads,
             bindings=self.bindings,

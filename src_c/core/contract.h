@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/ahead.h"
 #include "operations/parameters/optimizers.h"
 
 typedef ptrdiff_t nn_index;
@@ -104,6 +105,7 @@ typedef struct nn_gemm {
                                        * it is B's axis K that is cut so */
     int *nonfinite;                   /* set to 1 if an element of C is inf or nan; NULL: not looked at */
     void *scratch;                    /* table->gemm_scratch bytes, 64-byte aligned, private to the caller */
+    nn_ahead *ahead;                  /* what is to be fetched meanwhile; NULL: nothing */
 } nn_gemm;
 
 /* For a flag that several threads may set at once. */

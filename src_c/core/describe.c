@@ -5,7 +5,8 @@
 const nn_field nn_op_head[] = {
 #define HEAD(field) {#field, "INTEGER", offsetof(nn_op, field)}
     HEAD(kind), HEAD(pattern), HEAD(barrier), HEAD(fixed), HEAD(per_sample), HEAD(block), HEAD(cost),
-    HEAD(chain), HEAD(chain_step), HEAD(chain_most), HEAD(first_local), HEAD(n_locals), {NULL, NULL, 0},
+    HEAD(chain), HEAD(chain_step), HEAD(chain_most), HEAD(first_local), HEAD(n_locals),
+    HEAD(first_distant), HEAD(n_distant), {NULL, NULL, 0},
 };
 
 nn_declaration nn_declared(int kind) {

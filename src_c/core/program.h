@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "core/ahead.h"
 #include "core/contract.h"
 #include "core/gate.h"
 #include "core/team.h"
@@ -74,6 +75,7 @@ typedef struct nn_op {
     int64_t chain;             /* so many operations, from this one on, go through some samples at a time; 1: none */
     int64_t chain_step, chain_most; /* that many: a multiple of the first, at most the second */
     int64_t first_local, n_locals; /* of the run's nn_local those that are its operands */
+    int64_t first_distant, n_distant; /* of the run's nn_distant those of the chain that it begins */
     union {
 #define OPERATION(name, pattern, flops, fusion, fields) nn_op_##name name;
 #include "operations.def"
@@ -87,6 +89,12 @@ typedef struct nn_local {
     int64_t offset;         /* bytes into that room */
     int64_t bytes;          /* of a sample */
 } nn_local;
+
+/* What a chain's operations read or write of a tensor that is there for all samples. */
+typedef struct nn_distant {
+    nn_operand tensor;
+    int64_t bytes;          /* of a sample */
+} nn_distant;
 
 /* What core/describe.c says of an operation; the last field has no name. */
 typedef struct nn_field {
@@ -177,6 +185,7 @@ struct nn_run {
     const nn_table *table;
     const nn_op *ops;
     const nn_local *locals; /* of all operations */
+    const nn_distant *distant; /* of all chains */
     nn_binding *bindings;
     int64_t n_bindings;
     const int64_t *order;   /* row numbers of the pass, or NULL: 0, 1, 2, … */
@@ -185,8 +194,8 @@ struct nn_run {
     int64_t threads;
     atomic_int undivided;   /* 1: one thread does each operation at one go */
     nn_tiles *tiles;        /* (operations, threads) */
-    char *scratch;          /* threads × scratch_bytes: what kernels ask for, then room for nn_local */
-    int64_t scratch_bytes, local_from; /* of a thread's: all of it; where that room begins */
+    char *scratch;          /* threads × scratch_bytes: what kernels ask for, room for nn_local, an nn_ahead */
+    int64_t scratch_bytes, local_from, ahead_from; /* of a thread's: all of it; where the last two begin */
     char *parts;            /* of forward products cut by blocks of K: the sums of all blocks but the first; */
     int64_t *parts_at;      /* each operation's begin at this byte, for several of a stage are at work together */
     uint64_t seed;
@@ -294,6 +303,22 @@ static inline const nn_op *nn_at_samples(const nn_op *op, nn_op *mine, const nn_
         *(nn_operand *)((char *)mine + l->operand) = (nn_operand){NN_BUFFER_local, room - first * l->bytes};
     }
     return mine;
+}
+
+/* What a thread is to fetch, by its scratch. */
+static inline nn_ahead *nn_ahead_at(const nn_run *run, void *scratch) {
+    return (nn_ahead *)((char *)scratch + run->ahead_from);
+}
+
+/* Let a thread fetch what a chain touches of `count` samples from `first` on. */
+static inline void nn_fetch_samples(const nn_run *run, const nn_op *chain, int64_t first, int64_t count,
+                                    int64_t thread) {
+    nn_ahead *ahead = nn_ahead_at(run, run->scratch + thread * run->scratch_bytes);
+    const nn_distant *const begin = run->distant + chain->first_distant;
+    ahead->next = ahead->count = 0;
+    if (count > 0)
+        for (const nn_distant *d = begin; d < begin + chain->n_distant; d++)
+            nn_add_ahead(ahead, (const char *)nn_at(run, d->tensor) + first * d->bytes, count * d->bytes);
 }
 
 /* How many parts of an accumulator a batch of so many samples has. */

@@ -11,9 +11,11 @@ from kernels import assert_same_bits
 from numpy.typing import NDArray
 
 import nncore as nn
+from nncore._kernels.table import BUFFERS
 from nncore.compiler import builder, chains, program, programs
 from nncore.compiler.chains import in_chains
-from nncore.compiler.memory import place_locals
+from nncore.compiler.encoding import encode_distant
+from nncore.compiler.memory import place_locals, place_tensors
 from nncore.compiler.operation import Op, Tensor
 
 Array = NDArray[Any]
@@ -98,8 +100,8 @@ def placed_locally(steps: list[Op], max_samples: int, outputs: Sequence[Tensor] 
 
 
 def test_what_a_chain_alone_makes_and_reads_has_room_for_its_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Five samples of 3 × 8 reals at a time; a line of 64 bytes is the least that a tensor takes."""
-    monkeypatch.setattr(chains, "CACHE_BYTES", 5 * 4 * 24 * 4)
+    """Half of the cache has five samples of 24 reals; a line of 64 bytes is the least that a tensor takes."""
+    monkeypatch.setattr(chains, "CACHE_BYTES", 2 * 5 * 4 * 24 * 4)
     x, y, z, u = tensors(4, 24)
     assert placed_locally([activate(x, y), activate(y, z), activate(z, u)], 37) == ([y, z, u], 3 * 512)
     assert [t.offset for t in (y, z, u)] == [0, 512, 1024] and x.buffer == "workspace"
@@ -107,13 +109,57 @@ def test_what_a_chain_alone_makes_and_reads_has_room_for_its_samples(monkeypatch
 
 def test_what_others_read_is_all_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """Outputs, what is read beyond the chain, and what it reads before it writes, as a sum that goes on."""
-    monkeypatch.setattr(chains, "CACHE_BYTES", 5 * 4 * 24 * 4)
+    monkeypatch.setattr(chains, "CACHE_BYTES", 2 * 5 * 4 * 24 * 4)
     x, y, z, u = tensors(4, 24)
     sums = Tensor((24,), per_sample=False)
     steps = [activate(x, y), activate(y, z), Op("column_sums", dY=y, db=sums, rows=1, n=24, fixed=24), activate(z, u)]
     assert placed_locally(steps, 37, [u]) == ([z], 512)
     a, b = tensors(2, 24)
     assert placed_locally([activate(a, b), Op("add", A=b, B=x, Y=x)], 37) == ([b], 576)
+
+
+def offsets(steps: list[Op], max_samples: int = 37, outputs: Sequence[Tensor] = ()) -> list[Op]:
+    """The operations in chains, their tensors placed."""
+    made = [op for op in in_chains(list(steps), 4) if isinstance(op, Op)]
+    place_locals(list(made), max_samples, 4, outputs)
+    place_tensors(list(made), [], max_samples, 4, outputs)
+    return made
+
+
+def with_gradients(dx_size: int = 8) -> tuple[list[Op], Tensor, Tensor]:
+    """A chain that reads dy, which is there before it, makes du of it, and of that dx, which is read after it."""
+    dy, du, dx = Tensor((8,)), Tensor((8,)), Tensor((dx_size,))
+    sums = Tensor((8,), per_sample=False)
+    before = [activate(Tensor((8,)), dy), Op("column_sums", dY=dy, db=sums, rows=1, n=8, fixed=8)]
+    chain = [Op("standardize", X=dy, mean=sums, Y=du, n=8, per_sample=1), activate(du, dx)]
+    after = [Op("column_sums", dY=dx, db=sums, rows=1, n=dx_size, fixed=8)]
+    return [*before, *chain, *after], dy, dx
+
+
+def test_a_chain_takes_over_the_memory_of_what_it_has_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But not of what is shown or read later on, nor where samples differ in size."""
+    monkeypatch.setattr(chains, "CACHE_BYTES", 1 << 9)
+    steps, dy, dx = with_gradients()
+    offsets(steps)
+    assert dx.offset == dy.offset
+    steps, dy, dx = with_gradients()
+    offsets(steps, outputs=[dy])
+    assert dx.offset != dy.offset
+    steps, dy, dx = with_gradients()
+    offsets([*steps, Op("multiply", A=dy, B=dx, Y=Tensor((8,)))])
+    assert dx.offset != dy.offset
+    steps, dy, dx = with_gradients(dx_size=7)
+    offsets(steps)
+    assert dx.offset != dy.offset
+
+
+def test_what_lies_in_memory_is_fetched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a chain reads there and what it writes, by the bytes of a sample; dx lies where dy does."""
+    monkeypatch.setattr(chains, "CACHE_BYTES", 1 << 9)
+    steps, dy, _ = with_gradients()
+    made = offsets(steps)
+    assert encode_distant(made, 4).tolist() == [(BUFFERS["workspace"], dy.offset, 8 * 4)]
+    assert [(op.first_distant, op.n_distant) for op in made if op.chain > 1] == [(0, 1)]
 
 
 def test_a_batch_that_a_chain_takes_at_once_stays_in_the_workspace() -> None:

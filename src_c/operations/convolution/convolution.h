@@ -220,6 +220,7 @@ SPAN(convolve) {
         .packed = at(run, op->packed, 0), .bias = at(run, op->b, 0), .affine = at(run, op->affine, 0),
         .ldaffine = op->n, .C = at(run, op->Y, 0), .ldc = op->n, .Z = at(run, op->Z, 0), .ldz = op->n,
         .activation = (int)op->function, .parameters = op->parameters, .scratch = scratch,
+        .ahead = nn_ahead_at(run, scratch),
     };
     convolve_either(&v, run, &whole, at(run, op->U, 0), op->groups, precision, first, count);
 }
@@ -232,6 +233,7 @@ SPAN(convolve_flipped) {
         .packed = at(run, op->packed, 0), .bias = at(run, op->b, 0), .C = at(run, op->dX, 0), .ldc = op->n,
         .saved = at(run, op->saved, 0), .ldsaved = op->n,
         .activation = (int)op->function, .parameters = op->parameters, .scratch = scratch,
+        .ahead = nn_ahead_at(run, scratch),
     };
     convolve_either(&v, run, &whole, at(run, op->U, 0), op->groups, precision, first, count);
 }
@@ -298,6 +300,7 @@ SPAN(convolve_weights) {
                     .segments = b.lines, .offsets = v.offsets, .group = v.segment,
                     .B = at(run, op->dY, window * op->n + column), .b_row = op->n, .b_col = 1, .ldc = op->n,
                     .add = add, .part = op->groups > 1, .activation = NN_ACTIVATION_linear, .scratch = scratch,
+                    .ahead = nn_ahead_at(run, scratch),
                 };
                 if (v.plain) {
                     g.segments = 0, g.A = x + group * depth, g.C = dW + column;

@@ -84,7 +84,7 @@ SPAN(convolve_transposed) {
                     .M = rows, .N = v.K, .K = n, .A = at(run, op->dY, (first * per + p) * op->n + group * n),
                     .a_row = op->n, .a_col = 1, .B = at(run, op->W, group * n * v.K), .b_row = v.K, .b_col = 1,
                     .packed = at(run, op->packed, 0), .C = v.P, .ldc = v.ld, .activation = NN_ACTIVATION_linear,
-                    .scratch = scratch,
+                    .scratch = scratch, .ahead = nn_ahead_at(run, scratch),
                 };
                 run->table->gemm[precision](&g);
                 add_windows(&v, p, rows, dX + group * depth);

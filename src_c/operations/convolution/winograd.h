@@ -235,6 +235,7 @@ static void convolve_lines_at_points(convolution *v, const nn_run *run, const nn
                 .segments = v->h.size, .offsets = v->offsets, .group = even ? of.rows : of.tiles,
                 .a_group = (even ? of.high : v->h.stride) * of.down, .B = U + p * K * n, .b_row = n, .b_col = 1,
                 .C = v->P + p * of.y_piece, .ldc = n, .activation = NN_ACTIVATION_linear, .scratch = whole->scratch,
+                .ahead = whole->ahead,
             };
             run->table->gemm[NN_PRECISION_highest](&g);
         }
@@ -277,6 +278,7 @@ static void weights_at_points(convolution *v, const nn_run *run, const nn_op_con
                     .a_col = v->channels, .segments = segments, .offsets = v->offsets, .group = v->channels,
                     .a_group = v->h.dilation * of.down, .B = v->P + p * of.y_piece, .b_row = n, .b_col = 1,
                     .C = dU + p * K * n, .ldc = n, .add = add, .activation = NN_ACTIVATION_linear, .scratch = scratch,
+                    .ahead = nn_ahead_at(run, scratch),
                 };
                 run->table->gemm[NN_PRECISION_highest](&g);
             }

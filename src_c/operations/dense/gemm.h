@@ -161,6 +161,8 @@ static void multiply_block(const choices *c, tile *t, nn_index i, nn_index rows,
             t->A = A + group * g->a_group;
             for (unsigned p = 0;;) { /* LOOP 1 cuts rows to the height of a tile */
                 const nn_index m = m0 + (p < longer);
+                if (g->ahead && m >= FETCHING_ROWS(c->a_transposed))
+                    t->ahead = nn_take_ahead(g->ahead, t->K * t->segments, FETCHED_BYTES, t->A);
                 kernels[m - 1](t);
                 if (++p == panels) break;
                 t->A += columns_packed ? t->K * MR : m * a_step;
@@ -208,7 +210,7 @@ static void multiply_blocks(const nn_gemm *g, nn_index ldbias) {
         mc = ceil_div(ceil_div(M, ceil_div(M, most)), MR) * MR;
     }
     tile t = {.ldc = g->Z ? g->ldz : g->ldc, .ldbias = ldbias, .ldaffine = g->ldaffine,
-              .ldsaved = g->ldsaved};
+              .ldsaved = g->ldsaved, .ahead = {g->B, 0}};
     vf zeros = {0};
 
     nn_index cols;

@@ -27,6 +27,7 @@ typedef struct tile {
     int relu;         /* store max(0, C) */
     const real *saved; /* (m,n) or NULL: times the derivative of ReLU */
     nn_index ldsaved;
+    nn_fetching ahead; /* at each k, see ahead.h */
     vf *zeros;        /* NULL, or 0 times all sums are added: nan if one is inf or nan; lanes beyond n do no harm */
 } tile;
 
@@ -57,6 +58,12 @@ INLINE void load_transposed(const real *x, nn_index ldx, vf *v) {
 /* Whether C is fetched before the sums. Stores of 64 bytes seldom fill the buffer while they wait for it. Measured:
  * bench/NOTES.md */
 #define FETCH_C (VECTOR_BYTES < 64)
+
+/* What is touched next (ahead.h) is fetched by tiles of so many rows, so many bytes at each k: memory gives a line in
+ * about as many cycles as MR × NR multiply-adds take. Twice as many would fill the buffers for lines that are missing,
+ * for which all loads wait. With avx2 tiles of Xᵀ have no load to spare. Measured: bench/NOTES.md */
+#define FETCHING_ROWS(transposed) ((transposed) && VECTOR_BYTES < 64 ? MR + 1 : MR / 2)
+#define FETCHED_BYTES VECTOR_BYTES
 
 /* Rows of A to a pointer: so many multiples of lda fit an address, hence what 14 rows need stays in registers.
  * Otherwise the compiler measures each row's distance from the first, spills some of them and the counter of k, and
@@ -132,6 +139,7 @@ INLINE void multiply_tile(const int m, const int nv, const int masked, const int
     const real *B = t->B, *A[(MR + POINTED_ROWS - 1) / POINTED_ROWS]; /* A[0] alone if transposed */
     const real *begin = t->A + (t->offsets ? t->offsets[0] : 0);
     const int pointed = transposed ? MR : POINTED_ROWS;
+    nn_fetching ahead = t->ahead;
     for (nn_index s = 0;;) {
 #pragma GCC unroll 5
         for (int p = 0; p * pointed < m; p++) {
@@ -139,6 +147,7 @@ INLINE void multiply_tile(const int m, const int nv, const int masked, const int
             OPAQUE(A[p]);
         }
         for (nn_index k = t->K; k > 0; k--, B += ldb) {
+            if (m >= FETCHING_ROWS(transposed)) nn_fetch(&ahead);
             if (transposed) __builtin_prefetch(A[0] + AHEAD * lda), __builtin_prefetch(A[0] + AHEAD * lda + m - 1);
 #pragma GCC unroll 8
             for (int v = 0; v < nv; v++) {

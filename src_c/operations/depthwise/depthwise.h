@@ -64,11 +64,13 @@ static channel_axis channel_axis_backward(window_axis a, nn_index phase) {
 typedef struct channel_terms {
     nn_index n, rows, x_row, w_row, taps, x_tap, w_tap, x_step, y_step; /* …_step: from one sum to the next */
     const real *b, *affine; /* (n), (3,n), or NULL */
+    nn_ahead *ahead;
 } channel_terms;
 
 /* `sums` of them; `three`: terms across are three, and neighbours share them. */
 INLINE void sum_channels(int sums, int three, const channel_terms *t, const real *x, const real *w, real *y) {
     const nn_index n = t->n, x_step = t->x_step, y_step = t->y_step;
+    nn_fetching ahead = nn_take_ahead(t->ahead, 2 * t->rows * divided_up(n, LANES), VECTOR_BYTES, x);
     VECTORS(j, left, n, {
         const vf start = t->b ? load_some(t->b + j, left) : (vf){0};
         vf sum[CHANNEL_SUMS];
@@ -76,6 +78,7 @@ INLINE void sum_channels(int sums, int three, const channel_terms *t, const real
         const real *xr = x + j;
         const real *wr = w + j;
         for (nn_index i = 0; i < t->rows; i++, xr += t->x_row, wr += t->w_row) {
+            nn_fetch(&ahead), nn_fetch(&ahead);
             if (three) {
                 const vf w0 = load_some(wr, left), w1 = load_some(wr + t->w_tap, left);
                 const vf w2 = load_some(wr + 2 * t->w_tap, left);
@@ -124,7 +127,7 @@ static void sum_channels_of(const channel_terms *t, nn_index count, const real *
  * from one another. */
 static void sum_channels_row(const channel_axis *down, const channel_axis *across, nn_index p, nn_index n,
                              nn_index w_width, nn_index apart, const real *x, const real *w, const real *b,
-                             const real *affine, real *y) {
+                             const real *affine, nn_ahead *ahead, real *y) {
     nn_index top, bottom, inner, outer, k0, k1;
     channel_terms_inside(down, p, &top, &bottom);
     channel_sums_inside(across, &inner, &outer);
@@ -133,7 +136,7 @@ static void sum_channels_row(const channel_axis *down, const channel_axis *acros
     channel_terms t = {
         .n = n, .rows = across->taps ? bottom - top : 0, .x_row = down->tap_step * x_row,
         .w_row = down->weight_step * w_row, .x_tap = across->tap_step * n, .w_tap = across->weight_step * n,
-        .x_step = across->step * n, .y_step = apart * n, .b = b, .affine = affine,
+        .x_step = across->step * n, .y_step = apart * n, .b = b, .affine = affine, .ahead = ahead,
     };
     const real *const xr = t.rows ? x + row * x_row : x;
     const real *const wr = t.rows ? w + (down->weight + top * down->weight_step) * w_row + across->weight * n : w;
@@ -155,19 +158,19 @@ SPAN(depthwise_forward) {
     for (nn_index i = first; i < first + count; i++) {
         real *y = at(run, op->Y, i * row), *z = at(run, op->Z, i * row), *sums = z ? z : y;
         sum_channels_row(&down, &across, i % op->out_h, n, op->size_w, 1,
-                at(run, op->X, i / op->out_h * image), W, b, affine, sums);
+                at(run, op->X, i / op->out_h * image), W, b, affine, nn_ahead_at(run, scratch), sums);
         run->table->activate[op->function](1, row, sums, row, y, row, op->parameters);
     }
 }
 
 /* Of an image, row i of dX. */
 INLINE void depthwise_backward_row(const nn_op_depthwise_backward *op, const nn_run *run, nn_index i, const real *W,
-                         const real *dy, const real *saved, real *dx) {
+                         const real *dy, const real *saved, nn_ahead *ahead, real *dx) {
     const nn_index n = op->n, row = op->width * n, stride = op->stride_w;
     const channel_axis down = channel_axis_backward(WINDOWS_DOWN(op), i % op->stride_h);
     for (nn_index phase = 0; phase < stride && phase < op->width; phase++) {
         const channel_axis across = channel_axis_backward(WINDOWS_ACROSS(op), phase);
-        sum_channels_row(&down, &across, i / op->stride_h, n, op->size_w, stride, dy, W, NULL, NULL,
+        sum_channels_row(&down, &across, i / op->stride_h, n, op->size_w, stride, dy, W, NULL, NULL, ahead,
                 dx + i * row + phase * n);
     }
     if (saved)
@@ -274,7 +277,7 @@ SPAN(depthwise_backward) {
             if (dw) depthwise_weights_row(op, i, &down, &across, x, dy + i * row, dw);
             if (db) add_channel_sums(n, op->out_w, dy + i * row, db);
             for (; dx && done < (i + 1) * op->height / op->out_h; done++)
-                depthwise_backward_row(op, run, done, W, dy, saved, dx);
+                depthwise_backward_row(op, run, done, W, dy, saved, nn_ahead_at(run, scratch), dx);
         }
     }
 }
