@@ -68,8 +68,8 @@ typedef struct channel_terms {
     nn_ahead *ahead;
 } channel_terms;
 
-/* `sums` of them; `three`: terms across are three, and neighbours share them; but the first one's first term lies before
- * the row, the last one's last behind it. */
+/* `sums` of them; `three`: terms across are three, and neighbours share them. `before`, `behind`: but the first one's
+ * first term lies before the row, the last one's last behind it. */
 INLINE void sum_channels(int sums, int three, int before, int behind, const channel_terms *t, const real *x,
                          const real *w, real *y) {
     const nn_index n = t->n, x_step = t->x_step, y_step = t->y_step;
