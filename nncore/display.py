@@ -36,7 +36,7 @@ def model_text(model: Inspected) -> str:
 
 def model_table(model: Inspected) -> str:
     """The layers as an HTML table below `model_text`."""
-    rows = rows_of(model) if model.graph is not None else [(repr(layer),) for layer in model.layers]
+    rows = rows_of(model.graph) if model.graph is not None else [(repr(layer),) for layer in model.layers]
     names = HEADER if model.graph is not None else HEADER[:1]
     return table(model_text(model), names, rows)
 

@@ -75,8 +75,7 @@ def source_of(s: Symbol, inputs: Mapping[int, int]) -> Source | None:
     if id(s) in inputs:
         return inputs[id(s)]
     layer = s.layer
-    if isinstance(layer, Layer) and layer.makes_integers is not None and hasattr(layer, "encode"):
-        assert s.call is not None
+    if s.call is not None and s.call.inner is None and layer.makes_integers is not None and hasattr(layer, "encode"):
         return encoded(s.call, layer.name or "", inputs)
     return None
 
@@ -103,17 +102,17 @@ def within(source: Source, outer: Sequence[Source | None]) -> Source | None:
 
 def operands(call: Call, name: str, inputs: Mapping[int, int]) -> list[Operand]:
     """What a call of a layer of this name reads."""
-    layer = call.layer
-    if isinstance(layer, Layer):
+    layer, inner = call.layer, call.inner
+    if inner is None:
         if layer.encodes:
-            codes: tuple[int, int] = layer.codes  # type: ignore[attr-defined]
+            codes: tuple[int, int] = layer.codes
             return [Operand(encoded(call, name, inputs), None, Integers.taken(*codes, name), call.shapes[0])]
         limits = layer.integers
         taken = limits and Integers.taken(*limits, name)
         return [Operand(inputs.get(id(s)), s, taken, s.sample_shape) for s in call.inputs]
     found = []
     outer = [source_of(s, inputs) for s in call.inputs]
-    for feed in layer.graph.feeds:
+    for feed in inner.feeds:
         source = within(feed.source, outer)
         if isinstance(feed.source, Encoded):
             if source is None:
@@ -130,8 +129,8 @@ def operands(call: Call, name: str, inputs: Mapping[int, int]) -> list[Operand]:
 
 def maker_of(s: Symbol) -> Any:
     """The layer that makes whole numbers of a symbol; None: it holds reals, or is an input."""
-    while s.call is not None and not isinstance(s.layer, Layer):
-        s = s.layer.graph.outputs[s.index]
+    while s.call is not None and (inner := s.call.inner) is not None:
+        s = inner.outputs[s.index]
     return s.layer if s.call is not None and s.layer.makes_integers is not None else None
 
 

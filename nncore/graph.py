@@ -7,6 +7,7 @@ that it reads. The calls that lead from a model's inputs to its outputs form its
 from __future__ import annotations
 
 import itertools
+import threading
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,12 +35,23 @@ class Call:
         What it makes: weak, as each of them holds its call.
     number : int
         Of all calls of this process.
+    traced : Graph or None
+        What the layer's own `call` made of them, of symbols in place of `inputs`.
+    form : object
+        How these stand among the arguments of that: see `tracing.Given`.
     """
 
     layer: Any
     inputs: tuple[Symbol, ...]
     made: list[weakref.ref[Symbol]] = field(default_factory=list)
     number: int = -1
+    traced: Any = None
+    form: Any = None
+
+    @property
+    def inner(self) -> Any:
+        """The graph of what is called, if that consists of layers: a model, or a layer that composes others."""
+        return self.layer.graph_of(self)
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
@@ -173,15 +185,56 @@ class Symbol:
         return f"<Symbol {name}shape={self.shape}, {maker}>"
 
 
+class Tracing(threading.local):
+    """What is at work in this thread of a user's layers and models that join others: see `tracing`.
+
+    Attributes
+    ----------
+    training : bool or None
+        The value of `training` in the `call` that is traced; None: it has none, or none is traced.
+    builds : bool
+        Whether a `build` is, whose layers get their weights with the model.
+    """
+
+    training: bool | None = None
+    builds = False
+
+
+TRACING = Tracing()
+
+
 class Callable:
     """Base of what is called on symbols: it knows its calls as long as somebody holds what they made."""
 
+    composed: ClassVar[type | None] = None  # the base of classes with a method `call`: set from above
     _calls: weakref.WeakValueDictionary[int, Call] | None = None
     _named = False  # whether its name is one that we gave it, not the user
 
-    def _connect(self, inputs: Iterable[Symbol], shapes: Iterable[Shape]) -> tuple[Symbol, ...]:
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        base = cls.composed
+        if base is not None and cls.composes() and not issubclass(cls, base):
+            above = [base if issubclass(base, c) else c for c in cls.__bases__]  # in place of what it derives from
+            cls.__bases__ = tuple(dict.fromkeys(above if base in above else [*above, base]))
+
+    @classmethod
+    def composes(cls) -> bool:
+        """Whether what it computes is what its method `call` makes of symbols."""
+        return hasattr(cls, "call")
+
+    def parts(self) -> dict[Any, str] | None:
+        """The layers and models that it consists of, with what it calls each; None: it is a layer of operations."""
+        return None
+
+    def graph_of(self, call: Call) -> Any:
+        """See `Call.inner`."""
+        return None
+
+    def _connect(
+        self, inputs: Iterable[Symbol], shapes: Iterable[Shape], traced: Any = None, form: Any = None
+    ) -> tuple[Symbol, ...]:
         """The symbols, of these shapes, that a new call on `inputs` makes."""
-        call = Call(self, tuple(inputs))
+        call = Call(self, tuple(inputs), traced=traced, form=form)
         symbols = tuple(Symbol(shape, call, i) for i, shape in enumerate(shapes))
         for symbol in symbols:
             self._remember(call, symbol)

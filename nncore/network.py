@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from nncore.arrangement import Arrangement
@@ -41,8 +42,8 @@ class Graph:
     ----------
     inputs, outputs : Symbol, or list or dict of them
         Of the model.
-    dtype : str
-        Of its parameters.
+    dtype : str, optional
+        Of its parameters; without one, it has none before `build`.
 
     Attributes
     ----------
@@ -61,6 +62,10 @@ class Graph:
         What is called, with its name within this model.
     places : dict of Layer to str
         The layers that have parameters and operations, also those within models that are called, with their paths.
+    first : tuple of Layer
+        Those that come first in `places`; the others are there in the order in which they compute.
+    in_training : Graph or None
+        What a user's `call` makes of the same inputs where `training` is True, if that is another graph: see `at`.
     parameters, new : list of Parameter
         All, and those that no other model had before.
     trained, learned : dict of Parameter to str
@@ -73,7 +78,10 @@ class Graph:
         first program that is made of them: it changes them.
     """
 
-    def __init__(self, inputs: Any, outputs: Any, dtype: str) -> None:
+    first: tuple[Layer, ...] = ()
+    in_training: Graph | None = None
+
+    def __init__(self, inputs: Any, outputs: Any, dtype: str | None = None) -> None:
         self.takes, self.gives = Arrangement(inputs), Arrangement(outputs)
         self.inputs, self.outputs = tuple(self.takes.flat(inputs)), tuple(self.gives.flat(outputs))
         between = topological(self.outputs, self.inputs)
@@ -97,7 +105,10 @@ class Graph:
         self.shapes: dict[Any, tuple[Shape, ...]] = {}  # `made` of `sizes` that there were
         self.packed: Packed | None = None
         self.draft: tuple[CompileConfiguration, Builder, list[Tensor]] | None = None
-        self._build(dtype)
+        self._state: Any = None
+        self.places: dict[Layer, str] = {}
+        if dtype is not None:
+            self.build(dtype)
 
     def _check(self) -> None:
         """Raise unless the symbols between the ends are those of one graph."""
@@ -111,16 +122,36 @@ class Graph:
                 f"depend on {strangers[0]!r}, too"
             )
 
-    def _build(self, dtype: str) -> None:
+    def place(self) -> dict[Layer, str]:
+        """The layers that have parameters and operations, with their paths; see `places`."""
+        found: dict[Layer, str] = {}
+        for graph in (self, self.in_training) if self.in_training else (self,):
+            for call, _ in graph.calls:
+                inner, name = call.inner, graph.layers[call.layer]
+                if inner is None:
+                    found.setdefault(call.layer, name)
+                else:
+                    for leaf, path in inner.places.items():
+                        found.setdefault(leaf, f"{name}/{path}")
+        return {leaf: found[leaf] for leaf in dict.fromkeys([*self.first, *found]) if leaf in found}
+
+    def declare(self, known: set[Layer] | None = None) -> None:
+        """Declare the parameters of layers that have none yet."""
+        known = set() if known is None else known
+        for graph in (self, self.in_training) if self.in_training else (self,):
+            for call, _ in graph.calls:
+                layer, inner = call.layer, call.inner
+                if inner is not None and inner._state is None:
+                    inner.declare(known)
+                elif inner is None and layer.state is None and layer not in known:
+                    layer.parameters = []
+                    layer.declare(*declared_for(layer, call.shapes))
+                    known.add(layer)
+
+    def build(self, dtype: str) -> None:
         """Declare the parameters of new layers, and find those of others."""
-        self.places: dict[Layer, str] = {}
-        for call, _ in self.calls:
-            layer = call.layer
-            if isinstance(layer, Layer) and layer.state is None and layer not in self.places:
-                layer.parameters = []
-                layer.declare(*declared_for(layer, call.shapes))
-            for leaf, path in layer_places(layer).items():
-                self.places.setdefault(leaf, f"{self.layers[layer]}{path}")
+        self.declare()
+        self.places = self.place()
         self.parameters = [p for leaf in self.places for p in leaf.parameters]
         self.paths = {p: f"{path}/{p.name}" for leaf, path in self.places.items() for p in leaf.parameters}
         self.train(self.trainable())
@@ -150,7 +181,8 @@ class Graph:
         """The arrays of the parameters, and perhaps of others."""
         if self._state.joined is not None:
             self._state = self._state.root
-        return self._state
+        state: State = self._state
+        return state
 
     @property
     def feeds(self) -> list[Feed]:
@@ -189,7 +221,7 @@ class Graph:
 
     def __getstate__(self) -> dict[str, Any]:
         # Symbols first, each after those it reads: no recursion however deep.
-        return {"symbols": self.symbols} | vars(self) | {"_state": self.state, "packed": None, "draft": None}
+        return {"symbols": self.symbols} | vars(self) | {"_state": self._state and self.state, "packed": None, "draft": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -201,11 +233,50 @@ class Graph:
         """The same symbols as a new graph, shapes and parameters by what the layers are now."""
         for leaf in self.places:
             leaf.input_shapes = leaf.state = None
+        graph = self.again()
+        graph.build(self.state.dtype.name)
+        return graph
+
+    def again(self, fixed: bool = False) -> Graph:
+        """The same symbols as a new graph, shapes by what the layers are now; `fixed`: an AttributeError, if others."""
+        fixed |= bool(self.first)
         for call, symbols in self.calls:
             shapes = call.shapes
-            symbols[0].sample_shape = call.layer.made_shape(*shapes)
-            call.layer.take_shapes(shapes)
-        return Graph(self.takes.pack(self.inputs), self.gives.pack(self.outputs), self.state.dtype.name)
+            if call.traced is None:
+                made: tuple[Shape, ...] = (call.layer.made_shape(*shapes),)
+                call.layer.take_shapes(shapes)
+            else:
+                self._check_fixed(call.layer, call.traced.inputs, shapes)
+                call.traced = call.traced.again(fixed=True)
+                made = call.traced.made
+            if fixed:
+                self._check_fixed(call.layer, symbols, [made[s.index] for s in symbols])
+            for s in symbols:
+                s.sample_shape = made[s.index]
+        graph = Graph(self.takes.pack(self.inputs), self.gives.pack(self.outputs))
+        graph.first = self.first
+        graph.in_training = self.in_training and self.in_training.again(fixed=True)
+        graph.places = graph.place()
+        return graph
+
+    def _check_fixed(self, layer: Any, symbols: Sequence[Symbol], shapes: Sequence[Shape]) -> None:
+        """An AttributeError unless symbols of which a user's `call` has seen the shapes still have these."""
+        if seen := [(s.shape, shape) for s, shape in zip(symbols, shapes, strict=True) if s.sample_shape != shape]:
+            raise AttributeError(
+                f"{self.layers[layer]}: expected shapes for which `call` was traced, {seen[0][0]}, got "
+                f"{(None, *seen[0][1])}; make another layer or model"
+            )
+
+    def at(self, training: bool) -> Graph:
+        """The graph of a step of training, or that of predictions: the same but where a user's `call` makes another."""
+        other = self.in_training if training else None
+        if other is None:
+            return self
+        graph, fed = copy(self), copy(other.fed)
+        fed.feeds = self.fed.feeds  # of sizes that data have settled
+        own = {name: getattr(other, name) for name in ("inputs", "outputs", "symbols", "calls", "layers")}
+        vars(graph).update(own, fed=fed, in_training=None)
+        return graph
 
     def sizes(self, inputs: Sequence[Binding]) -> tuple[Shape, ...]:
         """What names the programs for such data: the shapes of their samples; () where all sizes are known."""
@@ -229,14 +300,14 @@ class Graph:
         read: dict[Any, Shape] = dict(zip((feed.source for feed in self.feeds), fed, strict=True))
         known = {id(s): read[i] for i, s in enumerate(self.inputs) if i in read}
         for (call, symbols), operands in zip(self.calls, self.fed.reads, strict=True):
-            layer = call.layer
+            layer, inner = call.layer, call.inner
             shapes = tuple(read[source] if s is None else known[id(s)] for source, s, *_ in operands)
-            if isinstance(layer, Layer):
+            if inner is None:
                 made: tuple[Shape, ...] = (layer.made_shape(*shapes),)
                 if not (layer.encodes or layer.declares_none):
                     layer.take_shapes(shapes)
             else:
-                made = layer.graph.shapes_made(shapes)
+                made = inner.shapes_made(shapes)
             for s in symbols:
                 if not fits(made[s.index], s.sample_shape):
                     raise ValueError(
@@ -287,7 +358,7 @@ class Graph:
                     if x.integer and taken is None:
                         x = reals[id(x)] = reals[id(x)] if id(x) in reals else real(b, x)
                     xs.append(x)
-                if isinstance(call.layer, Layer):
+                if (inner := call.inner) is None:
                     made = regularized(b, call.layer, call.layer.emit(b, *xs))
                     if not fits(made.shape, symbols[0].sample_shape):
                         raise ValueError(
@@ -296,7 +367,7 @@ class Graph:
                         )
                     tensors[id(symbols[0])] = masked(b, call.layer, xs, made)
                 else:
-                    made = call.layer.emit(b, *xs, wanted=[s.index for s in symbols])
+                    made = inner.at(b.training).emit(b, *xs, wanted=[s.index for s in symbols])
                     tensors.update((id(s), y) for s, y in zip(symbols, made, strict=True))
                 if watch is not None:
                     for s in symbols:
@@ -341,13 +412,6 @@ def numbered(names: Sequence[str]) -> list[str]:
             name = f"{base}_{number}"
         found.append(name)
     return found
-
-
-def layer_places(layer: Any) -> dict[Layer, str]:
-    """The layers that a layer is, or that a model consists of, with what their paths add to that of it."""
-    if isinstance(layer, Layer):
-        return {layer: ""}
-    return {leaf: f"/{path}" for leaf, path in layer.graph.places.items()}
 
 
 def names_of(called: Sequence[Any]) -> dict[Any, str]:

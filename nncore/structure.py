@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from nncore.arguments import check_flag, explained
 from nncore.arrangement import Arrangement, unnamed
 from nncore.copying import Travelling
 from nncore.dtypes import dtype_name, floatx
-from nncore.graph import Callable, Input, Shape, Symbol, check_shape
+from nncore.graph import Call, Callable, Input, Shape, Symbol, check_shape
 from nncore.inspection import Inspected
 from nncore.layers.arrays import label
 from nncore.layers.base import Layer
@@ -24,10 +24,7 @@ from nncore.parameter import Parameter
 from nncore.sizes import fits
 from nncore.state import Array, State
 from nncore.summary import summary
-
-if TYPE_CHECKING:
-    from nncore.compiler.builder import Builder
-    from nncore.compiler.operation import Tensor
+from nncore.tracing import leaves_of
 
 WEIGHTS_STREAM = 2**64 - 1  # keeps the initial weights' random numbers apart from shuffles and dropout
 
@@ -153,12 +150,12 @@ class Structure(Travelling, Inspected, Callable):
         self.graph = None
         self._reset()
         for layer in self._stack:
-            if isinstance(layer, Layer):
-                if layer._models:
-                    layer._models.discard(self)
-                if not layer._models:
-                    layer.input_shapes = layer.state = None
-                    layer.parameters = []
+            for leaf in leaves_of(layer) if isinstance(layer, Layer) else ():
+                if leaf._models:
+                    leaf._models.discard(self)
+                if not leaf._models:
+                    leaf.input_shapes = leaf.state = None
+                    leaf.parameters = []
 
     def _restack(self, stack: list[Any]) -> None:
         """Make `stack` the layers; if there are shapes, build again, with the weights of the layers that stay."""
@@ -186,8 +183,9 @@ class Structure(Travelling, Inspected, Callable):
                 if layer in kept:
                     layer.set_weights(kept[layer])
         for layer in old:
-            if layer not in stack and isinstance(layer, Layer) and layer._models:
-                layer._models.discard(self)
+            for leaf in leaves_of(layer) if layer not in stack and isinstance(layer, Layer) else ():
+                if leaf._models:
+                    leaf._models.discard(self)
 
     # -- what users see --------------------------------------------------------------------------------------------
 
@@ -293,9 +291,13 @@ class Structure(Travelling, Inspected, Callable):
                 )
         return graph.gives.pack(self._connect(symbols, graph.outputs_of([s.sample_shape for s in symbols])))
 
-    def emit(self, b: Builder, *inputs: Tensor, wanted: Sequence[int] | None = None) -> tuple[Tensor, ...]:
-        """Emit the operations of its layers, for the outputs of these numbers."""
-        return self._built().emit(b, *inputs, wanted=wanted)
+    def graph_of(self, call: Call) -> Graph | None:
+        """Its graph, in which each of its calls is the same."""
+        return self.graph
+
+    def parts(self) -> dict[Any, str]:
+        """Its layers, by their numbers."""
+        return {layer: str(i) for i, layer in enumerate(self.layers)}
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Any:
         """The layer of this name or index."""
@@ -307,7 +309,7 @@ class Structure(Travelling, Inspected, Callable):
                 return layers[index]
             except IndexError:
                 raise ValueError(f"index: expected one of the {len(layers)} layers, got {index}") from None
-        names = self.graph.layers if self.graph else {layer: layer.name for layer in layers}
+        names = {layer: layer.name for layer in layers} | (self.graph.layers if self.graph else {})
         for layer in layers:
             if names[layer] == name:
                 return layer

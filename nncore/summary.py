@@ -10,6 +10,7 @@ from nncore.registry import snake_case
 if TYPE_CHECKING:
     from nncore.graph import Symbol
     from nncore.inspection import Inspected
+    from nncore.network import Graph
     from nncore.structure import Structure
 
 
@@ -18,28 +19,29 @@ HEADER = "Layer", "Output shape", "Parameters", "Trainable"
 Row = tuple[str, str, str, str]
 
 
-def rows_of(model: Inspected, nested: bool = False, depth: int = 0) -> list[Row]:
+def rows_of(graph: Graph, nested: bool = False, depth: int = 0) -> list[Row]:
     """Label, output shapes, number of parameters and whether they are trained, of inputs and layers of a built model.
 
-    `nested`: of the layers within models that are layers, too, which are `depth` deep.
+    `nested`: of what models among its layers consist of, and layers that compose others, too, which is `depth` deep.
     """
-    graph = model.graph
-    assert graph is not None
     single, indent = len(graph.inputs) == 1, "  " * depth
     rows: list[Row] = []
     for s, name in () if depth else zip(graph.inputs, graph.input_names, strict=True):
         rows.append(("input" if single else f"{name} (Input)", str(s.shape), "0", "-"))
     calls: dict[Any, list[list[Symbol]]] = {}
+    inner: dict[Any, Graph] = {}
     for call, made in graph.calls:
         calls.setdefault(call.layer, []).append(made)
+        if call.inner is not None:
+            inner.setdefault(call.layer, call.inner)
     for layer, name in graph.layers.items():
         times = f", {len(calls[layer])} calls" if len(calls[layer]) > 1 else ""
         shapes = ", ".join(str(s.shape) for s in calls[layer][0])
         total = layer.count_params()
         trained = "-" if not total else "Y" if layer.trainable else "N"
         rows.append((f"{indent}{name} ({type(layer).__name__}){times}", shapes, f"{total:,}", trained))
-        if nested and hasattr(layer, "graph"):
-            rows += rows_of(layer, nested, depth + 1)
+        if nested and layer in inner:
+            rows += rows_of(inner[layer], nested, depth + 1)
     return rows
 
 
@@ -51,7 +53,7 @@ def rows_of_stack(model: Inspected) -> list[Row]:
 
 def summary(model: Structure, expand_nested: bool, show_trainable: bool) -> str:
     """Layers, output shapes and numbers of parameters as text, and what products multiply."""
-    rows = [HEADER, *(rows_of(model, expand_nested) if model.graph else rows_of_stack(model))]
+    rows = [HEADER, *(rows_of(model.graph, expand_nested) if model.graph else rows_of_stack(model))]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [f"{row[0]:{widths[0]}}  {row[1]:{widths[1]}}  {row[2]:>{widths[2]}}" for row in rows]
     if show_trainable:

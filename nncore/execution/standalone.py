@@ -25,6 +25,7 @@ from nncore.network import Graph
 from nncore.schedules import ahead
 from nncore.sizes import hold
 from nncore.state import Array
+from nncore.tracing import Given, leaves_of
 
 
 class TrainingForward:
@@ -93,8 +94,8 @@ class TrainingForward:
 
 
 def trainable(layer: Layer) -> tuple[Any, ...]:
-    """What is trainable of a layer and of those that it holds."""
-    return layer.trainable, *map(trainable, layer.held)
+    """What is trainable of a layer and of those that it holds or consists of."""
+    return layer.trainable, *map(trainable, layer.held), *(leaf.trainable for leaf in leaves_of(layer))
 
 
 class Ready(NamedTuple):
@@ -107,6 +108,23 @@ class Ready(NamedTuple):
     def program(self) -> Program:
         """That of the pass."""
         return self.forward.program
+
+
+class Whole(NamedTuple):
+    """The same of a layer that joins others, and what it is fed and gives."""
+
+    forward: Any
+    graph: Graph
+
+    @property
+    def program(self) -> Program:
+        """That of the pass."""
+        return self.forward.program
+
+
+def texts(x: Any) -> bool:
+    """Whether it is an array of texts."""
+    return isinstance(x, np.ndarray) and x.dtype.kind in "OUS"
 
 
 class Alone:
@@ -177,12 +195,55 @@ class Alone:
         if any(marks):
             read = layer.masking.applied(layer, read, marks if layer.takes_many else marks[0])
         graph = Graph([*symbols, *filter(None, marks)], layer.connect(read), dtype)
+        return cls.drawn(graph, layer)
+
+    @staticmethod
+    def drawn(graph: Graph, layer: Layer) -> Graph:
+        """A graph of this layer alone, the weights drawn that it has not yet."""
         if not layer.parameters:
             layer.state = None  # so that models of any dtype may have it
             layer._weightless = True
         key = np.array([runtime.next_seed(), 0], np.uint64)
         graph.state.initialize(graph.new, np.random.Generator(np.random.Philox(key=key)))
         return graph
+
+    @classmethod
+    def composed(cls, layer: Any, given: Given) -> Any:
+        """What a layer that joins others makes of arrays, as its `call` arranges it."""
+        named, training = f"{label(layer)}: inputs", bool(given.training)
+        arrays = [x if texts(x) else conversion.as_array(x, named) for x in given.items]
+        if not all(a.ndim for a in arrays) or len({len(a) for a in arrays}) != 1:
+            got = ", ".join(str(a.shape) for a in arrays)
+            raise ValueError(f"{label(layer)}: expected arrays of as many samples each, (n, …), got {got}")
+        rows, wide = len(arrays[0]), any(a.dtype == np.float64 for a in arrays)
+        shapes = tuple((a.shape[1:], "string" if texts(a) else None) for a in arrays)
+        key = shapes, repr(given.form), wide, floatx(), training, trainable(layer)
+        known, graph = (layer._forwards or {}).get(key, (None, None))
+        if known is None or known.state.joined or known.rows < rows:
+            symbols = [Input(shape, dtype=dtype) for shape, dtype in shapes]
+            graph = Graph(symbols, layer.connect_all(given._replace(items=symbols)))
+            without = all(leaf.declares_none for leaf in layer.leaves)
+            graph.build(str(layer.state.dtype) if layer.state else "float64" if wide and without else floatx())
+            cls.drawn(graph, layer)
+            most = max(rows, 1), runtime.get_num_threads()
+            known = TrainingForward(graph, runtime.next_seed(), *most) if training else Predictor(graph)
+            held = dict(layer._forwards or {})
+            hold(held, key, Whole(known, graph))
+            layer._forwards = held
+        bound = graph.fed.bindings(arrays, graph.inputs, [named] * len(arrays), graph.state.dtype)
+        return graph.gives.pack(known.outputs(bound, runtime.get_num_threads()))
+
+    @classmethod
+    def build_composed(cls, layer: Any, input_shape: Any) -> None:
+        """See `Layer.build`, of a layer that joins others."""
+        symbols, made = layer.on_shapes(input_shape)
+        cls.draw(layer, Graph(symbols, made))
+
+    @classmethod
+    def draw(cls, layer: Any, graph: Graph) -> None:
+        """Draw the weights of a layer that is in a graph."""
+        graph.build(floatx())
+        cls.drawn(graph, layer)
 
     @classmethod
     def build(cls, layer: Layer, input_shape: Any) -> None:

@@ -40,6 +40,14 @@ def computes(layer: Any) -> bool:
     return hasattr(layer, "forward") and type(layer).emit is type(layer).emitting
 
 
+def computes_nothing(layer: Any) -> NotImplementedError:
+    """The error for a layer that says nowhere what it computes."""
+    return NotImplementedError(
+        f"{type(layer).__name__} does not say what it computes: override emit, or define call(self, x), which joins other "
+        "layers, or forward(self, x) and backward(self, dy) on NumPy arrays"
+    )
+
+
 def with_batch(layer: Layer, shapes: Sequence[Shape]) -> Any:
     """Shapes of samples as users see them: with the batch as None, a list of them for a layer that joins several."""
     batched = [(None, *shape) for shape in shapes]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from nncore.arguments import check_flag, explained, refuse_mask
 from nncore.attributes import arguments, as_made
 from nncore.copying import Travelling
-from nncore.graph import Call, Callable, Shape, Symbol, check_sample
+from nncore.graph import TRACING, Call, Callable, Shape, Symbol, check_sample
 from nncore.initializers import Initializer
 from nncore.layers import arrays
 from nncore.layers.weights import Weighted
@@ -99,13 +99,6 @@ class Layer(Weighted, Travelling, Configurable, Callable):
 
     @explained
     def __init__(self, name: str | None = None, trainable: bool = True) -> None:
-        if hasattr(self, "call") and type(self).emit is Layer.emit and not hasattr(self, "forward"):
-            raise TypeError(
-                f"{type(self).__name__}: expected a layer that overrides emit, got one with call, which nothing calls: "
-                "layers are native code. Define forward(self, x) and backward(self, dy), on NumPy arrays, or in "
-                "emit(self, b, x) join those of nncore.operations: dense, activate, add, multiply, rescale, reshape, "
-                "concatenate, as the layers of nncore.layers do"
-            )
         if name is not None and (not isinstance(name, str) or not name or "/" in name):
             raise ValueError(f"name: expected a non-empty string without '/', got {name!r}")
         self.name = name
@@ -114,6 +107,11 @@ class Layer(Weighted, Travelling, Configurable, Callable):
         self.input_shapes: tuple[Shape, ...] | None = None
         self._state: State | None = None
         self._models: weakref.WeakSet[Any] | None = None  # weak: they hold their layers
+
+    @classmethod
+    def composes(cls) -> bool:
+        """Whether it composes others by `call`, and computes nothing itself."""
+        return super().composes() and cls.emit is cls.emitting and not hasattr(cls, "forward")
 
     def __call__(self, inputs: Any, training: Any = False, *, mask: Any = None) -> Any:
         """Connect the layer to the symbols it reads, or compute it on arrays.
@@ -162,6 +160,8 @@ class Layer(Weighted, Travelling, Configurable, Callable):
         many = isinstance(inputs, (list, tuple))
         symbols = tuple(inputs) if many else (inputs,)
         label = type(self).__name__
+        if type(self).emit is Layer.emit and not arrays.computes(self):
+            raise arrays.computes_nothing(self)
         if strange := [type(s).__name__ for s in symbols if not isinstance(s, Symbol)]:
             raise TypeError(
                 f"{label}: expected symbols, which Input or other layers returned, or arrays alone, got also "
@@ -290,14 +290,14 @@ class Layer(Weighted, Travelling, Configurable, Callable):
 
     def draw(self, input_shape: Any) -> None:
         """Draw the weights, outside of any model; see `build`."""
-        if self.state is None:
+        if self.state is None and not TRACING.builds:
             self.alone.build(self, input_shape)
 
     def emit(self, b: Builder, *inputs: Tensor) -> Tensor:
         """Emit the layer's operations, forward and backward, and return its output."""
         if arrays.computes(self):
             return arrays.emit(self, b, inputs)
-        raise NotImplementedError(f"{type(self).__name__} does not say what it computes: override emit, or forward")
+        raise arrays.computes_nothing(self)
 
     # -- what is set on it -----------------------------------------------------------------------------------------
 

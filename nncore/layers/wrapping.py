@@ -35,12 +35,14 @@ class Wrapper(Layer):
 
     def __init__(self, layer: Any, name: str | None = None, trainable: bool = True) -> None:
         super().__init__(name, trainable)
-        if isinstance(layer, Callable) and not isinstance(layer, Layer):
+        whole = layer if isinstance(layer, Callable) else LAYERS.get(layer, "layer", Layer)
+        if whole.parts() is not None:
+            what = f"{layer!r}, which joins others by call" if isinstance(whole, Layer) else f"the model {layer!r}"
             raise TypeError(
-                f"layer: expected a layer, got the model {layer!r}. A model cannot be inside of "
-                f"{type(self).__name__}: wrap its layers, one by one"
+                f"layer: expected a layer of operations, got {what}. It cannot be inside of {type(self).__name__}: wrap "
+                "its layers, one by one"
             )
-        self.layer = LAYERS.get(layer, "layer", Layer)
+        self.layer = LAYERS.get(whole, "layer", Layer)
         if self.layer.takes_many:
             raise ValueError(f"layer: expected one that reads one input, got {self.layer!r}")
         if self.layer.input_shapes is not None:

@@ -9,8 +9,7 @@ from nncore.arguments import an
 from nncore.bindings import Binding
 from nncore.execution import gradients
 from nncore.execution.prediction import Predictor
-from nncore.graph import Symbol
-from nncore.layers.base import Layer
+from nncore.graph import Callable, Symbol
 from nncore.network import Graph
 from nncore.parameter import Parameter
 from nncore.state import Array
@@ -25,8 +24,8 @@ INPUTS = "inputs"
 def calls(graph: Graph) -> Iterator[tuple[Any, Symbol]]:
     """Each layer with the symbol that it makes, in order; those within models that are called come before these."""
     for call, symbols in graph.calls:
-        if not isinstance(call.layer, Layer):
-            yield from calls(call.layer.graph)
+        if (inner := call.inner) is not None:
+            yield from calls(inner)
         for symbol in symbols:
             yield call.layer, symbol
 
@@ -50,7 +49,7 @@ def symbol_of(model: Any, one: Any) -> Symbol:
     for maker, symbol in known:
         if maker is layer:
             return symbol
-    if not hasattr(layer, "emit"):
+    if not isinstance(layer, Callable):
         raise TypeError(f"of: expected layers, their names or symbols, got {an(type(one).__name__)}")
     raise ValueError(f"of: expected a layer of this model, got {layer!r}")
 
