@@ -19,7 +19,7 @@ from nncore.predicting import Predicting
 from nncore.state import Array, State
 
 #: What subclasses of Keras's models override, in vain here.
-UNUSED = ("call", "train_step", "test_step", "predict_step")
+UNUSED = ("train_step", "test_step", "predict_step")
 
 
 class Compiled(Predicting):
@@ -41,7 +41,7 @@ class Compiled(Predicting):
         if unused := [name for name in UNUSED if hasattr(self, name)]:
             raise TypeError(
                 f"{type(self).__name__}: expected a model without {unused[0]}, which nothing calls: steps are native "
-                "code. Layers, or inputs and outputs, go to super().__init__(…); callbacks see each step"
+                "code. callbacks see each step, and train_on_batch(x, grad=…) takes the gradient of any loss"
             )
         self.n_threads = n_threads
         self.counters = np.zeros(2, np.int64)  # training steps, passes over data

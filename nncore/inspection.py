@@ -285,7 +285,7 @@ class Inspected(Guarded):
 
     def to_json(self) -> str:
         """`get_config` as text; see `nncore.models.model_from_json`."""
-        return json.dumps(self.get_config())
+        return json.dumps(architecture.describe(cast("Model", self)))
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the layers with their output shapes, and what each reads, by matplotlib.

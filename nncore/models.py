@@ -15,6 +15,7 @@ from nncore.layers.base import Layer
 from nncore.model import Model
 from nncore.registry import missing
 from nncore.sequential import Sequential
+from nncore.subclassed import Subclassed
 
 __all__ = ["Model", "Sequential", "clone_model", "load_model", "model_from_json", "save_model"]
 

@@ -112,7 +112,7 @@ class Predicting(Structure):
         """
         if mask is not None:
             refuse_mask(self.name, mask)
-        if training:
+        if training and not symbolic(x):
             return self._call_in_training(x, check_flag(training, "training"))
         if self._predictor is not None:
             out = self._predictor.call(x, self.threads)

@@ -8,6 +8,7 @@ names, so loading one can never import or call anything else.
 from __future__ import annotations
 
 import difflib
+import functools
 import inspect
 import re
 from collections.abc import Callable, Container, Iterable, Mapping
@@ -83,16 +84,7 @@ class Configurable(Guarded):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments as values that JSON can hold."""
-        config = {}
-        for name in self.config_names():
-            try:
-                config[name] = to_json(self.argument(name))
-            except AttributeError:
-                raise AttributeError(
-                    f"{name}: expected as an attribute of {type(self).__name__}, since its constructor takes it; "
-                    f"set self.{name} there, or override get_config"
-                ) from None
-        return config
+        return config_of(self, self.config_names())
 
     def argument(self, name: str) -> Any:
         """What the constructor was given, or what was set since."""
@@ -117,6 +109,24 @@ class Configurable(Guarded):
 
     def _changed(self, name: str, value: Any) -> Any:
         raise AttributeError(f"{name}: fixed when the {self._kind()} is made, cannot become {value!r}; make another")
+
+
+def config_of(thing: Any, names: Iterable[str]) -> dict[str, Any]:
+    """These arguments of a thing's constructor as JSON; an AttributeError for one that nothing tells.
+
+    Where a class overrides `get_config`, that tells what is no attribute.
+    """
+    config = {}
+    for name in names:
+        try:
+            config[name] = to_json(getattr(thing, "argument", functools.partial(getattr, thing))(name))
+        except AttributeError:
+            if type(thing).get_config.__module__.partition(".")[0] == "nncore":
+                raise AttributeError(
+                    f"{name}: expected as an attribute of {type(thing).__name__}, since its constructor takes it; "
+                    f"set self.{name} there, or override get_config"
+                ) from None
+    return config
 
 
 #: Arguments of constructors that functions do not have.

@@ -93,6 +93,7 @@ def prediction(graph: Graph, max_samples: int, training: bool = False, of: Seque
 
     In `training` it is the forward pass of a step: dropout is on, and statistics follow the batch.
     """
+    graph = graph.at(training)
     seen = None if of is None else Seen(of)
     b = Builder(graph.state.dtype.itemsize, training, graph.packed, predicts=True, watch=seen)
     outputs = []
@@ -270,6 +271,7 @@ def emit_step(
     ValueError
         A loss or metric does not fit the layer that makes its output.
     """
+    graph = graph.at(training)
     if len(config.heads) != len(graph.outputs):
         raise ValueError(
             f"loss: expected what was compiled for {len(graph.outputs)} outputs, got that of {len(config.heads)}. Call "
