@@ -6,30 +6,25 @@ its layers in order, each with the numbers of the symbols it reads; others say m
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nncore.custom import checked as checked_objects
-from nncore.custom import find, get_registered_name, keeping
+from nncore.arrangement import Arrangement
+from nncore.entries import MODELS, Document, another, described, entry_of, layer_of, own_model, own_of
 from nncore.graph import Input, Shape, Symbol, check_sample
 from nncore.layers.arrays import declared_for
-from nncore.layers.base import LAYERS, Layer
-from nncore.network import names_of
-from nncore.registry import serialize
+from nncore.layers.base import Layer
+from nncore.network import Graph, names_of
 from nncore.sizes import fits
+from nncore.tracing import ALONE, Given, filled, leaves_of
 
 if TYPE_CHECKING:
     from nncore.model import Model
-    from nncore.parameter import Parameter
-
-Document = dict[str, Any]
 
 KEYS = {"name", "dtype", "seed", "stack", "layers"}
-FORMS = (KEYS | {"input_shape"}, KEYS | {"graph"})  # plain, and any other
+FORMS = (KEYS | {"input_shape"}, KEYS | {"graph"}, KEYS | {"graph", "own"})  # plain, any other, a user's class
 GRAPH_KEYS = {"inputs", "calls", "outputs", "takes", "gives"}
-MODELS = ("model", "sequential")  # classes of the entries that are models
-
 #: The classes of models, by these names. They enter themselves: what saves and loads them cannot import them.
 CLASSES: dict[str, type[Model]] = {}
 
@@ -56,11 +51,14 @@ class Numbered:
         self.layers: list[Any] = []
         self.entries: list[Document] = []
         self.numbers: dict[Any, int] = {}
+        self.owners: dict[Layer, Any] = {}
+        self.own = own_of(model, self.trained) if type(model).composes() else None
         self.graph = self.of(model)
 
     def about(self, model: Model) -> Document:
         """All that there is to say."""
         own = {"name": model.name, "dtype": model.dtype, "seed": str(model.seed), "stack": model.is_stack}
+        own |= {"own": self.own} if self.own else {}
         return own | {"layers": self.entries, "graph": self.graph}
 
     def number(self, layer: Any) -> int:
@@ -71,6 +69,15 @@ class Numbered:
             else:
                 about = {"name": layer.name, "seed": str(layer.seed)}
                 entry = {"class": MODELS[layer.is_stack], "graph": about | self.of(layer)}
+                if type(layer).composes():
+                    entry["own"] = own_of(layer, self.trained)
+            for leaf in leaves_of(layer) if "graph" not in entry or "own" in entry else ():
+                if self.owners.setdefault(leaf, layer) is not layer:
+                    raise ValueError(
+                        f"{leaf.name}: expected a layer in one place of what files describe, got one that is part of "
+                        f"{self.owners[leaf].name} and of {layer.name}, which share its weights. Let it be part of one, or "
+                        "of none of the two, as an argument of their call"
+                    )
             if layer._named:
                 entry["named"] = True
             self.numbers[layer] = len(self.layers)
@@ -84,15 +91,19 @@ class Numbered:
         Symbols are numbered from the inputs on, as the calls make them.
         """
         graph = model.graph
+        if type(model).composes():
+            inputs = [[s.name, list(s.sample_shape)] for s in graph.inputs] if graph else None
+            return {"inputs": inputs, "calls": [], "outputs": [], "takes": graph and graph.takes.form, "gives": None}
         if graph is None:
             calls: list[Any] = [[self.number(layer), []] for layer in model.layers]
             return {"inputs": None, "calls": calls, "outputs": [], "takes": None, "gives": None}
         symbols = {id(s): i for i, s in enumerate(graph.inputs)}
         count, calls = len(symbols), []
         for call, made in graph.calls:
-            calls.append([self.number(call.layer), [symbols[id(s)] for s in call.inputs]])
+            read = [symbols[id(s)] for s in call.inputs]
+            calls.append([self.number(call.layer), read, *([] if call.form is None else [call.form])])
             symbols |= {id(s): count + s.index for s in made}
-            count += 1 if isinstance(call.layer, Layer) else len(call.layer.graph.outputs)
+            count += 1 if call.inner is None else len(call.inner.outputs)
         return {
             "inputs": [[s.name, list(s.sample_shape)] for s in graph.inputs],
             "calls": calls,
@@ -112,9 +123,9 @@ def plain(about: Document) -> Document:
     about = dict(about)
     graph, layers = about.pop("graph"), about["layers"]
     [(name, shape)] = inputs if len(inputs := graph["inputs"] or [(None, None)]) == 1 else [("", None)]
-    if name is None and graph["takes"] is None and graph["gives"] is None and not any("graph" in e for e in layers):
+    if name is None and graph["takes"] is None and graph["gives"] is None and not any("graph" in e or "parts" in e for e in layers) and "own" not in about:
         built = graph["inputs"] is not None
-        in_order = [number for number, _ in graph["calls"]] == list(range(len(layers)))
+        in_order = [number for number, *_ in graph["calls"]] == list(range(len(layers)))
         if in_order and graph["outputs"] == ([len(layers)] if built else []):
             entries = [{k: v for k, v in entry.items() if k != "named"} for entry in layers]
             if built:
@@ -139,45 +150,7 @@ def full(about: Document) -> Document:
     return about | {"layers": layers, "graph": graph}
 
 
-def entry_of(layer: Layer, trained: Collection[Parameter] | None) -> Document:
-    """A layer's class, by its registered name or else its own, and configuration; `layer_of` is its inverse.
-
-    Of `trainable`, what is in force, beside the configuration where that has no place for it: what it was when the
-    model was compiled, whose `trained` parameters are given.
-    """
-    cls = type(layer)
-    check_class(layer)
-    entry: Document = {"class": get_registered_name(cls), "config": layer.get_config()}
-    if cls in LAYERS.classes.values():
-        entry = serialize(layer)
-    weights = [p for p in layer.parameters if p.role == "weight"]
-    trainable = layer.learns if trained is None or not weights else weights[0] in trained
-    configs = [entry["config"]]
-    while layer.held:
-        [layer] = layer.held
-        configs.append(configs[-1]["layer"]["config"])
-    if all(config.get("trainable", True) for config in configs) != trainable:
-        told = [config for config in configs if "trainable" in config] or [entry]
-        for place in told:
-            place["trainable"] = trainable
-    return entry
-
-
-def check_class(layer: Layer) -> None:
-    """A ValueError where files would take the class of a layer, or of one that it holds, for one of nncore's."""
-    LAYERS.check_name(type(layer), f"layer {layer.name}", MODELS)
-    for held in layer.held:
-        check_class(held)
-
-
 # -- reading -----------------------------------------------------------------------------------------------------------
-
-
-def another(layer: Layer) -> Layer:
-    """A layer of the same class and configuration, without weights; what functions it has need not be registered."""
-    with keeping():
-        made: Layer = type(layer).from_config(layer.get_config())
-    return made
 
 
 def checked(config: Any) -> Document:
@@ -190,23 +163,6 @@ def checked(config: Any) -> Document:
     if not fits:
         raise ValueError("config: expected what get_config returned, a dict with its keys, got something else")
     return dict(config)
-
-
-def layer_of(entry: Document, custom: Mapping[str, type[Layer]]) -> Layer:
-    """A layer from its class's registered name and config."""
-    name = entry["class"]
-    cls = custom.get(name) or find(name, Layer) or LAYERS.find(name, "layer")
-    layer: Layer = cls.from_config(entry["config"])
-    layer._named = bool(entry.get("named"))
-    if "trainable" in entry:
-        layer.trainable = entry["trainable"]
-    return layer
-
-
-def layer_classes(custom: Any) -> Mapping[str, type[Layer]]:
-    """The layers among `custom_objects`, which are checked."""
-    classes = {name: thing for name, thing in checked_objects(custom).items() if isinstance(thing, type)}
-    return {name: cls for name, cls in classes.items() if issubclass(cls, Layer)}
 
 
 class Outline:
@@ -227,8 +183,9 @@ class Outline:
         about = full(about)
         self.dtype, self.graph = about["dtype"], about["graph"]
         own = {"name": about["name"], "seed": about["seed"]} | self.graph
-        self.entries: list[Document] = [*about["layers"], {"class": MODELS[about["stack"]], "graph": own}]
-        self.makes = [1] * len(self.entries)  # how many symbols a call makes
+        last = {"class": MODELS[about["stack"]], "graph": own} | ({"own": about["own"]} if "own" in about else {})
+        self.entries: list[Document] = [*about["layers"], last]
+        self.makes = [entry.get("makes", 1) for entry in self.entries]  # how many symbols a call makes
         counts = [1] * len(self.entries)  # calls of layers in one of each
         used = {len(self.entries) - 1}
         for i, entry in enumerate(self.entries):
@@ -237,10 +194,13 @@ class Outline:
             graph = entry["graph"]
             if strange := set(graph) - GRAPH_KEYS - {"name", "seed"}:
                 raise ValueError(f"graph: expected the keys {sorted(GRAPH_KEYS)}, got also {sorted(strange)}")
+            if "own" in entry:
+                self.makes[i] = entry["own"]["makes"]
+                continue
             self.check(i, graph)
-            used |= {number for number, _ in graph["calls"]}
+            used |= {number for number, *_ in graph["calls"]}
             self.makes[i] = len(graph["outputs"]) or 1
-            counts[i] = sum(counts[number] for number, _ in graph["calls"])
+            counts[i] = sum(counts[number] for number, *_ in graph["calls"])
             if counts[i] > MOST_CALLS:
                 raise ValueError(f"graph: expected at most {MOST_CALLS} calls of layers, got {counts[i]}")
         if unused := set(range(len(self.entries))) - used:
@@ -249,7 +209,7 @@ class Outline:
     def check(self, i: int, graph: Document) -> None:
         """Raise unless the graph of entry `i` is made of earlier entries, and calls read what there is."""
         symbols = len(graph["inputs"] or ())
-        for number, read in graph["calls"]:
+        for number, read, *_ in graph["calls"]:
             if not 0 <= number < i:
                 raise ValueError(f"graph: expected the number of an earlier layer, got {number}")
             if graph["inputs"] is not None and (not read or not all(0 <= s < symbols for s in read)):
@@ -273,6 +233,12 @@ class Outline:
         """Numbers of the entries that are layers."""
         return (i for i, entry in enumerate(self.entries) if "graph" not in entry)
 
+    def known(self) -> tuple[set[str], tuple[str, ...]]:
+        """Paths of layers, and what those of layers begin with that only show when a user's class makes them."""
+        places = self.places()
+        apart = [path and f"{path}/" for i, path in places.items() if {"parts", "own"} & self.entries[i].keys()]
+        return set(places.values()), tuple(apart)
+
     def places(self, layers: Mapping[int, Layer] | None = None) -> dict[int, str]:
         """Path of each layer within the model, by number; `layers`, if there are any, give their names, or get them."""
         things: list[Any] = []
@@ -280,10 +246,10 @@ class Outline:
         for i, entry in enumerate(self.entries):
             about = entry["graph" if "graph" in entry else "config"]
             things.append(layers[i] if layers and i in layers else Named(about.get("name"), bool(entry.get("named"))))
-            if "graph" not in entry:
+            if "graph" not in entry or "own" in entry:
                 places.append({i: ""})
                 continue
-            numbers = list(dict.fromkeys(number for number, _ in entry["graph"]["calls"]))
+            numbers = list(dict.fromkeys(number for number, *_ in entry["graph"]["calls"]))
             names = names_of([things[number] for number in numbers])
             places.append({})
             for number in numbers:
@@ -302,31 +268,52 @@ class Outline:
         if not self.built:
             return
         places = self.places(layers)
-        seen: set[int] = set()
+        seen: set[Any] = set()
         made = Made(self, layers)
         for i, entry in enumerate(self.entries):
             if "graph" not in entry:
                 continue
             shapes = made.inputs(i)
-            for number, read in entry["graph"]["calls"] if shapes else ():
-                given = tuple(shapes[s] for s in read)
-                if "graph" not in self.entries[number]:
-                    layer = layers[number] if number in layers else layer_of(self.entries[number], custom)
-                    if number not in seen:
-                        seen.add(number)
-                        layers[number] = layer
-                        layer.declare(*declared_for(layer, given))
-                        yield layer, places[number]
-                shapes += made(number, given)
-            made.known[i, tuple(made.inputs(i))] = [shapes[s] for s in entry["graph"]["outputs"]]
+            if "own" in entry and i == len(self.entries) - 1:
+                yield from made.declared(i, tuple(shapes), None, seen, "")
+            for number, read, *form in entry["graph"]["calls"] if shapes else ():
+                given, called = tuple(shapes[s] for s in read), self.entries[number]
+                if "graph" not in called and number not in layers:
+                    layers[number] = layer_of(called, custom)
+                if {"parts", "own"} & called.keys():
+                    yield from made.declared(number, given, *(form or [None]), seen, f"{places[number]}/")
+                elif "graph" not in called and number not in seen:
+                    seen.add(number)
+                    layers[number].declare(*declared_for(layers[number], given))
+                    yield layers[number], places[number]
+                shapes += made(number, given, *form)
+            if "own" not in entry:
+                made.known[i, tuple(made.inputs(i)), "None"] = [shapes[s] for s in entry["graph"]["outputs"]]
 
-    def make(self, layers: Mapping[int, Layer]) -> Model:
-        """A new model of the described architecture, of these layers by number."""
+    def make(self, layers: Mapping[int, Any]) -> Model:
+        """A new model of the described architecture, of these layers by number, and of users' models that there are."""
         made: list[Any] = []
         for i, entry in enumerate(self.entries):
-            made.append(layers[i] if "graph" not in entry else self.model(entry, made))
+            if "own" in entry:
+                made.append(layers[i] if i in layers else self.own_model(i))
+                if i == len(self.entries) - 1 and self.built:
+                    made[i]._settle_on(self.inputs_of(i))
+            else:
+                made.append(self.model(entry, made) if "graph" in entry else layers[i])
         model: Model = made[-1]
         return model
+
+    def own_model(self, i: int) -> Any:
+        """The model of a user's class that an entry describes."""
+        entry = self.entries[i]
+        model, graph = own_model(entry["own"], CLASSES["model"]), entry["graph"]
+        vars(model).update(dtype=self.dtype, _name=graph["name"], _seed=int(graph["seed"]), _named=bool(entry.get("named")))
+        return model
+
+    def inputs_of(self, i: int) -> Any:
+        """Symbols for the inputs of the model that an entry describes, arranged as it takes them."""
+        graph = self.entries[i]["graph"]
+        return arranged(graph["takes"], [Input(tuple(shape), name=name) for name, shape in graph["inputs"]])
 
     def model(self, entry: Document, made: Sequence[Any]) -> Model:
         """The model that an entry describes, of layers and models that are made already."""
@@ -334,17 +321,23 @@ class Outline:
         settings: dict[str, Any] = {"name": graph["name"], "dtype": self.dtype, "seed": int(graph["seed"])}
         inputs = graph["inputs"]
         if entry["class"] == "sequential":
-            model = CLASSES["sequential"]([made[number] for number, _ in graph["calls"]], **settings)
+            model = CLASSES["sequential"]([made[number] for number, *_ in graph["calls"]], **settings)
             if inputs is not None:
                 [(name, shape)] = inputs
                 model._settle(tuple(shape))
                 model.inputs[0].name = name
         else:
             symbols: list[Symbol] = [Input(tuple(shape), name=name) for name, shape in inputs]
-            for number, read in graph["calls"]:
+            for number, read, *form in graph["calls"]:
                 layer, given = made[number], [symbols[s] for s in read]
-                out = layer(given if layer.takes_many else given[0])
-                symbols += [out] if isinstance(layer, Layer) else layer.graph.gives.flat(out)
+                if "parts" in self.entries[number]:
+                    args, named = filled(form[0] if form else ALONE, given)
+                    out = layer(*args, **named)
+                elif "own" in self.entries[number]:
+                    out = layer(arranged(self.entries[number]["graph"]["takes"], given))
+                else:
+                    out = layer(given if layer.takes_many else given[0])
+                symbols += Arrangement(out).flat(out)
             ends = [arranged(graph["takes"], symbols[: len(inputs)])]
             ends.append(arranged(graph["gives"], [symbols[s] for s in graph["outputs"]]))
             model = CLASSES["model"](*ends, **settings)
@@ -355,27 +348,53 @@ class Outline:
 class Made:
     """The shapes that entries of an outline make of given ones, each found once."""
 
-    def __init__(self, outline: Outline, layers: Mapping[int, Layer]) -> None:
-        self.entries, self.layers = outline.entries, layers
-        self.known: dict[tuple[int, tuple[Shape, ...]], list[Shape]] = {}
+    def __init__(self, outline: Outline, layers: dict[int, Any]) -> None:
+        self.outline, self.entries, self.layers = outline, outline.entries, layers
+        self.known: dict[tuple[int, tuple[Shape, ...], str], list[Shape]] = {}
 
     def inputs(self, number: int) -> list[Shape]:
         """The shapes that a model takes."""
         return [tuple(shape) for _, shape in self.entries[number]["graph"]["inputs"] or ()]
 
-    def __call__(self, number: int, given: tuple[Shape, ...]) -> list[Shape]:
+    def traced(self, number: int, given: tuple[Shape, ...], form: Any) -> Graph:
+        """What the `call` of a user's class makes of inputs of these shapes."""
+        if "own" not in self.entries[number]:
+            items = [Input(shape) for shape in given]
+            return self.layers[number].traced_on(Given(items, form, None))
+        if number not in self.layers:
+            self.layers[number] = self.outline.own_model(number)
+        graph: Graph = self.layers[number]._trace(self.outline.inputs_of(number))
+        return graph
+
+    def declared(
+        self, number: int, given: tuple[Shape, ...], form: Any, seen: set[Any], path: str
+    ) -> Iterator[tuple[Layer, str]]:
+        """The layers that such an entry consists of, but for those that were `seen`, with parameters and paths."""
+        graph = self.traced(number, given, form)
+        self.known[number, given, repr(form)] = list(graph.made)
+        graph.declare()
+        for leaf, name in graph.places.items():
+            if leaf not in seen:
+                seen.add(leaf)
+                yield leaf, f"{path}{name}"
+
+    def __call__(self, number: int, given: tuple[Shape, ...], form: Any = None) -> list[Shape]:
         """Of samples of these shapes; a ValueError where the entry does not take them."""
-        if "graph" not in self.entries[number]:
+        entry = self.entries[number]
+        if "graph" not in entry and "parts" not in entry:
             return [self.layers[number].made_shape(*given)]
-        if (number, given) not in self.known:
-            graph, taken = self.entries[number]["graph"], self.inputs(number)
+        if (key := (number, given, repr(form))) not in self.known:
+            if {"own", "parts"} & entry.keys():
+                self.known[key] = list(self.traced(number, given, form).made)
+                return self.known[key]
+            graph, taken = entry["graph"], self.inputs(number)
             if len(given) != len(taken) or not all(map(fits, given, taken)):
                 raise ValueError(f"graph: expected shapes {taken} for a model, got {list(given)}")
             shapes = list(given)
-            for inner, read in graph["calls"]:
-                shapes += self(inner, tuple(shapes[s] for s in read))
-            self.known[number, given] = [shapes[s] for s in graph["outputs"]]
-        return self.known[number, given]
+            for inner, read, *inner_form in graph["calls"]:
+                shapes += self(inner, tuple(shapes[s] for s in read), *inner_form)
+            self.known[key] = [shapes[s] for s in graph["outputs"]]
+        return self.known[key]
 
 
 @dataclass(eq=False)
@@ -402,3 +421,17 @@ def construct(about: Document, custom: Mapping[str, type[Layer]]) -> Model:
         for _, shape in entry.get("graph", {}).get("inputs") or ():
             check_sample(tuple(shape), "inputs", shape)
     return outline.make({i: layer_of(outline.entries[i], custom) for i in outline.leaves()})
+
+
+def remade(numbered: Numbered, outline: Outline, make: Callable[[Layer], Layer] = another) -> Model:
+    """A new model of the architecture that was described, of new layers without weights, each made from the old one."""
+    layers: dict[int, Layer] = {}
+    for i in outline.leaves():
+        old = numbered.layers[i]
+        layer = layers[i] = make(old)
+        if not isinstance(layer, Layer) or layer is old:
+            raise TypeError(f"clone_function: expected it to make another layer from {old!r}, got {layer!r}")
+        if "parts" in outline.entries[i] and make is another:
+            described(layer, outline.entries[i])
+        layer._trainable, layer._named = old.trainable, old._named
+    return outline.make(layers)

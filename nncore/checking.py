@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from nncore.architecture import Numbered, Outline, another
+from nncore.architecture import Numbered, Outline, remade
 from nncore.arguments import check_count, check_number, explained
 from nncore.bindings import Binding
+from nncore.custom import keeping
 from nncore.data import Dataset
 from nncore.execution.gradients import Gradients, arrays
 from nncore.model import Model
@@ -132,7 +133,7 @@ def check_gradients(
     model._inputs(x)  # builds it
     twin = in_float64(model)
     data = twin._dataset(x, y, sample_weight)
-    graph = twin._built()
+    graph = twin._built().at(training=True)
     inputs = [in_reals(binding) for binding in data.inputs]
     data = Dataset(inputs, data.targets, data.weights)
     fed = [(i, inputs[binding]) for i, binding in graph.fed_inputs().items()]
@@ -190,15 +191,11 @@ def in_reals(binding: Binding) -> Binding:
 
 def in_float64(model: Model) -> Model:
     """A model with the same weights and losses in float64, of new layers."""
-    numbered = Numbered(model)
-    outline = Outline(numbered.about(model))
-    outline.dtype = "float64"
-    layers = {}
-    for i in outline.leaves():
-        old = numbered.layers[i]
-        layer = layers[i] = another(old)
-        layer._trainable, layer._named = old.trainable, old._named
-    twin = outline.make(layers)
+    with keeping():
+        numbered = Numbered(model)
+        outline = Outline(numbered.about(model))
+        outline.dtype = "float64"
+        twin = remade(numbered, outline)
     twin.n_threads = 1
     if not twin.built:
         twin.build(model.input_shape)

@@ -16,11 +16,12 @@ import numpy as np
 
 from nncore import files
 from nncore._version import __version__
-from nncore.architecture import Document, Outline, describe, layer_classes
+from nncore.architecture import Outline, describe
 from nncore.arguments import check_flag
 from nncore.callbacks import History
 from nncore.compiler.configuration import CompileConfiguration
 from nncore.custom import OBJECTS, custom_object_scope
+from nncore.entries import Document, layer_classes
 from nncore.errors import FormatError
 from nncore.graph import Shape
 from nncore.judging import (

@@ -67,13 +67,17 @@ class Composed(Layer):
 
     def connect_all(self, given: Given) -> Any:
         """The symbols of what it makes of symbols, arranged as `call` returns them."""
-        self.declare_parts(given)
-        if self.input_shapes is None and not self._trainable:
-            self.trainable = False  # of layers that it has got since
-        graph = trace(self, given.form, given.items)
+        graph = self.traced_on(given)
         if self.input_shapes is None:
             self.input_shapes = tuple(s.sample_shape for s in given.items)
         return graph.gives.pack(self._connect(given.items, graph.made, graph, given.form))
+
+    def traced_on(self, given: Given) -> Graph:
+        """What `call` makes of such symbols."""
+        self.declare_parts(given)
+        if self.input_shapes is None and not self._trainable:
+            self.trainable = False  # of layers that it has got since
+        return trace(self, given.form, given.items)
 
     def declare_parts(self, given: Given) -> None:
         """Call `build`, if the class has one, with the shapes of the first argument, before the first trace."""

@@ -9,7 +9,8 @@ import numpy as np
 
 from nncore import files
 from nncore._version import __version__
-from nncore.architecture import FORMS, Document, Outline
+from nncore.architecture import FORMS, Outline
+from nncore.entries import Document
 from nncore.graph import Shape
 from nncore.optimizers import Optimizer
 from nncore.optimizers.numbers import check_iterations
@@ -90,11 +91,11 @@ def refuse_strangers(outline: Outline, entries: Shapes, references: Container[st
     """
     if outline.nameless and outline.built and named:
         raise ValueError("name: expected a name for each layer, got a layer without")
-    known = None if outline.nameless else set(outline.places().values())
+    known, apart = (set(), ("",)) if outline.nameless else outline.known()
     for name in entries:
         first, _, path = name.partition("/")
         place = (path if first == "weights" else path.partition("/")[2]).rpartition("/")[0]
-        ours = first in ("weights", "optimizer") and (known is None or place in known)
+        ours = first in ("weights", "optimizer") and (place in known or place.startswith(apart))
         if not ours and name not in references:
             raise ValueError(f"{name}: expected no such array; the model has no place for it")
 

@@ -9,8 +9,10 @@ from contextlib import nullcontext, suppress
 from typing import Any
 
 from nncore import checkpoint, runtime
-from nncore.architecture import Numbered, Outline, another
+from nncore.architecture import Numbered, Outline, remade
 from nncore.arguments import check_flag, explained
+from nncore.custom import keeping
+from nncore.entries import another
 from nncore.layers.base import Layer
 from nncore.model import Model
 from nncore.registry import missing
@@ -45,20 +47,18 @@ def clone_model(model: Model, clone_function: Callable[[Layer], Layer] | None = 
     """
     if not isinstance(model, Model):
         raise TypeError(f"model: expected a Model, got {type(model).__name__}")
-    numbered = Numbered(model)
-    outline = Outline(numbered.about(model))
-    make = clone_function or another
-    layers: dict[int, Layer] = {}
-    for i in outline.leaves():
-        old = numbered.layers[i]
-        layer = layers[i] = make(old)
-        if not isinstance(layer, Layer) or layer is old:
-            raise TypeError(f"clone_function: expected it to make another layer from {old!r}, got {layer!r}")
-        layer._trainable, layer._named = old.trainable, old._named
-    for entry in outline.entries:
-        if "graph" in entry:
-            entry["graph"]["seed"] = runtime.derived_seed(int(entry["graph"]["seed"]), 0)
-    clone = outline.make(layers)
+    if clone_function is not None and isinstance(model, Subclassed):
+        raise TypeError(
+            f"clone_function: expected None for {type(model).__name__}, whose constructor makes its layers, got "
+            f"{clone_function!r}. Set what is to differ on the clone, before it is built"
+        )
+    with keeping():
+        numbered = Numbered(model)
+        outline = Outline(numbered.about(model))
+        for entry in outline.entries:
+            if "graph" in entry:
+                entry["graph"]["seed"] = runtime.derived_seed(int(entry["graph"]["seed"]), 0)
+        clone = remade(numbered, outline, clone_function or another)
     clone.n_threads = model.n_threads
     if (configuration := model.configuration) is not None:
         arguments = copy.deepcopy(configuration.arguments())  # by no descriptions, which nobody's own parts have

@@ -167,6 +167,9 @@ class Graph:
                     )
                 parts |= dict.fromkeys([state] if state is not None else leaf.parameters)
             self.new = [part for part in parts if isinstance(part, Parameter)]
+            for p in self.new:
+                if self.paths[p].endswith(f"/{p.path}"):  # of a layer within one that joins others
+                    vars(p)["path"] = self.paths[p]
             whole = next(iter(parts)) if len(parts) == 1 and not self.new else None
             states = len(parts) > len(self.new)
             found = whole or (State.merged(list(parts), dtype) if states else State(self.new, dtype))

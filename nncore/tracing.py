@@ -135,11 +135,36 @@ def name_parts(thing: Any) -> None:
             part.name, part._named = name, True
 
 
+def restore_parts(thing: Any) -> None:
+    """Let layers become what a document says of them, with all that was set on them since they were made: see `entries`."""
+    described = vars(thing).pop("_described", None)
+    if described is None:
+        return
+    leaves = {path: leaf for leaf, path in leaves_of(thing).items()}
+    if set(leaves) != set(described):
+        raise ValueError(
+            f"{label(thing)}: expected {type(thing).__name__} to make the layers that it had when it was saved, "
+            f"{sorted(described)}, got {sorted(leaves)}. Let get_config tell what the constructor makes them by"
+        )
+    for path, leaf in leaves.items():
+        entry = described[path]
+        made = type(leaf).from_config(entry["config"])
+        if "trainable" in entry:
+            made.trainable = entry["trainable"]
+        kept = {"name": leaf.name} if made.name is None else {}
+        vars(leaf).update({n: v for n, v in vars(made).items() if n not in OF_PLACE} | kept)
+
+
+#: Attributes of a layer that say where it is, not what.
+OF_PLACE = {"parameters", "input_shapes", "_state", "_models", "_calls"}
+
+
 # -- its graph -----------------------------------------------------------------------------------------------------------
 
 
 def trace(thing: Any, form: Any, symbols: Sequence[Symbol]) -> Graph:
     """The graph that the `call` of a layer or model makes, of symbols like those that it is given in this form."""
+    restore_parts(thing)
     name_parts(thing)
     if "training" not in inspect.signature(thing.call).parameters:
         return traced(thing, form, symbols, TRACING.training)

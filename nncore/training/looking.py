@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 INPUTS = "inputs"
 
 
-def calls(graph: Graph) -> Iterator[tuple[Any, Symbol]]:
+def calls(graph: Graph, training: bool) -> Iterator[tuple[Any, Symbol]]:
     """Each layer with the symbol that it makes, in order; those within models that are called come before these."""
     for call, symbols in graph.calls:
         if (inner := call.inner) is not None:
-            yield from calls(inner)
+            yield from calls(inner.at(training), training)
         for symbol in symbols:
             yield call.layer, symbol
 
 
-def symbol_of(model: Any, one: Any) -> Symbol:
+def symbol_of(model: Any, one: Any, training: bool = False) -> Symbol:
     """The symbol that is meant: given as such, as a layer, or by the name of a layer or an input."""
-    graph: Graph = model._built()
-    known = list(calls(graph))
+    graph: Graph = model._built().at(training)
+    known = list(calls(graph, training))
     if isinstance(one, str) and one not in (layers := list(graph.layers.values())):
         inputs = dict(zip(graph.input_names, graph.inputs, strict=True))
         if one not in inputs:
@@ -71,7 +71,7 @@ def activations(model: Any, x: Any, of: Any) -> Any:
     graph: Graph = model._built()
     if of is None:
         names = {id(layer): name for layer, name in graph.layers.items()}
-        made = {names[id(layer)]: symbol for layer, symbol in reversed(list(calls(graph))) if id(layer) in names}
+        made = {names[id(layer)]: symbol for layer, symbol in reversed(list(calls(graph, False))) if id(layer) in names}
         wanted = dict(reversed(made.items()))
         return dict(zip(wanted, outputs(model, inputs, list(wanted.values())), strict=True))
     several = isinstance(of, (list, tuple))
@@ -105,7 +105,7 @@ def gradients_of(model: Model, rows: tuple[Any, Any, Any], of: Any, grad: Any) -
             )
         else:
             data, steppers = given.prepared(model, x, grad)
-        graph = model._built()
+        graph = model._built().at(training=True)
         wanted, arranged = resolved(model, graph, of)
         if frozen := [p.path for p in wanted if isinstance(p, Parameter) and p not in graph.trained]:
             raise ValueError(f"of: expected weights that are trained, got {frozen[0]}. Set trainable=True, and compile")
@@ -133,7 +133,7 @@ def resolved(model: Model, graph: Graph, of: Any) -> tuple[list[Any], Any]:
     if isinstance(of, str) and of == INPUTS and INPUTS not in graph.layers.values():
         return [read(graph, s) for s in graph.inputs], graph.takes.pack
     several = isinstance(of, (list, tuple))
-    found = [one if isinstance(one, Parameter) else symbol_of(model, one) for one in (of if several else [of])]
+    found = [one if isinstance(one, Parameter) else symbol_of(model, one, training=True) for one in (of if several else [of])]
     if strange := [p for p in found if isinstance(p, Parameter) and p not in graph.paths]:
         raise ValueError(f"of: expected weights of this model, got {strange[0]!r}")
     return found, (list if several else lambda arrays: arrays[0])
