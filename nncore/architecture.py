@@ -52,7 +52,7 @@ class Numbered:
         self.entries: list[Document] = []
         self.numbers: dict[Any, int] = {}
         self.owners: dict[Layer, Any] = {}
-        self.own = own_of(model, self.trained) if type(model).composes() else None
+        self.own = own_of(model, self.trained) if type(model)._composes() else None
         self.graph = self.of(model)
 
     def about(self, model: Model) -> Document:
@@ -69,7 +69,7 @@ class Numbered:
             else:
                 about = {"name": layer.name, "seed": str(layer.seed)}
                 entry = {"class": MODELS[layer.is_stack], "graph": about | self.of(layer)}
-                if type(layer).composes():
+                if type(layer)._composes():
                     entry["own"] = own_of(layer, self.trained)
             for leaf in leaves_of(layer) if "graph" not in entry or "own" in entry else ():
                 if self.owners.setdefault(leaf, layer) is not layer:
@@ -91,7 +91,7 @@ class Numbered:
         Symbols are numbered from the inputs on, as the calls make them.
         """
         graph = model.graph
-        if type(model).composes():
+        if type(model)._composes():
             inputs = [[s.name, list(s.sample_shape)] for s in graph.inputs] if graph else None
             return {"inputs": inputs, "calls": [], "outputs": [], "takes": graph and graph.takes.form, "gives": None}
         if graph is None:
@@ -360,7 +360,7 @@ class Made:
         """What the `call` of a user's class makes of inputs of these shapes."""
         if "own" not in self.entries[number]:
             items = [Input(shape) for shape in given]
-            return self.layers[number].traced_on(Given(items, form, None))
+            return self.layers[number]._traced_on(Given(items, form, None))
         if number not in self.layers:
             self.layers[number] = self.outline.own_model(number)
         graph: Graph = self.layers[number]._trace(self.outline.inputs_of(number))

@@ -24,18 +24,13 @@ class Composed(Layer):
 
     _has_built = False  # its own `build`, if it has one
 
-    def parts(self) -> dict[Any, str]:
+    def _parts(self) -> dict[Any, str]:
         """The layers and models among its attributes, with their names."""
         return tracked(self)
 
-    def graph_of(self, call: Call) -> Any:
+    def _graph_of(self, call: Call) -> Any:
         """What `call` made of the inputs of this one."""
         return call.traced
-
-    @property
-    def layers(self) -> list[Any]:
-        """The layers and models among its attributes, in the order in which these were set."""
-        return list(self.parts())
 
     # -- where it is called ----------------------------------------------------------------------------------------
 
@@ -63,23 +58,23 @@ class Composed(Layer):
                 f"{label(self)}: expected symbols, which Input or other layers returned, or arrays alone, got also "
                 f"{strange[0]}. Give the model an Input for it"
             )
-        return self.connect_all(given)
+        return self._connect_all(given)
 
-    def connect_all(self, given: Given) -> Any:
+    def _connect_all(self, given: Given) -> Any:
         """The symbols of what it makes of symbols, arranged as `call` returns them."""
-        graph = self.traced_on(given)
+        graph = self._traced_on(given)
         if self.input_shapes is None:
             self.input_shapes = tuple(s.sample_shape for s in given.items)
         return graph.gives.pack(self._connect(given.items, graph.made, graph, given.form))
 
-    def traced_on(self, given: Given) -> Graph:
+    def _traced_on(self, given: Given) -> Graph:
         """What `call` makes of such symbols."""
-        self.declare_parts(given)
+        self._declare_parts(given)
         if self.input_shapes is None and not self._trainable:
             self.trainable = False  # of layers that it has got since
         return trace(self, given.form, given.items)
 
-    def declare_parts(self, given: Given) -> None:
+    def _declare_parts(self, given: Given) -> None:
         """Call `build`, if the class has one, with the shapes of the first argument, before the first trace."""
         if self._has_built or type(self).build is Layer.build:
             return
@@ -104,9 +99,9 @@ class Composed(Layer):
 
         None stands for sizes that are unknown. As `call` arranges the outputs.
         """
-        return mapped(self.on_shapes(input_shape)[1], lambda s: s.shape)
+        return mapped(self._on_shapes(input_shape)[1], lambda s: s.shape)
 
-    def on_shapes(self, input_shape: Any) -> tuple[list[Symbol], Any]:
+    def _on_shapes(self, input_shape: Any) -> tuple[list[Symbol], Any]:
         """Symbols of such inputs, and what it makes of them."""
         symbols: list[Symbol] = []
         form = form_of_shapes(input_shape, symbols, "input_shape")
@@ -115,45 +110,46 @@ class Composed(Layer):
     # -- what it holds ---------------------------------------------------------------------------------------------
 
     @property
-    def leaves(self) -> list[Layer]:
+    def _leaves(self) -> list[Layer]:
         """The layers of operations that it consists of, also those within others."""
         return list(leaves_of(self))
 
     @property
     def parameters(self) -> list[Parameter]:
         """Those of its layers, one after another, each as its weights and then its statistics."""
-        return [p for leaf in self.leaves for p in leaf.parameters]
+        return [p for leaf in self._leaves for p in leaf.parameters]
 
     @parameters.setter
     def parameters(self, value: Any) -> None:
-        """Nothing: it has none of its own."""
+        if value:
+            raise AttributeError("parameters: cannot be set on a layer with call, whose layers have them")
 
     @property
     def state(self) -> State | None:
         """The arrays of the models that it is part of, if it has any there; None before one is built."""
-        return next((state for leaf in self.leaves if leaf.parameters and (state := leaf.state) is not None), None)
+        return next((state for leaf in self._leaves if leaf.parameters and (state := leaf.state) is not None), None)
 
     @state.setter
     def state(self, value: State | None) -> None:
-        for leaf in self.leaves:
+        for leaf in self._leaves:
             leaf.state = value
 
     @property
     def trainable_weights(self) -> list[Parameter]:
         """The arrays that the optimizer changes."""
-        return [p for leaf in self.leaves for p in leaf.trainable_weights]
+        return [p for leaf in self._leaves for p in leaf.trainable_weights]
 
     @property
     def non_trainable_weights(self) -> list[Parameter]:
         """The arrays that the optimizer does not change."""
-        return [p for leaf in self.leaves for p in leaf.non_trainable_weights]
+        return [p for leaf in self._leaves for p in leaf.non_trainable_weights]
 
     trainable_variables, non_trainable_variables = trainable_weights, non_trainable_weights
 
     @property
     def losses(self) -> list[Any]:
         """The penalties on the weights of its layers as they are now."""
-        return [penalty for leaf in self.leaves for penalty in leaf.losses]
+        return [penalty for leaf in self._leaves for penalty in leaf.losses]
 
     @property
     def trainable(self) -> bool:
@@ -163,18 +159,18 @@ class Composed(Layer):
     @trainable.setter
     def trainable(self, value: bool) -> None:
         Layer.trainable.fset(self, value)  # type: ignore[attr-defined]
-        for part in self.parts():
+        for part in self._parts():
             part.trainable = value
 
     @property
     def learns(self) -> bool:
         """Whether it is trainable, and some layer of it is."""
-        return self._trainable and any(leaf.learns for leaf in self.leaves)
+        return self._trainable and any(leaf.learns for leaf in self._leaves)
 
     @property
     def declares_none(self) -> bool:
         """Whether none of its layers has weights to declare."""
-        return (self._has_built or type(self).build is Layer.build) and all(leaf.declares_none for leaf in self.leaves)
+        return (self._has_built or type(self).build is Layer.build) and all(leaf.declares_none for leaf in self._leaves)
 
     def _built(self) -> State:
         """The arrays; a layer that was called on symbols alone draws its own."""
@@ -271,4 +267,4 @@ def tracked_in(value: Any) -> Sequence[Any]:
     return list(found)
 
 
-Layer.composed = Composed
+Layer._composed = Composed

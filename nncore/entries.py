@@ -34,7 +34,7 @@ def entry_of(layer: Layer, trained: Collection[Parameter] | None) -> Document:
     entry: Document = {"class": get_registered_name(cls), "config": layer.get_config()}
     if cls in LAYERS.classes.values():
         entry = serialize(layer)
-    if layer.parts() is not None:
+    if layer._parts() is not None:
         return entry | {"parts": parts_of(layer, trained), "makes": len(layer.calls[0].inner.made) if layer.calls else 1}
     weights = [p for p in layer.parameters if p.role == "weight"]
     trainable = layer.learns if trained is None or not weights else weights[0] in trained
@@ -90,7 +90,7 @@ def layer_of(entry: Document, custom: Mapping[str, type[Layer]]) -> Layer:
 
 def described(thing: Any, entry: Document) -> None:
     """Let the parts of something that joins layers by `call` become what they were, before that is traced."""
-    if not type(thing).composes():
+    if not type(thing)._composes():
         raise ValueError(f"{entry['class']}: expected a class with call, as when it was written, got {type(thing)!r}")
     vars(thing)["_described"] = entry["parts"]
 

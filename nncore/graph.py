@@ -51,7 +51,7 @@ class Call:
     @property
     def inner(self) -> Any:
         """The graph of what is called, if that consists of layers: a model, or a layer that composes others."""
-        return self.layer.graph_of(self)
+        return self.layer._graph_of(self)
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
@@ -206,27 +206,27 @@ TRACING = Tracing()
 class Callable:
     """Base of what is called on symbols: it knows its calls as long as somebody holds what they made."""
 
-    composed: ClassVar[type | None] = None  # the base of classes with a method `call`: set from above
+    _composed: ClassVar[type | None] = None  # the base of classes with a method `call`: set from above
     _calls: weakref.WeakValueDictionary[int, Call] | None = None
     _named = False  # whether its name is one that we gave it, not the user
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        base = cls.composed
-        if base is not None and cls.composes() and not issubclass(cls, base):
+        base = cls._composed
+        if base is not None and cls._composes() and not issubclass(cls, base):
             above = [base if issubclass(base, c) else c for c in cls.__bases__]  # in place of what it derives from
             cls.__bases__ = tuple(dict.fromkeys(above if base in above else [*above, base]))
 
     @classmethod
-    def composes(cls) -> bool:
+    def _composes(cls) -> bool:
         """Whether what it computes is what its method `call` makes of symbols."""
         return hasattr(cls, "call")
 
-    def parts(self) -> dict[Any, str] | None:
+    def _parts(self) -> dict[Any, str] | None:
         """The layers and models that it consists of, with what it calls each; None: it is a layer of operations."""
         return None
 
-    def graph_of(self, call: Call) -> Any:
+    def _graph_of(self, call: Call) -> Any:
         """See `Call.inner`."""
         return None
 

@@ -291,11 +291,11 @@ class Structure(Travelling, Inspected, Callable):
                 )
         return graph.gives.pack(self._connect(symbols, graph.outputs_of([s.sample_shape for s in symbols])))
 
-    def graph_of(self, call: Call) -> Graph | None:
+    def _graph_of(self, call: Call) -> Graph | None:
         """Its graph, in which each of its calls is the same."""
         return self.graph
 
-    def parts(self) -> dict[Any, str]:
+    def _parts(self) -> dict[Any, str]:
         """Its layers, by their numbers."""
         return {layer: str(i) for i, layer in enumerate(self.layers)}
 

@@ -55,14 +55,14 @@ class Subclassed(Model):
 
     # -- what it consists of ---------------------------------------------------------------------------------------
 
-    def parts(self) -> dict[Any, str]:
+    def _parts(self) -> dict[Any, str]:
         """The layers and models among its attributes, with their names."""
         return tracked(self)
 
     @property
     def layers(self) -> list[Any]:
         """The layers and models among its attributes, in the order in which these were set."""
-        return list(self.parts())
+        return list(self._parts())
 
     def _checked(self, name: str, value: Any) -> Any:
         refuse_late(self, name, value, built=self.graph is not None)
@@ -267,4 +267,4 @@ def symbol_for(x: Any, argument: str, name: str | None) -> Symbol:
     return Input(array.shape[1:] or (1,), name=name)
 
 
-Model.composed = Subclassed
+Model._composed = Subclassed

@@ -115,7 +115,7 @@ def track(value: Any, name: str, found: dict[Any, str], seen: set[int]) -> None:
 
 def leaves_of(thing: Any) -> dict[Layer, str]:
     """The layers of operations that a thing is or consists of, in the order of its parts, with paths by these."""
-    parts = thing.parts()
+    parts = thing._parts()
     if parts is None:
         return {thing: ""}
     found: dict[Layer, str] = {}
@@ -127,7 +127,7 @@ def leaves_of(thing: Any) -> dict[Layer, str]:
 
 def name_parts(thing: Any) -> None:
     """Let layers without a name have that of their attribute."""
-    for part, name in thing.parts().items():
+    for part, name in thing._parts().items():
         if isinstance(part, Layer):
             if part.name is None:
                 vars(part).update(name=name, _named=True)

@@ -221,8 +221,8 @@ class Alone:
         known, graph = (layer._forwards or {}).get(key, (None, None))
         if known is None or known.state.joined or known.rows < rows:
             symbols = [Input(shape, dtype=dtype) for shape, dtype in shapes]
-            graph = Graph(symbols, layer.connect_all(given._replace(items=symbols)))
-            without = all(leaf.declares_none for leaf in layer.leaves)
+            graph = Graph(symbols, layer._connect_all(given._replace(items=symbols)))
+            without = all(leaf.declares_none for leaf in layer._leaves)
             graph.build(str(layer.state.dtype) if layer.state else "float64" if wide and without else floatx())
             cls.drawn(graph, layer)
             most = max(rows, 1), runtime.get_num_threads()
@@ -236,7 +236,7 @@ class Alone:
     @classmethod
     def build_composed(cls, layer: Any, input_shape: Any) -> None:
         """See `Layer.build`, of a layer that joins others."""
-        symbols, made = layer.on_shapes(input_shape)
+        symbols, made = layer._on_shapes(input_shape)
         cls.draw(layer, Graph(symbols, made))
 
     @classmethod

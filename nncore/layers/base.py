@@ -109,9 +109,9 @@ class Layer(Weighted, Travelling, Configurable, Callable):
         self._models: weakref.WeakSet[Any] | None = None  # weak: they hold their layers
 
     @classmethod
-    def composes(cls) -> bool:
+    def _composes(cls) -> bool:
         """Whether it composes others by `call`, and computes nothing itself."""
-        return super().composes() and cls.emit is cls.emitting and not hasattr(cls, "forward")
+        return super()._composes() and cls.emit is cls.emitting and not hasattr(cls, "forward")
 
     def __call__(self, inputs: Any, training: Any = False, *, mask: Any = None) -> Any:
         """Connect the layer to the symbols it reads, or compute it on arrays.
@@ -160,8 +160,6 @@ class Layer(Weighted, Travelling, Configurable, Callable):
         many = isinstance(inputs, (list, tuple))
         symbols = tuple(inputs) if many else (inputs,)
         label = type(self).__name__
-        if type(self).emit is Layer.emit and not arrays.computes(self):
-            raise arrays.computes_nothing(self)
         if strange := [type(s).__name__ for s in symbols if not isinstance(s, Symbol)]:
             raise TypeError(
                 f"{label}: expected symbols, which Input or other layers returned, or arrays alone, got also "

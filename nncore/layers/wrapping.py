@@ -36,7 +36,7 @@ class Wrapper(Layer):
     def __init__(self, layer: Any, name: str | None = None, trainable: bool = True) -> None:
         super().__init__(name, trainable)
         whole = layer if isinstance(layer, Callable) else LAYERS.get(layer, "layer", Layer)
-        if whole.parts() is not None:
+        if whole._parts() is not None:
             what = f"{layer!r}, which joins others by call" if isinstance(whole, Layer) else f"the model {layer!r}"
             raise TypeError(
                 f"layer: expected a layer of operations, got {what}. It cannot be inside of {type(self).__name__}: wrap "
