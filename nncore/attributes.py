@@ -129,7 +129,15 @@ class Guarded:
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in self._passed and name[:1] != "_" and "_open" not in self.__dict__:
             value = self._checked(name, value)
-        object.__setattr__(self, name, value)
+        try:
+            object.__setattr__(self, name, value)
+        except AttributeError as error:
+            if isinstance(getattr(type(self), name, None), property) and "no setter" in str(error):
+                raise AttributeError(
+                    f"{name}: expected a name that {an(type(self).__name__)} does not have itself, got one that it has. Give "
+                    "the attribute another"
+                ) from None
+            raise
 
     def _kind(self) -> str:
         """What this is, for messages."""

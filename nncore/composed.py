@@ -58,6 +58,7 @@ class Composed(Layer):
                 f"{label(self)}: expected symbols, which Input or other layers returned, or arrays alone, got also "
                 f"{strange[0]}. Give the model an Input for it"
             )
+        TRACING.check(label(self), given.training)
         return self._connect_all(given)
 
     def _connect_all(self, given: Given) -> Any:

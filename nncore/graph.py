@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from nncore.arguments import check_count, explained
 from nncore.dtypes import check_real
-from nncore.habits import EXPRESSION
+from nncore.habits import EXPRESSION, OF_ARRAYS
 from nncore.sizes import Shape as Shape
 from nncore.sizes import elements
 
@@ -105,7 +105,6 @@ class Symbol:
 
     #: What makes layers of operators: layers stand above this module, and put it here (`layers.arithmetic`).
     arithmetic: ClassVar[Any] = None
-    __iter__: ClassVar[None] = None  # an index alone would make it a sequence
 
     @property
     def shape(self) -> tuple[int | None, ...]:
@@ -151,6 +150,45 @@ class Symbol:
     def __getitem__(self, index: Any) -> Symbol:
         return self.arithmetic.part(self, index)
 
+    def __iter__(self) -> Any:
+        raise TypeError(f"{self!r} is not iterable. Of the steps of samples: [x[:, t] for t in range(x.shape[1])]")
+
+    def _refuse(self, what: str) -> Any:
+        raise TypeError(f"{what}: expected numbers, got {self!r}, which stands for data that are yet to come. {EXPRESSION}")
+
+    def __bool__(self) -> bool:
+        raise TypeError(
+            f"if, and, or, not: expected what is known before there are data, got {self!r}. Python's conditions hold for "
+            "all samples at once; to choose by data, multiply by what is 0 or 1: a Dense with a sigmoid, or an Input"
+        )
+
+    def __matmul__(self, other: Any) -> Any:
+        raise TypeError(f"@: expected arrays, got {self!r}. Dense multiplies by weights, Dot and Multiply by symbols")
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise TypeError(f"[…] =: expected an array, got {self!r}. Join parts anew: Concatenate()([x[:, :1], y])")
+
+    __rmatmul__ = __matmul__
+
+    def __lt__(self, other: Any) -> Any:
+        return self._refuse("<, >, <=, >=")
+
+    __le__ = __gt__ = __ge__ = __lt__
+
+    def __float__(self) -> Any:
+        return self._refuse("float, int, round")
+
+    __int__ = __index__ = __round__ = __float__
+
+    def __mod__(self, other: Any) -> Any:
+        return self._refuse("%, //")
+
+    __rmod__ = __floordiv__ = __rfloordiv__ = __mod__
+
+    def __getattr__(self, name: str) -> Any:
+        remedy = f". {OF_ARRAYS[name]}" if name in OF_ARRAYS else ""
+        raise AttributeError(f"{name}: expected an attribute of Symbol, got one that it has not{remedy}")
+
     def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **options: Any) -> Any:
         """Take the operators of NumPy's numbers and arrays that stand before a symbol; refuse its functions."""
         if ufunc.__name__ in ("equal", "not_equal") and method == "__call__" and not options:
@@ -192,12 +230,23 @@ class Tracing(threading.local):
     ----------
     training : bool or None
         The value of `training` in the `call` that is traced; None: it has none, or none is traced.
+    traces : bool
+        Whether one is.
     builds : bool
         Whether a `build` is, whose layers get their weights with the model.
     """
 
     training: bool | None = None
-    builds = False
+    traces = builds = False
+
+    def check(self, name: str, training: Any) -> None:
+        """A TypeError where a layer is called with another `training` than the `call` that is traced was."""
+        if self.traces and training is not None and training is not self.training:
+            raise TypeError(
+                f"{name}: training: expected that of call, {self.training}, or none, got {training!r}: layers do as the "
+                "pass does that they are in. Give call an argument training and hand that on; dropout in predictions is "
+                "model(x, training=True), a layer that is to stay as it is has trainable=False"
+            )
 
 
 TRACING = Tracing()

@@ -131,8 +131,22 @@ HABITS = {
 DATASET = "Nothing is downloaded: read the arrays by NumPy, or take scikit-learn's fetch_openml."
 EXPRESSION = (
     "Symbols take + - * / ** and slices, and so do the functions of nncore.activations; "
+    "layers do more, such as Concatenate, Reshape, Dot; "
     "anything else is a layer of your own, of NumPy arrays: see nncore.Layer."
 )
+
+#: Methods and attributes of arrays, and what does their work on symbols.
+OF_ARRAYS = {
+    **dict.fromkeys(("reshape", "ravel"), "Call Reshape or Flatten."),
+    "flatten": "Call Flatten.",
+    **dict.fromkeys(("T", "transpose", "swapaxes"), "Call Permute."),
+    **dict.fromkeys(("mean", "max"), "GlobalAveragePooling1D and GlobalMaxPooling1D are over steps."),
+    **dict.fromkeys(("sum", "min", "std", "var", "prod", "argmax", "clip", "cumsum"), EXPRESSION),
+    "dot": "Dense multiplies by weights, Dot by another symbol.",
+    "astype": "A model has one dtype: Model(…, dtype=…).",
+    **dict.fromkeys(("numpy", "tolist", "item", "copy"), "It has no values: call model.predict."),
+    **dict.fromkeys(("ndim", "size"), "Its axes are those of symbol.shape, of which the first is the batch's, None."),
+}
 STEPS = "Steps are native code; callbacks see each, and train_on_batch(x, grad=…) takes the gradient of any loss."
 BATCHES = "fit, evaluate and predict take batches, too."
 OBJECTS = "Each module has its own, such as nncore.layers.serialize and nncore.layers.deserialize."

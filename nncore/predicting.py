@@ -13,7 +13,7 @@ from nncore.callbacks.logs import display
 from nncore.data.streams import is_stream
 from nncore.execution.prediction import TILE_ROWS, Predictor
 from nncore.execution.standalone import TrainingForward
-from nncore.graph import symbolic
+from nncore.graph import TRACING, symbolic
 from nncore.sizes import hold
 from nncore.structure import Structure
 from nncore.training import feeding, looking
@@ -119,6 +119,7 @@ class Predicting(Structure):
             if out is not None:
                 return out
         if symbolic(x):
+            TRACING.check(self.name, training)
             return self._join(x)
         inputs = self._inputs(x)
         if training is None and self._built().augments:

@@ -215,12 +215,13 @@ def traced(thing: Any, form: Any, symbols: Sequence[Symbol], training: bool | No
 @contextmanager
 def during(training: bool | None, builds: bool = False) -> Iterator[None]:
     """A context within which a `call` is traced, with this value of `training`, or a user's `build` works."""
-    before = TRACING.training, TRACING.builds
-    TRACING.training, TRACING.builds = training, builds
+    before = dict(vars(TRACING))
+    vars(TRACING).update(training=training, builds=builds, traces=not builds)
     try:
         yield
     finally:
-        TRACING.training, TRACING.builds = before
+        vars(TRACING).clear()
+        vars(TRACING).update(before)
 
 
 def check_tracked(thing: Any, graph: Graph) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from nncore import conversion, runtime
 from nncore._kernels import engine
 from nncore._kernels.table import BUFFERS, OWN_SCHEDULED
+from nncore.arrangement import Arrangement
 from nncore.bindings import Binding
 from nncore.compiler.program import Program
 from nncore.compiler.programs import prediction
@@ -17,7 +19,8 @@ from nncore.data import rows_of
 from nncore.dtypes import floatx
 from nncore.execution.calls import called
 from nncore.execution.prediction import Predictor
-from nncore.graph import Input, Shape, check_sample
+from nncore.feeds import Feeds
+from nncore.graph import Input, Shape, Symbol, check_sample
 from nncore.layers.arrays import label, settled
 from nncore.layers.base import Layer
 from nncore.layers.masking import arrays_of
@@ -111,15 +114,29 @@ class Ready(NamedTuple):
 
 
 class Whole(NamedTuple):
-    """The same of a layer that joins others, and what it is fed and gives."""
+    """The same of a layer that joins others: what its graph is fed and gives, but not the graph, which holds the layer."""
 
     forward: Any
-    graph: Graph
+    inputs: tuple[Symbol, ...]
+    fed: Feeds
+    gives: Arrangement
+
+    @classmethod
+    def of(cls, forward: Any, graph: Graph) -> Whole:
+        """What computes this graph."""
+        fed = copy(graph.fed)
+        fed.reads = []
+        return cls(forward, graph.inputs, fed, graph.gives)
 
     @property
     def program(self) -> Program:
         """That of the pass."""
         return self.forward.program
+
+    def outputs(self, arrays: Sequence[Array], argument: str) -> Any:
+        """What it makes of arrays."""
+        bound = self.fed.bindings(arrays, self.inputs, [argument] * len(arrays), self.forward.state.dtype)
+        return self.gives.pack(self.forward.outputs(bound, runtime.get_num_threads()))
 
 
 def texts(x: Any) -> bool:
@@ -192,9 +209,9 @@ class Alone:
         symbols = [Input(shape) for shape in shapes]
         marks = [None if shape is None else Input(shape) for shape in masks]
         read: Any = symbols if layer.takes_many else symbols[0]
-        if any(marks):
+        if any(m is not None for m in marks):
             read = layer.masking.applied(layer, read, marks if layer.takes_many else marks[0])
-        graph = Graph([*symbols, *filter(None, marks)], layer.connect(read), dtype)
+        graph = Graph([*symbols, *(m for m in marks if m is not None)], layer.connect(read), dtype)
         return cls.drawn(graph, layer)
 
     @staticmethod
@@ -218,20 +235,19 @@ class Alone:
         rows, wide = len(arrays[0]), any(a.dtype == np.float64 for a in arrays)
         shapes = tuple((a.shape[1:], "string" if texts(a) else None) for a in arrays)
         key = shapes, repr(given.form), wide, floatx(), training, trainable(layer)
-        known, graph = (layer._forwards or {}).get(key, (None, None))
-        if known is None or known.state.joined or known.rows < rows:
+        known = (layer._forwards or {}).get(key)
+        if known is None or known.forward.state.joined or known.forward.rows < rows:
             symbols = [Input(shape, dtype=dtype) for shape, dtype in shapes]
             graph = Graph(symbols, layer._connect_all(given._replace(items=symbols)))
             without = all(leaf.declares_none for leaf in layer._leaves)
             graph.build(str(layer.state.dtype) if layer.state else "float64" if wide and without else floatx())
             cls.drawn(graph, layer)
             most = max(rows, 1), runtime.get_num_threads()
-            known = TrainingForward(graph, runtime.next_seed(), *most) if training else Predictor(graph)
-            held = dict(layer._forwards or {})
-            hold(held, key, Whole(known, graph))
+            made = TrainingForward(graph, runtime.next_seed(), *most) if training else Predictor(graph)
+            known, held = Whole.of(made, graph), dict(layer._forwards or {})
+            hold(held, key, known)
             layer._forwards = held
-        bound = graph.fed.bindings(arrays, graph.inputs, [named] * len(arrays), graph.state.dtype)
-        return graph.gives.pack(known.outputs(bound, runtime.get_num_threads()))
+        return known.outputs(arrays, named)
 
     @classmethod
     def build_composed(cls, layer: Any, input_shape: Any) -> None:

@@ -113,7 +113,7 @@ class Layer(Weighted, Travelling, Configurable, Callable):
         """Whether it composes others by `call`, and computes nothing itself."""
         return super()._composes() and cls.emit is cls.emitting and not hasattr(cls, "forward")
 
-    def __call__(self, inputs: Any, training: Any = False, *, mask: Any = None) -> Any:
+    def __call__(self, inputs: Any, training: Any = None, *, mask: Any = None) -> Any:
         """Connect the layer to the symbols it reads, or compute it on arrays.
 
         Parameters
@@ -123,7 +123,7 @@ class Layer(Weighted, Travelling, Configurable, Callable):
             of the layer's weights, `backend.floatx()` unless a model has them; without weights, in their own.
         training : bool, default False
             Of arrays: compute as in a step of training, in which dropout is on, and statistics follow the batch. None:
-            the default.
+            the default. On symbols it changes nothing; in a `call` of yours it is to be what that was given.
         mask : Symbol or array_like, or a list of them, optional
             What of the inputs counts, in place of a mask that they have: not 0 for each place of their first axes
             (B, …), which may be of length 1; of several inputs a list, with None where all of one counts. Only for
@@ -138,10 +138,11 @@ class Layer(Weighted, Travelling, Configurable, Callable):
         if getattr(training, "ndim", False) or isinstance(training, Symbol):
             if mask is not None:
                 raise TypeError(f"{arrays.label(self)}: training: expected True or False, got a second mask")
-            training, mask = False, training
+            training, mask = None, training
         given = tuple(inputs) if isinstance(inputs, (list, tuple)) else (inputs,)
         if not any(isinstance(s, Symbol) for s in given):
             return self.alone.call(self, inputs, training is not None and check_flag(training, "training"), mask)
+        TRACING.check(arrays.label(self), training)
         return self.connect(inputs if mask is None else self.masking.applied(self, inputs, mask))
 
     def of_first(self, given: dict[str, Any], known: Collection[str]) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class ImageLayer(Layer):
 
     data_format = "channels_last"
 
-    def __call__(self, inputs: Any, training: Any = True, *, mask: Any = None) -> Any:
+    def __call__(self, inputs: Any, training: Any = None, *, mask: Any = None) -> Any:
         """Connect the layer to the symbol it reads, or compute it on images: by default as in training, as Keras does.
 
         Parameters
@@ -50,11 +50,11 @@ class ImageLayer(Layer):
         Symbol, ndarray or dict
             Like `inputs`.
         """
+        if isinstance(inputs, Symbol) or (isinstance(inputs, (list, tuple)) and any_symbol(inputs)):
+            return super().__call__(inputs, training, mask=mask)
         training = True if training is None else training
         if isinstance(inputs, Mapping):
             return self.on_labelled(inputs, training)
-        if isinstance(inputs, Symbol) or (isinstance(inputs, (list, tuple)) and any_symbol(inputs)):
-            return super().__call__(inputs, training, mask=mask)
         images = conversion.as_array(inputs, f"{label(self)}: inputs")
         if images.ndim == 3:
             return super().__call__(images[None], training, mask=mask)[0]
