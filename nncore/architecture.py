@@ -236,7 +236,7 @@ class Outline:
     def known(self) -> tuple[set[str], tuple[str, ...]]:
         """Paths of layers, and what those of layers begin with that only show when a user's class makes them."""
         places = self.places()
-        apart = [path and f"{path}/" for i, path in places.items() if {"parts", "own"} & self.entries[i].keys()]
+        apart = [path and f"{path}/" for i, path in places.items() if "parts" in (entry := self.entries[i]) or "own" in entry]
         return set(places.values()), tuple(apart)
 
     def places(self, layers: Mapping[int, Layer] | None = None) -> dict[int, str]:
@@ -280,7 +280,7 @@ class Outline:
                 given, called = tuple(shapes[s] for s in read), self.entries[number]
                 if "graph" not in called and number not in layers:
                     layers[number] = layer_of(called, custom)
-                if {"parts", "own"} & called.keys():
+                if "parts" in called or "own" in called:
                     yield from made.declared(number, given, *(form or [None]), seen, f"{places[number]}/")
                 elif "graph" not in called and number not in seen:
                     seen.add(number)
@@ -384,7 +384,7 @@ class Made:
         if "graph" not in entry and "parts" not in entry:
             return [self.layers[number].made_shape(*given)]
         if (key := (number, given, repr(form))) not in self.known:
-            if {"own", "parts"} & entry.keys():
+            if "parts" in entry or "own" in entry:
                 self.known[key] = list(self.traced(number, given, form).made)
                 return self.known[key]
             graph, taken = entry["graph"], self.inputs(number)

@@ -172,10 +172,8 @@ class Compiled(Predicting):
         """
         with self.turn.taken("compile"):
             self.turn.require("compile")
-            names = self.graph.output_names if self.graph else [layer.name for layer in self.layers[-1:]]
-            config = CompileConfiguration.of(
-                optimizer, loss, loss_weights, metrics, weighted_metrics, matmul_precision, names
-            )
+            given = loss, loss_weights, metrics, weighted_metrics
+            config = self._configured(optimizer, given, matmul_precision)
             config.optimizer = config.optimizer.of(self)
             if self.graph:
                 self._prepare(self.graph, config)
@@ -187,6 +185,11 @@ class Compiled(Predicting):
                 loss.choose(last.kernel, getattr(self._stack[-1], "units", None))
             self.configuration = config
             config.optimizer.claim(self)
+
+    def _configured(self, optimizer: Any, given: tuple[Any, ...], precision: Any) -> CompileConfiguration:
+        """What `compile` was told as objects; `given` are the loss, its weights, metrics and weighted metrics."""
+        names = self.graph.output_names if self.graph else [layer.name for layer in self.layers[-1:]]
+        return CompileConfiguration.of(optimizer, *given, precision, names)
 
     def _prepare(self, graph: Graph, config: CompileConfiguration) -> None:
         """Check that the configuration fits the graph, or else change nothing, and make the optimizer's state."""

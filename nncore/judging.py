@@ -91,11 +91,11 @@ def refuse_strangers(outline: Outline, entries: Shapes, references: Container[st
     """
     if outline.nameless and outline.built and named:
         raise ValueError("name: expected a name for each layer, got a layer without")
-    known, apart = (set(), ("",)) if outline.nameless else outline.known()
+    known, apart = (set[str](), ("",)) if outline.nameless else outline.known()
     for name in entries:
         first, _, path = name.partition("/")
         place = (path if first == "weights" else path.partition("/")[2]).rpartition("/")[0]
-        ours = first in ("weights", "optimizer") and (place in known or place.startswith(apart))
+        ours = first in ("weights", "optimizer") and (place in known or (apart and place.startswith(apart)))
         if not ours and name not in references:
             raise ValueError(f"{name}: expected no such array; the model has no place for it")
 

@@ -237,7 +237,7 @@ class Structure(Travelling, Inspected, Callable):
                 return
             if not self._stack:
                 raise ValueError("layers: expected at least one layer, got none. Give Model a list, or call add")
-            first = symbol = Input(shape, name=self._input.name if self._input else None)
+            first = symbol = Input(shape, name=None if self._input is None else self._input.name)
             try:
                 for layer in self._stack:
                     symbol = unnamed(layer(symbol))

@@ -11,7 +11,6 @@ import numpy as np
 
 from nncore import conversion
 from nncore.architecture import FORMS
-from nncore.arguments import explained
 from nncore.arrangement import Arrangement
 from nncore.attributes import arguments
 from nncore.compiler.configuration import CompileConfiguration, is_by_name
@@ -149,24 +148,15 @@ class Subclassed(Model):
 
     # -- what it is compiled with ----------------------------------------------------------------------------------
 
-    @explained
-    def compile(
-        self,
-        optimizer: Any = "rmsprop",
-        loss: Any = None,
-        loss_weights: Any = None,
-        metrics: Any = None,
-        weighted_metrics: Any = None,
-        matmul_precision: str = "highest",
-    ) -> None:
-        """See `Model.compile`. What is given for several outputs is looked at once these are known, with the first data."""
-        given = loss, loss_weights, metrics, weighted_metrics
-        if self.graph is not None or not any(map(of_several, given)):
-            super().compile(optimizer, *given, matmul_precision)
-            self._told = None if self.graph is not None else given
-            return
-        super().compile(optimizer, matmul_precision=matmul_precision)
+    def _configured(self, optimizer: Any, given: tuple[Any, ...], precision: Any) -> CompileConfiguration:
+        """See `Compiled`; what is for several outputs is looked at once these are known, with the first data."""
+        if self.graph is not None:
+            self._told = None
+            return super()._configured(optimizer, given, precision)
+        waits = any(map(of_several, given))
+        config = CompileConfiguration.of(optimizer, *([None] * 4 if waits else given), precision)
         self._told = given
+        return config
 
     def _compile_for(self, graph: Graph) -> None:
         """Be compiled for the outputs of this graph, where that was to wait for them."""

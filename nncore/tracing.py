@@ -46,7 +46,10 @@ ALONE = {"tuple": [[{"at": 0}], {"dict": {}}]}
 def given_to(thing: Any, args: Sequence[Any], named: Mapping[str, Any], is_item: Function[[Any], bool]) -> Given:
     """What a layer or model is called with, by the arguments of its `call`."""
     signature, known = inspect.signature(thing.call), dict(named)
-    apart = known.pop("training", None) if "training" not in signature.parameters else None
+    names = list(signature.parameters)
+    apart = known.pop("training", None) if "training" not in names else None
+    if "training" in names and len(args) <= names.index("training"):
+        known.setdefault("training", None)
     try:
         bound = signature.bind(*args, **known)
     except TypeError as error:

@@ -101,7 +101,7 @@ def test_the_layer_keeps_its_name_where_it_cannot_be_built() -> None:
 def test_a_model_is_refused_in_words(wrap: Any) -> None:
     model = nn.Sequential([nn.Input(4), nn.Dense(2)], name="steps")
     with pytest.raises(
-        TypeError, match=f"got the model .*'steps'.* A model cannot be inside of {wrap.__name__}: wrap its layers"
+        TypeError, match=f"got the model .*'steps'.* It cannot be inside of {wrap.__name__}: wrap its layers"
     ):
         wrap(model)
 
