@@ -123,7 +123,13 @@ def plain(about: Document) -> Document:
     about = dict(about)
     graph, layers = about.pop("graph"), about["layers"]
     [(name, shape)] = inputs if len(inputs := graph["inputs"] or [(None, None)]) == 1 else [("", None)]
-    if name is None and graph["takes"] is None and graph["gives"] is None and not any("graph" in e or "parts" in e for e in layers) and "own" not in about:
+    if (
+        name is None
+        and graph["takes"] is None
+        and graph["gives"] is None
+        and not any("graph" in e or "parts" in e for e in layers)
+        and "own" not in about
+    ):
         built = graph["inputs"] is not None
         in_order = [number for number, *_ in graph["calls"]] == list(range(len(layers)))
         if in_order and graph["outputs"] == ([len(layers)] if built else []):
@@ -236,7 +242,9 @@ class Outline:
     def known(self) -> tuple[set[str], tuple[str, ...]]:
         """Paths of layers, and what those of layers begin with that only show when a user's class makes them."""
         places = self.places()
-        apart = [path and f"{path}/" for i, path in places.items() if "parts" in (entry := self.entries[i]) or "own" in entry]
+        apart = [
+            path and f"{path}/" for i, path in places.items() if "parts" in (entry := self.entries[i]) or "own" in entry
+        ]
         return set(places.values()), tuple(apart)
 
     def places(self, layers: Mapping[int, Layer] | None = None) -> dict[int, str]:
@@ -307,7 +315,9 @@ class Outline:
         """The model of a user's class that an entry describes."""
         entry = self.entries[i]
         model, graph = own_model(entry["own"], CLASSES["model"]), entry["graph"]
-        vars(model).update(dtype=self.dtype, _name=graph["name"], _seed=int(graph["seed"]), _named=bool(entry.get("named")))
+        vars(model).update(
+            dtype=self.dtype, _name=graph["name"], _seed=int(graph["seed"]), _named=bool(entry.get("named"))
+        )
         return model
 
     def inputs_of(self, i: int) -> Any:

@@ -35,7 +35,10 @@ def entry_of(layer: Layer, trained: Collection[Parameter] | None) -> Document:
     if cls in LAYERS.classes.values():
         entry = serialize(layer)
     if layer._parts() is not None:
-        return entry | {"parts": parts_of(layer, trained), "makes": len(layer.calls[0].inner.made) if layer.calls else 1}
+        return entry | {
+            "parts": parts_of(layer, trained),
+            "makes": len(layer.calls[0].inner.made) if layer.calls else 1,
+        }
     weights = [p for p in layer.parameters if p.role == "weight"]
     trainable = layer.learns if trained is None or not weights else weights[0] in trained
     configs = [entry["config"]]

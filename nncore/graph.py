@@ -154,7 +154,9 @@ class Symbol:
         raise TypeError(f"{self!r} is not iterable. Of the steps of samples: [x[:, t] for t in range(x.shape[1])]")
 
     def _refuse(self, what: str) -> Any:
-        raise TypeError(f"{what}: expected numbers, got {self!r}, which stands for data that are yet to come. {EXPRESSION}")
+        raise TypeError(
+            f"{what}: expected numbers, got {self!r}, which stands for data that are yet to come. {EXPRESSION}"
+        )
 
     def __bool__(self) -> bool:
         raise TypeError(

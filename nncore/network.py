@@ -224,7 +224,11 @@ class Graph:
 
     def __getstate__(self) -> dict[str, Any]:
         # Symbols first, each after those it reads: no recursion however deep.
-        return {"symbols": self.symbols} | vars(self) | {"_state": self._state and self.state, "packed": None, "draft": None}
+        return (
+            {"symbols": self.symbols}
+            | vars(self)
+            | {"_state": self._state and self.state, "packed": None, "draft": None}
+        )
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)

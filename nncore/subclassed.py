@@ -13,7 +13,7 @@ from nncore import conversion
 from nncore.architecture import FORMS
 from nncore.arrangement import Arrangement
 from nncore.attributes import arguments
-from nncore.compiler.configuration import CompileConfiguration, is_by_name
+from nncore.compiler.configuration import CompileConfiguration, is_by_name, several
 from nncore.composed import form_of_shapes, mapped, refuse_late
 from nncore.data import Dataset
 from nncore.graph import Input, Symbol
@@ -112,7 +112,8 @@ class Subclassed(Model):
             self._build_parts(mapped(inputs, lambda s: s.shape))
         if self._frozen:
             self.trainable = self._frozen = False
-        graph = trace(self, form, symbols)
+        with during(None):  # both branches of `training`, whatever calls it: its graph is that of all calls
+            graph = trace(self, form, symbols)
         graph.takes = takes
         return graph
 
@@ -153,8 +154,7 @@ class Subclassed(Model):
         if self.graph is not None:
             self._told = None
             return super()._configured(optimizer, given, precision)
-        waits = any(map(of_several, given))
-        config = CompileConfiguration.of(optimizer, *([None] * 4 if waits else given), precision)
+        config = CompileConfiguration.of(optimizer, *([None] * 4 if waits(*given) else given), precision)
         self._told = given
         return config
 
@@ -162,13 +162,12 @@ class Subclassed(Model):
         """Be compiled for the outputs of this graph, where that was to wait for them."""
         config, told = self.configuration, self._told
         self._told = None
-        if config is not None and told is not None and (len(graph.outputs) > 1 or any(map(of_several, told))):
+        if config is not None and told is not None and (len(graph.outputs) > 1 or waits(*told)):
             precision = config.matmul_precision
             self.configuration = CompileConfiguration.of(config.optimizer, *told, precision, graph.output_names)
 
     def _compiled(self, need_loss: bool = False) -> CompileConfiguration:
-        waits = self._told is not None and self.configuration is not None
-        return super()._compiled(need_loss and not waits)
+        return super()._compiled(need_loss and not (self._told and self.configuration))
 
     def _dataset(self, x: Any, y: Any, sample_weight: Any = None, *, prefix: str = "") -> Dataset:
         self._compiled(need_loss=True)
@@ -183,7 +182,9 @@ class Subclassed(Model):
 
         Without those of `Model`, but for the name: files have them anyway.
         """
-        names = [name for name in arguments(type(self)) if name not in OF_MODELS and not (name == "name" and self._named)]
+        names = [
+            name for name in arguments(type(self)) if name not in OF_MODELS and not (name == "name" and self._named)
+        ]
         return config_of(self, names)
 
     @classmethod
@@ -220,11 +221,12 @@ def check_call(model: Any) -> None:
         )
 
 
-def of_several(given: Any) -> bool:
-    """Whether it is an argument of `compile` for several outputs, or for some by name."""
-    if isinstance(given, (list, tuple)):
-        return any(part is None or isinstance(part, (list, tuple)) for part in given)
-    return is_by_name(given)
+def waits(loss: Any, loss_weights: Any, metrics: Any, weighted_metrics: Any) -> bool:
+    """Whether some argument of `compile` is for several outputs, or for some by name."""
+    lists = [given for given in (loss, loss_weights) if isinstance(given, (list, tuple))]
+    nested = [part for given in (metrics, weighted_metrics) if isinstance(given, (list, tuple)) for part in given]
+    named = any(map(is_by_name, (loss, loss_weights, metrics, weighted_metrics)))
+    return named or any(len(given) > 1 for given in lists) or any(map(several, nested))
 
 
 def forget(graph: Graph) -> None:

@@ -200,7 +200,9 @@ def traced(thing: Any, form: Any, symbols: Sequence[Symbol], training: bool | No
         made = thing.call(*args, **named)
     outputs = Arrangement(made).flat(made)
     if not outputs or not all(isinstance(s, Symbol) for s in outputs):
-        strange = next((type(s).__name__ for s in outputs if not isinstance(s, Symbol)), f"an empty {type(made).__name__}")
+        strange = next(
+            (type(s).__name__ for s in outputs if not isinstance(s, Symbol)), f"an empty {type(made).__name__}"
+        )
         raise TypeError(
             f"{label(thing)}: expected call to return a symbol, or a list, tuple or dict of symbols, got {strange}. "
             "Return what layers and + - * / ** make of its inputs"

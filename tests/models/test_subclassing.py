@@ -1,0 +1,429 @@
+"""Models of a user's own that join layers by `call`: beside functional models of the same layers."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from composed_parts import LOSS, Block, Net, X, Y, around, functional, same
+
+import nncore as nn
+
+
+def fitted(model: nn.Model, **settings: Any) -> dict[str, list[float]]:
+    """The history of a fit."""
+    model.compile(nn.Adam(0.01), LOSS, metrics=["accuracy"])
+    history: dict[str, list[float]] = model.fit(X, Y, batch_size=16, verbose=0, **{"epochs": 3} | settings).history
+    return history
+
+
+def net(call: Callable[..., Any], **parts: Any) -> nn.Model:
+    """A model with this `call` and these attributes."""
+    made: nn.Model = type("Net", (nn.Model,), {"call": call})(seed=0)
+    for name, part in parts.items():
+        setattr(made, name, part)
+    return made
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_it_trains_to_the_bits_of_the_same_functional_model(threads: int) -> None:
+    made, other = Net(seed=0, n_threads=threads), functional()
+    assert fitted(made, validation_split=0.2) == fitted(other, validation_split=0.2)  # also drawn and shuffled alike
+    assert same(made.get_weights(), other.get_weights())
+    assert np.array_equal(made.predict(X), other.predict(X))
+    assert np.array_equal(made(X, training=True), other(X, training=True))
+    assert np.array_equal(made.predict(X, batch_size=7, verbose=2), other.predict(X))
+    assert made.evaluate(X, Y, verbose=0) == other.evaluate(X, Y, verbose=0)
+
+
+def batches() -> Iterator[tuple[Any, Any]]:
+    """The rows in parts."""
+    for i in range(0, 70, 10):
+        yield X[i : i + 10], Y[i : i + 10]
+
+
+BUILDS: list[Callable[[Any], Any]] = [
+    lambda model: model.build((None, 8)),
+    lambda model: model.build(8),
+    lambda model: model(X[:2]),
+    lambda model: model(X[:2], training=True),
+    lambda model: model.predict(X[:2]),
+    lambda model: model.predict(batches()),
+    lambda model: model.evaluate(X[:2], Y[:2], verbose=0),
+    lambda model: model.test_on_batch(X[:2], Y[:2]),
+    lambda model: model.fit(X[:2], Y[:2], epochs=0, verbose=0),
+    lambda model: model.fit(batches(), epochs=0, verbose=0),
+    lambda model: model(nn.Input(8)),
+    lambda model: model.activations(X[:2]),
+]
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_it_is_built_by_its_first_data(build: Any) -> None:
+    model = Net(seed=0)
+    assert not model.built and [layer.name for layer in model.layers] == [None, None]
+    assert model.compute_output_shape((None, 8)) == (None, 3)
+    assert not model.built
+    model.compile("adam", LOSS)
+    build(model)
+    assert (model.input_shape, model.output_shape, model.compiled) == ((None, 8), (None, 3), True)
+    assert [layer.name for layer in model.layers] == ["block", "head"]
+    assert same(model.get_weights(), functional().get_weights())
+
+
+def test_gradients_are_those_of_its_loss() -> None:
+    model = Net(seed=0)
+    model.compile("sgd", LOSS)
+    assert nn.check_gradients(model, X[:8], Y[:8])
+    other = functional()
+    other.compile("sgd", LOSS)
+    names = {"dense": "block/hidden", "dense_1": "block/out", "dense_2": "head"}
+    want = other.gradients(X, Y)
+    assert same(model.gradients(X, Y), {f"{names[key.split('/')[0]]}/{key.split('/')[1]}": want[key] for key in want})
+    assert np.array_equal(model.gradients(X, Y, of="inputs")[0], other.gradients(X, Y, of="inputs")[0])
+
+
+def test_files(tmp_path: Path) -> None:
+    """With the state of the optimizer: training goes on with the same bits."""
+    for model in Net(seed=0), around(), nn.Sequential([Block(8), nn.Dense(3, "softmax")], seed=0):
+        fitted(model)
+        model.save(tmp_path / "m")
+        twin = nn.load_model(tmp_path / "m")
+        assert type(twin) is type(model) and twin.name == model.name
+        assert np.array_equal(twin.predict(X), model.predict(X))
+        histories = [one.fit(X, Y, epochs=2, verbose=0).history for one in (model, twin)]
+        assert histories[0] == histories[1] and same(model.get_weights(), twin.get_weights())
+        model.save_weights(tmp_path / "w")
+        fresh = nn.models.model_from_json(model.to_json())
+        fresh.load_weights(tmp_path / "w")
+        assert np.array_equal(fresh.predict(X), model.predict(X))
+
+
+def test_an_interrupted_fit_goes_on_with_the_same_bits(tmp_path: Path) -> None:
+    class Stop(nn.Callback):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            if batch == 2 and self.model.counters[1] == 2:
+                raise KeyboardInterrupt
+
+    whole = Net(seed=0)
+    history = fitted(whole, epochs=4)
+    backup = nn.callbacks.BackupAndRestore(tmp_path / "b", save_freq=1)
+    with pytest.raises(KeyboardInterrupt):
+        fitted(Net(seed=0), epochs=4, callbacks=[backup, Stop()])
+    again = Net(seed=5)
+    assert fitted(again, epochs=4, callbacks=[nn.callbacks.BackupAndRestore(tmp_path / "b", save_freq=1)]) == history
+    assert same(again.get_weights(), whole.get_weights())
+
+
+def test_what_was_set_on_its_layers_is_in_files_and_clones(tmp_path: Path) -> None:
+    """The constructor knows nothing of it."""
+    model = Net(seed=0)
+    model.build((None, 8))
+    model.block.drop.rate = 0.5
+    model.block.out.trainable = False
+    model.compile("sgd", LOSS)
+    model.save(tmp_path / "m")
+    for twin in nn.load_model(tmp_path / "m"), nn.models.clone_model(model), copy.deepcopy(model):
+        assert twin.block.drop.rate == 0.5
+        assert [p.path for p in twin.trainable_weights] == [
+            "block/hidden/kernel", "block/hidden/bias", "head/kernel", "head/bias"
+        ]  # fmt: skip
+
+
+class Table(nn.Model):
+    """Words and numbers, by a dict of columns."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.words, self.moments = nn.StringLookup(), nn.Normalization()
+        self.vectors, self.head = nn.Embedding(5, 3), nn.Dense(1)
+
+    def call(self, inputs: dict[str, Any]) -> Any:
+        both = nn.Flatten()(self.vectors(self.words(inputs["word"]))) * self.moments(inputs["values"])
+        return self.head(both)
+
+
+def test_what_its_layers_have_learned_from_data_is_in_files(tmp_path: Path) -> None:
+    data = {"word": np.array(["a", "b", "c", "a"]), "values": np.arange(12.0).reshape(4, 3), "unread": np.ones(4)}
+    model = Table(seed=0)
+    model.words.adapt(data["word"])
+    model.moments.adapt(data["values"])
+    model.compile("sgd", "mse")
+    model.fit(data, np.ones(4), verbose=0)
+    model.save(tmp_path / "m")
+    twin = nn.load_model(tmp_path / "m", custom_objects={"Table": Table})
+    assert np.array_equal(twin.predict(data), model.predict(data))
+    vectors, W, b = (w.astype(np.float64) for w in (*model.vectors.get_weights(), *model.head.get_weights()))
+    numbers = [model.words.get_vocabulary().index(word) for word in data["word"]]
+    scaled = (data["values"] - data["values"].mean(0)) / data["values"].std(0)
+    np.testing.assert_allclose(model.predict(data), (vectors[numbers] * scaled) @ W + b, rtol=1e-4, atol=1e-5)
+    assert model.input_names == ["unread", "values", "word"]
+
+
+def test_copies_and_clones() -> None:
+    model = Net(seed=0)
+    fitted(model)
+    for twin in copy.deepcopy(model), pickle.loads(pickle.dumps(model)):
+        assert type(twin) is Net and twin.block is twin.layers[0] and twin.block is not model.block
+        assert same(twin.get_weights(), model.get_weights())
+        assert fitted(twin) == fitted(copy.deepcopy(model))
+    clone = nn.models.clone_model(model)
+    assert type(clone) is Net and clone.compiled and not same(clone.get_weights(), model.get_weights())
+    clone.set_weights(model.get_weights())
+    assert np.array_equal(clone.predict(X), model.predict(X))
+    unbuilt = nn.models.clone_model(Net())
+    assert type(unbuilt) is Net and not unbuilt.built
+    unread = pickle.loads(pickle.dumps(Net(seed=0)))
+    assert fitted(unread) == fitted(functional())
+
+
+def test_several_inputs_and_outputs() -> None:
+    """Compiled before these are known, and arranged as they are given and returned."""
+    a, b, target = X[:, :3], X[:, 3:], X[:, :2]
+
+    def call(self: Any, inputs: Any) -> Any:
+        hidden = self.a(inputs["a"]) + self.b(inputs["b"])
+        return {"mean": self.mean(hidden), "hidden": hidden}
+
+    x = {"a": nn.Input(3), "b": nn.Input(5)}
+    layers = [nn.Dense(4, "tanh"), nn.Dense(4), nn.Dense(2)]
+    hidden = layers[0](x["a"]) + layers[1](x["b"])
+    other = nn.Model(x, {"mean": layers[2](hidden), "hidden": hidden}, seed=0)
+    made = net(call, a=nn.Dense(4, "tanh"), b=nn.Dense(4), mean=nn.Dense(2))
+    for model in made, other:
+        model.compile("adam", {"mean": "mse"}, metrics={"mean": ["mae"], "hidden": None})
+    data = {"b": b, "a": a}
+    assert made.optimizer.iterations == 0
+    histories = [model.fit(data, {"mean": target}, epochs=2, verbose=0).history for model in (made, other)]
+    assert histories[0] == histories[1]
+    assert same(made.predict(data), other.predict(data))
+    assert made.output_names == ["hidden", "mean"]
+    assert same(made.predict([a, b]), other.predict([a, b]))
+
+
+def test_a_list_of_inputs_and_a_tuple_of_outputs() -> None:
+    made = net(lambda self, inputs: (self.a(inputs[0]) * inputs[1], self.a(inputs[1])), a=nn.Dense(4))
+    made.compile("sgd", ["mse", "mae"], loss_weights=[1, 0.5])
+    a, b = X[:, :4], X[:, 4:]
+    made.fit([a, b], [a, b], verbose=0)
+    W, bias = made.get_weights()
+    one, two = made.predict([a, b])
+    np.testing.assert_allclose(one, (a @ W + bias) * b, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(two, b @ W + bias, rtol=1e-4, atol=1e-5)
+    assert isinstance(made.predict([a, b]), tuple)
+    loss, *parts = made.evaluate([a, b], [a, b], verbose=0)
+    assert loss == pytest.approx(parts[0] + 0.5 * parts[1]) and parts[0] == pytest.approx(((one - a) ** 2).mean(), 1e-4)
+    alike = net(made.call.__func__, a=nn.Dense(4))
+    alike.compile("sgd", "mse", metrics=[["mae"], None])
+    assert len(alike.evaluate([a, b], [a, b], verbose=0)) == 4
+
+
+def test_loss_and_metrics_of_one_output_are_checked_at_once() -> None:
+    with pytest.raises(ValueError, match="loss: expected a known loss, got 'mze'"):
+        Net().compile("sgd", "mze")
+    model = Net(seed=0)
+    model.compile("sgd", {"head": LOSS})
+    assert "loss" in model.fit(X, Y, verbose=0).history
+    wrong = Net(seed=0)
+    wrong.compile("sgd", "categorical_crossentropy")
+    with pytest.raises(ValueError):
+        wrong.fit(X, Y, verbose=0)
+    wrong.compile("sgd", LOSS)
+    assert wrong.fit(X, Y, verbose=0).history.keys() == {"loss"}
+
+
+class Coder(nn.Model):
+    """A model of models."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        x = nn.Input(3)
+        self.encoder = Part(3, seed=1)
+        self.decoder = nn.Sequential([nn.Dense(5, "relu"), nn.Dense(8)], seed=2)
+        self.scale = nn.Model(x, x * 2)
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        return self.decoder(self.scale(self.encoder(x, training=training)), training=training)
+
+
+class Part(nn.Model):
+    """A dense layer, with noise in training."""
+
+    def __init__(self, units: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.units, self.dense = units, nn.Dense(units)
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        x = self.dense(x)
+        return nn.GaussianNoise(0.5)(x) if training else x
+
+    def get_config(self) -> dict[str, Any]:
+        return {"units": self.units}
+
+
+def test_models_of_models(tmp_path: Path) -> None:
+    model = Coder(seed=0)
+    model.compile(nn.Adam(0.01), "mse")
+    losses = model.fit(X, X, epochs=30, verbose=0).history["loss"]
+    assert losses[-1] < 0.9 * losses[0]
+    assert list(model.named_weights) == [
+        f"{path}/{name}"
+        for path in ("encoder/dense", "decoder/dense", "decoder/dense_1")
+        for name in ("kernel", "bias")
+    ]
+    W = [w.astype(np.float64) for w in model.get_weights()]
+    want = np.maximum(2 * (X @ W[0] + W[1]) @ W[2] + W[3], 0) @ W[4] + W[5]
+    np.testing.assert_allclose(model.predict(X), want, rtol=1e-4, atol=1e-5)
+    assert not np.array_equal(model(X, training=True), model.predict(X))
+    np.testing.assert_allclose(model.encoder.predict(X), X @ W[0] + W[1], rtol=1e-4, atol=1e-5)
+    model.save(tmp_path / "m")
+    twin = nn.load_model(tmp_path / "m", custom_objects={"Coder": Coder, "Part": Part})
+    assert np.array_equal(twin.predict(X), model.predict(X))
+    assert same(twin.fit(X, X, verbose=0).history["loss"], model.fit(X, X, verbose=0).history["loss"])
+    x = nn.Input(8)
+    outer = nn.Model(x, nn.Dense(2)(Part(3, seed=4, name="part")(x)), seed=0)
+    outer.save(tmp_path / "o")
+    twin = nn.load_model(tmp_path / "o", custom_objects={"Part": Part})
+    assert type(twin.get_layer("part")) is Part and np.array_equal(twin.predict(X), outer.predict(X))
+
+
+def test_sizes_that_are_open() -> None:
+    model = net(lambda self, x: nn.GlobalMaxPooling1D()(self.filter(x)), filter=nn.Conv1D(4, 3))
+    model.build((None, None, 2))
+    rng = np.random.default_rng(3)
+    shapes = [model.predict(rng.normal(size=(5, steps, 2))).shape for steps in (4, 9)]
+    assert shapes == [(5, 4), (5, 4)] and model.input_shape == (None, None, 2)
+
+
+def test_it_is_built_once_by_several_threads() -> None:
+    model, made = Net(seed=0), list[Any]()
+    threads = [threading.Thread(target=lambda: made.append(model.predict(X))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 4 and all(np.array_equal(one, functional().predict(X)) for one in made)
+
+
+def test_it_is_gone_at_once() -> None:
+    model = Net(seed=0)
+    fitted(model)
+    model.predict(X), model(X, training=True), model.evaluate(X, Y, verbose=0)
+    held = [weakref.ref(model), weakref.ref(model.block), weakref.ref(model.graph.state)]
+    del model
+    assert [ref() for ref in held] == [None] * 3
+
+
+def test_summary_and_looks(capsys: pytest.CaptureFixture[str]) -> None:
+    model = Net(seed=0)
+    model.summary()
+    assert "Not built" in capsys.readouterr().out
+    model.build((None, 8))
+    model.summary(expand_nested=True)
+    shown = capsys.readouterr().out
+    assert "block (Block), 2 calls" in shown and "  hidden (Dense)" in shown and "171 parameters" in shown
+    assert (
+        model.count_params() == 171
+        and model.get_layer("head") is model.head
+        and model.get_layer(index=0) is model.block
+    )
+    assert list(model.activations(X)) == ["block", "head"]
+    W1, b1, W2, b2, *_ = model.get_weights()
+    once = np.maximum(np.maximum(X @ W1 + b1, 0) @ W2 + b2 + X, 0)
+    np.testing.assert_allclose(model.activations(X, of=model.block), once, rtol=1e-4, atol=1e-5)
+
+
+def test_trainable_is_set_on_all_of_it() -> None:
+    model = Net(seed=0, trainable=False)
+    model.build((None, 8))
+    assert model.trainable_weights == [] and len(model.non_trainable_weights) == 6
+    model.block.hidden.trainable = True
+    assert [p.path for p in model.trainable_weights] == ["block/hidden/kernel", "block/hidden/bias"]
+
+
+class NoConfig(nn.Model):
+    def __init__(self, units: int) -> None:
+        super().__init__()
+        self.dense = nn.Dense(units)
+
+    def call(self, x: Any) -> Any:
+        return self.dense(x)
+
+
+class Other(nn.Model):
+    """With other layers than when it was saved."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tail = nn.Dense(1)
+
+    def call(self, x: Any) -> Any:
+        return self.tail(x)
+
+
+def test_what_files_need(tmp_path: Path) -> None:
+    model = NoConfig(3)
+    model.build((None, 8))
+    with pytest.raises(AttributeError, match="units: expected as an attribute of NoConfig.*set self.units.*get_config"):
+        model.save(tmp_path / "m")
+    coder = Coder(seed=0)
+    coder.build((None, 8))
+    coder.save(tmp_path / "m")
+    with pytest.raises(
+        nn.FormatError, match="expected a known class, got 'Coder'. Make it known before: @nncore.saving"
+    ):
+        nn.load_model(tmp_path / "m")
+    with pytest.raises(
+        nn.FormatError, match=r"expected Other to make the layers that it had when it was saved, \['deco"
+    ):
+        nn.load_model(tmp_path / "m", custom_objects={"Coder": Other})
+    x, shared = nn.Input(8), Block(8)
+    tied = net(lambda self, x: self.block(x), block=shared)
+    both = nn.Model(x, [tied(x), shared(x)])
+    with pytest.raises(
+        ValueError, match="expected a layer in one place of what files describe.*net and of block|of Net"
+    ):
+        both.save(tmp_path / "m")
+
+
+REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
+    (lambda: net(lambda self, x: None).predict(X), TypeError, "net: expected call to return a symbol"),
+    (lambda: net(lambda self, x, y: x), TypeError, r"Net: expected call\(self, inputs, training=False\), got also y"),
+    (lambda: net(lambda self: 1), TypeError, "got none"),
+    (lambda: net(lambda self, x: nn.Dense(1)(x)).predict(X), ValueError, "Make it in __init__ or build"),
+    (lambda: net(lambda self, x: x, layers=[nn.Dense(1)]), AttributeError, "layers: cannot be set on a Net"),
+    (lambda: Net([nn.Dense(1)]), TypeError, "takes 1 positional argument"),
+    (lambda: Net(inputs=nn.Input(3)), TypeError, "Net: expected layers as attributes.*got them as arguments"),
+    (lambda: Net().fit(X, Y), ValueError, "not compiled with a loss"),
+    (lambda: Net().save("x"), ValueError, "no shapes yet"),
+    (lambda: Net().predict(3), ValueError, "x: expected an array of samples"),
+    (lambda: Net().build("8"), ValueError, r"input_shape: expected a shape \(batch, …\)"),
+    (lambda: nn.models.clone_model(Net(), lambda layer: layer), TypeError, "clone_function: expected None for Net"),
+]
+
+
+@pytest.mark.parametrize(("make", "error", "words"), REFUSED)
+def test_what_it_refuses(make: Any, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        make()
+
+
+def test_it_keeps_what_it_was_built_with() -> None:
+    model = Net(seed=0)
+    model.build((None, 8))
+    with pytest.raises(AttributeError, match="head: fixed since net was called, which has traced `call`"):
+        model.head = nn.Dense(5)
+    with pytest.raises(
+        AttributeError, match=r"expected shapes for which `call` was traced, \(None, 3\), got \(None, 5\)"
+    ):
+        model.head.units = 5
+    assert model.head.units == 3 and model.predict(X).shape == (70, 3)
+    with pytest.raises(ValueError, match=r"x: expected shape \(n, 8\), got \(70, 2\)"):
+        model.predict(X[:, :2])
