@@ -134,8 +134,8 @@ class Guarded:
         except AttributeError as error:
             if isinstance(getattr(type(self), name, None), property) and "no setter" in str(error):
                 raise AttributeError(
-                    f"{name}: expected a name that {an(type(self).__name__)} does not have itself, got one that it has. Give "
-                    "the attribute another"
+                    f"{name}: expected a name that {an(type(self).__name__)} does not have itself, got one of its. "
+                    "Give the attribute another"
                 ) from None
             raise
 

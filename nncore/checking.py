@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nncore.architecture import Numbered, Outline, remade
+from nncore.architecture import Numbered
 from nncore.arguments import check_count, check_number, explained
 from nncore.bindings import Binding
 from nncore.custom import keeping
@@ -16,6 +16,7 @@ from nncore.data import Dataset
 from nncore.execution.gradients import Gradients, arrays
 from nncore.model import Model
 from nncore.optimizers import SGD
+from nncore.outline import Outline, remade
 from nncore.state import Array
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from nncore import files
 from nncore._version import __version__
-from nncore.architecture import Outline, describe
+from nncore.architecture import describe
 from nncore.arguments import check_flag
 from nncore.callbacks import History
 from nncore.compiler.configuration import CompileConfiguration
@@ -40,6 +40,7 @@ from nncore.judging import (
 )
 from nncore.layers.base import Layer
 from nncore.optimizers import Optimizer
+from nncore.outline import Outline
 from nncore.parameter import Parameter
 from nncore.state import Array
 from nncore.warning import warn

@@ -186,7 +186,7 @@ class Compiled(Predicting):
             self.configuration = config
             config.optimizer.claim(self)
 
-    def _configured(self, optimizer: Any, given: tuple[Any, ...], precision: Any) -> CompileConfiguration:
+    def _configured(self, optimizer: Any, given: tuple[Any, Any, Any, Any], precision: Any) -> CompileConfiguration:
         """What `compile` was told as objects; `given` are the loss, its weights, metrics and weighted metrics."""
         names = self.graph.output_names if self.graph else [layer.name for layer in self.layers[-1:]]
         return CompileConfiguration.of(optimizer, *given, precision, names)

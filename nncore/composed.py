@@ -96,7 +96,7 @@ class Composed(Layer):
         return self(inputs)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """The shape of the output, from that of the input, or a list or dict of those of several, with the batch's axis.
+        """The shape of the output, from that of the input, or a list or dict of shapes, all with the batch's axis.
 
         None stands for sizes that are unknown. As `call` arranges the outputs.
         """
@@ -187,8 +187,8 @@ class Composed(Layer):
     def add_weight(self, *args: Any, **kwargs: Any) -> Parameter:
         """A TypeError: it learns by its layers."""
         raise TypeError(
-            f"{label(self)}: expected layers to have the weights, for symbols are joined with no others, got add_weight in a "
-            "layer with call. Use a Dense, an Embedding, a Scale, …, or a layer with forward and backward on NumPy arrays"
+            f"{label(self)}: expected layers to have the weights, got add_weight in one that joins others. "
+            "Use a Dense, an Embedding, a Scale, …, or a layer with forward and backward on NumPy arrays"
         )
 
     def __getstate__(self) -> dict[str, Any]:

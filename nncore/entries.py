@@ -1,7 +1,7 @@
 """Layers in the document of a model: each an entry with its class, by name, and its configuration; and back.
 
-One that joins others by `call` is made by its class, as any other, and so are its parts: "parts" has what each of these was
-when it was written, by its path among the attributes.
+One that joins others by `call` is made by its class, as any other, and makes its parts: "parts" has what each of these
+was when it was written, by its path among the attributes.
 """
 
 from __future__ import annotations

@@ -14,7 +14,6 @@ from nncore import conversion
 from nncore.bindings import Binding, Integers
 from nncore.data import rows_of, shaped
 from nncore.graph import Call, Shape, Symbol
-from nncore.layers.base import Layer
 from nncore.state import Array
 
 
@@ -107,7 +106,7 @@ def operands(call: Call, name: str, inputs: Mapping[int, int]) -> list[Operand]:
         if layer.encodes:
             codes: tuple[int, int] = layer.codes
             return [Operand(encoded(call, name, inputs), None, Integers.taken(*codes, name), call.shapes[0])]
-        limits = layer.integers
+        limits: tuple[int, int] | None = layer.integers
         taken = limits and Integers.taken(*limits, name)
         return [Operand(inputs.get(id(s)), s, taken, s.sample_shape) for s in call.inputs]
     found = []

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from nncore.arguments import check_count, explained
 from nncore.dtypes import check_real
-from nncore.habits import EXPRESSION, OF_ARRAYS
+from nncore.operators import Operators
 from nncore.sizes import Shape as Shape
 from nncore.sizes import elements
 
@@ -67,18 +67,8 @@ class Call:
         return vars(self) | {"made": [], "number": -1}  # a copy of the graph brings them back
 
 
-#: Methods of symbols for operators, by the functions with which NumPy computes them.
-REFLECTED = {
-    "add": "__radd__",
-    "subtract": "__rsub__",
-    "multiply": "__rmul__",
-    "divide": "__rtruediv__",
-    "power": "__rpow__",
-}
-
-
 @dataclass(eq=False)
-class Symbol:
+class Symbol(Operators):
     """A tensor of the graph.
 
     Attributes
@@ -103,106 +93,10 @@ class Symbol:
     name: str | None = field(default=None, kw_only=True)
     dtype: str | None = field(default=None, kw_only=True)
 
-    #: What makes layers of operators: layers stand above this module, and put it here (`layers.arithmetic`).
-    arithmetic: ClassVar[Any] = None
-
     @property
     def shape(self) -> tuple[int | None, ...]:
         """See the class."""
         return None, *self.sample_shape
-
-    def __add__(self, other: Any) -> Symbol:
-        return self.arithmetic.joined("+", self, other)
-
-    def __radd__(self, other: Any) -> Symbol:
-        return self.arithmetic.joined("+", other, self)
-
-    def __sub__(self, other: Any) -> Symbol:
-        return self.arithmetic.joined("-", self, other)
-
-    def __rsub__(self, other: Any) -> Symbol:
-        return self.arithmetic.joined("-", other, self)
-
-    def __mul__(self, other: Any) -> Symbol:
-        return self.arithmetic.joined("*", self, other)
-
-    def __rmul__(self, other: Any) -> Symbol:
-        return self.arithmetic.joined("*", other, self)
-
-    def __truediv__(self, other: Any) -> Symbol:
-        return self.arithmetic.joined("/", self, other)
-
-    def __rtruediv__(self, other: Any) -> Symbol:
-        return self.arithmetic.joined("/", other, self)
-
-    def __pow__(self, other: Any) -> Symbol:
-        return self.arithmetic.joined("**", self, other)
-
-    def __rpow__(self, other: Any) -> Symbol:
-        return self.arithmetic.joined("**", other, self)
-
-    def __neg__(self) -> Symbol:
-        return self.arithmetic.scaled(self, -1.0, 0.0)
-
-    def __abs__(self) -> Symbol:
-        return self.arithmetic.absolute(self)
-
-    def __getitem__(self, index: Any) -> Symbol:
-        return self.arithmetic.part(self, index)
-
-    def __iter__(self) -> Any:
-        raise TypeError(f"{self!r} is not iterable. Of the steps of samples: [x[:, t] for t in range(x.shape[1])]")
-
-    def _refuse(self, what: str) -> Any:
-        raise TypeError(
-            f"{what}: expected numbers, got {self!r}, which stands for data that are yet to come. {EXPRESSION}"
-        )
-
-    def __bool__(self) -> bool:
-        raise TypeError(
-            f"if, and, or, not: expected what is known before there are data, got {self!r}. Python's conditions hold for "
-            "all samples at once; to choose by data, multiply by what is 0 or 1: a Dense with a sigmoid, or an Input"
-        )
-
-    def __matmul__(self, other: Any) -> Any:
-        raise TypeError(f"@: expected arrays, got {self!r}. Dense multiplies by weights, Dot and Multiply by symbols")
-
-    def __setitem__(self, index: Any, value: Any) -> None:
-        raise TypeError(f"[…] =: expected an array, got {self!r}. Join parts anew: Concatenate()([x[:, :1], y])")
-
-    __rmatmul__ = __matmul__
-
-    def __lt__(self, other: Any) -> Any:
-        return self._refuse("<, >, <=, >=")
-
-    __le__ = __gt__ = __ge__ = __lt__
-
-    def __float__(self) -> Any:
-        return self._refuse("float, int, round")
-
-    __int__ = __index__ = __round__ = __float__
-
-    def __mod__(self, other: Any) -> Any:
-        return self._refuse("%, //")
-
-    __rmod__ = __floordiv__ = __rfloordiv__ = __mod__
-
-    def __getattr__(self, name: str) -> Any:
-        remedy = f". {OF_ARRAYS[name]}" if name in OF_ARRAYS else ""
-        raise AttributeError(f"{name}: expected an attribute of Symbol, got one that it has not{remedy}")
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **options: Any) -> Any:
-        """Take the operators of NumPy's numbers and arrays that stand before a symbol; refuse its functions."""
-        if ufunc.__name__ in ("equal", "not_equal") and method == "__call__" and not options:
-            same = operands[0] is operands[1]  # symbols are equal to themselves alone
-            return same == (ufunc.__name__ == "equal")
-        reflected = REFLECTED.get(ufunc.__name__)
-        if reflected is None or method != "__call__" or options or isinstance(operands[0], Symbol):
-            raise TypeError(f"{ufunc.__name__}: expected arrays, got {self!r}. {EXPRESSION}")
-        return getattr(self, reflected)(operands[0])
-
-    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
-        raise TypeError(f"expected an array, got {self!r}, which stands for data that are yet to come. {EXPRESSION}")
 
     def activated(self, activation: Any) -> Symbol:
         """The symbol of ``Activation(activation)``, called on this one."""
@@ -245,9 +139,9 @@ class Tracing(threading.local):
         """A TypeError where a layer is called with another `training` than the `call` that is traced was."""
         if self.traces and training is not None and training is not self.training:
             raise TypeError(
-                f"{name}: training: expected that of call, {self.training}, or none, got {training!r}: layers do as the "
-                "pass does that they are in. Give call an argument training and hand that on; dropout in predictions is "
-                "model(x, training=True), a layer that is to stay as it is has trainable=False"
+                f"{name}: training: expected that of call, {self.training}, or none, got {training!r}: layers do as "
+                "the pass does that they are in. Give call an argument training, and hand that on; for dropout in "
+                "predictions there is model(x, training=True); a layer that is to stay as it is has trainable=False"
             )
 
 

@@ -12,6 +12,7 @@ from nncore.custom import custom_object_scope
 from nncore.entries import layer_classes
 from nncore.graph import check_sample
 from nncore.habits import NAMES
+from nncore.outline import construct
 from nncore.registry import to_json
 from nncore.sizes import fits
 
@@ -282,7 +283,7 @@ class Inspected(Guarded):
             `config` is not of this form, or names an unknown layer.
         """
         with custom_object_scope(custom_objects):
-            return architecture.construct(architecture.checked(config), layer_classes(custom_objects))
+            return construct(architecture.checked(config), layer_classes(custom_objects))
 
     def to_json(self) -> str:
         """`get_config` as text; see `nncore.models.model_from_json`."""

@@ -9,11 +9,12 @@ import numpy as np
 
 from nncore import files
 from nncore._version import __version__
-from nncore.architecture import FORMS, Outline
+from nncore.architecture import FORMS
 from nncore.entries import Document
 from nncore.graph import Shape
 from nncore.optimizers import Optimizer
 from nncore.optimizers.numbers import check_iterations
+from nncore.outline import Outline
 from nncore.schedules import Scheduled, scheduled
 from nncore.state import Array
 

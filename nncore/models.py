@@ -9,12 +9,13 @@ from contextlib import nullcontext, suppress
 from typing import Any
 
 from nncore import checkpoint, runtime
-from nncore.architecture import Numbered, Outline, remade
+from nncore.architecture import Numbered
 from nncore.arguments import check_flag, explained
 from nncore.custom import keeping
 from nncore.entries import another
 from nncore.layers.base import Layer
 from nncore.model import Model
+from nncore.outline import Outline, remade
 from nncore.registry import missing
 from nncore.sequential import Sequential
 from nncore.subclassed import Subclassed

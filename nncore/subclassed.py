@@ -33,7 +33,7 @@ class Subclassed(Model):
 
     _builds = _has_built = False  # whether its own `build` is at work, or has been
     _frozen = False  # whether it was made with trainable=False
-    _told: tuple[Any, ...] | None = None  # what `compile` was given, until the outputs are known
+    _told: tuple[Any, Any, Any, Any] | None = None  # what `compile` was given, until the outputs are known
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -43,8 +43,8 @@ class Subclassed(Model):
     def __init__(self, *given: Any, trainable: bool = True, **settings: Any) -> None:
         if given or {"layers", "inputs", "outputs"} & settings.keys():
             raise TypeError(
-                f"{type(self).__name__}: expected layers as attributes, self.hidden = Dense(…), for a class with call, got "
-                "them as arguments, too. Let call join them, or leave it out"
+                f"{type(self).__name__}: expected layers as attributes, self.hidden = Dense(…), for a class with call, "
+                "got them as arguments, too. Let call join them, or leave it out"
             )
         check_call(self)
         super().__init__(**settings)
@@ -149,12 +149,13 @@ class Subclassed(Model):
 
     # -- what it is compiled with ----------------------------------------------------------------------------------
 
-    def _configured(self, optimizer: Any, given: tuple[Any, ...], precision: Any) -> CompileConfiguration:
+    def _configured(self, optimizer: Any, given: tuple[Any, Any, Any, Any], precision: Any) -> CompileConfiguration:
         """See `Compiled`; what is for several outputs is looked at once these are known, with the first data."""
         if self.graph is not None:
             self._told = None
             return super()._configured(optimizer, given, precision)
-        config = CompileConfiguration.of(optimizer, *([None] * 4 if waits(*given) else given), precision)
+        known: tuple[Any, Any, Any, Any] = (None, None, None, None) if waits(*given) else given
+        config = CompileConfiguration.of(optimizer, *known, precision)
         self._told = given
         return config
 
@@ -182,10 +183,8 @@ class Subclassed(Model):
 
         Without those of `Model`, but for the name: files have them anyway.
         """
-        names = [
-            name for name in arguments(type(self)) if name not in OF_MODELS and not (name == "name" and self._named)
-        ]
-        return config_of(self, names)
+        apart = OF_MODELS | ({"name"} if self._named else set())
+        return config_of(self, [name for name in arguments(type(self)) if name not in apart])
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Any = None) -> Any:
@@ -210,14 +209,14 @@ def building(build: Callable[..., None]) -> Callable[..., None]:
 
 def check_call(model: Any) -> None:
     """A TypeError unless `call` takes inputs, and `training` and `mask` perhaps."""
-    first, *others = [*inspect.signature(model.call).parameters.values(), None]
-    needed = [p.name for p in others if p and p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
-    needed = [name for name in needed if name not in ("training", "mask")]
-    if first is None or needed:
+    taken = list(inspect.signature(model.call).parameters.values())
+    single = [p for p in taken if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    needed = [p.name for p in single[1:] if p.default is p.empty and p.name != "training"]
+    if not taken or needed:
         got = f"also {needed[0]}" if needed else "none"
         raise TypeError(
-            f"{type(model).__name__}: expected call(self, inputs, training=False), got {got}. Take several inputs in a list "
-            "or dict, as fit and predict are given them"
+            f"{type(model).__name__}: expected call(self, inputs, training=False), got {got}. Take several inputs in a "
+            "list or dict, as fit and predict are given them"
         )
 
 

@@ -19,15 +19,14 @@ from nncore.layers.base import Layer
 from nncore.network import Graph
 from nncore.registry import to_json
 
-
-# -- what it is given ----------------------------------------------------------------------------------------------------
+# -- what it is given --------------------------------------------------------------------------------------------------
 
 
 class Given(NamedTuple):
     """The arguments of a `call`: symbols, or arrays in place of them, and how these stand among all.
 
-    `form` is what files have of that: lists and dicts in which {"at": i} stands for one of `items`, {"tuple": […]} for a
-    tuple, {"dict": {…}} for a dict; None is one symbol by itself.
+    `form` is what files have of that: lists and dicts in which {"at": i} stands for one of `items`, {"tuple": […]} for
+    a tuple, {"dict": {…}} for a dict; None is one symbol by itself.
     """
 
     items: list[Any]
@@ -75,8 +74,8 @@ def form_of(given: Any, items: list[Any], is_item: Function[[Any], bool], whose:
     if isinstance(given, Mapping) and all(isinstance(key, str) for key in given):
         return {"dict": {key: form_of(part, items, is_item, whose) for key, part in given.items()}}
     raise TypeError(
-        f"{whose}: expected symbols, numbers, texts, and lists and dicts of these, got {type(given).__name__}. An array "
-        "beside symbols is an input of the model: make an Input for it"
+        f"{whose}: expected symbols, numbers, texts, and lists and dicts of these, got {type(given).__name__}. An "
+        "array beside symbols is an input of the model: make an Input for it"
     )
 
 
@@ -93,7 +92,7 @@ def filled(form: Any, items: Sequence[Any]) -> Any:
     return form
 
 
-# -- what it consists of -------------------------------------------------------------------------------------------------
+# -- what it consists of -----------------------------------------------------------------------------------------------
 
 
 def tracked(thing: Any) -> dict[Any, str]:
@@ -139,7 +138,7 @@ def name_parts(thing: Any) -> None:
 
 
 def restore_parts(thing: Any) -> None:
-    """Let layers become what a document says of them, with all that was set on them since they were made: see `entries`."""
+    """Let layers become what a document says of them, with all that was set on them: see `entries`."""
     described = vars(thing).pop("_described", None)
     if described is None:
         return
@@ -162,7 +161,7 @@ def restore_parts(thing: Any) -> None:
 OF_PLACE = {"parameters", "input_shapes", "_state", "_models", "_calls"}
 
 
-# -- its graph -----------------------------------------------------------------------------------------------------------
+# -- its graph ---------------------------------------------------------------------------------------------------------
 
 
 def trace(thing: Any, form: Any, symbols: Sequence[Symbol]) -> Graph:
@@ -182,8 +181,8 @@ def trace(thing: Any, form: Any, symbols: Sequence[Symbol]) -> Graph:
     if outline_of(graph) != outline_of(other):
         if [feed[:3] for feed in graph.feeds] != [feed[:3] for feed in other.feeds]:
             raise ValueError(
-                f"{label(thing)}: expected call to read the same inputs, alike, whatever `training` is. Use those of one "
-                "branch in the other, too, times 0 perhaps"
+                f"{label(thing)}: expected call to read the same inputs, alike, whatever `training` is. Use those "
+                "of one branch in the other, too, times 0 perhaps"
             )
         graph.in_training = other
         graph.places = graph.place()
@@ -233,12 +232,12 @@ def check_tracked(thing: Any, graph: Graph) -> None:
     """A ValueError where something has weights that is none of the thing's own: each trace would draw others."""
     own = set(graph.first)
     for call, _ in graph.calls:
+        kind, name = type(call.layer).__name__, graph.layers[call.layer]
         for leaf in [call.layer] if call.inner is None else call.inner.places:
             if leaf not in own and not leaf.declares_none and (call.inner or leaf._declared(call.shapes)[0]):
                 raise ValueError(
-                    f"{label(thing)}: expected layers with weights to be its attributes, or in lists or dicts that are, "
-                    f"got {type(call.layer).__name__} {graph.layers[call.layer]} in call. Make it in __init__ or build: "
-                    f"self.{graph.layers[call.layer]} = {type(call.layer).__name__}(…)"
+                    f"{label(thing)}: expected layers with weights to be its attributes, or in lists or dicts that "
+                    f"are, got {kind} {name} in call. Make it in __init__ or build: self.{name} = {kind}(…)"
                 )
 
 

@@ -114,7 +114,7 @@ class Ready(NamedTuple):
 
 
 class Whole(NamedTuple):
-    """The same of a layer that joins others: what its graph is fed and gives, but not the graph, which holds the layer."""
+    """The same of a layer that joins others: what its graph is fed and gives, not the graph, which holds the layer."""
 
     forward: Any
     inputs: tuple[Symbol, ...]

@@ -43,8 +43,8 @@ def computes(layer: Any) -> bool:
 def computes_nothing(layer: Any) -> NotImplementedError:
     """The error for a layer that says nowhere what it computes."""
     return NotImplementedError(
-        f"{type(layer).__name__} does not say what it computes: override emit, or define call(self, x), which joins other "
-        "layers, or forward(self, x) and backward(self, dy) on NumPy arrays"
+        f"{type(layer).__name__} does not say what it computes: override emit, or define call(self, x), which joins "
+        "other layers, or forward(self, x) and backward(self, dy) on NumPy arrays"
     )
 
 

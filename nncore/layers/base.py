@@ -52,7 +52,14 @@ class Layer(Weighted, Travelling, Configurable, Callable):
     while another thread predicts, ``backward(dy, x, y)`` needs none. Statistics of training, random numbers and the
     like of its own are not part of what an exact resume restores.
 
-    The constructor's arguments may be set at any time, with the same checks, and a built model follows at once: weights
+    Or it joins other layers: ``call(x)`` returns what these, and operators, make of symbols. It may take several arguments,
+    lists and dicts, and return them, and is called with arrays or symbols alike. It is called once for each place in a
+    model, when that is built, so Python's loops and conditions are those of that moment. Layers with weights are
+    attributes, or in lists and dicts that are, made in the constructor or in ``build(input_shape)``; they are named after
+    these, and have the weights. An argument `training` is False, and True in a second call for the steps of training; the
+    layers that ``call`` joins know by themselves. What is set on such a layer later is set on the layers in it.
+
+    The constructor's arguments of any other may be set at any time, with the same checks, and a built model follows at once: weights
     whose shape changes are drawn anew, all others stay, the optimizer's state with them. A fit that runs refuses it.
 
     Parameters

@@ -39,8 +39,8 @@ class Wrapper(Layer):
         if whole._parts() is not None:
             what = f"{layer!r}, which joins others by call" if isinstance(whole, Layer) else f"the model {layer!r}"
             raise TypeError(
-                f"layer: expected a layer of operations, got {what}. It cannot be inside of {type(self).__name__}: wrap "
-                "its layers, one by one"
+                f"layer: expected a layer of operations, got {what}. It cannot be inside of {type(self).__name__}: "
+                "wrap its layers, one by one"
             )
         self.layer = LAYERS.get(whole, "layer", Layer)
         if self.layer.takes_many:

@@ -133,9 +133,8 @@ def resolved(model: Model, graph: Graph, of: Any) -> tuple[list[Any], Any]:
     if isinstance(of, str) and of == INPUTS and INPUTS not in graph.layers.values():
         return [read(graph, s) for s in graph.inputs], graph.takes.pack
     several = isinstance(of, (list, tuple))
-    found = [
-        one if isinstance(one, Parameter) else symbol_of(model, one, training=True) for one in (of if several else [of])
-    ]
+    wanted = of if several else [of]
+    found = [one if isinstance(one, Parameter) else symbol_of(model, one, training=True) for one in wanted]
     if strange := [p for p in found if isinstance(p, Parameter) and p not in graph.paths]:
         raise ValueError(f"of: expected weights of this model, got {strange[0]!r}")
     return found, (list if several else lambda arrays: arrays[0])

@@ -349,7 +349,7 @@ REFUSED: list[tuple[Callable[..., Any], type[Exception], str]] = [
     (
         lambda self, x: nn.Dense(3)(x),
         ValueError,
-        r"got Dense dense in call. Make it in __init__ or build: self.dense = ",
+        r"got Dense dense in call. Make it in __init__ or build: self.dense",
     ),
     (lambda self, x: Block(8)(x), ValueError, r"got Block block in call. Make it in __init__"),
     (lambda self, x: self.drop(x, training=True), TypeError, r"drop: training: expected.*None.*got True.*hand that on"),
@@ -382,9 +382,7 @@ def test_what_it_refuses() -> None:
         nn.TimeDistributed(Block(8))
     block = Block(8)
     block(nn.Input(8))
-    with pytest.raises(
-        AttributeError, match="hidden: fixed since block was called|hidden: fixed since Block was called"
-    ):
+    with pytest.raises(AttributeError, match="hidden: fixed since Block was called"):
         block.hidden = nn.Dense(8)
     with pytest.raises(AttributeError, match="units: fixed when the layer is made, which makes its layers by it"):
         block.units = 9

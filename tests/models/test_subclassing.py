@@ -376,20 +376,14 @@ def test_what_files_need(tmp_path: Path) -> None:
     coder = Coder(seed=0)
     coder.build((None, 8))
     coder.save(tmp_path / "m")
-    with pytest.raises(
-        nn.FormatError, match="expected a known class, got 'Coder'. Make it known before: @nncore.saving"
-    ):
+    with pytest.raises(nn.FormatError, match="expected a known class, got 'Coder'. Make it known before: @nncore"):
         nn.load_model(tmp_path / "m")
-    with pytest.raises(
-        nn.FormatError, match=r"expected Other to make the layers that it had when it was saved, \['deco"
-    ):
+    with pytest.raises(nn.FormatError, match=r"expected Other to make the layers that it had when it was saved, \['d"):
         nn.load_model(tmp_path / "m", custom_objects={"Coder": Other})
     x, shared = nn.Input(8), Block(8)
     tied = net(lambda self, x: self.block(x), block=shared)
     both = nn.Model(x, [tied(x), shared(x)])
-    with pytest.raises(
-        ValueError, match="expected a layer in one place of what files describe.*net and of block|of Net"
-    ):
+    with pytest.raises(ValueError, match="expected a layer in one place of what files describe"):
         both.save(tmp_path / "m")
 
 
@@ -420,9 +414,7 @@ def test_it_keeps_what_it_was_built_with() -> None:
     model.build((None, 8))
     with pytest.raises(AttributeError, match="head: fixed since net was called, which has traced `call`"):
         model.head = nn.Dense(5)
-    with pytest.raises(
-        AttributeError, match=r"expected shapes for which `call` was traced, \(None, 3\), got \(None, 5\)"
-    ):
+    with pytest.raises(AttributeError, match=r"shapes for which `call` was traced, \(None, 3\), got \(None, 5\)"):
         model.head.units = 5
     assert model.head.units == 3 and model.predict(X).shape == (70, 3)
     with pytest.raises(ValueError, match=r"x: expected shape \(n, 8\), got \(70, 2\)"):
