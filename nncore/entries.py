@@ -36,6 +36,7 @@ def entry_of(layer: Layer, trained: Collection[Parameter] | None) -> Document:
         entry = serialize(layer)
     if layer._parts() is not None:
         return entry | {
+            "name": layer.name,  # which the configuration may lack
             "parts": parts_of(layer, trained),
             "makes": len(layer.calls[0].inner.made) if layer.calls else 1,
         }
@@ -85,6 +86,7 @@ def layer_of(entry: Document, custom: Mapping[str, type[Layer]]) -> Layer:
     layer: Layer = cls.from_config(entry["config"])
     layer._named = bool(entry.get("named"))
     if "parts" in entry:
+        vars(layer)["name"] = entry["name"]
         described(layer, entry)
     if "trainable" in entry:
         layer.trainable = entry["trainable"]

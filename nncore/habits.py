@@ -131,7 +131,8 @@ HABITS = {
 DATASET = "Nothing is downloaded: read the arrays by NumPy, or take scikit-learn's fetch_openml."
 EXPRESSION = (
     "Symbols take + - * / ** and slices, and so do the functions of nncore.activations; "
-    "anything else is a layer, such as Concatenate, Reshape and Dot, or a layer of your own, of NumPy arrays: see nncore.Layer."
+    "anything else is a layer, such as Concatenate, Reshape and Dot, or a layer of your own, of NumPy arrays: "
+    "see nncore.Layer."
 )
 
 #: Methods and attributes of arrays, and what does their work on symbols.

@@ -17,9 +17,9 @@ from nncore.training.range_test import range_test
 class Model(Compiled):
     """A neural network: layers of neurons joined by weighted connections.
 
-    ``Model([layer, …])`` is a stack; ``Model(inputs, outputs)`` a graph of symbols from `Input` and called layers. A class
-    of your own may have ``call(inputs)``, or ``call(inputs, training=False)``, and take `name`, `seed`, `n_threads`,
-    `dtype` and `trainable` to ``super().__init__(…)``: its layers are its attributes, and what `call` makes of symbols,
+    ``Model([layer, …])`` is a stack; ``Model(inputs, outputs)`` a graph of symbols from `Input` and called layers. A
+    class of your own may have ``call(inputs)``, or ``call(inputs, training=False)``, and give ``super().__init__(…)``
+    `name`, `seed`, `n_threads`, `dtype` and `trainable`: its layers are its attributes, and what `call` makes of symbols,
     of the shapes of the first data, is its graph; see `nncore.Layer`.
 
     Parameters

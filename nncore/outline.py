@@ -86,7 +86,7 @@ class Outline:
     @property
     def nameless(self) -> bool:
         """Whether some layer has no name in the document: its constructor takes none."""
-        return any("graph" not in entry and entry["config"].get("name") is None for entry in self.entries)
+        return any("graph" not in entry and name_of(entry) is None for entry in self.entries)
 
     def leaves(self) -> Iterator[int]:
         """Numbers of the entries that are layers."""
@@ -104,8 +104,7 @@ class Outline:
         things: list[Any] = []
         places: list[dict[int, str]] = []  # what the paths of the layers within add to that of an entry
         for i, entry in enumerate(self.entries):
-            about = entry["graph" if "graph" in entry else "config"]
-            things.append(layers[i] if layers and i in layers else Named(about.get("name"), bool(entry.get("named"))))
+            things.append(layers[i] if layers and i in layers else Named(name_of(entry), bool(entry.get("named"))))
             if "graph" not in entry or "own" in entry:
                 places.append({i: ""})
                 continue
@@ -198,7 +197,13 @@ class Outline:
                     out = layer(arranged(self.entries[number]["graph"]["takes"], given))
                 else:
                     out = layer(given if layer.takes_many else given[0])
-                symbols += Arrangement(out).flat(out)
+                outputs = Arrangement(out).flat(out)
+                if len(outputs) != self.makes[number]:
+                    raise ValueError(
+                        f"{layer.name}: expected call to return as many symbols as when it was saved, "
+                        f"{self.makes[number]}, got {len(outputs)}"
+                    )
+                symbols += outputs
             ends = [arranged(graph["takes"], symbols[: len(inputs)])]
             ends.append(arranged(graph["gives"], [symbols[s] for s in graph["outputs"]]))
             model = CLASSES["model"](*ends, **settings)
@@ -264,6 +269,12 @@ class Named:
 
     name: str | None
     _named: bool
+
+
+def name_of(entry: Document) -> str | None:
+    """The name that an entry has for a layer or model, if any."""
+    name: str | None = entry.get("name", entry["graph" if "graph" in entry else "config"].get("name"))
+    return name
 
 
 def arranged(form: Any, symbols: Sequence[Symbol]) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 
 from nncore import conversion
 from nncore.architecture import FORMS
+from nncore.arguments import an
 from nncore.arrangement import Arrangement
 from nncore.attributes import arguments
 from nncore.compiler.configuration import CompileConfiguration, is_by_name, several
@@ -78,9 +79,21 @@ class Subclassed(Model):
             (None, 784): with the batch first, arranged as the inputs of `call`. None are sizes that each call's data
             settle.
         """
+        if self._builds:
+            return  # which its own asks of its base
         symbols: list[Symbol] = []
         form = form_of_shapes(input_shape, symbols, "input_shape")
         self._settle_on(filled(form, symbols))
+
+    @property
+    def built(self) -> bool:
+        """Whether shapes and weights are settled."""
+        return self.graph is not None
+
+    @built.setter
+    def built(self, value: bool) -> None:
+        if not self._builds:  # where Keras's models say that they are
+            raise AttributeError(f"built: cannot be set on {an(type(self).__name__)}. {self.remedies['built']}")
 
     def _settle_on(self, inputs: Any) -> None:
         """Build it for inputs like these symbols, arranged as `call` is to get them."""

@@ -66,6 +66,8 @@ def form_of(given: Any, items: list[Any], is_item: Function[[Any], bool], whose:
     if is_item(given):
         items.append(given)
         return {"at": len(items) - 1}
+    if hasattr(given, "item") and not getattr(given, "shape", True):
+        given = given.item()  # a number of NumPy's
     if given is None or isinstance(given, (bool, int, float, str)):
         return given
     if isinstance(given, (list, tuple)):
@@ -98,7 +100,7 @@ def filled(form: Any, items: Sequence[Any]) -> Any:
 def tracked(thing: Any) -> dict[Any, str]:
     """The layers and models among the attributes of a thing, in lists, tuples and dicts, too, with names by these."""
     found: dict[Any, str] = {}
-    for name, value in vars(thing).items():
+    for name, value in list(vars(thing).items()):  # a copy: other threads may set some
         if name not in thing._transient:
             track(value, name.strip("_").replace("/", "_"), found, set())
     found.pop(thing, None)

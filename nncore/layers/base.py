@@ -52,14 +52,14 @@ class Layer(Weighted, Travelling, Configurable, Callable):
     while another thread predicts, ``backward(dy, x, y)`` needs none. Statistics of training, random numbers and the
     like of its own are not part of what an exact resume restores.
 
-    Or it joins other layers: ``call(x)`` returns what these, and operators, make of symbols. It may take several arguments,
-    lists and dicts, and return them, and is called with arrays or symbols alike. It is called once for each place in a
-    model, when that is built, so Python's loops and conditions are those of that moment. Layers with weights are
-    attributes, or in lists and dicts that are, made in the constructor or in ``build(input_shape)``; they are named after
-    these, and have the weights. An argument `training` is False, and True in a second call for the steps of training; the
-    layers that ``call`` joins know by themselves. What is set on such a layer later is set on the layers in it.
+    Or it joins other layers: ``call(x)`` returns what these, and operators, make of symbols. It may take and return
+    several, also in lists and dicts; the layer is called on symbols and arrays alike. Each place of it in a model calls
+    it once, when that is built, so Python's loops and conditions are those of that moment. Layers with weights are
+    attributes, or in lists and dicts that are, which name them, made in the constructor or in ``build(input_shape)``. An
+    argument `training` is False, and True in a second call, for the steps of training; layers that `call` joins know by
+    themselves. Its constructor's arguments stay as they are; what is set on the layers in it has effect.
 
-    The constructor's arguments of any other may be set at any time, with the same checks, and a built model follows at once: weights
+    The constructor's arguments of others may be set at any time, with the same checks, and a built model follows: weights
     whose shape changes are drawn anew, all others stay, the optimizer's state with them. A fit that runs refuses it.
 
     Parameters
@@ -106,6 +106,11 @@ class Layer(Weighted, Travelling, Configurable, Callable):
 
     @explained
     def __init__(self, name: str | None = None, trainable: bool = True) -> None:
+        if hasattr(self, "call") and not (self._composes() or hasattr(self, "forward")):
+            raise TypeError(
+                f"{type(self).__name__}: expected call in a class derived from Layer, which joins layers, got it in one "
+                "with operations of its own (emit), which would be computed in its place. Make such a layer an attribute"
+            )
         if name is not None and (not isinstance(name, str) or not name or "/" in name):
             raise ValueError(f"name: expected a non-empty string without '/', got {name!r}")
         self.name = name

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from composed_parts import LOSS, Array, Block, X, Y, around, functional, same
+from saved_models import put, rewritten
 
 import nncore as nn
 
@@ -402,3 +403,81 @@ def test_names_that_layers_have_themselves() -> None:
 
     with pytest.raises(AttributeError, match="output: expected a name that an Output does not have itself"):
         Output()
+
+
+def test_call_beside_operations_of_its_own() -> None:
+    twice = type("Twice", (nn.Dense,), {"call": lambda self, x: 2 * x})
+    with pytest.raises(TypeError, match=r"Twice: expected call in a class derived from Layer.*got it in one with oper"):
+        twice(3)
+
+
+class Named(nn.Layer):
+    """Whose configuration is Keras's: without what the base has."""
+
+    def __init__(self, units: int, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.dense = nn.Dense(units)
+
+    def call(self, x: Any) -> Any:
+        return self.dense(x)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"units": self.dense.units}
+
+
+def test_a_name_that_the_configuration_lacks(tmp_path: Path) -> None:
+    x = nn.Input(8)
+    model = nn.Model(x, Named(3, name="first")(Named(8)(x)))
+    model.save(tmp_path / "m")
+    loaded = nn.load_model(tmp_path / "m", custom_objects={"Named": Named})
+    assert list(loaded.named_weights) == list(model.named_weights)
+    assert list(loaded.named_weights)[2:] == ["first/dense/kernel", "first/dense/bias"]
+    assert np.array_equal(loaded.predict(X), model.predict(X))
+
+
+def without(*keys: Any) -> Any:
+    """Take something out of a file's document."""
+
+    def change(document: Any, tensors: Any) -> None:
+        *path, last = keys
+        for key in path:
+            document = document[key]
+        del document[last]
+
+    return change
+
+
+def another_array(document: Any, tensors: Any) -> None:
+    """Weights of a layer that a block does not make."""
+    tensors["weights/block/other/kernel"] = np.zeros((2, 2), np.float32)
+
+
+ENTRY = ("architecture", "layers", 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (another_array, "weights/block/other/kernel: expected no such array"),
+        (put(*ENTRY, "class", "dense"), "unknown keys|expected a class with call"),
+        (put(*ENTRY, "class", "nothing"), "expected a known layer, got 'nothing'"),
+        (put(*ENTRY, "parts", {}), r"expected Block to make the layers that it had when it was saved, \[\], got"),
+        (put(*ENTRY, "parts", "hidden", "config", "units", 4), "expected shape"),
+        (put(*ENTRY, "parts", "hidden", 3), "damaged"),
+        (without(*ENTRY, "parts", "out"), "expected Block to make the layers that it had"),
+        (without(*ENTRY, "parts"), "expected in the file|no place|no such array"),
+        (without(*ENTRY, "makes"), ""),
+        (put(*ENTRY, "makes", 2), "block: expected call to return as many symbols as when it was saved, 2, got 1"),
+        (put("architecture", "graph", "calls", 0, [0, [0], {"tuple": [[{"at": 5}], {"dict": {}}]}]), "damaged"),
+        (put("architecture", "graph", "calls", 0, [0, [0], 3]), "damaged"),
+    ],
+)
+def test_files_that_are_not_right_are_refused(change: Any, words: str, tmp_path: Path) -> None:
+    model = around()
+    model.save(tmp_path / "m")
+    path = rewritten(tmp_path / "m", change)
+    if not words:  # says what there is by default
+        assert np.array_equal(nn.load_model(path).predict(X), model.predict(X))
+        return
+    with pytest.raises(nn.FormatError, match=words):
+        nn.load_model(path)
