@@ -19,8 +19,8 @@ class Model(Compiled):
 
     ``Model([layer, …])`` is a stack; ``Model(inputs, outputs)`` a graph of symbols from `Input` and called layers. A
     class of your own may have ``call(inputs)``, or ``call(inputs, training=False)``, and give ``super().__init__(…)``
-    `name`, `seed`, `n_threads`, `dtype` and `trainable`: its layers are its attributes, and what `call` makes of symbols,
-    of the shapes of the first data, is its graph; see `nncore.Layer`.
+    `name`, `seed`, `n_threads`, `dtype` and `trainable`: its layers are its attributes, and what `call` makes of
+    symbols, of the shapes of the first data, is its graph; see `nncore.Layer`.
 
     Parameters
     ----------

@@ -55,12 +55,13 @@ class Layer(Weighted, Travelling, Configurable, Callable):
     Or it joins other layers: ``call(x)`` returns what these, and operators, make of symbols. It may take and return
     several, also in lists and dicts; the layer is called on symbols and arrays alike. Each place of it in a model calls
     it once, when that is built, so Python's loops and conditions are those of that moment. Layers with weights are
-    attributes, or in lists and dicts that are, which name them, made in the constructor or in ``build(input_shape)``. An
-    argument `training` is False, and True in a second call, for the steps of training; layers that `call` joins know by
-    themselves. Its constructor's arguments stay as they are; what is set on the layers in it has effect.
+    attributes, or in lists and dicts that are, which name them; the constructor makes them, or ``build(input_shape)``.
+    An argument `training` is False, and True in a second call, for the steps of training; layers that `call` joins know
+    by themselves. Its constructor's arguments stay as they are; what is set on the layers in it has effect.
 
-    The constructor's arguments of others may be set at any time, with the same checks, and a built model follows: weights
-    whose shape changes are drawn anew, all others stay, the optimizer's state with them. A fit that runs refuses it.
+    The constructor's arguments of others may be set at any time, with the same checks, and a built model follows at
+    once: weights whose shape changes are drawn anew, all others stay, the optimizer's state with them. A fit that runs
+    refuses it.
 
     Parameters
     ----------
@@ -108,8 +109,8 @@ class Layer(Weighted, Travelling, Configurable, Callable):
     def __init__(self, name: str | None = None, trainable: bool = True) -> None:
         if hasattr(self, "call") and not (self._composes() or hasattr(self, "forward")):
             raise TypeError(
-                f"{type(self).__name__}: expected call in a class derived from Layer, which joins layers, got it in one "
-                "with operations of its own (emit), which would be computed in its place. Make such a layer an attribute"
+                f"{type(self).__name__}: expected call in a class derived from Layer, which joins layers, got it in "
+                "one with operations of its own (emit), which would be computed in its place. Make that an attribute"
             )
         if name is not None and (not isinstance(name, str) or not name or "/" in name):
             raise ValueError(f"name: expected a non-empty string without '/', got {name!r}")
