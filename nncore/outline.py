@@ -36,6 +36,10 @@ class Outline:
     ----------
     entries : list of dict
         Of layers and models, the model itself last; `graph` is what that says.
+    names : list of str or None
+        That they have.
+    nameless : bool
+        Whether some layer has none: its constructor takes none.
     """
 
     def __init__(self, about: Document) -> None:
@@ -45,6 +49,10 @@ class Outline:
         last = {"class": MODELS[about["stack"]], "graph": own} | ({"own": about["own"]} if "own" in about else {})
         self.entries: list[Document] = [*about["layers"], last]
         self.makes = [entry.get("makes", 1) for entry in self.entries]  # how many symbols a call makes
+        said = [e if "name" in e else e["graph" if "graph" in e else "config"] for e in self.entries]
+        self.names: list[str | None] = [about.get("name") for about in said]
+        layers = [name for name, entry in zip(self.names, self.entries, strict=True) if "graph" not in entry]
+        self.nameless = None in layers
         counts = [1] * len(self.entries)  # calls of layers in one of each
         used = {len(self.entries) - 1}
         for i, entry in enumerate(self.entries):
@@ -83,11 +91,6 @@ class Outline:
         """Whether the model has shapes and weights."""
         return self.graph["inputs"] is not None
 
-    @property
-    def nameless(self) -> bool:
-        """Whether some layer has no name in the document: its constructor takes none."""
-        return any("graph" not in entry and name_of(entry) is None for entry in self.entries)
-
     def leaves(self) -> Iterator[int]:
         """Numbers of the entries that are layers."""
         return (i for i, entry in enumerate(self.entries) if "graph" not in entry)
@@ -95,8 +98,8 @@ class Outline:
     def known(self) -> tuple[set[str], tuple[str, ...]]:
         """Paths of layers, and what those of layers begin with that only show when a user's class makes them."""
         places = self.places()
-        users = ("parts" in entry or "own" in entry for entry in (self.entries[i] for i in places))
-        apart = [path and f"{path}/" for path, is_users in zip(places.values(), users, strict=True) if is_users]
+        users = [i for i, entry in enumerate(self.entries) if "parts" in entry or "own" in entry]
+        apart = [places[i] and f"{places[i]}/" for i in users if i in places]
         return set(places.values()), tuple(apart)
 
     def places(self, layers: Mapping[int, Layer] | None = None) -> dict[int, str]:
@@ -104,7 +107,7 @@ class Outline:
         things: list[Any] = []
         places: list[dict[int, str]] = []  # what the paths of the layers within add to that of an entry
         for i, entry in enumerate(self.entries):
-            things.append(layers[i] if layers and i in layers else Named(name_of(entry), bool(entry.get("named"))))
+            things.append(layers[i] if layers and i in layers else Named(self.names[i], bool(entry.get("named"))))
             if "graph" not in entry or "own" in entry:
                 places.append({i: ""})
                 continue
@@ -269,12 +272,6 @@ class Named:
 
     name: str | None
     _named: bool
-
-
-def name_of(entry: Document) -> str | None:
-    """The name that an entry has for a layer or model, if any."""
-    name: str | None = entry.get("name", entry["graph" if "graph" in entry else "config"].get("name"))
-    return name
 
 
 def arranged(form: Any, symbols: Sequence[Symbol]) -> Any:
