@@ -48,16 +48,11 @@ class Composed(Layer):
         -------
         Symbol or ndarray, or a list, tuple or dict of them, as `call` returns
         """
-        given = given_to(self, args, kwargs, is_item)
+        given = given_to(self, args, kwargs)
         if not given.items:
             raise TypeError(f"{label(self)}: expected symbols or arrays, got none")
         if not given.symbolic:
             return self.alone.composed(self, given)
-        if strange := [type(s).__name__ for s in given.items if not isinstance(s, Symbol)]:
-            raise TypeError(
-                f"{label(self)}: expected symbols, which Input or other layers returned, or arrays alone, got also "
-                f"{strange[0]}. Give the model an Input for it"
-            )
         TRACING.check(label(self), given.training)
         return self._connect_all(given)
 
@@ -206,20 +201,6 @@ class Composed(Layer):
         raise AttributeError(
             f"{name}: fixed when the layer is made, which makes its layers by it, cannot become {value!r}; make another"
         )
-
-
-def is_item(value: Any) -> bool:
-    """Whether it is a symbol or an array: also a list of numbers, or of such lists."""
-    if isinstance(value, Symbol) or hasattr(value, "__array__") or hasattr(value, "tocsr"):
-        return bool(getattr(value, "shape", True))  # numbers of NumPy are numbers
-    return isinstance(value, (list, tuple)) and bool(value) and all(is_plain(part) for part in value)
-
-
-def is_plain(value: Any) -> bool:
-    """Whether it is a number, or a list of such."""
-    if isinstance(value, (list, tuple)):
-        return all(is_plain(part) for part in value)
-    return isinstance(value, (int, float))
 
 
 def form_of_shapes(given: Any, symbols: list[Symbol], argument: str) -> Any:

@@ -65,6 +65,8 @@ def clone_model(model: Model, clone_function: Callable[[Layer], Layer] | None = 
         arguments = copy.deepcopy(configuration.arguments())  # by no descriptions, which nobody's own parts have
         with suppress(ValueError) if clone_function else nullcontext():
             clone.compile(**arguments)
+        if isinstance(clone, Subclassed) and isinstance(model, Subclassed):
+            clone._told = copy.deepcopy(model._told)
     return clone
 
 

@@ -42,8 +42,8 @@ class Given(NamedTuple):
 ALONE = {"tuple": [[{"at": 0}], {"dict": {}}]}
 
 
-def given_to(thing: Any, args: Sequence[Any], named: Mapping[str, Any], is_item: Function[[Any], bool]) -> Given:
-    """What a layer or model is called with, by the arguments of its `call`."""
+def given_to(thing: Any, args: Sequence[Any], named: Mapping[str, Any]) -> Given:
+    """What a layer is called with, by the arguments of its `call`: symbols and constants, or arrays and constants."""
     signature, known = inspect.signature(thing.call), dict(named)
     names = list(signature.parameters)
     apart = known.pop("training", None) if "training" not in names else None
@@ -57,8 +57,38 @@ def given_to(thing: Any, args: Sequence[Any], named: Mapping[str, Any], is_item:
     if training is not None and (isinstance(training, Symbol) or training not in (True, False)):
         raise TypeError(f"{label(thing)}: training: expected True, False or None, got {training!r}")
     items: list[Any] = []
-    form = form_of((list(bound.args), bound.kwargs), items, is_item, label(thing))
+    given = list(bound.args), bound.kwargs
+    form = form_of(given, items, kind_of(given), label(thing))
     return Given(items, None if form == ALONE else form, training)
+
+
+def is_symbol(value: Any) -> bool:
+    """Whether it is a symbol."""
+    return isinstance(value, Symbol)
+
+
+def is_array(value: Any) -> bool:
+    """Whether it is an array of whatever library; numbers of NumPy's are numbers."""
+    return (hasattr(value, "__array__") or hasattr(value, "tocsr")) and bool(getattr(value, "shape", True))
+
+
+def is_list(value: Any) -> bool:
+    """Whether it is a list of numbers, or of such lists."""
+    if isinstance(value, (list, tuple)):
+        return bool(value) and all(isinstance(part, (int, float)) or is_list(part) for part in value)
+    return False
+
+
+def kind_of(given: Any) -> Function[[Any], bool]:
+    """What is told from constants: symbols, where there is one, or else arrays, or else lists of numbers."""
+    return next((kind for kind in (is_symbol, is_array) if holds(given, kind)), is_list)
+
+
+def holds(given: Any, kind: Function[[Any], bool]) -> bool:
+    """Whether there is such a thing among what is given."""
+    if isinstance(given, (list, tuple, Mapping)):
+        return any(holds(part, kind) for part in (given.values() if isinstance(given, Mapping) else given))
+    return kind(given)
 
 
 def form_of(given: Any, items: list[Any], is_item: Function[[Any], bool], whose: str) -> Any:
@@ -181,7 +211,7 @@ def trace(thing: Any, form: Any, symbols: Sequence[Symbol]) -> Graph:
             f"{shown(graph)} for False, {shown(other)} for True"
         )
     if outline_of(graph) != outline_of(other):
-        if [feed[:3] for feed in graph.feeds] != [feed[:3] for feed in other.feeds]:
+        if graph.feeds != other.feeds:
             raise ValueError(
                 f"{label(thing)}: expected call to read the same inputs, alike, whatever `training` is. Use those "
                 "of one branch in the other, too, times 0 perhaps"

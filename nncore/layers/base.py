@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from copy import copy
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -405,8 +406,10 @@ class Layer(Weighted, Travelling, Configurable, Callable):
     def __repr__(self) -> str:
         parts = [f"name={self.name!r}"] if self.name else []
         for name, argument in arguments(type(self)).items():
-            told = brief(self.argument(name))
-            if name != "name" and told not in (repr(argument.default), repr(NONE_MEANS.get(name))):
+            told = None
+            with suppress(AttributeError):  # a user's class may not keep it
+                told = brief(self.argument(name))
+            if name != "name" and told not in (None, repr(argument.default), repr(NONE_MEANS.get(name))):
                 parts.append(f"{name}={told}")
         if self.input_shapes and (calls := self.calls):
             parts.append(f"{batched(self.input_shapes)} -> {calls[0].outputs[0].shape}")

@@ -86,6 +86,7 @@ CALLS: dict[str, tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any], Any]
     "by name": (lambda self, a, b=None: a - 2 * b, (A,), {"b": B}, A - 2 * B),
     "nested": (lambda self, a, bs: a - bs["b"][0] * bs["b"][1], (A, {"b": (B, A)}), {}, A - B * A),
     "constant": (lambda self, a, scale, shift=0: a * scale + shift, (A, 3), {"shift": 0.5}, A * 3 + 0.5),
+    "list of constants": (lambda self, a, by: a * by[0] + by[1], (A, [3, 0.5]), {}, A * 3 + 0.5),
     "none": (lambda self, a, b=None: a if b is None else a + b, (A, None), {}, A),
     "outputs": (lambda self, a: (a + 1, -a), (A,), {}, (A + 1, -A)),
     "named outputs": (lambda self, a: {"p": a + 1, "n": -a}, (A,), {}, {"p": A + 1, "n": -A}),

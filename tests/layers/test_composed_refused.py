@@ -83,7 +83,7 @@ def test_what_it_refuses() -> None:
         block.hidden = nn.Dense(8)
     with pytest.raises(AttributeError, match="units: fixed when the layer is made, which makes its layers by it"):
         block.units = 9
-    with pytest.raises(TypeError, match="got also ndarray. Give the model an Input"):
+    with pytest.raises(TypeError, match="got ndarray. An array beside symbols is an input"):
         layer(lambda self, a, b: a + b)(nn.Input(8), X)
     with pytest.raises(ValueError, match="expected arrays of as many samples each"):
         layer(lambda self, a, b: a + b)(X, X[:3])

@@ -178,8 +178,11 @@ def test_copies_and_clones() -> None:
     assert type(clone) is Net and clone.compiled and not same(clone.get_weights(), model.get_weights())
     clone.set_weights(model.get_weights())
     assert np.array_equal(clone.predict(X), model.predict(X))
-    unbuilt = nn.models.clone_model(Net())
+    unbuilt = Net()
+    unbuilt.compile("sgd", {"head": LOSS})
+    unbuilt = nn.models.clone_model(unbuilt)
     assert type(unbuilt) is Net and not unbuilt.built
+    assert "loss" in unbuilt.fit(X, Y, verbose=0).history
     unread = pickle.loads(pickle.dumps(Net(seed=0)))
     assert fitted(unread) == fitted(functional())
 
@@ -201,6 +204,10 @@ def test_several_inputs_and_outputs() -> None:
         model.compile("adam", {"mean": "mse"}, metrics={"mean": ["mae"], "hidden": None})
     data = {"b": b, "a": a}
     assert made.optimizer.iterations == 0
+    twin = copy.deepcopy(made)
+    assert twin.fit(data, {"mean": target}, verbose=0).history.keys() == {"loss", "mean_mae"}
+    with pytest.raises(ValueError, match="expected Net to make the layers that it had"):
+        nn.models.clone_model(made).build({"a": (None, 3), "b": (None, 5)})
     histories = [model.fit(data, {"mean": target}, epochs=2, verbose=0).history for model in (made, other)]
     assert histories[0] == histories[1]
     assert same(made.predict(data), other.predict(data))
