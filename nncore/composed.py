@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -71,14 +72,24 @@ class Composed(Layer):
         return trace(self, given.form, given.items)
 
     def _declare_parts(self, given: Given) -> None:
-        """Call `build`, if the class has one, with the shapes of the first argument, before the first trace."""
+        """Call `build`, if the class has one, before the first trace.
+
+        With the shape, or shapes, of the first argument; or where it takes several, with those of arguments that are
+        called as its own are without "_shape".
+        """
         if self._has_built or type(self).build is Layer.build:
             return
         args, named = filled(given.form or ALONE, [s.shape for s in given.items])
+        shapes = inspect.signature(self.call).bind(*args, **named).arguments  # type: ignore[attr-defined]
+        names = list(inspect.signature(self.build).parameters)
+        if len(names) > 1:
+            shapes = {name: shapes[name[:-6]] for name in names if name[:-6] in shapes and name.endswith("_shape")}
+        else:
+            shapes = dict(zip(names, shapes.values(), strict=False))
         vars(self).update(_declaring=True, _open=True, _has_built=True)
         try:
             with during(None, builds=True):
-                self.build(next(iter([*args, *named.values()])))
+                self.build(**shapes)
         except BaseException:
             vars(self)["_has_built"] = False
             raise

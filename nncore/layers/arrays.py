@@ -26,11 +26,11 @@ def declaring(build: Callable[..., None]) -> Callable[..., None]:
     """A user's ``build(input_shape)``: called while the layer declares its weights; else it is that of `Layer`."""
 
     @functools.wraps(build)
-    def built(self: Any, input_shape: Any = None) -> None:
+    def built(self: Any, *shapes: Any, **named: Any) -> None:
         if self._declaring:
-            build(self, input_shape)
+            build(self, *shapes, **named)
         else:
-            self.draw(input_shape)
+            self.draw(shapes[0] if shapes else named.get("input_shape"))
 
     return built
 

@@ -186,6 +186,20 @@ def test_layers_may_be_made_in_build() -> None:
     assert same(*twins)  # drawn by the model's seed, although build has built its layer
 
 
+def test_build_may_take_the_shapes_of_several_arguments() -> None:
+    class Built(nn.Layer):
+        def build(self, right_shape: Any, left_shape: Any = None) -> None:
+            self.shapes = right_shape, left_shape
+            self.dense = nn.Dense(left_shape[-1])
+
+        def call(self, left: Any, right: Any) -> Any:
+            return left + self.dense(right)
+
+    built = Built()
+    assert built(nn.Input(3), right=nn.Input(5)).shape == (None, 3)
+    assert built.shapes == ((None, 5), (None, 3))
+
+
 def test_a_layer_is_called_on_inputs_of_several_sizes() -> None:
     class Features(nn.Layer):
         def __init__(self) -> None:
