@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -124,9 +123,7 @@ class Whole(NamedTuple):
     @classmethod
     def of(cls, forward: Any, graph: Graph) -> Whole:
         """What computes this graph."""
-        fed = copy(graph.fed)
-        fed.reads = []
-        return cls(forward, graph.inputs, fed, graph.gives)
+        return cls(forward, graph.inputs, graph.fed, graph.gives)
 
     @property
     def program(self) -> Program:

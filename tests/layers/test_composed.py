@@ -306,6 +306,17 @@ def test_trainable() -> None:
     assert not part.out.trainable and part.trainable_weights == []
 
 
+def test_what_is_not_trainable_stays_as_it_is_where_it_is_called_in_training() -> None:
+    made = layer(lambda self, x: self.norm(x), norm=nn.BatchNormalization(momentum=0.5))
+    scaled = made(X, training=True)
+    np.testing.assert_allclose(scaled.mean(0), 0, atol=1e-5)
+    mean = made.norm.moving_mean.numpy()
+    np.testing.assert_allclose(mean, 0.5 * X.mean(0), rtol=1e-4, atol=1e-6)
+    made.norm.trainable = False
+    assert np.array_equal(made(X, training=True), made(X))
+    np.testing.assert_array_equal(made.norm.moving_mean.numpy(), mean)
+
+
 def test_penalties_of_its_layers_count() -> None:
     made = layer(lambda self, x: self.dense(x), dense=nn.Dense(2, kernel_regularizer=nn.regularizers.L2(0.5)))
     model = nn.Sequential([nn.Input(8), made])
