@@ -161,6 +161,11 @@ class Callable:
         if base is not None and cls._composes() and not issubclass(cls, base):
             above = [base if issubclass(base, c) else c for c in cls.__bases__]  # in place of what it derives from
             cls.__bases__ = tuple(dict.fromkeys(above if base in above else [*above, base]))
+            cls._begin()
+
+    @classmethod
+    def _begin(cls) -> None:
+        """Do what is to be done with a class that derives from `_composed` from now on."""
 
     @classmethod
     def _composes(cls) -> bool:

@@ -105,6 +105,7 @@ class Graph:
         self.packed: Packed | None = None
         self.draft: tuple[CompileConfiguration, Builder, list[Tensor]] | None = None
         self._state: Any = None
+        self.new: list[Parameter] = []
         self.places: dict[Layer, str] = {}
         if dtype is not None:
             self.build(dtype)

@@ -38,6 +38,10 @@ class Subclassed(Model):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        cls._begin()
+
+    @classmethod
+    def _begin(cls) -> None:
         if "build" in vars(cls):
             cls.build = building(cls.build)  # type: ignore[method-assign]
 
@@ -112,6 +116,8 @@ class Subclassed(Model):
 
     def _trace(self, inputs: Any) -> Graph:
         """What `call` makes of symbols like these."""
+        if isinstance(inputs, (list, tuple)) and len(inputs) == 1:
+            [inputs] = inputs
         if isinstance(inputs, dict):
             inputs = {key: inputs[key] for key in sorted(inputs)}
             for key, symbol in inputs.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -67,3 +68,18 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(np.array_equal(one[key], other[key]) for key in one)
     return len(one) == len(other) and all(map(np.array_equal, one, other))
+
+
+def fitted(model: nn.Model, **settings: Any) -> dict[str, list[float]]:
+    """The history of a fit."""
+    model.compile(nn.Adam(0.01), LOSS, metrics=["accuracy"])
+    history: dict[str, list[float]] = model.fit(X, Y, batch_size=16, verbose=0, **{"epochs": 3} | settings).history
+    return history
+
+
+def net(call: Callable[..., Any], **parts: Any) -> nn.Model:
+    """A model with this `call` and these attributes."""
+    made: nn.Model = type("Net", (nn.Model,), {"call": call})(seed=0)
+    for name, part in parts.items():
+        setattr(made, name, part)
+    return made
