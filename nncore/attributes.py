@@ -87,6 +87,11 @@ def opening(init: Callable[..., None]) -> Callable[..., None]:
             init(self, *args, **kwargs)
         finally:
             del vars(self)["_open"]
+        if self._made_by and self._made_by not in vars(self):
+            raise RuntimeError(
+                f"{type(self).__name__}: expected a constructor that begins with super().__init__(…), got one that "
+                "does not call it"
+            )
 
     return constructor
 
@@ -114,6 +119,7 @@ class Guarded:
     remedies: ClassVar[dict[str, str]] = {}
     settable: ClassVar[tuple[str, ...]] = ()
     constructors: ClassVar[tuple[str, ...]] = ("__init__",)
+    _made_by: ClassVar[str] = ""  # what the constructor of the base sets, where users derive from it
     _passed: ClassVar[set[str]] = set()  # names that need no second look, for a fit sets some
 
     def __init_subclass__(cls, guarded: bool = True, **kwargs: Any) -> None:

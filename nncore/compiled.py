@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -25,6 +25,8 @@ UNUSED = ("train_step", "test_step", "predict_step")
 class Compiled(Predicting):
     """The part of `Model` that `compile` fills: see there for the constructor's arguments."""
 
+    _made_by: ClassVar[str] = "turn"
+
     @explained
     def __init__(
         self,
@@ -38,6 +40,10 @@ class Compiled(Predicting):
         dtype: Any = None,
         trainable: bool = True,
     ) -> None:
+        if hasattr(self, "forward"):
+            raise TypeError(
+                f"{type(self).__name__}: expected a method call(self, inputs), got forward, as in PyTorch. Name it call"
+            )
         if unused := [name for name in UNUSED if hasattr(self, name)]:
             raise TypeError(
                 f"{type(self).__name__}: expected a model without {unused[0]}, which nothing calls: steps are native "

@@ -84,6 +84,7 @@ class Layer(Weighted, Travelling, Configurable, Callable):
     """
 
     own = True
+    _made_by: ClassVar[str] = "_models"
     _transient: ClassVar[tuple[str, ...]] = ("_models", "_calls", "_forwards", "_activity")
     constructors = ("__init__", "declare")
     emitting: ClassVar[Any]  # `emit`, where a class has none of its own

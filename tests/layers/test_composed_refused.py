@@ -177,3 +177,19 @@ def test_files_that_are_not_right_are_refused(change: Any, words: str, tmp_path:
         return
     with pytest.raises(nn.FormatError, match=words):
         nn.load_model(path)
+
+
+@pytest.mark.parametrize("base", [nn.Layer, nn.Model])
+def test_a_constructor_calls_that_of_its_base(base: Any) -> None:
+    def init(self: Any) -> None:
+        self.hidden = nn.Dense(3)
+
+    mine = type("Mine", (base,), {"__init__": init, "call": lambda self, x: self.hidden(x)})
+    with pytest.raises(RuntimeError, match=r"Mine: expected a constructor that begins with super\(\).__init__"):
+        mine()
+
+
+def test_a_model_has_call_where_pytorch_has_forward() -> None:
+    mine = type("Mine", (nn.Model,), {"forward": lambda self, x: x})
+    with pytest.raises(TypeError, match=r"Mine: expected a method call\(self, inputs\), got forward"):
+        mine()
