@@ -21,7 +21,7 @@ from nncore.graph import Input, Symbol
 from nncore.model import Model
 from nncore.network import Graph
 from nncore.registry import config_of, snake_case
-from nncore.tracing import during, filled, form_of, trace, tracked
+from nncore.tracing import during, filled, form_of, tentative, trace, tracked
 
 OF_MODELS = {"layers", "outputs", "inputs", "seed", "n_threads", "dtype", "trainable"}  # which files have anyway
 
@@ -70,6 +70,11 @@ class Subclassed(Model):
 
     def _checked(self, name: str, value: Any) -> Any:
         refuse_late(self, name, value, built=self.graph is not None)
+        if self.graph is not None and name in arguments(type(self)) and name not in OF_MODELS | {"name"}:
+            raise AttributeError(
+                f"{name}: fixed since {self.name} was built, for `call` was traced with what it was, cannot become "
+                f"{value!r}. Make another model"
+            )
         return super()._checked(name, value)
 
     # -- its graph -------------------------------------------------------------------------------------------------
@@ -163,7 +168,8 @@ class Subclassed(Model):
             return super().compute_output_shape(input_shape)
         symbols: list[Symbol] = []
         form = form_of_shapes(input_shape, symbols, "input_shape")
-        graph = self._trace(filled(form, symbols))
+        with tentative(self, lasts=False):
+            graph = self._trace(filled(form, symbols))
         return graph.gives.pack([(None, *shape) for shape in graph.made])
 
     # -- what it is compiled with ----------------------------------------------------------------------------------

@@ -172,21 +172,41 @@ def name_parts(thing: Any) -> None:
 def restore_parts(thing: Any) -> None:
     """Let layers become what a document says of them, with all that was set on them: see `entries`."""
     described = vars(thing).pop("_described", None)
-    if described is None:
-        return
-    leaves = {path: leaf for leaf, path in leaves_of(thing).items()}
-    if set(leaves) != set(described):
+    if described is not None:
+        hand_down(thing, described)
+
+
+def hand_down(thing: Any, described: Mapping[str, Any]) -> None:
+    """Let the parts of a thing have what is said of them, by their paths; those with a `call`, when that is traced.
+
+    Until then these may have no layers: their `build` makes them.
+    """
+    parts, leaves = thing._parts(), leaves_of(thing)
+    made = {name for part, name in parts.items() if part._parts() is not None or leaves[part] == name}
+    known = {path.partition("/")[0] for path in described}
+    if known - made or any(name in made - known for part, name in parts.items() if part._parts() is None):
         raise ValueError(
             f"{label(thing)}: expected {type(thing).__name__} to make the layers that it had when it was saved, "
-            f"{sorted(described)}, got {sorted(leaves)}. Let get_config tell what the constructor makes them by"
+            f"{sorted(described)}, got {sorted(leaves.values())}. Let get_config tell what the constructor makes them "
+            "by"
         )
-    for path, leaf in leaves.items():
-        entry = described[path]
-        made = type(leaf).from_config(entry["config"])
-        if "trainable" in entry:
-            made.trainable = entry["trainable"]
-        kept = {"name": leaf.name} if made.name is None else {}
-        vars(leaf).update({n: v for n, v in vars(made).items() if n not in OF_PLACE} | kept)
+    for part, name in parts.items():
+        inside = {path[len(name) + 1 :]: entry for path, entry in described.items() if path.startswith(f"{name}/")}
+        if part._parts() is None and name in described:
+            restore(part, described[name])
+        elif inside and type(part)._composes():
+            vars(part)["_described"] = inside
+        elif inside:
+            hand_down(part, inside)
+
+
+def restore(leaf: Layer, entry: Mapping[str, Any]) -> None:
+    """Let a layer become what is said of it."""
+    made = type(leaf).from_config(entry["config"])
+    if "trainable" in entry:
+        made.trainable = entry["trainable"]
+    kept = {"name": leaf.name} if made.name is None else {}
+    vars(leaf).update({n: v for n, v in vars(made).items() if n not in OF_PLACE} | kept)
 
 
 #: Attributes of a layer that say where it is, not what.
@@ -200,6 +220,27 @@ def trace(thing: Any, form: Any, symbols: Sequence[Symbol]) -> Graph:
     """The graph that the `call` of a layer or model makes, of symbols like those that it is given in this form."""
     restore_parts(thing)
     name_parts(thing)
+    with tentative(thing):
+        return both_traced(thing, form, symbols)
+
+
+@contextmanager
+def tentative(thing: Any, lasts: bool = True) -> Iterator[None]:
+    """A context after which layers have the shapes that they had, if an error ends it or it is not one that `lasts`."""
+    before = {leaf: leaf.input_shapes for leaf in leaves_of(thing)}
+    try:
+        yield
+    except BaseException:
+        lasts = False
+        raise
+    finally:
+        for leaf in () if lasts else leaves_of(thing):
+            if leaf.state is None:
+                leaf.input_shapes = before.get(leaf)
+
+
+def both_traced(thing: Any, form: Any, symbols: Sequence[Symbol]) -> Graph:
+    """The same for training and predictions, where `call` asks which it is."""
     if "training" not in inspect.signature(thing.call).parameters:
         return traced(thing, form, symbols, TRACING.training)
     if TRACING.training is not None:

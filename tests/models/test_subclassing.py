@@ -258,3 +258,20 @@ def test_it_keeps_what_it_was_built_with() -> None:
     assert model.head.units == 3 and model.predict(X).shape == (70, 3)
     with pytest.raises(ValueError, match=r"x: expected shape \(n, 8\), got \(70, 2\)"):
         model.predict(X[:, :2])
+
+
+def test_a_call_that_fails_leaves_layers_as_they_were() -> None:
+    made = net(lambda self, x: self.head(self.wide(x) + x), wide=nn.Dense(8), head=nn.Dense(3, "softmax"))
+    made.compile("adam", LOSS)
+    with pytest.raises(ValueError, match="Add: expected inputs of one shape"):
+        made.fit(X[:, :5], Y, verbose=0)
+    with pytest.raises(ValueError, match="Add: expected inputs of one shape"):
+        made.compute_output_shape((None, 6))
+    fitted(made)
+
+
+def test_a_shape_that_is_asked_for_settles_none() -> None:
+    made = net(lambda self, x: self.head(x), head=nn.Dense(3, "softmax"))
+    assert made.compute_output_shape((None, 5)) == (None, 3)
+    made.compile("adam", LOSS)
+    fitted(made)

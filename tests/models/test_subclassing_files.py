@@ -211,3 +211,52 @@ def test_what_files_need(tmp_path: Path) -> None:
     both = nn.Model(x, [tied(x), shared(x)])
     with pytest.raises(ValueError, match="expected a layer in one place of what files describe"):
         both.save(tmp_path / "m")
+
+
+@nn.saving.register_keras_serializable()
+class Chain(nn.Layer):
+    """Two layers that `build` makes."""
+
+    def build(self, input_shape: Any) -> None:
+        self.steps = [nn.Dense(8, "relu") for _ in range(2)]
+
+    def call(self, x: Any) -> Any:
+        for step in self.steps:
+            x = step(x)
+        return x
+
+
+@nn.saving.register_keras_serializable()
+class Chained(nn.Model):
+    """Such layers by themselves and in a stack."""
+
+    def __init__(self, scale: float = 2.0, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.scale = scale
+        self.chain, self.stack, self.head = Chain(), nn.Sequential([nn.Dense(8), Chain()]), nn.Dense(3, "softmax")
+
+    def call(self, x: Any) -> Any:
+        return self.head(self.stack(self.chain(x)) * self.scale)
+
+
+@pytest.mark.parametrize(
+    "outer", [lambda: Chained(), lambda: nn.Sequential([nn.Dense(8), Chained(), nn.Dense(3, "softmax")])]
+)
+def test_layers_that_builds_within_others_make_are_in_files(outer: Any, tmp_path: Path) -> None:
+    model = outer()
+    fitted(model)
+    model.save(tmp_path / "model.safetensors")
+    again = nn.load_model(tmp_path / "model.safetensors")
+    assert same(again.get_weights(), model.get_weights()) and np.array_equal(again.predict(X), model.predict(X))
+    clone = nn.models.clone_model(model)
+    clone.set_weights(model.get_weights())
+    assert np.array_equal(clone.predict(X), model.predict(X))
+
+
+def test_what_a_call_was_traced_with_stays() -> None:
+    """Else a file would tell of another model than the one that was trained."""
+    model = Chained()
+    model.scale = 3.0
+    model.build((None, 8))
+    with pytest.raises(AttributeError, match="scale: fixed since chained was built.*cannot become 4.0"):
+        model.scale = 4.0
