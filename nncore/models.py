@@ -19,6 +19,7 @@ from nncore.outline import Outline, remade
 from nncore.registry import missing
 from nncore.sequential import Sequential
 from nncore.subclassed import Subclassed
+from nncore.tracing import leaves_of
 
 __all__ = ["Model", "Sequential", "clone_model", "load_model", "model_from_json", "save_model"]
 
@@ -60,6 +61,11 @@ def clone_model(model: Model, clone_function: Callable[[Layer], Layer] | None = 
             if "graph" in entry:
                 entry["graph"]["seed"] = runtime.derived_seed(int(entry["graph"]["seed"]), 0)
         clone = remade(numbered, outline, clone_function or another)
+    if shared := leaves_of(clone).keys() & leaves_of(model).keys():
+        raise TypeError(
+            f"clone_model: expected classes that make other layers from their configuration, got {shared.pop()!r} in "
+            "both. Let from_config make the layers that the constructor takes: nncore.layers.deserialize"
+        )
     clone.n_threads = model.n_threads
     if (configuration := model.configuration) is not None:
         arguments = copy.deepcopy(configuration.arguments())  # by no descriptions, which nobody's own parts have

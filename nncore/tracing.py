@@ -188,7 +188,7 @@ def hand_down(thing: Any, described: Mapping[str, Any]) -> None:
         raise ValueError(
             f"{label(thing)}: expected {type(thing).__name__} to make the layers that it had when it was saved, "
             f"{sorted(described)}, got {sorted(leaves.values())}. Let get_config tell what the constructor makes them "
-            "by"
+            "by; layers that it takes are made in from_config, by nncore.layers.deserialize"
         )
     for part, name in parts.items():
         inside = {path[len(name) + 1 :]: entry for path, entry in described.items() if path.startswith(f"{name}/")}

@@ -260,3 +260,20 @@ def test_what_a_call_was_traced_with_stays() -> None:
     model.build((None, 8))
     with pytest.raises(AttributeError, match="scale: fixed since chained was built.*cannot become 4.0"):
         model.scale = 4.0
+
+
+def test_a_clone_has_no_layer_of_the_model() -> None:
+    """A constructor that takes a layer gets another by `from_config` alone."""
+
+    class Wrapped(nn.Model):
+        def __init__(self, inner: Any, **settings: Any) -> None:
+            super().__init__(**settings)
+            self.inner, self.head = inner, nn.Dense(3, "softmax")
+
+        def call(self, x: Any) -> Any:
+            return self.head(self.inner(x))
+
+    model = Wrapped(nn.Sequential([nn.Dense(4)]))
+    fitted(model)
+    with pytest.raises(TypeError, match="clone_model: expected classes that make other layers.*layers.deserialize"):
+        nn.models.clone_model(model)
