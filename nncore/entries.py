@@ -63,6 +63,11 @@ def check_class(layer: Layer) -> None:
 def own_of(model: Any, trained: Collection[Parameter] | None) -> Document:
     """What tells a model of a user's own class, which joins layers by `call`, beside what tells any model."""
     LAYERS.check_name(type(model), f"model {model.name}", MODELS)
+    if model.graph and (added := leaves_of(model).keys() - set(model.graph.first)):
+        raise ValueError(
+            f"{model.name}: expected the layers that there were when it was built, got also {added.pop()!r} since, of "
+            "which its `call` knows nothing. Make another model"
+        )
     own: Document = {"class": get_registered_name(type(model)), "config": model.get_config()}
     return own | {"parts": parts_of(model, trained), "makes": len(model.graph.outputs) if model.graph else 1}
 

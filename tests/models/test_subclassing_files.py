@@ -277,3 +277,12 @@ def test_a_clone_has_no_layer_of_the_model() -> None:
     fitted(model)
     with pytest.raises(TypeError, match="clone_model: expected classes that make other layers.*layers.deserialize"):
         nn.models.clone_model(model)
+
+
+def test_layers_that_were_added_since_are_refused(tmp_path: Path) -> None:
+    """A list does not say when it grows; a file with them could not be loaded."""
+    model = net(lambda self, x: self.steps[-1](x), steps=[nn.Dense(3, "softmax")])
+    fitted(model)
+    model.steps.append(nn.Dense(3))  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="expected the layers that there were when it was built, got also"):
+        model.save(tmp_path / "model.safetensors")
