@@ -30,7 +30,7 @@ def test_models_and_layers_have_it() -> None:
     model.fit(X, X[:, :1], verbose=0)
     W, b, V, c = model.get_weights()
     assert model.dtype == W.dtype == "float64"
-    np.testing.assert_allclose(model.predict(X), np.tanh(X @ W + b) @ V + c, rtol=1e-13)
+    np.testing.assert_allclose(model.predict(X), np.tanh(X @ W + b) @ V + c, rtol=1e-13, atol=1e-14)
     layer = nn.Dense(2)
     np.testing.assert_allclose(layer(X), X @ layer.get_weights()[0], rtol=1e-13, atol=1e-14)  # sums near 0
     built = nn.Dense(2)
