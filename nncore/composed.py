@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
-from nncore.arguments import is_whole
+from nncore.arguments import check_flag, is_whole
 from nncore.graph import TRACING, Call, Input, Shape, Symbol, check_sample
 from nncore.layers.arrays import label
 from nncore.layers.base import Layer
@@ -23,6 +23,7 @@ class Composed(Layer):
     weights; all that is asked of it, it asks of them.
     """
 
+    call: Any  # of the user's class
     _has_built = False  # its own `build`, if it has one
 
     def _parts(self) -> dict[Any, str]:
@@ -80,7 +81,7 @@ class Composed(Layer):
         if self._has_built or type(self).build is Layer.build:
             return
         args, named = filled(given.form or ALONE, [s.shape for s in given.items])
-        shapes = inspect.signature(self.call).bind(*args, **named).arguments  # type: ignore[attr-defined]
+        shapes = inspect.signature(self.call).bind(*args, **named).arguments
         names = list(inspect.signature(self.build).parameters)
         if len(names) > 1:
             shapes = {name: shapes[name[:-6]] for name in names if name[:-6] in shapes and name.endswith("_shape")}
@@ -165,7 +166,7 @@ class Composed(Layer):
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        Layer.trainable.fset(self, value)  # type: ignore[attr-defined]
+        self._trainable = check_flag(value, "trainable")
         for part in self._parts():
             part.trainable = value
 

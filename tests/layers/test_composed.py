@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import pickle
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -325,19 +323,6 @@ def test_penalties_of_its_layers_count() -> None:
     want = ((X @ W + b - 1) ** 2).mean() + 0.5 * (W**2).sum()
     assert model.evaluate(X, np.ones((70, 2)), verbose=0) == pytest.approx(want, rel=1e-5)
     assert made.losses == pytest.approx([0.5 * (W**2).sum()], rel=1e-5)
-
-
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
-def test_copies(copied: Any) -> None:
-    model = around()
-    model.compile("adam", LOSS)
-    model.fit(X, Y, verbose=0)
-    twin = copied(model)
-    before = twin.get_weights()
-    assert same(model.get_weights(), before)
-    histories = [one.fit(X, Y, epochs=2, verbose=0).history for one in (model, twin)]
-    assert histories[0] == histories[1] and not same(before, twin.get_weights())
-    assert twin.layers[0].hidden is not model.layers[0].hidden
 
 
 def test_it_is_gone_with_its_model() -> None:

@@ -9,6 +9,7 @@ import threading
 import types
 from typing import Any
 
+import composed_parts as composed
 import numpy as np
 import pytest
 from open_models import batch, batches, compiled, series
@@ -128,6 +129,18 @@ class Threefold(nn.Layer):
 
     def backward(self, dy: Any) -> Any:
         return 3 * dy
+
+
+@ways
+def test_what_joins_layers_by_call_travels(way: Any) -> None:
+    """A model of a class of one's own, before and after it is built, and a layer of such a class in another model."""
+    for model in composed.Net(seed=0), composed.around():
+        composed.fitted(model)
+        twin = way(model)
+        assert type(twin) is type(model) and same(twin, model)
+        assert composed.fitted(twin) == composed.fitted(model) and same(twin, model)
+        assert all(a is not b for a, b in zip(twin.layers, model.layers, strict=True))
+    assert composed.fitted(way(composed.Net(seed=0))) == composed.fitted(composed.functional())
 
 
 @ways
