@@ -46,13 +46,10 @@ cdef void perform_chain(const nn_op *ops, nn_run *run, int64_t index, nn_member 
         most = max(step, min(most, samples // (CHAIN_BLOCKS * run.threads) // step * step))
     if run.undivided:
         for block in range((samples + most - 1) // most):
-            first = block * most
-            nn_fetch_samples(run, ops, first + most, min(most, samples - first - most), me.thread)
-            some_samples(ops, run, first, min(most, samples - first), me)
+            some_samples(ops, run, block * most, min(most, samples - block * most), me)
         return
     while nn_take_tile(run, index, me, (samples + most - 1) // most):
         first = me.tile * most
-        nn_fetch_samples(run, ops, first + most, min(most, samples - first - most), me.thread)
         some_samples(ops, run, first, min(most, samples - first), me)
 
 
@@ -61,6 +58,7 @@ cdef inline void some_samples(const nn_op *ops, nn_run *run, nn_index first, nn_
     cdef int64_t i
     cdef nn_op mine
     cdef const nn_op *op
+    nn_fetch_samples(run, ops, first + count, min(count, run.samples - first - count), me.thread)
     for i in range(ops.chain):
         op = nn_at_samples(&ops[i], &mine, run, first, me.thread)
         run.table.span[op.kind](op, run, first * op.per_sample, count * op.per_sample,

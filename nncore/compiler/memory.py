@@ -78,7 +78,8 @@ def place_tensors(
         now = first + 1
         root.offset = holes.take(lines(root, max_samples, itemsize))
     for key, root in roots(operand for op in ops for operand in (*op.reads(), *op.writes())).items():
-        root.offset = homes[key].offset if key in homes else root.offset
+        if key in homes:
+            root.offset = homes[key].offset
     return holes.top
 
 
@@ -102,8 +103,8 @@ def taken_over(ops: list[Op | PythonCall], outputs: Sequence[Tensor]) -> dict[in
         for i, op in enumerate(chain, begin):
             met = {key: root for key, root in op.roots().items() if is_distant(root) and key not in shown}
             for key, root in met.items():
-                home = next((x for x in left if (x.size, x.integer) == (root.size, root.integer)), None)
-                if first[key] == i and home is not None:
+                alike = (x for x in left if (x.size, x.integer) == (root.size, root.integer))
+                if first[key] == i and (home := next(alike, None)) is not None:
                     left.remove(home)
                     homes[key] = homes.get(id(home), home)
             left += (root for key, root in met.items() if first[key] < begin and last[key] == i)
